@@ -1,0 +1,358 @@
+//! The records of the tape as plain values: [`Trade`], [`Ticker`], and the [`MarketMessage`] that carries either to a writer.
+//!
+//! 1. Plain values: `Copy`, no heap, no I/O. A message is at most 120 bytes, as a queue allocates all its slots at once.
+//! 2. `side` is always the **taker's**; the decoders turn the maker's side round before a value is made.
+//! 3. A trade is validated in one place, [`Trade::validate`].
+
+use crate::decimal::Decimal;
+use crate::time::UnixNanos;
+
+/// The taker's (aggressor's) side of a trade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The taker sold.
+    Sell,
+    /// The taker bought.
+    Buy,
+}
+
+impl Side {
+    /// Gives the stored code: 0 = sell, 1 = buy.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Sell => 0,
+            Self::Buy => 1,
+        }
+    }
+
+    /// Reads a stored code; anything but 0 and 1 is no side.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Self> {
+        match code {
+            0 => Some(Self::Sell),
+            1 => Some(Self::Buy),
+            _ => None,
+        }
+    }
+
+    /// Gives the other party's side.
+    #[must_use]
+    pub const fn turned(self) -> Self {
+        match self {
+            Self::Sell => Self::Buy,
+            Self::Buy => Self::Sell,
+        }
+    }
+
+    /// Names the side as people and CSV files see it: `buy` or `sell`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sell => "sell",
+            Self::Buy => "buy",
+        }
+    }
+}
+
+/// The stored code of a ticker whose feed sends no side.
+pub const SIDE_UNKNOWN: u32 = 2;
+
+/// An order's UUID as its 16 bytes in text order; all zero = the feed sent none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct OrderId(pub [u8; 16]);
+
+impl OrderId {
+    /// The id of an order that the feed did not name.
+    pub const NIL: Self = Self([0; 16]);
+
+    /// Tells whether the feed sent no id.
+    #[must_use]
+    pub fn is_nil(self) -> bool {
+        self == Self::NIL
+    }
+}
+
+impl std::fmt::Display for OrderId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = hex::encode(self.0);
+        for (position, part) in [(0, 0..8), (1, 8..12), (2, 12..16), (3, 16..20), (4, 20..32)] {
+            if position > 0 {
+                f.write_str("-")?;
+            }
+            f.write_str(text.get(part).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for OrderId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a trade came from, as the bits of the `trade_origin` column.
+///
+/// Bits 0–3: 0 live, 1 `last_match` or snapshot, 2 REST, 3 another box's tape; bits 4–7: line; bit 8: feed (0 Exchange, 1 Advanced).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin(pub u32);
+
+/// What kind of message brought a trade (bits 0–3 of [`Origin`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A live `match` or `update`.
+    Live = 0,
+    /// A `last_match` or a snapshot sent on subscribing.
+    Snapshot = 1,
+    /// A page of REST.
+    Rest = 2,
+    /// Another box's tape.
+    Tape = 3,
+}
+
+impl Origin {
+    /// Composes the bits.
+    #[must_use]
+    pub const fn new(means: Means, line: u8, advanced: bool) -> Self {
+        Self(means as u32 | ((line as u32 & 0xf) << 4) | ((advanced as u32) << 8))
+    }
+
+    /// Gives bits 0–3, or nothing where they hold no known means.
+    #[must_use]
+    pub const fn means(self) -> Option<Means> {
+        match self.0 & 0xf {
+            0 => Some(Means::Live),
+            1 => Some(Means::Snapshot),
+            2 => Some(Means::Rest),
+            3 => Some(Means::Tape),
+            _ => None,
+        }
+    }
+}
+
+/// One execution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trade {
+    /// Coinbase's trade id: rises by exactly 1 per product.
+    pub trade_id: u64,
+    /// Event time, the exchange's clock.
+    pub time: UnixNanos,
+    /// Price in the quote currency.
+    pub price: Decimal,
+    /// Size in the base currency.
+    pub size: Decimal,
+    /// The taker's side.
+    pub side: Side,
+    /// The resting order.
+    pub maker_order_id: OrderId,
+    /// The aggressing order.
+    pub taker_order_id: OrderId,
+    /// The exchange's sequence number for the product; 0 = none sent.
+    pub sequence: u64,
+    /// Wall clock when the frame was read; 0 = not received live.
+    pub recv: UnixNanos,
+    /// Means, line and feed.
+    pub origin: Origin,
+}
+
+/// Why a trade or ticker is not plausible. Each rule is counted on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Implausible {
+    /// Trade ids start at 1.
+    #[error("trade id 0")]
+    Id,
+    /// Price not above 0, or not finite as f32.
+    #[error("price not above 0")]
+    Price,
+    /// Size not above 0, or not finite as f32.
+    #[error("size not above 0")]
+    Size,
+    /// Event time outside 2012-01-01 … receive time + 1 h.
+    #[error("event time outside 2012-01-01 to receive time + 1 h")]
+    Time,
+}
+
+impl Implausible {
+    /// All rules, in the order of [`Implausible::index`].
+    pub const ALL: [Self; 4] = [Self::Id, Self::Price, Self::Size, Self::Time];
+
+    /// Gives the rule's place in [`Implausible::ALL`], for counters.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Earliest plausible event time: 2012-01-01T00:00:00Z, the year Coinbase was founded.
+pub const EARLIEST_PLAUSIBLE: UnixNanos = UnixNanos(1_325_376_000_000_000_000);
+
+/// How far an event time may lie ahead of the receive time: 1 h, in nanoseconds.
+pub const LATEST_AHEAD_NANOS: u64 = 3_600_000_000_000;
+
+/// Tells whether an event time is plausible, seen from `now`.
+#[must_use]
+pub fn time_is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
+    time >= EARLIEST_PLAUSIBLE && time.0 <= now.0.saturating_add(LATEST_AHEAD_NANOS)
+}
+
+impl Trade {
+    /// Holds a trade against the rules every stored trade obeys; `now` is the wall clock when it arrived.
+    ///
+    /// # Errors
+    /// Names the first rule that is broken: id, price, size above 0, time plausible.
+    pub fn validate(&self, now: UnixNanos) -> Result<(), Implausible> {
+        if self.trade_id == 0 {
+            return Err(Implausible::Id);
+        }
+        if !positive(self.price) {
+            return Err(Implausible::Price);
+        }
+        if !positive(self.size) {
+            return Err(Implausible::Size);
+        }
+        if !time_is_plausible(self.time, now) {
+            return Err(Implausible::Time);
+        }
+        Ok(())
+    }
+
+    /// Tells whether two reports of one trade id agree in what the exchange decides: time, price, size, taker side, and order ids where both have them.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let ids = |a: OrderId, b: OrderId| a.is_nil() || b.is_nil() || a == b;
+        self.trade_id == other.trade_id
+            && self.time == other.time
+            && self.price.agrees_with(other.price)
+            && self.size.agrees_with(other.size)
+            && self.side == other.side
+            && ids(self.maker_order_id, other.maker_order_id)
+            && ids(self.taker_order_id, other.taker_order_id)
+    }
+
+    /// Tells whether this report brings order ids that `stored` lacks.
+    #[must_use]
+    pub fn completes(&self, stored: &Self) -> bool {
+        (stored.maker_order_id.is_nil() && !self.maker_order_id.is_nil())
+            || (stored.taker_order_id.is_nil() && !self.taker_order_id.is_nil())
+    }
+}
+
+fn positive(value: Decimal) -> bool {
+    // f32::MIN_POSITIVE is not asked for: a subnormal f32 is still above 0. An f32 of 0 is a price that cannot be shown.
+    value.as_f64 > 0.0 && value.as_f64.is_finite() && value.as_f32 > 0.0 && value.as_f32.is_finite()
+}
+
+/// One ticker message: the last trade and the top of book **after** it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ticker {
+    /// Event time; the receive time where the product never traded, the envelope's time on the Advanced feed.
+    pub time: UnixNanos,
+    /// Wall clock when the frame was read.
+    pub recv: UnixNanos,
+    /// Last trade's id; 0 = none sent.
+    pub trade_id: u64,
+    /// The exchange's sequence number for the product; 0 = none sent.
+    pub sequence: u64,
+    /// Last trade's price.
+    pub price: Decimal,
+    /// Last trade's size; NaN = none sent.
+    pub volume: Decimal,
+    /// Best bid after the trade; NaN = none sent.
+    pub best_bid: Decimal,
+    /// Best ask after the trade; NaN = none sent.
+    pub best_ask: Decimal,
+    /// Size at the best bid; NaN = none sent.
+    pub best_bid_size: f64,
+    /// Size at the best ask; NaN = none sent.
+    pub best_ask_size: f64,
+    /// Last trade's taker side; nothing where the feed sends none.
+    pub side: Option<Side>,
+}
+
+impl Ticker {
+    /// Tells whether the message carries a trade (id, size, side and time), so that `TICKER_TRADES` gets a record.
+    #[must_use]
+    pub fn carries_trade(&self) -> bool {
+        self.trade_id != 0 && self.side.is_some() && !self.volume.as_f64.is_nan()
+    }
+
+    /// Gives best ask − best bid, computed in f64 and then rounded; NaN where either is missing.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the column is an f32: rounding is what it means")]
+    pub fn spread(&self) -> f32 {
+        (self.best_ask.as_f64 - self.best_bid.as_f64) as f32
+    }
+}
+
+/// Where the frame that brought a trade can still be found for a while: a connection's number in the upper 16 bits, a position below; 0 = nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RawPlace(pub u64);
+
+/// What a line thread hands to a product's writer thread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MarketMessage {
+    /// One execution, and where its frame stands.
+    Trade(Trade, RawPlace),
+    /// One ticker update.
+    Ticker(Ticker),
+    /// The exchange's word on the product's newest trade id. It may run slightly ahead of the match it names.
+    Heartbeat {
+        /// Newest trade id of the product.
+        last_trade_id: u64,
+        /// When the frame was read.
+        recv: UnixNanos,
+    },
+}
+
+const _: () = assert!(size_of::<MarketMessage>() <= 120, "a queue allocates every slot at once");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trade() -> Trade {
+        let decimal = |text: &[u8]| crate::decimal::parse(text).expect("a decimal");
+        Trade {
+            trade_id: 7,
+            time: UnixNanos(1_700_000_000_000_000_000),
+            price: decimal(b"10.5"),
+            size: decimal(b"0.00000001"),
+            side: Side::Buy,
+            maker_order_id: OrderId([1; 16]),
+            taker_order_id: OrderId::NIL,
+            sequence: 0,
+            recv: UnixNanos(1_700_000_000_000_000_000),
+            origin: Origin::default(),
+        }
+    }
+
+    #[test]
+    fn each_rule_is_named_by_its_own_error() {
+        let now = UnixNanos(1_700_000_000_000_000_000);
+        let zero = crate::decimal::parse(b"0").expect("zero");
+        assert_eq!(trade().validate(now), Ok(()));
+        assert_eq!(Trade { trade_id: 0, ..trade() }.validate(now), Err(Implausible::Id));
+        assert_eq!(Trade { price: zero, ..trade() }.validate(now), Err(Implausible::Price));
+        assert_eq!(Trade { size: zero, ..trade() }.validate(now), Err(Implausible::Size));
+        let latest = UnixNanos(now.0 + LATEST_AHEAD_NANOS);
+        assert_eq!(Trade { time: latest, ..trade() }.validate(now), Ok(()));
+        assert_eq!(Trade { time: UnixNanos(latest.0 + 1), ..trade() }.validate(now), Err(Implausible::Time));
+        assert_eq!(Trade { time: EARLIEST_PLAUSIBLE, ..trade() }.validate(now), Ok(()));
+        assert_eq!(Trade { time: UnixNanos(EARLIEST_PLAUSIBLE.0 - 1), ..trade() }.validate(now), Err(Implausible::Time));
+    }
+
+    #[test]
+    fn order_ids_that_one_report_lacks_are_no_disagreement() {
+        let known = Trade { taker_order_id: OrderId([2; 16]), ..trade() };
+        assert!(known.agrees_with(&trade()) && known.completes(&trade()) && !trade().completes(&known));
+        assert!(!known.agrees_with(&Trade { taker_order_id: OrderId([3; 16]), ..trade() }));
+        assert!(!known.agrees_with(&Trade { side: Side::Sell, ..known }));
+    }
+
+    #[test]
+    fn an_order_id_prints_as_its_uuid() {
+        let bytes = [0x27, 0xff, 0xf2, 0x0b, 0xaf, 0x29, 0x4f, 0x45, 0x87, 0x44, 0x56, 0xdd, 0x1e, 0xf5, 0x7d, 0xc0];
+        assert_eq!(OrderId(bytes).to_string(), "27fff20b-af29-4f45-8744-56dd1ef57dc0");
+    }
+}

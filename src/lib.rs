@@ -38,4 +38,5 @@ pub mod decimal;
 pub mod product;
 pub mod record;
 pub mod schema;
+pub mod store;
 pub mod time;

@@ -1,0 +1,102 @@
+//! What a data directory holds: products and days, told from the names of its files.
+//!
+//! 1. A day is there when its commit page is, or its time column: a sealed day needs nothing but its columns.
+//! 2. Both spellings of a date are read. A name that is neither product nor date is passed over.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+
+use super::commit::{PAGE, Phase};
+use super::error::{At, StoreError};
+use super::filesystem::BootId;
+use super::late::Payloads;
+use super::page::Page;
+use super::place::{DayKey, Place, dataset_folder};
+use crate::product::ProductId;
+use crate::schema::Dataset;
+use crate::time::{DateFormat, UtcDay};
+
+/// Lists the products of a data directory, in order.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn products(dir: &Path) -> Result<Vec<ProductId>, StoreError> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).at("list", dir)? {
+        let entry = entry.at("list", dir)?;
+        let product = entry.file_name().to_str().and_then(|name| ProductId::new(name).ok());
+        let holds = |dataset: &Dataset| entry.path().join(dataset.folder()).is_dir();
+        found.extend(product.filter(|_| Dataset::ALL.iter().any(holds)));
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Lists the days of a product's dataset, in order.
+///
+/// # Errors
+/// Where the folder is there and cannot be read.
+pub fn days(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Vec<UtcDay>, StoreError> {
+    let folder = dataset_folder(dir, product, dataset);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).at("list", &folder),
+    };
+    let time = dataset.columns().iter().map(|column| column.name).find(|name| matches!(*name, "time" | "trade_time"));
+    let mut found = BTreeSet::new();
+    for entry in entries {
+        let name = entry.at("list", &folder)?.file_name();
+        let parts = name.to_str().and_then(|name| name.strip_suffix(".bin")?.split_once('.'));
+        if let Some((what, date)) = parts
+            && (what == "commit" || Some(what) == time)
+        {
+            found.extend(UtcDay::parse(date).ok());
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Gives the key of a dataset's newest record that has one, over all its days: a trade id, or a ticker's sequence.
+///
+/// # Errors
+/// Where a folder or page cannot be read.
+pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<u64>, StoreError> {
+    for date in days(dir, product, dataset)?.into_iter().rev() {
+        let path = Place::find(dir, &DayKey { product: product.clone(), dataset, date }, DateFormat::Iso).page();
+        let Ok(file) = File::open(&path) else { continue };
+        if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
+            continue;
+        }
+        let page = Page::map(&file, false, BootId::read(), &path).at("map", &path)?;
+        let marked = if page.is_trusted() { page.mark().map(|mark| mark.key) } else { None };
+        let durable = page.slots().into_iter().map(|(_, slot)| slot.extent.last_key).max();
+        let sealed = page.state().map(|state| state.extent.last_key);
+        let key = marked.or(durable).max(sealed).unwrap_or(0);
+        if key != 0 {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells whether a day is live, being replaced, or sealed with late records waiting.
+pub(crate) fn is_unsealed(dir: &Path, key: &DayKey) -> Result<bool, StoreError> {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let path = place.page();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error).at("open", &path),
+    };
+    if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
+        return Ok(true);
+    }
+    let page = Page::map(&file, false, BootId::read(), &path).at("map", &path)?;
+    let (Some(identity), Some(state)) = (page.identity(), page.state()) else { return Ok(true) };
+    if state.phase != Phase::Sealed {
+        return Ok(true);
+    }
+    let table = key.dataset.columns_of(identity.set);
+    Ok(Payloads::read(&place.late(), table, state.generation, u64::MAX)?.len() > 0)
+}

@@ -1,0 +1,162 @@
+//! A column file under a map: [`Column`] for writing, and how a record's values get into and out of columns.
+//!
+//! 1. The mapping covers [`MAX_RECORDS`] records of address space from the start; a file that grows is never mapped again.
+//! 2. The descriptor is closed once the file is mapped; growing opens it again by its path and makes sure that it is the same file.
+//! 3. The time column is stored last, with release ordering, so that a reader who knows nothing of the page may stop at its first 0.
+//! 4. A folder of fewer columns simply has fewer maps: values beyond them are not stored, and not found.
+
+use std::fs::{File, OpenOptions};
+use std::marker::PhantomData;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{At, StoreError};
+use super::map::WriteMap;
+use crate::schema::{Kind, Layout, Sink, Source};
+
+/// Most records of one day: 268 million, thirty times the busiest product's day.
+pub const MAX_RECORDS: usize = 1 << 28;
+
+/// A column file, mapped for writing.
+#[derive(Debug)]
+pub(crate) struct Column {
+    map: WriteMap,
+    width: usize,
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl Column {
+    /// Opens the file and maps it.
+    pub(crate) fn open(path: PathBuf, kind: Kind) -> Result<Self, StoreError> {
+        let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
+        let found = file.metadata().at("look at", &path)?;
+        let width = kind.width();
+        let map = WriteMap::new(&file, MAX_RECORDS * width, &path).at("map", &path)?;
+        Ok(Self { map, width, path, device: found.dev(), inode: found.ino() })
+    }
+
+    /// Opens the file again, to grow it.
+    pub(crate) fn reopen(&self) -> Result<File, StoreError> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).at("open", &self.path)?;
+        let found = file.metadata().at("look at", &self.path)?;
+        if (found.dev(), found.ino()) != (self.device, self.inode) {
+            return Err(StoreError::damaged(&self.path, "another file lies where the mapped one was"));
+        }
+        Ok(file)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Lends the bytes of records that are committed; the caller has loaded the commit mark.
+    pub(crate) fn committed(&self, records: std::ops::Range<usize>) -> &[u8] {
+        self.map.freeze(records.end * self.width);
+        self.map.frozen(records.start * self.width..records.end * self.width)
+    }
+
+    /// Loads an 8-byte value.
+    pub(crate) fn load_u64(&self, record: usize) -> u64 {
+        self.map.load_u64(record * self.width)
+    }
+}
+
+/// Stores one record's values, the time last.
+pub(crate) struct Appender<'a, L> {
+    columns: &'a [Column],
+    record: usize,
+    time: u32,
+    layout: PhantomData<L>,
+}
+
+impl<'a, L: Layout> Appender<'a, L> {
+    /// Stores `row` as record number `record`.
+    #[inline]
+    pub(crate) fn append(columns: &'a [Column], record: usize, row: &L::Row) {
+        let mut appender = Self { columns, record, time: 0, layout: PhantomData };
+        L::store(row, &mut appender);
+        if let Some(column) = columns.get(L::TIME) {
+            column.map.store_u32_last(record * column.width, appender.time);
+        }
+    }
+}
+
+impl<L: Layout> Sink for Appender<'_, L> {
+    #[inline(always)]
+    fn u32(&mut self, column: usize, value: u32) {
+        if column == L::TIME {
+            self.time = value;
+        } else if let Some(column) = self.columns.get(column) {
+            column.map.store_u32(self.record * 4, value);
+        }
+    }
+
+    #[inline(always)]
+    fn u64(&mut self, column: usize, value: u64) {
+        if let Some(column) = self.columns.get(column) {
+            column.map.store_u64(self.record * 8, value);
+        }
+    }
+
+    #[inline(always)]
+    fn f32(&mut self, column: usize, value: f32) {
+        if let Some(column) = self.columns.get(column) {
+            column.map.store_u32(self.record * 4, value.to_bits());
+        }
+    }
+
+    #[inline(always)]
+    fn f64(&mut self, column: usize, value: f64) {
+        if let Some(column) = self.columns.get(column) {
+            column.map.store_u64(self.record * 8, value.to_bits());
+        }
+    }
+
+    #[inline(always)]
+    fn uuid(&mut self, column: usize, value: [u8; 16]) {
+        if let Some(column) = self.columns.get(column) {
+            column.map.store_uuid(self.record * 16, value);
+        }
+    }
+}
+
+/// Loads the values of one stored record, committed or not yet.
+pub(crate) struct Stored<'a> {
+    pub(crate) columns: &'a [Column],
+    pub(crate) record: usize,
+}
+
+impl Source for Stored<'_> {
+    fn u32(&self, column: usize) -> Option<u32> {
+        self.columns.get(column).map(|column| column.map.load_u32(self.record * 4))
+    }
+
+    fn u64(&self, column: usize) -> Option<u64> {
+        self.columns.get(column).map(|column| column.map.load_u64(self.record * 8))
+    }
+
+    fn f32(&self, column: usize) -> Option<f32> {
+        self.u32(column).map(f32::from_bits)
+    }
+
+    fn f64(&self, column: usize) -> Option<f64> {
+        self.u64(column).map(f64::from_bits)
+    }
+
+    fn uuid(&self, column: usize) -> Option<[u8; 16]> {
+        self.columns.get(column).map(|column| column.map.load_uuid(self.record * 16))
+    }
+}
+
+/// Gives a record from any source.
+pub(crate) fn load<L: Layout>(source: &impl Source) -> L::Row {
+    let mut row = L::EMPTY;
+    L::load(source, &mut row);
+    row
+}

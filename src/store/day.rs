@@ -1,0 +1,262 @@
+//! [`Day`]: one dataset-day of one product, open for writing by one thread.
+//!
+//! 1. `insert` applies the id rule: above the day's last → appended; stored with equal fields → duplicate; with other fields → conflict; not stored → late.
+//! 2. Nothing is visible before `commit`; then everything inserted is, in all columns at once.
+//! 3. A day's last key survives a restart even where no column holds it: the page does.
+//! 4. Appending allocates nothing, takes no lock and calls no system; looking up and late records may.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::column::{Appender, Stored, load};
+use super::directory::DataDir;
+use super::error::StoreError;
+use super::files::{DayFiles, Takes, key_column};
+use super::late::{LateFile, LateValues, Payloads};
+use super::page::Mark;
+use super::place::DayKey;
+use super::recovery::{self, Opening};
+use crate::product::ProductId;
+use crate::schema::{Dataset, Layout, Likeness};
+use crate::time::{UnixNanos, UtcDay};
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Inserted<Row> {
+    /// It stands at the day's end.
+    Appended,
+    /// It belongs before that; it stands in the late file until the day is sealed.
+    Late,
+    /// The day has it already.
+    Duplicate,
+    /// The day has another record of that key, given here; the first is kept.
+    Conflict(Row),
+}
+
+/// Why a record was not taken. Nothing of it was written.
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    /// The files have no room: [`DayFiles::provision`], then try again.
+    #[error("no room is provisioned")]
+    NoRoom,
+    /// The late file could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A dataset-day open for writing.
+#[derive(Debug)]
+pub struct Day<L: Layout> {
+    files: Arc<DayFiles>,
+    count: usize,
+    committed: usize,
+    /// Records that may be stored, as last seen.
+    room: usize,
+    last_key: u64,
+    /// The highest key stored, late ones included: what is above it needs no look-up.
+    highest: u64,
+    late: BTreeMap<u64, L::Row>,
+    late_file: LateFile,
+    late_count: u32,
+    late_committed: u32,
+}
+
+impl<L: Layout> Day<L> {
+    /// Opens a day, making, continuing or recovering its files. `now` tells whether a sealed day is today's, and thus opened again.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses. A damaged day is no error: it moves to quarantine.
+    pub fn open(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, now: UnixNanos) -> Result<(Self, Opening), StoreError> {
+        let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        let (files, opening) = recovery::open(dir, &key, now)?;
+        files.provision()?;
+        Ok((Self::over(files)?, opening))
+    }
+
+    /// Makes a day's files ahead of time, with blocks for so many records. A day that exists is left alone.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses.
+    pub fn prepare(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, records: u64) -> Result<(), StoreError> {
+        let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        match recovery::create_if_missing(dir, &key)? {
+            Some(files) => files.grow(records),
+            None => Ok(()),
+        }
+    }
+
+    fn over(files: DayFiles) -> Result<Self, StoreError> {
+        let (table, mark) = (files.table(), files.page.mark().unwrap_or(Mark { count: files.committed(), key: 0 }));
+        let count = usize::try_from(mark.count).map_err(|_| StoreError::damaged(files.path(), "more records than there is memory"))?;
+        let late_count = files.late();
+        let payloads = Payloads::read(&files.place.late(), table, files.generation, u64::from(late_count))?;
+        let mut day = Self {
+            count,
+            committed: count,
+            room: 0,
+            last_key: mark.key,
+            highest: mark.key,
+            late: BTreeMap::new(),
+            late_file: LateFile::new(files.place.late(), table, files.generation),
+            late_count,
+            late_committed: late_count,
+            files: Arc::new(files),
+        };
+        for payload in payloads.iter() {
+            day.remember(load::<L>(&LateValues { payload, columns: table }));
+        }
+        Ok(day)
+    }
+
+    /// Takes a record.
+    ///
+    /// # Errors
+    /// [`InsertError::NoRoom`] where the files have to grow first; [`InsertError::Store`] where a late record could not be written.
+    #[inline]
+    pub fn insert(&mut self, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
+        let key = L::key(row);
+        // Tickers without a sequence are kept as they come.
+        let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
+        if is_new && self.files.takes == Takes::Appends { self.append(key, row) } else { self.place(key, row, is_new) }
+    }
+
+    #[inline]
+    fn append(&mut self, key: u64, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
+        if self.count >= self.room && !self.has_room() {
+            return Err(InsertError::NoRoom);
+        }
+        Appender::<L>::append(&self.files.columns, self.count, row);
+        self.count += 1;
+        self.last_key = self.last_key.max(key);
+        self.highest = self.highest.max(key);
+        Ok(Inserted::Appended)
+    }
+
+    #[cold]
+    fn has_room(&mut self) -> bool {
+        // Acquire: blocks and lengths are there. Partner: the release in `provision`.
+        let provisioned = self.files.provisioned.load(Ordering::Acquire);
+        self.room = usize::try_from(provisioned).unwrap_or(usize::MAX);
+        let has = self.count < self.room;
+        if !has {
+            self.files.wanted.store(self.count as u64, Ordering::Relaxed);
+        }
+        has
+    }
+
+    /// Finds out what a record is that does not simply stand above all others.
+    #[cold]
+    fn place(&mut self, key: u64, row: &L::Row, is_new: bool) -> Result<Inserted<L::Row>, InsertError> {
+        if !is_new {
+            if key_column(L::DATASET).is_none() {
+                return Ok(Inserted::Duplicate);
+            }
+            if let Some(stored) = self.find(key) {
+                match L::compare(&stored, row) {
+                    Likeness::Same => return Ok(Inserted::Duplicate),
+                    Likeness::Conflict => return Ok(Inserted::Conflict(stored)),
+                    Likeness::Better => {}
+                }
+            } else if key > self.last_key && self.files.takes == Takes::Appends {
+                // Below a late record that recovery kept while the records around it were given up.
+                return self.append(key, row);
+            }
+        }
+        self.late_file.write::<L>(self.late_count, row, self.files.table())?;
+        self.late_count += 1;
+        self.remember(*row);
+        Ok(Inserted::Late)
+    }
+
+    fn remember(&mut self, row: L::Row) {
+        let key = L::key(&row);
+        self.highest = self.highest.max(key);
+        if key != 0 {
+            self.late.insert(key, row);
+        }
+    }
+
+    /// Makes everything inserted so far visible.
+    #[inline]
+    pub fn commit(&mut self) {
+        if self.count != self.committed {
+            self.files.page.commit(Mark { count: self.count as u64, key: self.last_key });
+            self.committed = self.count;
+        }
+        if self.late_count != self.late_committed {
+            self.files.page.commit_late(self.files.generation, self.late_count);
+            self.late_committed = self.late_count;
+        }
+    }
+
+    /// Finds the record of a key, inserted or late. Tickers are not looked up: nothing but late ones is found.
+    #[must_use]
+    pub fn find(&self, key: u64) -> Option<L::Row> {
+        if let Some(row) = self.late.get(&key) {
+            return Some(*row);
+        }
+        let ids = self.files.columns.get(key_column(L::DATASET)?)?;
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if ids.load_u64(middle) < key { low = middle + 1 } else { high = middle }
+        }
+        (low < self.count && ids.load_u64(low) == key).then(|| load::<L>(&Stored { columns: &self.files.columns, record: low }))
+    }
+
+    /// Gives the records that can be appended without provisioning.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.files.provisioned.load(Ordering::Acquire).saturating_sub(self.count as u64)
+    }
+
+    /// Tells whether the day is sealed and takes late records only, which need no room.
+    #[must_use]
+    pub fn takes_only_late(&self) -> bool {
+        self.files.takes == Takes::LateOnly
+    }
+
+    /// Gives the records inserted, late ones not counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// Gives the late records inserted.
+    #[must_use]
+    pub fn late_count(&self) -> u32 {
+        self.late_count
+    }
+
+    /// Gives the key of the last record appended; 0 where none has one.
+    #[must_use]
+    pub fn last_key(&self) -> u64 {
+        self.last_key
+    }
+
+    /// Gives the day.
+    #[must_use]
+    pub fn date(&self) -> UtcDay {
+        self.files.key.date
+    }
+
+    /// Shows the shared part.
+    #[must_use]
+    pub fn files(&self) -> &Arc<DayFiles> {
+        &self.files
+    }
+
+    /// Commits and lets go of the day; its files can then be sealed.
+    #[must_use]
+    pub fn close(mut self) -> Arc<DayFiles> {
+        self.commit();
+        self.files
+    }
+
+    /// Announces records that are not stored yet: the bug that readers' tests must find.
+    #[doc(hidden)]
+    pub fn plant_early_commit(&self, count: u64) {
+        self.files.page.announce(count);
+    }
+}

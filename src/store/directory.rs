@@ -1,0 +1,153 @@
+//! [`DataDir`]: a data directory held for writing.
+//!
+//! 1. One writer: the lock is taken before anything else is touched, and held as long as the value lives.
+//! 2. One endpoint: the first one is remembered, another one is refused. Sandbox and production never mix.
+//! 3. One descriptor, opened before the first write, serves every flush: an error of the device cannot slip between two descriptors.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::{At, StoreError};
+use super::filesystem::{self, BootId, Space};
+use super::lock::DirLock;
+use super::place::OWN_FOLDER;
+use super::probe::{Probe, Step, Verdict, Why};
+use crate::schema::ColumnSet;
+use crate::time::DateFormat;
+
+/// How a data directory is to be written.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Which columns new days get.
+    pub columns: ColumnSet,
+    /// How new days spell their date.
+    pub date_format: DateFormat,
+    /// Whether to write to a file system that is not known to be safe.
+    pub force_fs: bool,
+    /// Records that a new day begins with room for; grows from there.
+    pub first_records: u64,
+    /// The boot's id; a test passes another to play a restart of the machine, or none for one that cannot be read.
+    pub boot_id: Option<BootId>,
+    /// Sees every step; tests only.
+    #[doc(hidden)]
+    pub probe: Option<Probe>,
+}
+
+/// Records that a new day begins with room for.
+pub const FIRST_RECORDS: u64 = 1024;
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            columns: ColumnSet::Full,
+            date_format: DateFormat::Iso,
+            force_fs: false,
+            first_records: FIRST_RECORDS,
+            boot_id: BootId::read(),
+            probe: None,
+        }
+    }
+}
+
+/// A data directory, locked for this process.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    options: StoreOptions,
+    handle: File,
+    _lock: DirLock,
+}
+
+impl DataDir {
+    /// Opens a data directory for writing, making it where it is missing.
+    ///
+    /// # Errors
+    /// Where another process writes to it, its file system is unsafe, it belongs to another endpoint, or the system refuses.
+    pub fn open(path: &Path, options: StoreOptions, endpoint: &str) -> Result<Self, StoreError> {
+        let own = path.join(OWN_FOLDER);
+        std::fs::create_dir_all(&own).at("make", &own)?;
+        if !options.force_fs {
+            filesystem::refuse_unsafe(path)?;
+        }
+        let lock = DirLock::take(path, &own.join("lock"))?;
+        let handle = File::open(path).at("open", path)?;
+        remember_endpoint(path, &own.join("endpoint"), endpoint)?;
+        for folder in [own.as_path(), path] {
+            filesystem::sync_folder(folder)?;
+        }
+        // The entry of the directory itself; where its parent is not ours to open, nothing depends on it that a flush of the file system does not do.
+        if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
+            let _ = filesystem::sync_folder(parent);
+        }
+        Ok(Self { path: path.to_owned(), options, handle, _lock: lock })
+    }
+
+    /// Shows where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Shows how it is written.
+    #[must_use]
+    pub fn options(&self) -> &StoreOptions {
+        &self.options
+    }
+
+    /// Tells how much room the disk has.
+    ///
+    /// # Errors
+    /// Where the system does not say.
+    pub fn free_space(&self) -> io::Result<Space> {
+        filesystem::free_space(&self.path)
+    }
+
+    /// Flushes the file system: all that was stored before the call is on disk after it.
+    ///
+    /// # Errors
+    /// Where the device failed. The kernel says so once and forgets: what was being written may be lost although a second call succeeds.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.flush_for(Why::Sync)
+    }
+
+    pub(crate) fn flush_for(&self, why: Why) -> Result<(), StoreError> {
+        self.flushed_by(why, || Ok(rustix::fs::syncfs(&self.handle)?))
+    }
+
+    /// Runs a flush under the probe's eyes.
+    pub(crate) fn flushed_by(&self, why: Why, flush: impl FnOnce() -> io::Result<()>) -> Result<(), StoreError> {
+        let done = match self.step(Step::Flush(why)) {
+            Verdict::Go => flush(),
+            Verdict::Skip => return Ok(()),
+            Verdict::Fail => Err(io::Error::other("as the probe wished")),
+        };
+        done.map_err(|source| StoreError::Flush { path: self.path.clone(), source })?;
+        self.step(Step::Flushed(why));
+        Ok(())
+    }
+
+    /// Shows a step to the probe, where there is one.
+    pub(crate) fn step(&self, step: Step) -> Verdict {
+        self.options.probe.as_ref().map_or(Verdict::Go, |probe| probe.see(step))
+    }
+}
+
+fn remember_endpoint(dir: &Path, path: &Path, asked: &str) -> Result<(), StoreError> {
+    let remembered = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).at("read", path),
+    };
+    match remembered.trim() {
+        "" => {
+            // Under another name first: a crash leaves the whole of it or nothing.
+            let new = path.with_extension("tmp");
+            std::fs::write(&new, format!("{asked}\n")).at("write", &new)?;
+            File::open(&new).at("open", &new)?.sync_all().at("flush", &new)?;
+            std::fs::rename(&new, path).at("rename", &new)
+        }
+        same if same == asked => Ok(()),
+        other => Err(StoreError::OtherEndpoint { path: dir.to_owned(), remembered: other.to_owned(), asked: asked.to_owned() }),
+    }
+}

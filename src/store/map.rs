@@ -1,0 +1,403 @@
+//! The memory maps, and the only unsafe code of the program.
+//!
+//! 1. **Bounds**: no access leaves a mapping; every offset is checked against its length, and is a multiple of the value's width.
+//! 2. **Frozen bytes**: a slice over shared pages covers frozen bytes only; a store below the frozen mark panics. So no slice ever sees a change.
+//! 3. **Words**: what changes under a reader is accessed as an atomic word, never as a slice. A read-only mapping is only ever loaded from.
+//! 4. **Length**: storing beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`name_the_column_on_sigbus`]
+//!    prints the file's name and the process dies. Keeping stores below the length is the business of `provision.rs`.
+//! 5. Maps are addressed by 64-bit offsets; nothing here allocates except to remember a file's name.
+
+#![expect(unsafe_code, reason = "memory maps are pointers; this file turns them into checked accesses")]
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+
+const _: () = assert!(usize::BITS == 64, "columns are mapped with address space that only a 64-bit machine has");
+
+/// A mapping that one thread stores to, others load from, and whose frozen front is lent out as slices.
+#[derive(Debug)]
+pub(crate) struct WriteMap {
+    raw: MmapRaw,
+    frozen: AtomicUsize,
+    _watched: Watched,
+}
+
+impl WriteMap {
+    /// Maps `len` bytes of address space over `file`, however short the file is yet. The file may be closed afterwards.
+    pub(crate) fn new(file: &File, len: usize, path: &Path) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(len).map_raw(file)?;
+        // Without this the first store reads megabytes ahead into the page cache.
+        raw.advise(Advice::Random)?;
+        let watched = Watched::new(&raw, path);
+        Ok(Self { raw, frozen: AtomicUsize::new(0), _watched: watched })
+    }
+
+    /// Gives the place of a value that may be stored to.
+    #[inline(always)]
+    fn open(&self, at: usize, width: usize) -> *mut u8 {
+        // Relaxed: the mark is raised only to what the storing thread has committed, hence already passed.
+        assert!(at >= self.frozen.load(Ordering::Relaxed), "a frozen byte is never stored to");
+        self.within(at, width)
+    }
+
+    #[inline(always)]
+    fn within(&self, at: usize, width: usize) -> *mut u8 {
+        assert!(at < self.raw.len() && self.raw.len() - at >= width && at.is_multiple_of(width), "outside the mapping");
+        // SAFETY: (1) `at` lies inside the mapping, as just checked.
+        unsafe { self.raw.as_mut_ptr().add(at) }
+    }
+
+    /// Stores 4 bytes.
+    #[inline(always)]
+    pub(crate) fn store_u32(&self, at: usize, value: u32) {
+        // SAFETY: (1) checked and aligned; (3) atomic, so that a reader in this process is no data race.
+        unsafe { AtomicU32::from_ptr(self.open(at, 4).cast()) }.store(value.to_le(), Ordering::Relaxed);
+    }
+
+    /// Stores 4 bytes after all that was stored before (partner: the acquire fence of whoever reads the time column by itself).
+    #[inline(always)]
+    pub(crate) fn store_u32_last(&self, at: usize, value: u32) {
+        // SAFETY: (1) checked and aligned; (3) atomic.
+        unsafe { AtomicU32::from_ptr(self.open(at, 4).cast()) }.store(value.to_le(), Ordering::Release);
+    }
+
+    /// Stores 8 bytes.
+    #[inline(always)]
+    pub(crate) fn store_u64(&self, at: usize, value: u64) {
+        // SAFETY: (1) checked and aligned; (3) atomic.
+        unsafe { AtomicU64::from_ptr(self.open(at, 8).cast()) }.store(value.to_le(), Ordering::Relaxed);
+    }
+
+    /// Stores 16 bytes.
+    #[inline(always)]
+    pub(crate) fn store_uuid(&self, at: usize, value: [u8; 16]) {
+        let [low, high] = halves(value);
+        let place = self.open(at, 16);
+        // SAFETY: (1) 16 checked bytes, aligned to 16, so both halves are aligned to 8; (3) atomic.
+        unsafe {
+            AtomicU64::from_ptr(place.cast()).store(low, Ordering::Relaxed);
+            AtomicU64::from_ptr(place.add(8).cast()).store(high, Ordering::Relaxed);
+        }
+    }
+
+    /// Loads 4 bytes, frozen or not.
+    #[inline]
+    pub(crate) fn load_u32(&self, at: usize) -> u32 {
+        // SAFETY: (1) checked and aligned; (3) atomic.
+        u32::from_le(unsafe { AtomicU32::from_ptr(self.within(at, 4).cast()) }.load(Ordering::Relaxed))
+    }
+
+    /// Loads 8 bytes, frozen or not.
+    #[inline]
+    pub(crate) fn load_u64(&self, at: usize) -> u64 {
+        // SAFETY: (1) checked and aligned; (3) atomic.
+        u64::from_le(unsafe { AtomicU64::from_ptr(self.within(at, 8).cast()) }.load(Ordering::Relaxed))
+    }
+
+    /// Loads 16 bytes, frozen or not.
+    #[inline]
+    pub(crate) fn load_uuid(&self, at: usize) -> [u8; 16] {
+        let place = self.within(at, 16);
+        // SAFETY: (1) 16 checked bytes, aligned to 16; (3) atomic.
+        let (low, high) = unsafe {
+            (AtomicU64::from_ptr(place.cast()).load(Ordering::Relaxed), AtomicU64::from_ptr(place.add(8).cast()).load(Ordering::Relaxed))
+        };
+        whole(low, high)
+    }
+
+    /// Declares the first `to` bytes final: nobody stores to them again. Whoever calls this has loaded the commit mark with acquire ordering.
+    pub(crate) fn freeze(&self, to: usize) {
+        assert!(to <= self.raw.len(), "outside the mapping");
+        self.frozen.fetch_max(to, Ordering::AcqRel);
+    }
+
+    /// Lends frozen bytes.
+    pub(crate) fn frozen(&self, range: Range<usize>) -> &[u8] {
+        assert!(range.start <= range.end && range.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are lent");
+        // SAFETY: (1) the frozen mark never exceeds the mapping; (2) no byte below it changes again.
+        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(range.start), range.len()) }
+    }
+}
+
+/// Makes every page of a file's part dirty again without changing it: what a failed flush may have lost is written once more.
+pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::Result<()> {
+    if part.is_empty() {
+        return Ok(());
+    }
+    let map = WriteMap::new(file, part.end, path)?;
+    for at in (part.start - part.start % DIRTY_STEP..part.end).step_by(DIRTY_STEP) {
+        if map.raw.len() - at >= 4 {
+            // SAFETY: (1) checked and aligned; (3) atomic.
+            let word = unsafe { AtomicU32::from_ptr(map.within(at, 4).cast()) };
+            // One atomic step that stores what it found, so that a writer's store is never undone; where it fails the writer has just stored.
+            // Not `fetch_or(0)`: the compiler knows that to change nothing and makes it a load, which leaves the page clean.
+            let found = word.load(Ordering::Relaxed);
+            let _ = word.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of the smallest page there is.
+const DIRTY_STEP: usize = 4096;
+
+/// A read-only mapping of bytes that never change again: records below a commit mark.
+#[derive(Debug)]
+pub(crate) struct ReadMap {
+    raw: MmapRaw,
+    len: usize,
+    _watched: Watched,
+}
+
+impl ReadMap {
+    /// Maps the first `len` bytes of `file`, which holds at least so many and whose writer has committed them.
+    pub(crate) fn new(file: &File, len: usize, path: &Path) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(len.max(1)).map_raw_read_only(file)?;
+        let watched = Watched::new(&raw, path);
+        Ok(Self { raw, len, _watched: watched })
+    }
+
+    /// Lends the bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: (1) the whole mapping; (2) the writer commits before anyone maps, and committed bytes never change: the format's contract.
+        unsafe { std::slice::from_raw_parts(self.raw.as_ptr(), self.len) }
+    }
+}
+
+/// Bytes of a sector, the unit that a disk writes whole.
+pub(crate) const SECTOR: usize = 512;
+const WORDS_PER_SECTOR: usize = SECTOR / 8;
+
+/// A mapping accessed as atomic 64-bit words: the commit page.
+#[derive(Debug)]
+pub(crate) struct WordMap {
+    raw: MmapRaw,
+    writable: bool,
+    _watched: Watched,
+}
+
+impl WordMap {
+    /// Maps the first `len` bytes of `file`.
+    pub(crate) fn new(file: &File, len: usize, writable: bool, path: &Path) -> io::Result<Self> {
+        assert!(len.is_multiple_of(SECTOR), "whole sectors");
+        let mut options = MmapOptions::new();
+        let raw = if writable { options.len(len).map_raw(file)? } else { options.len(len).map_raw_read_only(file)? };
+        let watched = Watched::new(&raw, path);
+        Ok(Self { raw, writable, _watched: watched })
+    }
+
+    #[inline(always)]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.raw.len() / 8, "outside the mapping");
+        // SAFETY: (1) checked; the mapping is aligned to a page and thus the word to 8; (3) only ever accessed as an atomic.
+        unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().cast::<u64>().add(index)) }
+    }
+
+    /// Loads a word; what was stored before the release store of the value found is visible afterwards.
+    #[inline]
+    pub(crate) fn load(&self, index: usize) -> u64 {
+        // Relaxed and a fence instead of an acquire load: the only load that is defined on read-only pages.
+        let value = self.word(index).load(Ordering::Relaxed);
+        fence(Ordering::Acquire);
+        u64::from_le(value)
+    }
+
+    /// Stores a word after all that was stored before. Partner: [`WordMap::load`].
+    #[inline]
+    pub(crate) fn store(&self, index: usize, value: u64) {
+        assert!(self.writable, "a read-only page is not stored to");
+        self.word(index).store(value.to_le(), Ordering::Release);
+    }
+
+    /// Copies a sector word by word; whether it was torn by a writer is for its CRC to say.
+    pub(crate) fn load_sector(&self, sector: usize) -> [u8; SECTOR] {
+        let mut bytes = [0; SECTOR];
+        for (word, chunk) in bytes.chunks_exact_mut(8).enumerate() {
+            chunk.copy_from_slice(&self.word(sector * WORDS_PER_SECTOR + word).load(Ordering::Relaxed).to_ne_bytes());
+        }
+        fence(Ordering::Acquire);
+        bytes
+    }
+
+    /// Stores a sector word by word, after all that was stored before.
+    pub(crate) fn store_sector(&self, sector: usize, bytes: &[u8; SECTOR]) {
+        assert!(self.writable, "a read-only page is not stored to");
+        for (word, chunk) in bytes.chunks_exact(8).enumerate() {
+            let mut value = [0; 8];
+            value.copy_from_slice(chunk);
+            self.word(sector * WORDS_PER_SECTOR + word).store(u64::from_ne_bytes(value), Ordering::Release);
+        }
+    }
+
+    /// Writes the page to the disk and waits.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        self.raw.flush()
+    }
+}
+
+/// Splits 16 bytes into two words that lie in memory as the bytes do.
+#[inline(always)]
+fn halves(value: [u8; 16]) -> [u64; 2] {
+    let [a, b, c, d, e, f, g, h, rest @ ..] = value;
+    [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes(rest)]
+}
+
+fn whole(low: u64, high: u64) -> [u8; 16] {
+    let ([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p]) = (low.to_ne_bytes(), high.to_ne_bytes());
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
+
+/// Most mappings that are remembered for the line on SIGBUS; those beyond it die nameless. The kernel's usual limit is as large.
+const WATCHED: usize = 65_536;
+
+struct Entry {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    name: AtomicPtr<u8>,
+    name_len: AtomicUsize,
+}
+
+/// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
+static TABLE: [Entry; WATCHED] = [const {
+    Entry {
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        name: AtomicPtr::new(std::ptr::null_mut()),
+        name_len: AtomicUsize::new(0),
+    }
+}; WATCHED];
+
+/// Where the search for a free entry begins; entries are taken by setting `end` from 0.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// A mapping's entry in the table, taken back when the mapping goes.
+#[derive(Debug)]
+struct Watched {
+    entry: Option<usize>,
+    _name: Box<str>,
+}
+
+impl Watched {
+    fn new(raw: &MmapRaw, path: &Path) -> Self {
+        let name: Box<str> = path.to_string_lossy().into();
+        let (start, end) = (raw.as_ptr() as usize, raw.as_ptr() as usize + raw.len());
+        let first = NEXT.fetch_add(1, Ordering::Relaxed);
+        let entry = (0..WATCHED)
+            .map(|step| (first + step) % WATCHED)
+            .find(|at| TABLE.get(*at).is_some_and(|entry| entry.end.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()));
+        if let Some(entry) = entry.and_then(|at| TABLE.get(at)) {
+            entry.name_len.store(name.len(), Ordering::Relaxed);
+            entry.name.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
+            // Release: a handler that finds `start` finds the name. Partner: the acquire load in `column_at`.
+            entry.start.store(start, Ordering::Release);
+        }
+        Self { entry, _name: name }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.and_then(|at| TABLE.get(at)) {
+            entry.start.store(0, Ordering::Release);
+            entry.name.store(std::ptr::null_mut(), Ordering::Release);
+            entry.end.store(0, Ordering::Release);
+        }
+    }
+}
+
+/// Finds the name of the file mapped at an address.
+fn column_at(address: usize) -> Option<&'static [u8]> {
+    TABLE.iter().find_map(|entry| {
+        let start = entry.start.load(Ordering::Acquire);
+        let name = entry.name.load(Ordering::Relaxed);
+        if start == 0 || name.is_null() || !(start..entry.end.load(Ordering::Relaxed)).contains(&address) {
+            return None;
+        }
+        // SAFETY: the name lives as long as its entry; only the dying process' handler calls this, about a mapping that was just accessed.
+        Some(unsafe { std::slice::from_raw_parts(name, entry.name_len.load(Ordering::Relaxed)) })
+    })
+}
+
+/// Makes a SIGBUS print the name of the column file whose mapping holds the faulting address, and then end the process as it would have.
+///
+/// # Errors
+/// Where the handler cannot be installed.
+pub fn name_the_column_on_sigbus() -> io::Result<()> {
+    let sigbus = rustix::process::Signal::BUS.as_raw();
+    let registered = unsafe {
+        // SAFETY: the handler reads atomics, writes to stderr and ends the process: all of it async-signal-safe.
+        // `si_addr` is what the kernel fills in for SIGBUS.
+        signal_hook_registry::register_sigaction(sigbus, move |info| {
+            let name = column_at(info.si_addr() as usize).unwrap_or(b"an unknown mapping");
+            for part in [b"coltape: SIGBUS: the device behind ".as_slice(), name, b" failed or its file was cut; ending\n"] {
+                // Nothing can be done about a message that cannot be printed.
+                let _ = rustix::io::write(std::io::stderr(), part);
+            }
+            let _ = signal_hook::low_level::emulate_default_handler(sigbus);
+        })
+    };
+    registered.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(len: u64) -> (WriteMap, tempfile::NamedTempFile) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(len).expect("a length");
+        (WriteMap::new(file.as_file(), 1 << 20, file.path()).expect("a map"), file)
+    }
+
+    #[test]
+    fn what_is_stored_is_in_the_file_little_endian() {
+        let (map, file) = map(4096);
+        map.store_u32(4, 0x0403_0201);
+        map.store_u64(8, 0x0807_0605_0403_0201);
+        map.store_uuid(16, std::array::from_fn(|at| u8::try_from(at).expect("small")));
+        let bytes = std::fs::read(file.path()).expect("read");
+        assert_eq!(bytes[..32], [0, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!((map.load_u32(4), map.load_u64(8), map.load_uuid(16)[15]), (0x0403_0201, 0x0807_0605_0403_0201, 15));
+    }
+
+    #[test]
+    fn a_file_that_grows_is_reached_by_the_old_mapping() {
+        let (map, file) = map(4096);
+        file.as_file().set_len(8192).expect("a length");
+        map.store_u32(8188, 7);
+        assert_eq!(std::fs::read(file.path()).expect("read")[8188], 7);
+    }
+
+    #[test]
+    fn frozen_bytes_are_lent_and_no_longer_stored_to() {
+        let (map, _file) = map(4096);
+        map.store_u32(0, 1);
+        map.freeze(4);
+        assert_eq!(map.frozen(0..4), [1, 0, 0, 0]);
+        map.store_u32(4, 2);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.store_u32(0, 2))).is_err());
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.frozen(0..8).len())).is_err());
+    }
+
+    #[test]
+    fn no_access_leaves_the_mapping() {
+        let (map, _file) = map(4096);
+        for at in [1 << 20, (1 << 20) - 2, usize::MAX, 2] {
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.store_u32(at, 1))).is_err(), "{at}");
+        }
+    }
+
+    #[test]
+    fn an_address_inside_a_mapping_has_its_files_name_and_none_after_it_is_gone() {
+        let (map, file) = map(4096);
+        let address = map.raw.as_ptr() as usize + 5000;
+        assert_eq!(column_at(address), Some(file.path().to_string_lossy().as_bytes()));
+        drop(map);
+        assert_eq!(column_at(address), None);
+    }
+}

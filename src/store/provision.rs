@@ -1,0 +1,138 @@
+//! Room ahead of the writer: blocks allocated, file lengths advanced.
+//!
+//! 1. Nothing is stored at or beyond `provisioned` = the fewest records that any column has both blocks and length for.
+//! 2. Blocks come generously (doubling), lengths in small steps: whoever reads a long empty tail makes each later store dirty a large folio.
+//! 3. Growth follows the product: a quiet one stays small, a busy one gets up to [`MAX_LEAD`] records ahead.
+//! 4. The disk is never filled to the last block; too little room is an error here, so that it is never a signal in the writer.
+//! 5. Runs on the provisioner's thread (the writer calls it only when it has run dry); one call at a time grows a day.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::Ordering;
+
+use super::column::MAX_RECORDS;
+use super::error::{At, StoreError};
+use super::files::{DayFiles, Takes};
+use super::filesystem;
+use super::probe::Step;
+
+/// Most records that a file's length runs ahead of its records.
+pub const MAX_LEAD: u64 = 16_384;
+/// Most records that blocks are allocated for at once beyond doubling's reach.
+const MAX_GROWTH: u64 = 1 << 20;
+/// Bytes in which the system counts a file's blocks.
+const BLOCK: u64 = 512;
+/// Bytes that a file system may count among a file's blocks without them holding data: where the others lie.
+const MAP_OF_BLOCKS: u64 = 16 << 10;
+/// Same as [`MAX_RECORDS`].
+const FULL: u64 = MAX_RECORDS as u64;
+
+/// How far a day's files have grown, in records.
+#[derive(Debug, Default)]
+pub(crate) struct Growth {
+    /// Records that every column has blocks for.
+    pub(crate) allocated: u64,
+    /// Records that every column has length for.
+    pub(crate) length: u64,
+}
+
+impl DayFiles {
+    /// Gives the records that the writer still has room for.
+    #[must_use]
+    pub fn room(&self) -> u64 {
+        self.provisioned.load(Ordering::Acquire).saturating_sub(self.reached())
+    }
+
+    /// Tells whether the writer has come near the end of its room: less than three quarters of the lead are left.
+    #[must_use]
+    pub fn needs_room(&self) -> bool {
+        self.takes == Takes::Appends && self.room() < self.lead() / 4 * 3
+    }
+
+    /// Makes room ahead of the writer.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSpace`] where the disk has too little left; nothing has been harmed, and the writer uses up what it has.
+    /// [`StoreError::DayFull`] at the most records a day holds.
+    pub fn provision(&self) -> Result<(), StoreError> {
+        self.grow(0)
+    }
+
+    /// Makes room, and allocates blocks for so many records at least.
+    pub(crate) fn grow(&self, records: u64) -> Result<(), StoreError> {
+        if self.takes == Takes::LateOnly {
+            return Ok(());
+        }
+        let mut growth = self.growth.lock();
+        if growth.allocated == 0 {
+            growth.allocated = self.found_allocated()?;
+        }
+        let reached = self.reached();
+        if reached >= FULL {
+            return Err(StoreError::DayFull { path: self.place.page() });
+        }
+        let length = (reached + self.lead()).min(FULL);
+        if length <= growth.length && records <= growth.allocated {
+            return Ok(());
+        }
+        if growth.allocated < length.max(records) {
+            growth.allocated = self.allocate(growth.allocated, length, records)?;
+        }
+        for column in &self.columns {
+            let (file, bytes) = (column.reopen()?, length * column.width() as u64);
+            if file.metadata().at("look at", column.path())?.len() < bytes {
+                file.set_len(bytes).at("lengthen", column.path())?;
+                self.dir.step(Step::Changed("lengthened"));
+            }
+        }
+        growth.length = growth.length.max(length);
+        // Release: after blocks and lengths. Partner: the writer's acquire load when it looks for room.
+        self.provisioned.fetch_max(growth.length.min(growth.allocated), Ordering::Release);
+        Ok(())
+    }
+
+    /// Gives the records that an earlier opening, or the preparing of the day, allocated blocks for.
+    fn found_allocated(&self) -> Result<u64, StoreError> {
+        let mut records = FULL;
+        for column in &self.columns {
+            let blocks = column.reopen()?.metadata().at("look at", column.path())?.blocks() * BLOCK;
+            records = records.min(blocks.saturating_sub(MAP_OF_BLOCKS) / column.width() as u64);
+        }
+        for column in &self.columns {
+            // Costs nothing where the count of blocks was right; where it was not, the disk may be too full to make it so.
+            if filesystem::allocate(&column.reopen()?, records * column.width() as u64).is_err() {
+                return Ok(0);
+            }
+        }
+        Ok(records)
+    }
+
+    /// Allocates blocks: twice what there is where the disk allows it, else what is needed.
+    fn allocate(&self, allocated: u64, length: u64, records: u64) -> Result<u64, StoreError> {
+        let needed = length.max(allocated);
+        let generous = needed.max(allocated.saturating_mul(2).min(allocated + MAX_GROWTH)).max(records).min(FULL);
+        let width: u64 = self.columns.iter().map(|column| column.width() as u64).sum();
+        let space = filesystem::free_space(self.path()).at("ask for the room of", self.path())?;
+        let usable = space.free.saturating_sub(space.reserve());
+        let bytes = |records: u64| (records - allocated).saturating_mul(width);
+        let target = if bytes(generous) <= usable { generous } else { needed };
+        if bytes(target) > usable {
+            return Err(StoreError::NoSpace { path: self.path().to_owned(), needed: bytes(target), free: space.free });
+        }
+        for column in &self.columns {
+            filesystem::allocate(&column.reopen()?, target * column.width() as u64).at("allocate", column.path())?;
+        }
+        Ok(target)
+    }
+
+    /// Gives how far the length is to run ahead: as many records as there are, within bounds.
+    fn lead(&self) -> u64 {
+        let first = self.dir.options().first_records.clamp(1, MAX_LEAD);
+        self.reached().clamp(first, MAX_LEAD)
+    }
+
+    /// Gives how far the writer has come.
+    fn reached(&self) -> u64 {
+        // Relaxed: a hint for how much to grow; what may be stored to is said by `provisioned`.
+        self.committed().max(self.wanted.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,214 @@
+//! Sealing: a dataset-day that takes no more records becomes bare column files of exactly its records.
+//!
+//! 1. Flushed and its last slot written → unmapped and cut → flushed → state sealed → flushed. A crash anywhere leaves a live day or a sealed one.
+//! 2. A day with late records is not cut but replaced (`replace.rs`), they in their place.
+//! 3. Many days are sealed together, with the same few flushes of the file system as one.
+//! 4. One day's failure is that day's: the others are sealed. A failed flush is everyone's.
+//! 5. Nobody else holds a day that is sealed: it is waited for, with a deadline.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::catalog;
+use super::commit::{Extent, Phase, State};
+use super::directory::DataDir;
+use super::error::{At, StoreError};
+use super::files::{DayFiles, Takes};
+use super::place::{DayKey, Place};
+use super::probe::{Step, Why};
+use super::{recovery, replace};
+use crate::product::ProductId;
+use crate::schema::Column;
+use crate::time::UnixNanos;
+
+/// What a sealed day holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Records, late ones included.
+    pub records: u64,
+    /// Late records that were put in their place.
+    pub merged: u32,
+    /// Generation of its files.
+    pub generation: u32,
+}
+
+/// How long the sync thread may hold on to a day that is to be sealed.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks whether it has let go.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// A day on its way to its seal.
+struct Sealing {
+    place: Place,
+    table: &'static [Column],
+    page: super::page::Page,
+    state: State,
+    merged: u32,
+}
+
+/// Seals days. Every one is answered for, in the order given.
+pub fn seal(dir: &DataDir, days: Vec<Arc<DayFiles>>) -> Vec<(DayKey, Result<Sealed, StoreError>)> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut keys = Vec::with_capacity(days.len());
+    let mut owned = Vec::with_capacity(days.len());
+    for day in days {
+        keys.push(day.key.clone());
+        owned.push(own(day, deadline));
+    }
+    let sealed = seal_owned(dir, owned);
+    keys.into_iter().zip(sealed).collect()
+}
+
+fn own(mut day: Arc<DayFiles>, deadline: Instant) -> Result<DayFiles, StoreError> {
+    loop {
+        match Arc::try_unwrap(day) {
+            Ok(owned) => return Ok(owned),
+            Err(shared) if Instant::now() >= deadline => return Err(StoreError::InUse { path: shared.place.page() }),
+            Err(shared) => day = shared,
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Result<Sealed, StoreError>> {
+    let (days, flushed) = flush_data(dir, days);
+    let mut steps: Vec<Result<Sealing, StoreError>> = days
+        .into_iter()
+        .map(|day| match (&flushed, day) {
+            (Ok(()), Ok(day)) => close(dir, day),
+            (Err(failed), Ok(_)) => Err(again(failed)),
+            (_, Err(error)) => Err(error),
+        })
+        .collect();
+    // Cut files and new ones on disk, then the states that speak of them, then the names, then the states of replaced days.
+    flush_all(dir, Why::SealFiles, &mut steps);
+    for sealing in steps.iter().flatten() {
+        sealing.page.store_state(&sealing.state);
+        dir.step(Step::Changed("state"));
+    }
+    flush_all(dir, Why::SealState, &mut steps);
+    if steps.iter().flatten().any(|sealing| sealing.state.phase == Phase::Replacing) {
+        for step in &mut steps {
+            settle(step, |sealing| replace::rename(dir, &sealing.place, sealing.table));
+        }
+        flush_all(dir, Why::Names, &mut steps);
+        for sealing in steps.iter_mut().flatten().filter(|sealing| sealing.state.phase == Phase::Replacing) {
+            sealing.state = replace::replaced(&sealing.state);
+            sealing.page.store_state(&sealing.state);
+            dir.step(Step::Changed("sealed state"));
+        }
+        flush_all(dir, Why::Replaced, &mut steps);
+    }
+    for step in &mut steps {
+        settle(step, |sealing| replace::remove_late(dir, &sealing.place));
+    }
+    let done =
+        |sealing: Sealing| Sealed { records: sealing.state.extent.records, merged: sealing.merged, generation: sealing.state.generation };
+    steps.into_iter().map(|step| step.map(done)).collect()
+}
+
+/// Makes all that is committed durable, and writes the last slots.
+fn flush_data(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> (Vec<Result<DayFiles, StoreError>>, Result<(), StoreError>) {
+    let staged: Vec<_> = days.iter().map(|day| day.as_ref().ok().and_then(DayFiles::stage)).collect();
+    if staged.iter().all(Option::is_none) {
+        return (days, Ok(()));
+    }
+    let flushed = dir.flush_for(Why::SealData);
+    for (day, staged) in days.iter().zip(staged) {
+        if let (Ok(day), Some(staged), Ok(())) = (day, staged, &flushed) {
+            day.settle(staged);
+        }
+        if let (Ok(day), Err(_)) = (day, &flushed) {
+            day.page.mistrust();
+        }
+    }
+    (days, flushed)
+}
+
+/// Unmaps a day's columns and cuts them, or writes their replacements. Gives what the page is to say then.
+fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
+    let (table, merged, generation) = (day.table(), day.late(), day.generation);
+    if merged > 0 {
+        let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;
+        let DayFiles { place, page, .. } = day;
+        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, generation, extent }, merged });
+    }
+    let (extent, takes) = (day.durable_extent(), day.takes);
+    let DayFiles { place, page, columns, .. } = day;
+    drop(columns);
+    if takes == Takes::Appends {
+        cut(dir, &place, table, &extent)?;
+    }
+    Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, generation, extent }, merged })
+}
+
+fn cut(dir: &DataDir, place: &Place, table: &[Column], extent: &Extent) -> Result<(), StoreError> {
+    for column in table {
+        let path = place.column(column.name);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).at("open", &path)?;
+        // Also gives back the blocks that were allocated ahead.
+        file.set_len(extent.records * column.kind.width() as u64).at("cut", &path)?;
+        dir.step(Step::Changed("cut"));
+    }
+    Ok(())
+}
+
+fn flush_all(dir: &DataDir, why: Why, steps: &mut [Result<Sealing, StoreError>]) {
+    if !steps.iter().any(Result::is_ok) {
+        return;
+    }
+    if let Err(failed) = dir.flush_for(why) {
+        for step in steps {
+            settle(step, |_| Err(again(&failed)));
+        }
+    }
+}
+
+/// Does a step's next act; a failure takes its place.
+fn settle(step: &mut Result<Sealing, StoreError>, act: impl FnOnce(&Sealing) -> Result<(), StoreError>) {
+    if let Ok(sealing) = step
+        && let Err(error) = act(sealing)
+    {
+        *step = Err(error);
+    }
+}
+
+/// Says a failed flush once more, for another day.
+fn again(failed: &StoreError) -> StoreError {
+    match failed {
+        StoreError::Flush { path, source } => {
+            StoreError::Flush { path: path.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
+        }
+        other => StoreError::damaged(Path::new(""), other.to_string()),
+    }
+}
+
+/// Lists a product's days that an earlier run left live, or sealed with late records waiting.
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub fn unsealed(dir: &Path, product: &ProductId) -> Result<Vec<DayKey>, StoreError> {
+    let mut found = Vec::new();
+    for dataset in crate::schema::Dataset::ALL {
+        for date in catalog::days(dir, product, dataset)? {
+            let key = DayKey { product: product.clone(), dataset, date };
+            if catalog::is_unsealed(dir, &key)? {
+                found.push(key);
+            }
+        }
+    }
+    found.sort_by_key(|key| key.date);
+    Ok(found)
+}
+
+/// Seals a day that nobody has open.
+///
+/// # Errors
+/// Where its files are damaged, the disk is full or a flush fails.
+pub fn seal_at_rest(dir: &Arc<DataDir>, key: &DayKey) -> Result<Sealed, StoreError> {
+    // Seen from the end of time every sealed day is an old one, so that none is opened again.
+    let (files, _) = recovery::open(dir, key, UnixNanos(u64::MAX))?;
+    let mut sealed = seal_owned(dir, vec![Ok(files)]);
+    sealed.pop().unwrap_or_else(|| Err(StoreError::damaged(dir.path(), "no day was sealed")))
+}

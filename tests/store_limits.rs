@@ -1,0 +1,145 @@
+//! At the edge of the disk: a full one is an error and never a signal, and a device that goes away is named before the process dies.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use coltape::decimal::Decimal;
+use coltape::product::ProductId;
+use coltape::record::Trade;
+use coltape::schema::{Layout, Trades};
+use coltape::store::{self, DataDir, Day, InsertError, Inserted, Snapshot, StoreError, StoreOptions, Syncer, seal};
+use coltape::time::{UnixNanos, UtcDay};
+
+const DAY: UtcDay = UtcDay(20_000);
+const SIGBUS: i32 = 7;
+
+fn product() -> ProductId {
+    ProductId::new("BTC-USD").unwrap()
+}
+
+fn trade(id: u64) -> Trade {
+    let number = Decimal::from_f32(1.5);
+    Trade { trade_id: id, time: UnixNanos(DAY.start().0 + id), price: number, size: number, ..Trades::EMPTY }
+}
+
+/// A small file system of its own, unmounted at the end. Nothing where it cannot be made (no root, no tools).
+struct Mounted {
+    point: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Mounted {
+    fn new(kind: &str, bytes: u64) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let (point, image) = (folder.path().join("disk"), folder.path().join("image"));
+        std::fs::create_dir(&point).unwrap();
+        let runs = |program: &str, args: &[&str]| Command::new(program).args(args).output().is_ok_and(|done| done.status.success());
+        let mounted = match kind {
+            "tmpfs" => runs("mount", &["-t", "tmpfs", "-o", &format!("size={bytes}"), "none", point.to_str().unwrap()]),
+            _ => {
+                std::fs::File::create(&image).unwrap().set_len(bytes).unwrap();
+                let image = image.to_str().unwrap();
+                runs("mkfs.ext4", &["-q", "-F", image]) && runs("mount", &["-o", "loop", image, point.to_str().unwrap()])
+            }
+        };
+        if !mounted {
+            println!("skipped: no {kind} can be mounted here");
+            return None;
+        }
+        Some(Self { point, _folder: folder })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.point).status();
+    }
+}
+
+/// Appends until there is no room, provisioning as long as that helps. Gives what ended it.
+fn append_all(day: &mut Day<Trades>, syncer: &mut Syncer) -> StoreError {
+    loop {
+        let id = day.count() + 1;
+        match day.insert(&trade(id)) {
+            Ok(inserted) => assert_eq!(inserted, Inserted::Appended),
+            Err(InsertError::NoRoom) => match day.files().provision() {
+                Ok(()) => {}
+                Err(full) => return full,
+            },
+            Err(InsertError::Store(error)) => panic!("{error}"),
+        }
+        if id.is_multiple_of(1000) {
+            day.commit();
+            syncer.cycle().unwrap();
+        }
+    }
+}
+
+fn fill(kind: &str, bytes: u64) {
+    let Some(disk) = Mounted::new(kind, bytes) else { return };
+    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    Day::<Trades>::prepare(&dir, &product(), DAY, 12_000).unwrap();
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    // Somebody else takes the disk to its last block: what is allocated can still be stored to.
+    let other = disk.point.join("other");
+    assert!(std::fs::write(&other, vec![1; usize::try_from(bytes).unwrap()]).is_err(), "the disk is full");
+    let full = append_all(&mut day, &mut syncer);
+    assert!(matches!(full, StoreError::NoSpace { .. }), "{full}");
+    assert!(day.count() >= 8_000, "only {} records", day.count());
+    std::fs::remove_file(other).unwrap();
+    // And now the disk is ours, to what is left alone.
+    let full = append_all(&mut day, &mut syncer);
+    assert!(matches!(full, StoreError::NoSpace { .. }) && full.remedy() == store::Remedy::Retry, "{full}");
+    day.commit();
+    let stored = day.count();
+    assert!(stored > 20_000, "only {stored} records fitted");
+    assert!(matches!(day.insert(&trade(stored + 1)), Err(InsertError::NoRoom)), "nothing changed");
+    syncer.cycle().unwrap();
+    assert_eq!(day.files().durable(), stored);
+    drop((day, syncer, dir));
+    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    let seen = Snapshot::<Trades>::open(&disk.point, &product(), DAY).unwrap().unwrap();
+    assert_eq!((seen.count() as u64, seen.row(seen.count() - 1)), (stored, Some(trade(stored))));
+    let key = seen.key().clone();
+    assert_eq!(seal::seal_at_rest(&dir, &key).unwrap().records, stored, "a full disk can be sealed");
+}
+
+#[test]
+fn a_full_disk_of_memory_is_an_error_and_no_signal() {
+    fill("tmpfs", 6 << 20);
+}
+
+#[test]
+fn a_full_ext4_is_an_error_and_no_signal() {
+    fill("ext4", 24 << 20);
+}
+
+const CUT: &str = "COLTAPE_TEST_CUT";
+
+/// The child: its column is cut behind its back, as a failing device would.
+#[test]
+fn child() {
+    let Ok(folder) = std::env::var(CUT) else { return };
+    store::name_the_column_on_sigbus().unwrap();
+    let dir = Arc::new(DataDir::open(Path::new(&folder), StoreOptions::default(), "test").unwrap());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    let path = day.files().column_path("taker_order_id");
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();
+    let _ = day.insert(&trade(1));
+    unreachable!("storing beyond a file's end is a signal");
+}
+
+#[test]
+fn a_column_that_goes_away_is_named_before_the_process_dies() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Command::new(std::env::current_exe().unwrap()).args(["--exact", "child"]).env(CUT, folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("SIGBUS") && said.contains(&format!("taker_order_id.{DAY}.bin")), "{said}");
+    assert_eq!(done.status.signal(), Some(SIGBUS));
+}

@@ -35,6 +35,7 @@
 //! See [`store`], whose documentation is the format.
 
 pub mod decimal;
+pub mod feed;
 pub mod product;
 pub mod record;
 pub mod schema;

@@ -1,0 +1,126 @@
+//! [`Endpoint`]: a WebSocket address, checked before anything connects to it.
+
+use std::fmt;
+use tungstenite::http::Uri;
+
+/// A `ws://` or `wss://` address.
+///
+/// ```
+/// use coltape::feed::endpoint::Endpoint;
+/// let endpoint = Endpoint::parse("wss://ws-feed.exchange.coinbase.com").unwrap();
+/// assert_eq!((endpoint.host(), endpoint.port(), endpoint.is_tls()), ("ws-feed.exchange.coinbase.com", 443, true));
+/// assert!(Endpoint::parse("https://example.com").is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+/// Says why a text is no WebSocket address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{url:?} is not an endpoint: {why}")]
+pub struct EndpointError {
+    url: String,
+    why: &'static str,
+}
+
+impl Endpoint {
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// Where it has another scheme, no host, or a user name in it.
+    pub fn parse(url: &str) -> Result<Self, EndpointError> {
+        let refused = |why| EndpointError { url: url.chars().take(200).collect(), why };
+        let uri: Uri = url.parse().map_err(|_| refused("not a URL"))?;
+        let tls = match uri.scheme_str() {
+            Some("wss") => true,
+            Some("ws") => false,
+            _ => return Err(refused("want ws:// or wss://")),
+        };
+        let authority = uri.authority().ok_or_else(|| refused("no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(refused("it holds a user name"));
+        }
+        // An IPv6 address stands in brackets in a URL, and without them everywhere else.
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(refused("no host"));
+        }
+        let tail = authority.as_str().rsplit_once(':').filter(|(_, tail)| !tail.contains(']'));
+        let port = match (authority.port_u16(), tail) {
+            (Some(0), _) | (None, Some(_)) => return Err(refused("no such port")),
+            (Some(port), _) => port,
+            (None, None) if tls => 443,
+            (None, None) => 80,
+        };
+        Ok(Self { uri, host, port, tls })
+    }
+
+    /// Gives the host's name or address, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Gives the port, the scheme's own where the address names none.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Tells whether TLS lies under the WebSocket.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Gives the address for the handshake's request.
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.uri)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_and_port_come_apart_in_every_spelling() {
+        for (url, host, port, tls) in [
+            ("ws://127.0.0.1:9001", "127.0.0.1", 9001, false),
+            ("wss://localhost/feed?x=1", "localhost", 443, true),
+            ("ws://[::1]:80/", "::1", 80, false),
+            ("wss://[::1]", "::1", 443, true),
+        ] {
+            let endpoint = Endpoint::parse(url).unwrap();
+            assert_eq!((endpoint.host(), endpoint.port(), endpoint.is_tls()), (host, port, tls), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_connected_to_is_refused() {
+        for bad in [
+            "",
+            "localhost",
+            "http://x",
+            "wss://",
+            "ws://u:p@host",
+            "ws://host:99999",
+            "ws://host:0",
+            "ws://host:",
+            "ws:///path",
+            "ws://a b",
+        ] {
+            assert!(Endpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Fields to values: what both feeds and REST spell alike. Each refusal names its own reason.
+//!
+//! 1. Product, price, size, side and time are JSON strings; any other type is refused as what it should have been.
+//! 2. Sides are given as they stand; turning the maker's round is the business of whoever knows whose it is.
+
+use crate::decimal::{self, Decimal};
+use crate::feed::handler::RejectReason;
+use crate::feed::json::Nodes;
+use crate::feed::uuid;
+use crate::product::ProductId;
+use crate::record::{Implausible, OrderId, Side};
+use crate::time::{TimeCache, Timestamp, UnixNanos};
+
+/// Reads a product's name; only a plain one becomes a path.
+pub(super) fn product<'i>(nodes: Nodes<'_, 'i>, place: usize) -> Result<&'i [u8], RejectReason> {
+    let name = nodes.text(place).ok_or(RejectReason::Product)?.as_bytes();
+    if ProductId::is_plain(name) { Ok(name) } else { Err(RejectReason::Product) }
+}
+
+/// Reads a trade id or sequence.
+pub(super) fn id(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, RejectReason> {
+    nodes.whole(place).ok_or(RejectReason::Id)
+}
+
+/// Reads a trade id or sequence that may be absent, giving 0 for that.
+pub(super) fn id_or_none(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, RejectReason> {
+    if nodes.is_absent(place) { Ok(0) } else { id(nodes, place) }
+}
+
+/// Reads a decimal; `otherwise` says what it should have been.
+pub(super) fn number(nodes: Nodes<'_, '_>, place: usize, otherwise: RejectReason) -> Result<Decimal, RejectReason> {
+    let text = nodes.text(place).ok_or(otherwise)?;
+    decimal::parse(text.as_bytes()).map_err(|_| otherwise)
+}
+
+/// Reads a decimal of a ticker that may be absent; it is never below 0 nor beyond what an f32 holds.
+pub(super) fn number_or_none(nodes: Nodes<'_, '_>, place: usize, otherwise: RejectReason) -> Result<Decimal, RejectReason> {
+    if nodes.is_absent(place) {
+        return Ok(Decimal::NONE);
+    }
+    let value = number(nodes, place, otherwise)?;
+    if value.as_f64 >= 0.0 && value.as_f32.is_finite() { Ok(value) } else { Err(otherwise) }
+}
+
+/// Reads a side in either feed's spelling.
+pub(super) fn side(nodes: Nodes<'_, '_>, place: usize) -> Result<Side, RejectReason> {
+    match nodes.text(place) {
+        Some("buy" | "BUY") => Ok(Side::Buy),
+        Some("sell" | "SELL") => Ok(Side::Sell),
+        _ => Err(RejectReason::Side),
+    }
+}
+
+/// Reads a time of any year.
+pub(super) fn timestamp(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache) -> Result<Timestamp, RejectReason> {
+    let text = nodes.text(place).ok_or(RejectReason::Time)?;
+    times.parse(text.as_bytes()).map_err(|_| RejectReason::Time)
+}
+
+/// Reads a time that the columns can hold.
+pub(super) fn time(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache) -> Result<UnixNanos, RejectReason> {
+    timestamp(nodes, place, times)?.to_unix().ok_or(RejectReason::Implausible(Implausible::Time))
+}
+
+/// Reads an order id.
+pub(super) fn order_id(nodes: Nodes<'_, '_>, place: usize) -> Result<OrderId, RejectReason> {
+    nodes.text(place).and_then(|text| uuid::decode(text.as_bytes())).ok_or(RejectReason::OrderId)
+}
+
+/// A decimal of a record together with its text's place and its column's name.
+pub(super) type Told = (&'static str, Decimal, usize);
+
+/// Hands the texts that do not print back to `inexact`, which takes column and text.
+#[inline]
+pub(super) fn tell_inexact<const N: usize>(nodes: Nodes<'_, '_>, told: [Told; N], mut inexact: impl FnMut(&'static str, &[u8])) {
+    for (column, value, place) in told {
+        if !value.is_exact() {
+            inexact(column, nodes.text(place).unwrap_or_default().as_bytes());
+        }
+    }
+}

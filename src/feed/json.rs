@@ -1,0 +1,210 @@
+//! Walking simd-json's tape without allocating: [`Parser`] keeps the buffers, [`Nodes`] finds fields on the tape.
+//!
+//! 1. The text is copied once into a scratch buffer with simd-json's padding behind it; buffers and tape are reused from frame to frame.
+//! 2. Fields are looked for where the wire order has them first ([`Nodes::pick`]); any other order costs a few comparisons, not a failure.
+//! 3. A `null` or an empty string counts as absent. A name that stands twice refuses the object.
+//! 4. Bounded: texts above [`MAX_PARSED_BYTES`] and nesting above [`MAX_DEPTH`] are refused, and a large text's buffers are given back.
+
+use crate::feed::handler::RejectReason;
+use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
+
+/// Longest text parsed, in bytes. The list of all products with their currencies, the longest message in use, has about 1 MiB.
+pub(super) const MAX_PARSED_BYTES: usize = 8 << 20;
+
+/// Deepest nesting parsed. What is used has five levels.
+const MAX_DEPTH: usize = 64;
+
+/// Texts up to this length leave their buffers for the next one, in bytes.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The place of the outermost value; no field of an object stands there, so [`Nodes::pick`] uses it for *absent*.
+pub(super) const ROOT: usize = 0;
+
+/// Parses one text after the other in the same buffers.
+pub(super) struct Parser {
+    scratch: Vec<u8>,
+    buffers: Buffers,
+    tape: Tape<'static>,
+}
+
+impl Parser {
+    /// Makes a parser whose buffers fit ordinary messages.
+    pub(super) fn new() -> Self {
+        const ORDINARY_BYTES: usize = 64 << 10;
+        Self {
+            scratch: Vec::with_capacity(ORDINARY_BYTES + INPUT_PADDING),
+            buffers: Buffers::with_max_depth(ORDINARY_BYTES, MAX_DEPTH),
+            tape: Tape(Vec::with_capacity(ORDINARY_BYTES / 8)),
+        }
+    }
+
+    /// Parses a text and hands its nodes to `walk`.
+    pub(super) fn parse<R>(&mut self, text: &[u8], walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
+        if text.len() > MAX_PARSED_BYTES {
+            return Err(RejectReason::TooLong);
+        }
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        self.scratch.extend_from_slice(&[b' '; INPUT_PADDING]);
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let filled = simd_json::fill_tape_padded(&mut self.scratch, text.len(), &mut self.buffers, &mut tape);
+        let result = match filled {
+            Ok(()) => Ok(walk(Nodes(&tape.0))),
+            Err(_) => Err(RejectReason::NotJson),
+        };
+        self.tape = tape.reset();
+        if text.len() > KEPT_BYTES {
+            *self = Self::new();
+        }
+        result
+    }
+}
+
+/// The nodes of a parsed text. A value is named by its place among them.
+#[derive(Clone, Copy)]
+pub(super) struct Nodes<'t, 'i>(&'t [Node<'i>]);
+
+impl<'t, 'i> Nodes<'t, 'i> {
+    /// Gives the places of an object's named fields, [`ROOT`] for an absent one.
+    ///
+    /// `names` are best in wire order: after a field found, the next one of the list is expected next.
+    pub(super) fn pick<const N: usize>(self, object: usize, names: &[&str; N]) -> Result<[usize; N], RejectReason> {
+        let mut places = [ROOT; N];
+        let mut expected = 0;
+        for (name, place) in self.fields(object).ok_or(RejectReason::Shape)? {
+            let found = match names.get(expected) {
+                Some(next) if *next == name => Some(expected),
+                _ => names.iter().position(|wanted| *wanted == name),
+            };
+            let Some(found) = found else { continue };
+            match places.get_mut(found) {
+                Some(slot) if *slot == ROOT => *slot = place,
+                _ => return Err(RejectReason::Duplicate),
+            }
+            expected = found + 1;
+        }
+        Ok(places)
+    }
+
+    /// Gives an object's names and the places of their values.
+    pub(super) fn fields(self, object: usize) -> Option<impl Iterator<Item = (&'i str, usize)> + use<'t, 'i>> {
+        let Some(Node::Object { len, .. }) = self.0.get(object) else { return None };
+        let mut next = object + 1;
+        Some((0..*len).map_while(move |_| {
+            let name = self.text(next)?;
+            let place = next + 1;
+            next = self.after(place);
+            Some((name, place))
+        }))
+    }
+
+    /// Gives the places of an array's elements.
+    pub(super) fn elements(self, array: usize) -> Option<impl Iterator<Item = usize> + use<'t, 'i>> {
+        let Some(Node::Array { len, .. }) = self.0.get(array) else { return None };
+        let mut next = array + 1;
+        Some((0..*len).map(move |_| {
+            let place = next;
+            next = self.after(place);
+            place
+        }))
+    }
+
+    /// Gives the place behind a value and all that is in it.
+    fn after(self, place: usize) -> usize {
+        match self.0.get(place) {
+            Some(Node::Object { count, .. } | Node::Array { count, .. }) => place + 1 + count,
+            _ => place + 1,
+        }
+    }
+
+    /// Gives a string.
+    pub(super) fn text(self, place: usize) -> Option<&'i str> {
+        match self.0.get(place) {
+            Some(Node::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Gives a whole number, written as a number or as a string of digits: the two feeds differ in that.
+    pub(super) fn whole(self, place: usize) -> Option<u64> {
+        match self.0.get(place)? {
+            Node::Static(StaticNode::U64(value)) => Some(*value),
+            Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
+            // `parse` alone would take a plus sign.
+            Node::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Tells whether a field is `true`.
+    pub(super) fn is_true(self, place: usize) -> bool {
+        matches!(self.0.get(place), Some(Node::Static(StaticNode::Bool(true))))
+    }
+
+    /// Tells whether a field is missing, `null` or an empty string.
+    pub(super) fn is_absent(self, place: usize) -> bool {
+        place == ROOT || matches!(self.0.get(place), None | Some(Node::Static(StaticNode::Null) | Node::String("")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_any_order_and_past_any_value() {
+        let mut parser = Parser::new();
+        for text in [r#"{"a":1,"b":"two","c":null}"#, r#"{"c":null,"skip":{"a":[{"b":[]},[],{}]},"b":"two","more":[[],[1,[2]]],"a":1}"#] {
+            parser
+                .parse(text.as_bytes(), |nodes| {
+                    let [a, b, c, d] = nodes.pick(ROOT, &["a", "b", "c", "d"]).unwrap();
+                    assert_eq!((nodes.whole(a), nodes.text(b)), (Some(1), Some("two")));
+                    assert!(nodes.is_absent(c) && nodes.is_absent(d) && !nodes.is_absent(a));
+                })
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_twice_refuses_the_object() {
+        let mut parser = Parser::new();
+        let pick = |nodes: Nodes<'_, '_>| nodes.pick(ROOT, &["a", "b"]).err();
+        assert_eq!(parser.parse(br#"{"a":1,"b":2,"a":1}"#, pick), Ok(Some(RejectReason::Duplicate)));
+        assert_eq!(parser.parse(br#"{"a":1,"b":2,"c":1,"c":2}"#, pick), Ok(None));
+        assert_eq!(parser.parse(b"[1]", pick), Ok(Some(RejectReason::Shape)));
+    }
+
+    #[test]
+    fn whole_numbers_of_both_spellings_end_at_64_bits() {
+        let mut parser = Parser::new();
+        let whole = |parser: &mut Parser, text: &str| parser.parse(text.as_bytes(), |nodes| nodes.whole(1)).ok().flatten();
+        assert_eq!(whole(&mut parser, "[18446744073709551615]"), Some(u64::MAX));
+        assert_eq!(whole(&mut parser, r#"["18446744073709551615"]"#), Some(u64::MAX));
+        for bad in ["[18446744073709551616]", r#"["18446744073709551616"]"#, "[-1]", "[1.0]", "[1e3]", r#"["+1"]"#, r#"[""]"#, "[null]"] {
+            assert_eq!(whole(&mut parser, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn elements_step_over_what_is_nested_in_them() {
+        let mut parser = Parser::new();
+        let ends = parser.parse(br#"[[1,[2]],{"a":[3]},"x",4]"#, |nodes| {
+            nodes.elements(ROOT).unwrap().map(|place| (nodes.text(place).map(str::to_owned), nodes.whole(place))).collect::<Vec<_>>()
+        });
+        assert_eq!(ends, Ok(vec![(None, None), (None, None), (Some("x".to_owned()), None), (None, Some(4))]));
+    }
+
+    #[test]
+    fn depth_and_length_are_bounded_and_leave_the_parser_usable() {
+        let mut parser = Parser::new();
+        let deep = |levels: usize| [vec![b'['; levels], vec![b']'; levels]].concat();
+        assert!(parser.parse(&deep(MAX_DEPTH - 1), |_| ()).is_ok());
+        assert_eq!(parser.parse(&deep(100_000), |_| ()), Err(RejectReason::NotJson));
+        assert_eq!(parser.parse(&vec![b' '; MAX_PARSED_BYTES + 1], |_| ()), Err(RejectReason::TooLong));
+        let mut large = vec![b' '; MAX_PARSED_BYTES];
+        large[0] = b'7';
+        assert_eq!(parser.parse(&large, |nodes| nodes.whole(ROOT)), Ok(Some(7)));
+        assert_eq!(parser.parse(b"8", |nodes| nodes.whole(ROOT)), Ok(Some(8)));
+        assert_eq!(parser.parse(b"", |_| ()), Err(RejectReason::NotJson));
+    }
+}

@@ -1,0 +1,275 @@
+//! [`RestClient`]: pages of past trades to fill gaps with, and the list of products.
+//!
+//! 1. A page is all or nothing: where one element cannot be used, stands twice or lies outside what was asked for, the whole page is
+//!    [`RestError::Bad`]. A gap must not be closed on the word of half a page.
+//! 2. Trades come in rising id, the taker's side, order ids nil, receive time 0, marked [`Means::Rest`]; both feeds share the ids.
+//! 3. Each error says what to do about it ([`RestError::advice`]); nothing is tried again here, and no rate is kept here.
+//! 4. Blocking, bounded by one time-out for the whole call and by 8 MiB for the answer. No proxy, and no setting from the environment.
+
+use crate::feed::control::ProductInfo;
+use crate::feed::field;
+use crate::feed::handler::RejectReason;
+use crate::feed::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
+use crate::feed::socket::AGENT;
+use crate::feed::tls::{RootsError, TlsRoots};
+use crate::product::ProductId;
+use crate::record::{Means, OrderId, Origin, Trade};
+use crate::time::{TimeCache, UnixNanos};
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::{Response, StatusCode, Uri};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+
+/// Most trades Coinbase gives in a page.
+pub const MAX_PAGE_TRADES: u16 = 1000;
+
+/// How long to wait where a 429 does not say.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Longest wait taken from a 429: the server's clock is not ours to sleep by.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
+
+/// A page of past trades.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TradePage {
+    /// The trades in rising id. Ids that the exchange skipped are simply not there.
+    pub trades: Vec<Trade>,
+    /// Prices and sizes whose f64 does not print back.
+    pub inexact: Vec<InexactText>,
+}
+
+/// A decimal text of a page that does not print back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InexactText {
+    /// The trade.
+    pub trade_id: u64,
+    /// The column's name in the schema.
+    pub column: &'static str,
+    /// The text as sent.
+    pub text: String,
+}
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The trusted roots cannot be used.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+    /// Not an `http://` or `https://` address.
+    #[error("{url:?} is not a REST endpoint (want https://host)")]
+    Url {
+        /// The address.
+        url: String,
+    },
+    /// The rate limit is exceeded (429).
+    #[error("too many requests; again in {retry_after:?}")]
+    Slow {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The server failed (5xx), did not answer in time, or could not be reached.
+    #[error("{what}: {why}")]
+    Retry {
+        /// What was asked for.
+        what: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server refuses the request (4xx).
+    #[error("{what}: refused with {status}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// The status.
+        status: u16,
+    },
+    /// The answer is cut short or implausible.
+    #[error("{what}: unusable answer: {why}")]
+    Bad {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Ask nothing for so long, then ask again.
+    RetryAfter(Duration),
+    /// Ask again with a growing wait.
+    Retry,
+    /// Give this request up, ask for other things.
+    Skip,
+    /// No request will succeed.
+    Stop,
+}
+
+impl RestError {
+    /// Says what to do.
+    #[must_use]
+    pub const fn advice(&self) -> Advice {
+        match self {
+            Self::Roots(_) | Self::Url { .. } => Advice::Stop,
+            Self::Slow { retry_after } => Advice::RetryAfter(*retry_after),
+            // A page that is cut short may come whole the next time; the caller bounds its tries.
+            Self::Retry { .. } | Self::Bad { .. } => Advice::Retry,
+            Self::Refused { .. } => Advice::Skip,
+        }
+    }
+}
+
+/// Asks Coinbase's REST interface. Keeps connections alive and buffers for the next call; belongs to one thread.
+pub struct RestClient {
+    base: String,
+    /// One that trusts the system's roots and, where a file names another root, one that trusts that.
+    agents: Vec<Agent>,
+    parser: Parser,
+    times: TimeCache,
+}
+
+impl RestClient {
+    /// Makes a client of an endpoint such as `https://api.exchange.coinbase.com`; connects to nothing yet.
+    ///
+    /// # Errors
+    /// Where the address is none, or the roots cannot be read.
+    pub fn new(base_url: &str, roots: &TlsRoots, timeout: Duration) -> Result<Self, RestError> {
+        let refused = || RestError::Url { url: base_url.chars().take(200).collect() };
+        let uri: Uri = base_url.parse().map_err(|_| refused())?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
+            return Err(refused());
+        }
+        let mut agents = vec![agent(RootCerts::PlatformVerifier, timeout)];
+        if let Some(pem) = roots.pem()? {
+            let certificates = parse_pem(&pem).filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            });
+            agents.push(agent(certificates.into(), timeout));
+        }
+        let base = base_url.trim_end_matches('/').to_owned();
+        Ok(Self { base, agents, parser: Parser::new(), times: TimeCache::default() })
+    }
+
+    /// Gets every product there is, with its status.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn products(&mut self) -> Result<Vec<ProductInfo>, RestError> {
+        let what = "the list of products";
+        let body = self.get("/products", what)?;
+        let read = self.parser.parse(&body, |nodes| {
+            let places = nodes.elements(ROOT).ok_or(RejectReason::Shape)?;
+            Ok(places.filter_map(|place| ProductInfo::read(nodes, place)).collect::<Vec<_>>())
+        });
+        let products = read.and_then(|inner| inner).map_err(|why| bad(what, why.to_string()))?;
+        if products.is_empty() { Err(bad(what, "it is empty".to_owned())) } else { Ok(products) }
+    }
+
+    /// Gets the newest `limit` trades with ids **below** `after`, or the newest of all; `now` is the wall clock, for plausibility.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub fn trades_page(&mut self, product: &ProductId, after: Option<u64>, limit: u16, now: UnixNanos) -> Result<TradePage, RestError> {
+        let limit = limit.clamp(1, MAX_PAGE_TRADES);
+        let below = after.map(|after| format!("&after={after}")).unwrap_or_default();
+        let what = format!("trades of {product}{}", after.map(|after| format!(" below {after}")).unwrap_or_default());
+        let body = self.get(&format!("/products/{product}/trades?limit={limit}{below}"), &what)?;
+        let times = &mut self.times;
+        let read = self.parser.parse(&body, |nodes| read_page(nodes, times, now));
+        let page = read.and_then(|inner| inner).map_err(|why| bad(&what, why.to_string()))?;
+        let trades = &page.trades;
+        if trades.len() > usize::from(limit) {
+            return Err(bad(&what, format!("{} trades where {limit} were asked for", trades.len())));
+        }
+        if let (Some(last), Some(after)) = (trades.last(), after)
+            && last.trade_id >= after
+        {
+            return Err(bad(&what, format!("it holds trade {}", last.trade_id)));
+        }
+        if trades.windows(2).any(|pair| matches!(pair, [a, b] if a.trade_id == b.trade_id)) {
+            return Err(bad(&what, "a trade stands twice".to_owned()));
+        }
+        Ok(page)
+    }
+
+    fn get(&self, path: &str, what: &str) -> Result<Vec<u8>, RestError> {
+        let url = format!("{}{path}", self.base);
+        let retry = |why: String| RestError::Retry { what: what.to_owned(), why };
+        let mut last = retry("no answer".to_owned());
+        for agent in &self.agents {
+            match agent.get(&url).call() {
+                Ok(response) => return body(response, what),
+                Err(error @ (ureq::Error::Tls(_) | ureq::Error::NativeTls(_))) => last = retry(error.to_string()),
+                Err(error) => return Err(retry(error.to_string())),
+            }
+        }
+        Err(last)
+    }
+}
+
+fn agent(roots: RootCerts, timeout: Duration) -> Agent {
+    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(timeout))
+        .http_status_as_error(false)
+        .user_agent(AGENT)
+        .proxy(None)
+        .build();
+    config.into()
+}
+
+fn body(mut response: Response<ureq::Body>, what: &str) -> Result<Vec<u8>, RestError> {
+    let status = response.status();
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let told = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = told.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER);
+        return Err(RestError::Slow { retry_after });
+    }
+    if status.is_server_error() {
+        return Err(RestError::Retry { what: what.to_owned(), why: format!("the server answered {status}") });
+    }
+    if !status.is_success() {
+        return Err(RestError::Refused { what: what.to_owned(), status: status.as_u16() });
+    }
+    let limit = u64::try_from(MAX_PARSED_BYTES).unwrap_or(u64::MAX);
+    match response.body_mut().with_config().limit(limit).read_to_vec() {
+        Ok(body) => Ok(body),
+        Err(ureq::Error::BodyExceedsLimit(limit)) => Err(bad(what, format!("more than {limit} bytes"))),
+        Err(error) => Err(RestError::Retry { what: what.to_owned(), why: error.to_string() }),
+    }
+}
+
+fn bad(what: &str, why: String) -> RestError {
+    RestError::Bad { what: what.to_owned(), why }
+}
+
+fn read_page(nodes: Nodes<'_, '_>, times: &mut TimeCache, now: UnixNanos) -> Result<TradePage, RejectReason> {
+    let mut page = TradePage { trades: Vec::new(), inexact: Vec::new() };
+    for place in nodes.elements(ROOT).ok_or(RejectReason::Shape)? {
+        let [time, trade_id, price_at, size_at, side] = nodes.pick(place, &["time", "trade_id", "price", "size", "side"])?;
+        let trade = Trade {
+            trade_id: field::id(nodes, trade_id)?,
+            time: field::time(nodes, time, times)?,
+            price: field::number(nodes, price_at, RejectReason::Price)?,
+            size: field::number(nodes, size_at, RejectReason::Size)?,
+            side: field::side(nodes, side)?.turned(),
+            maker_order_id: OrderId::NIL,
+            taker_order_id: OrderId::NIL,
+            sequence: 0,
+            recv: UnixNanos::default(),
+            origin: Origin::new(Means::Rest, 0, false),
+        };
+        trade.validate(now)?;
+        page.trades.push(trade);
+        let told = [("trade_price_f64", trade.price, price_at), ("trade_size_f64", trade.size, size_at)];
+        field::tell_inexact(nodes, told, |column, text| {
+            let text = String::from_utf8_lossy(text).into_owned();
+            page.inexact.push(InexactText { trade_id: trade.trade_id, column, text });
+        });
+    }
+    page.trades.sort_unstable_by_key(|trade| trade.trade_id);
+    Ok(page)
+}

@@ -39,5 +39,6 @@ pub mod feed;
 pub mod product;
 pub mod record;
 pub mod schema;
+pub mod simulate;
 pub mod store;
 pub mod time;

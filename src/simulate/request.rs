@@ -1,0 +1,72 @@
+//! What a client asks for: subscription requests in either feed's form.
+//!
+//! Exchange: `{"type":"subscribe","product_ids":[…],"channels":["ticker",{"name":"matches","product_ids":[…]}]}`; Advanced:
+//! `{"type":"subscribe","product_ids":[…],"channel":"market_trades"}`. Both forms are read the same way; whether a channel exists is the desk's business.
+
+use simd_json::BorrowedValue;
+use simd_json::prelude::*;
+
+/// One channel asked for, with its products as the client spelled them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) channel: String,
+    pub(super) products: Vec<String>,
+}
+
+/// A `subscribe` or `unsubscribe` request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Request {
+    /// `subscribe` rather than `unsubscribe`.
+    pub(super) is_subscribe: bool,
+    pub(super) channels: Vec<Asked>,
+}
+
+impl Request {
+    /// Reads a request; nothing where it is none.
+    pub(super) fn parse(text: &mut [u8]) -> Option<Self> {
+        let value = simd_json::to_borrowed_value(text).ok()?;
+        let is_subscribe = match value.get_str("type")? {
+            "subscribe" => true,
+            "unsubscribe" => false,
+            _ => return None,
+        };
+        let common = strings(value.get("product_ids"));
+        let one = value.get_str("channel").map(|channel| Asked { channel: channel.to_owned(), products: common.clone() });
+        let many = value.get_array("channels").into_iter().flatten().filter_map(|channel| match channel.as_str() {
+            Some(name) => Some(Asked { channel: name.to_owned(), products: common.clone() }),
+            None => {
+                let own = strings(channel.get("product_ids"));
+                let products = if own.is_empty() { common.clone() } else { own };
+                Some(Asked { channel: channel.get_str("name")?.to_owned(), products })
+            }
+        });
+        let channels = one.into_iter().chain(many).collect();
+        Some(Self { is_subscribe, channels })
+    }
+}
+
+fn strings(value: Option<&BorrowedValue<'_>>) -> Vec<String> {
+    value.and_then(|value| value.as_array()).into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_feeds_forms_are_read() {
+        let read = |text: &str| Request::parse(&mut text.as_bytes().to_vec());
+        let asked = |channel: &str, products: &[&str]| Asked {
+            channel: channel.to_owned(),
+            products: products.iter().map(|product| (*product).to_owned()).collect(),
+        };
+        let exchange = r#"{"type":"subscribe","product_ids":["A-B"],"channels":["ticker",{"name":"matches","product_ids":["C-D","E-F"]}]}"#;
+        let channels = vec![asked("ticker", &["A-B"]), asked("matches", &["C-D", "E-F"])];
+        assert_eq!(read(exchange), Some(Request { is_subscribe: true, channels }));
+        let advanced = r#"{"type":"unsubscribe","channel":"heartbeats"}"#;
+        assert_eq!(read(advanced), Some(Request { is_subscribe: false, channels: vec![asked("heartbeats", &[])] }));
+        for bad in ["", "[]", "{}", r#"{"type":7}"#, r#"{"type":"hello"}"#, "\u{0}"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+    }
+}

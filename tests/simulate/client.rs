@@ -1,0 +1,162 @@
+//! A small client of the simulator, and its ledger read back.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coltape::simulate::{SimulateConfig, Simulation, Wire, products};
+use serde_json::{Value, json};
+use tungstenite::{Message, WebSocket};
+
+/// Longest any test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A configuration with `count` products and no surprises.
+pub(crate) fn config(count: usize) -> SimulateConfig {
+    SimulateConfig { products: products(count).expect("names"), ..SimulateConfig::default() }
+}
+
+/// A WebSocket client.
+pub(crate) struct Client {
+    socket: WebSocket<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(simulation: &Simulation) -> Self {
+        let url = &simulation.endpoints().websocket_url;
+        let stream = TcpStream::connect(url.trim_start_matches("ws://")).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
+        let (socket, _) = tungstenite::client(url, stream).expect("a handshake");
+        Self { socket }
+    }
+
+    pub(crate) fn ask(&mut self, request: &Value) {
+        self.socket.send(Message::text(request.to_string())).expect("sends");
+    }
+
+    /// Subscribes, Exchange form.
+    pub(crate) fn subscribe(&mut self, channels: &[&str], products: &[&str]) {
+        self.ask(&json!({"type": "subscribe", "channels": channels, "product_ids": products}));
+    }
+
+    /// Subscribes to trades, tickers and heartbeats of every product, in the feed's own form.
+    pub(crate) fn subscribe_all(&mut self, config: &SimulateConfig) {
+        let names: Vec<&str> = config.products.iter().map(|product| product.as_str()).collect();
+        if config.wire == Wire::Exchange {
+            self.subscribe(&["matches", "ticker", "heartbeat"], &names);
+        } else {
+            for channel in ["market_trades", "ticker", "heartbeats"] {
+                self.ask(&json!({"type": "subscribe", "channel": channel, "product_ids": names}));
+            }
+        }
+    }
+
+    /// Gives the next text, or nothing where none comes for a moment; the error where the connection has ended.
+    pub(crate) fn next(&mut self) -> Result<Option<String>, tungstenite::Error> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => return Ok(Some(text.to_string())),
+                Ok(Message::Close(frame)) => {
+                    let code = frame.map_or(1005, |frame| frame.code.into());
+                    return Err(tungstenite::Error::Io(std::io::Error::other(format!("closed {code}"))));
+                }
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(error))
+                    if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reads until `is_enough` of what was read, or fails the test.
+    pub(crate) fn read_until(&mut self, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut frames = Vec::new();
+        while !is_enough(&frames) {
+            assert!(Instant::now() < deadline, "waited in vain; {} frames, the last {:?}", frames.len(), frames.last());
+            frames.extend(self.next().expect("an open connection"));
+        }
+        frames
+    }
+
+    /// Reads until the simulation's market is over and nothing more comes.
+    pub(crate) fn read_to_end(&mut self, simulation: &Simulation) -> Vec<String> {
+        let mut frames = Vec::new();
+        std::thread::scope(|scope| {
+            let over = scope.spawn(|| simulation.wait());
+            loop {
+                let is_over = over.is_finished();
+                match self.next().expect("an open connection") {
+                    Some(frame) => frames.push(frame),
+                    None if is_over => break,
+                    None => {}
+                }
+            }
+        });
+        frames
+    }
+
+    /// Reads until the connection ends; gives how.
+    pub(crate) fn read_to_cut(&mut self) -> (Vec<String>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut frames = Vec::new();
+        loop {
+            match self.next() {
+                Ok(frame) => frames.extend(frame),
+                Err(error) => return (frames, error.to_string()),
+            }
+            assert!(Instant::now() < deadline, "the connection goes on");
+        }
+    }
+}
+
+/// Reads a frame as JSON.
+pub(crate) fn parse(frame: &str) -> Value {
+    serde_json::from_str(frame).unwrap_or_else(|error| panic!("{error} in {frame}"))
+}
+
+/// Keeps the frames of one type (Exchange) or channel (Advanced).
+pub(crate) fn of_kind(frames: &[String], kind: &str) -> Vec<Value> {
+    frames.iter().map(|frame| parse(frame)).filter(|value| value["type"] == kind || value["channel"] == kind).collect()
+}
+
+/// Reads a ledger's lines of one kind.
+pub(crate) fn ledger(path: &Path, kind: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).expect("a ledger");
+    text.lines().map(parse).filter(|line| line["kind"] == kind).collect()
+}
+
+/// Asks by HTTP/1.1; gives status line with headers, and body.
+pub(crate) fn get(simulation: &Simulation, target: &str) -> (String, Vec<u8>) {
+    let url = simulation.endpoints().rest_url.as_deref().expect("REST");
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    write!(stream, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sends");
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 65_536];
+    loop {
+        let head_end = bytes.windows(4).position(|part| part == b"\r\n\r\n");
+        if let Some(end) = head_end {
+            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+            let length: usize = header(&head, "Content-Length").and_then(|value| value.parse().ok()).expect("a length");
+            if bytes.len() >= end + 4 + length {
+                return (head, bytes[end + 4..].to_vec());
+            }
+        }
+        let count = stream.read(&mut buffer).expect("an answer");
+        if count == 0 {
+            let end = head_end.expect("a head");
+            return (String::from_utf8_lossy(&bytes[..end]).into_owned(), bytes[end + 4..].to_vec());
+        }
+        bytes.extend_from_slice(&buffer[..count]);
+    }
+}
+
+/// Gives a header's value.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().filter_map(|line| line.split_once(": ")).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}

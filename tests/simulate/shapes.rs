@@ -1,0 +1,203 @@
+//! The shapes of the frames, held against the recorded ones as text: key order, kinds of values, spelling of numbers, times and sides.
+//!
+//! Each frame is read into *facts*: for every object its path with its keys in the order of the text, for every other value its path with the pattern of
+//! its spelling. What the simulator sends may have no fact that the recording lacks, except those listed by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use coltape::simulate::{SimulateConfig, Simulation, Wire};
+
+use crate::client::{Client, config, parse};
+
+type Facts = BTreeMap<String, BTreeSet<String>>;
+
+/// Gives the pattern of a text value.
+fn pattern(key: &str, value: &str) -> String {
+    let is_decimal = !value.is_empty() && value.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_uuid = value.len() == 36 && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    match key {
+        // Nanoseconds with their zeros trimmed: any length may come.
+        "timestamp" => {
+            assert!(value.as_bytes()[10] == b'T' && value.ends_with('Z') && value.len() <= 30, "{value}");
+            "a time".to_owned()
+        }
+        "time" => {
+            let (date, fraction) = value.split_at("2021-04-17T16:43:37".len());
+            assert!(date.as_bytes()[10] == b'T' && fraction.ends_with('Z'), "{value}");
+            match fraction.trim_start_matches('.').len() - 1 {
+                6 => "a time of 6 digits".to_owned(),
+                digits if digits > 6 => "a time of 7 to 9 digits".to_owned(),
+                _ => "a time of up to 5 digits".to_owned(),
+            }
+        }
+        "current_time" => {
+            let (date, rest) = value.split_once('.').expect("a fraction");
+            let zone = rest.trim_start_matches(|c: char| c.is_ascii_digit()).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+            format!("{}…{zone}", date.replace(|c: char| c.is_ascii_digit(), "0"))
+        }
+        _ if is_uuid => "a uuid".to_owned(),
+        _ if is_decimal && matches!(key, "volume_24h" | "volume_30d") => {
+            format!("a decimal of {} places", value.split_once('.').expect("a point").1.len())
+        }
+        _ if is_decimal => "a decimal".to_owned(),
+        _ if value.contains('-') && value == value.to_uppercase() => "a product".to_owned(),
+        _ => format!("{value:?}"),
+    }
+}
+
+/// Reads one value at the front of `rest` into facts.
+fn read(rest: &mut &str, path: &str, key: &str, facts: &mut BTreeSet<String>) {
+    match rest.as_bytes()[0] {
+        b'{' => {
+            *rest = &rest[1..];
+            let mut keys = Vec::new();
+            while !rest.starts_with('}') {
+                let name = string(rest);
+                *rest = rest.strip_prefix(':').expect("a colon");
+                read(rest, &format!("{path}.{name}"), &name, facts);
+                keys.push(name);
+                *rest = rest.strip_prefix(',').unwrap_or(rest);
+            }
+            *rest = &rest[1..];
+            // Which channels a set of subscriptions has is the client's doing.
+            if key != "subscriptions" {
+                facts.insert(format!("{path} {{{}}}", keys.join(",")));
+            }
+        }
+        b'[' => {
+            *rest = &rest[1..];
+            while !rest.starts_with(']') {
+                read(rest, &format!("{path}[]"), key, facts);
+                *rest = rest.strip_prefix(',').unwrap_or(rest);
+            }
+            *rest = &rest[1..];
+        }
+        b'"' => {
+            let text = string(rest);
+            facts.insert(format!("{path} = {}", pattern(key, &text)));
+        }
+        _ => {
+            let end = rest.find([',', '}', ']']).expect("an end");
+            let text = &rest[..end];
+            let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+            facts.insert(format!("{path} = {}", if is_number { "a number" } else { text }));
+            *rest = &rest[end..];
+        }
+    }
+}
+
+fn string(rest: &mut &str) -> String {
+    let end = rest[1..].find('"').expect("a closing quote") + 1;
+    let text = rest[1..end].to_owned();
+    assert!(!text.contains('\\'));
+    *rest = &rest[end + 1..];
+    text
+}
+
+fn facts_of<'a>(frames: impl Iterator<Item = &'a str>) -> Facts {
+    let mut all = Facts::new();
+    for frame in frames {
+        let value = parse(frame);
+        let kind = ["type", "channel"].iter().find_map(|key| value[key].as_str()).expect("a kind").to_owned();
+        // Channels that the simulator does not have.
+        if !matches!(kind.as_str(), "l2update" | "snapshot" | "l2_data" | "candles") {
+            let mut rest = frame;
+            read(&mut rest, "", "", all.entry(kind).or_default());
+            assert!(rest.is_empty(), "{rest}");
+        }
+    }
+    all
+}
+
+fn recording(file: &str) -> Option<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(file);
+    let text = std::fs::read_to_string(&path);
+    text.inspect_err(|_| eprintln!("skipped: no recording at {}", path.display())).ok()
+}
+
+fn recorded(file: &str) -> Option<Facts> {
+    let text = recording(file)?;
+    Some(facts_of(text.lines().map(|line| line.split_once('\t').expect("a tab").1)))
+}
+
+fn generated(wire: Wire) -> Vec<String> {
+    let config = SimulateConfig { wire, rate_per_product: 150.0, duration: Some(Duration::from_millis(1300)), ..config(16) };
+    let simulation = Simulation::start(config.clone()).expect("starts");
+    let mut client = Client::connect(&simulation);
+    client.subscribe_all(&config);
+    client.read_to_end(&simulation)
+}
+
+/// Facts of ours that the recording lacks, kind by kind.
+fn strange(ours: &Facts, recorded: &Facts) -> Vec<String> {
+    let none = BTreeSet::new();
+    let missing = |kind: &String| recorded.get(kind).unwrap_or(&none);
+    ours.iter().flat_map(|(kind, facts)| facts.difference(missing(kind)).map(move |fact| format!("{kind}{fact}"))).collect()
+}
+
+#[test]
+fn exchange_frames_have_the_recorded_shapes() {
+    let Some(recorded) = recorded("exchange-2021-04-17.tsv") else { return };
+    let ours = facts_of(generated(Wire::Exchange).iter().map(String::as_str));
+    let mut known = vec![
+        // Not recorded; documented.
+        "heartbeat {type,last_trade_id,product_id,sequence,time}",
+        "heartbeat.last_trade_id = a number",
+        "heartbeat.product_id = a product",
+        "heartbeat.sequence = a number",
+        "heartbeat.time = a time of 6 digits",
+        "heartbeat.type = \"heartbeat\"",
+        // Another channel than the recording's.
+        "subscriptions.channels[].name = \"heartbeat\"",
+        // Since 2022.
+        "ticker {type,sequence,product_id,price,open_24h,volume_24h,low_24h,high_24h,volume_30d,best_bid,best_bid_size,best_ask,best_ask_size,side,time,trade_id,last_size}",
+        "ticker.best_ask_size = a decimal",
+        "ticker.best_bid_size = a decimal",
+    ];
+    let strange = strange(&ours, &recorded);
+    if strange.iter().any(|fact| fact.contains("account_ids")) {
+        known.extend(["subscriptions.channels[] {name,product_ids,account_ids}", "subscriptions.channels[].account_ids = null"]);
+    }
+    known.sort_unstable();
+    assert_eq!(strange, known);
+    for side in ["match.side = \"buy\"", "match.side = \"sell\"", "ticker.side = \"buy\"", "ticker.side = \"sell\""] {
+        let (kind, fact) = side.split_once('.').expect("a kind");
+        assert!(ours[kind].contains(&format!(".{fact}")), "{side}");
+    }
+}
+
+#[test]
+fn advanced_frames_have_the_recorded_shapes() {
+    let Some(recorded) = recorded("advanced-2026-08-09.tsv") else { return };
+    let ours = facts_of(generated(Wire::Advanced).iter().map(String::as_str));
+    assert_eq!(strange(&ours, &recorded), Vec::<String>::new());
+    assert_eq!(ours.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
+}
+
+/// Tells of every key whose values are decimals whether all of them are trimmed.
+fn trimmed_keys(text: &str) -> BTreeMap<String, bool> {
+    let mut all = BTreeMap::new();
+    for pair in text.split("\",\"").flat_map(|part| part.split([',', '{'])) {
+        let Some((key, value)) = pair.split_once("\":\"") else { continue };
+        let value = value.split('"').next().unwrap_or_default();
+        if value.contains('.') && value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+            *all.entry(key.trim_matches('"').to_owned()).or_insert(true) &= !value.ends_with('0');
+        }
+    }
+    all
+}
+
+#[test]
+fn decimals_are_trimmed_and_padded_where_the_recorded_ones_are() {
+    for (wire, file) in [(Wire::Exchange, "exchange-2021-04-17.tsv"), (Wire::Advanced, "advanced-2026-08-09.tsv")] {
+        let Some(recording) = recording(file) else { return };
+        let (recorded, ours) = (trimmed_keys(&recording), trimmed_keys(&generated(wire).join("\n")));
+        assert!(ours.len() > 8, "{ours:?}");
+        for (key, is_trimmed) in ours {
+            let expected = recorded.get(&key).copied();
+            assert_eq!(is_trimmed, expected.unwrap_or(is_trimmed), "{key} of {wire:?}");
+        }
+    }
+}

@@ -36,9 +36,13 @@
 
 pub mod decimal;
 pub mod feed;
+pub mod json;
 pub mod product;
+pub mod query;
 pub mod record;
 pub mod schema;
 pub mod simulate;
 pub mod store;
+pub mod stored;
 pub mod time;
+pub mod verify;

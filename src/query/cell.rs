@@ -1,0 +1,77 @@
+//! One stored value as text.
+//!
+//! 1. A float prints as the shortest decimal that reads back as it, never with an exponent; what is not a number is empty in CSV and a table, `null` in
+//!    JSON.
+//! 2. A side prints as `buy`, `sell` or `unknown`, an order id as a UUID. With `--raw` a side is its code and an order id 32 hex digits.
+
+use std::fmt::Write;
+
+use crate::record::{OrderId, SIDE_UNKNOWN, Side};
+use crate::schema::{Column, Value};
+
+/// Tells whether a column holds a side.
+#[must_use]
+pub fn is_side(column: &Column) -> bool {
+    matches!(column.name, "side" | "trade_side")
+}
+
+/// Tells whether a value is text in JSON.
+#[must_use]
+pub fn is_text(column: &Column, value: Value, raw: bool) -> bool {
+    matches!(value, Value::Uuid(_)) || (is_side(column) && !raw && side_name(value).is_some())
+}
+
+/// Puts a value's text behind `out`; nothing where it is not a number.
+pub fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
+    // Writing to a String cannot fail.
+    let _ = match value {
+        Value::U32(_) if is_side(column) && !raw && side_name(value).is_some() => write!(out, "{}", side_name(value).unwrap_or_default()),
+        Value::U32(value) => write!(out, "{value}"),
+        Value::U64(value) => write!(out, "{value}"),
+        Value::F32(value) if value.is_finite() => write!(out, "{value}"),
+        Value::F64(value) if value.is_finite() => write!(out, "{value}"),
+        Value::F32(_) | Value::F64(_) => Ok(()),
+        Value::Uuid(bytes) if raw => write!(out, "{}", hex::encode(bytes)),
+        Value::Uuid(bytes) => write!(out, "{}", OrderId(bytes)),
+    };
+}
+
+/// Names a side; a code that is none has no name and is shown as it is stored.
+fn side_name(value: Value) -> Option<&'static str> {
+    match value {
+        Value::U32(SIDE_UNKNOWN) => Some("unknown"),
+        Value::U32(code) => Side::from_code(code).map(Side::name),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Layout, Trades};
+
+    fn text(column: usize, value: Value, raw: bool) -> String {
+        let mut out = String::new();
+        write(&mut out, &Trades::COLUMNS[column], value, raw);
+        out
+    }
+
+    #[test]
+    fn floats_print_without_exponent_and_what_is_no_number_not_at_all() {
+        assert_eq!(text(8, Value::F64(0.000_000_01), false), "0.00000001");
+        assert_eq!(text(8, Value::F64(1e15), false), "1000000000000000");
+        assert_eq!(text(3, Value::F32(131_072.01), false), "131072.02");
+        assert_eq!((text(3, Value::F32(f32::NAN), false), text(8, Value::F64(f64::INFINITY), true)), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn sides_and_order_ids_are_readable_unless_raw() {
+        let (side, order) = (5, 6);
+        let shown: Vec<String> = [0, 1, 2, 7].map(|code| text(side, Value::U32(code), false)).into();
+        assert_eq!(shown, ["sell", "buy", "unknown", "7"]);
+        assert_eq!(text(side, Value::U32(1), true), "1");
+        assert_eq!(text(order, Value::Uuid([0xab; 16]), false), "abababab-abab-abab-abab-abababababab");
+        assert_eq!(text(order, Value::Uuid([0xab; 16]), true), "ab".repeat(16));
+        assert!(!is_text(&Trades::COLUMNS[side], Value::U32(7), false), "a code that is no side stays a number in JSON");
+    }
+}

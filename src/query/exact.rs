@@ -1,0 +1,105 @@
+//! [`ExactTexts`]: the decimals that no f64 holds, as they came.
+//!
+//! 1. A text is known by its column and its record's key: the trade id, for a ticker its sequence, for one without its receive time.
+//! 2. The file of a day has what was written on that day, which for a record that came late is after its event day.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use simd_json::prelude::*;
+
+use crate::product::ProductId;
+use crate::store::journal;
+use crate::time::UtcDay;
+
+/// Days after the event day on which its texts are looked for: what is fetched later than that prints as its f64.
+const LATER_DAYS: u32 = 31;
+
+/// The texts of one product.
+#[derive(Debug, Default)]
+pub struct ExactTexts {
+    texts: HashMap<(String, u64), String>,
+}
+
+impl ExactTexts {
+    /// Reads the texts of the records of some days.
+    #[must_use]
+    pub fn read(dir: &Path, product: &ProductId, first: UtcDay, last: UtcDay) -> Self {
+        let mut texts = HashMap::new();
+        let last = UtcDay(last.0.saturating_add(LATER_DAYS));
+        for line in journal::read(dir, "exact", first, last) {
+            let mut line = line.into_bytes();
+            let Ok(value) = simd_json::to_borrowed_value(&mut line) else { continue };
+            if value.get_str("product") != Some(product.as_str()) {
+                continue;
+            }
+            if let (Some(column), Some(key), Some(text)) = (value.get_str("column"), value.get_u64("key"), value.get_str("text"))
+                && is_number(text)
+            {
+                texts.insert((column.to_owned(), key), text.to_owned());
+            }
+        }
+        Self { texts }
+    }
+
+    /// Tells whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// Finds the text of a column in a record, if it stands for the stored value.
+    #[must_use]
+    pub fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
+        if self.texts.is_empty() {
+            return None;
+        }
+        let text = self.texts.get(&(column.to_owned(), key))?;
+        // A text kept of a record that was then refused as a conflict is not that of the one stored.
+        text.parse::<f64>().is_ok_and(|value| value.to_bits() == stored.to_bits()).then_some(text)
+    }
+}
+
+/// Tells whether a text is a number as JSON and CSV have it.
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    are_digits(whole) && are_digits(fraction) && (whole == "0" || !whole.starts_with('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::OWN_FOLDER;
+
+    #[test]
+    fn a_text_is_found_where_it_stands_for_what_is_stored() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join(OWN_FOLDER)).expect("made");
+        let line = |product: &str, key: u64, text: &str| {
+            format!(
+                "{{\"time\":\"2025-06-08T00:00:00Z\",\"event\":\"exact\",\"product\":\"{product}\",\"column\":\"trade_price_f64\",\"key\":{key},\"text\":\"{text}\"}}\n"
+            )
+        };
+        let lines = [line("BTC-USD", 1, "0.12345678901234567890"), line("ETH-USD", 2, "0.12345678901234567890"), line("BTC-USD", 3, "1e5")];
+        std::fs::write(dir.path().join(OWN_FOLDER).join("exact.2025-06-08.jsonl"), lines.concat()).expect("written");
+        let (product, day) = (ProductId::new("BTC-USD").expect("a product"), UtcDay::parse("2025-06-07").expect("a day"));
+        let texts = ExactTexts::read(dir.path(), &product, day, day);
+        let stored = 0.123_456_789_012_345_68;
+        assert_eq!(texts.find("trade_price_f64", 1, stored), Some("0.12345678901234567890"));
+        assert_eq!(texts.find("trade_price_f64", 1, 0.2), None);
+        assert_eq!(texts.find("trade_size_f64", 1, stored), None);
+        assert_eq!((texts.find("trade_price_f64", 2, stored), texts.find("trade_price_f64", 3, 1e5)), (None, None));
+    }
+
+    #[test]
+    fn only_plain_decimals_are_printed_verbatim() {
+        for good in ["0", "-1.50", "10.000000000000000001"] {
+            assert!(is_number(good), "{good}");
+        }
+        for bad in ["", "01", ".5", "5.", "1e5", "1.2.3", "-", "NaN", "1,5"] {
+            assert!(!is_number(bad), "{bad}");
+        }
+    }
+}

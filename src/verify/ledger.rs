@@ -1,0 +1,269 @@
+//! Reads the ledger of a simulated exchange: JSON Lines, one object for every trade and ticker that it produced, sent or not.
+//!
+//! 1. A line at a time through reused buffers: a ledger of millions of lines needs the memory of its longest.
+//! 2. Decimals are read by the standard library from the **text**, f32 and f64 each for itself, never by the decoder that a capture used.
+//! 3. A line that cannot be read is an error of the ledger, never passed over; a ledger without its `end` line is cut off.
+
+use std::io::BufRead;
+
+use simd_json::Buffers;
+use simd_json::prelude::*;
+
+use crate::decimal::Decimal;
+use crate::product::ProductId;
+use crate::record::{OrderId, Side, Ticker, Trade};
+use crate::schema::{Layout, Md, Trades};
+use crate::time::{Timestamp, UnixNanos, parse_rfc3339};
+
+/// Longest line read, in bytes. A head that names all products has about 10 KB.
+const MAX_LINE_BYTES: u64 = 8 << 20;
+
+/// One line of a ledger.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A trade of the market.
+    Trade {
+        /// Whose.
+        product: ProductId,
+        /// Receive time and origin are not known to a ledger.
+        trade: Trade,
+        /// Whether it was handed to a connection.
+        sent: bool,
+    },
+    /// A ticker of the market.
+    Ticker {
+        /// Whose.
+        product: ProductId,
+        /// The receive time is not known to a ledger.
+        ticker: Ticker,
+        /// Whether it was handed to a connection.
+        sent: bool,
+    },
+    /// Trades shown once more on subscribing: these ids were sent, whatever their own lines say.
+    Shown {
+        /// Whose.
+        product: ProductId,
+        /// The first id.
+        first: u64,
+        /// The last id.
+        last: u64,
+    },
+    /// Something went wrong on purpose.
+    Fault {
+        /// What.
+        name: String,
+        /// When, on the event clock.
+        time: Option<UnixNanos>,
+    },
+    /// The ledger's last line.
+    End,
+    /// A line that says nothing about what should be stored.
+    Other,
+}
+
+/// Why a ledger cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The file cannot be read.
+    #[error("ledger: {0}")]
+    Io(#[from] std::io::Error),
+    /// A line is not what a ledger has.
+    #[error("ledger line {line}: {why}")]
+    Line {
+        /// Which, counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+}
+
+/// A ledger, read line by line.
+pub struct Ledger<R> {
+    reader: R,
+    line: Vec<u8>,
+    number: u64,
+    buffers: Buffers,
+    /// The product of the line before: lines come in long runs of few products, and a name is checked once.
+    products: Vec<ProductId>,
+}
+
+impl<R: BufRead> Ledger<R> {
+    /// Begins at the reader's place.
+    pub fn new(reader: R) -> Self {
+        Self { reader, line: Vec::new(), number: 0, buffers: Buffers::default(), products: Vec::new() }
+    }
+
+    /// Reads the next line, or nothing at the end of the file.
+    ///
+    /// # Errors
+    /// Where the file or the line cannot be read.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, LedgerError> {
+        self.line.clear();
+        self.number += 1;
+        if std::io::Read::take(&mut self.reader, MAX_LINE_BYTES).read_until(b'\n', &mut self.line)? == 0 {
+            return Ok(None);
+        }
+        let entry = parse(&mut self.line, &mut self.buffers, &mut self.products);
+        entry.map(Some).map_err(|why| LedgerError::Line { line: self.number, why })
+    }
+}
+
+fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) -> Result<Entry, &'static str> {
+    let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| "it is no JSON")?;
+    let root = tape.as_value();
+    let line = root.as_object().ok_or("it is no object")?;
+    let text = |key: &str| line.get(key).and_then(|value| value.into_string());
+    let number = |key: &'static str, why| line.get(key).and_then(|value| value.as_u64()).ok_or(why);
+    let mut product = || -> Result<ProductId, &'static str> {
+        let name = text("product").ok_or("it names no product")?;
+        if let Some(known) = products.iter().find(|known| known.as_str() == name) {
+            return Ok(known.clone());
+        }
+        let product = ProductId::new(name).map_err(|_| "its product is none")?;
+        products.push(product.clone());
+        Ok(product)
+    };
+    let sent = || -> Result<bool, &'static str> {
+        line.get("sent").and_then(|value| value.as_bool()).ok_or("it does not say whether it was sent")
+    };
+    let decimal = |key: &str| -> Result<Decimal, &'static str> {
+        match text(key) {
+            Some(text) => nearest(text).ok_or("a number is none"),
+            None => Ok(Decimal::NONE),
+        }
+    };
+    let side = || -> Result<Option<Side>, &'static str> {
+        match text("side") {
+            None => Ok(None),
+            Some("buy") => Ok(Some(Side::Buy)),
+            Some("sell") => Ok(Some(Side::Sell)),
+            Some(_) => Err("its side is none"),
+        }
+    };
+    let time = || -> Result<UnixNanos, &'static str> { text("time").and_then(moment).ok_or("its time is none") };
+    match text("kind") {
+        Some("trade") => {
+            let trade = Trade {
+                trade_id: number("trade_id", "it has no trade id")?,
+                time: time()?,
+                price: decimal("price")?,
+                size: decimal("size")?,
+                side: side()?.ok_or("a trade has a side")?,
+                maker_order_id: order(text("maker"))?,
+                taker_order_id: order(text("taker"))?,
+                sequence: number("sequence", "it has no sequence")?,
+                ..Trades::EMPTY
+            };
+            Ok(Entry::Trade { product: product()?, trade, sent: sent()? })
+        }
+        Some("ticker") => {
+            let ticker = Ticker {
+                time: time()?,
+                trade_id: number("trade_id", "it has no trade id")?,
+                sequence: number("sequence", "it has no sequence")?,
+                price: decimal("price")?,
+                volume: decimal("last_size")?,
+                side: side()?,
+                best_bid: decimal("best_bid")?,
+                best_ask: decimal("best_ask")?,
+                best_bid_size: decimal("best_bid_size")?.as_f64,
+                best_ask_size: decimal("best_ask_size")?.as_f64,
+                ..Md::EMPTY
+            };
+            Ok(Entry::Ticker { product: product()?, ticker, sent: sent()? })
+        }
+        Some("initial") if text("channel") != Some("ticker") => Ok(Entry::Shown {
+            product: product()?,
+            first: number("first", "it has no first id")?,
+            last: number("last", "it has no last id")?,
+        }),
+        Some("fault") => Ok(Entry::Fault { name: text("fault").ok_or("a fault has a name")?.to_owned(), time: time().ok() }),
+        Some("end") => Ok(Entry::End),
+        Some(_) => Ok(Entry::Other),
+        None => Err("it has no kind"),
+    }
+}
+
+/// Gives the f32 and the f64 nearest to a text.
+fn nearest(text: &str) -> Option<Decimal> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    let (as_f64, as_f32) = (text.parse().ok()?, text.parse().ok()?);
+    plain.then_some(Decimal::new(as_f64, as_f32, true))
+}
+
+fn moment(text: &str) -> Option<UnixNanos> {
+    parse_rfc3339(text.as_bytes()).ok().and_then(Timestamp::to_unix)
+}
+
+/// Reads a UUID; nothing is no id.
+fn order(text: Option<&str>) -> Result<OrderId, &'static str> {
+    let Some(text) = text else { return Ok(OrderId::NIL) };
+    let (mut plain, mut digits) = ([0; 32], text.bytes().filter(|byte| *byte != b'-'));
+    for (to, from) in plain.iter_mut().zip(&mut digits) {
+        *to = from;
+    }
+    let mut id = [0; 16];
+    match (digits.next(), hex::decode_to_slice(plain, &mut id)) {
+        (None, Ok(())) => Ok(OrderId(id)),
+        _ => Err("an order id is no UUID"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Entry>, LedgerError> {
+        let mut ledger = Ledger::new(text.as_bytes());
+        let mut entries = Vec::new();
+        while let Some(entry) = ledger.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    const TRADE: &str = r#"{"kind":"trade","product":"BTC-USD","trade_id":7,"time":"2025-06-07T00:00:00.000001Z","price":"131072.01","size":"0.1","side":"buy","maker":"27fff20b-af29-4f45-8744-56dd1ef57dc0","taker":null,"sequence":9,"sent":true}"#;
+
+    #[test]
+    fn a_trade_comes_with_the_floats_nearest_to_its_text() {
+        let entries = read(TRADE).expect("reads");
+        let [Entry::Trade { product, trade, sent: true }] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!((product.as_str(), trade.trade_id, trade.sequence), ("BTC-USD", 7, 9));
+        assert_eq!((trade.price.as_f32, trade.price.as_f64, trade.size.as_f64), (131_072.01_f32, 131_072.01, 0.1));
+        assert_eq!(
+            (trade.maker_order_id.to_string().as_str(), trade.taker_order_id),
+            ("27fff20b-af29-4f45-8744-56dd1ef57dc0", OrderId::NIL)
+        );
+        // 16777217.0000000001 lies above the midpoint of two f32s, its f64 on it: rounding twice gives the lower one.
+        let entries = read(&TRADE.replace("131072.01", "16777217.0000000001")).expect("reads");
+        let [Entry::Trade { trade, .. }] = entries.as_slice() else { panic!("{entries:?}") };
+        assert_eq!((trade.price.as_f32, trade.price.as_f64), (16_777_218.0, 16_777_217.0));
+    }
+
+    #[test]
+    fn what_an_advanced_ticker_lacks_is_nothing_and_not_zero() {
+        let line = r#"{"kind":"ticker","product":"BTC-USD","trade_id":0,"sequence":0,"time":"2025-06-07T00:00:00Z","price":"1","last_size":null,"side":null,"best_bid":"0.9","best_bid_size":"3","best_ask":"1.1","best_ask_size":"4","sent":false}"#;
+        let entries = read(line).expect("reads");
+        let [Entry::Ticker { ticker, sent: false, .. }] = entries.as_slice() else { panic!("{entries:?}") };
+        assert!(ticker.volume.as_f64.is_nan() && ticker.side.is_none() && !ticker.carries_trade());
+    }
+
+    #[test]
+    fn other_lines_are_told_apart_and_bad_ones_refused() {
+        let shown = r#"{"kind":"initial","client":1,"channel":"matches","product":"BTC-USD","first":5,"last":6}"#;
+        let text = format!("{{\"kind\":\"head\",\"feed\":\"exchange\"}}\n{shown}\n{{\"kind\":\"end\",\"totals\":{{\"a\":[1]}}}}\n");
+        let product = ProductId::new("BTC-USD").expect("a product");
+        assert_eq!(read(&text).expect("reads"), [Entry::Other, Entry::Shown { product, first: 5, last: 6 }, Entry::End]);
+        for bad in [
+            "{}",
+            "x",
+            "\n",
+            &TRADE.replace("\"buy\"", "\"BUY\""),
+            &TRADE.replace("0.1", "1e3"),
+            &TRADE.replace("-4f45-", "-4f4-"),
+            &TRADE[..60],
+        ] {
+            assert!(matches!(read(bad), Err(LedgerError::Line { line: 1, .. })), "{bad}");
+        }
+    }
+}

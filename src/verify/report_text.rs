@@ -1,0 +1,242 @@
+//! A [`Report`] in words: an aligned table with what is wrong below it, or one JSON object a line.
+//!
+//! JSON lines have a `line`: `day` (one a product-day, datasets within), `hole`, `finding`, `ledger`, and last `summary`, whose `holds` is the answer.
+
+use std::io::{self, Write};
+
+use super::coverage::Verdict;
+use super::finding::Finding;
+use super::report::{DatasetDay, ProductDay, Report};
+use crate::json::Object;
+use crate::schema::{ColumnSet, Dataset};
+use crate::store::DayState;
+
+/// Reasons shown of one day in the table.
+const SHOWN_REASONS: usize = 3;
+
+/// Writes the report for people.
+///
+/// # Errors
+/// Where `out` takes no more.
+pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let width = report.days.iter().map(|day| day.product.as_str().len()).max().unwrap_or(0).max("product".len());
+    if !report.days.is_empty() {
+        writeln!(
+            out,
+            "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} | {:>11} {:>11} {:>9}",
+            "product", "date", "verdict", "trades", "late", "missing", "order ids", "live", "md", "tick.trades", "named"
+        )?;
+    }
+    for day in &report.days {
+        write_day(day, width, out)?;
+    }
+    write_notes(report, out)?;
+    write_ledger(report, out)?;
+    if report.holds() {
+        let count = |verdict| report.count(verdict);
+        return writeln!(
+            out,
+            "holds: {} whole, {} partial, {} unverifiable; nothing wrong was found",
+            count(Verdict::Whole),
+            count(Verdict::Partial),
+            count(Verdict::Unverifiable)
+        );
+    }
+    writeln!(out, "DOES NOT HOLD")?;
+    for (kind, count) in report.findings.counts() {
+        writeln!(out, "{:>10}  {}", count, kind.name())?;
+        let listed: Vec<&Finding> = report.findings.listed().iter().filter(|finding| finding.kind == kind).collect();
+        for finding in &listed {
+            let place = finding.place.to_string();
+            let between = if place.is_empty() { "" } else { ": " };
+            writeln!(out, "            {place}{between}{}", finding.text)?;
+        }
+        if (listed.len() as u64) < count && listed.len() >= super::finding::LISTED_PER_KIND {
+            writeln!(out, "            … the first {} are shown", listed.len())?;
+        }
+    }
+    Ok(())
+}
+
+fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let of = |dataset| day.dataset(dataset);
+    let records = |kept: Option<&DatasetDay>| kept.map_or_else(|| "-".to_owned(), |kept| kept.sums.records.to_string());
+    let trades = of(Dataset::Trades);
+    let total = trades.map_or(0, |kept| kept.sums.records);
+    let share = |part: Option<u64>| part.and_then(|part| percent(part, total)).unwrap_or_else(|| "-".to_owned());
+    writeln!(
+        out,
+        "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} | {:>11} {:>11} {:>9}",
+        day.product,
+        day.date,
+        day.coverage.verdict.name(),
+        records(trades),
+        trades.map_or(0, |kept| kept.late),
+        day.coverage.missing,
+        share(trades.map(|kept| kept.sums.with_order_ids)),
+        share(trades.filter(|kept| kept.set == ColumnSet::Full).map(|kept| kept.sums.with_recv)),
+        records(of(Dataset::Md)),
+        records(of(Dataset::TickerTrades)),
+        share(day.named)
+    )?;
+    for reason in day.coverage.reasons.iter().take(SHOWN_REASONS) {
+        writeln!(out, "{:width$}    {reason}", "")?;
+    }
+    if day.coverage.reasons.len() > SHOWN_REASONS {
+        writeln!(out, "{:width$}    … and {} more reasons", "", day.coverage.reasons.len() - SHOWN_REASONS)?;
+    }
+    Ok(())
+}
+
+fn write_notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let regressions: u64 = report.days.iter().flat_map(|day| &day.datasets).map(|kept| kept.sums.regressions).sum();
+    writeln!(out, "times that fall from one record to the next: {regressions} (the exchange's clock; no fault)")?;
+    let has_tickers = report.days.iter().any(|day| day.dataset(Dataset::Md).or(day.dataset(Dataset::TickerTrades)).is_some());
+    if has_tickers {
+        let alone: u64 = report.days.iter().filter_map(|day| day.paired).map(|paired| paired.alone).sum();
+        writeln!(
+            out,
+            "tickers: completeness cannot be proved, as tickers may skip trades; {alone} stand in only one of MD and TICKER_TRADES"
+        )?;
+    }
+    let core = report
+        .days
+        .iter()
+        .flat_map(|day| &day.datasets)
+        .filter(|kept| kept.set == ColumnSet::Core && kept.dataset != Dataset::TickerTrades);
+    let core = core.count();
+    if core > 0 {
+        writeln!(out, "f32 = rounded exact value: not checkable in {core} dataset-days that hold core columns alone")?;
+    }
+    let bare = report.days.iter().flat_map(|day| &day.datasets).filter(|kept| kept.state == Some(DayState::Bare)).count();
+    if bare > 0 {
+        writeln!(out, "checksums: not checkable in {bare} dataset-days without a commit page")?;
+    }
+    if report.unreadable_journal_lines > 0 {
+        writeln!(out, "journal: {} lines cannot be read", report.unreadable_journal_lines)?;
+    }
+    Ok(())
+}
+
+fn write_ledger(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let Some(sums) = report.ledger else { return Ok(()) };
+    writeln!(
+        out,
+        "ledger: {} of {} trades stored, every field equal ({} of them shown on subscribing or supplied by REST; {} without order ids)",
+        sums.trades_equal, sums.trades, sums.trades_fetched, sums.without_order_ids
+    )?;
+    if sums.trades_before + sums.trades_after > 0 {
+        writeln!(
+            out,
+            "        never sent and not stored: {} from before the first trade sent, {} from after the last",
+            sums.trades_before, sums.trades_after
+        )?;
+    }
+    writeln!(
+        out,
+        "        {} ticker records stored, every field equal, of {} tickers; {} tickers never sent, {} sent out of turn or into a broken connection",
+        sums.tickers_equal, sums.tickers, sums.tickers_never_sent, sums.tickers_excused
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a share is shown with one decimal")]
+fn percent(part: u64, whole: u64) -> Option<String> {
+    (whole > 0).then(|| format!("{:.1} %", part as f64 * 100.0 / whole as f64))
+}
+
+/// Writes the report for programs.
+///
+/// # Errors
+/// Where `out` takes no more.
+pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    for day in &report.days {
+        writeln!(out, "{}", day_line(day))?;
+    }
+    for (product, hole) in &report.holes {
+        let line = Object::default()
+            .text("line", "hole")
+            .text("product", product.as_str())
+            .plain("from_id", hole.from())
+            .plain("to_id", hole.to())
+            .text("after", &hole.before.time.to_string())
+            .text("before", &hole.after.time.to_string())
+            .plain("is_absence", hole.is_absence)
+            .text("why", &hole.why);
+        writeln!(out, "{}", line.done())?;
+    }
+    for finding in report.findings.listed() {
+        let line = Object::default()
+            .text("line", "finding")
+            .text("kind", finding.kind.name())
+            .optional("product", finding.place.product.as_ref().map(|product| format!("\"{product}\"")))
+            .optional("dataset", finding.place.dataset.map(|dataset| format!("\"{}\"", dataset.name())))
+            .optional("date", finding.place.date.map(|date| format!("\"{date}\"")))
+            .text("text", &finding.text);
+        writeln!(out, "{}", line.done())?;
+    }
+    if let Some(sums) = report.ledger {
+        let line = Object::default()
+            .text("line", "ledger")
+            .plain("trades", sums.trades)
+            .plain("trades_equal", sums.trades_equal)
+            .plain("trades_fetched", sums.trades_fetched)
+            .plain("trades_never_sent_before", sums.trades_before)
+            .plain("trades_never_sent_after", sums.trades_after)
+            .plain("without_order_ids", sums.without_order_ids)
+            .plain("tickers", sums.tickers)
+            .plain("ticker_records_equal", sums.tickers_equal)
+            .plain("tickers_never_sent", sums.tickers_never_sent)
+            .plain("tickers_excused", sums.tickers_excused);
+        writeln!(out, "{}", line.done())?;
+    }
+    let counts = report.findings.counts().fold(Object::default(), |counts, (kind, count)| counts.plain(kind.name(), count));
+    let summary = Object::default()
+        .text("line", "summary")
+        .plain("holds", report.holds())
+        .plain("whole", report.count(Verdict::Whole))
+        .plain("partial", report.count(Verdict::Partial))
+        .plain("open", report.count(Verdict::Open))
+        .plain("unverifiable", report.count(Verdict::Unverifiable))
+        .object("findings", counts)
+        .plain("unreadable_journal_lines", report.unreadable_journal_lines);
+    writeln!(out, "{}", summary.done())
+}
+
+fn day_line(day: &ProductDay) -> String {
+    let (first, last) = day.coverage.ends.unzip();
+    let line = Object::default()
+        .text("line", "day")
+        .text("product", day.product.as_str())
+        .text("date", &day.date.to_string())
+        .text("verdict", day.coverage.verdict.name())
+        .plain("missing_ids", day.coverage.missing)
+        .optional("first_id", first.map(|link| link.id))
+        .optional("last_id", last.map(|link| link.id))
+        .optional("first_time", first.map(|link| format!("\"{}\"", link.time)))
+        .optional("last_time", last.map(|link| format!("\"{}\"", link.time)))
+        .texts("reasons", &day.coverage.reasons)
+        .optional("named_by_ticker", day.named)
+        .optional("ticker_pairs", day.paired.map(|paired| paired.pairs))
+        .optional("tickers_alone", day.paired.map(|paired| paired.alone))
+        .plain("tickers_provable", false);
+    day.datasets.iter().fold(line, |line, kept| line.object(kept.dataset.name(), dataset_object(kept))).done()
+}
+
+fn dataset_object(kept: &DatasetDay) -> Object {
+    let (state, generation) = match kept.state {
+        None => ("unreadable", None),
+        Some(DayState::Live) => ("live", None),
+        Some(DayState::Bare) => ("bare", None),
+        Some(DayState::Sealed { generation }) => ("sealed", Some(generation)),
+    };
+    Object::default()
+        .text("state", state)
+        .optional("generation", generation)
+        .text("columns", if kept.set == ColumnSet::Full { "full" } else { "core" })
+        .plain("records", kept.sums.records)
+        .plain("late", kept.late)
+        .plain("time_regressions", kept.sums.regressions)
+        .plain("with_order_ids", kept.sums.with_order_ids)
+        .plain("with_receive_time", kept.sums.with_recv)
+        .optional("f32_checked", kept.sums.rounded)
+}

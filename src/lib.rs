@@ -34,6 +34,8 @@
 //!
 //! See [`store`], whose documentation is the format.
 
+pub mod capture;
+pub mod cli;
 pub mod decimal;
 pub mod feed;
 pub mod json;

@@ -1,0 +1,302 @@
+//! The capture: the threads, and the one place where feed and store meet.
+//!
+//! ```text
+//!            one per connection                 one per product
+//! Coinbase ──▶ line ──▶ router ──▶ queue ──▶ writer ──▶ shelf of open days ──▶ columns + commit page
+//!                                  bounded     │  ▲          │
+//!              scribe: journal, rejects ◀──────┘  └─ bell ── provisioner: room, tomorrow, seals
+//!                                                            sync: flush, raise `durable`
+//!              watch: alerts, status line                    record: frames as received
+//! ```
+//!
+//! 1. Nobody who serves several products ever waits for one, but for the bounded back-pressure of [`queue`].
+//! 2. [`run`] starts every thread and joins every thread. A thread other than a writer that fails stops the capture with its reason: never half alive.
+//! 3. The order of the end: connections, queues, writers, watch, flush and seals, journal. What was received by then is stored, sealed and counted.
+
+pub mod alerts;
+pub mod catalogue;
+pub mod desk;
+pub mod echo;
+pub mod line;
+pub mod lines;
+pub mod machine;
+pub mod metrics;
+pub mod provisioner;
+pub mod queue;
+pub mod recorder;
+pub mod registry;
+pub mod router;
+pub mod scribe;
+pub mod shelf;
+pub mod stop;
+pub mod summary;
+pub mod sync;
+pub mod watch;
+pub mod writer;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::feed::Feed;
+use crate::product::ProductId;
+use crate::schema::ColumnSet;
+use crate::store::journal::Event;
+use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
+use crate::time::{Clock, DateFormat};
+
+use desk::{Datasets, Desk};
+use line::LineSettings;
+use lines::Lines;
+use metrics::Metrics;
+use registry::Registry;
+use scribe::Scribe;
+use stop::Stop;
+use summary::{FrameTally, Summary};
+
+/// Stack of threads that do little, in bytes: hundreds of them must cost little.
+pub const SMALL_STACK_BYTES: usize = 256 << 10;
+
+/// What a capture needs to know, checked and derived.
+#[derive(Debug, Clone)]
+pub struct CaptureConfig {
+    /// Which feed.
+    pub feed: Feed,
+    /// WebSocket endpoint.
+    pub url: String,
+    /// REST endpoint for product data; nothing = not asked.
+    pub rest_url: Option<String>,
+    /// An extra trusted root.
+    pub ca_file: Option<PathBuf>,
+    /// What to record: the products named, and those of the file.
+    pub products: BTreeSet<ProductId>,
+    /// The products named, which stay whatever the file says.
+    pub named_products: BTreeSet<ProductId>,
+    /// One product a line, read again on SIGHUP.
+    pub products_file: Option<PathBuf>,
+    /// Where to.
+    pub data_dir: PathBuf,
+    /// Which datasets.
+    pub datasets: Datasets,
+    /// Which columns.
+    pub columns: ColumnSet,
+    /// How dates are spelled in file names.
+    pub date_format: DateFormat,
+    /// Whether an unknown file system is written to.
+    pub force_fs: bool,
+    /// Products of one connection at most.
+    pub products_per_connection: usize,
+    /// The flush cycle.
+    pub sync_interval: Duration,
+    /// Messages a queue holds at most.
+    pub queue_capacity_msgs: usize,
+    /// A connection that says nothing for so long is replaced.
+    pub idle_timeout: Duration,
+    /// Where frames are kept as received, and for how long.
+    pub record: Option<(PathBuf, Duration)>,
+    /// When to stop by itself.
+    pub duration: Option<Duration>,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// Why a capture could not start. Nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The data directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A thread, or a folder of `--record`.
+    #[error("{what}: {source}")]
+    Start {
+        /// What was to be started.
+        what: &'static str,
+        /// Why it was not.
+        source: std::io::Error,
+    },
+    /// A product's writer or a setting of the endpoint.
+    #[error("{0}")]
+    Setting(String),
+}
+
+/// Runs a capture until `stop` is asked for or its duration has passed.
+///
+/// # Errors
+/// Where it could not start. A capture that started and then failed gives a [`Summary`] that says so.
+pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError> {
+    let start = Instant::now();
+    let starting = |what| move |source| CaptureError::Start { what, source };
+    let options =
+        StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };
+    let endpoint = format!("{} {}", config.feed.name(), config.url);
+    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
+    check_maps(config)?;
+    let metrics = Arc::new(Metrics::default());
+    let (scribe, scribe_thread) =
+        Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone()).map_err(starting("thread journal"))?;
+    scribe.journal(
+        Event::new("capture_started")
+            .text("endpoint", &endpoint)
+            .number("products", u64::try_from(config.products.len()).unwrap_or(u64::MAX))
+            .text("version", env!("CARGO_PKG_VERSION")),
+    );
+    let (sync, sync_thread) = sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(&metrics), scribe.clone(), stop.clone())
+        .map_err(starting("thread sync"))?;
+    let (provisioner, provisioner_thread) =
+        provisioner::Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone()).map_err(starting("thread provision"))?;
+    let (recorder, recorder_thread) = match &config.record {
+        Some((folder, keep)) => {
+            let (recorder, thread) = recorder::Recorder::start(folder, *keep, Arc::clone(&metrics)).map_err(starting("--record"))?;
+            (Some(recorder), Some(thread))
+        }
+        None => (None, None),
+    };
+    let desk = Arc::new(Desk {
+        dir: Arc::clone(&dir),
+        datasets: config.datasets,
+        clock: config.clock.clone(),
+        metrics: Arc::clone(&metrics),
+        scribe: scribe.clone(),
+        sync,
+        provisioner,
+        echoes: echo::Echoes::default(),
+        stop: stop.clone(),
+    });
+    let capacity = queue::capacity_within_budget(config.queue_capacity_msgs, config.products.len());
+    if capacity < config.queue_capacity_msgs {
+        log::info!("queues hold {capacity} messages a product, so that all of them fit into {} MiB", queue::QUEUE_BUDGET_BYTES >> 20);
+    }
+    let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
+    let catalogue_thread = catalogue::start(config, &dir, &scribe, stop).map_err(starting("thread products"))?;
+    let settings = LineSettings::new(config, recorder).map_err(CaptureError::Setting)?;
+    let lines = Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.products_per_connection));
+    if let Err(reason) = lines.bring(&config.products) {
+        // What has started is ended as at any stop, and says why.
+        stop.fail(reason);
+    }
+    let end_of_watch = Stop::default();
+    let watched = watch::Watched {
+        registry: Arc::clone(&registry),
+        lines: Arc::clone(&lines),
+        metrics: Arc::clone(&metrics),
+        scribe: scribe.clone(),
+        dir: Arc::clone(&dir),
+        stop: stop.clone(),
+    };
+    let watch_thread = watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
+
+    wait_for_end(config, &lines, stop, start);
+    log::info!("stopping: draining the queues, flushing, sealing");
+
+    let mut failures = lines.join();
+    let (products, writer_failures) = registry.close();
+    failures.extend(writer_failures);
+    end_of_watch.ask();
+    let watch = watch_thread.join().unwrap_or_default();
+    let frames = FrameTally::of(&lines);
+    // Nobody asks for room, flushes or seals any more: their threads end when they have done what was asked.
+    drop(lines);
+    drop(registry);
+    drop(desk);
+    match sync_thread.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => failures.push(error.to_string()),
+        Err(_) => failures.push("the sync thread died".to_owned()),
+    }
+    let unsealed = provisioner_thread.join().unwrap_or(u64::MAX);
+    if let Some(thread) = recorder_thread {
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::error!("record: {error}"),
+            Err(_) => log::error!("the recorder died"),
+        }
+    }
+    if catalogue_thread.is_some_and(|thread| thread.join().is_err()) {
+        log::error!("the products thread died");
+    }
+    let mut summary = Summary::gather(&products, frames, &metrics);
+    summary.watch = watch;
+    summary.unsealed = unsealed;
+    summary.elapsed = start.elapsed();
+    summary.failure = stop.failure().or_else(|| failures.into_iter().next());
+    let trades = summary.trades();
+    scribe.journal(
+        Event::new("capture_stopped")
+            .number("frames", summary.frames.frames)
+            .number("trades_received", trades.received)
+            .number("trades_written", trades.written)
+            .number("trades_late", trades.late)
+            .number("trades_duplicate", trades.duplicate)
+            .number("trades_conflict", trades.conflict)
+            .number("trades_shed", trades.shed)
+            .number("trades_rejected", trades.rejected + summary.frames.rejected_trades)
+            .text("sums", if summary.balances() { "hold" } else { "do not hold" })
+            .text("failure", summary.failure.as_deref().unwrap_or("")),
+    );
+    drop(scribe);
+    match scribe_thread.join() {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => summary.failure = summary.failure.or_else(|| Some(error.to_string())),
+        Err(_) => summary.failure = summary.failure.or_else(|| Some("the journal thread died".to_owned())),
+    }
+    Ok(summary)
+}
+
+/// Holds the maps that all products need against what the system allows, before any of them is made.
+fn check_maps(config: &CaptureConfig) -> Result<(), CaptureError> {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let columns = config.datasets.iter().map(|dataset| dataset.columns_of(config.columns).len()).sum();
+    let budget = map_budget(count(config.products.len()), count(config.datasets.iter().count()), count(columns));
+    let advice = "raise vm.max_map_count (sysctl) or record fewer products";
+    if budget.needed / DAYS_BUDGETED > budget.allowed {
+        let needed = budget.needed / DAYS_BUDGETED;
+        return Err(CaptureError::Setting(format!("{needed} memory maps are needed, {} are allowed: {advice}", budget.allowed)));
+    }
+    if budget.needed > budget.allowed {
+        log::warn!("{} memory maps may be needed around midnight, {} are allowed: {advice}", budget.needed, budget.allowed);
+    }
+    Ok(())
+}
+
+/// Days that the budget of maps counts: yesterday, today, tomorrow.
+const DAYS_BUDGETED: u64 = 3;
+
+/// How often a capture that waits for its end looks for a signal to read its list of products again.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Instant) {
+    let reread = Arc::new(AtomicBool::new(false));
+    if config.products_file.is_some()
+        && let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reread))
+    {
+        log::warn!("SIGHUP is not heard: {error}");
+    }
+    loop {
+        let left = config.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()).min(LOOK));
+        if stop.wait(left) {
+            return;
+        }
+        if config.duration.is_some_and(|duration| start.elapsed() >= duration) {
+            stop.ask();
+            return;
+        }
+        if reread.swap(false, Ordering::AcqRel) {
+            read_again(config, lines);
+        }
+    }
+}
+
+/// Reads the list of products again. A list that cannot be used changes nothing.
+fn read_again(config: &CaptureConfig, lines: &Lines) {
+    let Some(path) = &config.products_file else { return };
+    let outcome = lines::read_products(path).and_then(|listed| {
+        let wanted: BTreeSet<ProductId> = config.named_products.iter().cloned().chain(listed).collect();
+        if wanted.is_empty() { Err(format!("{} names no product", path.display())) } else { lines.bring(&wanted) }
+    });
+    match outcome {
+        Ok((came, gone)) => log::info!("{}: {came} products more, {gone} fewer", path.display()),
+        Err(reason) => log::error!("the list of products is not changed: {reason}"),
+    }
+}

@@ -1,0 +1,308 @@
+//! The router: takes what the decoder hands over to the right product's queue, and wakes writers once a burst.
+//!
+//! 1. Every trade and ticker handed over is counted as received by its product, and ends in its queue or is counted as shed.
+//! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.
+//! 3. Looking a known product up allocates nothing and takes no lock; the registry is asked only for a label not met before.
+//!
+//! Lives on a connection's thread.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::echo::EchoWriter;
+use super::metrics::LineMetrics;
+use super::queue::{BACK_PRESSURE, Pushed};
+use super::registry::{Registry, Route};
+use super::scribe::Scribe;
+use crate::feed::{Control, Handler, Item, RejectReason};
+use crate::product::ProductId;
+use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
+use crate::store::journal::Event;
+use crate::time::{Timestamp, UnixNanos};
+
+/// Longest a writer waits to be woken while frames keep coming.
+const RING_EVERY: Duration = Duration::from_millis(1);
+
+/// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
+const MAX_REFUSED_LABELS: usize = 1024;
+
+struct Entry {
+    route: Route,
+    is_touched: bool,
+    hole: Option<Hole>,
+}
+
+/// What one product has given up since its queue was full.
+#[derive(Default)]
+struct Hole {
+    first_trade_id: u64,
+    last_trade_id: u64,
+    trades: u64,
+    tickers: u64,
+}
+
+/// One connection's way to the queues.
+pub struct Router {
+    registry: Arc<Registry>,
+    scribe: Scribe,
+    metrics: Arc<LineMetrics>,
+    entries: Vec<Entry>,
+    by_label: HashMap<Box<[u8]>, Option<usize>>,
+    touched: Vec<usize>,
+    touched_since: Option<Instant>,
+    echo: EchoWriter,
+    wants_tickers: bool,
+    recv: UnixNanos,
+    place: RawPlace,
+    controls: Vec<Control>,
+    rejected: Option<RejectReason>,
+}
+
+impl Router {
+    /// Makes a router that knows the products its connection will subscribe to.
+    ///
+    /// # Errors
+    /// Where a product's writer cannot be started.
+    pub fn new(registry: Arc<Registry>, scribe: Scribe, metrics: Arc<LineMetrics>, products: &[ProductId]) -> Result<Self, String> {
+        let mut router = Self {
+            echo: registry.echo(),
+            wants_tickers: registry.wants_tickers(),
+            registry,
+            scribe,
+            metrics,
+            entries: Vec::with_capacity(products.len()),
+            by_label: HashMap::with_capacity(products.len() * 2),
+            touched: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
+            touched_since: None,
+            recv: UnixNanos(0),
+            place: RawPlace::default(),
+            controls: Vec::new(),
+            rejected: None,
+        };
+        for product in products {
+            router.add(product)?;
+        }
+        Ok(router)
+    }
+
+    /// Takes a product that is asked for from now on.
+    ///
+    /// # Errors
+    /// Where its writer cannot be started.
+    pub fn add(&mut self, product: &ProductId) -> Result<(), String> {
+        let route = self.registry.route(product)?;
+        self.remember(product.as_str().as_bytes(), route);
+        Ok(())
+    }
+
+    fn remember(&mut self, label: &[u8], route: Route) -> usize {
+        if let Some(Some(at)) = self.by_label.get(label) {
+            return *at;
+        }
+        let at = self.entries.len();
+        self.entries.push(Entry { route, is_touched: false, hole: None });
+        self.by_label.insert(label.into(), Some(at));
+        at
+    }
+
+    /// Begins a frame that was read at `recv`.
+    #[inline]
+    pub fn begin(&mut self, frame: &[u8], recv: UnixNanos) {
+        self.recv = recv;
+        self.place = self.echo.keep(frame);
+        self.rejected = None;
+    }
+
+    /// Gives the reason where an element of the frame could not be used.
+    #[inline]
+    #[must_use]
+    pub fn rejected(&self) -> Option<RejectReason> {
+        self.rejected
+    }
+
+    /// Tells whether messages about the connection wait.
+    #[inline]
+    #[must_use]
+    pub fn has_control(&self) -> bool {
+        !self.controls.is_empty()
+    }
+
+    /// Takes the next message about the connection.
+    pub fn take_control(&mut self) -> Option<Control> {
+        if self.controls.is_empty() { None } else { Some(self.controls.remove(0)) }
+    }
+
+    /// Wakes the writers of all products touched, where the burst is over (`is_over`) or has lasted a millisecond.
+    #[inline]
+    pub fn ring(&mut self, is_over: bool) {
+        let Some(since) = self.touched_since else { return };
+        if !is_over && since.elapsed() < RING_EVERY {
+            return;
+        }
+        self.touched_since = None;
+        for at in self.touched.drain(..) {
+            if let Some(entry) = self.entries.get_mut(at) {
+                entry.is_touched = false;
+                entry.route.queue.ring();
+            }
+        }
+    }
+
+    #[inline]
+    fn find(&mut self, label: &[u8]) -> Option<usize> {
+        match self.by_label.get(label) {
+            Some(known) => *known,
+            None => self.meet(label),
+        }
+    }
+
+    #[cold]
+    fn meet(&mut self, label: &[u8]) -> Option<usize> {
+        let found =
+            ProductId::from_bytes(label).map_err(|error| error.to_string()).and_then(|product| self.registry.unasked_route(&product));
+        match found {
+            Ok(route) => Some(self.remember(label, route)),
+            Err(reason) => {
+                if self.by_label.len() < MAX_REFUSED_LABELS {
+                    log::warn!("{reason}");
+                    self.by_label.insert(label.into(), None);
+                }
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, at: usize, message: MarketMessage) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let pushed = entry.route.queue.push(message, BACK_PRESSURE);
+        if !entry.is_touched {
+            entry.is_touched = true;
+            self.touched.push(at);
+        }
+        if self.touched_since.is_none() {
+            self.touched_since = Some(Instant::now());
+        }
+        if pushed != Pushed::Queued {
+            self.note_push(at, message, pushed);
+        }
+    }
+
+    #[cold]
+    fn note_push(&mut self, at: usize, message: MarketMessage, pushed: Pushed) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::QueuedAgain => end_hole(entry, &self.scribe),
+            Pushed::ShedFirst | Pushed::Shed | Pushed::Closed => {
+                let metrics = &entry.route.metrics;
+                if entry.hole.is_none() {
+                    metrics.is_shedding.store(true, Relaxed);
+                    log::error!("{}: queue full, shedding until it is half empty", entry.route.product);
+                    self.scribe.journal(Event::new("shed_started").product(&entry.route.product));
+                }
+                let hole = entry.hole.get_or_insert_default();
+                match message {
+                    MarketMessage::Trade(trade, _) => {
+                        metrics.trades.shed.one();
+                        hole.trades += 1;
+                        hole.last_trade_id = trade.trade_id;
+                        if hole.first_trade_id == 0 {
+                            hole.first_trade_id = trade.trade_id;
+                        }
+                    }
+                    MarketMessage::Ticker(_) => {
+                        metrics.tickers.shed.one();
+                        hole.tickers += 1;
+                    }
+                    MarketMessage::Heartbeat { .. } => {}
+                }
+            }
+        }
+    }
+}
+
+fn end_hole(entry: &mut Entry, scribe: &Scribe) {
+    let Some(hole) = entry.hole.take() else { return };
+    entry.route.metrics.is_shedding.store(false, Relaxed);
+    log::warn!("{}: shed {} trades and {} tickers", entry.route.product, hole.trades, hole.tickers);
+    scribe.journal(
+        Event::new("shed_ended")
+            .product(&entry.route.product)
+            .number("first_trade_id", hole.first_trade_id)
+            .number("last_trade_id", hole.last_trade_id)
+            .number("trades", hole.trades)
+            .number("tickers", hole.tickers),
+    );
+}
+
+impl Drop for Router {
+    fn drop(&mut self) {
+        self.ring(true);
+        self.entries.iter_mut().for_each(|entry| end_hole(entry, &self.scribe));
+    }
+}
+
+impl Handler for Router {
+    #[inline]
+    fn trade(&mut self, product: &[u8], trade: &Trade) {
+        match self.find(product) {
+            Some(at) => {
+                if let Some(entry) = self.entries.get(at) {
+                    entry.route.metrics.trades.received.one();
+                }
+                self.push(at, MarketMessage::Trade(*trade, self.place));
+            }
+            None => self.reject_item(Item::Trade, RejectReason::Product),
+        }
+    }
+
+    #[inline]
+    fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
+        // The ticker channel is always subscribed to; with `--datasets trades` it keeps the connection lively and no more.
+        if !self.wants_tickers {
+            return;
+        }
+        match self.find(product) {
+            Some(at) => {
+                if let Some(entry) = self.entries.get(at) {
+                    entry.route.metrics.tickers.received.one();
+                }
+                self.push(at, MarketMessage::Ticker(*ticker));
+            }
+            None => self.reject_item(Item::Ticker, RejectReason::Product),
+        }
+    }
+
+    fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
+        // A beat of a product that nobody asked for starts no writer.
+        if let Some(Some(at)) = product.and_then(|label| self.by_label.get(label)).copied() {
+            // Not worth a wake-up: the writer finds it when it next has something to do, or within its chores.
+            if let Some(entry) = self.entries.get(at) {
+                entry.route.queue.push(MarketMessage::Heartbeat { last_trade_id, recv: self.recv }, Duration::ZERO);
+            }
+        }
+    }
+
+    fn inexact(&mut self, product: &[u8], column: &'static str, key: u64, text: &[u8]) {
+        if let Some(Some(at)) = self.by_label.get(product).copied()
+            && let Some(entry) = self.entries.get(at)
+        {
+            self.scribe.exact(&entry.route.product, column, key, text);
+        }
+    }
+
+    fn reject_item(&mut self, item: Item, why: RejectReason) {
+        match item {
+            Item::Trade => self.metrics.rejected_trades.one(),
+            Item::Ticker => self.metrics.rejected_tickers.one(),
+        }
+        self.rejected = Some(why);
+    }
+
+    fn control(&mut self, control: Control) {
+        self.controls.push(control);
+    }
+}

@@ -1,0 +1,294 @@
+//! The shelf: the days that one product has open, by event date.
+//!
+//! 1. A record goes to the day of its **event** time; days are opened on demand and at most [`MAX_OPEN_DAYS`] stay open.
+//! 2. A ticker is put into `MD` and `TICKER_TRADES` both or not at all: room in both is made sure of first.
+//! 3. What is missing (room, a folder, a day still being sealed) blocks this product only; the caller commits, waits and tries again.
+//!
+//! Used by one writer thread; allocates when a day is opened, never for a record.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::desk::Desk;
+use super::queue::Bell;
+use super::scribe::about_day;
+use crate::product::ProductId;
+use crate::record::{Ticker, Trade};
+use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use crate::store::journal::Event;
+use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Trusted};
+use crate::time::UtcDay;
+
+/// Days a product keeps open at once.
+pub const MAX_OPEN_DAYS: usize = 8;
+
+/// How long a day that is neither today's nor yesterday's stays open without a record.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// How long a product whose day cannot be opened waits before it tries again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a record cannot be put down now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocked;
+
+struct Book<L: Layout> {
+    day: Day<L>,
+    is_dirty: bool,
+    asked_at_room: Option<u64>,
+}
+
+struct OpenDay {
+    date: UtcDay,
+    used: Instant,
+    trades: Option<Book<Trades>>,
+    md: Option<Book<Md>>,
+    ticker_trades: Option<Book<TickerTrades>>,
+}
+
+/// All open days of one product.
+pub struct Shelf {
+    desk: Arc<Desk>,
+    product: ProductId,
+    bell: Arc<Bell>,
+    days: Vec<OpenDay>,
+    sealing: Vec<(DayKey, Arc<AtomicBool>)>,
+    reopen_at: Option<Instant>,
+    told_blocked: bool,
+}
+
+impl<L: Layout> Book<L> {
+    /// Commits what is new, and tells whether there was anything.
+    fn commit(&mut self) -> bool {
+        if self.is_dirty {
+            self.day.commit();
+        }
+        std::mem::take(&mut self.is_dirty)
+    }
+
+    fn ask_for_room(&mut self, desk: &Desk, bell: &Arc<Bell>) {
+        let provisioned = self.day.count() + self.day.room();
+        if self.day.files().needs_room() && self.asked_at_room != Some(provisioned) {
+            self.asked_at_room = Some(provisioned);
+            desk.provisioner.grow(self.day.files(), bell);
+        }
+    }
+
+    fn insert(&mut self, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
+        let inserted = self.day.insert(row)?;
+        self.is_dirty |= matches!(inserted, Inserted::Appended | Inserted::Late);
+        Ok(inserted)
+    }
+}
+
+impl Shelf {
+    /// Makes an empty shelf.
+    #[must_use]
+    pub fn new(desk: Arc<Desk>, product: ProductId, bell: Arc<Bell>) -> Self {
+        Self { desk, product, bell, days: Vec::with_capacity(MAX_OPEN_DAYS + 1), sealing: Vec::new(), reopen_at: None, told_blocked: false }
+    }
+
+    /// Puts a trade into its day.
+    ///
+    /// # Errors
+    /// [`Blocked`] where it cannot be put down now; nothing was stored.
+    pub fn insert_trade(&mut self, trade: &Trade) -> Result<Inserted<Trade>, Blocked> {
+        let at = self.open::<Trades>(trade.time.day(), |day| &mut day.trades)?;
+        let Some(book) = self.days.get_mut(at).and_then(|day| day.trades.as_mut()) else { return Err(Blocked) };
+        let outcome = book.insert(trade);
+        book.ask_for_room(&self.desk, &self.bell);
+        outcome.map_err(|error| self.note_block::<Trades>(trade.time.day(), error))
+    }
+
+    /// Puts a ticker into `MD`, and into `TICKER_TRADES` where it carries a trade.
+    ///
+    /// # Errors
+    /// [`Blocked`] where it cannot be put down now; nothing was stored.
+    pub fn insert_ticker(&mut self, ticker: &Ticker) -> Result<Inserted<Ticker>, Blocked> {
+        let date = ticker.time.day();
+        let wanted = self.desk.datasets;
+        let wants_trade = wanted.ticker_trades && ticker.carries_trade();
+        if wanted.md {
+            self.open::<Md>(date, |day| &mut day.md)?;
+        }
+        if wants_trade {
+            self.open::<TickerTrades>(date, |day| &mut day.ticker_trades)?;
+        }
+        let Some(day) = self.days.iter_mut().find(|day| day.date == date) else { return Ok(Inserted::Duplicate) };
+        let lacks_room = |room: u64, takes_late: bool| room == 0 && !takes_late;
+        let md_lacks = wanted.md && day.md.as_ref().is_none_or(|book| lacks_room(book.day.room(), book.day.takes_only_late()));
+        let tt_lacks = wants_trade && day.ticker_trades.as_ref().is_none_or(|book| lacks_room(book.day.room(), book.day.takes_only_late()));
+        let mut first = None;
+        if !md_lacks && !tt_lacks {
+            if let Some(book) = day.md.as_mut().filter(|_| wanted.md) {
+                first = Some(book.insert(ticker));
+            }
+            if let Some(book) = day.ticker_trades.as_mut().filter(|_| wants_trade && !matches!(first, Some(Err(_)))) {
+                let second = book.insert(ticker);
+                first = Some(first.unwrap_or(Ok(Inserted::Appended)).and_then(|kept| second.map(|_| kept)));
+            }
+        }
+        if let Some(book) = &mut day.md {
+            book.ask_for_room(&self.desk, &self.bell);
+        }
+        if let Some(book) = &mut day.ticker_trades {
+            book.ask_for_room(&self.desk, &self.bell);
+        }
+        match first {
+            Some(outcome) => outcome.map_err(|error| self.note_block::<Md>(date, error)),
+            None if md_lacks || tt_lacks => Err(Blocked),
+            // Only `TICKER_TRADES` is kept and the ticker carries no trade: it is passed over like a stale one.
+            None => Ok(Inserted::Duplicate),
+        }
+    }
+
+    /// Makes everything inserted visible.
+    pub fn commit(&mut self) {
+        let now = Instant::now();
+        for day in &mut self.days {
+            let trades = day.trades.as_mut().is_some_and(Book::commit);
+            let md = day.md.as_mut().is_some_and(Book::commit);
+            let ticker_trades = day.ticker_trades.as_mut().is_some_and(Book::commit);
+            if trades || md || ticker_trades {
+                day.used = now;
+            }
+        }
+    }
+
+    /// Closes the days that are over, and hands them over to be sealed.
+    pub fn close_old(&mut self) {
+        let now = Instant::now();
+        let today = self.desk.clock.now().day();
+        let desk = Arc::clone(&self.desk);
+        let product = self.product.clone();
+        let over = |day: &OpenDay| {
+            if day.date.next() >= today {
+                day.date < today && super::provisioner::is_due_to_seal(day.date, &product, &desk.clock)
+            } else {
+                now.duration_since(day.used) >= IDLE
+            }
+        };
+        if self.days.iter().any(over) {
+            self.commit();
+            let closed: Vec<OpenDay> = self.days.extract_if(.., |day| over(day)).collect();
+            closed.into_iter().for_each(|day| self.close(day));
+        }
+    }
+
+    /// Closes every day, and hands them over to be sealed.
+    pub fn close_all(&mut self) {
+        self.commit();
+        for day in std::mem::take(&mut self.days) {
+            self.close(day);
+        }
+    }
+
+    /// Gives the records of an open day, to size tomorrow's by.
+    pub fn counts(&self, date: UtcDay) -> impl Iterator<Item = (DayKey, u64)> {
+        let day = self.days.iter().find(|day| day.date == date);
+        let count = |files: &Arc<DayFiles>, count: u64| (files.key().clone(), count);
+        let trades = day.and_then(|day| day.trades.as_ref()).map(|book| count(book.day.files(), book.day.count()));
+        let md = day.and_then(|day| day.md.as_ref()).map(|book| count(book.day.files(), book.day.count()));
+        let ticker_trades = day.and_then(|day| day.ticker_trades.as_ref()).map(|book| count(book.day.files(), book.day.count()));
+        [trades, md, ticker_trades].into_iter().flatten()
+    }
+
+    /// Tells whether a day is on its way to its seal: a late comer waits, and the bell is rung when it is done.
+    fn is_being_sealed(&mut self, dataset: Dataset, date: UtcDay) -> bool {
+        // Acquire: pairs with the provisioner's release after the seal.
+        self.sealing.retain(|(_, is_done)| !is_done.load(Ordering::Acquire));
+        self.sealing.iter().any(|(key, _)| key.dataset == dataset && key.date == date)
+    }
+
+    fn close(&mut self, day: OpenDay) {
+        let files =
+            [day.trades.map(|book| book.day.close()), day.md.map(|book| book.day.close()), day.ticker_trades.map(|book| book.day.close())];
+        for files in files.into_iter().flatten() {
+            let is_done = Arc::new(AtomicBool::new(false));
+            self.sealing.push((files.key().clone(), Arc::clone(&is_done)));
+            self.desk.provisioner.seal(files, Arc::clone(&self.bell), is_done);
+        }
+    }
+
+    fn open<L: Layout>(&mut self, date: UtcDay, slot: fn(&mut OpenDay) -> &mut Option<Book<L>>) -> Result<usize, Blocked> {
+        let at = self.place(date);
+        if self.days.get_mut(at).is_some_and(|day| slot(day).is_some()) {
+            return Ok(at);
+        }
+        if self.is_being_sealed(L::DATASET, date) || self.reopen_at.is_some_and(|again| Instant::now() < again) {
+            return Err(Blocked);
+        }
+        let now = self.desk.clock.now();
+        match Day::<L>::open(&self.desk.dir, &self.product, date, now) {
+            Ok((opened, how)) => {
+                self.desk.sync.watch(opened.files());
+                self.note_opening(opened.files().key(), &how);
+                if let Some(day) = self.days.get_mut(at) {
+                    *slot(day) = Some(Book { day: opened, is_dirty: false, asked_at_room: None });
+                }
+                self.reopen_at = None;
+                self.told_blocked = false;
+                Ok(at)
+            }
+            Err(error) => {
+                self.reopen_at = Some(Instant::now() + REOPEN_PAUSE);
+                Err(self.note_block::<L>(date, InsertError::Store(error)))
+            }
+        }
+    }
+
+    /// Finds the place of a day, making one where there is none.
+    fn place(&mut self, date: UtcDay) -> usize {
+        if let Some(at) = self.days.iter().position(|day| day.date == date) {
+            return at;
+        }
+        if self.days.len() >= MAX_OPEN_DAYS
+            && let Some(oldest) = (0..self.days.len()).min_by_key(|at| self.days.get(*at).map(|day| day.used))
+        {
+            self.commit();
+            let day = self.days.remove(oldest);
+            self.close(day);
+        }
+        self.days.push(OpenDay { date, used: Instant::now(), trades: None, md: None, ticker_trades: None });
+        self.days.len() - 1
+    }
+
+    fn note_opening(&self, key: &DayKey, how: &Opening) {
+        let event = about_day(Event::new("day_opened"), key);
+        self.desk.scribe.journal(match how {
+            Opening::Created => event.text("how", "created"),
+            Opening::Reopened { records } => event.text("how", "reopened").number("records", *records),
+            Opening::Sealed { records } => event.text("how", "for late records").number("records", *records),
+            Opening::Continued { records, given_up, trusted } => {
+                if *given_up > 0 {
+                    log::warn!("{key}: recovered; {given_up} records behind the last definite one are given up");
+                }
+                let believed = if *trusted == Trusted::Committed { "committed" } else { "durable" };
+                event.text("how", "continued").number("records", *records).number("given_up", *given_up).text("believed", believed)
+            }
+            Opening::Quarantined { why, moved_to } => {
+                log::error!("{key}: damaged ({why}); moved to {}, an empty day begins", moved_to.display());
+                event.text("how", "quarantined").text("why", why).text("moved_to", &moved_to.display().to_string())
+            }
+        });
+    }
+
+    fn note_block<L: Layout>(&mut self, date: UtcDay, error: InsertError) -> Blocked {
+        if let InsertError::Store(error) = error {
+            self.desk.metrics.write_failures.one();
+            if !self.told_blocked {
+                self.told_blocked = true;
+                log::error!("{} {} {date}: {error}", self.product, L::DATASET.folder());
+                self.desk.scribe.journal(
+                    Event::new("write_failed")
+                        .product(&self.product)
+                        .text("dataset", L::DATASET.name())
+                        .text("date", &date.to_string())
+                        .text("error", &error.to_string()),
+                );
+            }
+        }
+        Blocked
+    }
+}

@@ -1,0 +1,64 @@
+//! `coltape query`: what was typed becomes a question, the answer goes to stdout.
+
+use std::io::{BufWriter, IsTerminal};
+
+use super::args::{DatasetArg, FormatArg, QueryArgs};
+use super::{DONE, Failure};
+use crate::query::{Format, QueryConfig, QueryError, query};
+use crate::record::OrderId;
+use crate::schema::Dataset;
+
+/// Carries the command out.
+///
+/// # Errors
+/// [`Failure::Usage`] where the question makes no sense, [`Failure::Failed`] where a day cannot be read.
+pub fn run(args: &QueryArgs) -> Result<u8, Failure> {
+    let config = config(args)?;
+    let stdout = std::io::stdout();
+    let mut out = BufWriter::new(stdout.lock());
+    // Following ends with the process, by a signal or by a reader that goes away.
+    match query(&config, &|| false, &mut out) {
+        Ok(_) => Ok(DONE),
+        Err(QueryError::Question(why)) => Err(Failure::Usage(why)),
+        Err(error) => Err(Failure::failed(error)),
+    }
+}
+
+fn config(args: &QueryArgs) -> Result<QueryConfig, Failure> {
+    let order = args.order.as_deref().map(order_id).transpose()?;
+    let stdout = std::io::stdout();
+    let width = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).map_or(80, |size| usize::from(size.ws_col)));
+    Ok(QueryConfig {
+        dir: args.data_dir.data_dir.clone(),
+        product: args.product.clone(),
+        dataset: match args.dataset {
+            DatasetArg::Md => Dataset::Md,
+            DatasetArg::TickerTrades => Dataset::TickerTrades,
+            DatasetArg::Trades => Dataset::Trades,
+        },
+        from: args.from,
+        to: args.to,
+        columns: args.columns.clone(),
+        limit: args.limit,
+        tail: args.tail,
+        follow: args.follow,
+        order,
+        format: match args.format {
+            FormatArg::Table => Format::Table,
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Jsonl => Format::Jsonl,
+        },
+        raw: args.raw,
+        width: width.filter(|width| *width > 0),
+    })
+}
+
+/// Reads a UUID, with or without its dashes.
+fn order_id(text: &str) -> Result<OrderId, Failure> {
+    let mut id = [0; 16];
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    match hex::decode_to_slice(&digits, &mut id) {
+        Ok(()) => Ok(OrderId(id)),
+        Err(_) => Err(Failure::Usage(format!("{text:?} is no order id (write 27fff20b-af29-4f45-8744-56dd1ef57dc0)"))),
+    }
+}

@@ -1,0 +1,79 @@
+//! `coltape simulate`: from arguments to a running simulator, its endpoints on stdout, its totals at the end.
+
+use std::io::Write;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::args::{FeedArg, SimulateArgs};
+use super::{DONE, Failure};
+use crate::capture::stop::Stop;
+use crate::product::ProductId;
+use crate::simulate::{Faults, Replay, SimulateConfig, Simulation, Wire, products};
+
+/// How often it looks whether the market is over.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Carries the command out. The totals are printed when the market is over; the ledger is whole when the process has ended.
+///
+/// # Errors
+/// Where the settings contradict each other or an address cannot be listened on.
+pub fn run(args: &SimulateArgs) -> Result<u8, Failure> {
+    let config = config(args)?;
+    let names: Vec<String> = config.products.iter().map(|product| format!("\"{product}\"")).collect();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
+    std::thread::spawn(move || signals.forever().for_each(|_| asked.ask()));
+    let simulation = Simulation::start(config).map_err(Failure::failed)?;
+    let endpoints = simulation.endpoints().to_json();
+    let opened = endpoints.strip_suffix('}').unwrap_or(&endpoints);
+    print_line(&format!("{opened},\"products\":[{}]}}", names.join(",")))?;
+    while !stop.wait(LOOK) && !simulation.is_over() {}
+    print_line(&simulation.totals().to_json())?;
+    // The doors stay open: clients take what is on the way, and fetch what they miss.
+    let _ = stop.wait(args.linger);
+    simulation.stop().map_err(Failure::failed)?;
+    Ok(DONE)
+}
+
+fn print_line(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::failed)
+}
+
+fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {
+    if !(args.rate > 0.0 && args.rate <= 1e6) {
+        return Err(Failure::Usage("--rate: between 0 and 1000000".to_owned()));
+    }
+    let tls = args.tls.then(|| std::env::temp_dir().join(format!("coltape-simulate-{}", std::process::id())));
+    Ok(SimulateConfig {
+        wire: match args.feed {
+            FeedArg::Exchange => Wire::Exchange,
+            FeedArg::Advanced => Wire::Advanced,
+        },
+        listen: args.listen,
+        rest_listen: Some(args.rest_listen),
+        products: named_products(&args.products)?,
+        rate_per_product: args.rate,
+        tickers: !args.no_tickers,
+        duration: args.duration,
+        seed: args.seed,
+        start: args.start,
+        faults: Faults::parse(&args.faults).map_err(|error| Failure::Usage(format!("--faults: {error}")))?,
+        ledger: args.ledger.clone(),
+        replay: args.replay.clone().map(|file| Replay { file, speed: args.speed }),
+        tls,
+        ..SimulateConfig::default()
+    })
+}
+
+fn named_products(text: &str) -> Result<Vec<ProductId>, Failure> {
+    let named = match text.parse::<usize>() {
+        Ok(count @ 1..=10_000) => products(count),
+        Ok(_) => return Err(Failure::Usage("--products: between 1 and 10000".to_owned())),
+        Err(_) => text.split(',').map(|name| ProductId::new(name.trim())).collect(),
+    };
+    named.map_err(|error| Failure::Usage(format!("--products: {error}")))
+}

@@ -1,0 +1,69 @@
+//! How durations, sizes and times are written on the command line.
+
+use std::time::Duration;
+
+use crate::time::{UnixNanos, UtcDay, parse_rfc3339};
+
+/// Reads a duration: `500ms`, `2s`, `10m`, `24h`, `7d`.
+///
+/// # Errors
+/// Says what a duration looks like.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration (write 500ms, 2s, 10m, 24h or 7d)");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit_millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Reads a duration above zero.
+///
+/// # Errors
+/// As [`duration`], and for zero.
+pub fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than 0".to_owned()),
+        some => Ok(some),
+    }
+}
+
+/// Reads a time: RFC 3339 in UTC, or a date, which is its midnight.
+///
+/// # Errors
+/// Says what a time looks like.
+pub fn time(text: &str) -> Result<UnixNanos, String> {
+    if let Ok(day) = UtcDay::parse(text) {
+        return Ok(day.start());
+    }
+    let parsed = parse_rfc3339(text.as_bytes()).ok().and_then(crate::time::Timestamp::to_unix);
+    parsed.ok_or_else(|| format!("{text:?} is no time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
+        for bad in ["", "5", "s", "1.5s", "-1s", "5 s", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert!(positive_duration("0s").is_err());
+    }
+
+    #[test]
+    fn a_date_is_its_midnight() {
+        assert_eq!(time("2025-06-07"), time("2025-06-07T00:00:00Z"));
+        assert!(time("yesterday").is_err());
+    }
+}

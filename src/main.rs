@@ -1,0 +1,7 @@
+//! The `coltape` program; see the library's [`coltape::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    coltape::cli::main()
+}

@@ -1,0 +1,13 @@
+//! The whole program, end to end: `coltape simulate` or a scripted server on one side, `coltape capture` on the other, the files read back.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod capture {
+    pub(crate) mod absurd;
+    pub(crate) mod lifecycle;
+    pub(crate) mod midnight;
+    pub(crate) mod products;
+    pub(crate) mod recorded;
+    pub(crate) mod scripted;
+    pub(crate) mod stage;
+}

@@ -1,0 +1,113 @@
+//! Midnight by a clock that the test holds: tomorrow's files are made before it, yesterday is sealed after it, and what comes even later is put in its place.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use coltape::capture::desk::Datasets;
+use coltape::capture::stop::Stop;
+use coltape::capture::{self, CaptureConfig};
+use coltape::feed::Feed;
+use coltape::product::ProductId;
+use coltape::schema::{ColumnSet, Trades};
+use coltape::store::{DayState, Snapshot};
+use coltape::time::{Clock, DateFormat, UnixNanos, UtcDay, parse_rfc3339};
+
+use super::scripted::{Server, match_frame};
+use super::stage::{await_that, journal};
+
+fn at(text: &str) -> UnixNanos {
+    parse_rfc3339(text.as_bytes()).unwrap().to_unix().unwrap()
+}
+
+#[test]
+fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_on() {
+    let (frames, to_send) = mpsc::channel::<String>();
+    let to_send = std::sync::Mutex::new(to_send);
+    let server = Server::start(move |_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        while let Ok(frame) = to_send.lock().unwrap().recv() {
+            session.send(frame);
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let now = Arc::new(AtomicU64::new(at("2024-03-09T23:58:00Z").0));
+    let product = ProductId::new("BTC-USD").unwrap();
+    let config = CaptureConfig {
+        feed: Feed::Exchange,
+        url: server.url.clone(),
+        rest_url: None,
+        ca_file: None,
+        products: [product.clone()].into(),
+        named_products: [product.clone()].into(),
+        products_file: None,
+        data_dir: data.clone(),
+        datasets: Datasets::ALL,
+        columns: ColumnSet::Full,
+        date_format: DateFormat::Iso,
+        force_fs: false,
+        products_per_connection: 100,
+        sync_interval: Duration::from_millis(100),
+        queue_capacity_msgs: 1000,
+        idle_timeout: Duration::from_secs(600),
+        record: None,
+        duration: None,
+        clock: Clock::Manual(Arc::clone(&now)),
+    };
+    let stop = Stop::default();
+    let capture = {
+        let stop = stop.clone();
+        std::thread::spawn(move || capture::run(&config, &stop).unwrap())
+    };
+    let (ninth, tenth) = (UtcDay::parse("2024-03-09").unwrap(), UtcDay::parse("2024-03-10").unwrap());
+    let day = |date| Snapshot::<Trades>::open(&data, &product, date).ok().flatten();
+    let ids = |date| day(date).map(|day| day.rows().map(|trade| trade.trade_id).collect::<Vec<_>>()).unwrap_or_default();
+    let set = |text: &str| now.store(at(text).0, Ordering::Relaxed);
+    let send = |id, time: &str| frames.send(match_frame("BTC-USD", id, time)).unwrap();
+
+    send(1, "2024-03-09T23:57:59Z");
+    await_that("the first trade is visible", || ids(ninth) == [1]);
+    // The writer looks at what has no hurry at most once a second, when it has something to do.
+    let mut next = 2;
+    await_that("tomorrow's files are there before midnight", || {
+        send(next, "2024-03-09T23:57:59.5Z");
+        next += 1;
+        std::thread::sleep(Duration::from_millis(50));
+        data.join("BTC-USD/TRADES/trade_id.2024-03-10.bin").exists()
+    });
+    let of_ninth = next;
+    send(of_ninth + 1, "2024-03-10T00:00:00Z");
+    set("2024-03-10T00:00:05Z");
+    // One of yesterday's still comes, minutes after midnight and out of turn.
+    send(of_ninth, "2024-03-09T23:59:59.999999999Z");
+    await_that("both are in their day", || ids(tenth) == [of_ninth + 1] && ids(ninth).last() == Some(&of_ninth));
+    assert_eq!(day(ninth).unwrap().state(), DayState::Live, "late comers have ten minutes");
+
+    set("2024-03-10T00:16:00Z");
+    let mut next = of_ninth + 2;
+    await_that("yesterday is sealed", || {
+        send(next, "2024-03-10T00:15:59Z");
+        next += 1;
+        std::thread::sleep(Duration::from_millis(50));
+        day(ninth).is_some_and(|day| matches!(day.state(), DayState::Sealed { generation: 0 }))
+    });
+    // A copy of a sealed trade is known; one that nobody had is late even now.
+    send(1, "2024-03-09T23:57:59Z");
+    send(next + 1, "2024-03-09T23:59:59.9999Z");
+    send(next + 2, "2024-03-10T00:16:00Z");
+    await_that("the late one is visible", || ids(ninth).last() == Some(&(next + 1)));
+    stop.ask();
+    drop(frames);
+    let summary = capture.join().unwrap();
+    assert!(summary.is_good(), "{summary:?}");
+    assert_eq!((summary.trades().duplicate, summary.trades().late), (1, 1));
+    let sealed = day(ninth).unwrap();
+    assert_eq!((sealed.state(), sealed.late().len()), (DayState::Sealed { generation: 1 }, 0), "put in its place by a replacement");
+    assert_eq!(sealed.check().unwrap(), []);
+    let expected: Vec<u64> = (1..=of_ninth).chain([next + 1]).collect();
+    assert_eq!(sealed.rows().map(|trade| trade.trade_id).collect::<Vec<_>>(), expected);
+    assert!(journal(&data, "day_sealed").len() >= 2);
+}

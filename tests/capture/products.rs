@@ -1,0 +1,210 @@
+//! One product's trouble is its own: a delisted name, a folder that cannot be made, a label nobody asked for.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::scripted::{Server, match_frame};
+use super::stage::{Capture, await_that, journal, query};
+
+fn now() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|at| format!("P{at:03}-USD")).collect()
+}
+
+fn ids(data: &std::path::Path, product: &str) -> Vec<u64> {
+    query(data, product, &[]).iter().map(|trade| trade["trade_id"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn one_of_a_hundred_is_delisted_before_a_reconnect_and_the_other_99_lose_nothing() {
+    const DELISTED: &str = "P042-USD";
+    let next_ids: Mutex<BTreeMap<String, u64>> = Mutex::default();
+    let server = Server::start(move |at, mut session| {
+        let mut subscribed: Vec<String> = Vec::new();
+        // Before the reconnect everything is accepted; after it one name refuses the whole request it stands in.
+        while subscribed.len() < if at == 0 { 100 } else { 99 } {
+            let asked = session.await_subscription();
+            if asked.is_empty() {
+                return;
+            }
+            if at > 0 && asked.iter().any(|name| name == DELISTED) {
+                session.send(
+                    json!({"type": "error", "message": "Failed to subscribe", "reason": format!("{DELISTED} is delisted")}).to_string(),
+                );
+                continue;
+            }
+            subscribed.extend(asked);
+            subscribed.sort();
+            subscribed.dedup();
+            session.acknowledge(&subscribed);
+        }
+        let mut next = next_ids.lock().unwrap();
+        for round in 0..20 {
+            for name in &subscribed {
+                let id = next.entry(name.clone()).or_insert(1);
+                session.send(match_frame(name, *id, &now()));
+                *id += 1;
+            }
+            // A clean close in the middle of the day is a loss like any other.
+            if at == 0 && round == 9 {
+                drop(next);
+                session.close(1000);
+                return;
+            }
+        }
+        drop(next);
+        session.linger();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let products = names(100);
+    let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
+    args.extend(["--url", &server.url]);
+    let capture = Capture::start(&data, &args);
+    await_that("the last trade of the last product is visible", || {
+        data.join("P099-USD/TRADES").exists() && ids(&data, "P099-USD").len() == 30
+    });
+    let ended = capture.stop();
+    ended.assert_good();
+    assert_eq!(server.connections(), 2, "{}", ended.stderr());
+    for product in &products {
+        let expected = if product == DELISTED { 10 } else { 30 };
+        assert_eq!(ids(&data, product), (1..=expected).collect::<Vec<_>>(), "{product}");
+    }
+    assert!(journal(&data, "product_refused").iter().any(|event| event["product"] == DELISTED), "the journal names the product");
+}
+
+/// Serves 30 trades a product to a capture of 100, of which `P042-USD` cannot store any; the other 99 must have them all.
+fn one_of_a_hundred_cannot_store(data: &std::path::Path) {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let go = Arc::clone(&is_open);
+    let server = Server::start(move |_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        for id in 1..=30 {
+            for name in &products {
+                session.send(match_frame(name, id, &now()));
+            }
+            // The small queues must not fill while the good products make their first files.
+            await_that("the test says go on", || go.load(Ordering::Relaxed));
+        }
+        session.linger();
+    });
+    let products = names(100);
+    let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
+    // A queue of 16 fills, so that the product sheds while the others are served.
+    args.extend(["--url", &server.url, "--queue-capacity", "16"]);
+    let capture = Capture::start(data, &args);
+    let others: Vec<&String> = products.iter().filter(|product| *product != "P042-USD").collect();
+    await_that("99 products have their files", || others.iter().all(|product| data.join(product).join("TRADES").exists()));
+    await_that("each of them has its first trade", || others.iter().all(|product| ids(data, product).len() == 1));
+    is_open.store(true, Ordering::Relaxed);
+    await_that("the last trade of the last product is visible", || ids(data, "P099-USD").len() == 30);
+    let ended = capture.stop();
+    ended.assert_good();
+    assert_eq!((server.connections(), ended.figure("connects")), (1, 1.0), "nobody reconnected");
+    for product in others {
+        assert_eq!(ids(data, product), (1..=30).collect::<Vec<_>>(), "{product}");
+    }
+    assert_eq!(ended.figure("trades_shed"), 30.0, "what it could not store is counted");
+    assert!(journal(data, "write_failed").iter().any(|event| event["product"] == "P042-USD"));
+    assert!(!journal(data, "shed_started").is_empty());
+}
+
+#[test]
+fn one_product_whose_folder_cannot_be_made_costs_the_other_99_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir_all(&data).unwrap();
+    // A file stands where its folder would have to be.
+    fs::write(data.join("P042-USD"), "in the way").unwrap();
+    one_of_a_hundred_cannot_store(&data);
+}
+
+/// A file system of 64 KiB, unmounted when dropped.
+struct TinyDisk(std::path::PathBuf);
+
+impl TinyDisk {
+    fn mount(at: &std::path::Path) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(at).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn one_product_whose_allocation_fails_costs_the_other_99_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let Some(_disk) = TinyDisk::mount(&data.join("P042-USD")) else {
+        eprintln!("skipped: mounting needs root");
+        return;
+    };
+    one_of_a_hundred_cannot_store(&data);
+}
+
+#[test]
+fn a_label_nobody_asked_for_is_stored_under_that_label() {
+    let server = Server::start(|_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        session.send(match_frame("BTC-USD", 1, &now()));
+        session.send(match_frame("BTC-USDC", 1, &now()));
+        session.send(match_frame("BTC-USD", 2, &now()));
+        session.linger();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let capture = Capture::start(&data, &["BTC-USDC", "--url", &server.url]);
+    await_that("both trades are visible", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() == 2);
+    capture.stop().assert_good();
+    assert_eq!(ids(&data, "BTC-USDC"), [1]);
+    assert_eq!(journal(&data, "product_unasked").len(), 1);
+}
+
+#[test]
+fn a_list_read_again_on_sighup_brings_and_drops_products() {
+    let server = Server::start(|_, mut session| {
+        let mut subscribed: Vec<String> = Vec::new();
+        while let Some(request) = session.receive() {
+            let asked: Vec<String> =
+                request["channels"][0]["product_ids"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+            if request["type"] == "subscribe" {
+                subscribed.extend(asked.iter().cloned());
+            } else {
+                subscribed.retain(|name| !asked.contains(name));
+            }
+            session.acknowledge(&subscribed);
+            if request["type"] == "subscribe" {
+                asked.iter().for_each(|name| session.send(match_frame(name, 1, &now())));
+            }
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (data, list) = (folder.path().join("data"), folder.path().join("list"));
+    fs::write(&list, "BTC-USD\n").unwrap();
+    let capture = Capture::start(&data, &["--products-file", list.to_str().unwrap(), "--url", &server.url]);
+    await_that("the first product's trade", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() == 1);
+    fs::write(&list, "ETH-USD\nnot a product\n").unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    fs::write(&list, "ETH-USD # instead\n").unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    await_that("the second product's trade", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() == 1);
+    await_that("the first product was given up", || journal(&data, "product_removed").iter().any(|event| event["product"] == "BTC-USD"));
+    let ended = capture.stop();
+    ended.assert_good();
+    assert_eq!(server.connections(), 1, "the connection is kept");
+}

@@ -1,0 +1,223 @@
+//! The stage: runs the real binary as its users do, and reads what it says.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+/// How long anything may take before a test gives up.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+pub(crate) fn coltape() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coltape"));
+    command.env_remove("COLTAPE_DATA_DIR").env("RUST_LOG", "info");
+    command
+}
+
+/// Waits until `holds`, or panics with what was waited for.
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < DEADLINE, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The recordings, or nothing where they are not beside the project (CI insists).
+pub(crate) fn recording(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(name);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
+    eprintln!("skipped: {} is missing", path.display());
+    None
+}
+
+/// A running simulator; killed when dropped.
+pub(crate) struct Simulator {
+    child: Child,
+    pub(crate) endpoints: serde_json::Value,
+    rest: Option<BufReader<std::process::ChildStdout>>,
+}
+
+impl Simulator {
+    pub(crate) fn start(args: &[&str]) -> Self {
+        let mut child = coltape().arg("simulate").args(args).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let endpoints = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no endpoints: {line:?}"));
+        Self { child, endpoints, rest: Some(out) }
+    }
+
+    pub(crate) fn websocket(&self) -> String {
+        self.endpoints["websocket_url"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for its end, and gives its totals.
+    pub(crate) fn totals(mut self) -> serde_json::Value {
+        let mut text = String::new();
+        self.rest.take().unwrap().read_to_string(&mut text).unwrap();
+        assert!(self.child.wait().unwrap().success());
+        serde_json::from_str(text.lines().last().unwrap()).unwrap()
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A running capture; killed when dropped.
+pub(crate) struct Capture {
+    child: Option<Child>,
+    report: PathBuf,
+}
+
+impl Capture {
+    pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
+        let report = data.with_extension("report");
+        let _ = fs::remove_file(&report);
+        let child = coltape()
+            .arg("capture")
+            .args(args)
+            .arg("--data-dir")
+            .arg(data)
+            .arg("--report")
+            .arg(&report)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self { child: Some(child), report }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Asks for a clean stop, and gives what it left.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits for its own end, and gives what it left.
+    pub(crate) fn wait(mut self) -> Ended {
+        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        Ended { output, report: fs::read_to_string(&self.report).unwrap_or_default() }
+    }
+
+    pub(crate) fn kill(mut self) {
+        let mut child = self.child.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// What a capture left.
+pub(crate) struct Ended {
+    pub(crate) output: Output,
+    pub(crate) report: String,
+}
+
+impl Ended {
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    /// A figure of the report.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let lines = self.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let found = lines.into_iter().find(|line| line["figure"] == name);
+        found.and_then(|line| line["value"].as_f64()).unwrap_or_else(|| panic!("no figure {name}: {}\n{}", self.report, self.stderr()))
+    }
+
+    /// Asserts that it ended well and that its sums hold.
+    pub(crate) fn assert_good(&self) -> &Self {
+        assert!(self.output.status.success(), "{:?}\n{}\n{}", self.output.status, self.stdout(), self.stderr());
+        assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
+        self
+    }
+}
+
+/// The journal's lines with this event.
+pub(crate) fn journal(data: &Path, event: &str) -> Vec<serde_json::Value> {
+    let mut found = Vec::new();
+    let Ok(folder) = fs::read_dir(data.join("_coltape")) else { return found };
+    for entry in folder {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("journal.") {
+            let text = fs::read_to_string(path).unwrap();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            found.extend(lines.filter(|line| line["event"] == event));
+        }
+    }
+    found
+}
+
+/// Waits until the capture has journaled this event so many times.
+pub(crate) fn await_journal(data: &Path, event: &str, count: usize) {
+    await_that(&format!("{count} × {event} in the journal"), || journal(data, event).len() >= count);
+}
+
+/// `coltape query` as JSON Lines. A product whose files are not there yet has no records.
+pub(crate) fn query(data: &Path, product: &str, args: &[&str]) -> Vec<serde_json::Value> {
+    let output = coltape().args(["query", product, "--format", "jsonl", "--data-dir"]).arg(data).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if said.contains("which holds ") || said.contains("No such file or directory") {
+        return Vec::new();
+    }
+    assert!(output.status.success(), "{said}");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// `coltape verify`; gives whether it found everything in order, and what it said.
+pub(crate) fn verify(data: &Path, args: &[&str]) -> (bool, String) {
+    let output = coltape().arg("verify").arg(data).args(args).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// The raw bytes of every column file of a directory, by path below it. Commit pages and journals are left out.
+pub(crate) fn columns(data: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut folders = vec![data.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "_coltape" {
+                    folders.push(path);
+                }
+            } else if !name.starts_with("commit.") {
+                found.insert(path.strip_prefix(data).unwrap().to_string_lossy().into_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}

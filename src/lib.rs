@@ -48,3 +48,8 @@ pub mod store;
 pub mod stored;
 pub mod time;
 pub mod verify;
+
+/// Holds the README's samples against the library.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

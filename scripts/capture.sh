@@ -1,0 +1,118 @@
+#!/usr/bin/env bash
+# Launcher of the capture box: checks the machine, builds if need be, and records until it is told to stop.
+# usage: scripts/capture.sh [PRODUCT...] [any option of `coltape capture`]     (BTC-USD if nothing is named)
+#        scripts/capture.sh --demo      the whole of it on this machine, without internet, in a few minutes
+# Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$0"; exit 0; fi
+say() { printf '%s\n' "$*"; }
+
+check_machine() { # DIR
+  local probe=$1
+  while [[ ! -e $probe ]]; do probe=$(dirname "$probe"); done
+  local free kind files maps
+  free=$(df -P -B1 "$probe" | awk 'NR == 2 { printf "%.1f", $4 / 1e9 }')
+  kind=$(stat -f -c %T "$probe")
+  files=$(ulimit -n)
+  maps=$(cat /proc/sys/vm/max_map_count 2>/dev/null || echo unknown)
+  say "machine: $(nproc) cores, $kind with $free GB free, $files descriptors, $maps maps"
+  case $kind in ext2/ext3|ext4|xfs|tmpfs) ;; *) say "  note: $kind is not known to survive a full disk; capture asks for --force-fs there" ;; esac
+  if awk -v f="$free" 'BEGIN { exit !(f < 10) }'; then say "  note: less than 10 GB free"; fi
+  if [[ $files != unlimited ]] && ((files < 4096)); then say "  note: few descriptors; 'ulimit -n 65536' before a capture of hundreds of products"; fi
+  if [[ $maps != unknown ]] && ((maps < 65530)); then say "  note: few maps; 'sysctl vm.max_map_count=262144' before a capture of hundreds of products"; fi
+  # Event times are held against this clock: one that is wrong by more than an hour would refuse real trades.
+  if command -v timedatectl >/dev/null && [[ $(timedatectl show -p NTPSynchronized --value 2>/dev/null) == no ]]; then
+    say "  note: the clock is not synchronised (timedatectl); receive times would be wrong"
+  fi
+}
+
+demo() {
+  local dir log
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/coltape-demo.XXXXXX")
+  demo_dir=$dir simulator='' capture=''
+  trap 'for pid in $simulator $capture; do kill "$pid" 2>/dev/null || true; done' EXIT
+  log=$dir/log
+  say "1. Building (a fast build; the real thing is built with --release)"
+  scripts/setup.sh
+  cargo build --locked --quiet
+  local coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
+  check_machine "$dir"
+
+  say ""
+  say "2. A local Coinbase starts: 3 products, 50 trades a second each, tickers, 10 seconds"
+  $coltape simulate --products 3 --rate 50 --duration 10s --linger 60s --seed 7 --ledger "$dir/ledger.jsonl" >"$dir/simulate.out" 2>"$log" &
+  simulator=$!
+  local waited=0
+  until grep -q '"websocket_url"' "$dir/simulate.out" 2>/dev/null; do
+    kill -0 $simulator 2>/dev/null && ((waited++ < 600)) || { cat "$log" >&2; exit 1; }
+    sleep 0.05
+  done
+  head -n 1 "$dir/simulate.out"
+  local url rest names
+  url=$(sed -n '1s/.*"websocket_url":"\([^"]*\)".*/\1/p' "$dir/simulate.out")
+  rest=$(sed -n '1s/.*"rest_url":"\([^"]*\)".*/\1/p' "$dir/simulate.out")
+  names=$(sed -n '1s/.*"products":\[\([^]]*\)\].*/\1/p' "$dir/simulate.out" | tr -d '"' | tr ',' ' ')
+
+  say ""
+  say "3. coltape records it: coltape capture $names"
+  # shellcheck disable=SC2086  # names are several words
+  RUST_LOG=${RUST_LOG:-info} $coltape capture $names --data-dir "$dir/data" --url "$url" --rest-url "$rest" --report "$dir/report.jsonl" \
+    >"$dir/capture.out" 2> >(tee "$dir/capture.err" >&2) &
+  capture=$!
+  until grep -q '"trades_produced"' "$dir/simulate.out"; do kill -0 $simulator && kill -0 $capture && sleep 0.1; done
+  say "   the market is over; SIGTERM: drain, flush, seal"
+  kill -TERM $capture; wait $capture; capture=
+  kill -TERM $simulator; wait $simulator; simulator=
+  cat "$dir/capture.out"
+  grep -q '"figure":"good","value":1}' "$dir/report.jsonl"
+
+  say ""
+  say "4. Proof: every field of every trade and ticker held against the simulator's own ledger"
+  $coltape verify "$dir/data" --ledger "$dir/ledger.jsonl"
+
+  say ""
+  say "5. The last trades, each with the bid and ask it left"
+  local first=${names%% *}
+  $coltape query "$first" --data-dir "$dir/data" --dataset md --tail 8 --columns trade_id,price_f64,volume_f64,side,best_bid_f64,best_ask_f64
+  [[ $($coltape query "$first" --data-dir "$dir/data" --tail 8 --format csv | wc -l) == 9 ]]
+
+  say ""
+  say "6. The files are bare arrays; numpy reads them as they are"
+  local file
+  file=$(ls "$dir/data/$first/TRADES"/trade_price_f64.*.bin | tail -n 1)
+  local line="import numpy; p = numpy.fromfile('$file', '<f8'); print(len(p), 'prices, last', p[-1])"
+  say "   python3 -c \"$line\""
+  if command -v python3 >/dev/null && python3 -c 'import numpy' 2>/dev/null; then python3 -c "$line"; else say "   (numpy is not installed here)"; fi
+  [[ -s $file ]]
+
+  say ""
+  say "The demo holds. Its files stay in $dir. To record for real, type:"
+  say "   scripts/capture.sh BTC-USD ETH-USD"
+  say "and while it runs, in another terminal:"
+  say "   target/release/coltape query BTC-USD --follow"
+}
+
+if [[ "${1:-}" == --demo ]]; then demo; exit 0; fi
+
+scripts/setup.sh
+cargo build --locked --release --quiet
+coltape=${CARGO_TARGET_DIR:-target}/release/coltape
+dir=${COLTAPE_DATA_DIR:-}
+is_named=
+has_product=
+previous=
+for word in "$@"; do
+  case $word in
+    --data-dir=*) dir=${word#*=} is_named=1 ;;
+    --products-file|--products-file=*) has_product=1 ;;
+    *) if [[ $previous == --data-dir ]]; then dir=$word is_named=1; elif [[ $word =~ ^[A-Z0-9.]+-[A-Z0-9-]+$ ]]; then has_product=1; fi ;;
+  esac
+  previous=$word
+done
+if [[ -z $dir ]]; then if [[ -d /mnt/md/data ]]; then dir=/mnt/md/data; else dir=./data; fi; fi
+check_machine "$dir"
+say "recording to $dir"
+if [[ -z $is_named ]]; then set -- "$@" --data-dir "$dir"; fi
+if [[ -z $has_product ]]; then set -- BTC-USD "$@"; fi
+exec "$coltape" capture "$@"

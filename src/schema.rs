@@ -167,9 +167,13 @@ pub trait Source {
     /// Gives a value of a U64 column.
     fn u64(&self, column: usize) -> Option<u64>;
     /// Gives a value of an F32 column.
-    fn f32(&self, column: usize) -> Option<f32>;
+    fn f32(&self, column: usize) -> Option<f32> {
+        self.u32(column).map(f32::from_bits)
+    }
     /// Gives a value of an F64 column.
-    fn f64(&self, column: usize) -> Option<f64>;
+    fn f64(&self, column: usize) -> Option<f64> {
+        self.u64(column).map(f64::from_bits)
+    }
     /// Gives a value of a Uuid column.
     fn uuid(&self, column: usize) -> Option<[u8; 16]>;
 }

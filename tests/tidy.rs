@@ -86,6 +86,11 @@ fn name_break(path: &Path) -> Option<String> {
     (BANNED_NAMES.contains(&&*stem) || stem == "mod").then(|| format!("{}: {stem} is no noun of the field", path.display()))
 }
 
+/// How the use of a macro begins, spelled apart so that this file holds none itself.
+fn macro_call(name: &str) -> String {
+    format!("{name}!(")
+}
+
 fn text_breaks(path: &Path, text: &str) -> Vec<String> {
     let code = code(text);
     let inside = path.strip_prefix(root()).unwrap_or(path).to_string_lossy().into_owned();
@@ -106,8 +111,8 @@ fn text_breaks(path: &Path, text: &str) -> Vec<String> {
     if lines > LONG {
         breaks.push(format!("{inside}: {lines} lines; look for the missing noun"));
     }
-    for word in ["todo!(", "unimplemented!(", "dbg!(", "FIXME"] {
-        if code.contains(word) {
+    for word in [macro_call("todo"), macro_call("unimplemented"), macro_call("dbg"), ["FIX", "ME"].concat()] {
+        if code.contains(&word) {
             breaks.push(format!("{inside}: {word}"));
         }
     }
@@ -134,7 +139,9 @@ fn files_keep_the_rules_of_the_house() {
         files.iter().flat_map(|path| text_breaks(path, &fs::read_to_string(path).unwrap()).into_iter().chain(name_break(path))).collect();
     assert!(breaks.is_empty(), "{breaks:#?}");
     let planted = Path::new("src/planted.rs");
-    for bad in ["//! x\nunsafe { }", "//! x\nSystemTime::now()", "//! x\nprintln!(\"\")", "no head", "//! x\ntodo!()"] {
+    for bad in
+        ["//! x\nunsafe { }", "//! x\nSystemTime::now()", "//! x\nprintln!(\"\")", "no head", &format!("//! x\n{})", macro_call("todo"))]
+    {
         assert_eq!(text_breaks(planted, bad).len(), 1, "{bad}");
     }
     assert_eq!(text_breaks(planted, &format!("//! x{}", "\nlet a = 1;".repeat(LONG))).len(), 1);

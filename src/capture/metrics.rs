@@ -1,7 +1,7 @@
 //! Counters and figures, written by the thread they belong to and read by anyone.
 //!
 //! 1. All counters are relaxed atomics: they order nothing, and their sums are only held against each other when the threads that write them have ended.
-//! 2. `frames = used + control + ignored + rejected` for every connection.
+//! 2. `frames = used + control + ignored + rejected` for every connection; the sums are held in [`super::summary`].
 //! 3. `received = written + late + duplicate + conflict + shed + rejected + waiting` for the trades of every product, waiting being 0 at a stop;
 //!    `received = written + late + stale + shed + rejected` for its tickers.
 //! 4. Latencies are gathered by each writer on its own and merged into the shared histogram once a second: no lock a message.
@@ -118,24 +118,6 @@ pub struct ProductMetrics {
     pub is_blocked: AtomicBool,
 }
 
-impl ProductMetrics {
-    /// Tells whether the trades' sum holds.
-    #[must_use]
-    pub fn trades_balance(&self) -> bool {
-        let t = &self.trades;
-        let parts = [&t.written, &t.late, &t.duplicate, &t.conflict, &t.shed, &t.rejected];
-        t.received.get() == parts.iter().map(|part| part.get()).sum::<u64>() + self.waiting.load(Relaxed)
-    }
-
-    /// Tells whether the tickers' sum holds.
-    #[must_use]
-    pub fn tickers_balance(&self) -> bool {
-        let t = &self.tickers;
-        let parts = [&t.written, &t.late, &t.stale, &t.shed, &t.rejected];
-        t.received.get() == parts.iter().map(|part| part.get()).sum::<u64>()
-    }
-}
-
 /// The figures of one connection.
 #[derive(Debug, Default)]
 pub struct LineMetrics {
@@ -165,14 +147,6 @@ pub struct LineMetrics {
     pub is_connected: AtomicBool,
     /// Bytes waiting in the socket's receive queue: the most seen.
     pub receive_queue_bytes: Peak,
-}
-
-impl LineMetrics {
-    /// Tells whether every frame ended in exactly one counter.
-    #[must_use]
-    pub fn frames_balance(&self) -> bool {
-        self.frames.get() == self.used.get() + self.control.get() + self.ignored.get() + self.rejected.get()
-    }
 }
 
 /// Highest latency a histogram holds, in microseconds: 100 s. Longer ones count as this.
@@ -258,16 +232,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_lost_trade_breaks_the_sum() {
-        let metrics = ProductMetrics::default();
-        metrics.trades.received.add(2);
-        metrics.trades.written.one();
-        assert!(!metrics.trades_balance());
-        metrics.trades.duplicate.one();
-        assert!(metrics.trades_balance());
-    }
 
     #[test]
     fn latencies_beyond_the_scale_count_as_its_end() {

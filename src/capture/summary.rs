@@ -87,6 +87,10 @@ pub struct FrameTally {
     pub connects: u64,
     /// Connections lost.
     pub losses: u64,
+    /// Holes in the Advanced feed's connection sequence.
+    pub sequence_holes: u64,
+    /// Most bytes seen waiting in a socket's receive queue.
+    pub receive_queue_peak_bytes: u64,
 }
 
 impl FrameTally {
@@ -113,6 +117,8 @@ impl FrameTally {
         self.bytes += line.bytes.get();
         self.connects += line.connects.get();
         self.losses += line.losses.get();
+        self.sequence_holes += line.sequence_holes.get();
+        self.receive_queue_peak_bytes = self.receive_queue_peak_bytes.max(line.receive_queue_bytes.get());
     }
 }
 
@@ -250,5 +256,18 @@ impl ProductSummary {
             missing_ids: figures.missing_ids.load(std::sync::atomic::Ordering::Relaxed),
             deepest_queue_msgs: figures.deepest_queue_msgs.get(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_record_or_frame_breaks_its_sum() {
+        let tally = Tally { received: 3, written: 1, duplicate: 1, ..Tally::default() };
+        assert!(!tally.balances() && Tally { shed: 1, ..tally }.balances());
+        let frames = FrameTally { frames: 2, used: 1, ..FrameTally::default() };
+        assert!(!frames.balances() && FrameTally { ignored: 1, ..frames }.balances());
     }
 }

@@ -158,6 +158,8 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
         ("frames_rejected", count(frames.rejected)),
         ("connects", count(frames.connects)),
         ("losses", count(frames.losses)),
+        ("sequence_holes", count(frames.sequence_holes)),
+        ("receive_queue_peak_bytes", count(frames.receive_queue_peak_bytes)),
         ("lag_p50_ms", millis(latencies.lag_p50)),
         ("lag_p99_ms", millis(latencies.lag_p99)),
         ("lag_max_ms", millis(latencies.lag_max)),

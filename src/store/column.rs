@@ -141,14 +141,6 @@ impl Source for Stored<'_> {
         self.columns.get(column).map(|column| column.map.load_u64(self.record * 8))
     }
 
-    fn f32(&self, column: usize) -> Option<f32> {
-        self.u32(column).map(f32::from_bits)
-    }
-
-    fn f64(&self, column: usize) -> Option<f64> {
-        self.u64(column).map(f64::from_bits)
-    }
-
     fn uuid(&self, column: usize) -> Option<[u8; 16]> {
         self.columns.get(column).map(|column| column.map.load_uuid(self.record * 16))
     }

@@ -359,14 +359,6 @@ impl Source for Committed<'_> {
         self.bytes(column).map(u64::from_le_bytes)
     }
 
-    fn f32(&self, column: usize) -> Option<f32> {
-        self.bytes(column).map(f32::from_le_bytes)
-    }
-
-    fn f64(&self, column: usize) -> Option<f64> {
-        self.bytes(column).map(f64::from_le_bytes)
-    }
-
     fn uuid(&self, column: usize) -> Option<[u8; 16]> {
         self.bytes(column)
     }

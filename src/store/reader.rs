@@ -146,6 +146,18 @@ impl<L: Layout> Snapshot<L> {
         (number < self.view.records).then(|| load::<L>(&Committed { columns: &self.view.columns, record: number }))
     }
 
+    /// Gives the key of record `number` of the merged order, without loading the record.
+    #[must_use]
+    pub fn key_at(&self, number: usize) -> Option<u64> {
+        if number >= self.count() {
+            return None;
+        }
+        match self.view.merge.place(number) {
+            merge::Place::Column(record) => Committed { columns: &self.view.columns, record }.u64(key_column(L::DATASET)?),
+            merge::Place::Late(number) => self.view.late.get(number).map(L::key),
+        }
+    }
+
     /// Goes through the records in the merged order.
     pub fn rows(&self) -> impl DoubleEndedIterator<Item = L::Row> {
         (0..self.count()).filter_map(|number| self.row(number))

@@ -3,7 +3,7 @@
 //! ```text
 //!            one per connection                 one per product
 //! Coinbase ──▶ line ──▶ router ──▶ queue ──▶ writer ──▶ shelf of open days ──▶ columns + commit page
-//!                                  bounded     │  ▲          │
+//!              fetch: REST, in turns ── pages ─▶│  ▲          │
 //!              scribe: journal, rejects ◀──────┘  └─ bell ── provisioner: room, tomorrow, seals
 //!                                                            sync: flush, raise `durable`
 //!              watch: alerts, status line                    record: frames as received
@@ -14,12 +14,14 @@
 //! 3. The order of the end: connections, queues, writers, watch, flush and seals, journal. What was received by then is stored, sealed and counted.
 
 pub mod alerts;
+pub mod backfill;
 pub mod catalogue;
 pub mod desk;
 pub mod echo;
 pub mod line;
 pub mod lines;
 pub mod machine;
+pub mod merge;
 pub mod metrics;
 pub mod provisioner;
 pub mod queue;
@@ -29,23 +31,26 @@ pub mod router;
 pub mod scribe;
 pub mod shelf;
 pub mod stop;
+pub mod stored;
 pub mod summary;
 pub mod sync;
 pub mod watch;
 pub mod writer;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
+use crate::feed::backfill::USUAL_REQUESTS_PER_S;
+use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::ColumnSet;
 use crate::store::journal::Event;
 use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
-use crate::time::{Clock, DateFormat};
+use crate::time::{Clock, DateFormat, UnixNanos};
 
 use desk::{Datasets, Desk};
 use line::LineSettings;
@@ -66,8 +71,18 @@ pub struct CaptureConfig {
     pub feed: Feed,
     /// WebSocket endpoint.
     pub url: String,
-    /// REST endpoint for product data; nothing = not asked.
+    /// REST endpoint for product data and missing trades; nothing = not asked.
     pub rest_url: Option<String>,
+    /// Whether missing trades are fetched from it.
+    pub backfills: bool,
+    /// Requests to it a second, over all products.
+    pub rest_requests_per_s: u32,
+    /// Trades since then are fetched too, so that a first day can be whole.
+    pub backfill_from: Option<UnixNanos>,
+    /// How long trades behind a gap wait to be written in order.
+    pub gap_wait: Duration,
+    /// Redundant connections to the same feed, merged: 1 to 4.
+    pub lines: u8,
     /// An extra trusted root.
     pub ca_file: Option<PathBuf>,
     /// What to record: the products named, and those of the file.
@@ -100,6 +115,40 @@ pub struct CaptureConfig {
     pub duration: Option<Duration>,
     /// The wall clock.
     pub clock: Clock,
+}
+
+impl CaptureConfig {
+    /// Records these products of a feed's endpoint into a directory, everything else as the command line has it by default, but that REST is not asked.
+    #[must_use]
+    pub fn new(feed: Feed, url: &str, products: impl IntoIterator<Item = ProductId>, data_dir: &Path) -> Self {
+        let products: BTreeSet<ProductId> = products.into_iter().collect();
+        Self {
+            feed,
+            url: url.to_owned(),
+            rest_url: None,
+            backfills: true,
+            rest_requests_per_s: USUAL_REQUESTS_PER_S,
+            backfill_from: None,
+            gap_wait: Duration::from_secs(2),
+            lines: 1,
+            ca_file: None,
+            named_products: products.clone(),
+            products,
+            products_file: None,
+            data_dir: data_dir.to_owned(),
+            datasets: Datasets::ALL,
+            columns: ColumnSet::Full,
+            date_format: DateFormat::Iso,
+            force_fs: false,
+            products_per_connection: 100,
+            sync_interval: Duration::from_secs(1),
+            queue_capacity_msgs: 50_000,
+            idle_timeout: Duration::from_secs(10),
+            record: None,
+            duration: None,
+            clock: Clock::System,
+        }
+    }
 }
 
 /// Why a capture could not start. Nothing was recorded.
@@ -153,7 +202,14 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         }
         None => (None, None),
     };
+    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe).map_err(CaptureError::Setting)? {
+        Some((backfill, threads)) => (Some(backfill), threads),
+        None => (None, Vec::new()),
+    };
     let desk = Arc::new(Desk {
+        backfill: backfill.clone(),
+        gap_wait: config.gap_wait,
+        lines: usize::from(config.lines),
         dir: Arc::clone(&dir),
         datasets: config.datasets,
         clock: config.clock.clone(),
@@ -171,7 +227,8 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
     let catalogue_thread = catalogue::start(config, &dir, &scribe, stop).map_err(starting("thread products"))?;
     let settings = LineSettings::new(config, recorder).map_err(CaptureError::Setting)?;
-    let lines = Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.products_per_connection));
+    let lines =
+        Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.lines, config.products_per_connection));
     if let Err(reason) = lines.bring(&config.products) {
         // What has started is ended as at any stop, and says why.
         stop.fail(reason);
@@ -193,6 +250,10 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let mut failures = lines.join();
     let (products, writer_failures) = registry.close();
     failures.extend(writer_failures);
+    if let Some(backfill) = &backfill {
+        backfill.end();
+    }
+    failures.extend(fetchers.into_iter().filter_map(|thread| thread.join().err()).map(|_| "a backfill thread died".to_owned()));
     end_of_watch.ask();
     let watch = watch_thread.join().unwrap_or_default();
     let frames = FrameTally::of(&lines);
@@ -200,6 +261,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     drop(lines);
     drop(registry);
     drop(desk);
+    drop(backfill);
     match sync_thread.join() {
         Ok(Ok(())) => {}
         Ok(Err(error)) => failures.push(error.to_string()),
@@ -216,7 +278,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     if catalogue_thread.is_some_and(|thread| thread.join().is_err()) {
         log::error!("the products thread died");
     }
-    let mut summary = Summary::gather(&products, frames, &metrics);
+    let mut summary = Summary::gather(&products, frames, &metrics, usize::from(config.lines));
     summary.watch = watch;
     summary.unsealed = unsealed;
     summary.elapsed = start.elapsed();
@@ -226,6 +288,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         Event::new("capture_stopped")
             .number("frames", summary.frames.frames)
             .number("trades_received", trades.received)
+            .number("trades_fetched", trades.fetched)
             .number("trades_written", trades.written)
             .number("trades_late", trades.late)
             .number("trades_duplicate", trades.duplicate)
@@ -242,6 +305,19 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         Err(_) => summary.failure = summary.failure.or_else(|| Some("the journal thread died".to_owned())),
     }
     Ok(summary)
+}
+
+type StartedBackfill = (backfill::Backfill, Vec<std::thread::JoinHandle<()>>);
+
+fn start_backfill(config: &CaptureConfig, metrics: &Arc<Metrics>, scribe: &Scribe) -> Result<Option<StartedBackfill>, String> {
+    let Some(url) = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.trades) else { return Ok(None) };
+    let settings = backfill::BackfillSettings {
+        url: url.clone(),
+        roots: TlsRoots { ca_file: config.ca_file.clone() },
+        requests_per_s: config.rest_requests_per_s,
+        since: config.backfill_from,
+    };
+    backfill::Backfill::start(&settings, &config.clock, metrics, scribe).map(Some)
 }
 
 /// Holds the maps that all products need against what the system allows, before any of them is made.

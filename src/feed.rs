@@ -11,13 +11,16 @@
 //! 3. [`Session`](session::Session) and [`Backoff`](backoff::Backoff) do no I/O and read no clock: (event, now) in, action out.
 //! 4. The room knows no file, starts no thread, and keeps nothing between frames but buffers and the connection's sequence number.
 
+pub mod backfill;
 pub mod backoff;
 pub mod continuity;
 pub mod control;
 pub mod decoder;
 pub mod endpoint;
 pub mod handler;
+pub mod reorder;
 pub mod rest;
+pub mod sequencer;
 pub mod session;
 pub mod socket;
 pub mod tls;

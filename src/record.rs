@@ -118,6 +118,12 @@ impl Origin {
         Self(means as u32 | ((line as u32 & 0xf) << 4) | ((advanced as u32) << 8))
     }
 
+    /// Gives bits 4–7: which of several redundant lines.
+    #[must_use]
+    pub const fn line(self) -> usize {
+        (self.0 >> 4 & 0xf) as usize
+    }
+
     /// Gives bits 0–3, or nothing where they hold no known means.
     #[must_use]
     pub const fn means(self) -> Option<Means> {

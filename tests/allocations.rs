@@ -9,14 +9,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use coltape::capture::desk::Datasets;
 use coltape::capture::stop::Stop;
 use coltape::capture::{self, CaptureConfig};
 use coltape::feed::Feed;
 use coltape::product::ProductId;
-use coltape::schema::{ColumnSet, Trades};
+use coltape::schema::Trades;
 use coltape::store::Snapshot;
-use coltape::time::{Clock, DateFormat, UtcDay};
+use coltape::time::UtcDay;
 use tungstenite::Message;
 
 const SLOTS: usize = 1 << 16;
@@ -156,27 +155,8 @@ fn run(feed: Feed) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = CaptureConfig {
-        feed,
-        url: format!("ws://{}", listener.local_addr().unwrap()),
-        rest_url: None,
-        ca_file: None,
-        products: products.iter().cloned().collect(),
-        named_products: products.iter().cloned().collect(),
-        products_file: None,
-        data_dir: data.clone(),
-        datasets: Datasets::ALL,
-        columns: ColumnSet::Full,
-        date_format: DateFormat::Iso,
-        force_fs: false,
-        products_per_connection: 100,
-        sync_interval: Duration::from_secs(1),
-        queue_capacity_msgs: 50_000,
-        idle_timeout: Duration::from_secs(60),
-        record: None,
-        duration: None,
-        clock: Clock::System,
-    };
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let config = CaptureConfig { idle_timeout: Duration::from_secs(60), ..CaptureConfig::new(feed, &url, products.iter().cloned(), &data) };
     let stop = Stop::default();
     let capture = {
         let stop = stop.clone();

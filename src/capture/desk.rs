@@ -1,7 +1,9 @@
 //! The desk: what all writers of one capture share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::backfill::Backfill;
 use super::echo::Echoes;
 use super::metrics::Metrics;
 use super::provisioner::Provisioner;
@@ -57,6 +59,12 @@ pub struct Desk {
     pub sync: SyncDesk,
     /// Room, seals.
     pub provisioner: Provisioner,
+    /// REST, where it is asked.
+    pub backfill: Option<Backfill>,
+    /// How long trades behind a gap wait to be written in order.
+    pub gap_wait: Duration,
+    /// Redundant lines.
+    pub lines: usize,
     /// The last frames of every connection.
     pub echoes: Echoes,
     /// The end.

@@ -19,7 +19,7 @@ use super::CaptureConfig;
 use super::metrics::LineMetrics;
 use super::recorder::Recorder;
 use super::registry::Registry;
-use super::router::Router;
+use super::router::{LinePlace, Router};
 use super::scribe::Scribe;
 use super::stop::Stop;
 use crate::feed::backoff::ConnectGate;
@@ -46,6 +46,7 @@ pub struct LineSettings {
     roots: TlsRoots,
     timeouts: Timeouts,
     trades: bool,
+    lines: u8,
     idle_timeout: Duration,
     gate: Arc<ConnectGate>,
     recorder: Option<Recorder>,
@@ -65,6 +66,7 @@ impl LineSettings {
             roots: TlsRoots { ca_file: checked_file(config.ca_file.clone())? },
             timeouts: Timeouts::default(),
             trades: config.datasets.trades,
+            lines: config.lines,
             idle_timeout: config.idle_timeout,
             gate: Arc::default(),
             recorder,
@@ -98,32 +100,36 @@ pub struct LineHandle {
 }
 
 impl LineHandle {
-    /// Starts a line that subscribes to `products`.
+    /// Starts a connection of one of the redundant lines, that subscribes to `products`.
     ///
     /// # Errors
     /// Where a writer or the thread cannot be started.
     pub fn start(
-        name: String,
+        (number, connection): (u8, usize),
         products: Vec<ProductId>,
         settings: &LineSettings,
         registry: &Arc<Registry>,
         scribe: &Scribe,
         stop: &Stop,
     ) -> Result<Self, String> {
+        let name = format!("line:{number}.{connection}");
         let metrics = Arc::new(LineMetrics::default());
-        let router = Router::new(Arc::clone(registry), scribe.clone(), Arc::clone(&metrics), &products)?;
+        // The Advanced feed's tickers carry nothing to merge them by.
+        let shares_tickers = settings.feed == Feed::Advanced && settings.lines > 1;
+        let place = LinePlace { number, shares_tickers };
+        let router = Router::new(Arc::clone(registry), scribe.clone(), Arc::clone(&metrics), place, &products)?;
         let (orders, incoming) = unbounded();
         let plan = Plan {
             products,
             trades: settings.trades,
             status: false,
             idle_timeout: settings.idle_timeout,
-            seed: u64::from(std::process::id()) ^ settings.clock.now().0,
+            seed: u64::from(std::process::id()) ^ settings.clock.now().0 ^ (u64::from(number) << 32),
         };
         let mut line = Line {
             name: name.clone(),
             session: Session::new(settings.feed, &plan),
-            decoder: Decoder::new(settings.feed, 0),
+            decoder: Decoder::new(settings.feed, number),
             router,
             metrics: Arc::clone(&metrics),
             settings: settings.clone(),
@@ -389,6 +395,7 @@ impl Line {
 
     fn disconnect(&mut self, why: &str) {
         self.metrics.is_connected.store(false, Relaxed);
+        self.router.let_go_of_tickers();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
             self.metrics.losses.one();

@@ -1,6 +1,6 @@
 //! All lines of a capture: which connection brings which product, and what changes when the list of products does.
 //!
-//! 1. A product is brought by one connection; a connection brings at most `products_per_connection` of them.
+//! 1. On each of the redundant lines a product is brought by one connection; a connection brings at most `products_per_connection` of them.
 //! 2. New products fill up the connections there are before another one is made; products that are not wanted any more are unsubscribed from,
 //!    and their files are sealed like everyone's when their day is over.
 
@@ -29,14 +29,16 @@ pub struct Lines {
     scribe: Scribe,
     stop: Stop,
     per_connection: usize,
-    entries: Mutex<Vec<Entry>>,
+    /// The connections of each line.
+    entries: Mutex<Vec<Vec<Entry>>>,
 }
 
 impl Lines {
     /// Makes a capture without connections.
     #[must_use]
-    pub fn new(settings: LineSettings, registry: Arc<Registry>, scribe: Scribe, stop: Stop, per_connection: usize) -> Self {
-        Self { settings, registry, scribe, stop, per_connection: per_connection.max(1), entries: Mutex::default() }
+    pub fn new(settings: LineSettings, registry: Arc<Registry>, scribe: Scribe, stop: Stop, lines: u8, per_connection: usize) -> Self {
+        let entries = (0..lines.max(1)).map(|_| Vec::new()).collect();
+        Self { settings, registry, scribe, stop, per_connection: per_connection.max(1), entries: Mutex::new(entries) }
     }
 
     /// Has exactly these products brought from now on. Gives how many came and how many went.
@@ -44,7 +46,22 @@ impl Lines {
     /// # Errors
     /// Where a writer or a line cannot be started; what has been started goes on.
     pub fn bring(&self, wanted: &BTreeSet<ProductId>) -> Result<(usize, usize), String> {
-        let mut entries = self.entries.lock();
+        let mut lines = self.entries.lock();
+        let had: BTreeSet<ProductId> = lines.iter().flatten().flat_map(|entry| entry.products.iter().cloned()).collect();
+        let (came, gone): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
+        // Every writer stands before the first frame can come.
+        for product in &came {
+            drop(self.registry.route(product)?);
+            self.tell("product_added", product);
+        }
+        gone.iter().for_each(|product| self.tell("product_removed", product));
+        for (line, entries) in (0u8..).zip(lines.iter_mut()) {
+            self.bring_on(line, entries, wanted)?;
+        }
+        Ok((came.len(), gone.len()))
+    }
+
+    fn bring_on(&self, line: u8, entries: &mut Vec<Entry>, wanted: &BTreeSet<ProductId>) -> Result<(), String> {
         let mut removals = Vec::new();
         for entry in entries.iter_mut() {
             removals.push(entry.products.difference(wanted).cloned().collect::<Vec<_>>());
@@ -52,12 +69,6 @@ impl Lines {
         }
         let had: BTreeSet<ProductId> = entries.iter().flat_map(|entry| entry.products.iter().cloned()).collect();
         let mut new: Vec<ProductId> = wanted.difference(&had).cloned().collect();
-        let came = new.len();
-        // Every writer stands before the first frame can come.
-        for product in &new {
-            drop(self.registry.route(product)?);
-            self.tell("product_added", product);
-        }
         for entry in entries.iter_mut() {
             let room = self.per_connection.saturating_sub(entry.products.len()).min(new.len());
             let taken: Vec<ProductId> = new.drain(..room).collect();
@@ -67,18 +78,16 @@ impl Lines {
             }
         }
         // After the additions: a connection that has nothing to bring is given up.
-        let mut gone = 0;
         for (entry, unwanted) in entries.iter().zip(removals).filter(|(_, unwanted)| !unwanted.is_empty()) {
-            gone += unwanted.len();
-            unwanted.iter().for_each(|product| self.tell("product_removed", product));
             entry.handle.remove(unwanted);
         }
         for products in new.chunks(self.per_connection) {
-            let name = format!("line:0.{}", entries.len());
-            let handle = LineHandle::start(name, products.to_vec(), &self.settings, &self.registry, &self.scribe, &self.stop)?;
+            let connection = entries.len();
+            let handle =
+                LineHandle::start((line, connection), products.to_vec(), &self.settings, &self.registry, &self.scribe, &self.stop)?;
             entries.push(Entry { handle, products: products.iter().cloned().collect() });
         }
-        Ok((came, gone))
+        Ok(())
     }
 
     fn tell(&self, event: &str, product: &ProductId) {
@@ -87,12 +96,12 @@ impl Lines {
 
     /// Shows every line.
     pub fn for_each(&self, mut look: impl FnMut(&LineHandle)) {
-        self.entries.lock().iter().for_each(|entry| look(&entry.handle));
+        self.entries.lock().iter().flatten().for_each(|entry| look(&entry.handle));
     }
 
     /// Waits for the end of every line; gives the reasons where they failed.
     pub fn join(&self) -> Vec<String> {
-        self.entries.lock().iter_mut().filter_map(|entry| entry.handle.join()).collect()
+        self.entries.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
     }
 }
 

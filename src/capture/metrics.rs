@@ -2,7 +2,7 @@
 //!
 //! 1. All counters are relaxed atomics: they order nothing, and their sums are only held against each other when the threads that write them have ended.
 //! 2. `frames = used + control + ignored + rejected` for every connection; the sums are held in [`super::summary`].
-//! 3. `received = written + late + duplicate + conflict + shed + rejected + waiting` for the trades of every product, waiting being 0 at a stop;
+//! 3. `received + fetched = written + late + duplicate + conflict + shed + rejected + waiting` for the trades of every product, waiting being 0 at a stop;
 //!    `received = written + late + stale + shed + rejected` for its tickers.
 //! 4. Latencies are gathered by each writer on its own and merged into the shared histogram once a second: no lock a message.
 
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
+
+use super::merge::{LineCounts, MAX_LINES};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -66,6 +68,8 @@ impl Peak {
 pub struct TradeCounts {
     /// Trades handed over by the decoder.
     pub received: Counter,
+    /// Missing trades that REST, or another tape, supplied.
+    pub fetched: Counter,
     /// Appended to the columns.
     pub written: Counter,
     /// Stored beside the columns, to be put in place when the day is sealed.
@@ -104,11 +108,13 @@ pub struct ProductMetrics {
     pub trades: TradeCounts,
     /// Tickers.
     pub tickers: TickerCounts,
-    /// Trades held back until their id is confirmed.
+    /// What each of several lines brought.
+    pub lines: [LineCounts; MAX_LINES],
+    /// Trades held back until what is missing before them has come, or their id is confirmed.
     pub waiting: AtomicU64,
     /// Messages in the queue when last looked at, and the most ever seen there.
     pub deepest_queue_msgs: Peak,
-    /// Trade ids missing between the first and the last one stored in this run and not yet filled.
+    /// Trade ids known to be missing and not yet filled.
     pub missing_ids: AtomicU64,
     /// Gaps seen in this run.
     pub gaps: Counter,
@@ -175,6 +181,8 @@ pub struct Metrics {
     pub lag_micros: Mutex<Histogram<u32>>,
     /// Longest lag since the status line last asked, in microseconds.
     pub recent_lag_micros: Peak,
+    /// Longest that a trade waited for what was missing before it, from its frame on, in microseconds.
+    pub gap_wait_micros: Peak,
     /// Longest first append → commit of a batch, in microseconds.
     pub append_micros: Peak,
     /// Longest flush cycle, in microseconds.
@@ -197,6 +205,10 @@ pub struct Metrics {
     pub unrecorded_frames: Counter,
     /// Decimal texts kept verbatim.
     pub inexact_texts: Counter,
+    /// Requests sent to REST.
+    pub rest_requests: Counter,
+    /// Of those, the ones that failed.
+    pub rest_failures: Counter,
     /// Rejected elements and frames by reason.
     pub rejects: Mutex<std::collections::BTreeMap<&'static str, u64>>,
 }
@@ -206,6 +218,7 @@ impl Default for Metrics {
         Self {
             lag_micros: Mutex::new(latency_histogram()),
             recent_lag_micros: Peak::default(),
+            gap_wait_micros: Peak::default(),
             append_micros: Peak::default(),
             flush_micros: Peak::default(),
             flushes: Counter::default(),
@@ -217,6 +230,8 @@ impl Default for Metrics {
             unwritten_lines: Counter::default(),
             unrecorded_frames: Counter::default(),
             inexact_texts: Counter::default(),
+            rest_requests: Counter::default(),
+            rest_failures: Counter::default(),
             rejects: Mutex::default(),
         }
     }

@@ -14,6 +14,7 @@ use super::desk::Desk;
 use super::echo::EchoWriter;
 use super::metrics::ProductMetrics;
 use super::queue::{self, QueueSender};
+use super::router::TickerTurn;
 use super::writer;
 use crate::product::ProductId;
 use crate::store::journal::Event;
@@ -30,6 +31,8 @@ pub struct Route {
     pub queue: QueueSender,
     /// Its figures.
     pub metrics: Arc<ProductMetrics>,
+    /// Which line supplies its tickers, where lines take turns.
+    pub ticker_turn: Arc<TickerTurn>,
 }
 
 #[derive(Default)]
@@ -112,7 +115,7 @@ impl Registry {
             })
             .map_err(|error| format!("{product}: no thread for its writer: {error}"))?;
         entries.writers.push(thread);
-        let route = Route { product: product.clone(), queue: sender, metrics };
+        let route = Route { product: product.clone(), queue: sender, metrics, ticker_turn: Arc::default() };
         entries.routes.insert(product.clone(), route.clone());
         Ok(route)
     }

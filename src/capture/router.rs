@@ -2,13 +2,15 @@
 //!
 //! 1. Every trade and ticker handed over is counted as received by its product, and ends in its queue or is counted as shed.
 //! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.
-//! 3. Looking a known product up allocates nothing and takes no lock; the registry is asked only for a label not met before.
+//! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers: another takes over when its connection is lost.
+//! 4. A heartbeat that names a newer trade than this connection brought wakes the writer; any other waits until it wakes by itself.
+//! 5. Looking a known product up allocates nothing and takes no lock; the registry is asked only for a label not met before.
 //!
 //! Lives on a connection's thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::echo::EchoWriter;
@@ -31,7 +33,50 @@ const MAX_REFUSED_LABELS: usize = 1024;
 struct Entry {
     route: Route,
     is_touched: bool,
+    /// The trade that this connection brought last.
+    last_trade_id: u64,
     hole: Option<Hole>,
+}
+
+/// Which of several redundant lines a connection belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct LinePlace {
+    /// The line, from 0.
+    pub number: u8,
+    /// Whether the lines take turns in supplying tickers.
+    pub shares_tickers: bool,
+}
+
+/// The line that supplies a product's tickers, where lines take turns.
+#[derive(Debug)]
+pub struct TickerTurn(AtomicU8);
+
+/// No line supplies tickers.
+const NOBODY: u8 = u8::MAX;
+
+impl Default for TickerTurn {
+    fn default() -> Self {
+        Self(AtomicU8::new(NOBODY))
+    }
+}
+
+impl TickerTurn {
+    /// Takes the turn where nobody has it. Tells whether the line has it now, and whether it has just taken it.
+    fn take(&self, line: u8) -> (bool, bool) {
+        // Relaxed: a decision about which of two equal copies is kept; the messages themselves go through the queue.
+        match self.0.load(Relaxed) {
+            holder if holder == line => (true, false),
+            NOBODY => {
+                let taken = self.0.compare_exchange(NOBODY, line, Relaxed, Relaxed).is_ok();
+                (taken, taken)
+            }
+            _ => (false, false),
+        }
+    }
+
+    fn let_go(&self, line: u8) -> bool {
+        self.0.compare_exchange(line, NOBODY, Relaxed, Relaxed).is_ok()
+    }
 }
 
 /// What one product has given up since its queue was full.
@@ -53,6 +98,7 @@ pub struct Router {
     touched: Vec<usize>,
     touched_since: Option<Instant>,
     echo: EchoWriter,
+    place_of_line: LinePlace,
     wants_tickers: bool,
     recv: UnixNanos,
     place: RawPlace,
@@ -65,9 +111,16 @@ impl Router {
     ///
     /// # Errors
     /// Where a product's writer cannot be started.
-    pub fn new(registry: Arc<Registry>, scribe: Scribe, metrics: Arc<LineMetrics>, products: &[ProductId]) -> Result<Self, String> {
+    pub fn new(
+        registry: Arc<Registry>,
+        scribe: Scribe,
+        metrics: Arc<LineMetrics>,
+        line: LinePlace,
+        products: &[ProductId],
+    ) -> Result<Self, String> {
         let mut router = Self {
             echo: registry.echo(),
+            place_of_line: line,
             wants_tickers: registry.wants_tickers(),
             registry,
             scribe,
@@ -102,7 +155,7 @@ impl Router {
             return *at;
         }
         let at = self.entries.len();
-        self.entries.push(Entry { route, is_touched: false, hole: None });
+        self.entries.push(Entry { route, is_touched: false, last_trade_id: 0, hole: None });
         self.by_label.insert(label.into(), Some(at));
         at
     }
@@ -190,6 +243,27 @@ impl Router {
         }
     }
 
+    /// Tells whether this line supplies a product's tickers; counts those that it does not as stale.
+    fn supplies_tickers(&mut self, at: usize) -> bool {
+        let Some(entry) = self.entries.get(at) else { return false };
+        let (has_turn, is_new) = entry.route.ticker_turn.take(self.place_of_line.number);
+        if is_new {
+            let event = Event::new("ticker_seam").product(&entry.route.product);
+            self.scribe.journal(event.number("to_line", u64::from(self.place_of_line.number)));
+        }
+        if !has_turn {
+            entry.route.metrics.tickers.stale.one();
+        }
+        has_turn
+    }
+
+    /// Leaves the tickers to the other lines: this one's connection is lost.
+    pub fn let_go_of_tickers(&mut self) {
+        for entry in &self.entries {
+            entry.route.ticker_turn.let_go(self.place_of_line.number);
+        }
+    }
+
     #[cold]
     fn note_push(&mut self, at: usize, message: MarketMessage, pushed: Pushed) {
         let Some(entry) = self.entries.get_mut(at) else { return };
@@ -250,8 +324,9 @@ impl Handler for Router {
     fn trade(&mut self, product: &[u8], trade: &Trade) {
         match self.find(product) {
             Some(at) => {
-                if let Some(entry) = self.entries.get(at) {
+                if let Some(entry) = self.entries.get_mut(at) {
                     entry.route.metrics.trades.received.one();
+                    entry.last_trade_id = trade.trade_id;
                 }
                 self.push(at, MarketMessage::Trade(*trade, self.place));
             }
@@ -270,7 +345,9 @@ impl Handler for Router {
                 if let Some(entry) = self.entries.get(at) {
                     entry.route.metrics.tickers.received.one();
                 }
-                self.push(at, MarketMessage::Ticker(*ticker));
+                if !self.place_of_line.shares_tickers || self.supplies_tickers(at) {
+                    self.push(at, MarketMessage::Ticker(*ticker));
+                }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
         }
@@ -278,10 +355,12 @@ impl Handler for Router {
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
         // A beat of a product that nobody asked for starts no writer.
-        if let Some(Some(at)) = product.and_then(|label| self.by_label.get(label)).copied() {
-            // Not worth a wake-up: the writer finds it when it next has something to do, or within its chores.
-            if let Some(entry) = self.entries.get(at) {
-                entry.route.queue.push(MarketMessage::Heartbeat { last_trade_id, recv: self.recv }, Duration::ZERO);
+        let known = product.and_then(|label| self.by_label.get(label)).copied().flatten();
+        if let Some(entry) = known.and_then(|at| self.entries.get(at)) {
+            entry.route.queue.push(MarketMessage::Heartbeat { last_trade_id, recv: self.recv }, Duration::ZERO);
+            // Otherwise not worth a wake-up: the writer finds it when it next has something to do.
+            if last_trade_id > entry.last_trade_id {
+                entry.route.queue.ring();
             }
         }
     }

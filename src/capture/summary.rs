@@ -13,6 +13,8 @@ use crate::product::ProductId;
 pub struct Tally {
     /// Handed over by the decoder.
     pub received: u64,
+    /// Supplied by REST or another tape; always 0 for tickers.
+    pub fetched: u64,
     /// Appended.
     pub written: u64,
     /// Stored beside the columns until the seal.
@@ -31,12 +33,13 @@ impl Tally {
     /// Tells whether everything received ended somewhere.
     #[must_use]
     pub const fn balances(&self) -> bool {
-        self.received == self.written + self.late + self.duplicate + self.conflict + self.shed + self.rejected
+        self.received + self.fetched == self.written + self.late + self.duplicate + self.conflict + self.shed + self.rejected
     }
 
     const fn plus(self, other: Self) -> Self {
         Self {
             received: self.received + other.received,
+            fetched: self.fetched + other.fetched,
             written: self.written + other.written,
             late: self.late + other.late,
             duplicate: self.duplicate + other.duplicate,
@@ -133,6 +136,8 @@ pub struct Latencies {
     pub lag_p99: u64,
     /// Longest.
     pub lag_max: u64,
+    /// Longest wait of a trade behind a gap, which is no lag.
+    pub gap_wait_max: u64,
     /// Longest append → commit.
     pub append_max: u64,
     /// Longest flush cycle.
@@ -141,11 +146,46 @@ pub struct Latencies {
     pub durable_max: u64,
 }
 
+/// What one of several redundant lines came to, over all products.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LineSummary {
+    /// Trades that it brought first.
+    pub wins: u64,
+    /// Trades that were there already.
+    pub duplicates: u64,
+    /// Trades between its first and its last of a product that it did not bring.
+    pub losses: u64,
+    /// How long after the winner its copies came on average, in microseconds.
+    pub lag_mean: u64,
+    /// The longest of that.
+    pub lag_max: u64,
+}
+
+impl LineSummary {
+    fn of(products: &[(ProductId, Arc<ProductMetrics>)], line: usize) -> Self {
+        let (mut sum, mut lagging, mut all) = (0, 0, Self::default());
+        for counts in products.iter().filter_map(|(_, figures)| figures.lines.get(line)) {
+            all.wins += counts.wins.get();
+            all.duplicates += counts.duplicates.get();
+            all.losses += counts.losses.load(std::sync::atomic::Ordering::Relaxed);
+            all.lag_max = all.lag_max.max(counts.lag_max_micros.get());
+            sum += counts.lag_sum_micros.get();
+            lagging += counts.lagging.get();
+        }
+        all.lag_mean = u64::checked_div(sum, lagging).unwrap_or(0);
+        all
+    }
+}
+
 /// All of it.
 #[derive(Debug, Clone)]
 pub struct Summary {
     /// By product, in the order of their names.
     pub products: Vec<ProductSummary>,
+    /// By redundant line; empty where there is but one.
+    pub lines: Vec<LineSummary>,
+    /// Requests to REST: sent, failed.
+    pub rest: (u64, u64),
     /// All connections together.
     pub frames: FrameTally,
     /// Latencies.
@@ -175,19 +215,22 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn gather(products: &[(ProductId, Arc<ProductMetrics>)], frames: FrameTally, metrics: &Metrics) -> Self {
+    pub(super) fn gather(products: &[(ProductId, Arc<ProductMetrics>)], frames: FrameTally, metrics: &Metrics, lines: usize) -> Self {
         let lag = metrics.lag_micros.lock();
         let latencies = Latencies {
             records: lag.len(),
             lag_p50: lag.value_at_quantile(0.5),
             lag_p99: lag.value_at_quantile(0.99),
             lag_max: lag.max(),
+            gap_wait_max: metrics.gap_wait_micros.get(),
             append_max: metrics.append_micros.get(),
             flush_max: metrics.flush_micros.get(),
             durable_max: metrics.durable_micros.get(),
         };
         Self {
             products: products.iter().map(|(product, figures)| ProductSummary::of(product, figures)).collect(),
+            lines: if lines > 1 { (0..lines).map(|line| LineSummary::of(products, line)).collect() } else { Vec::new() },
+            rest: (metrics.rest_requests.get(), metrics.rest_failures.get()),
             frames,
             latencies,
             flushes: (metrics.flushes.get(), metrics.trade_flushes.get(), metrics.ticker_flushes.get()),
@@ -236,6 +279,7 @@ impl ProductSummary {
             product: product.clone(),
             trades: Tally {
                 received: t.received.get(),
+                fetched: t.fetched.get(),
                 written: t.written.get(),
                 late: t.late.get(),
                 duplicate: t.duplicate.get(),
@@ -245,6 +289,7 @@ impl ProductSummary {
             },
             tickers: Tally {
                 received: k.received.get(),
+                fetched: 0,
                 written: k.written.get(),
                 late: k.late.get(),
                 duplicate: k.stale.get(),

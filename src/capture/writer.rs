@@ -1,32 +1,38 @@
 //! A product's writer: drains its queue, believes or doubts each message, and puts it into the columns of its event day.
 //!
-//! 1. Every message ends in exactly one counter of [`ProductMetrics`].
+//! 1. Every message, and every trade that REST supplied, ends in exactly one counter of [`ProductMetrics`].
 //! 2. A batch is committed before the writer sleeps or waits for room: what is appended is visible at once.
 //! 3. An id or sequence that lies absurdly far ahead waits for its confirmation; what was stored before never looks old because of it.
-//! 4. A writer that panics is started again once, from what is committed; the message in hand is taken again, and is a duplicate if it had been stored.
+//! 4. Trades behind missing ones wait at most the gap wait ([`Sequencer`]); what is missing is wanted of REST until it has come.
+//! 5. A writer that panics is started again once, from what is committed; the message in hand is taken again, and is a duplicate if it had been stored.
 //!
-//! Thread `write:{product}`: owns the product's open days and its chain of ids; reads its queue; ends when every sender is gone and the queue is
-//! empty, or when a stop was asked for and its files would take nothing for [`STOP_PATIENCE`].
+//! Thread `write:{product}`: owns the product's open days and its chain of ids; reads its queue and what the backfill delivers; ends when every sender
+//! is gone, the queue is empty and what is missing has had the gap wait to come in, or when a stop was asked for and its files would take nothing for
+//! [`STOP_PATIENCE`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, never};
 use hdrhistogram::Histogram;
 
+use super::backfill::{Backfill, Delivery};
 use super::desk::Desk;
+use super::merge::LineMerge;
 use super::metrics::{ProductMetrics, latency_histogram, micros};
 use super::provisioner;
 use super::queue::{Pulled, QueueReceiver};
 use super::scribe::LONGEST_REJECT_BYTES;
 use super::shelf::{Blocked, Shelf};
-use crate::feed::continuity::{Continuity, Quarantine, Seen};
+use super::stored::Stored;
+use crate::feed::continuity::{Gap, Quarantine};
+use crate::feed::sequencer::{GapNote, Held, Sent, Sequencer, Why};
 use crate::product::ProductId;
-use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
-use crate::schema::Dataset;
+use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
+use crate::store::Inserted;
 use crate::store::journal::Event;
-use crate::store::{Inserted, StoreError, catalog};
 use crate::time::UnixNanos;
 
 /// Messages between two commits at most.
@@ -44,6 +50,9 @@ const CHORES: Duration = Duration::from_secs(1);
 /// How long an idle writer sleeps with no chore waiting.
 const IDLE: Duration = Duration::from_secs(10);
 
+/// Shortest sleep of a writer for which something is about to be due.
+const BRIEFLY: Duration = Duration::from_millis(1);
+
 /// Jump of the ticker's sequence beyond which a single message is not believed: 2^40, years of the busiest product.
 const ABSURD_SEQUENCE_JUMP: u64 = 1 << 40;
 
@@ -53,11 +62,19 @@ pub struct Writer {
     product: ProductId,
     metrics: Arc<ProductMetrics>,
     shelf: Shelf,
-    chain: Continuity,
+    sequencer: Sequencer,
+    /// The gaps' revision that the backfill has been told.
+    wanted_revision: u64,
+    deliveries: Receiver<Delivery>,
+    /// Whether the trades since the time asked for have still to be looked for.
+    is_to_search: bool,
+    lines: LineMerge,
     last_sequence: u64,
-    doubted_trades: Quarantine<(Trade, RawPlace)>,
+    doubted_trades: Quarantine<Sent>,
     doubted_ticker: Option<Ticker>,
     in_hand: Option<MarketMessage>,
+    /// Whether the trade being written has waited for what was missing before it.
+    is_behind_gap: bool,
     batch_recvs: Vec<UnixNanos>,
     batch_start: Option<Instant>,
     lag: Histogram<u32>,
@@ -85,6 +102,9 @@ pub fn run(desk: &Arc<Desk>, product: &ProductId, metrics: &Arc<ProductMetrics>,
             return Ok(());
         }
         in_hand = writer.in_hand.take();
+        // What waited is lost with the order it waited in: a gap, which the next start of the writer has fetched again.
+        metrics.trades.shed.add(writer.waiting());
+        metrics.waiting.store(0, Relaxed);
         // Whole inserts are worth keeping; a shelf that panics again is left to recovery.
         let _ = catch_unwind(AssertUnwindSafe(|| writer.shelf.commit()));
         drop(writer);
@@ -94,23 +114,6 @@ pub fn run(desk: &Arc<Desk>, product: &ProductId, metrics: &Arc<ProductMetrics>,
         }
     }
     Err(format!("{product}: the writer panicked twice"))
-}
-
-/// What is stored of a product before this run.
-#[derive(Debug, Clone, Copy, Default)]
-struct Stored {
-    last_trade_id: Option<u64>,
-    last_sequence: Option<u64>,
-}
-
-impl Stored {
-    fn read(desk: &Desk, product: &ProductId) -> Result<Self, StoreError> {
-        let last = |dataset| catalog::last_key(desk.dir.path(), product, dataset);
-        Ok(Self {
-            last_trade_id: if desk.datasets.trades { last(Dataset::Trades)? } else { None },
-            last_sequence: if desk.datasets.md { last(Dataset::Md)? } else { last(Dataset::TickerTrades)? },
-        })
-    }
 }
 
 /// Reads what is stored, again and again while that fails: the trouble is this product's alone. Nothing where a stop came first.
@@ -152,16 +155,24 @@ fn shed_all(metrics: &ProductMetrics, queue: &QueueReceiver) {
 impl Writer {
     fn new(desk: Arc<Desk>, product: ProductId, metrics: Arc<ProductMetrics>, queue: &QueueReceiver, stored: Stored) -> Self {
         let now = Instant::now();
-        Self {
+        let lacks = |since| !stored.reaches_back_to(since);
+        let is_to_search = desk.backfill.as_ref().and_then(Backfill::since).is_some_and(lacks);
+        let first = stored.first;
+        let mut writer = Self {
             shelf: Shelf::new(Arc::clone(&desk), product.clone(), queue.bell()),
+            sequencer: Sequencer::new(stored.last_trade_id, stored.holes, desk.gap_wait),
+            wanted_revision: 0,
+            deliveries: desk.backfill.as_ref().map_or_else(never, |backfill| backfill.register(&product, &queue.bell())),
+            is_to_search,
+            lines: LineMerge::new(desk.lines),
             desk,
             product,
             metrics,
-            chain: Continuity::after(stored.last_trade_id),
             last_sequence: stored.last_sequence.unwrap_or(0),
             doubted_trades: Quarantine::default(),
             doubted_ticker: None,
             in_hand: None,
+            is_behind_gap: false,
             batch_recvs: Vec::with_capacity(BATCH_MSGS * 2),
             batch_start: None,
             lag: latency_histogram(),
@@ -169,7 +180,17 @@ impl Writer {
             chores_at: now + CHORES,
             blocked_since: None,
             prepared_for: None,
+        };
+        if let Some((id, _)) = first {
+            writer.search_below(id);
         }
+        writer.settle_gaps();
+        writer
+    }
+
+    /// Gives the trades that are in no file and no counter yet.
+    fn waiting(&self) -> u64 {
+        u64::try_from(self.doubted_trades.len() + self.sequencer.held()).unwrap_or(u64::MAX)
     }
 
     fn drain(&mut self, queue: &QueueReceiver) {
@@ -193,6 +214,8 @@ impl Writer {
                     Pulled::Ended => break true,
                 }
             };
+            self.take_deliveries(queue);
+            self.mind_gaps(queue);
             self.commit();
             if is_ended {
                 break;
@@ -201,7 +224,8 @@ impl Writer {
                 self.do_chores();
             }
             if taken < BATCH_MSGS {
-                queue.wait(if self.lag.is_empty() && self.doubted_trades.is_empty() { IDLE } else { CHORES });
+                let idle = if self.lag.is_empty() && self.doubted_trades.is_empty() { IDLE } else { CHORES };
+                queue.wait(self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle)));
             }
         }
         self.end(queue);
@@ -213,74 +237,202 @@ impl Writer {
             MarketMessage::Trade(trade, place) => self.take_trade(queue, (trade, place)),
             MarketMessage::Ticker(ticker) => self.take_ticker(queue, ticker),
             MarketMessage::Heartbeat { last_trade_id, .. } => {
-                for trade in self.doubted_trades.confirm(last_trade_id) {
-                    self.metrics.waiting.fetch_sub(1, Relaxed);
-                    self.put_trade(queue, &trade);
+                for sent in self.doubted_trades.confirm(last_trade_id) {
+                    self.offer(queue, sent);
                 }
+                self.sequencer.heartbeat(last_trade_id, self.started.elapsed());
             }
         }
     }
 
-    fn take_trade(&mut self, queue: &QueueReceiver, sent: (Trade, RawPlace)) {
-        let trade = &sent.0;
-        if !self.chain.is_absurd(trade.trade_id) {
-            self.put_trade(queue, &sent);
+    fn take_trade(&mut self, queue: &QueueReceiver, sent: Sent) {
+        let id = sent.0.trade_id;
+        if !self.sequencer.chain().is_absurd(id) {
+            self.offer(queue, sent);
             return;
         }
-        self.metrics.waiting.fetch_add(1, Relaxed);
-        let held = self.doubted_trades.hold(trade.trade_id, self.started.elapsed(), sent);
-        self.desk.scribe.journal(Event::new("trade_doubted").product(&self.product).number("trade_id", trade.trade_id));
-        for trade in held.believed {
-            self.metrics.waiting.fetch_sub(1, Relaxed);
-            self.put_trade(queue, &trade);
+        let held = self.doubted_trades.hold(id, self.started.elapsed(), sent);
+        self.desk.scribe.journal(Event::new("trade_doubted").product(&self.product).number("trade_id", id));
+        for sent in held.believed {
+            self.offer(queue, sent);
         }
         self.give_up(held.given_up);
     }
 
-    fn give_up(&mut self, doubted: impl IntoIterator<Item = (u64, (Trade, RawPlace))>) {
+    fn give_up(&mut self, doubted: impl IntoIterator<Item = (u64, Sent)>) {
         for (_, (trade, _)) in doubted {
-            self.metrics.waiting.fetch_sub(1, Relaxed);
             self.metrics.trades.rejected.one();
             self.desk.scribe.reject("trade id too far ahead, never confirmed", describe(&self.product, &trade).as_bytes());
         }
     }
 
-    fn put_trade(&mut self, queue: &QueueReceiver, (trade, place): &(Trade, RawPlace)) {
+    /// Writes a trade if it is its turn, and what waited for it; otherwise has it wait.
+    #[inline]
+    fn offer(&mut self, queue: &QueueReceiver, sent: Sent) {
+        if self.sequencer.is_in_turn(sent.0.trade_id) {
+            self.put_trade(queue, &sent);
+            self.put_ready(queue);
+        } else {
+            self.hold(sent);
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, sent: Sent) {
+        match self.sequencer.hold(sent, self.started.elapsed()) {
+            Held::Waits => {}
+            Held::Duplicate => {
+                self.metrics.trades.duplicate.one();
+                self.lines.note_duplicate(&sent.0, &self.metrics.lines);
+            }
+            Held::Conflict(kept) => {
+                self.metrics.trades.conflict.one();
+                self.tell_conflict(&kept, &sent.0, sent.1);
+            }
+        }
+    }
+
+    #[inline]
+    fn put_ready(&mut self, queue: &QueueReceiver) {
+        let started = self.started;
+        while let Some(sent) = self.sequencer.next_ready(|| started.elapsed()) {
+            self.put_waited(queue, sent);
+        }
+    }
+
+    /// Writes a trade that has waited: how long is a figure of its own, no lag.
+    #[cold]
+    fn put_waited(&mut self, queue: &QueueReceiver, sent: Sent) {
+        if sent.0.recv.0 != 0 {
+            let waited = Duration::from_nanos(self.desk.clock.now().since(sent.0.recv));
+            self.desk.metrics.gap_wait_micros.see(micros(waited));
+        }
+        self.is_behind_gap = true;
+        self.put_trade(queue, &sent);
+        self.is_behind_gap = false;
+    }
+
+    fn put_trade(&mut self, queue: &QueueReceiver, (trade, place): &Sent) {
         let counts = Arc::clone(&self.metrics);
-        let counts = &counts.trades;
         match self.patiently(queue, |shelf| shelf.insert_trade(trade)) {
             None => {
-                counts.shed.one();
+                counts.trades.shed.one();
                 return;
             }
             Some(Inserted::Duplicate) => {
-                counts.duplicate.one();
-                return;
+                counts.trades.duplicate.one();
+                self.lines.note_duplicate(trade, &counts.lines);
             }
             Some(Inserted::Conflict(stored)) => {
-                counts.conflict.one();
-                log::warn!("{}: trade {} came again with other fields; the first is kept", self.product, trade.trade_id);
+                counts.trades.conflict.one();
                 self.tell_conflict(&stored, trade, *place);
-                return;
             }
-            Some(Inserted::Appended) => counts.written.one(),
-            Some(Inserted::Late) => counts.late.one(),
+            Some(Inserted::Appended) => {
+                counts.trades.written.one();
+                self.note_stored(trade);
+            }
+            Some(Inserted::Late) => {
+                counts.trades.late.one();
+                self.note_stored(trade);
+            }
         }
+        self.sequencer.stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
+    }
+
+    #[inline]
+    fn note_stored(&mut self, trade: &Trade) {
         self.note_received(trade.recv);
-        match self.chain.see(trade.trade_id) {
-            Seen::Next | Seen::Behind | Seen::Filled(None) => {}
-            Seen::Opened(gap) => {
-                self.metrics.gaps.one();
-                log::warn!("{}: {} trades missing, ids {} to {}", self.product, gap.missing(), gap.from, gap.to);
-                self.desk.scribe.journal(self.gap_event("gap_opened", gap.from, gap.to));
-            }
-            Seen::Filled(Some(gap)) => self.desk.scribe.journal(self.gap_event("gap_filled", gap.from, gap.to)),
+        self.lines.note_stored(trade, &self.metrics.lines);
+        if self.is_to_search {
+            self.search_below(trade.trade_id);
         }
-        self.metrics.missing_ids.store(self.chain.missing(), Relaxed);
+    }
+
+    /// Has the trades looked for that lie between the time asked for and the first known id.
+    #[cold]
+    fn search_below(&mut self, id: u64) {
+        if let Some(backfill) = self.desk.backfill.as_ref().filter(|_| self.is_to_search)
+            && let Some(since) = backfill.since()
+        {
+            backfill.search(&self.product, since, id);
+            self.is_to_search = false;
+        }
+    }
+
+    /// Takes what the backfill has brought.
+    fn take_deliveries(&mut self, queue: &QueueReceiver) {
+        while let Ok(delivery) = self.deliveries.try_recv() {
+            self.batch_start.get_or_insert_with(Instant::now);
+            match delivery {
+                Delivery::Trades(trades) => {
+                    for trade in trades {
+                        self.metrics.trades.fetched.one();
+                        self.offer(queue, (trade, RawPlace::default()));
+                    }
+                }
+                Delivery::Found(found) => {
+                    if let Some(first_id) = found.began {
+                        self.desk.scribe.journal(Event::new("trading_began").product(&self.product).number("first_id", first_id));
+                    }
+                    found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
+                }
+            }
+            if let Some(backfill) = &self.desk.backfill {
+                self.wanted_revision = self.sequencer.chain().revision();
+                backfill.taken(&self.product, self.sequencer.chain().gaps());
+            }
+        }
+    }
+
+    /// Writes what has waited long enough, tells what has become a gap, and has it fetched.
+    #[inline]
+    fn mind_gaps(&mut self, queue: &QueueReceiver) {
+        if self.sequencer.held() > 0 {
+            self.batch_start.get_or_insert_with(Instant::now);
+            self.sequencer.tell_gaps(self.started.elapsed());
+            self.put_ready(queue);
+        } else {
+            self.sequencer.tell_gaps(self.started.elapsed());
+        }
+        if self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision {
+            self.settle_gaps();
+        }
+    }
+
+    #[cold]
+    fn settle_gaps(&mut self) {
+        for note in self.sequencer.take_notes() {
+            let event = |name: &str, gap: Gap| Event::new(name).product(&self.product).number("from_id", gap.from).number("to_id", gap.to);
+            self.desk.scribe.journal(match note {
+                GapNote::Opened(gap, why) => {
+                    self.metrics.gaps.one();
+                    log::warn!("{}: {} trades missing, ids {} to {} ({})", self.product, gap.missing(), gap.from, gap.to, why.name());
+                    event("gap_opened", gap).text("why", why.name())
+                }
+                GapNote::Left(gap) => event("gap_left", gap),
+                GapNote::Filled(gap, means) => event("gap_filled", gap).text(
+                    "by",
+                    match means {
+                        Means::Rest => "rest",
+                        Means::Tape => "tape",
+                        Means::Live | Means::Snapshot => "line",
+                    },
+                ),
+            });
+        }
+        let chain = self.sequencer.chain();
+        self.metrics.missing_ids.store(chain.missing(), Relaxed);
+        if chain.revision() != self.wanted_revision {
+            self.wanted_revision = chain.revision();
+            if let Some(backfill) = &self.desk.backfill {
+                backfill.want(&self.product, chain.gaps());
+            }
+        }
     }
 
     /// Journals a conflict with the raw text of the trade's frame, as long as that is at hand.
     fn tell_conflict(&self, stored: &Trade, trade: &Trade, place: RawPlace) {
+        log::warn!("{}: trade {} came again with other fields; the first is kept", self.product, trade.trade_id);
         let event = Event::new("conflict")
             .product(&self.product)
             .number("trade_id", trade.trade_id)
@@ -290,10 +442,6 @@ impl Writer {
             Some(raw) => event.bytes("raw", raw.get(..LONGEST_REJECT_BYTES).unwrap_or(&raw)),
             None => event,
         });
-    }
-
-    fn gap_event(&self, name: &'static str, from: u64, to: u64) -> Event {
-        Event::new(name).product(&self.product).number("from_id", from).number("to_id", to)
     }
 
     fn take_ticker(&mut self, queue: &QueueReceiver, ticker: Ticker) {
@@ -365,8 +513,8 @@ impl Writer {
     }
 
     fn note_received(&mut self, recv: UnixNanos) {
-        // What came by REST has no receive time and no lag. The room was reserved for a batch; a doubted run may bring more.
-        if recv.0 != 0 && self.batch_recvs.len() < self.batch_recvs.capacity() {
+        // What came by REST has no receive time and no lag; what waited behind a gap has a figure of its own. The room was reserved for a batch; a doubted run may bring more.
+        if recv.0 != 0 && !self.is_behind_gap && self.batch_recvs.len() < self.batch_recvs.capacity() {
             self.batch_recvs.push(recv);
         }
     }
@@ -374,6 +522,7 @@ impl Writer {
     fn commit(&mut self) {
         let Some(start) = self.batch_start.take() else { return };
         self.shelf.commit();
+        self.metrics.waiting.store(self.waiting(), Relaxed);
         let metrics = &self.desk.metrics;
         metrics.append_micros.see(micros(start.elapsed()));
         let now = self.desk.clock.now();
@@ -425,15 +574,38 @@ impl Writer {
     }
 
     fn end(&mut self, queue: &QueueReceiver) {
+        debug_assert!(queue.is_empty(), "the queue has ended");
+        self.await_missing(queue);
+        while let Some(sent) = self.sequencer.next_left() {
+            self.batch_start.get_or_insert_with(Instant::now);
+            self.put_waited(queue, sent);
+        }
+        self.settle_gaps();
         let doubted = self.doubted_trades.drain();
         self.give_up(doubted);
         if let Some(ticker) = self.doubted_ticker.take() {
             self.reject_ticker(&ticker);
         }
-        debug_assert!(queue.is_empty(), "the queue has ended");
+        self.batch_start.get_or_insert_with(Instant::now);
         self.commit();
         self.publish_lag();
         self.shelf.close_all();
+    }
+
+    /// At the end gives what is missing the gap wait to come in by REST; the next start goes on with what has not.
+    fn await_missing(&mut self, queue: &QueueReceiver) {
+        if self.desk.backfill.is_none() {
+            return;
+        }
+        self.sequencer.tell_gaps_now();
+        self.settle_gaps();
+        let start = Instant::now();
+        while self.sequencer.chain().missing() > 0 && start.elapsed() < self.desk.gap_wait {
+            queue.wait(self.desk.gap_wait.saturating_sub(start.elapsed()).max(BRIEFLY));
+            self.take_deliveries(queue);
+            self.mind_gaps(queue);
+            self.commit();
+        }
     }
 }
 

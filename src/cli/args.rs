@@ -99,9 +99,24 @@ pub struct CaptureArgs {
     /// WebSocket endpoint, wss:// or ws:// [default: the feed's]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// REST endpoint for product data [default: the public one; none for an --url of your own]
+    /// REST endpoint for missing trades and product data [default: the public one; none for an --url of your own]
     #[arg(long, value_name = "URL")]
     pub rest_url: Option<String>,
+    /// Fetch no missing trades by REST
+    #[arg(long)]
+    pub no_backfill: bool,
+    /// Fetch the trades since then too, so that a first day can be whole: RFC 3339 or a date
+    #[arg(long, value_name = "TIME", value_parser = units::time, conflicts_with = "no_backfill")]
+    pub backfill_from: Option<UnixNanos>,
+    /// Requests to REST a second, over all products; the public limit is 10 an address
+    #[arg(long, value_name = "N", default_value_t = crate::feed::backfill::USUAL_REQUESTS_PER_S, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rest_rate: u32,
+    /// How long trades behind a gap wait for what is missing, to be written in order
+    #[arg(long, value_name = "D", default_value = "2s", value_parser = units::duration)]
+    pub gap_wait: Duration,
+    /// Redundant connections to the same feed, merged by trade id
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub lines: u8,
     /// An extra trusted root certificate, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,

@@ -55,6 +55,11 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
         url: args.url.clone().unwrap_or_else(|| feed.default_url().to_owned()),
         // A test endpoint's products are not production's: an endpoint of one's own has the REST one names, or none.
         rest_url: args.rest_url.clone().or_else(|| args.url.is_none().then(|| feed.default_rest_url().to_owned())),
+        backfills: !args.no_backfill,
+        rest_requests_per_s: args.rest_rate,
+        backfill_from: args.backfill_from,
+        gap_wait: args.gap_wait,
+        lines: args.lines,
         ca_file: args.ca_file.clone(),
         named_products: args.products.iter().cloned().collect(),
         products,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::capture::summary::{ProductSummary, Summary, Tally};
+use crate::capture::summary::{LineSummary, ProductSummary, Summary, Tally};
 
 /// Lays the summary out as a table with its sums.
 #[must_use]
@@ -17,9 +17,10 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let width = summary.products.iter().map(|product| product.product.as_str().len()).max().unwrap_or(0).max(7);
     writeln!(
         out,
-        "{:width$}  {:>12} {:>12} {:>8} {:>10} {:>8} {:>8} {:>8} {:>8} | {:>12} {:>12} {:>8} {:>8}",
+        "{:width$}  {:>12} {:>10} {:>12} {:>8} {:>10} {:>8} {:>8} {:>8} {:>8} | {:>12} {:>12} {:>8} {:>8}",
         "product",
         "trades",
+        "backfilled",
         "written",
         "late",
         "duplicate",
@@ -50,6 +51,23 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     }
     for (reason, count) in &summary.rejects {
         writeln!(out, "rejected {count}: {reason}")?;
+    }
+    for (number, line) in summary.lines.iter().enumerate() {
+        writeln!(
+            out,
+            "line {number}: first with {} trades, second with {}, missed {}; behind the winner by {} on average, {} at most",
+            line.wins,
+            line.duplicates,
+            line.losses,
+            millis(line.lag_mean),
+            millis(line.lag_max)
+        )?;
+    }
+    if summary.rest.0 > 0 {
+        writeln!(out, "REST: {} requests, {} of which failed", summary.rest.0, summary.rest.1)?;
+    }
+    if summary.latencies.gap_wait_max > 0 {
+        writeln!(out, "trades waited behind a gap for {} at most", millis(summary.latencies.gap_wait_max))?;
     }
     writeln!(out, "sums {}", if summary.balances() { "hold" } else { "DO NOT HOLD" })?;
     let l = &summary.latencies;
@@ -88,8 +106,9 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
 fn row(out: &mut String, width: usize, name: &str, trades: Tally, missing: u64, tickers: Tally) -> std::fmt::Result {
     writeln!(
         out,
-        "{name:width$}  {:>12} {:>12} {:>8} {:>10} {:>8} {:>8} {:>8} {missing:>8} | {:>12} {:>12} {:>8} {:>8}",
+        "{name:width$}  {:>12} {:>10} {:>12} {:>8} {:>10} {:>8} {:>8} {:>8} {missing:>8} | {:>12} {:>12} {:>8} {:>8}",
         trades.received,
+        trades.fetched,
         trades.written,
         trades.late,
         trades.duplicate,
@@ -119,6 +138,13 @@ pub fn json_lines(summary: &Summary) -> String {
     for (reason, count) in &summary.rejects {
         let _ = writeln!(out, "{{\"rejected\":\"{reason}\",\"count\":{count}}}");
     }
+    for (number, line) in summary.lines.iter().enumerate() {
+        let LineSummary { wins, duplicates, losses, lag_mean, lag_max } = line;
+        let _ = writeln!(
+            out,
+            "{{\"line\":{number},\"wins\":{wins},\"duplicates\":{duplicates},\"losses\":{losses},\"lag_mean_us\":{lag_mean},\"lag_max_us\":{lag_max}}}"
+        );
+    }
     for product in &summary.products {
         let _ = writeln!(out, "{}", product_line(product));
     }
@@ -138,6 +164,7 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
         ("elapsed_s", Some(summary.elapsed.as_secs_f64())),
         ("cpu_s", summary.cpu_seconds),
         ("trades_received", count(trades.received)),
+        ("trades_backfilled", count(trades.fetched)),
         ("trades_written", count(trades.written)),
         ("trades_late", count(trades.late)),
         ("trades_duplicate", count(trades.duplicate)),
@@ -151,6 +178,8 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
         ("tickers_rejected", count(tickers.rejected + frames.rejected_tickers)),
         ("gaps", count(summary.products.iter().map(|product| product.gaps).sum())),
         ("missing_ids", count(summary.products.iter().map(|product| product.missing_ids).sum())),
+        ("rest_requests", count(summary.rest.0)),
+        ("rest_failures", count(summary.rest.1)),
         ("frames", count(frames.frames)),
         ("frames_used", count(frames.used)),
         ("frames_control", count(frames.control)),
@@ -163,6 +192,7 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
         ("lag_p50_ms", millis(latencies.lag_p50)),
         ("lag_p99_ms", millis(latencies.lag_p99)),
         ("lag_max_ms", millis(latencies.lag_max)),
+        ("gap_wait_max_ms", millis(latencies.gap_wait_max)),
         ("append_max_ms", millis(latencies.append_max)),
         ("flush_max_ms", millis(latencies.flush_max)),
         ("durable_max_ms", millis(latencies.durable_max)),
@@ -187,11 +217,12 @@ fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
 fn product_line(product: &ProductSummary) -> String {
     let (t, k) = (&product.trades, &product.tickers);
     format!(
-        "{{\"product\":\"{}\",\"trades_received\":{},\"trades_written\":{},\"trades_late\":{},\"trades_duplicate\":{},\"trades_conflict\":{},\
+        "{{\"product\":\"{}\",\"trades_received\":{},\"trades_backfilled\":{},\"trades_written\":{},\"trades_late\":{},\"trades_duplicate\":{},\"trades_conflict\":{},\
          \"trades_shed\":{},\"trades_rejected\":{},\"missing_ids\":{},\"tickers_received\":{},\"tickers_written\":{},\"tickers_late\":{},\
          \"tickers_stale\":{},\"tickers_shed\":{},\"tickers_rejected\":{}}}",
         product.product,
         t.received,
+        t.fetched,
         t.written,
         t.late,
         t.duplicate,

@@ -2,9 +2,11 @@
 //!
 //! Stands between queue and columns, does no I/O and knows no clock but the one handed in: (id, now) in, verdict out.
 //!
-//! 1. Trade ids rise by exactly 1 a product, over all its days: a jump opens a gap, an id inside a gap fills it.
-//! 2. Gaps are disjoint, in rising order, and at most [`MAX_GAPS`]; beyond that the oldest two are joined, so that nothing missing is forgotten.
-//! 3. An id more than [`ABSURD_JUMP`] ahead is not believed until a second consecutive id or a heartbeat confirms it: one absurd message must never
+//! 1. Trade ids rise by exactly 1 a product, over all its days: what lies between two of them and is not stored is missing.
+//! 2. Missing ids are kept as [`Gaps`]: disjoint, in rising order, at most [`MAX_GAPS`]; beyond that the oldest two are joined, so that nothing missing
+//!    is forgotten.
+//! 3. Ids may be known to be missing beyond the last one stored: a heartbeat named them, or trades behind them wait.
+//! 4. An id more than [`ABSURD_JUMP`] ahead is not believed until a second consecutive id or a heartbeat confirms it: one absurd message must never
 //!    make the real ones look old.
 
 use std::time::Duration;
@@ -35,31 +37,116 @@ impl Gap {
     }
 }
 
-/// What an id is to the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// The first ever, or the next in turn.
-    Next,
-    /// It lies ahead: these ids are missing before it.
-    Opened(Gap),
-    /// It was missing. Tells the gap it lay in where that is filled now.
-    Filled(Option<Gap>),
-    /// It lies behind and was not missing in this chain.
-    Behind,
+/// A bounded set of missing ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Gaps(Vec<Gap>);
+
+impl Gaps {
+    /// Adds ids. Gives the parts that were not in the set, in rising order.
+    pub fn add(&mut self, gap: Gap) -> Vec<Gap> {
+        let mut new = Vec::new();
+        let mut from = gap.from;
+        let first = self.0.partition_point(|known| known.to < gap.from);
+        let after = self.0.partition_point(|known| known.from <= gap.to);
+        for known in self.0.get(first..after).unwrap_or_default() {
+            if from < known.from {
+                new.push(Gap { from, to: known.from - 1 });
+            }
+            from = known.to.saturating_add(1);
+        }
+        if from <= gap.to && from >= gap.from {
+            new.push(Gap { from, to: gap.to });
+        }
+        if new.is_empty() {
+            return new;
+        }
+        // Joined with those it overlaps or adjoins.
+        let first = self.0.partition_point(|known| known.to.saturating_add(1) < gap.from);
+        let after = self.0.partition_point(|known| known.from <= gap.to.saturating_add(1));
+        let joined = self.0.get(first..after).unwrap_or_default();
+        let whole = Gap {
+            from: joined.first().map_or(gap.from, |known| known.from.min(gap.from)),
+            to: joined.last().map_or(gap.to, |known| known.to.max(gap.to)),
+        };
+        self.0.splice(first..after, [whole]);
+        self.bound();
+        new
+    }
+
+    /// Takes an id out. Tells whether it was in the set.
+    pub fn take(&mut self, id: u64) -> bool {
+        let at = self.0.partition_point(|gap| gap.to < id);
+        let Some(gap) = self.0.get(at).copied().filter(|gap| gap.from <= id) else { return false };
+        let left = (gap.from < id).then(|| Gap { from: gap.from, to: id - 1 });
+        let right = (id < gap.to).then(|| Gap { from: id + 1, to: gap.to });
+        self.0.splice(at..=at, left.into_iter().chain(right));
+        self.bound();
+        true
+    }
+
+    /// Takes a stretch of ids out.
+    pub fn take_all(&mut self, taken: Gap) {
+        let kept = self.0.iter().flat_map(|gap| {
+            let left = (gap.from < taken.from).then(|| Gap { from: gap.from, to: gap.to.min(taken.from - 1) });
+            let right = (gap.to > taken.to).then(|| Gap { from: gap.from.max(taken.to + 1), to: gap.to });
+            left.into_iter().chain(right)
+        });
+        self.0 = kept.collect();
+        self.bound();
+    }
+
+    fn bound(&mut self) {
+        while self.0.len() > MAX_GAPS {
+            let oldest = self.0.remove(0);
+            if let Some(next) = self.0.first_mut() {
+                next.from = oldest.from;
+            }
+        }
+    }
+
+    /// Gives the gaps in rising order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Gap] {
+        &self.0
+    }
+
+    /// Gives how many ids are missing in all.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.0.iter().fold(0, |sum, gap| sum.saturating_add(gap.missing()))
+    }
+}
+
+impl FromIterator<Gap> for Gaps {
+    fn from_iter<I: IntoIterator<Item = Gap>>(gaps: I) -> Self {
+        let mut set = Self::default();
+        gaps.into_iter().for_each(|gap| drop(set.add(gap)));
+        set
+    }
+}
+
+/// What an id was to the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Ids that are missing before it, as far as that was not known.
+    pub opened: Vec<Gap>,
+    /// Whether it was known to be missing.
+    pub filled: bool,
 }
 
 /// The ids of one product.
 #[derive(Debug, Clone, Default)]
 pub struct Continuity {
     last: Option<u64>,
-    gaps: Vec<Gap>,
+    gaps: Gaps,
+    revision: u64,
 }
 
 impl Continuity {
     /// Continues a chain whose last stored id is known.
     #[must_use]
     pub fn after(last: Option<u64>) -> Self {
-        Self { last, gaps: Vec::with_capacity(16) }
+        Self { last, gaps: Gaps::default(), revision: 0 }
     }
 
     /// Gives the highest id seen.
@@ -71,13 +158,19 @@ impl Continuity {
     /// Gives the gaps in rising order.
     #[must_use]
     pub fn gaps(&self) -> &[Gap] {
-        &self.gaps
+        self.gaps.as_slice()
     }
 
     /// Gives how many ids are missing in all.
     #[must_use]
     pub fn missing(&self) -> u64 {
-        self.gaps.iter().map(|gap| gap.missing()).sum()
+        self.gaps.missing()
+    }
+
+    /// Gives a number that changes whenever the gaps do.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// Tells whether a single message with this id is too far ahead to be believed.
@@ -89,43 +182,34 @@ impl Continuity {
         }
     }
 
-    /// Takes an id into the chain.
+    /// Tells whether an id is the next in turn, or lies behind: nothing is missing before it that was not known.
+    #[inline]
+    #[must_use]
+    pub fn is_in_turn(&self, id: u64) -> bool {
+        self.last.is_none_or(|last| id <= last.saturating_add(1))
+    }
+
+    /// Takes ids for missing. Gives those of which that was not known.
+    pub fn miss(&mut self, gap: Gap) -> Vec<Gap> {
+        if gap.from > gap.to {
+            return Vec::new();
+        }
+        let opened = self.gaps.add(gap);
+        self.revision += u64::from(!opened.is_empty());
+        opened
+    }
+
+    /// Takes an id that is stored into the chain.
+    #[inline]
     pub fn see(&mut self, id: u64) -> Seen {
-        match self.last {
-            Some(last) if id <= last => self.fill(id),
-            Some(last) if id > last + 1 => {
-                let gap = Gap { from: last + 1, to: id - 1 };
-                self.last = Some(id);
-                self.remember(gap);
-                Seen::Opened(gap)
-            }
-            _ => {
-                self.last = Some(id);
-                Seen::Next
-            }
-        }
-    }
-
-    fn remember(&mut self, gap: Gap) {
-        self.gaps.push(gap);
-        if self.gaps.len() > MAX_GAPS {
-            let oldest = self.gaps.remove(0);
-            if let Some(next) = self.gaps.first_mut() {
-                next.from = oldest.from;
-            }
-        }
-    }
-
-    fn fill(&mut self, id: u64) -> Seen {
-        let at = self.gaps.partition_point(|gap| gap.to < id);
-        let Some(gap) = self.gaps.get(at).copied() else { return Seen::Behind };
-        if id < gap.from {
-            return Seen::Behind;
-        }
-        let left = (gap.from < id).then(|| Gap { from: gap.from, to: id - 1 });
-        let right = (id < gap.to).then(|| Gap { from: id + 1, to: gap.to });
-        self.gaps.splice(at..=at, left.into_iter().chain(right));
-        Seen::Filled((left.is_none() && right.is_none()).then_some(gap))
+        let opened = match self.last {
+            Some(last) if id > last.saturating_add(1) => self.miss(Gap { from: last + 1, to: id - 1 }),
+            _ => Vec::new(),
+        };
+        self.last = self.last.max(Some(id));
+        let filled = !self.gaps.as_slice().is_empty() && self.gaps.take(id);
+        self.revision += u64::from(filled);
+        Seen { opened, filled }
     }
 }
 
@@ -219,12 +303,26 @@ mod tests {
     #[test]
     fn a_jump_opens_a_gap_and_its_last_id_closes_it() {
         let mut chain = Continuity::after(Some(10));
-        assert_eq!(chain.see(11), Seen::Next);
-        assert_eq!(chain.see(14), Seen::Opened(Gap { from: 12, to: 13 }));
-        assert_eq!(chain.see(13), Seen::Filled(None));
-        assert_eq!(chain.see(13), Seen::Behind);
-        assert_eq!(chain.see(12), Seen::Filled(Some(Gap { from: 12, to: 12 })));
+        let seen = |opened: &[Gap], filled| Seen { opened: opened.to_vec(), filled };
+        assert_eq!(chain.see(11), seen(&[], false));
+        assert!(!chain.is_in_turn(14) && chain.is_in_turn(12) && chain.is_in_turn(3));
+        assert_eq!(chain.see(14), seen(&[Gap { from: 12, to: 13 }], false));
+        let before = chain.revision();
+        assert_eq!(chain.see(13), seen(&[], true));
+        assert!(chain.revision() > before);
+        assert_eq!(chain.see(13), seen(&[], false));
+        assert_eq!(chain.see(12), seen(&[], true));
         assert_eq!(chain.missing(), 0);
+    }
+
+    #[test]
+    fn ids_may_be_missing_beyond_the_last() {
+        let mut chain = Continuity::after(Some(10));
+        assert_eq!(chain.miss(Gap { from: 11, to: 14 }), [Gap { from: 11, to: 14 }]);
+        assert_eq!(chain.miss(Gap { from: 9, to: 16 }), [Gap { from: 9, to: 10 }, Gap { from: 15, to: 16 }]);
+        assert_eq!(chain.see(12), Seen { opened: vec![], filled: true });
+        assert_eq!((chain.missing(), chain.last()), (7, Some(12)));
+        assert_eq!(chain.miss(Gap { from: 5, to: 4 }), []);
     }
 
     #[test]
@@ -268,14 +366,40 @@ mod tests {
             let first = ids[0];
             for id in ids {
                 let was_missing = id > first && !seen.contains(&id) && seen.last().is_some_and(|last| id < *last);
+                let is_in_turn = chain.is_in_turn(id);
                 let verdict = chain.see(id);
-                prop_assert_eq!(matches!(verdict, Seen::Filled(_)), was_missing);
+                prop_assert_eq!(verdict.filled, was_missing);
+                prop_assert_eq!(verdict.opened.is_empty(), is_in_turn);
                 seen.insert(id);
             }
             let last = *seen.last().expect("not empty");
             let missing: Vec<u64> = (first..=last).filter(|id| !seen.contains(id)).collect();
             let told: Vec<u64> = chain.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect();
             prop_assert_eq!(told, missing);
+        }
+
+        #[test]
+        fn a_set_of_gaps_is_a_set(steps in prop::collection::vec((0u8..3, 1u64..120, 0u64..20), 1..80)) {
+            let (mut gaps, mut model) = (Gaps::default(), BTreeSet::new());
+            for (what, from, more) in steps {
+                let gap = Gap { from, to: from + more };
+                match what {
+                    0 => {
+                        let new: Vec<u64> = gaps.add(gap).iter().flat_map(|part| part.from..=part.to).collect();
+                        let want: Vec<u64> = (gap.from..=gap.to).filter(|id| model.insert(*id)).collect();
+                        prop_assert_eq!(new, want);
+                    }
+                    1 => prop_assert_eq!(gaps.take(from), model.remove(&from)),
+                    _ => {
+                        gaps.take_all(gap);
+                        model.retain(|id| *id < gap.from || *id > gap.to);
+                    }
+                }
+                let ids: Vec<u64> = gaps.as_slice().iter().flat_map(|gap| gap.from..=gap.to).collect();
+                prop_assert_eq!(&ids, &model.iter().copied().collect::<Vec<_>>());
+                prop_assert!(gaps.as_slice().windows(2).all(|pair| pair[0].to < pair[1].from));
+                prop_assert_eq!(gaps.missing(), model.len() as u64);
+            }
         }
 
         #[test]

@@ -40,6 +40,8 @@ fn events_around_midnight_land_in_their_day_and_late_ones_in_their_place() {
     let before = ["23:59:58Z", "23:59:59.999999999Z"].map(|time| format!("2024-03-09T{time}"));
     let after = ["00:00:00Z", "00:00:00.000000001Z", "00:05:00Z"].map(|time| format!("2024-03-10T{time}"));
     let (b, a) = (before.clone(), after.clone());
+    let (go, went) = std::sync::mpsc::channel();
+    let went = std::sync::Mutex::new(went);
     let server = Server::start(move |_, mut session| {
         let products = session.await_subscription();
         session.acknowledge(&products);
@@ -48,6 +50,7 @@ fn events_around_midnight_land_in_their_day_and_late_ones_in_their_place() {
         session.send(match_frame("BTC-USD", 13, &a[0]));
         session.send(match_frame("BTC-USD", 14, &a[1]));
         session.send(match_frame("BTC-USD", 15, &a[2]));
+        went.lock().unwrap().recv().unwrap();
         session.send(match_frame("BTC-USD", 12, &b[1]));
         session.send(match_frame("BTC-USD", 11, &b[0]));
         // Another product still lives in the day before.
@@ -58,7 +61,11 @@ fn events_around_midnight_land_in_their_day_and_late_ones_in_their_place() {
     });
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &server.url]);
+    let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &server.url, "--gap-wait", "50ms"]);
+    await_that("what waited behind the gap is visible", || {
+        data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD", &[]) == [10, 13, 14, 15]
+    });
+    go.send(()).unwrap();
     await_that("the last trade is visible", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD", &[]).len() == 2);
     assert_eq!(ids(&data, "BTC-USD", &[]), [10, 11, 12, 13, 14, 15], "a live reader merges the late one");
     let ended = capture.stop();

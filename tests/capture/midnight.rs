@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use coltape::capture::desk::Datasets;
 use coltape::capture::stop::Stop;
 use coltape::capture::{self, CaptureConfig};
 use coltape::feed::Feed;
 use coltape::product::ProductId;
-use coltape::schema::{ColumnSet, Trades};
+use coltape::schema::Trades;
 use coltape::store::{DayState, Snapshot};
-use coltape::time::{Clock, DateFormat, UnixNanos, UtcDay, parse_rfc3339};
+use coltape::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
 
 use super::scripted::{Server, match_frame};
 use super::stage::{await_that, journal};
@@ -37,25 +36,11 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
     let now = Arc::new(AtomicU64::new(at("2024-03-09T23:58:00Z").0));
     let product = ProductId::new("BTC-USD").unwrap();
     let config = CaptureConfig {
-        feed: Feed::Exchange,
-        url: server.url.clone(),
-        rest_url: None,
-        ca_file: None,
-        products: [product.clone()].into(),
-        named_products: [product.clone()].into(),
-        products_file: None,
-        data_dir: data.clone(),
-        datasets: Datasets::ALL,
-        columns: ColumnSet::Full,
-        date_format: DateFormat::Iso,
-        force_fs: false,
-        products_per_connection: 100,
         sync_interval: Duration::from_millis(100),
         queue_capacity_msgs: 1000,
         idle_timeout: Duration::from_secs(600),
-        record: None,
-        duration: None,
         clock: Clock::Manual(Arc::clone(&now)),
+        ..CaptureConfig::new(Feed::Exchange, &server.url, [product.clone()], &data)
     };
     let stop = Stop::default();
     let capture = {

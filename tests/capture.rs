@@ -4,10 +4,12 @@
 
 mod capture {
     pub(crate) mod absurd;
+    pub(crate) mod gaps;
     pub(crate) mod lifecycle;
     pub(crate) mod midnight;
     pub(crate) mod products;
     pub(crate) mod recorded;
+    pub(crate) mod rest;
     pub(crate) mod scripted;
     pub(crate) mod stage;
 }

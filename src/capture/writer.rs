@@ -10,6 +10,9 @@
 //! is gone, the queue is empty and what is missing has had the gap wait to come in, or when a stop was asked for and its files would take nothing for
 //! [`STOP_PATIENCE`].
 
+mod gaps;
+mod tickers;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -27,8 +30,8 @@ use super::queue::{Pulled, QueueReceiver};
 use super::scribe::LONGEST_REJECT_BYTES;
 use super::shelf::{Blocked, Shelf};
 use super::stored::Stored;
-use crate::feed::continuity::{Gap, Quarantine};
-use crate::feed::sequencer::{GapNote, Held, Sent, Sequencer, Why};
+use crate::feed::continuity::Quarantine;
+use crate::feed::sequencer::{Held, Sent, Sequencer};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
 use crate::store::Inserted;
@@ -52,9 +55,6 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Shortest sleep of a writer for which something is about to be due.
 const BRIEFLY: Duration = Duration::from_millis(1);
-
-/// Jump of the ticker's sequence beyond which a single message is not believed: 2^40, years of the busiest product.
-const ABSURD_SEQUENCE_JUMP: u64 = 1 << 40;
 
 /// One product's writer.
 pub struct Writer {
@@ -348,88 +348,6 @@ impl Writer {
         }
     }
 
-    /// Has the trades looked for that lie between the time asked for and the first known id.
-    #[cold]
-    fn search_below(&mut self, id: u64) {
-        if let Some(backfill) = self.desk.backfill.as_ref().filter(|_| self.is_to_search)
-            && let Some(since) = backfill.since()
-        {
-            backfill.search(&self.product, since, id);
-            self.is_to_search = false;
-        }
-    }
-
-    /// Takes what the backfill has brought.
-    fn take_deliveries(&mut self, queue: &QueueReceiver) {
-        while let Ok(delivery) = self.deliveries.try_recv() {
-            self.batch_start.get_or_insert_with(Instant::now);
-            match delivery {
-                Delivery::Trades(trades) => {
-                    for trade in trades {
-                        self.metrics.trades.fetched.one();
-                        self.offer(queue, (trade, RawPlace::default()));
-                    }
-                }
-                Delivery::Found(found) => {
-                    if let Some(first_id) = found.began {
-                        self.desk.scribe.journal(Event::new("trading_began").product(&self.product).number("first_id", first_id));
-                    }
-                    found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
-                }
-            }
-            if let Some(backfill) = &self.desk.backfill {
-                self.wanted_revision = self.sequencer.chain().revision();
-                backfill.taken(&self.product, self.sequencer.chain().gaps());
-            }
-        }
-    }
-
-    /// Writes what has waited long enough, tells what has become a gap, and has it fetched.
-    #[inline]
-    fn mind_gaps(&mut self, queue: &QueueReceiver) {
-        if self.sequencer.held() > 0 {
-            self.batch_start.get_or_insert_with(Instant::now);
-            self.sequencer.tell_gaps(self.started.elapsed());
-            self.put_ready(queue);
-        } else {
-            self.sequencer.tell_gaps(self.started.elapsed());
-        }
-        if self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision {
-            self.settle_gaps();
-        }
-    }
-
-    #[cold]
-    fn settle_gaps(&mut self) {
-        for note in self.sequencer.take_notes() {
-            let event = |name: &str, gap: Gap| Event::new(name).product(&self.product).number("from_id", gap.from).number("to_id", gap.to);
-            self.desk.scribe.journal(match note {
-                GapNote::Opened(gap, why) => {
-                    self.metrics.gaps.one();
-                    log::warn!("{}: {} trades missing, ids {} to {} ({})", self.product, gap.missing(), gap.from, gap.to, why.name());
-                    event("gap_opened", gap).text("why", why.name())
-                }
-                GapNote::Left(gap) => event("gap_left", gap),
-                GapNote::Filled(gap, means) => event("gap_filled", gap).text(
-                    "by",
-                    match means {
-                        Means::Rest => "rest",
-                        Means::Tape => "tape",
-                        Means::Live | Means::Snapshot => "line",
-                    },
-                ),
-            });
-        }
-        let chain = self.sequencer.chain();
-        self.metrics.missing_ids.store(chain.missing(), Relaxed);
-        if chain.revision() != self.wanted_revision {
-            self.wanted_revision = chain.revision();
-            if let Some(backfill) = &self.desk.backfill {
-                backfill.want(&self.product, chain.gaps());
-            }
-        }
-    }
-
     /// Journals a conflict with the raw text of the trade's frame, as long as that is at hand.
     fn tell_conflict(&self, stored: &Trade, trade: &Trade, place: RawPlace) {
         log::warn!("{}: trade {} came again with other fields; the first is kept", self.product, trade.trade_id);
@@ -442,51 +360,6 @@ impl Writer {
             Some(raw) => event.bytes("raw", raw.get(..LONGEST_REJECT_BYTES).unwrap_or(&raw)),
             None => event,
         });
-    }
-
-    fn take_ticker(&mut self, queue: &QueueReceiver, ticker: Ticker) {
-        let sequence = ticker.sequence;
-        if sequence != 0 && sequence <= self.last_sequence {
-            self.metrics.tickers.stale.one();
-            return;
-        }
-        let is_absurd = sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP;
-        let doubted = if sequence == 0 { None } else { self.doubted_ticker.take() };
-        if let Some(doubted) = doubted {
-            // Two messages that far ahead agree with each other: the first was right. Otherwise it was absurd.
-            if is_absurd && sequence > doubted.sequence && sequence - doubted.sequence <= ABSURD_SEQUENCE_JUMP {
-                self.put_ticker(queue, &doubted);
-                self.put_ticker(queue, &ticker);
-                return;
-            }
-            self.reject_ticker(&doubted);
-        }
-        if is_absurd {
-            self.doubted_ticker = Some(ticker);
-        } else {
-            self.put_ticker(queue, &ticker);
-        }
-    }
-
-    fn reject_ticker(&self, ticker: &Ticker) {
-        self.metrics.tickers.rejected.one();
-        let raw = format!("{} ticker sequence {} trade {}", self.product, ticker.sequence, ticker.trade_id);
-        self.desk.scribe.reject("ticker sequence too far ahead, never confirmed", raw.as_bytes());
-    }
-
-    fn put_ticker(&mut self, queue: &QueueReceiver, ticker: &Ticker) {
-        let inserted = self.patiently(queue, |shelf| shelf.insert_ticker(ticker));
-        let counts = &self.metrics.tickers;
-        match inserted {
-            None => counts.shed.one(),
-            Some(Inserted::Duplicate | Inserted::Conflict(_)) => counts.stale.one(),
-            Some(Inserted::Appended) => counts.written.one(),
-            Some(Inserted::Late) => counts.late.one(),
-        }
-        if inserted.is_some() {
-            self.last_sequence = self.last_sequence.max(ticker.sequence);
-            self.note_received(ticker.recv);
-        }
     }
 
     /// Tries until the shelf takes a record; nothing where a stop found it blocked for too long.
@@ -590,22 +463,6 @@ impl Writer {
         self.commit();
         self.publish_lag();
         self.shelf.close_all();
-    }
-
-    /// At the end gives what is missing the gap wait to come in by REST; the next start goes on with what has not.
-    fn await_missing(&mut self, queue: &QueueReceiver) {
-        if self.desk.backfill.is_none() {
-            return;
-        }
-        self.sequencer.tell_gaps_now();
-        self.settle_gaps();
-        let start = Instant::now();
-        while self.sequencer.chain().missing() > 0 && start.elapsed() < self.desk.gap_wait {
-            queue.wait(self.desk.gap_wait.saturating_sub(start.elapsed()).max(BRIEFLY));
-            self.take_deliveries(queue);
-            self.mind_gaps(queue);
-            self.commit();
-        }
     }
 }
 

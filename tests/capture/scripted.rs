@@ -41,6 +41,19 @@ impl Session {
         }
     }
 
+    /// Waits a moment for a message; nothing when the client is gone or the test is over.
+    pub(crate) fn receive_at_once(&mut self) -> Option<()> {
+        match self.socket.read() {
+            Ok(Message::Close(_)) => None,
+            Ok(_) => Some(()),
+            Err(tungstenite::Error::Io(error)) => {
+                let is_idle = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+                (is_idle && !self.is_over.load(Ordering::Relaxed)).then_some(())
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Waits for a subscription, and gives the products it asks for.
     pub(crate) fn await_subscription(&mut self) -> Vec<String> {
         let request = self.receive().unwrap_or_default();

@@ -1,0 +1,56 @@
+//! The writer's tickers: merged by sequence where there is one, older ones passed over, an absurd one doubted.
+
+use super::Writer;
+use crate::capture::queue::QueueReceiver;
+use crate::record::Ticker;
+use crate::store::Inserted;
+
+/// Jump of the ticker's sequence beyond which a single message is not believed: 2^40, years of the busiest product.
+const ABSURD_SEQUENCE_JUMP: u64 = 1 << 40;
+
+impl Writer {
+    pub(super) fn take_ticker(&mut self, queue: &QueueReceiver, ticker: Ticker) {
+        let sequence = ticker.sequence;
+        if sequence != 0 && sequence <= self.last_sequence {
+            self.metrics.tickers.stale.one();
+            return;
+        }
+        let is_absurd = sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP;
+        let doubted = if sequence == 0 { None } else { self.doubted_ticker.take() };
+        if let Some(doubted) = doubted {
+            // Two messages that far ahead agree with each other: the first was right. Otherwise it was absurd.
+            if is_absurd && sequence > doubted.sequence && sequence - doubted.sequence <= ABSURD_SEQUENCE_JUMP {
+                self.put_ticker(queue, &doubted);
+                self.put_ticker(queue, &ticker);
+                return;
+            }
+            self.reject_ticker(&doubted);
+        }
+        if is_absurd {
+            self.doubted_ticker = Some(ticker);
+        } else {
+            self.put_ticker(queue, &ticker);
+        }
+    }
+
+    pub(super) fn reject_ticker(&self, ticker: &Ticker) {
+        self.metrics.tickers.rejected.one();
+        let raw = format!("{} ticker sequence {} trade {}", self.product, ticker.sequence, ticker.trade_id);
+        self.desk.scribe.reject("ticker sequence too far ahead, never confirmed", raw.as_bytes());
+    }
+
+    fn put_ticker(&mut self, queue: &QueueReceiver, ticker: &Ticker) {
+        let inserted = self.patiently(queue, |shelf| shelf.insert_ticker(ticker));
+        let counts = &self.metrics.tickers;
+        match inserted {
+            None => counts.shed.one(),
+            Some(Inserted::Duplicate | Inserted::Conflict(_)) => counts.stale.one(),
+            Some(Inserted::Appended) => counts.written.one(),
+            Some(Inserted::Late) => counts.late.one(),
+        }
+        if inserted.is_some() {
+            self.last_sequence = self.last_sequence.max(ticker.sequence);
+            self.note_received(ticker.recv);
+        }
+    }
+}

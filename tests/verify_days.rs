@@ -3,14 +3,14 @@
 #[path = "tape/market.rs"]
 mod market;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Dataset, Trades};
 use coltape::store::journal::{Event, JournalFile};
-use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, StoreOptions, Syncer};
+use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
 use coltape::verify::coverage::Verdict;
 use coltape::verify::finding::Kind;
@@ -42,35 +42,183 @@ fn trades(prints: &[Print]) -> Vec<Trade> {
     prints.iter().map(|print| print.trade).collect()
 }
 
-#[test]
-fn a_flipped_bit_in_any_sealed_file_is_found() {
-    let dir = tempfile::tempdir().expect("a folder");
-    store_all(dir.path(), &prints(1, 90, noon(FIRST_DAY), SECOND), StoreOptions::default());
-    assert_eq!(kinds(&verified(dir.path())), []);
-    let mut files = 0;
-    for dataset in Dataset::ALL {
-        for name in dataset.columns().iter().map(|column| column.name).chain(["commit"]) {
-            let path = column_path(dir.path(), dataset, name, FIRST_DAY);
-            let whole = std::fs::read(&path).expect("read");
-            let bits = if name == "commit" {
-                [3, 511, 2 * 512 + 9, 4 * 512 + 1].map(|byte| byte * 8)
-            } else {
-                [0, 77, whole.len() * 4, whole.len() * 8 - 1]
-            };
-            for bit in bits {
-                let mut spoilt = whole.clone();
-                spoilt[bit / 8] ^= 1 << (bit % 8);
-                std::fs::write(&path, &spoilt).expect("written");
-                let report = verified(dir.path());
-                let found = report.findings.count(Kind::Checksum) + report.findings.count(Kind::Unreadable);
-                assert!(found > 0, "{} bit {bit}: {:?}", path.display(), report.findings);
-            }
-            std::fs::write(&path, &whole).expect("written");
-            files += 1;
+/// Copies a directory as it is, as to another machine.
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("listed") {
+        let path = entry.expect("an entry").path();
+        let new = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy_all(&path, &new);
+        } else {
+            std::fs::copy(&path, &new).expect("copied");
         }
     }
-    assert_eq!(files, 13 + 16 + 6 + 3);
+}
+
+/// The files of the tape below a directory.
+fn tape_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("listed") {
+            let path = entry.expect("an entry").path();
+            match path.file_name().and_then(|name| name.to_str()) {
+                Some(OWN_FOLDER) => {}
+                _ if path.is_dir() => folders.push(path),
+                _ => files.push(path),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// A directory with days sealed in every way: at once, after being opened again in place, and replaced because late records came.
+fn sealed_in_every_way(dir: &Path) {
+    store_all(dir, &prints(1, 12, noon(FIRST_DAY), SECOND), StoreOptions::default());
+    let data = data_dir(dir, StoreOptions::default());
+    let all = trades(&prints(13, 12, noon(FIRST_DAY.next()), SECOND));
+    let (in_time, late) = all.split_at(8);
+    store::<Trades>(&data, &product(), in_time);
+    // The same day is today's: sealed by a stop, opened again by a start.
+    store::<Trades>(&data, &product(), late.get(2..).expect("some"));
+    let (mut day, opening) = Day::<Trades>::open(&data, &product(), FIRST_DAY.next(), UnixNanos(u64::MAX)).expect("a day");
+    assert_eq!(opening, Opening::Sealed { records: 10 });
+    for trade in late.get(..2).expect("some") {
+        assert_eq!(insert(&mut day, trade), Inserted::Late);
+    }
+    // Sealed and open for late records it is verified, too.
+    day.commit();
+    let report = verified(dir);
+    assert_eq!((kinds(&report), report.days[1].dataset(Dataset::Trades).map(|kept| kept.late)), (vec![], Some(2)));
+    let sealed = seal::seal(&data, vec![day.close()]).pop().expect("one").1.expect("sealed");
+    assert_eq!((sealed.records, sealed.merged, sealed.generation), (12, 2, 1));
+}
+
+/// Changes one bit and tells whether that was found.
+fn is_found(dir: &Path, path: &Path, whole: &[u8], bit: usize) -> bool {
+    let mut spoilt = whole.to_vec();
+    spoilt[bit / 8] ^= 1 << (bit % 8);
+    std::fs::write(path, &spoilt).expect("written");
+    !verified(dir).holds()
+}
+
+#[test]
+fn a_changed_bit_anywhere_in_a_sealed_day_is_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    sealed_in_every_way(dir.path());
     assert_eq!(kinds(&verified(dir.path())), []);
+    let seed = std::env::var("COLTAPE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..1 << 40));
+    println!("COLTAPE_SEED={seed}");
+    let files = tape_files(dir.path());
+    assert_eq!(files.len(), 13 + 16 + 6 + 3 + 13 + 1, "{files:?}");
+    // One process verifies, another one spoils: each thread has a copy of its own, which must hold wherever it lies.
+    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let tried: usize = std::thread::scope(|scope| {
+        let work = |worker: usize| {
+            let copy = tempfile::tempdir().expect("a folder");
+            copy_all(dir.path(), copy.path());
+            assert_eq!(kinds(&verified(copy.path())), [], "a copied day holds");
+            let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(worker as u64));
+            let mut tried = 0;
+            for path in files.iter().map(|path| copy.path().join(path.strip_prefix(dir.path()).expect("below"))) {
+                let whole = std::fs::read(&path).expect("read");
+                assert!(!whole.is_empty());
+                // Every byte of the columns; of each page, whose every byte is tried by the sectors' own test, one of four.
+                let step = if whole.len() == 4096 { 4 } else { 1 };
+                for byte in (worker * step..whole.len()).step_by(workers * step) {
+                    let bit = byte * 8 + rng.usize(..8 * step);
+                    assert!(is_found(copy.path(), &path, &whole, bit), "seed {seed}: bit {bit} of {}", path.display());
+                    tried += 1;
+                }
+                std::fs::write(&path, &whole).expect("written");
+            }
+            assert_eq!(kinds(&verified(copy.path())), []);
+            tried
+        };
+        let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(move || work(worker))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("done")).sum()
+    });
+    println!("{tried} bits");
+    assert!(tried > 7000, "only {tried}");
+}
+
+#[test]
+fn the_program_says_so_too_and_ends_with_1() {
+    let dir = tempfile::tempdir().expect("a folder");
+    sealed_in_every_way(dir.path());
+    let said = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_coltape")).arg("verify").arg(dir.path()).output().expect("runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(said().0, Some(0), "{}", said().1);
+    // A byte of a column, of the page's identity, its hot sector, a slot, the state, its spare, and of what is not used.
+    let places =
+        [("trade_price", 9), ("commit", 40), ("commit", 513), ("commit", 1030), ("commit", 2049), ("commit", 2570), ("commit", 4095)];
+    for (name, byte) in places {
+        let path = column_path(dir.path(), Dataset::Trades, name, FIRST_DAY);
+        let whole = std::fs::read(&path).expect("read");
+        let mut spoilt = whole.clone();
+        spoilt[byte] ^= 0x10;
+        std::fs::write(&path, &spoilt).expect("written");
+        let (code, text) = said();
+        assert!(code == Some(1) && text.contains("DOES NOT HOLD"), "{name} {byte}: {code:?} {text}");
+        std::fs::write(&path, &whole).expect("written");
+    }
+    assert_eq!(said().0, Some(0), "{}", said().1);
+}
+
+#[test]
+fn a_page_sealed_before_hot_sectors_were_cleared_is_read_and_cleared_when_it_is_sealed_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    store_all(dir.path(), &prints(1, 12, noon(FIRST_DAY), SECOND), StoreOptions::default());
+    let path = column_path(dir.path(), Dataset::Trades, "commit", FIRST_DAY);
+    let mut page = std::fs::read(&path).expect("read");
+    assert!(page[512..1024].iter().all(|byte| *byte == 0), "the hot sector of a sealed day is zero");
+    // As the version before wrote it: it says nothing of the hot sector, which holds what was left in it.
+    page[512..1024].fill(0x5a);
+    for sector in [4, 5].map(|at| at * 512) {
+        page[sector + 504..sector + 508].fill(0);
+        let crc = crc32c::crc32c(&page[sector..sector + 508]).to_le_bytes();
+        page[sector + 508..sector + 512].copy_from_slice(&crc);
+    }
+    std::fs::write(&path, &page).expect("written");
+    assert_eq!(kinds(&verified(dir.path())), []);
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let (day, opening) = Day::<Trades>::open(&data, &product(), FIRST_DAY, UnixNanos(u64::MAX)).expect("a day");
+    assert_eq!(opening, Opening::Sealed { records: 12 });
+    // Died here, it would be sealed again at the next start: it is open for late records.
+    assert_eq!(seal::unsealed(dir.path(), &product()).expect("listed").len(), 1);
+    seal::seal(&data, vec![day.close()]).pop().expect("one").1.expect("sealed");
+    assert_eq!(seal::unsealed(dir.path(), &product()).expect("listed"), []);
+    assert!(std::fs::read(&path).expect("read")[512..1024].iter().all(|byte| *byte == 0));
+    assert_eq!(kinds(&verified(dir.path())), []);
+}
+
+#[test]
+fn a_rotten_late_record_is_found_on_another_machine_too() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let all = trades(&prints(1, 12, noon(FIRST_DAY), SECOND));
+    store::<Trades>(&data, &product(), &all[4..]);
+    let (mut day, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, UnixNanos(u64::MAX)).expect("a day");
+    for trade in &all[..4] {
+        assert_eq!(insert(&mut day, trade), Inserted::Late);
+    }
+    day.commit();
+    let mut syncer = Syncer::new(Arc::clone(&data));
+    syncer.watch(day.files());
+    syncer.cycle().expect("synced");
+    let copy = tempfile::tempdir().expect("a folder");
+    copy_all(dir.path(), copy.path());
+    assert_eq!(kinds(&verified(copy.path())), []);
+    let path = column_path(copy.path(), Dataset::Trades, "late", FIRST_DAY);
+    let mut bytes = std::fs::read(&path).expect("read");
+    let third = bytes.len() / 2 + 9;
+    bytes[third] ^= 1;
+    std::fs::write(&path, &bytes).expect("written");
+    assert_eq!(verified(copy.path()).findings.count(Kind::Checksum), 1);
 }
 
 #[test]

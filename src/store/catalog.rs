@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-use super::commit::{PAGE, Phase};
+use super::commit::{Hot, PAGE, Phase};
 use super::error::{At, StoreError};
 use super::filesystem::BootId;
 use super::late::Payloads;
@@ -80,7 +80,7 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
     Ok(None)
 }
 
-/// Tells whether a day is live, being replaced, or sealed with late records waiting.
+/// Tells whether a day is live, being replaced, or sealed and open for late records.
 pub(crate) fn is_unsealed(dir: &Path, key: &DayKey) -> Result<bool, StoreError> {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
@@ -94,7 +94,7 @@ pub(crate) fn is_unsealed(dir: &Path, key: &DayKey) -> Result<bool, StoreError> 
     }
     let page = Page::map(&file, false, BootId::read(), &path).at("map", &path)?;
     let (Some(identity), Some(state)) = (page.identity(), page.state()) else { return Ok(true) };
-    if state.phase != Phase::Sealed {
+    if state.phase != Phase::Sealed || state.hot == Hot::TakesLate {
         return Ok(true);
     }
     let table = key.dataset.columns_of(identity.set);

@@ -30,6 +30,10 @@ pub(crate) const STATE_SECTORS: [usize; 2] = [4, 5];
 pub(crate) const MAX_COLUMNS: usize = 64;
 
 const CRC_AT: usize = SECTOR - 4;
+/// Where a state says what its page's hot sector holds.
+const HOT_AT: usize = CRC_AT - 4;
+
+const _: () = assert!(28 + 4 * MAX_COLUMNS <= HOT_AT, "a state has room for its columns' checksums");
 
 type Sector = [u8; SECTOR];
 
@@ -164,10 +168,23 @@ pub(crate) enum Phase {
     Replacing,
 }
 
+/// What a sealed page says of its hot sector, which has no checksum of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hot {
+    /// It is used, or holds what was left in it: nothing can be said of its bytes.
+    Used,
+    /// The day is sealed and open for late records: what it holds counts on this boot.
+    TakesLate,
+    /// It holds zeroes. They were on disk before this was said.
+    Clear,
+}
+
 /// The state of a dataset-day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// What is known of the hot sector.
+    pub(crate) hot: Hot,
     /// Generation of the files; while replacing, of the old ones.
     pub(crate) generation: u32,
     /// Live: what it grew from (nothing, or the seal it was opened again from). Sealed: what it holds. Replacing: what the new files hold.
@@ -184,10 +201,17 @@ impl State {
         });
         sector.u32(self.generation);
         self.extent.encode(&mut sector);
+        sector.at = HOT_AT;
+        sector.u32(match self.hot {
+            Hot::Used => 0,
+            Hot::Clear => 1,
+            Hot::TakesLate => 2,
+        });
         sector.finish()
     }
 
     pub(crate) fn decode(sector: &Sector) -> Option<Self> {
+        let hot = sector.get(HOT_AT..CRC_AT).and_then(<[u8]>::first_chunk).copied().map(u32::from_le_bytes);
         let mut sector = Reader::checked(sector)?;
         let phase = match sector.u32()? {
             1 => Phase::Live,
@@ -196,7 +220,14 @@ impl State {
             _ => return None,
         };
         let generation = sector.u32()?;
-        Some(Self { phase, generation, extent: Extent::decode(&mut sector)? })
+        let hot = match hot? {
+            // Pages of before this was said have a zero here.
+            0 => Hot::Used,
+            1 => Hot::Clear,
+            2 => Hot::TakesLate,
+            _ => return None,
+        };
+        Some(Self { phase, hot, generation, extent: Extent::decode(&mut sector)? })
     }
 }
 
@@ -299,7 +330,7 @@ mod tests {
         #[test]
         fn one_flipped_bit_makes_a_sector_nothing(records: u64, last_key: u64, crcs in prop::collection::vec(any::<u32>(), 0..20), bit in 0usize..SECTOR * 8) {
             let extent = Extent { records, last_key, crcs };
-            let state = State { phase: Phase::Replacing, generation: 9, extent: extent.clone() };
+            let state = State { phase: Phase::Replacing, hot: Hot::TakesLate, generation: 9, extent: extent.clone() };
             let slot = DurableSlot { sequence: 5, generation: 9, late: 1, extent };
             prop_assert_eq!(State::decode(&state.encode()), Some(state.clone()));
             prop_assert_eq!(DurableSlot::decode(&slot.encode()), Some(slot.clone()));

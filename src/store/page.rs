@@ -100,6 +100,14 @@ impl Page {
         self.words.store(MISTRUST, 1);
     }
 
+    /// Zeroes the hot sector of a day that has been sealed, the boot's identity first: from then on it does not count.
+    pub(crate) fn clear_hot(&self) {
+        let identity = [DEVICE, INODE].into_iter().chain(BOOT);
+        for word in identity.chain(HOT..HOT + SECTOR / 8) {
+            self.words.store(word, 0);
+        }
+    }
+
     /// Makes `mark.count` records visible. Only the day's writer calls this.
     #[inline]
     pub(crate) fn commit(&self, mark: Mark) {
@@ -217,7 +225,7 @@ pub(crate) fn blank(identity: &Identity, state: &State) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::commit::{Extent, Phase};
+    use super::super::commit::{Extent, Hot, Phase};
     use super::*;
 
     fn page() -> (Page, tempfile::NamedTempFile) {
@@ -239,6 +247,17 @@ mod tests {
         assert!(!Page::map(copy.as_file(), false, Some(BootId([7; 16])), copy.path()).expect("a page").is_trusted());
         page.mistrust();
         assert!(!page.is_trusted(), "after a failed flush");
+    }
+
+    #[test]
+    fn a_cleared_hot_sector_holds_zeroes_and_counts_no_more() {
+        let (page, _file) = page();
+        page.reset(Mark { count: 9, key: 90 });
+        page.commit_late(1, 2);
+        page.trust();
+        page.clear_hot();
+        assert!(!page.is_trusted());
+        assert_eq!(page.words.load_sector(HOT_SECTOR), [0; SECTOR]);
     }
 
     #[test]
@@ -268,7 +287,7 @@ mod tests {
     #[test]
     fn a_torn_state_leaves_its_spare_and_a_torn_slot_the_older_one() {
         let (page, _file) = page();
-        let state = State { phase: Phase::Live, generation: 1, extent: Extent::empty(3) };
+        let state = State { phase: Phase::Live, hot: Hot::Used, generation: 1, extent: Extent::empty(3) };
         page.store_state(&state);
         page.words.store_sector(STATE_SECTORS[0], &[1; SECTOR]);
         assert_eq!(page.state(), Some(state));

@@ -199,6 +199,7 @@ fn visible(page: &Page, state: &State, columns: usize) -> (u64, u32) {
             let slots = page.slots().into_iter().map(|(_, slot)| slot);
             let newest = slots
                 .filter(|slot| slot.generation == state.generation && slot.extent.crcs.len() == columns)
+                .filter(|slot| slot.extent.records >= state.extent.records)
                 .max_by_key(|slot| slot.sequence);
             newest.map_or((state.extent.records, 0), |slot| (slot.extent.records, slot.late))
         }

@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::commit::{Extent, Identity, PAGE, Phase, State};
+use super::commit::{Extent, Hot, Identity, PAGE, Phase, State};
 use super::directory::DataDir;
 use super::error::{At, StoreError};
 use super::files::{DayFiles, Foundation, Ledger, Takes};
@@ -105,7 +105,7 @@ fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place) -> Result<DayFiles, St
         dir.step(Step::Changed("column made"));
     }
     let (path, empty) = (place.page(), Extent::empty(columns.len()));
-    let state = State { phase: Phase::Live, generation: 0, extent: empty.clone() };
+    let state = State { phase: Phase::Live, hot: Hot::Used, generation: 0, extent: empty.clone() };
     std::fs::write(&path, page::blank(&Identity { key: key.clone(), set }, &state)).at("write", &path)?;
     let page = map_page(dir, &path)?;
     page.reset(Mark { count: 0, key: 0 });
@@ -165,12 +165,18 @@ fn bring_up(dir: &Arc<DataDir>, key: &DayKey, place: &Place, now: UnixNanos) -> 
         (_, Takes::Appends) => Opening::Reopened { records: belief.mark.count },
         (_, Takes::LateOnly) => Opening::Sealed { records: belief.mark.count },
     };
-    day.settle_on(&belief)?;
-    if matches!(opening, Opening::Reopened { .. }) {
-        page.store_state(&State { phase: Phase::Live, ..state.clone() });
-        dir.step(Step::Changed("live again"));
+    let opened = match (state.phase, takes) {
+        (Phase::Live, _) => State { hot: Hot::Used, ..state.clone() },
+        (_, Takes::Appends) => State { phase: Phase::Live, hot: Hot::Used, ..state.clone() },
+        (_, Takes::LateOnly) => State { hot: Hot::TakesLate, ..state.clone() },
+    };
+    if opened != state {
+        // On disk before the day grows, and before the hot sector is used: a page that says its hot sector holds zeroes must be right.
+        page.store_state(&opened);
+        dir.step(Step::Changed("open again"));
         dir.flushed_by(Why::Reopened, || page.flush())?;
     }
+    day.settle_on(&belief)?;
     let newest = page.slots().into_iter().next();
     let ledger = Ledger {
         extent: belief.durable,

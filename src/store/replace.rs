@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 
-use super::commit::{Extent, Phase, State};
+use super::commit::{Extent, Hot, Phase, State};
 use super::directory::DataDir;
 use super::error::{At, StoreError};
 use super::files::{DayFiles, key_column};
@@ -85,9 +85,9 @@ pub(crate) fn rename(dir: &DataDir, place: &Place, table: &[Column]) -> Result<(
     Ok(())
 }
 
-/// Gives the state of a day that has been replaced.
+/// Gives the state of a day that has been replaced; its hot sector is cleared by whoever seals it.
 pub(crate) fn replaced(state: &State) -> State {
-    State { phase: Phase::Sealed, generation: state.generation + 1, extent: state.extent.clone() }
+    State { phase: Phase::Sealed, hot: Hot::TakesLate, generation: state.generation + 1, extent: state.extent.clone() }
 }
 
 /// Finishes a replacement that was announced and then interrupted.

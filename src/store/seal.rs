@@ -1,6 +1,7 @@
 //! Sealing: a dataset-day that takes no more records becomes bare column files of exactly its records.
 //!
-//! 1. Flushed and its last slot written → unmapped and cut → flushed → state sealed → flushed. A crash anywhere leaves a live day or a sealed one.
+//! 1. Flushed and its last slot written → unmapped and cut → flushed → state sealed, hot sector zeroed → flushed → the page says that it is zero.
+//!    A crash anywhere leaves a live day or a sealed one.
 //! 2. A day with late records is not cut but replaced (`replace.rs`), they in their place.
 //! 3. Many days are sealed together, with the same few flushes of the file system as one.
 //! 4. One day's failure is that day's: the others are sealed. A failed flush is everyone's.
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::catalog;
-use super::commit::{Extent, Phase, State};
+use super::commit::{Extent, Hot, Phase, State};
 use super::directory::DataDir;
 use super::error::{At, StoreError};
 use super::files::{DayFiles, Takes};
@@ -86,6 +87,7 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
     for sealing in steps.iter().flatten() {
         sealing.page.store_state(&sealing.state);
         dir.step(Step::Changed("state"));
+        clear_hot(dir, sealing);
     }
     flush_all(dir, Why::SealState, &mut steps);
     if steps.iter().flatten().any(|sealing| sealing.state.phase == Phase::Replacing) {
@@ -97,8 +99,15 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
             sealing.state = replace::replaced(&sealing.state);
             sealing.page.store_state(&sealing.state);
             dir.step(Step::Changed("sealed state"));
+            clear_hot(dir, sealing);
         }
         flush_all(dir, Why::Replaced, &mut steps);
+    }
+    // The zeroes are on disk, so they may be relied on. No flush of its own: a page that does not say so yet is sealed again at the next start.
+    for sealing in steps.iter_mut().flatten() {
+        sealing.state.hot = Hot::Clear;
+        sealing.page.store_state(&sealing.state);
+        dir.step(Step::Changed("hot sector declared clear"));
     }
     for step in &mut steps {
         settle(step, |sealing| replace::remove_late(dir, &sealing.place));
@@ -106,6 +115,14 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
     let done =
         |sealing: Sealing| Sealed { records: sealing.state.extent.records, merged: sealing.merged, generation: sealing.state.generation };
     steps.into_iter().map(|step| step.map(done)).collect()
+}
+
+/// Zeroes the hot sector of a day whose state is sealed: readers have looked at the state before they find it so.
+fn clear_hot(dir: &DataDir, sealing: &Sealing) {
+    if sealing.state.phase == Phase::Sealed {
+        sealing.page.clear_hot();
+        dir.step(Step::Changed("hot sector cleared"));
+    }
 }
 
 /// Makes all that is committed durable, and writes the last slots.
@@ -132,7 +149,7 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
     if merged > 0 {
         let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;
         let DayFiles { place, page, .. } = day;
-        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, generation, extent }, merged });
+        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, hot: Hot::Used, generation, extent }, merged });
     }
     let (extent, takes) = (day.durable_extent(), day.takes);
     let DayFiles { place, page, columns, .. } = day;
@@ -140,7 +157,7 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
     if takes == Takes::Appends {
         cut(dir, &place, table, &extent)?;
     }
-    Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, generation, extent }, merged })
+    Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, hot: Hot::TakesLate, generation, extent }, merged })
 }
 
 fn cut(dir: &DataDir, place: &Place, table: &[Column], extent: &Extent) -> Result<(), StoreError> {
@@ -160,7 +177,11 @@ fn flush_all(dir: &DataDir, why: Why, steps: &mut [Result<Sealing, StoreError>])
     }
     if let Err(failed) = dir.flush_for(why) {
         for step in steps {
-            settle(step, |_| Err(again(&failed)));
+            settle(step, |sealing| {
+                // Also makes the page dirty again: what it says may be lost.
+                sealing.page.mistrust();
+                Err(again(&failed))
+            });
         }
     }
 }
@@ -184,7 +205,7 @@ fn again(failed: &StoreError) -> StoreError {
     }
 }
 
-/// Lists a product's days that an earlier run left live, or sealed with late records waiting.
+/// Lists a product's days that an earlier run left live, or sealed and open for late records.
 ///
 /// # Errors
 /// Where a folder cannot be read.

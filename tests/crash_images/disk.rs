@@ -164,3 +164,17 @@ pub(crate) fn write(image: &Image, root: &Path) {
         std::fs::write(path, bytes).unwrap();
     }
 }
+
+/// Finds a commit page whose state says that its hot sector is zero while it is not.
+pub(crate) fn says_zero_and_is_not(image: &Image) -> Option<&Path> {
+    let is_page = |name: &Path| name.file_name().is_some_and(|name| name.to_string_lossy().starts_with("commit."));
+    let pages = image.iter().filter(|(name, bytes)| is_page(name) && bytes.len() == 8 * SECTOR);
+    let lies = |page: &[u8]| {
+        let state = [4, 5].map(|at| &page[at * SECTOR..(at + 1) * SECTOR]).into_iter().find(|sector| {
+            let (body, crc) = sector.split_last_chunk::<4>().unwrap();
+            crc32c::crc32c(body).to_le_bytes() == *crc
+        });
+        state.is_some_and(|state| state[504] == 1) && page[SECTOR..2 * SECTOR].iter().any(|byte| *byte != 0)
+    };
+    pages.into_iter().find(|(_, page)| lies(page)).map(|(name, _)| name.as_path())
+}

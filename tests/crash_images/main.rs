@@ -10,6 +10,7 @@ mod disk;
 mod world;
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +40,8 @@ enum Plant {
     SealBeforeFiles,
     /// A sealed day grows before its page says so on disk.
     GrowthBeforeReopening,
+    /// A seal is relied on before it is on disk.
+    SealNotFlushed,
 }
 
 /// What has happened in the folder since the last flush. One a thread: the probe runs on the thread that does the work.
@@ -65,6 +68,7 @@ impl Trace {
                     Plant::FolderNotFlushed => why == Why::Names,
                     Plant::SealBeforeFiles => why == Why::SealFiles,
                     Plant::GrowthBeforeReopening => why == Why::Reopened,
+                    Plant::SealNotFlushed => why == Why::SealState,
                     Plant::Nothing | Plant::OneSlot => false,
                 };
                 if planted {
@@ -150,11 +154,15 @@ struct Run<S: Subject> {
     day: Option<Day<S>>,
     next_key: u64,
     salt: u64,
+    /// Keys that were jumped over and have not come since.
+    missing: BTreeSet<u64>,
+    /// Rows that came without order ids, as from REST, and whose better copies have not come since: their salts.
+    bare: BTreeMap<u64, u64>,
 }
 
 impl<S: Subject> Run<S> {
     fn begin(dir: Arc<DataDir>, next_key: u64, salt: u64) -> Self {
-        Self { syncer: Syncer::new(Arc::clone(&dir)), dir, day: None, next_key, salt }
+        Self { syncer: Syncer::new(Arc::clone(&dir)), dir, day: None, next_key, salt, missing: BTreeSet::new(), bare: BTreeMap::new() }
     }
 
     fn day(&mut self) -> &mut Day<S> {
@@ -169,22 +177,57 @@ impl<S: Subject> Run<S> {
 
     fn insert(&mut self, key: u64) {
         self.salt += 1;
-        let row = S::make(key, self.salt);
+        self.missing.remove(&key);
+        self.insert_row(&S::make(key, self.salt));
+    }
+
+    fn insert_row(&mut self, row: &S::Row) -> Inserted<S::Row> {
         let day = self.day();
         let inserted = loop {
-            match day.insert(&row) {
+            match day.insert(row) {
                 Err(InsertError::NoRoom) => day.files().provision().unwrap(),
                 other => break other.unwrap(),
             }
         };
         with_trace(|trace| {
             match inserted {
-                Inserted::Appended => trace.world.era().base.push(S::sign(&row)),
-                Inserted::Late => trace.world.era().late.push(S::sign(&row)),
+                Inserted::Appended => trace.world.era().base.push(S::sign(row)),
+                Inserted::Late => trace.world.era().late.push(S::sign(row)),
                 Inserted::Duplicate | Inserted::Conflict(_) => {}
             }
             trace.shoot();
         });
+        inserted
+    }
+
+    /// Leaves a gap and goes on behind it: the keys within are missing until they are fetched.
+    fn jump(&mut self, rng: &mut fastrand::Rng) {
+        let to = self.next_key + rng.u64(1..12);
+        self.missing.extend(self.next_key..to);
+        self.next_key = to + 1;
+        self.insert(to);
+    }
+
+    /// Takes a page of what is missing, newest first, as REST gives it: without order ids.
+    fn fetch(&mut self, rng: &mut fastrand::Rng) {
+        let page: Vec<u64> = self.missing.iter().rev().skip(rng.usize(..3)).take(rng.usize(1..8)).copied().collect();
+        for key in page {
+            self.salt += 1;
+            self.missing.remove(&key);
+            let row = S::bare(S::make(key, self.salt));
+            assert_eq!(self.insert_row(&row), Inserted::Late, "a gap is filled behind what came after it");
+            self.bare.insert(key, self.salt);
+        }
+    }
+
+    /// Takes copies of fetched records that bring their order ids.
+    fn complete(&mut self, rng: &mut fastrand::Rng) {
+        let copies: Vec<(u64, u64)> =
+            self.bare.iter().skip(rng.usize(..3)).take(rng.usize(1..4)).map(|(key, salt)| (*key, *salt)).collect();
+        for (key, salt) in copies {
+            self.bare.remove(&key);
+            assert_eq!(self.insert_row(&S::make(key, salt)), Inserted::Late, "a better copy is kept");
+        }
     }
 
     fn commit(&mut self) {
@@ -194,6 +237,16 @@ impl<S: Subject> Run<S> {
 
     fn step(&mut self, rng: &mut fastrand::Rng) {
         match rng.u32(..100) {
+            0..15 if S::LATE => {
+                match rng.u32(..3) {
+                    0 => self.jump(rng),
+                    1 => self.fetch(rng),
+                    _ => self.complete(rng),
+                }
+                if rng.bool() {
+                    self.commit();
+                }
+            }
             0..45 => {
                 for _ in 0..rng.u32(1..6) {
                     let late = S::LATE && self.next_key > 3 && rng.u32(..8) == 0;
@@ -238,7 +291,9 @@ impl<S: Subject> Run<S> {
         if S::LATE {
             for _ in 0..rng.u32(..4) {
                 self.salt += 1;
-                let row = S::make(rng.u64(1..self.next_key + 3), self.salt);
+                let key = rng.u64(1..self.next_key + 3);
+                self.missing.remove(&key);
+                let row = S::make(key, self.salt);
                 if day.insert(&row).unwrap() == Inserted::Late {
                     with_trace(|trace| trace.world.era().late.push(S::sign(&row)));
                 }
@@ -335,6 +390,9 @@ fn try_image<S: Subject>(
     most: u64,
     rng: &mut fastrand::Rng,
 ) -> Result<(), String> {
+    if let Some(name) = disk::says_zero_and_is_not(image) {
+        return Err(format!("{}: a hot sector is said to be zero and is not", name.display()));
+    }
     let root = folder();
     disk::write(image, root.path());
     let boot = 10 - depth;
@@ -418,7 +476,15 @@ fn whatever_a_power_cut_leaves_a_front_of_what_was_recorded_is_recovered() {
 
 #[test]
 fn planted_bugs_are_found() {
-    for plant in [Plant::SlotBeforeData, Plant::FolderNotFlushed, Plant::OneSlot, Plant::SealBeforeFiles, Plant::GrowthBeforeReopening] {
+    let plants = [
+        Plant::SlotBeforeData,
+        Plant::FolderNotFlushed,
+        Plant::OneSlot,
+        Plant::SealBeforeFiles,
+        Plant::GrowthBeforeReopening,
+        Plant::SealNotFlushed,
+    ];
+    for plant in plants {
         let found = lives(plant, 20_000, 1);
         println!("{plant:?}: {found:?}");
         assert!(found.is_err(), "{plant:?} was not found");

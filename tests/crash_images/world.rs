@@ -12,6 +12,8 @@ pub(crate) const DAY: UtcDay = UtcDay(20_000);
 pub(crate) trait Subject: Layout {
     /// Makes the row of a key; another salt gives another row.
     fn make(key: u64, salt: u64) -> Self::Row;
+    /// Takes from a row what REST does not give.
+    fn bare(row: Self::Row) -> Self::Row;
     /// Sums up a row as it was stored.
     fn sign(row: &Self::Row) -> [u64; 4];
     /// Whether late records are to be tried.
@@ -44,6 +46,10 @@ impl Subject for Trades {
         }
     }
 
+    fn bare(row: Trade) -> Trade {
+        Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, ..row }
+    }
+
     fn sign(row: &Trade) -> [u64; 4] {
         let order = |id: OrderId| {
             u64::from_be_bytes(id.0[..8].try_into().unwrap()) ^ u64::from_be_bytes(id.0[8..].try_into().unwrap()).rotate_left(9)
@@ -73,6 +79,10 @@ impl Subject for TickerTrades {
             best_ask: half(salt + 4),
             ..Md::EMPTY
         }
+    }
+
+    fn bare(row: Ticker) -> Ticker {
+        row
     }
 
     fn sign(row: &Ticker) -> [u64; 4] {

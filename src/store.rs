@@ -23,6 +23,7 @@ mod provision;
 mod reader;
 mod recovery;
 mod replace;
+mod rescue;
 pub mod seal;
 mod sync;
 

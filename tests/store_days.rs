@@ -10,7 +10,7 @@ use coltape::product::ProductId;
 use coltape::record::{OrderId, Side, Ticker, Trade};
 use coltape::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
 use coltape::store::{
-    self, BootId, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
+    self, BootId, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal,
 };
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
 
@@ -470,7 +470,7 @@ fn a_failed_flush_is_made_good_once_and_a_second_one_stops() {
     day.commit();
     failing.store(2, Ordering::Relaxed);
     let stopped = syncer.cycle().unwrap_err();
-    assert!(matches!(*stopped.then, StoreError::Flush { .. }), "{stopped}");
+    assert!(matches!(&stopped, SyncError::Disk { then, .. } if matches!(**then, StoreError::Flush { .. })), "{stopped}");
     assert_eq!(day.files().durable(), 1, "what failed is not called durable");
     drop((day, syncer, dir));
     let dir = self::dir(folder.path());

@@ -13,7 +13,7 @@ use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{Layout, Trades};
 use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, InsertError, Snapshot, StoreError, StoreOptions, Syncer};
+use coltape::store::{DataDir, Day, InsertError, Snapshot, StoreError, StoreOptions, SyncError, Syncer};
 use coltape::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -131,7 +131,7 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
         }
         // Where the kernel took the failed blocks for written, storing again does not help; reading back notices, and the capture stops.
         Err(stopped) => {
-            assert!(matches!(*stopped.then, StoreError::Damaged { .. }), "{stopped}");
+            assert!(matches!(&stopped, SyncError::Disk { then, .. } if matches!(**then, StoreError::Damaged { .. })), "{stopped}");
             assert!(!day.files().is_trusted());
             BEFORE
         }

@@ -81,6 +81,8 @@ pub struct Writer {
     started: Instant,
     chores_at: Instant,
     blocked_since: Option<Instant>,
+    /// Whether a stop has waited for a blocked record in vain: the next one is not waited for.
+    is_out_of_patience: bool,
     prepared_for: Option<crate::time::UtcDay>,
 }
 
@@ -179,6 +181,7 @@ impl Writer {
             started: now,
             chores_at: now + CHORES,
             blocked_since: None,
+            is_out_of_patience: false,
             prepared_for: None,
         };
         if let Some((id, _)) = first {
@@ -375,7 +378,8 @@ impl Writer {
                 Err(Blocked) => {
                     let since = *self.blocked_since.get_or_insert_with(Instant::now);
                     self.metrics.is_blocked.store(true, Relaxed);
-                    if self.desk.stop.is_asked() && since.elapsed() >= STOP_PATIENCE {
+                    if self.desk.stop.is_asked() && (self.is_out_of_patience || since.elapsed() >= STOP_PATIENCE) {
+                        self.is_out_of_patience = true;
                         return None;
                     }
                     self.commit();

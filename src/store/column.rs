@@ -47,6 +47,11 @@ impl Column {
         Ok(file)
     }
 
+    /// Tells whether the mapped file is still the one at its path.
+    pub(crate) fn is_in_place(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -26,6 +26,9 @@ pub(crate) const SLOT_SECTORS: [usize; 2] = [2, 3];
 /// Sectors of the [`State`]: the one that counts, and its spare for when that one is torn.
 pub(crate) const STATE_SECTORS: [usize; 2] = [4, 5];
 
+/// Sector of the witness: what a day holds whose last flush failed, in the form of a slot.
+pub(crate) const WITNESS_SECTOR: usize = 6;
+
 /// Most columns a page has room for.
 pub(crate) const MAX_COLUMNS: usize = 64;
 

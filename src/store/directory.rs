@@ -3,10 +3,16 @@
 //! 1. One writer: the lock is taken before anything else is touched, and held as long as the value lives.
 //! 2. One endpoint: the first one is remembered, another one is refused. Sandbox and production never mix.
 //! 3. One descriptor, opened before the first write, serves every flush: an error of the device cannot slip between two descriptors.
+//! 4. The kernel tells a failure to one flush only, whoever asked for it. So flushes come one after the other and failures are counted: every
+//!    flush that succeeds says how many had failed by then, and whoever relies on it compares. After a failure that could not be made good
+//!    there is no flush any more.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 
 use super::error::{At, StoreError};
 use super::filesystem::{self, BootId, Space};
@@ -56,7 +62,18 @@ pub struct DataDir {
     path: PathBuf,
     options: StoreOptions,
     handle: File,
+    /// Device and inode of what was opened.
+    identity: (u64, u64),
+    flushes: Mutex<Flushes>,
     _lock: DirLock,
+}
+
+/// What became of the flushes so far.
+#[derive(Debug, Default)]
+struct Flushes {
+    failed: u64,
+    /// A failure could not be made good.
+    is_over: bool,
 }
 
 impl DataDir {
@@ -80,7 +97,9 @@ impl DataDir {
         if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
             let _ = filesystem::sync_folder(parent);
         }
-        Ok(Self { path: path.to_owned(), options, handle, _lock: lock })
+        let found = handle.metadata().at("look at", path)?;
+        let (identity, flushes) = ((found.dev(), found.ino()), Mutex::default());
+        Ok(Self { path: path.to_owned(), options, handle, identity, flushes, _lock: lock })
     }
 
     /// Shows where it is.
@@ -108,23 +127,57 @@ impl DataDir {
     /// # Errors
     /// Where the device failed. The kernel says so once and forgets: what was being written may be lost although a second call succeeds.
     pub fn flush(&self) -> Result<(), StoreError> {
-        self.flush_for(Why::Sync)
+        self.flush_for(Why::Sync).map(drop)
     }
 
-    pub(crate) fn flush_for(&self, why: Why) -> Result<(), StoreError> {
+    /// Makes sure that the directory is still what lies at its path.
+    ///
+    /// # Errors
+    /// [`StoreError::Gone`] where it is not: what is stored is nobody's any more.
+    pub fn is_in_place(&self) -> Result<(), StoreError> {
+        match std::fs::metadata(&self.path) {
+            Ok(found) if (found.dev(), found.ino()) == self.identity => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("look at", &self.path),
+            _ => Err(StoreError::Gone { path: self.path.clone() }),
+        }
+    }
+
+    /// Flushes, and gives the number of flushes that have failed so far: what one of them may have lost is not on disk by this one.
+    pub(crate) fn flush_for(&self, why: Why) -> Result<u64, StoreError> {
         self.flushed_by(why, || Ok(rustix::fs::syncfs(&self.handle)?))
     }
 
     /// Runs a flush under the probe's eyes.
-    pub(crate) fn flushed_by(&self, why: Why, flush: impl FnOnce() -> io::Result<()>) -> Result<(), StoreError> {
+    pub(crate) fn flushed_by(&self, why: Why, flush: impl FnOnce() -> io::Result<()>) -> Result<u64, StoreError> {
+        let mut flushes = self.flushes.lock();
+        if flushes.is_over {
+            return Err(self.flush_failed(io::Error::other("an earlier one failed, and what it lost could not be made good")));
+        }
         let done = match self.step(Step::Flush(why)) {
             Verdict::Go => flush(),
-            Verdict::Skip => return Ok(()),
+            Verdict::Skip => return Ok(flushes.failed),
             Verdict::Fail => Err(io::Error::other("as the probe wished")),
         };
-        done.map_err(|source| StoreError::Flush { path: self.path.clone(), source })?;
+        if let Err(source) = done {
+            flushes.failed += 1;
+            return Err(self.flush_failed(source));
+        }
         self.step(Step::Flushed(why));
-        Ok(())
+        Ok(flushes.failed)
+    }
+
+    pub(crate) fn flush_failed(&self, source: io::Error) -> StoreError {
+        StoreError::Flush { path: self.path.clone(), source }
+    }
+
+    /// Gives the number of flushes that have failed.
+    pub(crate) fn failed_flushes(&self) -> u64 {
+        self.flushes.lock().failed
+    }
+
+    /// Ends all flushing: nothing is called durable any more.
+    pub(crate) fn end_flushing(&self) {
+        self.flushes.lock().is_over = true;
     }
 
     /// Shows a step to the probe, where there is one.

@@ -76,6 +76,12 @@ pub enum StoreError {
         /// The page.
         path: PathBuf,
     },
+    /// The data directory was removed, renamed or mounted over while it was written to.
+    #[error("{} is gone: it was removed, renamed or mounted over while it was being written", path.display())]
+    Gone {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A flush failed, so that nothing may be said to be on disk.
     #[error("flush of {}: {source}", path.display())]
     Flush {
@@ -104,7 +110,11 @@ impl StoreError {
         match self {
             Self::NoSpace { .. } | Self::InUse { .. } => Remedy::Retry,
             Self::Damaged { .. } | Self::DayFull { .. } | Self::Io { .. } => Remedy::SkipDay,
-            Self::Locked { .. } | Self::UnsafeFileSystem { .. } | Self::OtherEndpoint { .. } | Self::Flush { .. } => Remedy::Stop,
+            Self::Locked { .. }
+            | Self::UnsafeFileSystem { .. }
+            | Self::OtherEndpoint { .. }
+            | Self::Gone { .. }
+            | Self::Flush { .. } => Remedy::Stop,
         }
     }
 

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -47,6 +47,11 @@ pub struct DayFiles {
     pub(crate) growth: Mutex<Growth>,
     ledger: Mutex<Ledger>,
     durable: AtomicU64,
+    /// Failed flushes of the directory that this day has been made good after, or that were before it.
+    sound_after: AtomicU64,
+    /// What was staged for a flush whose failure could not be made good.
+    suspect: Mutex<Option<Extent>>,
+    is_gone: AtomicBool,
 }
 
 /// What the sync thread remembers of a day.
@@ -88,6 +93,7 @@ impl DayFiles {
         let columns =
             columns.iter().map(|column| Column::open(found.place.column(column.name), column.kind)).collect::<Result<Vec<_>, _>>()?;
         let durable = AtomicU64::new(found.ledger.extent.records);
+        let sound_after = AtomicU64::new(dir.failed_flushes());
         Ok(Self {
             dir,
             key: found.key,
@@ -102,6 +108,9 @@ impl DayFiles {
             growth: Mutex::new(Growth::default()),
             ledger: Mutex::new(found.ledger),
             durable,
+            sound_after,
+            suspect: Mutex::default(),
+            is_gone: AtomicBool::new(false),
         })
     }
 
@@ -140,6 +149,69 @@ impl DayFiles {
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.page.is_trusted()
+    }
+
+    /// Tells whether the day's files were found removed or replaced under its feet: what is stored in them since is nobody's.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        // Relaxed: a flag that stays.
+        self.is_gone.load(Ordering::Relaxed)
+    }
+
+    /// Looks whether the day's files still lie where they were opened; says so once if not.
+    pub(crate) fn is_in_place(&self) -> bool {
+        if self.is_gone() {
+            return false;
+        }
+        // One of them stands for all: files that go one by one are met when they are grown or sealed.
+        let is_there = self.columns.first().is_none_or(Column::is_in_place);
+        if !is_there {
+            log::error!("{}: {} was removed or replaced while it was being written", self.key, self.path().display());
+            self.is_gone.store(true, Ordering::Relaxed);
+        }
+        is_there
+    }
+
+    /// Tells whether what the day has stored was not touched by any of so many failed flushes.
+    pub(crate) fn is_sound_after(&self, failed: u64) -> bool {
+        self.sound_after.load(Ordering::Acquire) == failed
+    }
+
+    /// Gives the failed flushes after which the day is known to be whole.
+    pub(crate) fn sound_after(&self) -> u64 {
+        self.sound_after.load(Ordering::Acquire)
+    }
+
+    /// Notes that the device holds all of the day that it should, after so many failed flushes.
+    pub(crate) fn made_good(&self, failed: u64) {
+        self.page.trust();
+        // Release: after the page says so. Partner: the acquire loads above.
+        self.sound_after.store(failed, Ordering::Release);
+    }
+
+    /// Remembers what was staged for a flush whose failure could not be made good, to prove later that the cache has kept it.
+    pub(crate) fn suspect(&self, staged: Option<&Staged>) {
+        let extent = staged.map_or_else(|| self.durable_extent(), |staged| staged.extent.clone());
+        self.suspect.lock().get_or_insert(extent);
+    }
+
+    /// Tells whether the columns have these bytes, of which the durable ones are known.
+    pub(crate) fn has_bytes_of(&self, extent: &Extent) -> bool {
+        let known = self.durable_extent();
+        let (Ok(from), Ok(to)) = (usize::try_from(known.records), usize::try_from(extent.records)) else { return false };
+        let crcs = self.columns.iter().zip(&known.crcs).map(|(column, crc)| crc32c::crc32c_append(*crc, column.committed(from..to)));
+        from <= to && crcs.eq(extent.crcs.iter().copied())
+    }
+
+    /// Writes down what the closed day holds after a failure that could not be made good: on this boot a reader of the cache can prove it.
+    /// Nothing is written where the cache has already lost something.
+    pub(crate) fn attest(&self) {
+        let suspect = self.suspect.lock().take();
+        if suspect.is_none_or(|suspect| !self.has_bytes_of(&suspect)) {
+            return;
+        }
+        let (extent, late) = self.stage().map_or_else(|| (self.durable_extent(), self.late()), |staged| (staged.extent, staged.late));
+        self.page.store_witness(Some(&DurableSlot { sequence: 1, generation: self.generation, late, extent }));
     }
 
     /// Tells which columns the day has.

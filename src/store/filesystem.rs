@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, OFlags};
@@ -84,6 +84,24 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
     Ok(rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, 0, len)?)
 }
+
+/// Allocates the blocks of a file's first `len` bytes, of which it has `allocated`, unless that would leave the disk with less than its reserve.
+pub(crate) fn allocate_beside_reserve(file: &File, allocated: u64, len: u64, path: &Path) -> Result<(), StoreError> {
+    let space = free_space(path.parent().unwrap_or(path)).at("ask for the room of", path)?;
+    let needed = len.saturating_sub(allocated);
+    if needed > space.free.saturating_sub(space.reserve()) {
+        return Err(StoreError::NoSpace { path: path.to_owned(), needed, free: space.free });
+    }
+    allocate(file, len).at("allocate", path)
+}
+
+/// Gives the bytes that a file has blocks for, as far as its count of blocks says.
+pub(crate) fn allocated(file: &File) -> io::Result<u64> {
+    Ok(file.metadata()?.blocks().saturating_mul(BLOCK))
+}
+
+/// Bytes in which the system counts a file's blocks.
+const BLOCK: u64 = 512;
 
 /// The id that the kernel draws at every boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -215,8 +215,8 @@ impl Today {
         let end = self.length + line.len() as u64;
         if end > self.allocated {
             let ahead = (end + AHEAD).next_multiple_of(AHEAD);
-            // A disk that has no room for the next stretch may still have some for the line.
-            if filesystem::allocate(&self.file, ahead).is_ok() {
+            // A disk that has no room for the next stretch may still have some for the line: that is what the reserve is for.
+            if filesystem::allocate_beside_reserve(&self.file, self.length, ahead, &self.path).is_ok() {
                 self.allocated = ahead;
             }
         }

@@ -99,8 +99,11 @@ impl LateFile {
             None => OpenOptions::new().write(true).create(true).truncate(false).open(&self.path).at("open", &self.path)?,
         };
         if end > self.allocated {
+            self.allocated = self.allocated.max(filesystem::allocated(&file).at("look at", &self.path)?);
+        }
+        if end > self.allocated {
             let len = end.next_multiple_of(AHEAD);
-            filesystem::allocate(&file, len).at("allocate", &self.path)?;
+            filesystem::allocate_beside_reserve(&file, self.allocated, len, &self.path)?;
             self.allocated = len;
         }
         self.record.clear();

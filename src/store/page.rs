@@ -13,7 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{Ordering, fence};
 
-use super::commit::{DurableSlot, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, SLOT_SECTORS, STATE_SECTORS, State};
+use super::commit::{DurableSlot, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, SLOT_SECTORS, STATE_SECTORS, State, WITNESS_SECTOR};
 use super::filesystem::BootId;
 use super::map::{SECTOR, WordMap};
 
@@ -74,15 +74,32 @@ impl Page {
 
     /// Tells whether the hot sector counts: written on this boot, in this very file, and no flush has failed since.
     pub(crate) fn is_trusted(&self) -> bool {
+        self.is_of_here() && self.words.load(MISTRUST) == 0
+    }
+
+    /// Tells whether the hot sector was written on this boot, in this very file.
+    fn is_of_here(&self) -> bool {
         let Some(here) = self.here else { return false };
         let [high, low] = BOOT.map(|word| self.words.load(word));
         let boot = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
         let written = Origin { boot: BootId(boot), device: self.words.load(DEVICE), inode: self.words.load(INODE) };
-        written == here && self.words.load(MISTRUST) == 0
+        written == here
+    }
+
+    /// Gives what was attested on this boot of a day whose last flush failed.
+    pub(crate) fn witness(&self) -> Option<DurableSlot> {
+        let witness = DurableSlot::decode(&self.words.load_sector(WITNESS_SECTOR))?;
+        (self.is_of_here() && self.words.load(MISTRUST) != 0).then_some(witness)
+    }
+
+    /// Writes the witness, or takes it away.
+    pub(crate) fn store_witness(&self, witness: Option<&DurableSlot>) {
+        self.words.store_sector(WITNESS_SECTOR, &witness.map_or([0; SECTOR], DurableSlot::encode));
     }
 
     /// Makes the hot sector count from now on. Without a boot id it never does.
     pub(crate) fn trust(&self) {
+        self.store_witness(None);
         self.words.store(MISTRUST, 0);
         let Some(here) = self.here else { return };
         self.words.store(DEVICE, here.device);

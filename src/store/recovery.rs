@@ -2,10 +2,11 @@
 //!
 //! 1. `committed` counts only on the boot and in the file that it was written in, and if no flush has failed since.
 //! 2. Otherwise the newest whole durable slot counts, held against the columns' bytes. If those contradict it nothing is cut or zeroed: the day is damaged.
-//! 3. What lies behind the last definite record is zeroed and flushed before anything is appended; late records are taken as far as they prove themselves.
-//! 4. A replacement that was announced is finished: its files were on disk before the announcement.
-//! 5. The boot's identity is stored last, so a crash during recovery finds the page as untrusted as before.
-//! 6. A damaged day moves to quarantine and an empty one begins: one bad file never stops the other products.
+//! 3. A day that was closed after a failed flush is taken from the cache, as far as it can be proved that the cache has kept it (`rescue.rs`).
+//! 4. What lies behind the last definite record is zeroed and flushed before anything is appended; late records are taken as far as they prove themselves.
+//! 5. A replacement that was announced is finished: its files were on disk before the announcement.
+//! 6. The boot's identity is stored last, so a crash during recovery finds the page as untrusted as before.
+//! 7. A damaged day moves to quarantine and an empty one begins: one bad file never stops the other products.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -20,14 +21,14 @@ use super::late::{Payloads, record_bytes};
 use super::page::{self, Mark, Page};
 use super::place::{DayKey, OWN_FOLDER, Place};
 use super::probe::{Step, Why};
-use super::replace;
+use super::{replace, rescue};
 use crate::schema::Column;
 use crate::time::UnixNanos;
 
 /// What a day's records were believed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trusted {
-    /// The commit mark: the machine has not restarted since.
+    /// The commit mark, or what was attested after a failed flush: the machine has not restarted since.
     Committed,
     /// A durable slot: the machine has restarted, the files were copied, or a flush had failed.
     Durable,
@@ -230,6 +231,18 @@ impl Found<'_> {
             let given_up = u64::from(visible_late - late);
             let durable_late = durable_late.min(late);
             return Ok(Belief { mark, late, durable, durable_late, given_up, trusted: Trusted::Committed });
+        }
+        let witness = self.page.witness().filter(|witness| {
+            witness.generation == self.state.generation
+                && witness.extent.crcs.len() == self.table.len()
+                && witness.extent.records >= durable.records
+        });
+        if let Some(witness) = witness
+            && rescue::rescue(self.dir, self.place, self.table, &witness)?
+        {
+            let late = self.late_records(witness.late.into())?;
+            let mark = Mark { count: witness.extent.records, key: witness.extent.last_key };
+            return Ok(Belief { mark, late, durable, durable_late: durable_late.min(late), given_up: 0, trusted: Trusted::Committed });
         }
         self.holds(durable.records)?;
         for (column, crc) in self.table.iter().zip(&durable.crcs) {

@@ -18,7 +18,7 @@ use super::error::{At, StoreError};
 use super::files::{DayFiles, Takes};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Why};
-use super::{recovery, replace};
+use super::{recovery, replace, sync};
 use crate::product::ProductId;
 use crate::schema::Column;
 use crate::time::UnixNanos;
@@ -46,6 +46,8 @@ struct Sealing {
     page: super::page::Page,
     state: State,
     merged: u32,
+    /// Failed flushes after which the day was whole.
+    sound_after: u64,
 }
 
 /// Seals days. Every one is answered for, in the order given.
@@ -127,29 +129,32 @@ fn clear_hot(dir: &DataDir, sealing: &Sealing) {
 
 /// Makes all that is committed durable, and writes the last slots.
 fn flush_data(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> (Vec<Result<DayFiles, StoreError>>, Result<(), StoreError>) {
-    let staged: Vec<_> = days.iter().map(|day| day.as_ref().ok().and_then(DayFiles::stage)).collect();
-    if staged.iter().all(Option::is_none) {
+    let open: Vec<&DayFiles> = days.iter().flatten().collect();
+    let mut staged: Vec<_> = open.iter().filter_map(|day| Some((*day, day.stage()?))).collect();
+    let failed = dir.failed_flushes();
+    if staged.is_empty() && open.iter().all(|day| day.is_sound_after(failed)) {
         return (days, Ok(()));
     }
-    let flushed = dir.flush_for(Why::SealData);
-    for (day, staged) in days.iter().zip(staged) {
-        if let (Ok(day), Some(staged), Ok(())) = (day, staged, &flushed) {
-            day.settle(staged);
+    let flushed = sync::flush(dir, Why::SealData, &open, &staged);
+    match &flushed {
+        Ok(_) => {
+            for (day, staged) in staged.drain(..) {
+                day.settle(staged);
+            }
         }
-        if let (Ok(day), Err(_)) = (day, &flushed) {
-            day.page.mistrust();
-        }
+        Err(_) => open.iter().for_each(|day| day.attest()),
     }
-    (days, flushed)
+    drop(staged);
+    (days, flushed.map(drop).map_err(|error| dir.flush_failed(std::io::Error::other(error.to_string()))))
 }
 
 /// Unmaps a day's columns and cuts them, or writes their replacements. Gives what the page is to say then.
 fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
-    let (table, merged, generation) = (day.table(), day.late(), day.generation);
+    let (table, merged, generation, sound_after) = (day.table(), day.late(), day.generation, day.sound_after());
     if merged > 0 {
         let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;
         let DayFiles { place, page, .. } = day;
-        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, hot: Hot::Used, generation, extent }, merged });
+        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, hot: Hot::Used, generation, extent }, merged, sound_after });
     }
     let (extent, takes) = (day.durable_extent(), day.takes);
     let DayFiles { place, page, columns, .. } = day;
@@ -157,7 +162,7 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
     if takes == Takes::Appends {
         cut(dir, &place, table, &extent)?;
     }
-    Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, hot: Hot::TakesLate, generation, extent }, merged })
+    Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, hot: Hot::TakesLate, generation, extent }, merged, sound_after })
 }
 
 fn cut(dir: &DataDir, place: &Place, table: &[Column], extent: &Extent) -> Result<(), StoreError> {
@@ -175,14 +180,18 @@ fn flush_all(dir: &DataDir, why: Why, steps: &mut [Result<Sealing, StoreError>])
     if !steps.iter().any(Result::is_ok) {
         return;
     }
-    if let Err(failed) = dir.flush_for(why) {
-        for step in steps {
-            settle(step, |sealing| {
-                // Also makes the page dirty again: what it says may be lost.
-                sealing.page.mistrust();
-                Err(again(&failed))
-            });
-        }
+    let flushed = dir.flush_for(why);
+    for step in steps {
+        settle(step, |sealing| {
+            let failed = match &flushed {
+                Ok(failed) if *failed == sealing.sound_after => return Ok(()),
+                Ok(_) => dir.flush_failed(std::io::Error::other("that of another thread had failed")),
+                Err(failed) => again(failed),
+            };
+            // Also makes the page dirty again: what it says may be lost.
+            sealing.page.mistrust();
+            Err(failed)
+        });
     }
 }
 

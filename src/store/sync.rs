@@ -51,14 +51,20 @@ impl SyncReport {
     }
 }
 
-/// A flush failed twice, or the device does not hold what was stored: nothing can be made durable any more. The capture stops.
+/// Why nothing can be made durable any more. The capture stops.
 #[derive(Debug, thiserror::Error)]
-#[error("the disk does not take what is recorded: first {first}; then {then}")]
-pub struct SyncError {
-    /// The first failure.
-    pub first: Box<StoreError>,
-    /// What failed after everything had been stored again.
-    pub then: Box<StoreError>,
+pub enum SyncError {
+    /// A flush failed twice, or the device does not hold what was stored.
+    #[error("the disk does not take what is recorded: first {first}; then {then}")]
+    Disk {
+        /// The first failure.
+        first: Box<StoreError>,
+        /// What failed after everything had been stored again.
+        then: Box<StoreError>,
+    },
+    /// The data directory is not there any more.
+    #[error(transparent)]
+    Gone(StoreError),
 }
 
 /// Makes days durable. Lives on the sync thread.
@@ -89,15 +95,17 @@ impl Syncer {
         self.watched.retain(|day| day.strong_count() > 0);
         let days: Vec<Arc<DayFiles>> = self.watched.iter().filter_map(Weak::upgrade).collect();
         let mut changed: Vec<(&DayFiles, Staged)> = days.iter().filter_map(|day| Some((&**day, day.stage()?))).collect();
-        let with_new_slots: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| day.slot_is_new()).collect();
+        if !changed.is_empty() {
+            self.dir.is_in_place().map_err(SyncError::Gone)?;
+            changed.retain(|(day, _)| day.is_in_place());
+        }
+        let days: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| !day.is_gone()).collect();
+        let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
+        let failed = self.dir.failed_flushes();
         let mut report = SyncReport { days: changed.len() as u64, ..SyncReport::default() };
-        if !changed.is_empty() || !with_new_slots.is_empty() {
+        if !changed.is_empty() || !with_new_slots.is_empty() || days.iter().any(|day| !day.is_sound_after(failed)) {
             let flush_began = Instant::now();
-            if let Err(first) = self.dir.flush_for(Why::Sync) {
-                log::error!("{first}; storing again what may be lost");
-                self.bring_to_disk(&days, &changed).map_err(|then| SyncError { first: Box::new(first), then: Box::new(then) })?;
-                report.recovered = true;
-            }
+            report.recovered = flush(&self.dir, Why::Sync, &days, &changed)?;
             report.flush = flush_began.elapsed();
             report.flushed = true;
             for day in with_new_slots {
@@ -116,31 +124,60 @@ impl Syncer {
         report.duration = began.elapsed();
         Ok(report)
     }
+}
 
-    /// Makes dirty again what a failed flush may have lost, flushes, and makes sure of what is about to be called durable.
-    fn bring_to_disk(&self, days: &[Arc<DayFiles>], changed: &[(&DayFiles, Staged)]) -> Result<(), StoreError> {
-        self.dir.step(Step::Changed("storing again"));
-        for day in days {
-            // Stores to the page, so that it is dirty, too: the newest slot may be lost.
-            day.page.mistrust();
-            for (path, from) in suspects(day) {
-                match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
-                    Ok(file) => dirty_again(&file, from, &path)?,
-                    // A day without late records.
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(error).at("open", &path),
-                }
+/// Flushes what is staged, and makes good what a failed flush may have lost: this one, or another thread's since the days were last known to be
+/// whole. Tells whether that was needed.
+///
+/// # Errors
+/// Where it could not be made good. Nothing is flushed any more then.
+pub(super) fn flush(dir: &DataDir, why: Why, days: &[&DayFiles], staged: &[(&DayFiles, Staged)]) -> Result<bool, SyncError> {
+    let first = match dir.flush_for(why) {
+        Ok(failed) if days.iter().all(|day| day.is_sound_after(failed)) => return Ok(false),
+        Ok(_) => dir.flush_failed(std::io::Error::other("that of another thread had failed")),
+        Err(first) => first,
+    };
+    log::error!("{first}; storing again what may be lost");
+    match bring_to_disk(dir, days, staged) {
+        Ok(failed) => {
+            days.iter().for_each(|day| day.made_good(failed));
+            Ok(true)
+        }
+        Err(then) => {
+            dir.end_flushing();
+            for day in days {
+                day.suspect(staged.iter().find(|(of, _)| std::ptr::eq(*of, *day)).map(|(_, staged)| staged));
+            }
+            Err(SyncError::Disk { first: Box::new(first), then: Box::new(then) })
+        }
+    }
+}
+
+/// Makes dirty again what a failed flush may have lost, flushes, and makes sure of what is about to be called durable. Gives the number of
+/// failed flushes that this made good.
+fn bring_to_disk(dir: &DataDir, days: &[&DayFiles], changed: &[(&DayFiles, Staged)]) -> Result<u64, StoreError> {
+    dir.step(Step::Changed("storing again"));
+    for day in days {
+        // Stores to the page, so that it is dirty, too: the newest slot may be lost.
+        day.page.mistrust();
+        for (path, from) in suspects(day) {
+            match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
+                Ok(file) => dirty_again(&file, from, &path)?,
+                // A day without late records.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).at("open", &path),
             }
         }
-        self.dir.flush_for(Why::Again)?;
-        for (day, staged) in changed {
-            is_on_device(day, staged)?;
-        }
-        for day in days {
-            day.page.trust();
-        }
-        Ok(())
     }
+    let failed = dir.flush_for(Why::Again)?;
+    for (day, staged) in changed {
+        // What was staged before the failure was still in the cache; what is there now may have been read from the device since.
+        if !day.has_bytes_of(&staged.extent) {
+            return Err(StoreError::damaged(day.path(), "the cache has lost what could not be written"));
+        }
+        is_on_device(day, staged)?;
+    }
+    Ok(failed)
 }
 
 /// Gives the files of a day and from where on they are not known to be on disk. Also what is stored and not yet committed may be lost.

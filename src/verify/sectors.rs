@@ -2,8 +2,9 @@
 //!
 //! A reader needs one good state and gets on without the rest, so a flipped bit there would stay unseen; here it is looked for.
 //!
-//! 1. Sectors 0 (identity), 2 and 3 (durable slots), 4 and 5 (state and its spare) end in the CRC32C of the bytes before; a slot of zeroes was never written.
-//! 2. Sector 1, hot, has no checksum; it is zero where the state says so, which a day sealed and closed does. What lies behind sector 5 is zero.
+//! 1. Sectors 0 (identity), 2 and 3 (durable slots), 4 and 5 (state and its spare) and 6 (witness) end in the CRC32C of the bytes before; a slot or a
+//!    witness of zeroes was never written.
+//! 2. Sector 1, hot, has no checksum; it is zero where the state says so, which a day sealed and closed does. What lies behind sector 6 is zero.
 //! 3. A page that a capture is about to open again changes while it is looked at: only what two looks find alike is judged.
 
 use std::path::Path;
@@ -11,8 +12,14 @@ use std::path::Path;
 /// Bytes of a sector.
 const SECTOR: usize = 512;
 /// Sectors with a checksum of their own, and whether they may be zero instead.
-const CHECKED: [(usize, &str, bool); 5] =
-    [(0, "identity", false), (2, "durable slot", true), (3, "durable slot", true), (4, "state", false), (5, "spare state", false)];
+const CHECKED: [(usize, &str, bool); 6] = [
+    (0, "identity", false),
+    (2, "durable slot", true),
+    (3, "durable slot", true),
+    (4, "state", false),
+    (5, "spare state", false),
+    (6, "witness", true),
+];
 /// The sector that changes with every commit.
 const HOT: usize = 1;
 /// The sector of the state, and where it says what the hot sector holds.
@@ -21,7 +28,7 @@ const HOT_SAID_AT: usize = STATE * SECTOR + 504;
 /// What it says of one that holds zeroes.
 const CLEAR: [u8; 4] = 1u32.to_le_bytes();
 /// The first sector that means nothing.
-const UNUSED: usize = 6;
+const UNUSED: usize = 7;
 /// Looks at a page that changes.
 const LOOKS: usize = 8;
 

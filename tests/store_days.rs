@@ -10,7 +10,8 @@ use coltape::product::ProductId;
 use coltape::record::{OrderId, Side, Ticker, Trade};
 use coltape::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
 use coltape::store::{
-    self, BootId, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal,
+    self, BootId, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted,
+    seal,
 };
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
 

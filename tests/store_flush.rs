@@ -170,8 +170,10 @@ fn after_a_failure_for_good_a_start_on_the_same_boot_finds_all_that_was_seen() {
     assert_eq!(snapshot().check().unwrap(), []);
     assert_eq!(seal::seal(&dir, vec![day.close()]).pop().unwrap().1.unwrap().records, 7);
     assert_eq!(ids(&snapshot()), SEEN);
-    let listed: Vec<String> =
-        std::fs::read_dir(folder.path().join("A-USD/TRADES")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let listed: Vec<String> = std::fs::read_dir(folder.path().join("A-USD/TRADES"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     assert!(listed.iter().all(|name| !name.ends_with(".tmp")), "{listed:?}");
 }
 

@@ -110,11 +110,9 @@ impl StoreError {
         match self {
             Self::NoSpace { .. } | Self::InUse { .. } => Remedy::Retry,
             Self::Damaged { .. } | Self::DayFull { .. } | Self::Io { .. } => Remedy::SkipDay,
-            Self::Locked { .. }
-            | Self::UnsafeFileSystem { .. }
-            | Self::OtherEndpoint { .. }
-            | Self::Gone { .. }
-            | Self::Flush { .. } => Remedy::Stop,
+            Self::Locked { .. } | Self::UnsafeFileSystem { .. } | Self::OtherEndpoint { .. } | Self::Gone { .. } | Self::Flush { .. } => {
+                Remedy::Stop
+            }
         }
     }
 

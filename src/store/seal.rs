@@ -154,7 +154,14 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
     if merged > 0 {
         let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;
         let DayFiles { place, page, .. } = day;
-        return Ok(Sealing { place, table, page, state: State { phase: Phase::Replacing, hot: Hot::Used, generation, extent }, merged, sound_after });
+        return Ok(Sealing {
+            place,
+            table,
+            page,
+            state: State { phase: Phase::Replacing, hot: Hot::Used, generation, extent },
+            merged,
+            sound_after,
+        });
     }
     let (extent, takes) = (day.durable_extent(), day.takes);
     let DayFiles { place, page, columns, .. } = day;

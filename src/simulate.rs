@@ -16,11 +16,13 @@ mod catalogue;
 mod certificate;
 mod client;
 mod desk;
+mod dice;
 mod exchange;
 mod faults;
 mod floor;
 mod frame;
 mod ledger;
+mod limit;
 mod market;
 mod outbox;
 mod replay;
@@ -32,13 +34,14 @@ mod spelling;
 mod spoiler;
 mod stream;
 mod totals;
+mod trouble;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use native_tls::TlsAcceptor;
@@ -111,6 +114,8 @@ pub struct SimulateConfig {
     pub refuse_whole: bool,
     /// Bytes that may wait for one client before it is cut off.
     pub client_bound_bytes: usize,
+    /// REST requests a second over all clients, beyond which a request is answered by 429; nothing for no limit.
+    pub rest_limit: Option<u32>,
 }
 
 impl Default for SimulateConfig {
@@ -134,6 +139,7 @@ impl Default for SimulateConfig {
             history: 120,
             refuse_whole: true,
             client_bound_bytes: 64 << 20,
+            rest_limit: None,
         }
     }
 }
@@ -206,7 +212,7 @@ impl Simulation {
         };
         let (events, inbox) = unbounded();
         let (archive, board, stop) = (Arc::new(archive::Archive::new(&config.products)), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let dice = Arc::new(Mutex::new(faults::Dice::for_clients(&config.faults, config.seed)));
+        let dice = Arc::new(Mutex::new(dice::Dice::for_clients(&config.faults, config.seed)));
         let floor =
             Floor::new(&config, Arc::clone(&archive), Arc::clone(&dice), Arc::clone(&board)).map_err(failed("ledger or recording"))?;
         let (listener, address) = listen(config.listen)?;
@@ -218,7 +224,7 @@ impl Simulation {
             ca_file,
         };
         let mut simulation = Self { endpoints, events, board, stop, floor: None, doors: Vec::new() };
-        simulation.open(floor, inbox, listener, rest.map(|(listener, _)| listener), tls, dice, archive, config.client_bound_bytes)?;
+        simulation.open(floor, inbox, listener, rest.map(|(listener, _)| listener), tls, dice, archive, &config)?;
         Ok(simulation)
     }
 
@@ -230,19 +236,26 @@ impl Simulation {
         listener: TcpListener,
         rest_listener: Option<TcpListener>,
         tls: Option<TlsAcceptor>,
-        dice: Arc<Mutex<faults::Dice>>,
+        dice: Arc<Mutex<dice::Dice>>,
         archive: Arc<archive::Archive>,
-        bound: usize,
+        config: &SimulateConfig,
     ) -> Result<(), SimulateError> {
         let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
-        let door = server::Door { events: events.clone(), stop: Arc::clone(&stop), tls: tls.clone(), dice: Arc::clone(&dice), bound };
+        let door = server::Door {
+            events: events.clone(),
+            stop: Arc::clone(&stop),
+            tls: tls.clone(),
+            dice: Arc::clone(&dice),
+            bound: config.client_bound_bytes,
+        };
         self.floor = Some(spawn("sim:floor", move || floor.run(&inbox))?);
         let flag = Arc::clone(&stop);
         self.doors.push(spawn("sim:door", move || {
             server::accept_loop(&listener, &flag, "sim:client", move |id, socket| door.serve(id, socket));
         })?);
         if let Some(listener) = rest_listener {
-            let rest = rest::Rest { archive, events, stop: Arc::clone(&stop), tls, dice };
+            let limit = config.rest_limit.map(|limit| Arc::new(Mutex::new(limit::Limit::new(limit, Instant::now()))));
+            let rest = rest::Rest { archive, events, stop: Arc::clone(&stop), tls, dice, limit };
             self.doors.push(spawn("sim:rest", move || {
                 server::accept_loop(&listener, &stop, "sim:rest", move |id, socket| rest.serve(id, socket));
             })?);

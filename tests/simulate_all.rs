@@ -5,6 +5,8 @@
 mod client;
 #[path = "simulate/flow.rs"]
 mod flow;
+#[path = "simulate/kinds.rs"]
+mod kinds;
 #[path = "simulate/rest.rs"]
 mod rest;
 #[path = "simulate/shapes.rs"]

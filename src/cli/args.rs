@@ -273,6 +273,9 @@ pub struct SimulateArgs {
     /// Where the event clock begins [default: now]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub start: Option<UnixNanos>,
+    /// REST requests a second, over all clients, beyond which one is answered by 429 [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub rest_limit: Option<u32>,
     /// Faults to make; see below
     #[arg(long, value_name = "SPEC", default_value = "")]
     pub faults: String,

@@ -65,6 +65,7 @@ fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {
         ledger: args.ledger.clone(),
         replay: args.replay.clone().map(|file| Replay { file, speed: args.speed }),
         tls,
+        rest_limit: args.rest_limit,
         ..SimulateConfig::default()
     })
 }

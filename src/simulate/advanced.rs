@@ -50,6 +50,11 @@ impl Parts {
         self.marks.push((at, self.text.len()));
     }
 
+    /// Gives the places of the products that have a piece.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.marks.iter().map(|(place, _)| *place)
+    }
+
     /// Gives each product's place in the configured list and its piece.
     fn pieces(&self) -> impl Iterator<Item = (usize, &[u8])> {
         let starts = std::iter::once(0).chain(self.marks.iter().map(|(_, end)| *end));

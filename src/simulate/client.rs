@@ -1,8 +1,12 @@
 //! A client as the floor sees it: what it takes, and the frames on their way to it.
+//!
+//! A client that is being silent to takes what it has asked for, numbers included, and is sent nothing: its frames end in [`Client::send`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::dice::Doom;
 use super::frame::{self, Opcode};
 use super::outbox::{Cut, Outbox};
 
@@ -47,6 +51,10 @@ pub(super) struct Client {
     pub(super) has_asked: bool,
     /// Until when, on the simulator's own clock, nothing is said to it.
     pub(super) silent_until: Option<Instant>,
+    /// First and last trade of each product that a silence kept from it.
+    pub(super) missed: BTreeMap<usize, (u64, u64)>,
+    /// What will befall it, and when.
+    pub(super) dooms: Vec<(Instant, Doom)>,
     /// How far it is in a replay.
     pub(super) replayed: usize,
     pub(super) replay_from: Option<Instant>,
@@ -67,6 +75,8 @@ impl Client {
             opened: now,
             has_asked: false,
             silent_until: None,
+            missed: BTreeMap::new(),
+            dooms: Vec::new(),
             replayed: 0,
             replay_from: None,
             is_cut: false,
@@ -74,20 +84,35 @@ impl Client {
         }
     }
 
-    /// Whether it is open, speaks, and takes this channel of this product.
+    /// Whether it is open and takes this channel of this product.
     pub(super) fn wants(&self, product: usize, channel: Channels) -> bool {
-        !self.is_cut && self.silent_until.is_none() && self.takes.get(product).is_some_and(|takes| takes.has(channel))
+        !self.is_cut && self.takes.get(product).is_some_and(|takes| takes.has(channel))
     }
 
-    /// Whether it is open, speaks, and takes this channel as a connection.
+    /// Whether it is open and takes this channel as a connection.
     pub(super) fn wants_itself(&self, channel: Channels) -> bool {
-        !self.is_cut && self.silent_until.is_none() && self.itself.has(channel)
+        !self.is_cut && self.itself.has(channel)
     }
 
-    /// Puts a message on its way.
-    pub(super) fn send(&mut self, payload: &[u8]) {
+    /// Whether nothing is said to it.
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent_until.is_some()
+    }
+
+    /// Puts a message on its way; says `false` where the connection is silent and the message lost.
+    pub(super) fn send(&mut self, payload: &[u8]) -> bool {
+        if self.is_silent() {
+            return false;
+        }
         frame::write(&mut self.staged, Opcode::Text, payload);
         self.frames += 1;
+        true
+    }
+
+    /// Notes trades that a silence keeps from it.
+    pub(super) fn miss(&mut self, product: usize, first: u64, last: u64) {
+        let missed = self.missed.entry(product).or_insert((first, last));
+        *missed = (missed.0.min(first), missed.1.max(last));
     }
 
     /// Puts the first half of a message on its way; the connection is to be cut right after.

@@ -12,7 +12,7 @@ use super::client::{Channels, Client};
 use super::exchange;
 use super::faults::FaultKind;
 use super::floor::Floor;
-use super::ledger::TickerLine;
+use super::ledger::{Scene, TickerLine};
 use super::request::{Asked, Request};
 use super::{Wire, round};
 use crate::product::ProductId;
@@ -62,7 +62,7 @@ impl Floor {
         };
         let refused = if request.is_subscribe { self.client_dice.lock().draw_of(FaultKind::RefuseSubscription) } else { None };
         if let Some(fault) = refused {
-            self.note_fault(fault, &format!("client {id}"));
+            self.note_fault(fault, &Scene::of_client(id));
             return self.refuse(at, "Failed to subscribe", Some("Internal error"));
         }
         let orders = match self.understand(&request) {
@@ -143,7 +143,9 @@ impl Floor {
             Wire::Exchange => exchange::write_error(&mut out, message, reason, self.rng.bool()),
             Wire::Advanced => advanced::write_error(&mut out),
         }
-        self.clients.get_mut(at).into_iter().for_each(|client| client.send(&out));
+        if let Some(client) = self.clients.get_mut(at) {
+            let _ = client.send(&out);
+        }
     }
 
     fn understand(&self, request: &Request) -> Result<Vec<Order>, (String, Option<String>)> {
@@ -200,7 +202,7 @@ impl Floor {
                 advanced::write_subscriptions(&mut out, &mut self.times, time, number, &channels);
             }
         }
-        client.send(&out);
+        let _ = client.send(&out);
     }
 
     fn show_exchange(&mut self, at: usize, channel: Channels, place: usize) {
@@ -213,15 +215,19 @@ impl Floor {
             && let Some(Some(print)) = self.newest.get(place)
         {
             exchange::write_match(&mut out, &mut self.times, product, print, "last_match");
-            self.ledger.initial(client.id, "matches", product, print.trade_id, print.trade_id);
+            if !client.is_silent() {
+                self.ledger.initial(client.id, "matches", product, print.trade_id, print.trade_id);
+            }
         } else if channel == Channels::TICKER
             && let Some(Some(print)) = self.newest_ticker.get(place)
         {
             exchange::write_ticker(&mut out, &mut self.times, product, print);
-            self.ledger.initial(client.id, "ticker", product, print.trade_id, print.trade_id);
+            if !client.is_silent() {
+                self.ledger.initial(client.id, "ticker", product, print.trade_id, print.trade_id);
+            }
         }
         if !out.is_empty() {
-            client.send(&out);
+            let _ = client.send(&out);
         }
     }
 
@@ -230,10 +236,11 @@ impl Floor {
             return self.send_status(Some(at));
         }
         let Some(product) = self.products.get(place).cloned() else { return };
+        let is_silent = self.clients.get(at).is_none_or(Client::is_silent);
         let mut parts = Parts::default();
         let envelope = if channel == Channels::TRADES {
             let page = self.archive.page(place, None, SNAPSHOT_TRADES);
-            if let (Some(newest), Some(oldest), Some(client)) = (page.first(), page.last(), self.clients.get(at)) {
+            if let (Some(newest), Some(oldest), Some(client), false) = (page.first(), page.last(), self.clients.get(at), is_silent) {
                 self.ledger.initial(client.id, "market_trades", &product, oldest.trade_id, newest.trade_id);
             }
             parts.push_trades(&mut self.times, place, &product, page.into_iter());
@@ -244,8 +251,8 @@ impl Floor {
             let envelope = self.envelope("ticker", "snapshot", false);
             parts.push_ticker(place, &product, print.price, print.quote, print.day);
             self.totals.tickers_produced += 1;
-            self.totals.count(false, true);
-            self.ledger.ticker(&product, &TickerLine { time: envelope.time, trade: None, ..round::ticker_line(&print) }, true);
+            self.totals.count(false, !is_silent);
+            self.ledger.ticker(&product, &TickerLine { time: envelope.time, trade: None, ..round::ticker_line(&print) }, !is_silent);
             envelope
         } else {
             return;
@@ -254,7 +261,7 @@ impl Floor {
             let mut out = Vec::new();
             let number = client.next_sequence_num();
             advanced::write_message(&mut out, &mut self.times, envelope, number, &parts, |_| true);
-            client.send(&out);
+            let _ = client.send(&out);
         }
     }
 
@@ -267,14 +274,16 @@ impl Floor {
                 let (Some(newest), false) = (newest, self.is_delisted.get(place) == Some(&true)) else { continue };
                 out.clear();
                 exchange::write_heartbeat(&mut out, &mut self.times, product, newest, now);
-                self.clients.iter_mut().filter(|client| client.wants(place, Channels::HEARTBEAT)).for_each(|client| client.send(&out));
+                for client in self.clients.iter_mut().filter(|client| client.wants(place, Channels::HEARTBEAT)) {
+                    let _ = client.send(&out);
+                }
             }
         } else {
             for client in self.clients.iter_mut().filter(|client| client.wants_itself(Channels::HEARTBEAT)) {
                 out.clear();
                 let number = client.next_sequence_num();
                 advanced::write_heartbeat(&mut out, &mut self.times, now, number, uptime);
-                client.send(&out);
+                let _ = client.send(&out);
             }
         }
         if with_status {
@@ -310,7 +319,7 @@ impl Floor {
                     advanced::write_status(&mut out, &mut self.times, time, number, &statuses);
                 }
             }
-            client.send(&out);
+            let _ = client.send(&out);
         }
     }
 

@@ -20,14 +20,16 @@ use parking_lot::Mutex;
 
 use super::archive::Archive;
 use super::client::{Channels, Client};
-use super::faults::{Dice, Fault, FaultKind};
-use super::ledger::Ledger;
+use super::dice::Dice;
+use super::faults::{Fault, FaultKind};
+use super::ledger::{Ledger, Scene};
 use super::market::{Market, Print};
 use super::outbox::{Cut, Outbox};
 use super::replay::Recording;
 use super::spelling::TimeSpeller;
 use super::spoiler::{Item, Spoiler};
 use super::totals::{Board, Totals};
+use super::trouble::Outage;
 use super::{SimulateConfig, Wire, nanos};
 use crate::product::ProductId;
 use crate::time::{Clock, UnixNanos};
@@ -59,7 +61,12 @@ pub(super) enum Event {
     /// A client is gone.
     Closed(u64),
     /// A fault fired elsewhere.
-    Fault(Fault, String),
+    Fault(Fault, Scene),
+    /// A REST request came, and was one too many or not.
+    Rest {
+        /// Whether it was refused for the limit.
+        is_refused: bool,
+    },
     /// Somebody holds the simulator's controls.
     Order(Order),
 }
@@ -109,11 +116,14 @@ pub(super) struct Floor {
     pub(super) last_asked: Option<Instant>,
     pub(super) recording: Option<Recording>,
     pub(super) rounds: super::round::Rounds,
+    /// How far event times are off, in nanoseconds, and until when on the event clock.
+    pub(super) step: Option<(i64, u64)>,
+    pub(super) outage: Outage,
     duration: Option<u64>,
     fixed_start: Option<UnixNanos>,
     opened: Instant,
     /// The instant at which the event clock read zero; moves when it is held.
-    zero: Option<Instant>,
+    pub(super) zero: Option<Instant>,
     paused_at: Option<Instant>,
     ended_after: Option<Duration>,
     heartbeats: u64,
@@ -132,7 +142,7 @@ impl Floor {
         client_dice: Arc<Mutex<Dice>>,
         board: Arc<Board>,
     ) -> std::io::Result<Self> {
-        let start = config.start.unwrap_or_else(|| Clock::System.now());
+        let start = config.start.unwrap_or_else(|| now_before(config.faults.outages()));
         let now = Instant::now();
         let products = config.products.clone();
         let count = products.len();
@@ -162,6 +172,8 @@ impl Floor {
             last_asked: None,
             recording: config.replay.as_ref().map(Recording::open).transpose()?,
             rounds: super::round::Rounds::new(count),
+            step: None,
+            outage: Outage::new(config.faults.outages()),
             duration: config.duration.map(nanos),
             fixed_start: config.start,
             opened: now,
@@ -226,8 +238,10 @@ impl Floor {
             self.advance(now);
             next = (next + ROUND).max(Instant::now());
         }
-        for client in &mut self.clients {
-            client.cut(Cut::Close(1001));
+        self.let_go_of_held();
+        for at in 0..self.clients.len() {
+            self.end_silence(at);
+            self.clients.get_mut(at).into_iter().for_each(|client| client.cut(Cut::Close(1001)));
         }
         self.post(true);
         self.ledger.end(&self.totals.to_json())?;
@@ -239,21 +253,36 @@ impl Floor {
         match event {
             Event::Opened(id, outbox) => {
                 self.totals.connections += 1;
-                self.clients.push(Client::new(id, outbox, self.products.len(), now));
+                let mut client = Client::new(id, outbox, self.products.len(), now);
+                client.dooms = self.dice.dooms().into_iter().map(|doom| (now + doom.after, doom)).collect();
+                self.clients.push(client);
+                let time = self.now();
+                self.ledger.client(id, true, time);
             }
             Event::Asked(id, text) => {
                 self.answer(id, text, now);
                 self.flush_clients();
             }
             Event::Closed(id) => {
+                if let Some(at) = self.clients.iter().position(|client| client.id == id) {
+                    self.end_silence(at);
+                    let time = self.now();
+                    self.ledger.client(id, false, time);
+                }
                 self.totals.frames += self.clients.iter().find(|client| client.id == id).map_or(0, |client| client.frames);
                 self.clients.retain(|client| client.id != id);
             }
-            Event::Fault(fault, detail) => self.note_fault(fault, &detail),
+            Event::Fault(fault, scene) => self.note_fault(fault, &scene),
+            Event::Rest { is_refused } => {
+                self.totals.rest_requests += 1;
+                self.totals.rest_refused += u64::from(is_refused);
+            }
             Event::Order(Order::Cut(cut)) => self.clients.iter_mut().for_each(|client| client.cut(cut)),
             Event::Order(Order::Delist(product)) => {
                 if let Some(place) = self.places.get(product.as_str()).copied() {
                     self.delist(place);
+                    let fault = Fault::of_kind(FaultKind::Delist);
+                    self.note_fault(fault, &Scene::of_product(Some(&product)));
                 }
             }
             Event::Order(Order::Pause(true)) => self.paused_at = self.paused_at.or(Some(now)),
@@ -262,7 +291,7 @@ impl Floor {
                 self.zero = self.zero.map(|zero| zero + held);
             }
             Event::Order(Order::Say(text)) => self.clients.iter_mut().filter(|client| !client.is_cut).for_each(|client| {
-                client.send(text.as_bytes());
+                let _ = client.send(text.as_bytes());
                 client.flush();
             }),
             Event::Order(Order::Stop) => {}
@@ -276,19 +305,14 @@ impl Floor {
         }
     }
 
-    /// Notes a fault in ledger and totals.
-    pub(super) fn note_fault(&mut self, fault: Fault, detail: &str) {
-        *self.totals.faults.entry(fault.kind.name()).or_default() += 1;
-        let now = self.now();
-        self.ledger.fault(fault, now, detail);
-    }
-
     /// Reads the event clock.
     pub(super) fn now(&self) -> UnixNanos {
         match (self.zero, self.fixed_start) {
+            (Some(_), _) if self.outage.until.is_some() => UnixNanos(self.market.start().0.saturating_add(self.offset)),
             (Some(zero), _) => {
                 let until = self.paused_at.unwrap_or_else(Instant::now);
-                UnixNanos(self.market.start().0.saturating_add(nanos(until.saturating_duration_since(zero))))
+                let offset = nanos(until.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
+                self.stepped(UnixNanos(self.market.start().0.saturating_add(offset)))
             }
             (None, Some(start)) => start,
             (None, None) => Clock::System.now(),
@@ -299,7 +323,8 @@ impl Floor {
     pub(super) fn envelope_time(&mut self) -> UnixNanos {
         let is_trading = self.zero.is_some() && self.ended_after.is_none();
         let base = if is_trading { self.market.start().0 + self.offset } else { self.now().0 };
-        UnixNanos(base + self.rng.u64(0..200_000))
+        let time = UnixNanos(base + self.rng.u64(0..200_000));
+        if is_trading { self.stepped(time) } else { time }
     }
 
     /// How long the simulator has been up, as `heartbeats` show it.
@@ -320,16 +345,27 @@ impl Floor {
         if self.ended_after.is_some() || self.paused_at.is_some() {
             return;
         }
-        let wanted = nanos(now.saturating_duration_since(zero)).min(self.duration.unwrap_or(u64::MAX));
-        while self.offset < wanted {
-            let upto = wanted.min(self.offset.saturating_add(CATCH_UP));
-            let is_last = self.duration == Some(upto);
-            self.step(upto, is_last);
+        if self.outage.until.is_some() {
+            self.pass_unseen(zero);
+            return;
         }
-        if self.duration == Some(self.offset) {
+        let elapsed = nanos(now.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
+        let mut end = self.end();
+        let wanted = elapsed.min(end.unwrap_or(u64::MAX));
+        while self.offset < wanted && self.outage.until.is_none() {
+            let upto = wanted.min(self.offset.saturating_add(CATCH_UP));
+            self.step(upto, end == Some(upto));
+            end = self.end();
+        }
+        if end == Some(self.offset) && self.outage.until.is_none() {
             self.ended_after = Some(zero.elapsed());
             self.ledger.flush();
         }
+    }
+
+    /// Where the event clock ends: its duration does not count what outages skipped.
+    fn end(&self) -> Option<u64> {
+        self.duration.map(|duration| duration.saturating_add(self.outage.total))
     }
 
     fn start_if_settled(&mut self, now: Instant) {
@@ -342,7 +378,7 @@ impl Floor {
         };
         if is_settled && (0..self.products.len()).all(any) {
             if self.fixed_start.is_none() {
-                self.market.start_at(Clock::System.now());
+                self.market.start_at(now_before(self.outage.planned));
             }
             self.zero = Some(now);
             self.ledger.go(self.market.start());
@@ -352,8 +388,12 @@ impl Floor {
     /// What goes by the simulator's own clock: late answers, heartbeats, silences that end, clients that never ask.
     fn keep_house(&mut self, now: Instant) {
         self.send_late(now);
+        for at in 0..self.clients.len() {
+            if self.clients.get(at).is_some_and(|client| client.silent_until.is_some_and(|until| until <= now)) {
+                self.end_silence(at);
+            }
+        }
         for client in &mut self.clients {
-            client.silent_until = client.silent_until.filter(|until| *until > now);
             if !client.has_asked && !client.is_cut && now.saturating_duration_since(client.opened) > SUBSCRIBE_WITHIN {
                 client.cut(Cut::Close(1000));
             }
@@ -367,6 +407,7 @@ impl Floor {
         if !self.dice.is_empty() && self.zero.is_some() {
             self.dice.arm(offset);
             self.fire_armed(now);
+            self.fire_dooms(now);
         }
         if now.saturating_duration_since(self.posted) >= BOARD {
             self.client_dice.lock().arm(offset);
@@ -374,21 +415,11 @@ impl Floor {
         }
     }
 
-    /// Fires the faults whose moment has come and that concern a connection or a product.
-    fn fire_armed(&mut self, now: Instant) {
-        use FaultKind as K;
-        let has_client = self.clients.iter().any(|client| !client.is_cut);
-        let wanted =
-            |kind| matches!(kind, K::Stall | K::Delist) || has_client && matches!(kind, K::Silent | K::Reset | K::Close | K::HalfFrame);
-        if let Some(fault) = self.dice.take_armed(wanted) {
-            self.fire(fault, now);
-        }
-    }
-
     /// Brings the board up to date, where tests and the command line read.
     fn post(&mut self, is_over: bool) {
         self.posted = Instant::now();
-        let running = self.ended_after.or(self.zero.map(|zero| zero.elapsed())).unwrap_or_default();
+        let lived = self.ended_after.or(self.zero.map(|zero| zero.elapsed())).unwrap_or_default();
+        let running = lived + Duration::from_nanos(self.outage.total);
         self.totals.seconds = running.as_secs_f64();
         self.totals.reached_rate = if running.is_zero() { 0.0 } else { self.totals.trades_produced as f64 / running.as_secs_f64() };
         let mut shown = self.totals.clone();
@@ -404,4 +435,9 @@ impl Floor {
         };
         self.board.post(shown, self.zero.is_some(), is_over || is_done);
     }
+}
+
+/// Reads the wall clock and goes back by `length`, so that what is skipped lies in the past when it is over.
+fn now_before(length: Duration) -> UnixNanos {
+    UnixNanos(Clock::System.now().0.saturating_sub(nanos(length)))
 }

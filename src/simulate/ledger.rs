@@ -11,11 +11,17 @@
 //!   "best_ask_size","sent":BOOL}`; on the Advanced feed `time` is the envelope's, ids are 0 and the two others null.
 //! - `{"kind":"initial","client":N,"channel":"matches"|"market_trades"|"ticker","product","first":ID,"last":ID}`: trades (or the ticker of that trade) shown
 //!   once more on subscribing.
-//! - `{"kind":"fault","fault":NAME,"time","detail":TEXT}`: something went wrong on purpose.
+//! - `{"kind":"fault","fault":NAME,"time","detail":TEXT,…}`: something went wrong on purpose. Where it struck one of them, also `"client":N`,
+//!   `"product"`, `"of":"trade"|"ticker"` with `"first":ID,"last":ID`; where it means something, `"length_ms":N`, `"code":N`, `"step_nanos":N`.
+//! - `{"kind":"missed","why":NAME,"time","product","first":ID,"last":ID,"client":N|null,"late":BOOL}`, when a `stall`, `stall-lost`, `silent` or `outage`
+//!   is over, and with each message that a `lose` took on the Advanced feed: the trades it kept from that connection, or (`null`) from all; `late`
+//!   ones were sent afterwards.
+//! - `{"kind":"client","client":N,"open":BOOL,"time"}`: a connection came or is gone.
 //! - last line: `{"kind":"end","totals":{…}}`.
 //!
 //! 1. Every trade and ticker of the market has exactly one line, sent or not; extra copies that faults make have none of their own.
-//! 2. `sent` means: handed whole to at least one open connection. What a cut then tore from the kernel's buffers was still `sent`.
+//! 2. `sent` means: handed whole to at least one open connection. What a cut then tore from the kernel's buffers was still `sent`. What each connection
+//!    lost of it is in the lines of `lose` faults and of `missed`.
 //! 3. A failed write is kept and reported at the end, never hidden; the market goes on.
 
 use std::fs::File;
@@ -23,7 +29,7 @@ use std::io::Write;
 use std::path::Path;
 
 use super::Wire;
-use super::faults::Fault;
+use super::faults::{Fault, FaultKind};
 use super::market::{Print, Quote};
 use super::spelling::{Amount, TimeSpeller, integer, order_id, quoted};
 use crate::product::ProductId;
@@ -40,6 +46,44 @@ pub(super) struct TickerLine {
     pub(super) quote: Quote,
     /// The trade that the Exchange feed tells of.
     pub(super) trade: Option<Print>,
+}
+
+/// Whom and what a fault struck.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scene {
+    pub(super) client: Option<u64>,
+    pub(super) product: Option<ProductId>,
+    /// Whether it was a trade (else a ticker), and its id; 0 where it has none.
+    pub(super) item: Option<(bool, u64)>,
+    pub(super) detail: String,
+}
+
+impl Scene {
+    /// One connection.
+    pub(super) fn of_client(id: u64) -> Self {
+        Self { client: Some(id), detail: format!("client {id}"), ..Self::default() }
+    }
+
+    /// One product.
+    pub(super) fn of_product(product: Option<&ProductId>) -> Self {
+        Self { product: product.cloned(), detail: product.map_or_else(String::new, ToString::to_string), ..Self::default() }
+    }
+
+    /// One trade or ticker.
+    pub(super) fn of_item(product: Option<&ProductId>, is_trade: bool, trade_id: u64) -> Self {
+        Self { item: Some((is_trade, trade_id)), ..Self::of_product(product) }
+    }
+}
+
+/// Trades that somebody did not get while something was wrong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missed {
+    pub(super) why: FaultKind,
+    pub(super) ids: (u64, u64),
+    /// The connection; nothing for all of them.
+    pub(super) client: Option<u64>,
+    /// Whether they were sent after all.
+    pub(super) is_late: bool,
 }
 
 /// Writes the ledger; without a file it swallows everything.
@@ -133,11 +177,46 @@ impl Ledger {
         ));
     }
 
-    pub(super) fn fault(&mut self, fault: Fault, time: UnixNanos, detail: &str) {
+    pub(super) fn fault(&mut self, fault: Fault, time: UnixNanos, scene: &Scene) {
+        if self.file.is_none() {
+            return;
+        }
         let mut said = Vec::new();
-        quoted(&mut said, detail);
+        quoted(&mut said, &scene.detail);
         let (name, detail) = (fault.kind.name(), String::from_utf8_lossy(&said));
-        self.line(format!("{{\"kind\":\"fault\",\"fault\":\"{name}\",\"time\":\"{time}\",\"detail\":{detail}}}"));
+        let mut line = format!("{{\"kind\":\"fault\",\"fault\":\"{name}\",\"time\":\"{time}\",\"detail\":{detail}");
+        if let Some(client) = scene.client {
+            line.push_str(&format!(",\"client\":{client}"));
+        }
+        if let Some(product) = &scene.product {
+            line.push_str(&format!(",\"product\":\"{product}\""));
+        }
+        if let Some((is_trade, id)) = scene.item {
+            let of = if is_trade { "trade" } else { "ticker" };
+            line.push_str(&format!(",\"of\":\"{of}\",\"first\":{id},\"last\":{id}"));
+        }
+        match fault.kind {
+            FaultKind::Close => line.push_str(&format!(",\"code\":{}", fault.code)),
+            FaultKind::ClockStep => line.push_str(&format!(",\"step_nanos\":{}", fault.step_nanos)),
+            kind if kind.has_length() => line.push_str(&format!(",\"length_ms\":{}", fault.length.as_millis())),
+            _ => {}
+        }
+        line.push('}');
+        self.line(line);
+    }
+
+    pub(super) fn missed(&mut self, product: &ProductId, time: UnixNanos, missed: Missed) {
+        let Missed { why, ids: (first, last), client, is_late } = missed;
+        let client = client.map_or_else(|| "null".to_owned(), |client| client.to_string());
+        self.line(format!(
+            "{{\"kind\":\"missed\",\"why\":\"{}\",\"time\":\"{time}\",\"product\":\"{product}\",\"first\":{first},\"last\":{last},\
+             \"client\":{client},\"late\":{is_late}}}",
+            why.name()
+        ));
+    }
+
+    pub(super) fn client(&mut self, client: u64, is_open: bool, time: UnixNanos) {
+        self.line(format!("{{\"kind\":\"client\",\"client\":{client},\"open\":{is_open},\"time\":\"{time}\"}}"));
     }
 
     /// Writes the last line and hands back the first failure, if there was one.

@@ -78,7 +78,7 @@ impl Floor {
             let Some(from) = client.replay_from else { continue };
             while client.backlog() < AHEAD_BYTES {
                 let Some(frame) = recording.is_due(client.replayed, now.saturating_duration_since(from)) else { break };
-                client.send(frame);
+                let _ = client.send(frame);
                 client.replayed += 1;
             }
             client.flush();

@@ -13,16 +13,19 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use native_tls::TlsAcceptor;
 use parking_lot::Mutex;
 
 use super::archive::Archive;
+use super::dice::Dice;
 use super::exchange::write_product;
-use super::faults::{Dice, FaultKind};
+use super::faults::{Fault, FaultKind};
 use super::floor::Event;
+use super::ledger::Scene;
+use super::limit::Limit;
 use super::server::POLL;
 use super::spelling::{TimeSpeller, integer};
 use super::stream::Stream;
@@ -35,6 +38,13 @@ const MAX_PAGE: usize = 1000;
 /// Digits that prices and sizes are padded to.
 const DECIMALS: u8 = 8;
 
+/// Answers one request too many; `wait` is rounded up to whole seconds.
+fn too_many(wait: Duration) -> Answer {
+    let seconds = wait.as_millis().div_ceil(1000).max(1);
+    let answer = Answer::message("429 Too Many Requests", "Public rate limit exceeded");
+    Answer { headers: format!("Retry-After: {seconds}\r\n"), ..answer }
+}
+
 /// What the REST door serves from.
 #[derive(Clone)]
 pub(super) struct Rest {
@@ -43,6 +53,7 @@ pub(super) struct Rest {
     pub(super) stop: Arc<AtomicBool>,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) dice: Arc<Mutex<Dice>>,
+    pub(super) limit: Option<Arc<Mutex<Limit>>>,
 }
 
 /// An answer, before its head is written.
@@ -79,8 +90,10 @@ impl Rest {
         while let Some(head) = self.read_head(&mut stream, &mut pending)? {
             let mut request = head.split(' ');
             let (method, target) = (request.next().unwrap_or_default(), request.next().unwrap_or_default());
-            let mut answer = self.answer(method, target);
-            let is_cut = self.spoil(&mut answer);
+            let refused = self.refuse();
+            let is_refused = refused.is_some();
+            let mut answer = refused.unwrap_or_else(|| self.answer(method, target));
+            let is_cut = !is_refused && self.spoil(&mut answer, target);
             let Answer { status, headers, body } = answer;
             let length = body.len();
             let mut out = format!(
@@ -116,6 +129,14 @@ impl Rest {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Counts a request, and answers the one that is too many for the limit.
+    fn refuse(&self) -> Option<Answer> {
+        let wait = self.limit.as_ref().and_then(|limit| limit.lock().ask(Instant::now()).err());
+        // The floor may have ended; then nobody counts.
+        let _ = self.events.send(Event::Rest { is_refused: wait.is_some() });
+        wait.map(too_many)
     }
 
     fn answer(&self, method: &str, target: &str) -> Answer {
@@ -170,8 +191,11 @@ impl Rest {
             }
         }
         let mut page = self.archive.page(place, after, limit);
-        if page.len() > 2 && self.draw(FaultKind::RestHole, || format!("page of {}", page.len())).is_some() {
-            page.remove(page.len() / 2);
+        if page.len() > 2
+            && let Some(fault) = self.dice.lock().draw_of(FaultKind::RestHole)
+        {
+            let left_out = page.remove(page.len() / 2);
+            self.note(fault, Scene::of_item(self.archive.products().get(place), true, left_out.trade_id));
         }
         let (mut body, mut times) = (vec![b'['], TimeSpeller::default());
         for (at, past) in page.iter().enumerate() {
@@ -196,34 +220,37 @@ impl Rest {
     }
 
     /// Lets faults happen to an answer; says whether it is to end before its end.
-    fn spoil(&self, answer: &mut Answer) -> bool {
-        let shown = || answer.status.to_owned();
-        if let Some(fault) = self.draw(FaultKind::RestSlow, shown) {
+    fn spoil(&self, answer: &mut Answer, target: &str) -> bool {
+        if let Some(fault) = self.draw(FaultKind::RestSlow, target) {
             self.wait(fault.length);
         }
-        if self.draw(FaultKind::Rest429, shown).is_some() {
-            *answer = Answer::message("429 Too Many Requests", "Public rate limit exceeded");
-            answer.headers = "Retry-After: 1\r\n".to_owned();
-        } else if self.draw(FaultKind::Rest500, shown).is_some() {
+        if self.draw(FaultKind::Rest429, target).is_some() {
+            *answer = too_many(Duration::from_secs(1));
+        } else if self.draw(FaultKind::Rest500, target).is_some() {
             *answer = Answer::message("500 Internal Server Error", "Internal server error");
         } else {
-            return self.draw(FaultKind::RestTruncate, shown).is_some();
+            return self.draw(FaultKind::RestTruncate, target).is_some();
         }
         false
     }
 
-    fn draw(&self, kind: FaultKind, detail: impl Fn() -> String) -> Option<super::faults::Fault> {
+    fn draw(&self, kind: FaultKind, target: &str) -> Option<Fault> {
         let fault = self.dice.lock().draw_of(kind)?;
-        // The floor may have ended; then nobody counts.
-        let _ = self.events.send(Event::Fault(fault, detail()));
+        let product = target.split('/').find_map(|step| self.place(step)).and_then(|place| self.archive.products().get(place));
+        self.note(fault, Scene { detail: target.to_owned(), ..Scene::of_product(product) });
         Some(fault)
+    }
+
+    fn note(&self, fault: Fault, scene: Scene) {
+        // The floor may have ended; then nobody counts.
+        let _ = self.events.send(Event::Fault(fault, scene));
     }
 
     /// Takes its time, but not past the simulator's end.
     fn wait(&self, length: Duration) {
-        let deadline = std::time::Instant::now() + length;
-        while !self.stop.load(Ordering::Relaxed) && std::time::Instant::now() < deadline {
-            std::thread::sleep(POLL.min(deadline.saturating_duration_since(std::time::Instant::now())));
+        let deadline = Instant::now() + length;
+        while !self.stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+            std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now())));
         }
     }
 }

@@ -19,9 +19,11 @@ use native_tls::TlsAcceptor;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::faults::{Dice, FaultKind};
+use super::dice::Dice;
+use super::faults::FaultKind;
 use super::floor::Event;
 use super::frame::{self, Opcode, Reader};
+use super::ledger::Scene;
 use super::outbox::{Cut, Outbox};
 use super::stream::Stream;
 
@@ -68,7 +70,7 @@ impl Door {
     /// Serves one client from handshake to end.
     pub(super) fn serve(&self, id: u64, socket: TcpStream) {
         if let Some(fault) = self.dice.lock().draw_of(FaultKind::RefuseConnection) {
-            let _ = self.events.send(Event::Fault(fault, format!("client {id}")));
+            let _ = self.events.send(Event::Fault(fault, Scene::of_client(id)));
             return;
         }
         let opened = self.open(socket);

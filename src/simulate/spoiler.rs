@@ -3,8 +3,10 @@
 //! 1. Everything that goes in comes out exactly once as [`Fate::Sent`] or [`Fate::Lost`], now or later; extras come out beside it.
 //! 2. Without faults nothing is drawn and nothing is held.
 //! 3. Trades that a stall holds come out in their order.
+//! 4. What is sent after the one behind it goes after the next of the same product and kind: another product's would be no disorder.
 
-use super::faults::{Dice, Fault, FaultKind};
+use super::dice::Dice;
+use super::faults::{Fault, FaultKind};
 use super::market::Print;
 
 /// What becomes of a trade or ticker.
@@ -33,53 +35,102 @@ pub(super) struct Item {
     pub(super) fate: Fate,
 }
 
-/// How far ahead an absurd id lies.
-pub(super) const ABSURD_AHEAD: u64 = 5_000_000_000;
+/// How far ahead an absurd id lies at least; what is added differs from trade to trade, so that two absurd ids never follow each other.
+const ABSURD_AHEAD: u64 = 5_000_000_000;
+/// How far ahead the sequence of a ticker with an absurd id lies: its own id must not make the real one look like a copy.
+const ABSURD_SEQUENCE_AHEAD: u64 = 1 << 50;
+/// How long something waits for the one behind it, in nanoseconds of event time.
+const REORDER_WITHIN: u64 = 2_000_000_000;
+
+/// Gives an id far ahead of `id`.
+pub(super) fn absurd(id: u64) -> u64 {
+    id.saturating_add(ABSURD_AHEAD).saturating_add(id.wrapping_mul(7919) % 1_000_000_000)
+}
+
+/// Makes a copy of a print whose id, and sequence where it is a ticker's, lie far ahead.
+pub(super) fn with_absurd_id(mut print: Print, is_trade: bool) -> Print {
+    print.trade_id = absurd(print.trade_id);
+    if !is_trade {
+        print.sequence = print.sequence.saturating_add(ABSURD_SEQUENCE_AHEAD);
+    }
+    print
+}
+
+/// A product whose trades are held back, or lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stall {
+    pub(super) product: usize,
+    /// Until when, on the event clock.
+    pub(super) until: u64,
+    /// Whether its trades never come.
+    pub(super) is_lost: bool,
+    /// First and last trade id so far.
+    pub(super) ids: Option<(u64, u64)>,
+}
 
 /// Holds back what is to be late.
 #[derive(Debug, Default)]
 pub(super) struct Spoiler {
     held: Vec<(u64, Item)>,
-    aside: Option<Item>,
-    stall: Option<(usize, u64)>,
+    aside: Vec<(u64, Item)>,
+    stalls: Vec<Stall>,
+    ended: Vec<Stall>,
 }
 
 impl Spoiler {
-    /// Begins to hold a product's trades until `until` on the event clock.
-    pub(super) fn stall(&mut self, product: usize, until: u64) {
-        self.stall = Some((product, until));
+    /// Begins to hold back, or lose, the trades of a product that is not stalled, until `until` on the event clock.
+    pub(super) fn stall(&mut self, product: usize, until: u64, is_lost: bool) {
+        self.stalls.push(Stall { product, until, is_lost, ids: None });
+    }
+
+    /// Whether a product's trades are held back, or lost.
+    pub(super) fn is_stalled(&self, product: usize) -> bool {
+        self.stalls.iter().any(|stall| stall.product == product)
     }
 
     /// Lets out what was held until `offset`.
     pub(super) fn release(&mut self, offset: u64, out: &mut Vec<Item>) {
-        self.stall = self.stall.filter(|(_, until)| *until > offset);
+        let ended = self.stalls.extract_if(.., |stall| stall.until <= offset);
+        self.ended.extend(ended);
         // Stable, so that what waits for the same moment keeps its order.
-        self.held.retain(|(until, item)| {
-            let is_due = *until <= offset;
-            if is_due {
-                out.push(*item);
-            }
-            !is_due
-        });
-        out.extend(self.aside.take());
+        for waiting in [&mut self.held, &mut self.aside] {
+            out.extend(waiting.extract_if(.., |(until, _)| *until <= offset).map(|(_, item)| item));
+        }
     }
 
-    /// Decides over one item; a fault that concerns more than it is handed back as well.
+    /// Whether nothing is held back and no stall under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty() && self.aside.is_empty() && self.stalls.is_empty() && self.ended.is_empty()
+    }
+
+    /// Gives a stall that has ended.
+    pub(super) fn take_ended(&mut self) -> Option<Stall> {
+        self.ended.pop()
+    }
+
+    /// Decides over one item; a fault that fires is handed back.
     pub(super) fn pass(&mut self, item: Item, dice: &mut Dice, offset: u64, out: &mut Vec<Item>) -> Option<Fault> {
-        if let Some((product, until)) = self.stall
-            && item.is_trade
-            && item.print.product == product
+        let product = item.print.product;
+        if item.is_trade
+            && let Some(stall) = self.stalls.iter_mut().find(|stall| stall.product == product)
         {
-            self.held.push((until, item));
+            let id = item.print.trade_id;
+            stall.ids = Some((stall.ids.map_or(id, |(first, _)| first), id));
+            if stall.is_lost {
+                out.push(Item { fate: Fate::Lost, ..item });
+            } else {
+                self.held.push((stall.until, item));
+            }
             return None;
         }
-        let aside = self.aside.take();
+        let is_next = |(_, aside): &(u64, Item)| aside.print.product == product && aside.is_trade == item.is_trade;
+        let aside = self.aside.iter().position(is_next).map(|at| self.aside.remove(at).1);
         let fault = if dice.is_empty() { None } else { dice.draw() };
         let with = |fate| Item { fate, ..item };
         match fault.map(|fault| (fault.kind, fault.length)) {
             Some((FaultKind::Drop, _)) => out.push(with(Fate::Lost)),
             Some((FaultKind::Duplicate, _)) => out.extend([item, with(Fate::Copy)]),
-            Some((FaultKind::Reorder, _)) => self.aside = Some(item),
+            Some((FaultKind::Reorder, _)) => self.aside.push((offset.saturating_add(REORDER_WITHIN), item)),
             Some((FaultKind::Delay, length)) => self.held.push((offset.saturating_add(super::nanos(length)), item)),
             Some((FaultKind::AbsurdId, _)) => out.extend([with(Fate::AbsurdId), item]),
             Some((FaultKind::AbsurdTime, _)) => out.extend([with(Fate::AbsurdTime), item]),
@@ -133,7 +184,7 @@ mod tests {
         let mut dice = Dice::for_frames(&Faults::parse(script).expect("a script"), 1);
         let (mut spoiler, mut out) = (Spoiler::default(), Vec::new());
         for (at, print) in prints.into_iter().enumerate() {
-            spoiler.release(at as u64 * 100_000_000, &mut Vec::new());
+            spoiler.release(at as u64 * 100_000_000, &mut out);
             spoiler.pass(Item { print, is_trade: true, fate: Fate::Sent }, &mut dice, at as u64 * 100_000_000, &mut out);
         }
         spoiler.release(u64::MAX, &mut out);
@@ -147,6 +198,16 @@ mod tests {
         assert_eq!(pass_all("drop", 2), [(0, Lost), (1, Sent)]);
         assert_eq!(pass_all("duplicate", 2), [(0, Sent), (0, Copy), (1, Sent)]);
         assert_eq!(pass_all("absurd-id", 2), [(0, AbsurdId), (0, Sent), (1, Sent)]);
+        assert_eq!(pass_all("reorder", 3), [(1, Sent), (0, Sent), (2, Sent)]);
+        assert_eq!(pass_all("reorder*2", 3), [(0, Sent), (2, Sent), (1, Sent)]);
+        assert_eq!(pass_all("delay:150ms", 4), [(1, Sent), (0, Sent), (2, Sent), (3, Sent)]);
+    }
+
+    #[test]
+    fn absurd_ids_lie_far_ahead_and_never_follow_each_other() {
+        for id in [1, 2, 464_692_352, 464_692_353] {
+            assert!(absurd(id) > id + 4_000_000_000 && absurd(id).abs_diff(absurd(id + 1)) > 1);
+        }
     }
 
     #[test]
@@ -160,7 +221,12 @@ mod tests {
         for (at, print) in prints.iter().enumerate() {
             let offset = at as u64 * 1_000_000;
             if at == 500 {
-                spoiler.stall(0, offset + 100_000_000);
+                spoiler.stall(0, offset + 100_000_000, false);
+                assert!(spoiler.is_stalled(0) && !spoiler.is_stalled(1));
+            }
+            if at == 900 {
+                assert!(!spoiler.is_stalled(0));
+                spoiler.stall(0, offset + 50_000_000, true);
             }
             spoiler.release(offset, &mut out);
             spoiler.pass(Item { print: *print, is_trade: true, fate: Fate::Sent }, &mut dice, offset, &mut out);
@@ -170,6 +236,10 @@ mod tests {
             out.iter().filter(|item| matches!(item.fate, Fate::Sent | Fate::Lost)).map(|item| item.print.trade_id).collect();
         assert!(ids.windows(2).any(|pair| pair[0] > pair[1]), "something was late");
         ids.sort_unstable();
+        let ended = [spoiler.take_ended(), spoiler.take_ended(), spoiler.take_ended()];
+        let first = prints[0].trade_id;
+        let shown = ended.map(|stall| stall.and_then(|stall| stall.ids).map(|(from, to)| (from - first, to - first)));
+        assert_eq!(shown, [Some((900, 949)), Some((500, 599)), None]);
         assert_eq!(ids, prints.iter().map(|print| print.trade_id).collect::<Vec<_>>());
     }
 

@@ -29,11 +29,15 @@ pub struct Totals {
     pub requests: u64,
     /// Clients cut off because they read too slowly.
     pub slow_clients: u64,
+    /// REST requests that came.
+    pub rest_requests: u64,
+    /// Of them, those refused for the limit.
+    pub rest_refused: u64,
     /// Trades a second asked for, over all products.
     pub asked_rate: f64,
     /// Trades a second produced.
     pub reached_rate: f64,
-    /// Seconds the clock has run.
+    /// Seconds the event clock has run, outages included.
     pub seconds: f64,
     /// Faults that fired, by name.
     pub faults: BTreeMap<&'static str, u64>,
@@ -65,6 +69,8 @@ impl Totals {
             ("connections", self.connections),
             ("requests", self.requests),
             ("slow_clients", self.slow_clients),
+            ("rest_requests", self.rest_requests),
+            ("rest_refused", self.rest_refused),
         ];
         for (name, count) in counts {
             let _ = write!(out, "\"{name}\":{count},");

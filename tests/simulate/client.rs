@@ -26,8 +26,9 @@ impl Client {
     pub(crate) fn connect(simulation: &Simulation) -> Self {
         let url = &simulation.endpoints().websocket_url;
         let stream = TcpStream::connect(url.trim_start_matches("ws://")).expect("connects");
-        stream.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let (socket, _) = tungstenite::client(url, stream).expect("a handshake");
+        socket.get_ref().set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
         Self { socket }
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coltape::simulate::{SimulateConfig, Simulation, Wire};
+use coltape::simulate::{Faults, SimulateConfig, Simulation, Wire};
 
 use crate::client::{Client, config, parse};
 
@@ -122,12 +122,18 @@ fn recorded(file: &str) -> Option<Facts> {
     Some(facts_of(text.lines().map(|line| line.split_once('\t').expect("a tab").1)))
 }
 
+/// The frames of a market in which everything goes wrong that leaves frames whole and times and ids plausible.
 fn generated(wire: Wire) -> Vec<String> {
-    let config = SimulateConfig { wire, rate_per_product: 150.0, duration: Some(Duration::from_millis(1300)), ..config(16) };
+    let script = "drop=0.01,duplicate=0.01,reorder=0.01,delay:50ms=0.01,lose=0.01,stall:200ms@100ms,stall-lost:200ms@150ms,silent:100ms@400ms,\
+                  clock-step@500ms,outage:20s@800ms,clock-step:5m@900ms";
+    let faults = Faults::parse(script).expect("a script");
+    let config = SimulateConfig { wire, rate_per_product: 150.0, duration: Some(Duration::from_millis(1300)), faults, ..config(16) };
     let simulation = Simulation::start(config.clone()).expect("starts");
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
-    client.read_to_end(&simulation)
+    let frames = client.read_to_end(&simulation);
+    assert_eq!(simulation.totals().faults.len(), 10, "{:?}", simulation.totals().faults);
+    frames
 }
 
 /// Facts of ours that the recording lacks, kind by kind.

@@ -1,0 +1,335 @@
+//! The kinds of faults one by one: what a client sees of each is what the ledger says of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use coltape::simulate::{Faults, SimulateConfig, Simulation, Totals, Wire};
+use serde_json::{Value, json};
+
+use crate::client::{Client, PATIENCE, config, get, header, ledger, of_kind, parse};
+
+const WIRES: [Wire; 2] = [Wire::Exchange, Wire::Advanced];
+
+/// A market with a ledger, run to its end with some clients.
+struct Run {
+    frames: Vec<Vec<String>>,
+    totals: Totals,
+    ledger: PathBuf,
+    wire: Wire,
+    _folder: tempfile::TempDir,
+}
+
+impl Run {
+    fn new(clients: usize, script: &str, config: SimulateConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let faults = Faults::parse(script).expect("a script");
+        let config = SimulateConfig { faults, ledger: Some(path.clone()), ..config };
+        let simulation = Simulation::start(config.clone()).expect("starts");
+        let mut open: Vec<Client> = Vec::new();
+        for _ in 0..clients {
+            let mut client = Client::connect(&simulation);
+            client.subscribe_all(&config);
+            open.push(client);
+        }
+        let frames = std::thread::scope(|scope| {
+            let readers: Vec<_> = open.iter_mut().map(|client| scope.spawn(|| client.read_to_end(&simulation))).collect();
+            readers.into_iter().map(|reader| reader.join().expect("reads")).collect()
+        });
+        let totals = simulation.stop().expect("a whole ledger");
+        Self { frames, totals, ledger: path, wire: config.wire, _folder: folder }
+    }
+
+    /// The live trades that a client got, by product, in order.
+    fn trades(&self, client: usize) -> BTreeMap<String, Vec<u64>> {
+        let mut got: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut take = |trade: &Value| {
+            let id = trade["trade_id"].as_u64().or_else(|| trade["trade_id"].as_str()?.parse().ok()).expect("an id");
+            got.entry(trade["product_id"].as_str().expect("a product").to_owned()).or_default().push(id);
+        };
+        for message in of_kind(&self.frames[client], if self.wire == Wire::Exchange { "match" } else { "market_trades" }) {
+            if self.wire == Wire::Exchange {
+                take(&message);
+                continue;
+            }
+            for event in message["events"].as_array().expect("events").iter().filter(|event| event["type"] == "update") {
+                event["trades"].as_array().expect("trades").iter().rev().for_each(&mut take);
+            }
+        }
+        got
+    }
+
+    /// The ledger's live trades: product, id, whether sent.
+    fn made(&self) -> Vec<(String, u64, bool)> {
+        let lines = ledger(&self.ledger, "trade").into_iter().filter(|line| line["history"] != true);
+        lines.map(|line| (text(&line["product"]), line["trade_id"].as_u64().expect("an id"), line["sent"] == true)).collect()
+    }
+
+    /// The trades that the ledger says somebody lost for this reason; without a client, all did.
+    fn missed(&self, why: &str, client: Option<u64>) -> BTreeSet<(String, u64)> {
+        let (mut all, is_his) = (BTreeSet::new(), |line: &&Value| line["client"] == json!(client));
+        let lines = [ledger(&self.ledger, "missed"), ledger(&self.ledger, "fault")].concat();
+        for line in lines.iter().filter(|line| line["why"] == why || line["fault"] == why && line["of"] == "trade").filter(is_his) {
+            let ids = line["first"].as_u64().expect("an id")..=line["last"].as_u64().expect("an id");
+            all.extend(ids.map(|id| (text(&line["product"]), id)));
+        }
+        all
+    }
+
+    fn fired(&self, kind: &str) -> u64 {
+        let lines = ledger(&self.ledger, "fault").iter().filter(|line| line["fault"] == kind).count() as u64;
+        assert_eq!(self.totals.faults.get(kind).copied().unwrap_or(0), lines, "a line a fault");
+        lines
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("text").to_owned()
+}
+
+fn market(wire: Wire, products: usize, rate: f64, seconds: f64) -> SimulateConfig {
+    SimulateConfig { wire, rate_per_product: rate, duration: Some(Duration::from_secs_f64(seconds)), ..config(products) }
+}
+
+#[test]
+fn what_one_connection_loses_others_get_and_the_ledger_tells_who_lost_what() {
+    for wire in WIRES {
+        let run = Run::new(2, "lose=0.2", market(wire, 2, 300.0, 1.0));
+        let got = [run.trades(0), run.trades(1)];
+        let lost = [run.missed("lose", Some(0)), run.missed("lose", Some(1))];
+        assert!(run.fired("lose") > 10 && lost[0] != lost[1] && lost.iter().all(|lost| lost.len() > 5));
+        let mut by_all = 0;
+        for (product, id, sent) in run.made() {
+            let had = [0, 1].map(|client| got[client].get(&product).is_some_and(|ids| ids.contains(&id)));
+            for (had, lost) in had.iter().zip(&lost) {
+                assert_eq!(*had, !lost.contains(&(product.clone(), id)), "{wire:?} {product} {id}");
+            }
+            assert_eq!(sent, had.contains(&true), "{product} {id}");
+            by_all += usize::from(!sent);
+        }
+        assert!(by_all > 0 && by_all < lost[0].len() && by_all as u64 == run.totals.trades_never_sent);
+        if wire == Wire::Advanced {
+            for (client, frames) in run.frames.iter().enumerate() {
+                let holes = holes(frames);
+                let faults = ledger(&run.ledger, "fault");
+                let his = faults.iter().filter(|line| line["client"] == json!(client)).count() as u64;
+                // The last message of all may be lost too, and leaves no hole.
+                assert!(holes > 0 && (holes == his || holes + 1 == his), "{holes} holes, {his} lost messages");
+            }
+        }
+    }
+}
+
+/// Numbers that the messages of a connection leave out.
+fn holes(frames: &[String]) -> u64 {
+    let numbers: Vec<u64> = frames.iter().map(|frame| parse(frame)["sequence_num"].as_u64().expect("a number")).collect();
+    assert!(numbers.windows(2).all(|pair| pair[1] > pair[0]));
+    numbers.last().map_or(0, |last| last + 1 - numbers.len() as u64)
+}
+
+#[test]
+fn a_silence_takes_the_numbers_of_its_messages_and_the_ledger_knows_its_trades() {
+    for wire in WIRES {
+        let run = Run::new(2, "silent:300ms@200ms", market(wire, 2, 200.0, 1.0));
+        assert_eq!(run.fired("silent"), 1);
+        let victim = ledger(&run.ledger, "fault")[0]["client"].as_u64().expect("a client");
+        let missed = run.missed("silent", Some(victim));
+        assert!(missed.len() > 40);
+        for client in 0..2 {
+            let got = run.trades(client);
+            for (product, id, sent) in run.made() {
+                let is_his = client as u64 == victim && missed.contains(&(product.clone(), id));
+                assert_eq!(got[&product].contains(&id), !is_his, "{wire:?} {product} {id}");
+                assert!(sent, "the other client got it");
+            }
+            if wire == Wire::Advanced {
+                assert_eq!(holes(&run.frames[client]) > 5, client as u64 == victim);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stalled_products_trades_come_late_or_never_while_its_tickers_and_heartbeats_flow() {
+    for (wire, kind) in WIRES.into_iter().flat_map(|wire| [(wire, "stall"), (wire, "stall-lost")]) {
+        let run = Run::new(1, &format!("{kind}:1200ms@200ms"), market(wire, 1, 100.0, 2.0));
+        assert_eq!(run.fired(kind), 1);
+        let held = run.missed(kind, None);
+        let got = run.trades(0).remove("BTC-USD").expect("trades");
+        assert!(held.len() > 60, "{}", held.len());
+        assert!(got.is_sorted(), "in their order all the same");
+        assert_eq!(held.iter().all(|(_, id)| got.contains(id)), kind == "stall");
+        assert_eq!(held.iter().any(|(_, id)| got.contains(id)), kind == "stall");
+        assert_eq!(run.totals.trades_never_sent, if kind == "stall" { 0 } else { held.len() as u64 });
+        let late = ledger(&run.ledger, "missed");
+        assert_eq!((late.len(), &late[0]["late"]), (1, &json!(kind == "stall")));
+        if wire == Wire::Exchange {
+            let first = held.first().expect("one").1;
+            let place = |id: u64| run.frames[0].iter().position(|frame| frame.contains(&format!("\"match\",\"trade_id\":{id},")));
+            let end = place(first).unwrap_or(run.frames[0].len());
+            let before = &run.frames[0][place(first - 1).expect("sent")..end];
+            let named = of_kind(before, "heartbeat").iter().filter_map(|beat| beat["last_trade_id"].as_u64()).max();
+            assert!(named.is_some_and(|named| named > first), "a heartbeat names what is held");
+            assert!(of_kind(before, "ticker").iter().any(|ticker| ticker["trade_id"].as_u64() > Some(first)));
+        }
+    }
+}
+
+#[test]
+fn an_outage_is_seen_as_a_jump_that_rest_can_fill() {
+    for wire in WIRES {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let faults = Faults::parse("outage:60s@300ms").expect("a script");
+        let config = SimulateConfig { faults, ledger: Some(path.clone()), ..market(wire, 2, 50.0, 1.0) };
+        let simulation = Simulation::start(config.clone()).expect("starts");
+        let mut client = Client::connect(&simulation);
+        client.subscribe_all(&config);
+        let started = Instant::now();
+        let frames = client.read_to_end(&simulation);
+        assert!(started.elapsed() < Duration::from_secs(10), "a minute passes at once");
+        let lost: Vec<Value> = ledger(&path, "missed");
+        let window = lost.iter().find(|line| line["product"] == "BTC-USD").expect("a line");
+        let (first, last) = (window["first"].as_u64().expect("an id"), window["last"].as_u64().expect("an id"));
+        assert!((2900..3100).contains(&(last - first)), "{window}");
+        let (_, body) = get(&simulation, &format!("/products/BTC-USD/trades?limit=1000&after={}", first + 1000));
+        let page = parse(&String::from_utf8(body).expect("text"));
+        assert_eq!((&page[0]["trade_id"], &page[999]["trade_id"]), (&json!(first + 999), &json!(first)));
+        let totals = simulation.stop().expect("ends");
+        let run = Run { frames: vec![frames], totals, ledger: path, wire, _folder: folder };
+        let got = run.trades(0).remove("BTC-USD").expect("trades");
+        let at = got.iter().position(|id| *id > first).expect("something behind it");
+        assert_eq!((got[at - 1], got[at]), (first - 1, last + 1), "what was live before goes on behind it");
+        assert!(got.len() - at > 20, "the tape goes on");
+        let text = run.frames[0].iter().map(String::as_str).filter(|frame| frame.contains("\"time\"")).collect::<Vec<_>>();
+        let times: Vec<jiff::Timestamp> = text.iter().filter_map(|frame| time_of(frame)).collect();
+        let jump = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).max();
+        assert!(jump.is_some_and(|jump| jump >= 59), "{jump:?}");
+        let ahead = times.last().expect("a time").duration_since(jiff::Timestamp::now());
+        assert!(ahead.as_secs() < 5, "what was skipped lies in the past when it is over: {ahead:?}");
+        assert!((run.totals.seconds - 61.0).abs() < 0.5 && run.totals.reached_rate > 90.0, "{:?}", run.totals);
+    }
+}
+
+/// The last time in a frame.
+fn time_of(frame: &str) -> Option<jiff::Timestamp> {
+    let at = frame.rfind("\"time\":\"")? + 8;
+    frame[at..].split('"').next()?.parse().ok()
+}
+
+#[test]
+fn a_clock_that_steps_comes_back_and_ids_go_on() {
+    for (wire, script) in [(Wire::Exchange, "clock-step:-500ms@300ms"), (Wire::Advanced, "clock-step:5m@300ms")] {
+        let run = Run::new(1, script, market(wire, 1, 400.0, 2.0));
+        assert_eq!(run.fired("clock-step"), 1);
+        assert!(run.trades(0)["BTC-USD"].is_sorted());
+        let live = ledger(&run.ledger, "trade").into_iter().filter(|line| line["history"] != true);
+        let times: Vec<i128> =
+            live.map(|line| text(&line["time"]).parse::<jiff::Timestamp>().expect("a time").as_nanosecond() / 1_000_000).collect();
+        let steps: Vec<i128> = times.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| step.abs() > 300).collect();
+        assert_eq!(steps.len(), 2, "there and back: {steps:?}");
+        let expected = if wire == Wire::Exchange { [-500, 500] } else { [300_000, -300_000] };
+        assert!(steps.iter().zip(expected).all(|(step, expected)| (step - expected).abs() < 150), "{steps:?}");
+        assert_eq!(run.totals.trades_never_sent, 0);
+    }
+}
+
+#[test]
+fn a_repeated_fault_strikes_each_connection_by_its_own_clock() {
+    let faults = Faults::parse("close:1001@every:400ms,calm@4s").expect("a script");
+    let config = SimulateConfig { faults, ..market(Wire::Exchange, 1, 50.0, 5.0) };
+    let simulation = Simulation::start(config.clone()).expect("starts");
+    let (mut lives, deadline) = (0, Instant::now() + PATIENCE);
+    let mut first_lives = Vec::new();
+    while !simulation.is_over() && Instant::now() < deadline {
+        let mut client = Client::connect(&simulation);
+        client.subscribe_all(&config);
+        let since = Instant::now();
+        while let Ok(frame) = client.next() {
+            if frame.is_none() && simulation.is_over() {
+                break;
+            }
+        }
+        first_lives.push(since.elapsed());
+        lives += 1;
+    }
+    // 4 s of lives of 200 to 600 ms, and a last one that is calm.
+    assert!((7..=21).contains(&lives), "{first_lives:?}");
+    assert!(first_lives.last().is_some_and(|last| *last > Duration::from_millis(600)), "{first_lives:?}");
+    assert_eq!(simulation.stop().expect("ends").faults["close"], lives - 1);
+}
+
+#[test]
+fn an_advanced_ticker_can_be_dropped_and_takes_its_number_with_it() {
+    let run = Run::new(1, "drop=0.2", market(Wire::Advanced, 2, 100.0, 1.0));
+    let lines = ledger(&run.ledger, "ticker");
+    let lost = lines.iter().filter(|line| line["sent"] == false).count();
+    let faults = ledger(&run.ledger, "fault").iter().filter(|line| line["of"] == "ticker").count();
+    assert!(lost > 2, "{lost} of {}", lines.len());
+    assert_eq!((lost, lost as u64), (faults, run.totals.tickers_never_sent));
+    assert_eq!(of_kind(&run.frames[0], "ticker").len(), lines.len() - lost);
+    assert!(holes(&run.frames[0]) >= run.fired("drop") - 1);
+}
+
+#[test]
+fn requests_beyond_the_limit_are_refused_until_a_second_has_passed() {
+    let simulation = Simulation::start(SimulateConfig { rest_limit: Some(5), ..config(1) }).expect("starts");
+    let statuses: Vec<String> = (0..8).map(|_| get(&simulation, "/products").0).collect();
+    let refused: Vec<&String> = statuses.iter().filter(|head| head.starts_with("HTTP/1.1 429")).collect();
+    assert!((2..=3).contains(&refused.len()), "{statuses:?}");
+    assert_eq!(header(refused[0], "Retry-After"), Some("1"));
+    let deadline = Instant::now() + PATIENCE;
+    while get(&simulation, "/products").0.starts_with("HTTP/1.1 429") {
+        assert!(Instant::now() < deadline);
+    }
+    let totals = simulation.stop().expect("ends");
+    assert!(totals.rest_refused >= 2 && totals.rest_requests - totals.rest_refused >= 6, "{totals:?}");
+}
+
+#[test]
+fn a_delisted_product_trades_no_more_and_refuses_who_asks_for_it() {
+    let run = Run::new(1, "delist@500ms", market(Wire::Exchange, 2, 100.0, 1.5));
+    assert_eq!(run.fired("delist"), 1);
+    let gone = text(&ledger(&run.ledger, "fault")[0]["product"]);
+    let counts = run.trades(0);
+    let other = counts.keys().find(|name| **name != gone).expect("another");
+    assert!((30..=70).contains(&counts[&gone].len()) && counts[other].len() > 120, "{gone}: {counts:?}");
+    assert_eq!(run.totals.trades_never_sent, 0);
+}
+
+#[test]
+fn who_subscribes_to_nothing_is_cut_off_after_five_seconds() {
+    let simulation = Simulation::start(config(1)).expect("starts");
+    let (mut idle, mut asking) = (Client::connect(&simulation), Client::connect(&simulation));
+    asking.subscribe(&["heartbeat"], &["BTC-USD"]);
+    let since = Instant::now();
+    let (frames, how) = idle.read_to_cut();
+    assert!(frames.is_empty() && how.contains("closed 1000"), "{how}");
+    assert!((4900..7000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
+    asking.read_until(|frames| of_kind(frames, "heartbeat").len() >= 6);
+}
+
+#[test]
+fn rest_speaks_tls_too() {
+    use std::io::{Read, Write};
+    let folder = tempfile::tempdir().expect("a folder");
+    let simulation = Simulation::start(SimulateConfig { tls: Some(folder.path().to_owned()), ..config(1) }).expect("starts");
+    let endpoints = simulation.endpoints();
+    let address = endpoints.rest_url.as_deref().expect("REST").trim_start_matches("https://").to_owned();
+    let pem = std::fs::read(endpoints.ca_file.as_ref().expect("a file")).expect("reads");
+    let authority = native_tls::Certificate::from_pem(&pem).expect("a certificate");
+    let connector = native_tls::TlsConnector::builder().add_root_certificate(authority).build().expect("a connector");
+    let tcp = std::net::TcpStream::connect(&address).expect("connects");
+    let mut stream = connector.connect("127.0.0.1", tcp).expect("trusted");
+    stream.write_all(b"GET /products/BTC-USD/trades?limit=2 HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sends");
+    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+    while !answer.ends_with(b"]") {
+        let count = stream.read(&mut buffer).expect("an answer");
+        assert!(count > 0);
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    let answer = String::from_utf8(answer).expect("text");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(parse(answer.split("\r\n\r\n").nth(1).expect("a body")).as_array().map(Vec::len), Some(2));
+}

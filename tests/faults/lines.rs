@@ -1,0 +1,68 @@
+//! Two lines, each losing one frame in twenty and dying every few seconds, and no REST: what either of them had is there.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use coltape::simulate::{SimulateConfig, Wire};
+
+use super::run::{Run, Stopped, market};
+use super::tape;
+
+const LENGTH: Duration = Duration::from_secs(15);
+
+fn run(wire: Wire, script: &str) -> Stopped {
+    let config = SimulateConfig { wire, seed: 7, ..market(4, 50.0, LENGTH) };
+    let run = Run::start(config, script, &["--lines", "2", "--no-backfill", "--idle-timeout", "2s"]);
+    run.await_market(LENGTH + Duration::from_secs(30));
+    // What was sent has arrived when two looks in a row find as much.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let look = || run.names.iter().map(|product| tape::count(&run.data, product.as_str())).sum::<usize>();
+    let mut before = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(2500));
+        let now = look();
+        if now == before {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still growing");
+        before = now;
+    }
+    run.stop()
+}
+
+/// Holds what is stored against what at least one connection was sent.
+fn assert_all_that_either_had(stopped: &Stopped) {
+    stopped.ended.assert_good();
+    let verdict = tape::judge(&stopped.data, &stopped.truth);
+    assert!(verdict.doubled.is_empty() && verdict.altered.is_empty() && verdict.invented.is_empty(), "{verdict:?}");
+    let unsent: BTreeSet<(String, u64)> = stopped
+        .truth
+        .products
+        .keys()
+        .flat_map(|product| stopped.truth.unsent(product).into_iter().map(move |id| (product.clone(), id)))
+        .collect();
+    let lost: Vec<_> = verdict.missing.iter().filter(|missing| !unsent.contains(*missing)).collect();
+    let losses = stopped.truth.times("lose");
+    println!(
+        "{} stored, {} frames lost by a line, {} trades by both, {} connections",
+        verdict.equal,
+        losses,
+        unsent.len(),
+        stopped.totals.connections
+    );
+    assert!(lost.is_empty(), "a line had them: {:?}", lost.iter().take(5).collect::<Vec<_>>());
+    assert!(losses > 100 && stopped.totals.connections > 6, "{:?}", stopped.totals);
+    assert!((unsent.len() as u64) < verdict.equal / 10, "two lines are better than one");
+}
+
+#[test]
+fn what_either_of_two_lines_had_is_stored_once() {
+    let stopped = run(Wire::Exchange, "lose=0.05,close:1001@every:5s");
+    assert_all_that_either_had(&stopped);
+}
+
+#[test]
+fn what_either_of_two_lines_had_is_stored_once_advanced() {
+    let stopped = run(Wire::Advanced, "lose=0.05,close:1001@every:5s");
+    assert_all_that_either_had(&stopped);
+}

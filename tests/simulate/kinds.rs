@@ -198,6 +198,9 @@ fn an_outage_is_seen_as_a_jump_that_rest_can_fill() {
         assert_eq!((&page[0]["trade_id"], &page[999]["trade_id"]), (&json!(first + 999), &json!(first)));
         let totals = simulation.stop().expect("ends");
         let run = Run { frames: vec![frames], totals, ledger: path, wire, _folder: folder };
+        let sent: Vec<bool> =
+            run.made().iter().filter(|(name, id, _)| name == "BTC-USD" && (first..=last).contains(id)).map(|made| made.2).collect();
+        assert!(sent.len() as u64 == last - first + 1 && !sent.contains(&true), "nobody was sent any");
         let got = run.trades(0).remove("BTC-USD").expect("trades");
         let at = got.iter().position(|id| *id > first).expect("something behind it");
         assert_eq!((got[at - 1], got[at]), (first - 1, last + 1), "what was live before goes on behind it");
@@ -258,6 +261,14 @@ fn a_repeated_fault_strikes_each_connection_by_its_own_clock() {
     assert!((7..=21).contains(&lives), "{first_lives:?}");
     assert!(first_lives.last().is_some_and(|last| *last > Duration::from_millis(600)), "{first_lives:?}");
     assert_eq!(simulation.stop().expect("ends").faults["close"], lives - 1);
+}
+
+#[test]
+fn a_repeated_fault_that_leaves_its_connection_open_comes_again() {
+    let run = Run::new(2, "silent:50ms@every:300ms", market(Wire::Exchange, 1, 50.0, 2.0));
+    assert!((8..=24).contains(&run.fired("silent")), "{}", run.fired("silent"));
+    let clients: BTreeSet<String> = ledger(&run.ledger, "fault").iter().map(|line| line["client"].to_string()).collect();
+    assert_eq!((clients.len(), run.totals.connections), (2, 2));
 }
 
 #[test]

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Outage: 10 products at 100 trades a second miss ten minutes of it at once; all of it must be fetched by REST, at 8 requests a second, within two
+# minutes, while live trades become visible within a second of their arrival.
+# usage: scripts/outage.sh [--seconds 600] [--rate 100] [--profile dev|release]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+seconds=600 rate=100 profile=dev
+while (($#)); do
+  case "$1" in
+    -h|--help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    --seconds) seconds=$2; shift 2 ;;
+    --rate) rate=$2; shift 2 ;;
+    --profile) profile=$2; shift 2 ;;
+    *) echo "unknown option $1 (see --help)" >&2; exit 2 ;;
+  esac
+done
+scripts/setup.sh
+export COLTAPE_OUTAGE_SECONDS=$seconds COLTAPE_OUTAGE_RATE=$rate
+cargo test --locked --profile "$profile" --test faults -- --ignored --exact --nocapture \
+  faults::outage::ten_minutes_of_a_thousand_trades_a_second_are_filled_within_two

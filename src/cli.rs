@@ -5,8 +5,10 @@
 //! 3. Data goes to stdout, everything else to stderr.
 
 pub mod args;
+pub mod backfill;
 pub mod capture;
 pub mod query;
+pub mod repair;
 pub mod report;
 pub mod simulate;
 pub mod units;
@@ -51,6 +53,8 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Repair(args) => repair::run(&args),
+        Command::Backfill(args) => backfill::run(&args),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

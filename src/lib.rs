@@ -11,7 +11,8 @@
 //! | layout | [`schema`] | **the** table of datasets and columns |
 //! | store | [`store`] | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | [`feed`] | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | capture | [`capture`] | the threads; the one place where feed and store meet |
+//! | capture | [`capture`] | the threads; where feed and store meet |
+//! | repair | [`repair`] | missing trades from other tapes and REST; the other place where feed and store meet |
 //! | reading | [`stored`], [`json`] | records as they are stored, value by value; JSON lines of output: what the tools share |
 //! | tools | [`query`], [`verify`] | the read side: store and words only |
 //! | simulator | [`simulate`] | a local Coinbase; words only, shares no parser with `feed` |
@@ -43,6 +44,7 @@ pub mod json;
 pub mod product;
 pub mod query;
 pub mod record;
+pub mod repair;
 pub mod schema;
 pub mod simulate;
 pub mod store;

@@ -24,8 +24,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("json", &[]),
     ("query", &["decimal", "json", "product", "record", "schema", "store", "stored", "time"]),
     ("verify", &["decimal", "json", "product", "record", "schema", "store", "stored", "time"]),
+    ("repair", &["decimal", "feed", "json", "product", "record", "schema", "store", "stored", "time"]),
     ("simulate", &["decimal", "product", "record", "time"]),
-    ("cli", &["capture", "decimal", "feed", "product", "query", "record", "schema", "simulate", "store", "time", "verify"]),
+    ("cli", &["capture", "decimal", "feed", "product", "query", "record", "repair", "schema", "simulate", "store", "time", "verify"]),
     ("main", &["cli"]),
     ("lib", &[]),
 ];

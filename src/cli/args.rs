@@ -28,6 +28,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
     Query(QueryArgs),
+    /// Get the trades that are missing, from other boxes' tapes and REST
+    Repair(RepairArgs),
+    /// Fetch a product's past by REST
+    Backfill(BackfillArgs),
     /// Be a local Coinbase: both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
@@ -236,6 +240,98 @@ pub struct QueryArgs {
     /// Print stored values: f32 as they are, order ids as hex
     #[arg(long)]
     pub raw: bool,
+}
+
+/// How REST is asked.
+#[derive(Debug, Args)]
+pub struct RestArgs {
+    /// REST endpoint [default: Coinbase's own, where the directory was begun with Coinbase's own feed]
+    #[arg(long, value_name = "URL")]
+    pub rest_url: Option<String>,
+    /// Requests per second, retries included; the public limit is 10 per address
+    #[arg(long, value_name = "R", default_value_t = 8.0)]
+    pub rest_rate: f64,
+    /// An extra trusted root certificate, for a test endpoint
+    #[arg(long, value_name = "PEM")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `coltape repair`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  coltape repair /mnt/md/data --from /mnt/box2/data\n  coltape repair /mnt/md/data --dry-run\n\n\
+    Trades that are missing are taken from the other tapes first (they have order ids), then from REST. Stored trades without order ids get those that\n\
+    another tape knows. Late trades are put in their place. What two tapes tell differently is reported and never merged. Other tapes are only read;\n\
+    they may be live. Where a capture holds the directory, it is asked to do the work.\n\n\
+    Tickers cannot be repaired: they have no ids to tell what is missing by, and nobody serves past ones.\n\n\
+    Exit 0: no id is missing between the first and the last, nothing disagrees. Exit 1: something does, or it failed.")]
+pub struct RepairArgs {
+    /// The data directory [default: as --data-dir]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "shown by its own type")]
+    pub data_dir: DataDirArg,
+    /// Another box's data directory to take from; may be given several times, the first is asked first
+    #[arg(long, value_name = "DIR")]
+    pub from: Vec<PathBuf>,
+    /// Only this product
+    #[arg(long, value_name = "PRODUCT")]
+    pub product: Option<ProductId>,
+    /// Say what would be done; change nothing, ask nobody
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask REST
+    #[arg(long, alias = "no-backfill")]
+    pub no_rest: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "shown by its own type")]
+    pub rest: RestArgs,
+    /// Take from tapes that were begun with another endpoint, too
+    #[arg(long)]
+    pub any_endpoint: bool,
+    /// How long a capture that holds the directory may take to answer
+    #[arg(long, value_name = "D", default_value = "10m", value_parser = units::positive_duration)]
+    pub answer_wait: Duration,
+    /// Write to a file system that is not known to survive a full disk
+    #[arg(long)]
+    pub force_fs: bool,
+}
+
+/// `coltape backfill`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  coltape backfill BTC-USD --from 2025-06-01 --to 2025-06-08 --data-dir /mnt/md/data\n\n\
+    The trade before --from and the first one at or after --to are fetched too: with them `verify` can show the days between to be whole. What is stored\n\
+    is not fetched again, so a backfill that was cut short goes on where it stopped. REST knows no order ids and no receive times; these trades are\n\
+    marked as REST's. Tickers have no past that could be fetched.\n\n\
+    Exit 0: everything asked for is stored. Exit 1: REST lacks some of it, something disagrees with what was stored, or it failed.")]
+pub struct BackfillArgs {
+    /// Which product
+    #[arg(value_name = "PRODUCT")]
+    pub product: ProductId,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "shown by its own type")]
+    pub data_dir: DataDirArg,
+    /// First event time, a date or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub from: UnixNanos,
+    /// Event time to stop before [default: now]
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub to: Option<UnixNanos>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "shown by its own type")]
+    pub rest: RestArgs,
+    /// The feed that a new directory will be captured from
+    #[arg(long, value_enum, default_value_t = FeedArg::Exchange)]
+    pub feed: FeedArg,
+    /// Which columns new days get [default: as the product's newest day, else full]
+    #[arg(long, value_enum)]
+    pub columns: Option<ColumnsArg>,
+    /// How file names of new days spell dates [default: as the product's newest day, else iso]
+    #[arg(long, value_enum)]
+    pub date_format: Option<DateFormatArg>,
+    /// Write to a file system that is not known to survive a full disk
+    #[arg(long)]
+    pub force_fs: bool,
 }
 
 /// `coltape simulate`.

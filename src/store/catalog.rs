@@ -14,7 +14,7 @@ use super::late::Payloads;
 use super::page::Page;
 use super::place::{DayKey, Place, dataset_folder};
 use crate::product::ProductId;
-use crate::schema::Dataset;
+use crate::schema::{ColumnSet, Dataset};
 use crate::time::{DateFormat, UtcDay};
 
 /// Lists the products of a data directory, in order.
@@ -75,6 +75,23 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
         let key = marked.or(durable).max(sealed).unwrap_or(0);
         if key != 0 {
             return Ok(Some(key));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells how a product's newest day of a dataset is written: its columns and the spelling of its date; nothing where there is none that can be read.
+///
+/// # Errors
+/// Where the folder cannot be listed.
+pub fn habits(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<(ColumnSet, DateFormat)>, StoreError> {
+    for date in days(dir, product, dataset)?.into_iter().rev() {
+        for format in [DateFormat::Iso, DateFormat::Dmy] {
+            let place = Place::new(dir, &DayKey { product: product.clone(), dataset, date }, format);
+            let has = |set: ColumnSet| dataset.columns_of(set).iter().all(|column| place.column(column.name).exists());
+            if let Some(set) = [ColumnSet::Full, ColumnSet::Core].into_iter().find(|set| has(*set)) {
+                return Ok(Some((set, format)));
+            }
         }
     }
     Ok(None)

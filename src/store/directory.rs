@@ -82,6 +82,18 @@ impl DataDir {
     /// # Errors
     /// Where another process writes to it, its file system is unsafe, it belongs to another endpoint, or the system refuses.
     pub fn open(path: &Path, options: StoreOptions, endpoint: &str) -> Result<Self, StoreError> {
+        Self::open_for(path, options, Some(endpoint))
+    }
+
+    /// Opens a data directory for writing whatever endpoint it belongs to: for who brings nothing from an endpoint, or has looked ([`endpoint_of`]).
+    ///
+    /// # Errors
+    /// As [`DataDir::open`], but for the endpoint.
+    pub fn open_of_any_endpoint(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_for(path, options, None)
+    }
+
+    fn open_for(path: &Path, options: StoreOptions, endpoint: Option<&str>) -> Result<Self, StoreError> {
         let own = path.join(OWN_FOLDER);
         std::fs::create_dir_all(&own).at("make", &own)?;
         if !options.force_fs {
@@ -89,7 +101,9 @@ impl DataDir {
         }
         let lock = DirLock::take(path, &own.join("lock"))?;
         let handle = File::open(path).at("open", path)?;
-        remember_endpoint(path, &own.join("endpoint"), endpoint)?;
+        if let Some(endpoint) = endpoint {
+            remember_endpoint(path, &own.join("endpoint"), endpoint)?;
+        }
         for folder in [own.as_path(), path] {
             filesystem::sync_folder(folder)?;
         }
@@ -183,6 +197,19 @@ impl DataDir {
     /// Shows a step to the probe, where there is one.
     pub(crate) fn step(&self, step: Step) -> Verdict {
         self.options.probe.as_ref().map_or(Verdict::Go, |probe| probe.see(step))
+    }
+}
+
+/// Tells which endpoint a data directory was begun with; nothing where none is remembered.
+///
+/// # Errors
+/// Where the file that says so is there and cannot be read.
+pub fn endpoint_of(dir: &Path) -> Result<Option<String>, StoreError> {
+    let path = dir.join(OWN_FOLDER).join("endpoint");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).at("read", &path),
     }
 }
 

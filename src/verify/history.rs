@@ -193,7 +193,8 @@ impl Journal {
                 self.shared.absences.push(Absence { from, to: time });
                 self.is_running = true;
             }
-            "capture_stopped" => self.is_running = false,
+            // Who repairs or backfills holds the directory: a capture that did not say that it stopped was killed before that.
+            "capture_stopped" | "repair_started" | "backfill_started" => self.is_running = false,
             _ => {}
         }
         // What is written after a capture's end (a repair's lines) is no sign of a capture.
@@ -230,6 +231,8 @@ mod tests {
             r#"{"time":"2025-06-07T13:00:00Z","event":"repaired"}"#,
             r#"{"time":"2025-06-08T09:00:00Z","event":"capture_started"}"#,
             r#"{"time":"2025-06-08T11:00:00Z","event":"alert_raised"}"#,
+            r#"{"time":"2025-06-08T13:00:00Z","event":"repair_started"}"#,
+            r#"{"time":"2025-06-08T13:01:00Z","event":"repaired"}"#,
             r#"{"time":"2025-06-08T15:00:00Z","event":"capture_started"}"#,
         ]);
         let absences = read.of(&ProductId::new("BTC-USD").expect("a product")).absences;

@@ -1,0 +1,86 @@
+//! `coltape backfill`: progress to a terminal, what was fetched to stdout.
+
+use std::io::{IsTerminal, Write};
+
+use super::args::{BackfillArgs, ColumnsArg, DateFormatArg};
+use super::{DONE, FAILED, Failure, capture, repair};
+use crate::repair::RepairError;
+use crate::repair::backfill::{BackfillConfig, Progress, backfill};
+use crate::schema::ColumnSet;
+use crate::store::{StoreError, endpoint_of};
+use crate::time::{Clock, DateFormat};
+
+/// Carries the command out.
+///
+/// # Errors
+/// [`Failure::Usage`] where it is not clear where to fetch from; [`Failure::Failed`] where the directory is in use or REST fails.
+pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
+    if args.to.is_some_and(|to| to <= args.from) {
+        return Err(Failure::Usage("--to is not after --from".to_owned()));
+    }
+    let dir = args.data_dir.data_dir.clone();
+    let Some(rest) = repair::rest(&args.rest, &dir)? else {
+        return Err(Failure::Usage(format!(
+            "{} was not begun with Coinbase itself: --rest-url has to say where to fetch from",
+            dir.display()
+        )));
+    };
+    // A directory that is begun with Coinbase's own REST is Coinbase's own; one that remembers an endpoint has been looked at.
+    let is_new = endpoint_of(&dir).map_err(Failure::failed)?.is_none();
+    let feed = capture::feed(args.feed);
+    let endpoint = (is_new && args.rest.rest_url.is_none()).then(|| format!("{} {}", feed.name(), feed.default_url()));
+    let config = BackfillConfig {
+        dir,
+        product: args.product.clone(),
+        from: args.from,
+        to: args.to,
+        rest,
+        endpoint,
+        columns: args.columns.map(|columns| match columns {
+            ColumnsArg::Full => ColumnSet::Full,
+            ColumnsArg::Core => ColumnSet::Core,
+        }),
+        date_format: args.date_format.map(|format| match format {
+            DateFormatArg::Iso => DateFormat::Iso,
+            DateFormatArg::Dmy => DateFormat::Dmy,
+        }),
+        force_fs: args.force_fs,
+        clock: Clock::System,
+    };
+    let mut err = std::io::stderr();
+    let is_terminal = err.is_terminal();
+    let mut show = |progress: Progress| {
+        if is_terminal {
+            // A terminal that is gone is no reason to stop.
+            let _ = write!(err, "\r{} ", line(&config, progress)).and_then(|()| err.flush());
+        }
+    };
+    let done = backfill(&config, &mut show);
+    if is_terminal {
+        eprintln!();
+    }
+    let done = match done {
+        Err(RepairError::Store(error @ StoreError::Locked { .. })) => {
+            return Err(Failure::failed(format!("{error}; `capture --backfill-from` fetches the past beside the present")));
+        }
+        done => done.map_err(Failure::failed)?,
+    };
+    match done.ids {
+        Some(ids) => println!("{} ids {} to {}: {} were stored already", config.product, ids.from, ids.to, done.stored_before),
+        None => println!("{} has no trades in that time", config.product),
+    }
+    if let Some(began) = done.began {
+        println!("{} began trading with id {began}", config.product);
+    }
+    for line in done.report.lines() {
+        println!("{line}");
+    }
+    Ok(if done.report.is_whole() { DONE } else { FAILED })
+}
+
+fn line(config: &BackfillConfig, progress: Progress) -> String {
+    let Progress { done, of, at } = progress;
+    let percent = (done * 100).checked_div(of).unwrap_or(100);
+    let at = at.map_or_else(String::new, |at| format!(", at {at}"));
+    format!("{}: {percent} %, {done} of {of} ids{at}", config.product)
+}

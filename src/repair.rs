@@ -24,7 +24,6 @@ mod tape;
 mod walk;
 mod work;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -180,10 +179,10 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
         taken.sort_by_key(|run| run.from);
         gaps = without_runs(&gaps, &taken);
     }
-    let mut reasons: BTreeMap<u64, String> = BTreeMap::new();
+    let mut lacking = gather::Lacking::default();
     if let Some(fetcher) = fetcher.as_mut().filter(|_| !gaps.is_empty() && !config.is_dry) {
         let before = quarantined(work);
-        let mut lacking = work.fill(fetcher, &gaps, |_| {})?;
+        lacking = work.fill(fetcher, &gaps, |_| {})?;
         close(work)?;
         gaps = work.gaps()?;
         if quarantined(work) != before && lacking.failed.is_none() {
@@ -192,10 +191,6 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
             close(work)?;
             gaps = work.gaps()?;
         }
-        let failed = lacking.failed.iter().flat_map(|(ids, error)| ids.iter().map(move |ids| (ids.to, error.to_string())));
-        reasons.extend(failed);
-        let lacks = format!("REST does not have them (asked {} times)", gather::ATTEMPTS);
-        reasons.extend(lacking.lacks.iter().map(|ids| (ids.to, lacks.clone())));
         if too_coarse > 0 {
             // Now that the trades are there, the coarse tapes' order ids can be put to them.
             for tape in &config.from {
@@ -211,8 +206,7 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
         (None, _) => "no other tape has them, and REST is not asked",
         (Some(_), false) => "they are missing still",
     };
-    let why = |ids: Hole| reasons.range(ids.from..).next().map_or_else(|| unasked.to_owned(), |(_, why)| why.clone());
-    work.miss(&gaps, why);
+    work.miss(&gaps, |ids| lacking.why(ids).unwrap_or_else(|| unasked.to_owned()));
     let done: Vec<_> = work.report.days.iter().filter(|((product, _), _)| product == work.product).map(|(_, day)| *day).collect();
     let sum = |of: fn(&report::DayWork) -> u64| done.iter().map(of).sum::<u64>();
     let event = Event::new("repaired")

@@ -47,6 +47,7 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         force_fs: args.force_fs,
         clock: Clock::System,
     };
+    crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let mut err = std::io::stderr();
     let is_terminal = err.is_terminal();
     let mut show = |progress: Progress| {

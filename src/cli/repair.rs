@@ -34,6 +34,7 @@ pub fn run(args: &RepairArgs) -> Result<u8, Failure> {
         clock: Clock::System,
         probe: None,
     };
+    crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let (lines, is_whole) = match repair_or_ask(&config, args.answer_wait).map_err(Failure::failed)? {
         Outcome::Repaired(report) => (report.lines(), report.is_whole()),
         Outcome::Answered(answer) => {

@@ -15,13 +15,13 @@ use crate::store::journal::Event;
 use crate::store::{DataDir, Hole, StoreOptions, catalog, holes};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
+use super::RepairError;
 use super::binder::Binder;
 use super::chain::Chain;
 use super::fetch::{Fetcher, GaveUp, RestConfig};
 use super::notes::Notes;
 use super::report::Report;
 use super::work::Work;
-use super::{RepairError, gather};
 
 /// Gaps looked at together.
 const MOST_GAPS: usize = 1 << 20;
@@ -130,9 +130,7 @@ fn backfill_with(config: &BackfillConfig, mut fetcher: Fetcher, progress: &mut d
     }
     work.chain = Chain::read(path, product)?;
     let missing = lacking_within(config, span.ids)?;
-    let failed = lacking.failed.as_ref().map(|(_, error)| error.to_string());
-    let lacks = format!("REST does not have them (asked {} times)", gather::ATTEMPTS);
-    work.miss(&missing, |ids| if lacking.lacks.contains(&ids) { lacks.clone() } else { failed.clone().unwrap_or_else(|| lacks.clone()) });
+    work.miss(&missing, |ids| lacking.why(ids).unwrap_or_else(|| "they are missing still".to_owned()));
     if span.is_beginning && work.chain.ends().is_some_and(|(first, _)| first == span.first) {
         done.began = Some(span.first);
         work.notes.journal(Event::new("trading_began").product(product).number("first_id", span.first))?;

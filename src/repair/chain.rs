@@ -1,6 +1,6 @@
 //! [`Chain`]: which ids a product's days hold, so that a trade is not stored a second time under another day.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
@@ -9,11 +9,12 @@ use crate::schema::{Dataset, Trades};
 use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 
-/// The ends of each day of a product that can be read.
+/// The days of a product, and the ends of each that can be read.
 #[derive(Debug)]
 pub(super) struct Chain {
     dir: PathBuf,
     product: ProductId,
+    dates: BTreeSet<UtcDay>,
     days: BTreeMap<UtcDay, (u64, u64)>,
     /// The day looked into last.
     open: Option<(UtcDay, Snapshot<Trades>)>,
@@ -21,11 +22,15 @@ pub(super) struct Chain {
 
 impl Chain {
     pub(super) fn read(dir: &Path, product: &ProductId) -> Result<Self, StoreError> {
-        let mut chain = Self { dir: dir.to_owned(), product: product.clone(), days: BTreeMap::new(), open: None };
-        for date in catalog::days(dir, product, Dataset::Trades)? {
-            chain.look(date);
-        }
+        let dates: BTreeSet<UtcDay> = catalog::days(dir, product, Dataset::Trades)?.into_iter().collect();
+        let mut chain = Self { dir: dir.to_owned(), product: product.clone(), dates: dates.clone(), days: BTreeMap::new(), open: None };
+        dates.into_iter().for_each(|date| chain.look(date));
         Ok(chain)
+    }
+
+    /// Tells whether there is such a day, readable or not.
+    pub(super) fn has_day(&self, date: UtcDay) -> bool {
+        self.dates.contains(&date)
     }
 
     /// Looks at a day again: it may have grown. One that cannot be read holds nothing.
@@ -35,6 +40,7 @@ impl Chain {
         if let Ok(Some(day)) = Snapshot::<Trades>::open(&self.dir, &self.product, date)
             && let Some((first, last)) = ends(&day)
         {
+            self.dates.insert(date);
             self.days.insert(date, (first, last));
         }
     }

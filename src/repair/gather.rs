@@ -34,6 +34,18 @@ pub(super) struct Lacking {
     pub(super) failed: Option<(Vec<Hole>, GaveUp)>,
 }
 
+impl Lacking {
+    /// Says why ids are missing still; nothing where they were not among those asked for.
+    pub(super) fn why(&self, ids: Hole) -> Option<String> {
+        let touches = |holes: &[Hole]| holes.get(holes.partition_point(|hole| hole.to < ids.from)).is_some_and(|hole| hole.from <= ids.to);
+        match &self.failed {
+            Some((holes, error)) if touches(holes) => Some(error.to_string()),
+            _ if touches(&self.lacks) => Some(format!("REST does not have them (asked {ATTEMPTS} times)")),
+            _ => None,
+        }
+    }
+}
+
 /// Gets the ids of `wanted` (disjoint, rising) and hands them on window by window.
 ///
 /// # Errors

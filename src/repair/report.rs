@@ -10,8 +10,8 @@ use super::difference::Difference;
 
 /// Differences told one by one; beyond that they are counted.
 const MAX_TOLD: usize = 1000;
-/// Stretches of missing ids told one by one, a product.
-const MAX_MISSING_TOLD: usize = 100;
+/// Stretches of missing ids told one by one; beyond that they are counted.
+const MAX_MISSING_TOLD: usize = 1000;
 
 /// What was done for one product-day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,8 +52,10 @@ pub struct Report {
     pub differences: Vec<Difference>,
     /// All of them.
     pub disagreements: u64,
-    /// What is missing still.
+    /// What is missing still, as far as it is told stretch by stretch.
     pub missing: Vec<Missing>,
+    /// Stretches missing still, in all.
+    pub missing_stretches: u64,
     /// Ids missing still, in all.
     pub missing_ids: u64,
     /// Remarks: what was not used, and why.
@@ -98,15 +100,10 @@ impl Report {
         if untold > 0 {
             lines.push(format!("{untold} more trades that disagree"));
         }
-        for product in &self.products {
-            let of = || self.missing.iter().filter(|missing| missing.product == *product);
-            for Missing { ids, why, .. } in of().take(MAX_MISSING_TOLD) {
-                lines.push(format!("{product} {} missing: {why}", named(*ids)));
-            }
-            let untold = of().count().saturating_sub(MAX_MISSING_TOLD);
-            if untold > 0 {
-                lines.push(format!("{product}: {untold} more stretches of ids missing"));
-            }
+        lines.extend(self.missing.iter().map(|Missing { product, ids, why }| format!("{product} {} missing: {why}", named(*ids))));
+        let untold = self.missing_stretches.saturating_sub(self.missing.len() as u64);
+        if untold > 0 {
+            lines.push(format!("{untold} more stretches of ids missing"));
         }
         lines.extend(self.remarks.iter().cloned());
         lines.extend(self.failures.iter().map(|failure| format!("failed: {failure}")));
@@ -126,6 +123,14 @@ impl Report {
 
     pub(super) fn day(&mut self, product: &ProductId, date: UtcDay) -> &mut DayWork {
         self.days.entry((product.clone(), date)).or_default()
+    }
+
+    pub(super) fn misses(&mut self, product: &ProductId, ids: Hole, why: impl FnOnce() -> String) {
+        self.missing_ids += ids.missing();
+        self.missing_stretches += 1;
+        if self.missing.len() < MAX_MISSING_TOLD {
+            self.missing.push(Missing { product: product.clone(), ids, why: why() });
+        }
     }
 
     pub(super) fn differs(&mut self, difference: Difference) {

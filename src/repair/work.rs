@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::product::ProductId;
 use crate::record::Trade;
-use crate::schema::{ColumnSet, Dataset};
+use crate::schema::ColumnSet;
 use crate::store::journal::Event;
-use crate::store::{Hole, Inserted, StoreError, catalog, holes};
+use crate::store::{Hole, Inserted, StoreError, holes};
 use crate::time::{UnixNanos, UtcDay};
 
 use super::binder::{Binder, BinderError};
@@ -15,7 +15,7 @@ use super::difference::{Difference, columns_that_differ, shown};
 use super::fetch::Fetcher;
 use super::gather::{self, Brought, Lacking};
 use super::notes::{Notes, about_ids};
-use super::report::{Missing, Report};
+use super::report::Report;
 
 /// Gaps looked at together: about as many as a million single lost trades.
 const MOST_GAPS: usize = 1 << 20;
@@ -46,11 +46,6 @@ pub(super) enum WorkError {
 }
 
 impl Work<'_> {
-    /// Tells whether there is such a day, readable or not.
-    pub(super) fn has_day(&self, date: UtcDay) -> bool {
-        catalog::days(self.dir, self.product, Dataset::Trades).is_ok_and(|days| days.contains(&date))
-    }
-
     pub(super) fn remark(&mut self, text: String) {
         log::warn!("{}: {text}", self.product);
         self.report.remarks.push(format!("{}: {text}", self.product));
@@ -158,12 +153,11 @@ impl Work<'_> {
     /// Notes what is missing in the end.
     pub(super) fn miss(&mut self, gaps: &[Hole], why: impl Fn(Hole) -> String) {
         for ids in gaps {
-            self.report.missing_ids += ids.missing();
-            self.report.missing.push(Missing { product: self.product.clone(), ids: *ids, why: why(*ids) });
             let date = self.chain.day_of(ids.from).or(self.chain.first_day());
             if let Some(date) = date {
                 self.report.day(self.product, date).missing += ids.missing();
             }
+            self.report.misses(self.product, *ids, || why(*ids));
         }
     }
 }

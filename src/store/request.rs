@@ -208,8 +208,8 @@ mod tests {
     }
 
     fn request(id: u64) -> RepairRequest {
-        let product = (id % 2 == 0).then(|| ProductId::new("BTC-USD").expect("a product"));
-        RepairRequest { id, from: vec!["/a \"b\"/ü\\".into(), "/c".into()], product, rest: id % 3 == 0 }
+        let product = id.is_multiple_of(2).then(|| ProductId::new("BTC-USD").expect("a product"));
+        RepairRequest { id, from: vec!["/a \"b\"/ü\\".into(), "/c".into()], product, rest: id.is_multiple_of(3) }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use coltape::time::{Clock, UnixNanos};
 use coltape::verify::{VerifyConfig, verify};
 
 use crate::market::{self, FIRST_DAY, Print, column, column_path, data_dir, prints, product, rewrite, store, write_ledger};
-use crate::tape::{as_rest, coltape, config, files, filled_by, journal, killed, market, repaired, said, sealed, stored, told, trades};
+use crate::tape::{
+    as_rest, await_that, coltape, config, files, filled_by, journal, killed, market, repaired, said, sealed, stored, told, trades,
+};
 
 /// Splits a market in what two boxes kept: each lost another 5 % of it, neither the first nor the last.
 fn losses(prints: &[Print]) -> (Vec<Trade>, Vec<Trade>) {
@@ -328,4 +330,58 @@ fn a_day_that_was_damaged_is_set_aside_and_taken_anew() {
         assert_eq!(told(&stored(&own)), trades(&prints), "length {length}");
         assert_eq!(journal(&own, "day_opened").iter().filter(|line| line["how"] == "quarantined").count(), 1);
     }
+}
+
+/// Reads a capture's trades as they would be told.
+fn of_capture(dir: &Path) -> Vec<Trade> {
+    stored(dir).into_iter().map(|trade| Trade { origin: coltape::record::Origin::default(), recv: UnixNanos(0), ..trade }).collect()
+}
+
+#[test]
+fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+    let config = coltape::simulate::SimulateConfig {
+        products: vec![product()],
+        rate_per_product: 400.0,
+        tickers: false,
+        duration: Some(std::time::Duration::from_secs(4)),
+        ..coltape::simulate::SimulateConfig::default()
+    };
+    let simulation = coltape::simulate::Simulation::start(config).unwrap();
+    let capture = |dir: &Path| {
+        let mut command = coltape("capture");
+        command.args([product().as_str(), "--url", &simulation.endpoints().websocket_url, "--data-dir"]).arg(dir);
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    // Both are there before either is killed: what one has that the other lacks is then lost, not before its time.
+    let (mut killed, mut beside) = (capture(&own), capture(&other));
+    let has = |dir: &Path, count: usize| dir.join(product().as_str()).join("TRADES").exists() && stored(dir).len() >= count;
+    await_that("both have some trades", || has(&own, 300) && has(&other, 300));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let totals = simulation.wait();
+    assert!(totals.trades_produced > 1500);
+    // The last of them may still be on its way.
+    let mut last = 0;
+    await_that("the other box has them all", || {
+        let count = stored(&other).len();
+        std::mem::replace(&mut last, count) == count && count as u64 >= totals.trades_produced
+    });
+    let left = stored(&own);
+    assert!(left.len() < last);
+    // It goes on recording while it is read from.
+    let output = coltape("repair").arg(&own).arg("--from").arg(&other).arg("--no-rest").output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let (own_trades, others) = (of_capture(&own), of_capture(&other));
+    let from = others.iter().position(|trade| trade.trade_id == left[0].trade_id.max(others[0].trade_id)).unwrap();
+    let own_from = own_trades.iter().position(|trade| trade.trade_id == others[from].trade_id).unwrap();
+    assert_eq!(own_trades[own_from..], others[from..], "every field");
+    assert!(own_trades.iter().all(|trade| !trade.maker_order_id.is_nil() && !trade.taker_order_id.is_nil()));
+    assert!(own_trades.windows(2).all(|pair| pair[0].trade_id + 1 == pair[1].trade_id));
+    beside.kill().unwrap();
+    beside.wait().unwrap();
+    simulation.stop().unwrap();
+    let proof = coltape("verify").arg(&own).output().unwrap();
+    assert!(proof.status.success(), "{}", said(&proof));
 }

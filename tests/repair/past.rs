@@ -1,5 +1,7 @@
 //! REST, played by the simulator: gaps and a product's past, through its faults.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -23,7 +25,7 @@ struct Exchange {
 }
 
 impl Exchange {
-    /// Trades at ten a second before `now`, which only REST shows.
+    /// Trades at two a second before `now`, which only REST shows.
     fn with_past(count: u64, now: UnixNanos, faults: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = SimulateConfig {
@@ -40,13 +42,14 @@ impl Exchange {
     fn rest(&self) -> &str {
         self.simulation.endpoints().rest_url.as_deref().unwrap()
     }
+}
 
-    /// Ends it, and gives every trade it made.
-    fn trades(self) -> (Vec<Trade>, tempfile::TempDir) {
-        self.simulation.stop().unwrap();
-        let text = std::fs::read_to_string(self.folder.path().join("ledger")).unwrap();
-        (text.lines().filter_map(trade_of).collect(), self.folder)
-    }
+/// The trades of such a past, as a market of the same seed writes them into its ledger when it ends.
+fn past(count: u64, now: UnixNanos) -> Vec<Trade> {
+    let Exchange { folder, simulation } = Exchange::with_past(count, now, "");
+    simulation.stop().unwrap();
+    let text = std::fs::read_to_string(folder.path().join("ledger")).unwrap();
+    text.lines().filter_map(trade_of).collect()
 }
 
 /// Reads a line of the ledger.
@@ -94,17 +97,9 @@ fn run(mut command: Command) -> Output {
 
 #[test]
 fn ids_that_are_missing_come_from_rest_through_its_faults_and_get_their_order_ids_later() {
-    // The market's past is the market: the boxes' tapes are made of the same ledger.
     let exchange = Exchange::with_past(3000, now(), "rest-429*1,rest-500*1,rest-truncate*1,rest-hole*2");
     let own = exchange.folder.path().join("own");
-    let text = std::fs::read_to_string(exchange.folder.path().join("ledger")).unwrap_or_default();
-    let (all, exchange) = if text.lines().filter(|line| line.contains("\"history\":true")).count() >= 3000 {
-        (text.lines().filter_map(trade_of).collect::<Vec<_>>(), exchange)
-    } else {
-        // The ledger is written in blocks: another market of the same seed has the same past.
-        let (all, _folder) = Exchange::with_past(3000, now(), "").trades();
-        (all, exchange)
-    };
+    let all = past(3000, now());
     assert_eq!(all.len(), 3000);
     let seed = fastrand::u64(..);
     eprintln!("seed {seed}");
@@ -136,7 +131,7 @@ fn ids_that_are_missing_come_from_rest_through_its_faults_and_get_their_order_id
 #[test]
 fn ids_that_rest_does_not_have_are_said_to_be_missing() {
     let exchange = Exchange::with_past(200, now(), "");
-    let (all, _folder) = Exchange::with_past(200, now(), "").trades();
+    let all = past(200, now());
     let own = exchange.folder.path().join("own");
     // What lies before the exchange's memory.
     let old = Trade { trade_id: all[0].trade_id - 50, time: UnixNanos(all[0].time.0 - 1_000_000_000), ..all[0] };
@@ -160,14 +155,14 @@ fn ids_that_rest_does_not_have_are_said_to_be_missing() {
 }
 
 #[test]
-fn a_past_can_be_fetched_and_its_days_shown_to_be_whole() {
-    // 2025-06-07 is the whole day between: 250 000 trades at ten a second reach back into the day before it.
-    let exchange = Exchange::with_past(2000, UnixNanos(FIRST_DAY.next().start().0 + 40_000_000_000), "rest-429*1,rest-500*1,rest-hole*1");
+fn a_past_is_fetched_with_the_trade_before_and_the_one_behind() {
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 40_000_000_000);
+    let exchange = Exchange::with_past(2000, now, "rest-429*1,rest-500*1,rest-hole*1");
     let own = exchange.folder.path().join("own");
     let (from, to) = (UnixNanos(FIRST_DAY.next().start().0 - 100_000_000_000), FIRST_DAY.next().start());
     let output = run(backfill(&own, &exchange, &["--from", &from.to_string(), "--to", &to.to_string()]));
     assert!(output.status.success(), "{}", said(&output));
-    let (all, _folder) = exchange.trades();
+    let all = past(2000, now);
     let first = all.iter().position(|trade| trade.time >= from).unwrap();
     let behind = all.iter().position(|trade| trade.time >= to).unwrap();
     let want: Vec<Trade> = all[first - 1..=behind].iter().map(as_rest).collect();
@@ -175,9 +170,59 @@ fn a_past_can_be_fetched_and_its_days_shown_to_be_whole() {
     assert!(journal(&own, "trading_began").is_empty());
 }
 
+/// A quiet market's REST: trade `id` came `id - 1` times fifty seconds after `start`; there are `count`.
+fn quiet_market(start: UnixNanos, count: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It ends with the process.
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = String::new();
+            BufReader::new(&connection).read_line(&mut request).unwrap();
+            let number = |key: &str| {
+                let (_, rest) = request.split_once(key)?;
+                rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+            };
+            let newest = number("after=").map_or(count, |after| count.min(after - 1));
+            let oldest = (newest + 1).saturating_sub(number("limit=").unwrap()).max(1);
+            let trade = |id: u64| {
+                let time = UnixNanos(start.0 + (id - 1) * 50_000_000_000);
+                format!(r#"{{"time":"{time}","trade_id":{id},"price":"65083.67","size":"0.002186","side":"buy"}}"#)
+            };
+            let body = (oldest..=newest).rev().map(trade).collect::<Vec<_>>().join(",");
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
+            let _ = connection.write_all(format!("{head}[{body}]").as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_day_of_the_past_is_fetched_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = quiet_market(UnixNanos(FIRST_DAY.start().0 - 86_400_000_000_000), 6000);
+    let fetch = |name: &str, from: &str| {
+        let own = folder.path().join(name);
+        let mut command = coltape("backfill");
+        command.args([product().as_str(), "--rest-url", &url, "--rest-rate", "500", "--columns", "core", "--data-dir"]).arg(&own);
+        let output = command.args(["--from", from, "--to", &FIRST_DAY.next().to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
+        assert!(proof.holds(), "{:#?}", proof.findings.listed());
+        assert!(!column_path(&own, Dataset::Trades, "trade_price_f64", FIRST_DAY).exists());
+        proof.days.iter().map(|day| (day.coverage.verdict, day.coverage.records)).collect::<Vec<_>>()
+    };
+    // With the trade before and the one behind, the day between is shown to be whole.
+    let (whole, partial) = (Verdict::Whole, Verdict::Partial);
+    assert_eq!(fetch("a day", &FIRST_DAY.to_string()), [(partial, 1), (whole, 1728), (partial, 1)]);
+    assert_eq!(fetch("from the first", "2025-01-01"), [(whole, 1728), (whole, 1728), (partial, 1)]);
+}
+
 #[test]
 fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
-    let exchange = Exchange::with_past(12_000, UnixNanos(FIRST_DAY.next().start().0 + 400_000_000_000), "");
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 400_000_000_000);
+    let (exchange, all) = (Exchange::with_past(12_000, now, ""), past(12_000, now));
     let own = exchange.folder.path().join("own");
     // Slow enough to be killed in the middle of its twelve pages.
     let mut slow = coltape("backfill");
@@ -196,7 +241,6 @@ fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
     let text = said(&output);
     assert!(output.status.success(), "{text}");
     assert!(text.contains(&format!("{left} were stored already")) && text.contains(&format!("{} from REST", 12_000 - left)), "{text}");
-    let (all, folder) = exchange.trades();
     assert_eq!(stored(&own), all.iter().map(as_rest).collect::<Vec<_>>());
     assert_eq!(journal(&own, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect::<Vec<_>>(), [all[0].trade_id]);
     let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
@@ -207,13 +251,12 @@ fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
         let day = Snapshot::<Trades>::open(&own, &product(), date).unwrap().unwrap();
         assert!(matches!(day.state(), DayState::Sealed { .. }) && day.check().unwrap().is_empty());
     }
-    drop(folder);
 }
 
 #[test]
 fn what_a_capture_stored_is_kept_and_only_the_rest_is_fetched() {
-    let exchange = Exchange::with_past(3000, UnixNanos(FIRST_DAY.next().start().0 + 100_000_000_000), "");
-    let (all, _folder) = Exchange::with_past(3000, UnixNanos(FIRST_DAY.next().start().0 + 100_000_000_000), "").trades();
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 100_000_000_000);
+    let (exchange, all) = (Exchange::with_past(3000, now, ""), past(3000, now));
     let own = exchange.folder.path().join("own");
     let kept: Vec<Trade> = all.iter().filter(|trade| trade.trade_id % 100 < 60).copied().collect();
     sealed(&own, &kept);

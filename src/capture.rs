@@ -16,11 +16,13 @@
 pub mod alerts;
 pub mod backfill;
 pub mod catalogue;
+pub mod deliveries;
 pub mod desk;
 pub mod echo;
 pub mod line;
 pub mod lines;
 pub mod machine;
+pub mod mend;
 pub mod merge;
 pub mod metrics;
 pub mod provisioner;
@@ -52,6 +54,7 @@ use crate::store::journal::Event;
 use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
+use deliveries::Deliveries;
 use desk::{Datasets, Desk};
 use line::LineSettings;
 use lines::Lines;
@@ -202,11 +205,13 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         }
         None => (None, None),
     };
-    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe).map_err(CaptureError::Setting)? {
+    let deliveries = Arc::new(Deliveries::default());
+    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe, &deliveries).map_err(CaptureError::Setting)? {
         Some((backfill, threads)) => (Some(backfill), threads),
         None => (None, Vec::new()),
     };
     let desk = Arc::new(Desk {
+        deliveries,
         backfill: backfill.clone(),
         gap_wait: config.gap_wait,
         lines: usize::from(config.lines),
@@ -225,6 +230,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         log::info!("queues hold {capacity} messages a product, so that all of them fit into {} MiB", queue::QUEUE_BUDGET_BYTES >> 20);
     }
     let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
+    let mend_thread = mend::start(&desk).map_err(starting("thread mend"))?;
     let catalogue_thread = catalogue::start(config, &dir, &scribe, stop).map_err(starting("thread products"))?;
     let settings = LineSettings::new(config, recorder).map_err(CaptureError::Setting)?;
     let lines =
@@ -248,6 +254,9 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     log::info!("stopping: draining the queues, flushing, sealing");
 
     let mut failures = lines.join();
+    if mend_thread.join().is_err() {
+        failures.push("the repair thread died".to_owned());
+    }
     let (products, writer_failures) = registry.close();
     failures.extend(writer_failures);
     if let Some(backfill) = &backfill {
@@ -309,7 +318,12 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
 
 type StartedBackfill = (backfill::Backfill, Vec<std::thread::JoinHandle<()>>);
 
-fn start_backfill(config: &CaptureConfig, metrics: &Arc<Metrics>, scribe: &Scribe) -> Result<Option<StartedBackfill>, String> {
+fn start_backfill(
+    config: &CaptureConfig,
+    metrics: &Arc<Metrics>,
+    scribe: &Scribe,
+    deliveries: &Arc<Deliveries>,
+) -> Result<Option<StartedBackfill>, String> {
     let Some(url) = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.trades) else { return Ok(None) };
     let settings = backfill::BackfillSettings {
         url: url.clone(),
@@ -317,7 +331,7 @@ fn start_backfill(config: &CaptureConfig, metrics: &Arc<Metrics>, scribe: &Scrib
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     };
-    backfill::Backfill::start(&settings, &config.clock, metrics, scribe).map(Some)
+    backfill::Backfill::start(&settings, &config.clock, metrics, scribe, deliveries).map(Some)
 }
 
 /// Holds the maps that all products need against what the system allows, before any of them is made.

@@ -22,8 +22,10 @@
 //!
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
-//! | `line:0.n` | a connection, its decoder, its way to the queues | the socket | a stop is asked for |
+//! | `line:l.n` | connection n of redundant line l, its decoder, its way to the queues | the socket | a stop is asked for |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
+//! | `fetch:n` | a REST client | what writers miss, in turns | the last writer is gone |
+//! | `mend` | repairs asked for by `coltape repair` | request files | a stop is asked for |
 //! | `sync` | what is durable | each day's `committed` | the last writer is gone, after a last flush |
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |

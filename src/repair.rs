@@ -19,6 +19,7 @@ pub mod difference;
 pub mod fetch;
 mod gather;
 mod notes;
+pub mod offer;
 pub mod report;
 mod tape;
 mod walk;

@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("schema", &["decimal", "record", "time"]),
     ("store", &["decimal", "product", "record", "schema", "time"]),
     ("feed", &["decimal", "product", "record", "schema", "time"]),
-    ("capture", &["decimal", "feed", "product", "record", "schema", "store", "time"]),
+    ("capture", &["decimal", "feed", "product", "record", "repair", "schema", "store", "time"]),
     ("stored", &["schema", "store"]),
     ("json", &[]),
     ("query", &["decimal", "json", "product", "record", "schema", "store", "stored", "time"]),

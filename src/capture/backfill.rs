@@ -6,24 +6,21 @@
 //!
 //! Threads `fetch:{n}`: own a REST client; read the plan; end when [`Backfill::end`] is called, after the request under way.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
+use super::deliveries::{Deliveries, Delivery};
 use super::metrics::Metrics;
-use super::queue::Bell;
 use super::scribe::Scribe;
-use crate::feed::backfill::{Ask, BackfillPlan, Found, Lack, Next, Wanted};
+use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
 use crate::feed::continuity::Gap;
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
-use crate::record::Trade;
 use crate::store::journal::Event;
 use crate::time::{Clock, UnixNanos};
 
@@ -33,20 +30,8 @@ const FETCHERS: usize = 4;
 /// Longest a request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Deliveries that may wait for a writer. The plan lets one page at a time be under way; the rest is for what a repair brings.
-const WAITING_DELIVERIES: usize = 2;
-
 /// Longest a fetcher sleeps without being called.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// What a writer gets.
-#[derive(Debug)]
-pub enum Delivery {
-    /// Trades that were missing, in rising id.
-    Trades(Vec<Trade>),
-    /// Where the trades since the time asked for begin.
-    Found(Found),
-}
 
 /// What the backfill needs to know.
 #[derive(Debug, Clone)]
@@ -61,13 +46,10 @@ pub struct BackfillSettings {
     pub since: Option<UnixNanos>,
 }
 
-/// A writer's channel, and what wakes it.
-type Writer = (Sender<Delivery>, Arc<Bell>);
-
 struct Shared {
     plan: Mutex<BackfillPlan>,
     changed: Condvar,
-    writers: Mutex<BTreeMap<ProductId, Writer>>,
+    deliveries: Arc<Deliveries>,
     is_over: AtomicBool,
     epoch: Instant,
     since: Option<UnixNanos>,
@@ -92,11 +74,12 @@ impl Backfill {
         clock: &Clock,
         metrics: &Arc<Metrics>,
         scribe: &Scribe,
+        deliveries: &Arc<Deliveries>,
     ) -> Result<(Self, Vec<JoinHandle<()>>), String> {
         let shared = Arc::new(Shared {
             plan: Mutex::new(BackfillPlan::new(settings.requests_per_s)),
             changed: Condvar::new(),
-            writers: Mutex::default(),
+            deliveries: Arc::clone(deliveries),
             is_over: AtomicBool::new(false),
             epoch: Instant::now(),
             since: settings.since,
@@ -114,14 +97,9 @@ impl Backfill {
         Ok((Self { shared }, threads))
     }
 
-    /// Gives a product's writer the channel over which it gets what it misses; `bell` is rung when there is something.
-    #[must_use]
-    pub fn register(&self, product: &ProductId, bell: &Arc<Bell>) -> Receiver<Delivery> {
-        let (sender, receiver) = bounded(WAITING_DELIVERIES);
-        self.shared.writers.lock().insert(product.clone(), (sender, Arc::clone(bell)));
-        // What an earlier writer of the product asked for is void.
+    /// Forgets what an earlier writer of the product asked for.
+    pub fn begin(&self, product: &ProductId) {
         self.shared.plan.lock().forget(product);
-        receiver
     }
 
     /// Says which ids a product misses now.
@@ -223,13 +201,7 @@ impl Shared {
     }
 
     fn deliver(&self, product: &ProductId, delivery: Delivery) {
-        let writer = self.writers.lock().get(product).cloned();
-        let is_taken = writer.is_some_and(|(sender, bell)| {
-            let sent = sender.try_send(delivery).is_ok();
-            bell.ring();
-            sent
-        });
-        if !is_taken {
+        if self.deliveries.send(product, delivery).is_err() {
             // A writer that has ended, or that a repair is feeding: what it misses is asked for again.
             self.plan.lock().taken(product);
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backfill::Backfill;
+use super::deliveries::Deliveries;
 use super::echo::Echoes;
 use super::metrics::Metrics;
 use super::provisioner::Provisioner;
@@ -59,6 +60,8 @@ pub struct Desk {
     pub sync: SyncDesk,
     /// Room, seals.
     pub provisioner: Provisioner,
+    /// What writers get beside their queues.
+    pub deliveries: Arc<Deliveries>,
     /// REST, where it is asked.
     pub backfill: Option<Backfill>,
     /// How long trades behind a gap wait to be written in order.

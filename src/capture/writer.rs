@@ -18,10 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, never};
+use crossbeam_channel::Receiver;
 use hdrhistogram::Histogram;
 
-use super::backfill::{Backfill, Delivery};
+use super::backfill::Backfill;
+use super::deliveries::Delivery;
 use super::desk::Desk;
 use super::merge::LineMerge;
 use super::metrics::{ProductMetrics, latency_histogram, micros};
@@ -160,11 +161,14 @@ impl Writer {
         let lacks = |since| !stored.reaches_back_to(since);
         let is_to_search = desk.backfill.as_ref().and_then(Backfill::since).is_some_and(lacks);
         let first = stored.first;
+        if let Some(backfill) = &desk.backfill {
+            backfill.begin(&product);
+        }
         let mut writer = Self {
             shelf: Shelf::new(Arc::clone(&desk), product.clone(), queue.bell()),
             sequencer: Sequencer::new(stored.last_trade_id, stored.holes, desk.gap_wait),
             wanted_revision: 0,
-            deliveries: desk.backfill.as_ref().map_or_else(never, |backfill| backfill.register(&product, &queue.bell())),
+            deliveries: desk.deliveries.register(&product, &queue.bell()),
             is_to_search,
             lines: LineMerge::new(desk.lines),
             desk,

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::{BRIEFLY, Writer};
-use crate::capture::backfill::Delivery;
+use crate::capture::deliveries::Delivery;
 use crate::capture::queue::QueueReceiver;
 use crate::feed::continuity::Gap;
 use crate::feed::sequencer::{GapNote, Why};

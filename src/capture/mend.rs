@@ -1,0 +1,197 @@
+//! Repairs asked for by `coltape repair` while this capture holds the directory.
+//!
+//! What other tapes have goes to the writers as deliveries; what is missing then, however old, is wanted of REST. Nobody but the asker waits.
+//!
+//! Thread `mend`: owns nothing; reads request files; ends when a stop is asked for.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::deliveries::{Deliveries, Delivery};
+use super::desk::Desk;
+use crate::feed::backfill::Found;
+use crate::feed::continuity::Gap;
+use crate::product::ProductId;
+use crate::record::Trade;
+use crate::repair::offer::{Offer, offers};
+use crate::store::journal::Event;
+use crate::store::request::{RepairAnswer, RepairRequest};
+use crate::store::{StoreError, holes};
+
+/// Between two looks for a request.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Trades handed over at once.
+const PAGE_TRADES: usize = 1000;
+
+/// How long a writer may take nothing before a repair gives up, and how long REST has for what is missing then.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks whether a writer has taken something.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Lines of an answer about differences, a product.
+const MOST_DIFFERENCES: u64 = 100;
+
+/// Why a product was not repaired.
+#[derive(Debug, thiserror::Error)]
+enum MendError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("its writer takes nothing")]
+    Blocked,
+    #[error("the capture is ending")]
+    Ending,
+}
+
+/// Starts the thread `mend`.
+///
+/// # Errors
+/// Where the machine has no thread left.
+pub fn start(desk: &Arc<Desk>) -> std::io::Result<JoinHandle<()>> {
+    let desk = Arc::clone(desk);
+    std::thread::Builder::new().name("mend".to_owned()).spawn(move || {
+        while !desk.stop.wait(LOOK) {
+            let request = match RepairRequest::take(desk.dir.path()) {
+                Ok(None) => continue,
+                Ok(Some(request)) => request,
+                Err(error) => {
+                    log::error!("repair: {error}");
+                    continue;
+                }
+            };
+            let answer = Mending { desk: &desk, request: &request, lines: Vec::new(), is_whole: true }.answer();
+            if let Err(error) = answer.write(desk.dir.path()) {
+                log::error!("repair: {error}");
+            }
+        }
+    })
+}
+
+struct Mending<'a> {
+    desk: &'a Desk,
+    request: &'a RepairRequest,
+    lines: Vec<String>,
+    is_whole: bool,
+}
+
+impl Mending<'_> {
+    fn answer(mut self) -> RepairAnswer {
+        let tapes: Vec<String> = self.request.from.iter().map(|tape| tape.display().to_string()).collect();
+        self.desk.scribe.journal(Event::new("repair_started").text("from", &tapes.join(", ")).flag("rest", self.request.rest));
+        let recorded = self.desk.deliveries.products();
+        let wanted: Vec<ProductId> =
+            recorded.into_iter().filter(|known| self.request.product.as_ref().is_none_or(|asked| asked == known)).collect();
+        let error = match &self.request.product {
+            Some(product) if wanted.is_empty() => {
+                Some(format!("{product} is not recorded now; it can be repaired when the capture has stopped"))
+            }
+            _ => None,
+        };
+        for product in &wanted {
+            if let Err(error) = self.mend(product) {
+                self.is_whole = false;
+                self.lines.push(format!("{product}: {error}"));
+            }
+        }
+        for product in &wanted {
+            self.conclude(product);
+        }
+        self.desk.scribe.journal(Event::new("repaired").flag("whole", self.is_whole && error.is_none()));
+        RepairAnswer { id: self.request.id, whole: self.is_whole && error.is_none(), error, lines: self.lines }
+    }
+
+    fn mend(&mut self, product: &ProductId) -> Result<(), MendError> {
+        for tape in &self.request.from {
+            let (brought, differing) = self.take_from(product, tape)?;
+            self.lines.push(format!("{product}: {brought} trades and order ids from {}", tape.display()));
+            if differing > MOST_DIFFERENCES {
+                self.lines.push(format!("{product}: {} more trades differ", differing - MOST_DIFFERENCES));
+            }
+        }
+        if self.request.rest {
+            for hole in holes::holes(self.desk.dir.path(), product, None)?.gaps {
+                let found = Found { gap: Some(Gap { from: hole.from, to: hole.to }), began: None };
+                self.deliver(product, Delivery::Found(found))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_from(&mut self, product: &ProductId, tape: &Path) -> Result<(usize, u64), MendError> {
+        let (mut page, mut brought, mut differing): (Vec<Trade>, usize, u64) = (Vec::new(), 0, 0);
+        let (desk, lines, is_whole) = (self.desk, &mut self.lines, &mut self.is_whole);
+        offers(desk.dir.path(), product, tape, |offer| {
+            match offer {
+                Offer::Trade(trade) => {
+                    page.push(trade);
+                    brought += 1;
+                    if page.len() == PAGE_TRADES {
+                        deliver(desk, product, Delivery::Trades(std::mem::take(&mut page)))?;
+                    }
+                }
+                Offer::Difference(difference) => {
+                    *is_whole = false;
+                    differing += 1;
+                    if differing <= MOST_DIFFERENCES {
+                        lines.push(difference.to_string());
+                        let event = Event::new("conflict").product(product).number("trade_id", difference.stored.trade_id);
+                        desk.scribe.journal(event.text("by", &difference.by).text("text", &difference.to_string()));
+                    }
+                }
+            }
+            Ok::<(), MendError>(())
+        })?;
+        if !page.is_empty() {
+            self.deliver(product, Delivery::Trades(page))?;
+        }
+        Ok((brought, differing))
+    }
+
+    fn deliver(&self, product: &ProductId, delivery: Delivery) -> Result<(), MendError> {
+        deliver(self.desk, product, delivery)
+    }
+
+    /// Waits until everything has been taken and, where REST is asked, a while for what is missing; then tells what still is.
+    fn conclude(&mut self, product: &ProductId) {
+        let asks_rest = self.request.rest && self.desk.backfill.is_some();
+        let start = Instant::now();
+        loop {
+            let missing = holes::holes(self.desk.dir.path(), product, None).map(|found| found.missing());
+            let is_settled = self.desk.deliveries.are_taken(product) && (!asks_rest || matches!(missing, Ok(0)));
+            if (is_settled && start.elapsed() >= PAUSE * 20) || start.elapsed() >= PATIENCE || self.desk.stop.wait(PAUSE * 20) {
+                match missing {
+                    Ok(0) => {}
+                    Ok(missing) => {
+                        self.is_whole = false;
+                        self.lines.push(format!("{product}: {missing} ids are still missing"));
+                    }
+                    Err(error) => {
+                        self.is_whole = false;
+                        self.lines.push(format!("{product}: {error}"));
+                    }
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Hands something to a product's writer, waiting while it has no room.
+fn deliver(desk: &Desk, product: &ProductId, delivery: Delivery) -> Result<(), MendError> {
+    let start = Instant::now();
+    let mut delivery = delivery;
+    let deliveries: &Deliveries = &desk.deliveries;
+    while let Err(refused) = deliveries.send(product, delivery) {
+        delivery = refused;
+        if start.elapsed() >= PATIENCE {
+            return Err(MendError::Blocked);
+        }
+        if desk.stop.wait(PAUSE) {
+            return Err(MendError::Ending);
+        }
+    }
+    Ok(())
+}

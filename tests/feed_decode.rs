@@ -118,6 +118,20 @@ fn a_ticker_that_lacks_a_part_of_its_trade_carries_none() {
 }
 
 #[test]
+fn a_ticker_that_names_a_trade_of_the_year_one_or_says_nothing_is_rejected() {
+    let absurd = TICKER.replace("2026-08-09T21:05:48.77Z", "0001-01-01T00:00:00Z");
+    assert_ne!(absurd, TICKER);
+    for (frame, why) in [
+        (absurd.as_str(), RejectReason::Implausible(Implausible::Time)),
+        (r#"{"type":"ticker","sequence":9,"product_id":"BTC-USD"}"#, RejectReason::Shape),
+    ] {
+        let (fate, kept) = decode(Feed::Exchange, frame);
+        assert_eq!(fate, FrameFate::Rejected(why), "{frame}");
+        assert!(kept.tickers.is_empty());
+    }
+}
+
+#[test]
 fn a_last_match_is_a_trade_marked_as_a_snapshot() {
     let (_, kept) = decode(Feed::Exchange, &MATCH.replace("\"match\"", "\"last_match\""));
     assert_eq!(kept.trades[0].1.origin.means(), Some(Means::Snapshot));

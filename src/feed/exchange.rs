@@ -77,13 +77,22 @@ pub(super) fn ticker(nodes: Nodes<'_, '_>, times: &mut TimeCache, recv: UnixNano
     let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
     let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;
     let ask = field::number_or_none(nodes, ask_at, RejectReason::Price)?;
+    if price.as_f64.is_nan() && bid.as_f64.is_nan() && ask.as_f64.is_nan() {
+        // It names a product and says nothing of it.
+        return Err(RejectReason::Shape);
+    }
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
     let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;
 
     let stamp = if nodes.is_absent(time) { None } else { Some(field::timestamp(nodes, time, times)?) };
-    let stamp = stamp.filter(|stamp| stamp.seconds != NEVER_SECONDS);
+    let never = stamp.is_some_and(|stamp| stamp.seconds == NEVER_SECONDS);
+    let stamp = stamp.filter(|_| !never);
     let side = if nodes.is_absent(side) { None } else { Some(field::side(nodes, side)?) };
     let trade_id = field::id_or_none(nodes, trade_id)?;
+    if never && trade_id != 0 {
+        // That there is a trade belies the time. Without its trade the record would keep the sequence from the one that has it.
+        return Err(RejectReason::Implausible(Implausible::Time));
+    }
     let size = field::number_or_none(nodes, size_at, RejectReason::Size)?;
     let carries = stamp.is_some() && side.is_some() && trade_id != 0 && !size.as_f64.is_nan();
 

@@ -305,7 +305,7 @@ impl Simulation {
         self.order(Order::Delist(product.clone()));
     }
 
-    /// Holds the event clock, or lets it go on from where it was held.
+    /// Holds the event clock, the ledger being written up to there, or lets it go on from where it was held.
     pub fn pause(&self, is_paused: bool) {
         self.order(Order::Pause(is_paused));
     }

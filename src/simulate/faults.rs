@@ -1,7 +1,8 @@
 //! Faults on a script: what goes wrong, and when.
 //!
 //! 1. A script is a list of rules, `name[:argument]` and `=chance`, `@moment`, `@every:time` or `*count`; see [`GRAMMAR`].
-//! 2. Every draw comes from a seeded generator (`dice.rs`): the same script and seed spoil the same frames of the same market.
+//! 2. Every draw comes from a seeded generator (`dice.rs`): the same script, seed and clients spoil the same frames of the same
+//!    market. A trade or ticker that nobody hears gives no opportunity.
 //! 3. A moment is one on the event clock, outages apart. A fault that needs a frame takes the next one after it.
 //! 4. Each fault that fires is counted by its name and written to the ledger, with whom and what it struck.
 

@@ -285,7 +285,10 @@ impl Floor {
                     self.note_fault(fault, &Scene::of_product(Some(&product)));
                 }
             }
-            Event::Order(Order::Pause(true)) => self.paused_at = self.paused_at.or(Some(now)),
+            Event::Order(Order::Pause(true)) => {
+                self.paused_at = self.paused_at.or(Some(now));
+                self.ledger.flush();
+            }
             Event::Order(Order::Pause(false)) => {
                 let held = self.paused_at.take().map_or(Duration::ZERO, |since| now - since);
                 self.zero = self.zero.map(|zero| zero + held);

@@ -111,7 +111,11 @@ impl Floor {
             for is_trade in order {
                 if is_trade || has_ticker {
                     let item = Item { print, is_trade, fate: Fate::Sent };
-                    if let Some(fault) = self.spoiler.pass(item, &mut self.dice, self.offset, &mut items) {
+                    // What nobody hears gives no opportunity: each fault is to strike somebody.
+                    let channel = if is_trade { Channels::TRADES } else { Channels::TICKER };
+                    if !self.dice.is_empty() && !self.is_heard(print.product, channel) {
+                        items.extend(self.spoiler.pass_by(item));
+                    } else if let Some(fault) = self.spoiler.pass(item, &mut self.dice, self.offset, &mut items) {
                         self.fire_at(fault, &item);
                     }
                 }
@@ -121,6 +125,11 @@ impl Floor {
             self.spoiler.release(u64::MAX, &mut items);
         }
         (self.prints, self.items) = (prints, items);
+    }
+
+    /// Whether anybody would get what is sent of a product now.
+    pub(super) fn is_heard(&self, place: usize, channel: Channels) -> bool {
+        self.clients.iter().any(|client| client.wants(place, channel) && !client.is_silent())
     }
 
     /// Notes a fault that has happened to one item, or lets happen what it was only the opportunity of.

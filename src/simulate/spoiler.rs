@@ -108,21 +108,28 @@ impl Spoiler {
         self.ended.pop()
     }
 
+    /// Lets an item pass without a draw; holds it, or has it lost, where its product is stalled.
+    pub(super) fn pass_by(&mut self, item: Item) -> Option<Item> {
+        let Some(stall) = self.stalls.iter_mut().find(|stall| item.is_trade && stall.product == item.print.product) else {
+            return Some(item);
+        };
+        let id = item.print.trade_id;
+        stall.ids = Some((stall.ids.map_or(id, |(first, _)| first), id));
+        if stall.is_lost {
+            return Some(Item { fate: Fate::Lost, ..item });
+        }
+        self.held.push((stall.until, item));
+        None
+    }
+
     /// Decides over one item; a fault that fires is handed back.
     pub(super) fn pass(&mut self, item: Item, dice: &mut Dice, offset: u64, out: &mut Vec<Item>) -> Option<Fault> {
-        let product = item.print.product;
-        if item.is_trade
-            && let Some(stall) = self.stalls.iter_mut().find(|stall| stall.product == product)
-        {
-            let id = item.print.trade_id;
-            stall.ids = Some((stall.ids.map_or(id, |(first, _)| first), id));
-            if stall.is_lost {
-                out.push(Item { fate: Fate::Lost, ..item });
-            } else {
-                self.held.push((stall.until, item));
-            }
+        let item = self.pass_by(item)?;
+        if item.fate == Fate::Lost {
+            out.push(item);
             return None;
         }
+        let product = item.print.product;
         let is_next = |(_, aside): &(u64, Item)| aside.print.product == product && aside.is_trade == item.is_trade;
         let aside = self.aside.iter().position(is_next).map(|at| self.aside.remove(at).1);
         let fault = if dice.is_empty() { None } else { dice.draw() };

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::client::Client;
+use super::client::{Channels, Client};
 use super::dice::Doom;
 use super::faults::{Fault, FaultKind};
 use super::floor::Floor;
@@ -61,12 +61,20 @@ impl Floor {
     pub(super) fn fire_armed(&mut self, now: Instant) {
         use FaultKind as K;
         let has_client = self.clients.iter().any(|client| !client.is_cut);
-        let wanted = |kind: K| {
-            matches!(kind, K::Stall | K::StallLost | K::Delist | K::Outage | K::ClockStep) || has_client && kind.strikes_a_connection()
+        let can_stall = (0..self.products.len()).any(|place| self.can_stall(place));
+        let wanted = |kind: K| match kind {
+            K::Delist | K::Outage | K::ClockStep => true,
+            K::Stall | K::StallLost => can_stall,
+            other => has_client && other.strikes_a_connection(),
         };
         if let Some(fault) = self.dice.take_armed(wanted) {
             self.fire(fault, now);
         }
+    }
+
+    /// Whether a product trades, is not stalled, and somebody would notice.
+    fn can_stall(&self, place: usize) -> bool {
+        self.is_delisted.get(place) == Some(&false) && !self.spoiler.is_stalled(place) && self.is_heard(place, Channels::TRADES)
     }
 
     /// Fires what was to befall single connections by now.
@@ -103,8 +111,7 @@ impl Floor {
                 return;
             }
             FaultKind::Stall | FaultKind::StallLost => {
-                let flows = |place: &usize| online(place) && !self.spoiler.is_stalled(*place);
-                let places: Vec<usize> = (0..self.products.len()).filter(flows).collect();
+                let places: Vec<usize> = (0..self.products.len()).filter(|place| self.can_stall(*place)).collect();
                 let Some(place) = self.rng.choice(places) else { return };
                 let until = self.offset.saturating_add(nanos(fault.length));
                 self.spoiler.stall(place, until, fault.kind == FaultKind::StallLost);

@@ -2,6 +2,7 @@
 //!
 //! `COLTAPE_FAULT_SEED`, `COLTAPE_FAULT_TIMES`, `COLTAPE_FAULT_SECONDS` and `COLTAPE_FAULT_FEED` make it another run; `scripts/faults.sh` sets them.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use coltape::record::Means;
@@ -18,7 +19,7 @@ const PRODUCTS: usize = 20;
 /// Trades a second of each.
 const RATE: f64 = 40.0;
 /// How long after the last fault the market goes on.
-const CALM: Duration = Duration::from_secs(6);
+const CALM: Duration = Duration::from_secs(8);
 
 struct Plan {
     wire: Wire,
@@ -31,20 +32,33 @@ struct Plan {
 
 fn prove(plan: &Plan) {
     let (script, asked) = draw(plan.seed, plan.length, plan.times);
-    println!("seed {} of {}, {} s of faults", plan.seed, plan.wire.name(), plan.length.as_secs());
     let count = PRODUCTS + usize::try_from(plan.times.delisted).unwrap();
     let config = SimulateConfig { wire: plan.wire, seed: plan.seed, rest_limit: Some(10), ..market(count, RATE, plan.length + CALM) };
     let run = Run::start(config, &script, &["--products-per-connection", "6", "--idle-timeout", "2s"]);
     run.await_market(plan.length + CALM + Duration::from_secs(30));
     let filled = run.await_all(plan.patience);
     let stopped = run.stop();
-    println!("everything was there {:.1} s after the market's end", filled.as_secs_f64());
     let verdict = super::tape::judge(&stopped.data, &stopped.truth);
     let compared = journal::compare(&stopped.data, &stopped.truth);
-    print_table(&stopped, &asked, &verdict);
+    let why = |why: &str| stage::journal(&stopped.data, "gap_opened").iter().filter(|line| line["why"] == why).count();
+    // In one piece, as other runs print too.
     println!(
-        "trades {}, by REST {}; told missing and filled: {} never sent, {} late, {} torn or shown again; untold of delisted products {}",
-        verdict.equal, verdict.by_rest, compared.told, compared.late, compared.torn, verdict.untold
+        "\nseed {} of {}, {} s of faults; everything was there {:.1} s after the market's end\n{}\
+         gaps: {} told by a jump, {} by a heartbeat\n\
+         trades {}, by REST {}; told missing and filled: {} never sent, {} late, {} torn or shown again; untold of delisted products {}",
+        plan.seed,
+        plan.wire.name(),
+        plan.length.as_secs(),
+        filled.as_secs_f64(),
+        table(&stopped, &asked, &verdict),
+        why("jump"),
+        why("heartbeat"),
+        verdict.equal,
+        verdict.by_rest,
+        compared.told,
+        compared.late,
+        compared.torn,
+        verdict.untold
     );
     stopped.assert_nothing_lost();
     compared.assert_clean();
@@ -52,14 +66,19 @@ fn prove(plan: &Plan) {
         let came = stopped.truth.times(kind.label());
         assert!(came >= kind.times, "{} came {came} times of {}", kind.label(), kind.times);
     }
+    assert!(
+        why("jump") > 0 && (why("heartbeat") > 0) == (plan.wire == Wire::Exchange),
+        "stalls are noticed while they last, where heartbeats name trades"
+    );
     assert!(compared.told > 100, "faults that lose nothing prove nothing");
     let (holds, said) = stage::verify(&stopped.data, &["--ledger", stopped.ledger.to_str().unwrap()]);
     assert!(holds, "{said}");
 }
 
 /// Kind, how often asked and come, the trades it struck by itself, and what became of them.
-fn print_table(stopped: &Stopped, asked: &[Asked], verdict: &Verdict) {
-    println!("{:22} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8}", "kind", "asked", "came", "trades", "live", "by REST", "missing");
+fn table(stopped: &Stopped, asked: &[Asked], verdict: &Verdict) -> String {
+    let mut out = format!("{:22} {:>6} {:>6} {:>8} {:>8} {:>8} {:>8}", "kind", "asked", "came", "trades", "live", "by REST", "missing");
+    out.push('\n');
     for kind in asked {
         let struck = |product: &str| stopped.truth.struck(kind.label(), product);
         let (mut trades, mut live, mut rest, mut missing) = (0, 0, 0, 0);
@@ -75,8 +94,9 @@ fn print_table(stopped: &Stopped, asked: &[Asked], verdict: &Verdict) {
             }
         }
         let came = stopped.truth.times(kind.label());
-        println!("{:22} {:>6} {came:>6} {trades:>8} {live:>8} {rest:>8} {missing:>8}", kind.label(), kind.times);
+        let _ = writeln!(out, "{:22} {:>6} {came:>6} {trades:>8} {live:>8} {rest:>8} {missing:>8}", kind.label(), kind.times);
     }
+    out
 }
 
 /// What fits into 20 s: connections are opened once a second, REST is asked eight times a second.

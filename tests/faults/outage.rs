@@ -74,7 +74,7 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
         assert!(over.elapsed() < at_most, "not complete within {at_most:?}: {filled} of {} products", run.names.len());
         followers.iter_mut().for_each(|follower| follower.look(after));
         if Instant::now() >= next_count {
-            filled = run.names.iter().filter(|product| !missing(&run, product)).count();
+            filled = run.names.iter().filter(|product| is_complete(&run, product, u64::from(rate) * outage.as_secs())).count();
             next_count = Instant::now() + Duration::from_millis(500);
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -87,6 +87,8 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
     }
     let behind = followers.iter().map(|follower| follower.longest).max().unwrap();
     assert!(followers.iter().map(|follower| follower.live).sum::<u64>() > 100, "live trades were followed");
+    run.simulation.pause(true);
+    run.await_all(Duration::from_secs(10));
     let stopped = run.stop();
     let verdict = stopped.assert_nothing_lost();
     println!(
@@ -102,11 +104,9 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
     Outcome { trades: verdict.equal, complete, behind }
 }
 
-/// Whether a product lacks ids between its first and its last.
-fn missing(run: &Run, product: &coltape::product::ProductId) -> bool {
-    let trades = tape::stored(&run.data, product.as_str());
-    let (Some(first), Some(last)) = (trades.first(), trades.last()) else { return true };
-    last.trade_id - first.trade_id + 1 != trades.len() as u64
+/// Whether a product has every id between its first and its last, and more of them than the outage alone has.
+fn is_complete(run: &Run, product: &coltape::product::ProductId, least: u64) -> bool {
+    tape::span(&run.data, product.as_str()).is_some_and(|(first, last, count)| count == last - first + 1 && count > least)
 }
 
 fn setting(name: &str) -> Option<u64> {

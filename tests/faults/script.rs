@@ -101,5 +101,6 @@ pub(crate) fn draw(seed: u64, length: Duration, times: Times) -> (String, Vec<As
             None => merged.push(one),
         }
     }
-    (format!("{},calm@{}ms", rules.join(","), length.as_millis() + 3000), merged)
+    // What waits for somebody to strike may do so a while longer.
+    (format!("{},calm@{}ms", rules.join(","), length.as_millis() + 5000), merged)
 }

@@ -50,6 +50,17 @@ pub(crate) fn stored(data: &Path, product: &str) -> Vec<Trade> {
     days.into_iter().filter_map(open).flat_map(|day| day.rows().collect::<Vec<_>>()).collect()
 }
 
+/// First and last id stored of a product, and how many there are.
+pub(crate) fn span(data: &Path, product: &str) -> Option<(u64, u64, u64)> {
+    let product = ProductId::new(product).unwrap();
+    let days = catalog::days(data, &product, Dataset::Trades).unwrap_or_default();
+    let open = |date| Snapshot::<Trades>::open(data, &product, date).ok().flatten();
+    let days: Vec<_> = days.into_iter().filter_map(open).filter(|day| day.count() > 0).collect();
+    let first = days.first()?.row(0)?.trade_id;
+    let last = days.last().and_then(|day| day.row(day.count() - 1))?.trade_id;
+    Some((first, last, days.iter().map(|day| day.count() as u64).sum()))
+}
+
 /// Counts the stored trades of a product.
 pub(crate) fn count(data: &Path, product: &str) -> usize {
     let product = ProductId::new(product).unwrap();

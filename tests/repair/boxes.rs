@@ -12,7 +12,7 @@ use coltape::verify::{VerifyConfig, verify};
 
 use crate::market::{self, FIRST_DAY, Print, column, column_path, data_dir, prints, product, rewrite, store, write_ledger};
 use crate::tape::{
-    as_rest, await_that, coltape, config, files, filled_by, journal, killed, market, repaired, said, sealed, stored, told, trades,
+    as_rest, await_that, coltape, config, count, files, filled_by, journal, killed, market, repaired, said, sealed, stored, told, trades,
 };
 
 /// Splits a market in what two boxes kept: each lost another 5 % of it, neither the first nor the last.
@@ -356,8 +356,7 @@ fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
     };
     // Both are there before either is killed: what one has that the other lacks is then lost, not before its time.
     let (mut killed, mut beside) = (capture(&own), capture(&other));
-    let has = |dir: &Path, count: usize| dir.join(product().as_str()).join("TRADES").exists() && stored(dir).len() >= count;
-    await_that("both have some trades", || has(&own, 300) && has(&other, 300));
+    await_that("both have some trades", || count(&own) >= 300 && count(&other) >= 300);
     killed.kill().unwrap();
     killed.wait().unwrap();
     let totals = simulation.wait();
@@ -365,8 +364,8 @@ fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
     // The last of them may still be on its way.
     let mut last = 0;
     await_that("the other box has them all", || {
-        let count = stored(&other).len();
-        std::mem::replace(&mut last, count) == count && count as u64 >= totals.trades_produced
+        let now = count(&other);
+        std::mem::replace(&mut last, now) == now && now as u64 >= totals.trades_produced
     });
     let left = stored(&own);
     assert!(left.len() < last);

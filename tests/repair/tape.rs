@@ -65,6 +65,12 @@ pub(crate) fn stored(path: &Path) -> Vec<Trade> {
     days.iter().flat_map(|date| Snapshot::<Trades>::open(path, &product(), *date).unwrap().unwrap().rows().collect::<Vec<_>>()).collect()
 }
 
+/// How much is stored of a tape that is being written: a day that is just being made is not there yet.
+pub(crate) fn count(path: &Path) -> usize {
+    let days = catalog::days(path, &product(), Dataset::Trades).unwrap_or_default();
+    days.iter().filter_map(|date| Snapshot::<Trades>::open(path, &product(), *date).ok()?).map(|day| day.count()).sum()
+}
+
 /// Without what tells how a trade came here.
 pub(crate) fn told(trades: &[Trade]) -> Vec<Trade> {
     trades.iter().map(|trade| Trade { origin: Default::default(), ..*trade }).collect()

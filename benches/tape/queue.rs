@@ -1,0 +1,215 @@
+//! The hand-over from a connection's thread to the writers: what it costs the one who sends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use coltape::capture::queue::{Pulled, Pushed, QueueReceiver, QueueSender, queue};
+use coltape::record::{MarketMessage, RawPlace};
+use coltape::schema::{Layout, Trades};
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::rounds::{Contest, Entrant};
+
+/// Messages of a busy run.
+const BUSY: u64 = 100_000;
+/// Messages between two rounds of bells, as a burst of frames brings them.
+const BURST: u64 = 64;
+/// Messages that find their writers asleep, a run.
+const SLEEPY: u64 = 400;
+
+/// The capture's own queue.
+pub const COLTAPE: &str = "coltape: bounded queue and bell, rung once a burst";
+/// What a plain channel does.
+pub const PLAIN: &str = "crossbeam bounded, blocking recv";
+
+fn message() -> MarketMessage {
+    MarketMessage::Trade(Trades::EMPTY, RawPlace::default())
+}
+
+trait Line {
+    fn send(&self, to: usize);
+    fn ring(&self, to: usize);
+    fn taken(&self) -> u64;
+}
+
+struct Coltape {
+    senders: Vec<QueueSender>,
+    taken: Arc<AtomicU64>,
+    writers: Vec<JoinHandle<()>>,
+}
+
+fn write(receiver: &QueueReceiver, taken: &AtomicU64) {
+    loop {
+        let mut count = 0;
+        let is_ended = loop {
+            match receiver.pull() {
+                Pulled::Message(message) => {
+                    std::hint::black_box(message);
+                    count += 1;
+                }
+                Pulled::Empty => break false,
+                Pulled::Ended => break true,
+            }
+        };
+        taken.fetch_add(count, Ordering::Release);
+        if is_ended {
+            return;
+        }
+        receiver.wait(Duration::from_secs(10));
+    }
+}
+
+impl Coltape {
+    fn new(writers: usize, capacity: usize) -> Self {
+        let taken = Arc::new(AtomicU64::new(0));
+        let (senders, writers) = (0..writers)
+            .map(|_| {
+                let ((sender, receiver), taken) = (queue(capacity), Arc::clone(&taken));
+                (sender, std::thread::spawn(move || write(&receiver, &taken)))
+            })
+            .unzip();
+        Self { senders, taken, writers }
+    }
+}
+
+impl Line for Coltape {
+    fn send(&self, to: usize) {
+        assert_eq!(self.senders[to].push(message(), Duration::from_secs(5)), Pushed::Queued);
+    }
+    fn ring(&self, to: usize) {
+        self.senders[to].ring();
+    }
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Coltape {
+    fn drop(&mut self) {
+        self.senders.clear();
+        self.writers.drain(..).for_each(|writer| writer.join().unwrap());
+    }
+}
+
+struct Plain {
+    senders: Vec<Sender<MarketMessage>>,
+    taken: Arc<AtomicU64>,
+    writers: Vec<JoinHandle<()>>,
+}
+
+fn receive(receiver: &Receiver<MarketMessage>, taken: &AtomicU64) {
+    while let Ok(message) = receiver.recv() {
+        std::hint::black_box(message);
+        taken.fetch_add(1, Ordering::Release);
+    }
+}
+
+impl Plain {
+    fn new(writers: usize, capacity: usize) -> Self {
+        let taken = Arc::new(AtomicU64::new(0));
+        let (senders, writers) = (0..writers)
+            .map(|_| {
+                let ((sender, receiver), taken) = (bounded(capacity), Arc::clone(&taken));
+                (sender, std::thread::spawn(move || receive(&receiver, &taken)))
+            })
+            .unzip();
+        Self { senders, taken, writers }
+    }
+}
+
+impl Line for Plain {
+    fn send(&self, to: usize) {
+        self.senders[to].send(message()).unwrap();
+    }
+    fn ring(&self, _: usize) {}
+    fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        self.senders.clear();
+        self.writers.drain(..).for_each(|writer| writer.join().unwrap());
+    }
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(60), "the writers take what they are sent");
+        std::thread::yield_now();
+    }
+}
+
+/// Sends in bursts to all writers in turn; what counts is the time until the last message is taken.
+fn busy(name: &'static str, line: impl Line + 'static, writers: usize) -> Entrant {
+    let run = move || {
+        let (began, before) = (Instant::now(), line.taken());
+        let mut touched = vec![false; writers];
+        for number in 0..BUSY {
+            let to = number as usize % writers;
+            line.send(to);
+            touched[to] = true;
+            if (number + 1).is_multiple_of(BURST) || number + 1 == BUSY {
+                for (to, is_touched) in touched.iter_mut().enumerate() {
+                    if std::mem::take(is_touched) {
+                        line.ring(to);
+                    }
+                }
+            }
+        }
+        wait_until(|| line.taken() - before == BUSY);
+        began.elapsed()
+    };
+    Entrant { name, run: Box::new(run) }
+}
+
+/// Sends one message at a time to a writer that sleeps; what counts is the sender's time.
+fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entrant {
+    let run = move || {
+        let mut took = Duration::ZERO;
+        for number in 0..SLEEPY {
+            let (to, before) = (number as usize % writers, line.taken());
+            let began = Instant::now();
+            line.send(to);
+            line.ring(to);
+            took += began.elapsed();
+            wait_until(|| line.taken() == before + 1);
+        }
+        took
+    };
+    Entrant { name, run: Box::new(run) }
+}
+
+/// The contests over so many writers.
+pub fn contests(writers: usize) -> [Contest; 2] {
+    let capacity = coltape::capture::queue::capacity_within_budget(50_000, writers);
+    let (busy_name, asleep_name) = match writers {
+        1 => ("queue: to 1 busy writer", "queue: to 1 sleeping writer"),
+        12 => ("queue: to 12 busy writers", "queue: to 12 sleeping writers"),
+        _ => ("queue: to 400 busy writers", "queue: to 400 sleeping writers"),
+    };
+    [
+        Contest {
+            name: busy_name,
+            per: "ns / message",
+            elements: BUSY,
+            entrants: vec![
+                busy(COLTAPE, Coltape::new(writers, capacity), writers),
+                busy(PLAIN, Plain::new(writers, capacity), writers),
+            ],
+        },
+        Contest {
+            name: asleep_name,
+            per: "ns of the sender / message",
+            elements: SLEEPY,
+            entrants: vec![
+                asleep(COLTAPE, Coltape::new(writers, capacity), writers),
+                asleep(PLAIN, Plain::new(writers, capacity), writers),
+            ],
+        },
+    ]
+}

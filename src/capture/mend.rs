@@ -80,7 +80,7 @@ struct Mending<'a> {
 impl Mending<'_> {
     fn answer(mut self) -> RepairAnswer {
         let tapes: Vec<String> = self.request.from.iter().map(|tape| tape.display().to_string()).collect();
-        self.desk.scribe.journal(Event::new("repair_started").text("from", &tapes.join(", ")).flag("rest", self.request.rest));
+        self.desk.scribe.journal(Event::new("repair_asked").text("from", &tapes.join(", ")).flag("rest", self.request.rest));
         let recorded = self.desk.deliveries.products();
         let wanted: Vec<ProductId> =
             recorded.into_iter().filter(|known| self.request.product.as_ref().is_none_or(|asked| asked == known)).collect();

@@ -27,6 +27,7 @@ mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
 use crate::feed::rest::RestError;
@@ -44,6 +45,9 @@ use fetch::{Fetcher, RestConfig};
 use notes::Notes;
 use report::Report;
 use work::{Work, WorkError};
+
+/// How often a long repair says how far it has come.
+const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// What to repair, and from what.
 #[derive(Debug, Clone)]
@@ -183,12 +187,12 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
     let mut lacking = gather::Lacking::default();
     if let Some(fetcher) = fetcher.as_mut().filter(|_| !gaps.is_empty() && !config.is_dry) {
         let before = quarantined(work);
-        lacking = work.fill(fetcher, &gaps, |_| {})?;
+        lacking = fill(work, fetcher, &gaps)?;
         close(work)?;
         gaps = work.gaps()?;
         if quarantined(work) != before && lacking.failed.is_none() {
             // A day that was damaged is empty now: all of it is missing.
-            lacking = work.fill(fetcher, &gaps, |_| {})?;
+            lacking = fill(work, fetcher, &gaps)?;
             close(work)?;
             gaps = work.gaps()?;
         }
@@ -219,6 +223,21 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
         .number("missing", sum(|day| day.missing));
     work.notes.journal(event)?;
     Ok(())
+}
+
+/// Fills gaps from REST, and says now and then how far it has come: a long one takes hours.
+fn fill(work: &mut Work<'_>, fetcher: &mut Fetcher, gaps: &[Hole]) -> Result<gather::Lacking, WorkError> {
+    let of: u64 = gaps.iter().map(|gap| gap.missing()).sum();
+    let product = work.product;
+    log::info!("{product}: {of} ids are missing; REST is asked");
+    let mut said = Instant::now();
+    work.fill(fetcher, gaps, |brought| {
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            let at = gaps.last().map_or(0, |gap| gap.to);
+            log::info!("{product}: REST has been asked up to id {} of {at}", brought.upto);
+        }
+    })
 }
 
 fn quarantined(work: &Work<'_>) -> u32 {

@@ -259,8 +259,8 @@ pub struct RestArgs {
 /// `coltape repair`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coltape repair /mnt/md/data --from /mnt/box2/data\n  coltape repair /mnt/md/data --dry-run\n\n\
-    Trades that are missing are taken from the other tapes first (they have order ids), then from REST. Stored trades without order ids get those that\n\
-    another tape knows. Late trades are put in their place. What two tapes tell differently is reported and never merged. Other tapes are only read;\n\
+    Trades that are missing are taken from the other tapes first (they have order ids), then from REST. Stored trades without order ids get those that \
+    another tape knows. Late trades are put in their place. What two tapes tell differently is reported and never merged. Other tapes are only read; \
     they may be live. Where a capture holds the directory, it is asked to do the work.\n\n\
     Tickers cannot be repaired: they have no ids to tell what is missing by, and nobody serves past ones.\n\n\
     Exit 0: no id is missing between the first and the last, nothing disagrees. Exit 1: something does, or it failed.")]
@@ -300,8 +300,8 @@ pub struct RepairArgs {
 /// `coltape backfill`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coltape backfill BTC-USD --from 2025-06-01 --to 2025-06-08 --data-dir /mnt/md/data\n\n\
-    The trade before --from and the first one at or after --to are fetched too: with them `verify` can show the days between to be whole. What is stored\n\
-    is not fetched again, so a backfill that was cut short goes on where it stopped. REST knows no order ids and no receive times; these trades are\n\
+    The trade before --from and the first one at or after --to are fetched too: with them `verify` can show the days between to be whole. What is stored \
+    is not fetched again, so a backfill that was cut short goes on where it stopped. REST knows no order ids and no receive times; these trades are \
     marked as REST's. Tickers have no past that could be fetched.\n\n\
     Exit 0: everything asked for is stored. Exit 1: REST lacks some of it, something disagrees with what was stored, or it failed.")]
 pub struct BackfillArgs {

@@ -1,8 +1,9 @@
 //! [`Notes`]: what a repair writes beside the tape — journal lines, and the texts that no f64 holds. A dry run writes nothing.
 //!
 //! Events: `repair_started` (`from`, `rest`), `gap_filled` (`product`, `from_id`, `to_id`, `by`: `tape` or `rest`) for each run of ids, `conflict`
-//! (`product`, `trade_id`, `stored`, `told`, `by`), `backfill_lacks` and `backfill_failed` (`product`, `from_id`, `to_id`), `day_opened`, `day_sealed`,
-//! `trading_began` (`product`, `first_id`), `repaired` (`product` and its sums).
+//! (`product`, `trade_id`, `stored`, `sent`, `by`, `columns`), `backfill_lacks` and `backfill_failed` (`product`, `from_id`, `to_id`), `day_opened`, `day_sealed`,
+//! `trading_began` (`product`, `first_id`), `repaired` and `backfilled` (`product` and its sums), `backfill_started` (`product`, `from`, `to`).
+//! `repair_started` and `backfill_started` are written by who holds the directory and captures nothing: `verify` takes from them that no capture runs.
 
 use std::path::Path;
 

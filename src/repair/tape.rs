@@ -74,12 +74,12 @@ pub(super) fn take_from(work: &mut Work<'_>, tape: &Path) -> Result<Taken, WorkE
 fn is_told_alike(work: &Work<'_>, date: UtcDay, theirs: &Snapshot<Trades>) -> bool {
     let Ok(Some(ours)) = Snapshot::<Trades>::open(work.dir, work.product, date) else { return false };
     let came = ["trade_recv_nanos", "trade_origin"];
-    let told = Trades::COLUMNS.iter().enumerate().filter(|(_, column)| !came.contains(&column.name)).map(|(at, _)| at);
     let is_plain = |day: &Snapshot<Trades>| day.late().is_empty();
-    is_plain(&ours) && is_plain(theirs) && ours.column_set() == theirs.column_set() && {
-        let mut told = told;
-        told.all(|at| ours.column_bytes(at) == theirs.column_bytes(at))
-    }
+    let is_alike = |at: usize| ours.column_bytes(at) == theirs.column_bytes(at);
+    is_plain(&ours)
+        && is_plain(theirs)
+        && ours.column_set() == theirs.column_set()
+        && Trades::COLUMNS.iter().enumerate().all(|(at, column)| came.contains(&column.name) || is_alike(at))
 }
 
 /// Tells whether a day of the other tape belongs into this one.

@@ -497,3 +497,19 @@ fn bare_columns_of_somebody_else_are_set_aside_and_never_removed() {
     let aside = folder.path().join("_coltape/quarantine/BTC-USD/TRADES").join(format!("{DAY}-1")).join(name);
     assert_eq!(std::fs::read(aside).unwrap(), 17u64.to_le_bytes());
 }
+
+#[test]
+fn a_copy_of_a_trade_is_a_duplicate_where_only_the_core_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = dir_with(folder.path(), StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    let (mut day, _) = open::<Trades>(&dir);
+    let from_rest = Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, ..trade(7) };
+    insert(&mut day, &from_rest);
+    insert(&mut day, &trade(9));
+    // The cents and the eighth decimal are not stored, so that they cannot differ either.
+    assert_eq!(insert(&mut day, &trade(9)), Inserted::Duplicate);
+    assert_eq!(insert(&mut day, &trade(7)), Inserted::Late, "it brings the order ids");
+    assert_eq!(insert(&mut day, &trade(7)), Inserted::Duplicate);
+    let other = Trade { size: decimal::parse(b"7").unwrap(), ..trade(9) };
+    assert!(matches!(insert(&mut day, &other), Inserted::Conflict(_)));
+}

@@ -13,12 +13,12 @@ use super::column::{Appender, Stored, load};
 use super::directory::DataDir;
 use super::error::StoreError;
 use super::files::{DayFiles, Takes, key_column};
-use super::late::{LateFile, LateValues, Payloads};
+use super::late::{LateFile, LateValues, Payloads, as_held};
 use super::page::Mark;
 use super::place::DayKey;
 use super::recovery::{self, Opening};
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Likeness};
+use crate::schema::{ColumnSet, Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
 
 /// What became of a record.
@@ -148,12 +148,15 @@ impl<L: Layout> Day<L> {
     /// Finds out what a record is that does not simply stand above all others.
     #[cold]
     fn place(&mut self, key: u64, row: &L::Row, is_new: bool) -> Result<Inserted<L::Row>, InsertError> {
+        // Of a folder without the exact columns only what it holds can be compared. (A ticker is not, and its key is no core column.)
+        let is_compared = self.files.set == ColumnSet::Core && key_column(L::DATASET).is_some();
+        let held = if is_compared { as_held::<L>(row, self.files.table()) } else { *row };
         if !is_new {
             if key_column(L::DATASET).is_none() {
                 return Ok(Inserted::Duplicate);
             }
             if let Some(stored) = self.find(key) {
-                match L::compare(&stored, row) {
+                match L::compare(&stored, &held) {
                     Likeness::Same => return Ok(Inserted::Duplicate),
                     Likeness::Conflict => return Ok(Inserted::Conflict(stored)),
                     Likeness::Better => {}
@@ -165,7 +168,7 @@ impl<L: Layout> Day<L> {
         }
         self.late_file.write::<L>(self.late_count, row, self.files.table())?;
         self.late_count += 1;
-        self.remember(*row);
+        self.remember(held);
         Ok(Inserted::Late)
     }
 

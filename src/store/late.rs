@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::column::load;
 use super::error::{At, StoreError};
 use super::filesystem;
 use crate::schema::{Column, Layout, Sink, Source};
@@ -120,6 +121,13 @@ impl LateFile {
     }
 }
 
+/// Gives a record as a folder of these columns holds it: what it has no column for is not in it.
+pub(crate) fn as_held<L: Layout>(row: &L::Row, columns: &[Column]) -> L::Row {
+    let mut bytes = Vec::with_capacity(payload_bytes(columns));
+    L::store(row, &mut Payload { bytes: &mut bytes, columns: columns.len() });
+    load::<L>(&LateValues { payload: &bytes, columns })
+}
+
 /// Puts a record's values one behind the other. The table's order is the order in which a layout stores them.
 struct Payload<'a> {
     bytes: &'a mut Vec<u8>,
@@ -184,7 +192,6 @@ impl Source for LateValues<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::column::load;
     use super::*;
     use crate::record::{OrderId, Trade};
     use crate::schema::{ColumnSet, Dataset, Trades};

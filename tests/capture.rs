@@ -4,6 +4,7 @@
 
 mod capture {
     pub(crate) mod absurd;
+    pub(crate) mod disk;
     pub(crate) mod gaps;
     pub(crate) mod lifecycle;
     pub(crate) mod midnight;

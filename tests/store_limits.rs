@@ -2,16 +2,21 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coltape::decimal::Decimal;
 use coltape::product::ProductId;
 use coltape::record::Trade;
-use coltape::schema::{Layout, Trades};
-use coltape::store::{self, DataDir, Day, InsertError, Inserted, Snapshot, StoreError, StoreOptions, Syncer, seal};
+use coltape::schema::{ColumnSet, Dataset, Layout, TickerTrades, Trades};
+use coltape::store::journal::{self, Event, JournalFile};
+use coltape::store::{
+    self, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
+};
 use coltape::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -118,6 +123,99 @@ fn a_full_disk_of_memory_is_an_error_and_no_signal() {
 #[test]
 fn a_full_ext4_is_an_error_and_no_signal() {
     fill("ext4", 24 << 20);
+}
+
+#[test]
+fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_written_down() {
+    let Some(disk) = Mounted::new("tmpfs", 6 << 20) else { return };
+    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    assert_eq!(day.insert(&trade(1_000_000)).unwrap(), Inserted::Appended);
+    let mut written = 0;
+    let full = loop {
+        match day.insert(&trade(written + 1)) {
+            Ok(inserted) => assert_eq!(inserted, Inserted::Late),
+            Err(InsertError::Store(full)) => break full,
+            Err(InsertError::NoRoom) => panic!("a late record needs no room in the columns"),
+        }
+        written += 1;
+    };
+    assert!(matches!(&full, StoreError::NoSpace { path, .. } if path.ends_with(format!("late.{DAY}.bin"))), "{full}");
+    let space = dir.free_space().unwrap();
+    assert!(space.free >= space.reserve() && space.reserve() > 0, "{space:?} after {written} late records");
+    // Somebody else takes the disk down to a few blocks. What the journal has not taken ahead, its lines find in the reserve.
+    let left = space.free - 16_384;
+    std::fs::write(disk.point.join("other"), vec![1; usize::try_from(left).unwrap()]).unwrap();
+    let mut journal = JournalFile::new(&disk.point, "journal");
+    journal.append(DAY.start(), &Event::new("allocation_failed").text("error", &full.to_string())).unwrap();
+    assert_eq!(journal::read(&disk.point, "journal", DAY, DAY).count(), 1);
+    assert!(dir.free_space().unwrap().free <= 16_384);
+    assert!(written > 10_000, "only {written}");
+}
+
+/// A day of so many records whose bytes nobody ever wrote: the files' lengths and its page say so.
+fn synthetic(folder: &Path, records: u64, is_sealed: bool) {
+    let dir = Arc::new(DataDir::open(folder, StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() }, "test").unwrap());
+    let (day, _) = Day::<TickerTrades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    let path = day.files().column_path("commit");
+    for column in Dataset::TickerTrades.columns_of(ColumnSet::Core) {
+        let file = std::fs::OpenOptions::new().write(true).open(day.files().column_path(column.name)).unwrap();
+        file.set_len(records * column.kind.width() as u64).unwrap();
+    }
+    drop(day);
+    let mut page = std::fs::read(&path).unwrap();
+    let mut put = |at: usize, value: u64| page[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    // `committed`, and both entries of count and key.
+    for (at, value) in [(512, records), (528, records), (536, 7), (544, records), (552, 7)] {
+        put(at, value);
+    }
+    if is_sealed {
+        for sector in [4 * 512, 5 * 512] {
+            put(sector, 2);
+            put(sector + 8, records);
+            put(sector + 16, 7);
+        }
+    }
+    for sector in [4 * 512, 5 * 512] {
+        let crc = crc32c::crc32c(&page[sector..sector + 508]).to_le_bytes();
+        page[sector + 508..sector + 512].copy_from_slice(&crc);
+    }
+    // In place: the page counts on this boot and under this inode.
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&page).unwrap();
+}
+
+/// The shortest times in which a snapshot of the day and the day itself opened.
+fn opening_times(records: u64, is_sealed: bool) -> (Duration, Duration) {
+    let times = (0..3).map(|_| {
+        let folder = tempfile::tempdir().unwrap();
+        synthetic(folder.path(), records, is_sealed);
+        let start = Instant::now();
+        let seen = Snapshot::<TickerTrades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+        let snapshot = start.elapsed();
+        assert_eq!((seen.count() as u64, seen.state() == DayState::Live), (records, !is_sealed));
+        drop(seen);
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "test").unwrap());
+        let start = Instant::now();
+        // Late in time, where a sealed day takes late records only: nothing is allocated for records that only this test made up.
+        let (day, opening) = Day::<TickerTrades>::open(&dir, &product(), DAY, UnixNanos(u64::MAX)).unwrap();
+        let opened = start.elapsed();
+        let want =
+            if is_sealed { Opening::Sealed { records } } else { Opening::Continued { records, given_up: 0, trusted: Trusted::Committed } };
+        assert_eq!((opening, day.count()), (want, records));
+        (snapshot, opened)
+    });
+    times.reduce(|best, next| (best.0.min(next.0), best.1.min(next.1))).unwrap()
+}
+
+#[test]
+fn a_day_of_a_hundred_million_records_opens_as_fast_as_one_of_a_hundred() {
+    for is_sealed in [false, true] {
+        let (few, many) = (opening_times(100, is_sealed), opening_times(100_000_000, is_sealed));
+        println!("sealed {is_sealed}: a hundred {few:?}, a hundred million {many:?}");
+        for (few, many) in [(few.0, many.0), (few.1, many.1)] {
+            assert!(many < few * 10 + Duration::from_millis(100), "{few:?} and {many:?}");
+        }
+    }
 }
 
 const CUT: &str = "COLTAPE_TEST_CUT";

@@ -58,7 +58,9 @@ impl Task {
 
     /// Reads what [`Task::to_args`] spelled, without its first word.
     pub fn from_args(args: &[String]) -> Self {
-        let [design, port, ca, products, folder, warm, messages] = args else { panic!("design NAME PORT CA PRODUCTS FOLDER WARM MESSAGES") };
+        let [design, port, ca, products, folder, warm, messages] = args else {
+            panic!("design NAME PORT CA PRODUCTS FOLDER WARM MESSAGES")
+        };
         Self {
             design: design.clone(),
             port: port.parse().unwrap(),
@@ -88,8 +90,7 @@ fn wait_for_end_of_input() {
 }
 
 fn run_capture(task: &Task, columns: ColumnSet) {
-    let products: std::collections::BTreeSet<ProductId> =
-        (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap()).collect();
+    let products: std::collections::BTreeSet<ProductId> = (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap()).collect();
     let scheme = if task.ca_file.is_some() { "wss" } else { "ws" };
     let config = CaptureConfig {
         feed: Feed::Exchange,
@@ -174,7 +175,8 @@ fn connect(task: &Task) -> WebSocket<Stream> {
             Stream::Tls(Box::new(connector.connect("127.0.0.1", tcp).unwrap()))
         }
     };
-    let (mut socket, _) = tungstenite::client(format!("{scheme}://127.0.0.1:{}", task.port), stream).unwrap_or_else(|error| panic!("{error}"));
+    let (mut socket, _) =
+        tungstenite::client(format!("{scheme}://127.0.0.1:{}", task.port), stream).unwrap_or_else(|error| panic!("{error}"));
     socket.send(Message::text("{\"type\":\"subscribe\"}")).unwrap();
     let tcp = match socket.get_ref() {
         Stream::Plain(tcp) => tcp,

@@ -166,18 +166,32 @@ pub fn tickers() -> Contest {
 pub fn batches(trades: u64) -> Contest {
     let mut maker = Maker::new(3);
     let count = CORPUS as u64 / trades;
-    let frames = Frames::of((0..count).map(|at| maker.batch("BTC-USD", 700_000_000 + at * trades, trades, time_of((at * trades) as usize))));
+    let frames =
+        Frames::of((0..count).map(|at| maker.batch("BTC-USD", 700_000_000 + at * trades, trades, time_of((at * trades) as usize))));
     let (mut serde_times, mut sonic_times) = (TimeCache::default(), TimeCache::default());
     let mut entrants = vec![
         coltape(Feed::Advanced, frames),
-        entrant(VALUE, frames, |frame| value::batch(frame, RECV, |trade| { black_box(trade); }).is_some()),
+        entrant(VALUE, frames, |frame| {
+            value::batch(frame, RECV, |trade| {
+                black_box(trade);
+            })
+            .is_some()
+        }),
         entrant(SERDE, frames, move |frame| {
             let typed: TypedEnvelope<'_> = serde_json::from_slice(frame).unwrap();
-            typed.for_each_trade(RECV, &mut serde_times, |trade| { black_box(trade); }).is_some()
+            typed
+                .for_each_trade(RECV, &mut serde_times, |trade| {
+                    black_box(trade);
+                })
+                .is_some()
         }),
         entrant(SONIC, frames, move |frame| {
             let typed: TypedEnvelope<'_> = sonic_rs::from_slice(frame).unwrap();
-            typed.for_each_trade(RECV, &mut sonic_times, |trade| { black_box(trade); }).is_some()
+            typed
+                .for_each_trade(RECV, &mut sonic_times, |trade| {
+                    black_box(trade);
+                })
+                .is_some()
         }),
     ];
     entrants.extend(floors(frames));

@@ -32,7 +32,6 @@ pub const RIVAL: &str = "rival";
 /// Nothing but the socket.
 pub const DISCARD: &str = "discard";
 
-
 /// How long a design may take for anything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -127,7 +126,8 @@ impl Visible {
         if !task.design.starts_with(CAPTURE) {
             return File::open(folder.join("taker_order_id.bin")).ok().map(Self::Length);
         }
-        let page = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).find(|entry| entry.file_name().to_string_lossy().starts_with("commit."));
+        let page =
+            std::fs::read_dir(folder).ok()?.filter_map(Result::ok).find(|entry| entry.file_name().to_string_lossy().starts_with("commit."));
         page.and_then(|entry| File::open(entry.path()).ok()).map(Self::Committed)
     }
 

@@ -197,10 +197,7 @@ pub fn contests(writers: usize) -> [Contest; 2] {
             name: busy_name,
             per: "ns / message",
             elements: BUSY,
-            entrants: vec![
-                busy(COLTAPE, Coltape::new(writers, capacity), writers),
-                busy(PLAIN, Plain::new(writers, capacity), writers),
-            ],
+            entrants: vec![busy(COLTAPE, Coltape::new(writers, capacity), writers), busy(PLAIN, Plain::new(writers, capacity), writers)],
         },
         Contest {
             name: asleep_name,

@@ -48,9 +48,8 @@ fn recorded() -> Held {
     let product = ProductId::new("BTC-USD").unwrap();
     let mut day = Day::<Trades>::open(&dir, &product, RECV.day(), RECV).unwrap().0;
     let mut maker = Maker::new(5);
-    let trades: Vec<Trade> = (0..CORPUS)
-        .map(|at| value::matched(maker.matched("BTC-USD", at as u64 + 1, time_of(at)).as_bytes(), RECV).unwrap().1)
-        .collect();
+    let trades: Vec<Trade> =
+        (0..CORPUS).map(|at| value::matched(maker.matched("BTC-USD", at as u64 + 1, time_of(at)).as_bytes(), RECV).unwrap().1).collect();
     for id in 0..RECORDS {
         if day.room() == 0 {
             day.commit();

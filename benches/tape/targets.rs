@@ -21,7 +21,12 @@ const TARGETS: [(&str, Series, Series, Bound); 14] = [
     ("parse of a match at most 1.15 times sonic-rs typed", (MATCH, parse::COLTAPE), (MATCH, parse::SONIC), AtMost(1.15)),
     ("parse of a match at most 1.45 times simd-json's bare tape", (MATCH, parse::COLTAPE), (MATCH, parse::FLOOR), AtMost(1.45)),
     ("full record, provisioned ahead, at most 3 times plain memory", (FULL, write::AHEAD), (FULL, write::MEMORY), AtMost(3.0)),
-    ("full record, provisioned ahead, at least 1.5 times as fast as BufWriters", (FULL, write::BUFFERED), (FULL, write::AHEAD), AtLeast(1.5)),
+    (
+        "full record, provisioned ahead, at least 1.5 times as fast as BufWriters",
+        (FULL, write::BUFFERED),
+        (FULL, write::AHEAD),
+        AtLeast(1.5),
+    ),
     ("12 products: at least 2.7 times the naive design's messages/s", (TWELVE, CAPTURE_RATE), (TWELVE, NAIVE_RATE), AtLeast(2.7)),
     ("12 products: at most 60 % of its CPU a message", (TWELVE, CAPTURE_CPU), (TWELVE, NAIVE_CPU), AtMost(0.6)),
     ("400 products: at least 3 times the naive design's messages/s", (MANY, CAPTURE_RATE), (MANY, NAIVE_RATE), AtLeast(3.0)),
@@ -53,6 +58,10 @@ pub fn print_machine(rounds: usize) {
     let memory = of(&read("/proc/meminfo"), "MemTotal");
     let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     println!("machine: {cores} x {}, {memory} memory, Linux {}", of(&cpuinfo, "model name"), kernel.trim());
-    println!("files on: {}; CPU governor: {}", std::env::temp_dir().display(), if governor.is_empty() { "not told" } else { governor.trim() });
+    println!(
+        "files on: {}; CPU governor: {}",
+        std::env::temp_dir().display(),
+        if governor.is_empty() { "not told" } else { governor.trim() }
+    );
     println!("load before: {}; rounds: {rounds}, entrants alternating", read("/proc/loadavg").trim());
 }

@@ -37,9 +37,7 @@ pub const MEMORY: &str = "plain memory";
 
 fn trades() -> Vec<Trade> {
     let mut maker = Maker::new(4);
-    (0..CORPUS)
-        .filter_map(|at| Some(value::matched(maker.matched("BTC-USD", at as u64 + 1, time_of(at)).as_bytes(), RECV)?.1))
-        .collect()
+    (0..CORPUS).filter_map(|at| Some(value::matched(maker.matched("BTC-USD", at as u64 + 1, time_of(at)).as_bytes(), RECV)?.1)).collect()
 }
 
 /// Where a bench writes: a disk's file system, as memory would flatter the files.

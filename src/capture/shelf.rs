@@ -82,6 +82,16 @@ impl<L: Layout> Book<L> {
     }
 }
 
+impl OpenDay {
+    /// Tells whether files of it were removed under its feet.
+    fn is_gone(&self) -> bool {
+        let gone = |files: &Arc<DayFiles>| files.is_gone();
+        self.trades.as_ref().is_some_and(|book| gone(book.day.files()))
+            || self.md.as_ref().is_some_and(|book| gone(book.day.files()))
+            || self.ticker_trades.as_ref().is_some_and(|book| gone(book.day.files()))
+    }
+}
+
 impl Shelf {
     /// Makes an empty shelf.
     #[must_use]
@@ -163,7 +173,10 @@ impl Shelf {
         let desk = Arc::clone(&self.desk);
         let product = self.product.clone();
         let over = |day: &OpenDay| {
-            if day.date.next() >= today {
+            if day.is_gone() {
+                // Its seal fails and names the path; the next record begins the day anew.
+                true
+            } else if day.date.next() >= today {
                 day.date < today && super::provisioner::is_due_to_seal(day.date, &product, &desk.clock)
             } else {
                 now.duration_since(day.used) >= IDLE

@@ -387,6 +387,8 @@ impl Writer {
                         return None;
                     }
                     self.commit();
+                    // A day whose files were removed never gets room again; its seal fails, and it begins anew.
+                    self.shelf.close_old();
                     queue.wait(BLOCKED_WAIT);
                 }
             }

@@ -1,10 +1,11 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
 //! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush.
-//! 2. Days that have not changed are skipped; where nothing has changed and every slot is on disk there is no flush.
-//! 3. A failed flush is reported once by the kernel and then forgotten. So everything that it may have lost is stored again, flushed, and
+//! 2. What is no longer at its path is not made durable: a directory that is gone ends it all, a day that is gone is left out.
+//! 3. Days that have not changed are skipped; where nothing has changed and every slot is on disk there is no flush.
+//! 4. A failed flush is reported once by the kernel and then forgotten. So everything that it may have lost is stored again, flushed, and
 //!    read back past the cache before `durable` moves on. Meanwhile the pages say that `committed` is not to be trusted.
-//! 4. A second failure is fatal, and so is a device that does not hold what was stored again (ext4 may go on taking blocks for unwritten whose
+//! 5. A second failure is fatal, and so is a device that does not hold what was stored again (ext4 may go on taking blocks for unwritten whose
 //!    first write failed): the capture stops and says so.
 
 use std::fs::File;
@@ -95,10 +96,8 @@ impl Syncer {
         self.watched.retain(|day| day.strong_count() > 0);
         let days: Vec<Arc<DayFiles>> = self.watched.iter().filter_map(Weak::upgrade).collect();
         let mut changed: Vec<(&DayFiles, Staged)> = days.iter().filter_map(|day| Some((&**day, day.stage()?))).collect();
-        if !changed.is_empty() {
-            self.dir.is_in_place().map_err(SyncError::Gone)?;
-            changed.retain(|(day, _)| day.is_in_place());
-        }
+        self.dir.is_in_place().map_err(SyncError::Gone)?;
+        changed.retain(|(day, _)| day.is_in_place());
         let days: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| !day.is_gone()).collect();
         let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
         let failed = self.dir.failed_flushes();

@@ -58,6 +58,20 @@ impl Simulator {
         self.endpoints["websocket_url"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until the market is over; connections and REST stay open as long as it lingers.
+    pub(crate) fn await_totals(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.rest.as_mut().unwrap().read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("no totals: {line:?}"))
+    }
+
+    /// Ends it, with its ledger complete.
+    pub(crate) fn end(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Waits for its end, and gives its totals.
     pub(crate) fn totals(mut self) -> serde_json::Value {
         let mut text = String::new();
@@ -111,6 +125,11 @@ impl Capture {
     pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
+    }
+
+    /// Tells whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
     /// Waits for its own end, and gives what it left.

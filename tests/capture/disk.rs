@@ -1,0 +1,347 @@
+//! The disk's side of a capture: full, failing, read-only, forbidden, removed, and a machine that loses power. Real file systems, made for the test
+//! and unmounted after it; where none can be mounted the test says so.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
+
+use super::scripted::{Server, match_frame, ticker_frame};
+use super::stage::{Capture, Simulator, await_journal, await_that, coltape, journal, query, verify};
+
+/// Whether what a full disk made the capture shed is fetched again by REST once there is room. Until it is, shed trades are a hole that `verify` shows.
+const SHED_TRADES_ARE_FETCHED: bool = false;
+
+fn now() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+fn ids(data: &Path, product: &str) -> Vec<u64> {
+    query(data, product, &[]).iter().map(|trade| trade["trade_id"].as_u64().unwrap()).collect()
+}
+
+fn runs(program: &str, args: &[&str]) -> bool {
+    Command::new(program).args(args).output().is_ok_and(|done| done.status.success())
+}
+
+/// File systems made for a test, unmounted in reverse when dropped.
+#[derive(Default)]
+struct Mounts(Vec<PathBuf>);
+
+impl Mounts {
+    fn mount(&mut self, args: &[&str], point: &Path) -> bool {
+        fs::create_dir_all(point).unwrap();
+        let is_mounted = runs("mount", &[args, &[point.to_str().unwrap()]].concat());
+        if is_mounted {
+            self.0.push(point.to_owned());
+        } else {
+            eprintln!("skipped: nothing can be mounted here");
+        }
+        is_mounted
+    }
+
+    /// An ext4 of its own inside a new file, every block of which is there.
+    fn ext4(&mut self, image: &Path, bytes: usize, options: &str, point: &Path) -> bool {
+        fs::write(image, vec![0; bytes]).unwrap();
+        let image = image.to_str().unwrap();
+        let made =
+            runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", image]);
+        made && self.mount(&["-o", options, image], point)
+    }
+
+    fn unmount_all(&mut self) {
+        for point in self.0.drain(..).rev() {
+            let _ = Command::new("umount").arg("-l").arg(point).status();
+        }
+    }
+}
+
+impl Drop for Mounts {
+    fn drop(&mut self) {
+        self.unmount_all();
+    }
+}
+
+/// Takes a disk to its last block.
+fn eat(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    for size in [1 << 20, 4096, 512] {
+        while file.write_all(&vec![1; size]).and_then(|()| file.sync_data()).is_ok() {}
+    }
+}
+
+/// A capture whose disk somebody else fills up in the middle of the day, and then frees.
+fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut mounts, disk) = (Mounts::default(), folder.path().join("disk"));
+    if !mount(&mut mounts, &folder.path().join("image"), &disk) {
+        return;
+    }
+    let (data, ledger, ballast) = (disk.join("data"), folder.path().join("ledger"), disk.join("ballast"));
+    let mut simulator = Simulator::start(&[
+        "--products",
+        "BTC-USD",
+        "--rate",
+        "1500",
+        "--duration",
+        "12s",
+        "--linger",
+        "60s",
+        "--ledger",
+        ledger.to_str().unwrap(),
+    ]);
+    let (url, rest) = (simulator.websocket(), simulator.endpoints["rest_url"].as_str().unwrap().to_owned());
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &url, "--rest-url", &rest, "--queue-capacity", "512"]);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 100);
+    eat(&ballast);
+    // Blocks taken ahead are used up, then the queue fills, then the product sheds; each is written down on the full disk.
+    await_journal(&data, "allocation_failed", 1);
+    await_journal(&data, "shed_started", 1);
+    let error = journal(&data, "allocation_failed")[0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("no space left for") && error.contains("BTC-USD/") && error.contains(" free)"), "{error}");
+    let seen = ids(&data, "BTC-USD");
+    fs::remove_file(&ballast).unwrap();
+    // It goes on by itself.
+    await_journal(&data, "allocation_recovered", 1);
+    await_that("trades are stored again", || ids(&data, "BTC-USD").len() > seen.len() + 500);
+    await_that("it sheds no more", || journal(&data, "shed_ended").len() == journal(&data, "shed_started").len());
+    simulator.await_totals();
+    let ended = capture.stop();
+    ended.assert_good();
+    let (shed_trades, shed_tickers) = (ended.figure("trades_shed"), ended.figure("tickers_shed"));
+    assert!(shed_trades > 0.0 && shed_tickers > 0.0, "{}", ended.stdout());
+    assert!(ended.stderr().contains("no space left for"), "{}", ended.stderr());
+    simulator.end();
+    // Nothing altered, doubled or invented; what is not there was counted, and is shown.
+    let (_, said) = verify(&data, &["--json", "--ledger", ledger.to_str().unwrap()]);
+    let summary: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let findings: std::collections::BTreeMap<String, u64> = serde_json::from_value(summary["findings"].clone()).unwrap();
+    let of = |kind: &str| findings.get(kind).copied().unwrap_or(0);
+    assert_eq!(findings.keys().filter(|kind| *kind != "missing" && *kind != "lost").count(), 0, "{findings:?}");
+    // A ticker is one record of `MD` and one of `TICKER_TRADES`.
+    let (missing, lost_tickers) = (of("missing"), 2.0 * shed_tickers);
+    let lost_trades = if SHED_TRADES_ARE_FETCHED { 0.0 } else { shed_trades };
+    assert_eq!(missing as f64, lost_trades, "trades that are not there: {findings:?}");
+    assert_eq!(of("lost") as f64, lost_trades + lost_tickers, "{findings:?}");
+}
+
+#[test]
+fn a_full_ext4_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_room() {
+    fills_up_and_is_freed(|mounts, image, disk| mounts.ext4(image, 48 << 20, "loop", disk));
+}
+
+#[test]
+fn a_full_tmpfs_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_room() {
+    fills_up_and_is_freed(|mounts, _, disk| mounts.mount(&["-t", "tmpfs", "-o", "size=32m", "none"], disk));
+}
+
+/// Sends a trade and its ticker again and again, as long as the test goes on.
+fn endless() -> (Server, Arc<AtomicBool>) {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (over, next) = (Arc::clone(&is_over), std::sync::Mutex::new(1));
+    let server = Server::start(move |_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        while !over.load(Ordering::Relaxed) {
+            let mut next = next.lock().unwrap();
+            for _ in 0..20 {
+                for product in &products {
+                    session.send(match_frame(product, *next, &now()));
+                    session.send(ticker_frame(product, *next, &now()));
+                }
+                *next += 1;
+            }
+            drop(next);
+            // The pace of a market, not the wait for anything.
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    });
+    (server, is_over)
+}
+
+/// Punches holes into a device's backing file where the files of a folder have blocks that were never written.
+fn take_unwritten_blocks(folder: &Path, image: &Path) {
+    rustix::fs::syncfs(fs::File::open(folder).unwrap()).unwrap();
+    let image = fs::File::options().write(true).open(image).unwrap();
+    let mut taken = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let listed = Command::new("filefrag").args(["-v", "-b1024"]).arg(path).output().unwrap();
+        // `ext:  logical_offset:  physical_offset:  length:  expected:  flags:`, each offset a range.
+        for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.contains("unwritten")) {
+            let physical = line.split(':').nth(2).unwrap();
+            let ends: Vec<u64> = physical.split("..").map(|end| end.trim().parse().unwrap()).collect();
+            let flags = rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE;
+            rustix::fs::fallocate(&image, flags, ends[0] * 1024, (ends[1] + 1 - ends[0]) * 1024).unwrap();
+            taken += ends[1] + 1 - ends[0];
+        }
+    }
+    assert!(taken > 0, "nothing is allocated ahead");
+}
+
+#[test]
+fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut mounts, backing, disk) = (Mounts::default(), folder.path().join("backing"), folder.path().join("disk"));
+    let image = backing.join("image");
+    if !mounts.mount(&["-t", "tmpfs", "-o", "size=40m", "none"], &backing)
+        || !mounts.ext4(&image, 32 << 20, "loop,errors=continue,data_err=ignore", &disk)
+    {
+        return;
+    }
+    let (server, is_over) = endless();
+    let data = disk.join("data");
+    let args = ["BTC-USD", "--url", &server.url, "--sync", "300ms"];
+    let mut capture = Capture::start(&data, &args);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 500);
+    // The blocks that the columns have ahead of their records go from under the file system, and nothing is left to put there: from now on they
+    // cannot be written. Meanwhile the capture stands still, so that none of them is taken into use.
+    let ballast = backing.join("ballast");
+    capture.signal(Signal::STOP);
+    take_unwritten_blocks(&data.join("BTC-USD/TRADES"), &image);
+    eat(&ballast);
+    capture.signal(Signal::CONT);
+    // What readers see until the end.
+    let mut seen = Vec::new();
+    await_that("the capture has ended", || {
+        let visible = ids(&data, "BTC-USD");
+        if visible.len() > seen.len() {
+            seen = visible;
+        }
+        capture.has_ended()
+    });
+    let ended = capture.wait();
+    assert_eq!(ended.output.status.code(), Some(1), "{}", ended.stderr());
+    assert!(ended.stderr().contains("the disk does not take what is recorded"), "{}", ended.stderr());
+    fs::remove_file(&ballast).unwrap();
+    let capture = Capture::start(&data, &args);
+    await_that("it records again", || ids(&data, "BTC-USD").last().is_some_and(|last| last > seen.last().unwrap()));
+    let there: std::collections::BTreeSet<u64> = ids(&data, "BTC-USD").into_iter().collect();
+    let lost: Vec<&u64> = seen.iter().filter(|id| !there.contains(id)).collect();
+    assert!(lost.is_empty(), "{} of {} that were seen are gone, from {:?}", lost.len(), seen.len(), lost.first());
+    is_over.store(true, Ordering::Relaxed);
+    capture.stop().assert_good();
+    // Past every cache: what was sealed is on the device.
+    assert!(runs("umount", &[disk.to_str().unwrap()]) && runs("mount", &["-o", "loop", image.to_str().unwrap(), disk.to_str().unwrap()]));
+    let there: std::collections::BTreeSet<u64> = ids(&data, "BTC-USD").into_iter().collect();
+    assert!(seen.iter().all(|id| there.contains(id)));
+    println!("{} trades were seen before the end", seen.len());
+}
+
+#[test]
+fn a_data_directory_that_is_removed_under_a_running_capture_is_named_and_ends_it() {
+    let (server, is_over) = endless();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 50);
+    fs::remove_dir_all(&data).unwrap();
+    let ended = capture.wait();
+    is_over.store(true, Ordering::Relaxed);
+    assert_eq!(ended.output.status.code(), Some(1), "{}", ended.stderr());
+    let said = format!("{} is gone", data.display());
+    assert!(ended.stderr().contains(&said) && !ended.stderr().contains("panicked"), "{}", ended.stderr());
+}
+
+#[test]
+fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
+    let (server, is_over) = endless();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &server.url]);
+    await_that("there are trades", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
+    let others = ids(&data, "BTC-USD");
+    await_that("it is removed", || fs::remove_dir_all(data.join("ETH-USD")).is_ok());
+    await_journal(&data, "seal_failed", 1);
+    // Its day begins anew.
+    await_that("there are trades again", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
+    is_over.store(true, Ordering::Relaxed);
+    let ended = capture.stop();
+    assert_eq!(ended.output.status.code(), Some(1), "no silent success: {}", ended.stderr());
+    assert!(ended.stderr().contains("ETH-USD/TRADES") && ended.stderr().contains("was removed or replaced"), "{}", ended.stderr());
+    let kept = ids(&data, "BTC-USD");
+    assert!(kept.len() > others.len() && kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{} trades", kept.len());
+}
+
+/// Runs a command that must fail with 1, and gives what it said.
+fn refused(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+#[test]
+fn a_read_only_data_directory_is_refused_by_its_name_and_can_still_be_read() {
+    let server = Server::start(|_, session| session.linger());
+    let folder = tempfile::tempdir().unwrap();
+    let (mut mounts, disk) = (Mounts::default(), folder.path().join("disk"));
+    if !mounts.mount(&["-t", "tmpfs", "-o", "size=16m", "none"], &disk) {
+        return;
+    }
+    let data = disk.join("data");
+    let (feed, is_over) = endless();
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &feed.url]);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 50);
+    is_over.store(true, Ordering::Relaxed);
+    capture.stop().assert_good();
+    let stored = ids(&data, "BTC-USD");
+    assert!(runs("mount", &["-o", "remount,ro", disk.to_str().unwrap()]));
+    for at in [data.clone(), disk.join("new")] {
+        let said = refused(coltape().args(["capture", "BTC-USD", "--url", &server.url, "--data-dir"]).arg(&at));
+        assert!(said.contains(at.to_str().unwrap()) && said.contains("Read-only file system"), "{said}");
+    }
+    assert_eq!(server.connections(), 0, "nothing is asked for that cannot be stored");
+    assert_eq!(ids(&data, "BTC-USD"), stored);
+    let (is_good, said) = verify(&data, &[]);
+    assert!(is_good, "{said}");
+}
+
+#[test]
+fn a_forbidden_data_directory_is_refused_by_its_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let nobody = |program: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+        command
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    allow(folder.path(), 0o755);
+    // The build's own folder may be closed to others.
+    let program = folder.path().join("coltape");
+    fs::copy(env!("CARGO_BIN_EXE_coltape"), &program).unwrap();
+    let program = program.to_str().unwrap();
+    if !nobody(program).arg("--version").output().is_ok_and(|done| done.status.success()) {
+        eprintln!("skipped: this user cannot become another one");
+        return;
+    }
+    let (closed, readable) = (folder.path().join("closed"), folder.path().join("readable"));
+    fs::create_dir(&closed).unwrap();
+    fs::create_dir(&readable).unwrap();
+    allow(&closed, 0o700);
+    allow(&readable, 0o755);
+    for data in [&closed, &readable] {
+        let said = refused(nobody(program).args(["capture", "BTC-USD", "--url", "ws://127.0.0.1:1", "--data-dir"]).arg(data));
+        assert!(said.contains(data.to_str().unwrap()) && said.contains("Permission denied"), "{said}");
+    }
+    for command in [vec!["verify"], vec!["query", "BTC-USD", "--data-dir"]] {
+        let said = refused(nobody(program).args(command).arg(&closed));
+        assert!(said.contains(closed.to_str().unwrap()), "{said}");
+    }
+}
+
+#[test]
+fn a_real_file_system_that_loses_power_keeps_what_was_promised() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/powercut.sh");
+    let output = Command::new(script).args(["3"]).env("COLTAPE", env!("CARGO_BIN_EXE_coltape")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{said}");
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("power cuts: 3 survived") || said.contains("skipped:"), "{said}");
+}

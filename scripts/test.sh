@@ -14,7 +14,12 @@ cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
-cargo test --locked
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cargo test --locked 2>&1 | tee "$log"
+step "promises: each is shown by a test that passed"
+scripts/promises.sh --self-test
+scripts/promises.sh "$log"
 if [[ "${1:-}" != --quick ]]; then
   step "demo"
   scripts/capture.sh --demo

@@ -50,6 +50,9 @@ impl Mounts {
         let image = image.to_str().unwrap();
         let made =
             runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", image]);
+        // What mkfs made holes of is put back, so that a device of memory has every block from now on.
+        let bytes = fs::read(image).unwrap();
+        fs::File::options().write(true).open(image).unwrap().write_all(&bytes).unwrap();
         made && self.mount(&["-o", options, image], point)
     }
 
@@ -139,28 +142,47 @@ fn a_full_tmpfs_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_ro
     fills_up_and_is_freed(|mounts, _, disk| mounts.mount(&["-t", "tmpfs", "-o", "size=32m", "none"], disk));
 }
 
-/// Sends a trade and its ticker again and again, as long as the test goes on.
-fn endless() -> (Server, Arc<AtomicBool>) {
-    let is_over = Arc::new(AtomicBool::new(false));
-    let (over, next) = (Arc::clone(&is_over), std::sync::Mutex::new(1));
-    let server = Server::start(move |_, mut session| {
-        let products = session.await_subscription();
-        session.acknowledge(&products);
-        while !over.load(Ordering::Relaxed) {
-            let mut next = next.lock().unwrap();
-            for _ in 0..20 {
-                for product in &products {
-                    session.send(match_frame(product, *next, &now()));
-                    session.send(ticker_frame(product, *next, &now()));
+/// A server that sends a trade and its ticker again and again, until it is told to rest or dropped.
+struct Endless {
+    url: String,
+    is_over: Arc<AtomicBool>,
+    _server: Server,
+}
+
+impl Endless {
+    fn start() -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let (over, next) = (Arc::clone(&is_over), std::sync::Mutex::new(1));
+        let server = Server::start(move |_, mut session| {
+            let products = session.await_subscription();
+            session.acknowledge(&products);
+            while !over.load(Ordering::Relaxed) {
+                let mut next = next.lock().unwrap();
+                for _ in 0..20 {
+                    for product in &products {
+                        session.send(match_frame(product, *next, &now()));
+                        session.send(ticker_frame(product, *next, &now()));
+                    }
+                    *next += 1;
                 }
-                *next += 1;
+                drop(next);
+                // The pace of a market, not the wait for anything.
+                std::thread::sleep(std::time::Duration::from_millis(10));
             }
-            drop(next);
-            // The pace of a market, not the wait for anything.
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    });
-    (server, is_over)
+            session.linger();
+        });
+        Self { url: server.url.clone(), is_over, _server: server }
+    }
+
+    fn rest(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.rest();
+    }
 }
 
 /// Punches holes into a device's backing file where the files of a folder have blocks that were never written.
@@ -193,7 +215,7 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
     {
         return;
     }
-    let (server, is_over) = endless();
+    let server = Endless::start();
     let data = disk.join("data");
     let args = ["BTC-USD", "--url", &server.url, "--sync", "300ms"];
     let mut capture = Capture::start(&data, &args);
@@ -223,7 +245,7 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
     let there: std::collections::BTreeSet<u64> = ids(&data, "BTC-USD").into_iter().collect();
     let lost: Vec<&u64> = seen.iter().filter(|id| !there.contains(id)).collect();
     assert!(lost.is_empty(), "{} of {} that were seen are gone, from {:?}", lost.len(), seen.len(), lost.first());
-    is_over.store(true, Ordering::Relaxed);
+    server.rest();
     capture.stop().assert_good();
     // Past every cache: what was sealed is on the device.
     assert!(runs("umount", &[disk.to_str().unwrap()]) && runs("mount", &["-o", "loop", image.to_str().unwrap(), disk.to_str().unwrap()]));
@@ -234,14 +256,15 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
 
 #[test]
 fn a_data_directory_that_is_removed_under_a_running_capture_is_named_and_ends_it() {
-    let (server, is_over) = endless();
+    let server = Endless::start();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
+    let mut capture = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
     await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 50);
     fs::remove_dir_all(&data).unwrap();
+    await_that("the capture has ended", || capture.has_ended());
     let ended = capture.wait();
-    is_over.store(true, Ordering::Relaxed);
+    server.rest();
     assert_eq!(ended.output.status.code(), Some(1), "{}", ended.stderr());
     let said = format!("{} is gone", data.display());
     assert!(ended.stderr().contains(&said) && !ended.stderr().contains("panicked"), "{}", ended.stderr());
@@ -249,7 +272,7 @@ fn a_data_directory_that_is_removed_under_a_running_capture_is_named_and_ends_it
 
 #[test]
 fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
-    let (server, is_over) = endless();
+    let server = Endless::start();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &server.url]);
@@ -259,7 +282,7 @@ fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
     await_journal(&data, "seal_failed", 1);
     // Its day begins anew.
     await_that("there are trades again", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
-    is_over.store(true, Ordering::Relaxed);
+    server.rest();
     let ended = capture.stop();
     assert_eq!(ended.output.status.code(), Some(1), "no silent success: {}", ended.stderr());
     assert!(ended.stderr().contains("ETH-USD/TRADES") && ended.stderr().contains("was removed or replaced"), "{}", ended.stderr());
@@ -285,10 +308,10 @@ fn a_read_only_data_directory_is_refused_by_its_name_and_can_still_be_read() {
         return;
     }
     let data = disk.join("data");
-    let (feed, is_over) = endless();
+    let feed = Endless::start();
     let capture = Capture::start(&data, &["BTC-USD", "--url", &feed.url]);
     await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 50);
-    is_over.store(true, Ordering::Relaxed);
+    feed.rest();
     capture.stop().assert_good();
     let stored = ids(&data, "BTC-USD");
     assert!(runs("mount", &["-o", "remount,ro", disk.to_str().unwrap()]));

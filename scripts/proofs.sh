@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# The long versions of the random proofs: 100 000 crash images and 5 000 000 junk frames. Set COLTAPE_CRASH_SEED or COLTAPE_SEED to repeat a run.
+# The long versions of the random proofs: 100 000 crash images, 5 000 000 junk frames, every kind of fault 20 times, ten minutes' outage. Set COLTAPE_CRASH_SEED or COLTAPE_SEED to repeat a run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2s/^# //p' "$0"; exit 0; fi
 scripts/setup.sh
 COLTAPE_CRASH_IMAGES=${COLTAPE_CRASH_IMAGES:-100000} cargo test --locked --test crash_images -- --nocapture
 COLTAPE_JUNK_FRAMES=${COLTAPE_JUNK_FRAMES:-5000000} cargo test --locked --test capture -- --nocapture absurd::
+scripts/faults.sh
+scripts/faults.sh --feed advanced
+scripts/outage.sh

@@ -75,12 +75,9 @@ fn assert_figures_add_up(stopped: &Stopped, stored: u64) {
 
 #[test]
 fn what_either_of_two_lines_had_is_stored_once() {
-    let stopped = run(Wire::Exchange, "lose=0.05,close:1001@every:4s");
-    assert_all_that_either_had(&stopped);
-}
-
-#[test]
-fn what_either_of_two_lines_had_is_stored_once_advanced() {
-    let stopped = run(Wire::Advanced, "lose=0.05,close:1001@every:4s");
-    assert_all_that_either_had(&stopped);
+    std::thread::scope(|scope| {
+        for wire in [Wire::Exchange, Wire::Advanced] {
+            scope.spawn(move || assert_all_that_either_had(&run(wire, "lose=0.05,close:1001@every:4s")));
+        }
+    });
 }

@@ -84,6 +84,15 @@ impl Run {
     }
 }
 
+/// Does the same for each case, all at once: markets take their time, but little of the processor's.
+fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            scope.spawn(|| check(case));
+        }
+    });
+}
+
 fn text(value: &Value) -> String {
     value.as_str().expect("text").to_owned()
 }
@@ -94,7 +103,7 @@ fn market(wire: Wire, products: usize, rate: f64, seconds: f64) -> SimulateConfi
 
 #[test]
 fn what_one_connection_loses_others_get_and_the_ledger_tells_who_lost_what() {
-    for wire in WIRES {
+    at_once(WIRES, |wire| {
         let run = Run::new(2, "lose=0.2", market(wire, 2, 300.0, 1.0));
         let got = [run.trades(0), run.trades(1)];
         let lost = [run.missed("lose", Some(0)), run.missed("lose", Some(1))];
@@ -118,7 +127,7 @@ fn what_one_connection_loses_others_get_and_the_ledger_tells_who_lost_what() {
                 assert!(holes > 0 && (holes == his || holes + 1 == his), "{holes} holes, {his} lost messages");
             }
         }
-    }
+    });
 }
 
 /// Numbers that the messages of a connection leave out.
@@ -130,7 +139,7 @@ fn holes(frames: &[String]) -> u64 {
 
 #[test]
 fn a_silence_takes_the_numbers_of_its_messages_and_the_ledger_knows_its_trades() {
-    for wire in WIRES {
+    at_once(WIRES, |wire| {
         let run = Run::new(2, "silent:300ms@200ms", market(wire, 2, 200.0, 1.0));
         assert_eq!(run.fired("silent"), 1);
         let victim = ledger(&run.ledger, "fault")[0]["client"].as_u64().expect("a client");
@@ -147,12 +156,12 @@ fn a_silence_takes_the_numbers_of_its_messages_and_the_ledger_knows_its_trades()
                 assert_eq!(holes(&run.frames[client]) > 5, client as u64 == victim);
             }
         }
-    }
+    });
 }
 
 #[test]
 fn a_stalled_products_trades_come_late_or_never_while_its_tickers_and_heartbeats_flow() {
-    for (wire, kind) in WIRES.into_iter().flat_map(|wire| [(wire, "stall"), (wire, "stall-lost")]) {
+    at_once(WIRES.into_iter().flat_map(|wire| [(wire, "stall"), (wire, "stall-lost")]), |(wire, kind)| {
         let run = Run::new(1, &format!("{kind}:1200ms@200ms"), market(wire, 1, 100.0, 2.0));
         assert_eq!(run.fired(kind), 1);
         let held = run.missed(kind, None);
@@ -173,12 +182,12 @@ fn a_stalled_products_trades_come_late_or_never_while_its_tickers_and_heartbeats
             assert!(named.is_some_and(|named| named > first), "a heartbeat names what is held");
             assert!(of_kind(before, "ticker").iter().any(|ticker| ticker["trade_id"].as_u64() > Some(first)));
         }
-    }
+    });
 }
 
 #[test]
 fn an_outage_is_seen_as_a_jump_that_rest_can_fill() {
-    for wire in WIRES {
+    at_once(WIRES, |wire| {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let faults = Faults::parse("outage:60s@300ms").expect("a script");
@@ -212,7 +221,7 @@ fn an_outage_is_seen_as_a_jump_that_rest_can_fill() {
         let ahead = times.last().expect("a time").duration_since(jiff::Timestamp::now());
         assert!(ahead.as_secs() < 5, "what was skipped lies in the past when it is over: {ahead:?}");
         assert!((run.totals.seconds - 61.0).abs() < 0.5 && run.totals.reached_rate > 90.0, "{:?}", run.totals);
-    }
+    });
 }
 
 /// The last time in a frame.
@@ -223,7 +232,7 @@ fn time_of(frame: &str) -> Option<jiff::Timestamp> {
 
 #[test]
 fn a_clock_that_steps_comes_back_and_ids_go_on() {
-    for (wire, script) in [(Wire::Exchange, "clock-step:-500ms@300ms"), (Wire::Advanced, "clock-step:5m@300ms")] {
+    at_once([(Wire::Exchange, "clock-step:-500ms@300ms"), (Wire::Advanced, "clock-step:5m@300ms")], |(wire, script)| {
         let run = Run::new(1, script, market(wire, 1, 400.0, 2.0));
         assert_eq!(run.fired("clock-step"), 1);
         assert!(run.trades(0)["BTC-USD"].is_sorted());
@@ -235,7 +244,7 @@ fn a_clock_that_steps_comes_back_and_ids_go_on() {
         let expected = if wire == Wire::Exchange { [-500, 500] } else { [300_000, -300_000] };
         assert!(steps.iter().zip(expected).all(|(step, expected)| (step - expected).abs() < 150), "{steps:?}");
         assert_eq!(run.totals.trades_never_sent, 0);
-    }
+    });
 }
 
 #[test]

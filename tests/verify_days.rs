@@ -1,5 +1,7 @@
 //! `verify` without a ledger: sealed and live days, core columns, flipped bits, late records, and what the journal explains.
 
+#![allow(clippy::indexing_slicing)]
+
 #[path = "tape/market.rs"]
 mod market;
 

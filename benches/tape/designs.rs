@@ -18,7 +18,7 @@ use coltape::feed::Feed;
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Dataset, Layout, Sink, Trades};
-use coltape::time::{Clock, DateFormat, TimeCache};
+use coltape::time::{Clock, TimeCache};
 use native_tls::{Certificate, TlsConnector, TlsStream};
 use tungstenite::{Message, WebSocket};
 
@@ -90,29 +90,17 @@ fn wait_for_end_of_input() {
 }
 
 fn run_capture(task: &Task, columns: ColumnSet) {
-    let products: std::collections::BTreeSet<ProductId> = (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap()).collect();
+    let products = (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap());
     let scheme = if task.ca_file.is_some() { "wss" } else { "ws" };
     let config = CaptureConfig {
-        feed: Feed::Exchange,
-        url: format!("{scheme}://127.0.0.1:{}", task.port),
-        rest_url: None,
         ca_file: task.ca_file.clone(),
-        named_products: products.clone(),
-        products,
-        products_file: None,
-        data_dir: task.folder.clone(),
         datasets: Datasets { md: false, ticker_trades: false, trades: true },
         columns,
-        date_format: DateFormat::Iso,
         force_fs: true,
         // One connection, as the others have.
         products_per_connection: task.products,
-        sync_interval: Duration::from_secs(1),
-        queue_capacity_msgs: 50_000,
         idle_timeout: Duration::from_secs(60),
-        record: None,
-        duration: None,
-        clock: Clock::System,
+        ..CaptureConfig::new(Feed::Exchange, &format!("{scheme}://127.0.0.1:{}", task.port), products, &task.folder)
     };
     let stop = Stop::default();
     let asked = stop.clone();

@@ -59,7 +59,7 @@ fn recorded() -> Held {
     }
     day.commit();
     let snapshot = Snapshot::open(folder.path(), &product, RECV.day()).unwrap().unwrap();
-    Held { snapshot, day: day, _folder: folder }
+    Held { snapshot, day, _folder: folder }
 }
 
 fn by_columns(held: &Held) -> f64 {

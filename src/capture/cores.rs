@@ -1,0 +1,54 @@
+//! Cores: on which processors the threads of the tape run, where that was asked for.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+/// The processors that connections and writers take in turns; none = wherever the system puts them.
+#[derive(Debug, Default)]
+pub struct Cores {
+    numbers: Vec<usize>,
+    next: AtomicUsize,
+}
+
+impl Cores {
+    /// Takes these processors.
+    #[must_use]
+    pub const fn new(numbers: Vec<usize>) -> Self {
+        Self { numbers, next: AtomicUsize::new(0) }
+    }
+
+    /// Keeps the calling thread on the next of the processors.
+    pub fn settle(&self) {
+        let turn = self.next.fetch_add(1, Relaxed);
+        let Some(number) = turn.checked_rem(self.numbers.len()).and_then(|at| self.numbers.get(at).copied()) else { return };
+        let mut set = CpuSet::new();
+        set.set(number);
+        if let Err(error) = sched_setaffinity(None, &set) {
+            log::warn!("--pin: processor {number}: {error}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::thread::sched_getaffinity;
+
+    #[test]
+    fn threads_take_the_processors_in_turns() {
+        let allowed = sched_getaffinity(None).expect("known");
+        let numbers: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).take(2).collect();
+        let cores = std::sync::Arc::new(Cores::new(numbers.clone()));
+        for turn in 0..4 {
+            let cores = std::sync::Arc::clone(&cores);
+            let on = std::thread::spawn(move || {
+                cores.settle();
+                let set = sched_getaffinity(None).expect("known");
+                (0..CpuSet::MAX_CPU).filter(|number| set.is_set(*number)).collect::<Vec<_>>()
+            });
+            assert_eq!(on.join().expect("joins"), [numbers[turn % numbers.len()]]);
+        }
+        Cores::default().settle();
+    }
+}

@@ -220,8 +220,13 @@ fn a_directory_that_goes_away_is_named_and_a_days_files_that_go_away_stop_nobody
     syncer.cycle().unwrap();
     assert_eq!((kept.files().durable(), removed.files().durable()), (3, 0), "what is nobody's is not durable");
     assert!(removed.files().is_gone() && !kept.files().is_gone());
+    // What somebody has put in its place is not cut.
+    let placed = path.join("B-USD/TRADES").join(format!("trade_id.{DAY}.bin"));
+    std::fs::create_dir_all(placed.parent().unwrap()).unwrap();
+    std::fs::write(&placed, [7; 4096]).unwrap();
     let failed = seal::seal(&dir, vec![removed.close()]).pop().unwrap().1.unwrap_err();
-    assert!(failed.to_string().contains("B-USD/TRADES"), "{failed}");
+    assert!(matches!(&failed, StoreError::Gone { path: at } if *at == path.join("B-USD/TRADES")), "{failed}");
+    assert_eq!(std::fs::read(&placed).unwrap(), [7; 4096]);
     std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
     std::fs::create_dir(&path).unwrap();
     insert(&mut kept, 4);

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -64,16 +65,10 @@ pub struct DataDir {
     handle: File,
     /// Device and inode of what was opened.
     identity: (u64, u64),
-    flushes: Mutex<Flushes>,
+    /// Held during a flush. True once a failure could not be made good.
+    flushing_is_over: Mutex<bool>,
+    failed_flushes: AtomicU64,
     _lock: DirLock,
-}
-
-/// What became of the flushes so far.
-#[derive(Debug, Default)]
-struct Flushes {
-    failed: u64,
-    /// A failure could not be made good.
-    is_over: bool,
 }
 
 impl DataDir {
@@ -112,8 +107,9 @@ impl DataDir {
             let _ = filesystem::sync_folder(parent);
         }
         let found = handle.metadata().at("look at", path)?;
-        let (identity, flushes) = ((found.dev(), found.ino()), Mutex::default());
-        Ok(Self { path: path.to_owned(), options, handle, identity, flushes, _lock: lock })
+        let identity = (found.dev(), found.ino());
+        let (flushing_is_over, failed_flushes) = (Mutex::default(), AtomicU64::new(0));
+        Ok(Self { path: path.to_owned(), options, handle, identity, flushing_is_over, failed_flushes, _lock: lock })
     }
 
     /// Shows where it is.
@@ -163,35 +159,36 @@ impl DataDir {
 
     /// Runs a flush under the probe's eyes.
     pub(crate) fn flushed_by(&self, why: Why, flush: impl FnOnce() -> io::Result<()>) -> Result<u64, StoreError> {
-        let mut flushes = self.flushes.lock();
-        if flushes.is_over {
+        let is_over = self.flushing_is_over.lock();
+        if *is_over {
             return Err(self.flush_failed(io::Error::other("an earlier one failed, and what it lost could not be made good")));
         }
         let done = match self.step(Step::Flush(why)) {
             Verdict::Go => flush(),
-            Verdict::Skip => return Ok(flushes.failed),
+            Verdict::Skip => return Ok(self.failed_flushes()),
             Verdict::Fail => Err(io::Error::other("as the probe wished")),
         };
         if let Err(source) = done {
-            flushes.failed += 1;
+            // Release, inside the lock: a flush that comes later counts this one. Partner: the load in `failed_flushes`.
+            self.failed_flushes.fetch_add(1, Ordering::Release);
             return Err(self.flush_failed(source));
         }
         self.step(Step::Flushed(why));
-        Ok(flushes.failed)
+        Ok(self.failed_flushes())
     }
 
     pub(crate) fn flush_failed(&self, source: io::Error) -> StoreError {
         StoreError::Flush { path: self.path.clone(), source }
     }
 
-    /// Gives the number of flushes that have failed.
+    /// Gives the number of flushes that have failed. Waits for none: one that is failing just now is counted by whoever flushes next.
     pub(crate) fn failed_flushes(&self) -> u64 {
-        self.flushes.lock().failed
+        self.failed_flushes.load(Ordering::Acquire)
     }
 
     /// Ends all flushing: nothing is called durable any more.
     pub(crate) fn end_flushing(&self) {
-        self.flushes.lock().is_over = true;
+        *self.flushing_is_over.lock() = true;
     }
 
     /// Shows a step to the probe, where there is one.

@@ -76,10 +76,10 @@ pub enum StoreError {
         /// The page.
         path: PathBuf,
     },
-    /// The data directory was removed, renamed or mounted over while it was written to.
+    /// The data directory, or a day's folder, was removed, renamed or mounted over while it was written to.
     #[error("{} is gone: it was removed, renamed or mounted over while it was being written", path.display())]
     Gone {
-        /// The directory.
+        /// The directory or folder.
         path: PathBuf,
     },
     /// A flush failed, so that nothing may be said to be on disk.

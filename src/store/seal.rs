@@ -150,6 +150,10 @@ fn flush_data(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> (Vec<Re
 
 /// Unmaps a day's columns and cuts them, or writes their replacements. Gives what the page is to say then.
 fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
+    if !day.is_in_place() {
+        // What lies there now is somebody else's, and must not be cut.
+        return Err(StoreError::Gone { path: day.path().to_owned() });
+    }
     let (table, merged, generation, sound_after) = (day.table(), day.late(), day.generation, day.sound_after());
     if merged > 0 {
         let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;

@@ -138,9 +138,10 @@ impl Dice {
         self.take_armed(|armed| armed == kind).or_else(|| self.throw(|drawn| drawn == kind))
     }
 
-    /// Gives one frame's opportunity to all kinds but those of a frame's way to one connection; the first rule that fires has it.
+    /// Gives one frame's opportunity to all kinds but those of a frame's way to one connection; the first rule that fires has it. An armed fault that
+    /// does not strike a frame is not taken: it waits for whom it can strike.
     pub(super) fn draw(&mut self) -> Option<Fault> {
-        self.take_armed(|armed| armed != FaultKind::Lose).or_else(|| self.throw(|drawn| drawn != FaultKind::Lose))
+        self.take_armed(FaultKind::strikes_an_item).or_else(|| self.throw(|drawn| drawn != FaultKind::Lose))
     }
 
     fn throw(&mut self, is_wanted: impl Fn(FaultKind) -> bool) -> Option<Fault> {
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_comes_again_comes_about_as_often_as_said_and_calm_ends_everything() {
-        let faults = Faults::parse("drop@every:100ms,reset@every:3s,lose=1,junk@30s,calm@20s").expect("a script");
+        let faults = Faults::parse("drop@every:100ms,reset@every:3s,lose=1,stall@1s,junk@30s,calm@20s").expect("a script");
         let mut dice = Dice::for_frames(&faults, 3);
         let (mut drops, mut losses) = (0, 0);
         for ms in 0..30_000 {

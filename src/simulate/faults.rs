@@ -116,6 +116,12 @@ impl FaultKind {
         matches!(self, K::RefuseSubscription | K::RefuseConnection | K::RestSlow | K::Rest429 | K::Rest500 | K::RestTruncate | K::RestHole)
     }
 
+    /// Whether it befalls one trade or ticker.
+    pub(super) fn strikes_an_item(self) -> bool {
+        use FaultKind as K;
+        matches!(self, K::Drop | K::Duplicate | K::Reorder | K::Delay | K::AbsurdId | K::AbsurdTime | K::Junk)
+    }
+
     /// Whether it befalls one open connection, so that a repeated one has a clock for each.
     pub(super) fn strikes_a_connection(self) -> bool {
         matches!(self, Self::Silent | Self::Reset | Self::Close | Self::HalfFrame)

@@ -134,8 +134,7 @@ impl Floor {
 
     /// Notes a fault that has happened to one item, or lets happen what it was only the opportunity of.
     fn fire_at(&mut self, fault: Fault, item: &Item) {
-        use FaultKind as K;
-        if matches!(fault.kind, K::Drop | K::Duplicate | K::Reorder | K::Delay | K::AbsurdId | K::AbsurdTime | K::Junk) {
+        if fault.kind.strikes_an_item() {
             let scene = Scene::of_item(self.products.get(item.print.product), item.is_trade, item.print.trade_id);
             self.note_fault(fault, &scene);
         } else {
@@ -145,8 +144,11 @@ impl Floor {
 
     fn send_exchange(&mut self) {
         let mut items = std::mem::take(&mut self.items);
-        for item in items.drain(..) {
-            let sent = item.fate != Fate::Lost && self.send_item(&item);
+        let mut coming = items.drain(..).peekable();
+        while let Some(item) = coming.next() {
+            // What comes twice is not lost: its copy would bring it all the same.
+            let has_copy = coming.peek().is_some_and(|next| next.fate == Fate::Copy);
+            let sent = item.fate != Fate::Lost && self.send_item(&item, has_copy);
             let Some(product) = self.products.get(item.print.product) else { continue };
             if matches!(item.fate, Fate::Sent | Fate::Lost) {
                 self.totals.count(item.is_trade, sent);
@@ -157,11 +159,12 @@ impl Floor {
                 }
             }
         }
+        drop(coming);
         self.items = items;
     }
 
     /// Sends one frame to all who want it; says whether anybody got it.
-    fn send_item(&mut self, item: &Item) -> bool {
+    fn send_item(&mut self, item: &Item, has_copy: bool) -> bool {
         let Some(product) = self.products.get(item.print.product) else { return false };
         let print = if item.fate == Fate::AbsurdId { with_absurd_id(item.print, item.is_trade) } else { item.print };
         self.scratch.clear();
@@ -176,7 +179,7 @@ impl Floor {
             self.scratch = with_absurd_time(&self.scratch);
         }
         let channel = if item.is_trade { Channels::TRADES } else { Channels::TICKER };
-        let may_lose = item.fate == Fate::Sent && self.dice.may(FaultKind::Lose);
+        let may_lose = item.fate == Fate::Sent && !has_copy && self.dice.may(FaultKind::Lose);
         let (mut sent, mut lost) = (false, Vec::new());
         for client in self.clients.iter_mut().filter(|client| client.wants(print.product, channel)) {
             if may_lose

@@ -104,7 +104,7 @@ fn market(wire: Wire, products: usize, rate: f64, seconds: f64) -> SimulateConfi
 #[test]
 fn what_one_connection_loses_others_get_and_the_ledger_tells_who_lost_what() {
     at_once(WIRES, |wire| {
-        let run = Run::new(2, "lose=0.2", market(wire, 2, 300.0, 1.0));
+        let run = Run::new(2, "lose=0.2,duplicate=0.1", market(wire, 2, 300.0, 1.0));
         let got = [run.trades(0), run.trades(1)];
         let lost = [run.missed("lose", Some(0)), run.missed("lose", Some(1))];
         assert!(run.fired("lose") > 10 && lost[0] != lost[1] && lost.iter().all(|lost| lost.len() > 5));
@@ -123,8 +123,8 @@ fn what_one_connection_loses_others_get_and_the_ledger_tells_who_lost_what() {
                 let holes = holes(frames);
                 let faults = ledger(&run.ledger, "fault");
                 let his = faults.iter().filter(|line| line["client"] == json!(client)).count() as u64;
-                // The last message of all may be lost too, and leaves no hole.
-                assert!(holes > 0 && (holes == his || holes + 1 == his), "{holes} holes, {his} lost messages");
+                // The last messages of all may be lost too, and leave no hole.
+                assert!(holes > 0 && holes <= his && holes + 6 > his, "{holes} holes, {his} lost messages");
             }
         }
     });

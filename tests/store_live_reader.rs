@@ -181,3 +181,32 @@ fn a_commit_before_the_columns_is_noticed_by_the_reader() {
     };
     assert_eq!(code, TORN);
 }
+
+#[test]
+fn a_reader_that_meets_a_day_while_it_is_made_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join(product().as_str()).join("TRADES");
+    std::fs::create_dir_all(&place).unwrap();
+    for column in Trades::COLUMNS {
+        std::fs::write(place.join(format!("{}.{DAY}.bin", column.name)), "").unwrap();
+    }
+    let mut early = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert_eq!(early.count(), 0);
+    let page = place.join(format!("commit.{DAY}.bin"));
+    std::fs::write(&page, "").unwrap();
+    assert!(!early.refresh().unwrap(), "a page without a word in it says nothing new");
+    std::fs::remove_dir_all(&place).unwrap();
+    assert!(!early.refresh().unwrap(), "a capture that begins it anew takes away what an earlier one left");
+    let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "test").unwrap());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    day.insert(&trade(1)).unwrap();
+    day.commit();
+    assert!(early.refresh().unwrap());
+    assert_eq!(early.count(), 1);
+    drop(day.close());
+    std::fs::remove_file(&page).unwrap();
+    let mut other = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert!(other.count() > 0);
+    std::fs::remove_dir_all(&place).unwrap();
+    assert!(other.refresh().is_err(), "a day that is gone is gone");
+}

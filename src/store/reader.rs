@@ -99,8 +99,12 @@ impl<L: Layout> Snapshot<L> {
                 return Ok(false);
             }
         }
-        let gone = || StoreError::damaged(&self.view.place.page(), "the day is gone");
-        self.view = look(&self.dir, &self.key, self.boot)?.ok_or_else(gone)?;
+        match look(&self.dir, &self.key, self.boot)? {
+            Some(view) => self.view = view,
+            // Met before it had a page: it is being made this moment, or once more after a death.
+            None if self.view.page.is_none() && self.view.records == 0 => return Ok(false),
+            None => return Err(StoreError::damaged(&self.view.place.page(), "the day is gone")),
+        }
         Ok(true)
     }
 

@@ -17,7 +17,7 @@ use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
 use crate::store::journal::Event;
-use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Trusted};
+use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Trusted, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
@@ -186,6 +186,20 @@ impl Shelf {
             self.commit();
             let closed: Vec<OpenDay> = self.days.extract_if(.., |day| over(day)).collect();
             closed.into_iter().for_each(|day| self.close(day));
+        }
+    }
+
+    /// Opens the days that an earlier run left live and for which this one had no record, so that a clean stop seals them too.
+    pub fn open_left(&mut self) {
+        let today = self.desk.clock.now().day();
+        // What cannot be listed or opened now is for the next start; tomorrow's files wait for tomorrow.
+        let left = seal::unsealed(self.desk.dir.path(), &self.product).unwrap_or_default();
+        for key in left.into_iter().filter(|key| key.date <= today) {
+            let _ = match key.dataset {
+                Dataset::Trades => self.open::<Trades>(key.date, |day| &mut day.trades),
+                Dataset::Md => self.open::<Md>(key.date, |day| &mut day.md),
+                Dataset::TickerTrades => self.open::<TickerTrades>(key.date, |day| &mut day.ticker_trades),
+            };
         }
     }
 

@@ -472,6 +472,7 @@ impl Writer {
         self.batch_start.get_or_insert_with(Instant::now);
         self.commit();
         self.publish_lag();
+        self.shelf.open_left();
         self.shelf.close_all();
     }
 }

@@ -1,0 +1,106 @@
+//! Commit pages and column files, read as the format describes them and without the program's help: where in its life the kill met a day.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use coltape::product::ProductId;
+use coltape::schema::Dataset;
+use coltape::time::UtcDay;
+
+pub(crate) const LIVE: u32 = 1;
+pub(crate) const SEALED: u32 = 2;
+pub(crate) const REPLACING: u32 = 3;
+
+/// What a commit page says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    pub(crate) committed: u64,
+    pub(crate) phase: u32,
+}
+
+fn path(data: &Path, product: &ProductId, dataset: Dataset, file: &str, date: UtcDay) -> PathBuf {
+    data.join(product.as_str()).join(dataset.folder()).join(format!("{file}.{date}.bin"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// Reads a day's page; nothing where there is none, or none yet.
+pub(crate) fn read(data: &Path, product: &ProductId, dataset: Dataset, date: UtcDay) -> Option<Page> {
+    let bytes = std::fs::read(path(data, product, dataset, "commit", date)).ok().filter(|bytes| bytes.len() == 4096)?;
+    let is_whole = |sector: usize| crc32c::crc32c(&bytes[sector * 512..sector * 512 + 508]) == u32_at(&bytes, sector * 512 + 508);
+    let state = [4, 5].into_iter().find(|sector| is_whole(*sector))?;
+    Some(Page { committed: u64_at(&bytes, 512), phase: u32_at(&bytes, state * 512) })
+}
+
+/// What a kill left of a data directory.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scene {
+    /// Dataset-days by phase.
+    pub(crate) live: u32,
+    pub(crate) sealed: u32,
+    /// Replacements that are announced.
+    pub(crate) replacing: u32,
+    /// New files of replacements, under their temporary names.
+    pub(crate) new_files: u32,
+    /// Live dataset-days whose columns have been cut already.
+    pub(crate) cut: u32,
+    /// Live dataset-days of the first date although the second has begun.
+    pub(crate) left_over: u32,
+    /// Dataset-days of the newest date that are sealed.
+    pub(crate) sealed_newest: u32,
+}
+
+/// Looks at the dataset-days of these products and dates.
+pub(crate) fn scene(data: &Path, products: &[ProductId], dates: [UtcDay; 2]) -> Scene {
+    let mut scene = Scene::default();
+    let mut first_live = 0;
+    let mut has_second = false;
+    for product in products {
+        for dataset in Dataset::ALL {
+            for (at, date) in dates.into_iter().enumerate() {
+                let table = dataset.columns();
+                let new = |name: &str| path(data, product, dataset, name, date).with_extension("bin.tmp").exists();
+                scene.new_files += table.iter().map(|column| u32::from(new(column.name))).sum::<u32>();
+                let Some(page) = read(data, product, dataset, date) else { continue };
+                has_second |= at == 1;
+                scene.live += u32::from(page.phase == LIVE);
+                scene.sealed += u32::from(page.phase == SEALED);
+                scene.replacing += u32::from(page.phase == REPLACING);
+                scene.sealed_newest += u32::from(page.phase == SEALED && at == 1);
+                first_live += u32::from(page.phase == LIVE && at == 0);
+                scene.cut += u32::from(page.phase == LIVE && is_cut(data, product, dataset, date, &page));
+            }
+        }
+    }
+    scene.left_over = if has_second { first_live } else { 0 };
+    scene
+}
+
+/// Lists the new files of replacements, the first of each, with the moment of their last change: another attempt is another file.
+pub(crate) fn new_files(data: &Path, products: &[ProductId], dates: [UtcDay; 2]) -> Vec<(PathBuf, Option<SystemTime>)> {
+    let new = |product, date| path(data, product, Dataset::Trades, "trade_id", date).with_extension("bin.tmp");
+    let all = products.iter().flat_map(|product| dates.map(|date| new(product, date)));
+    all.filter_map(|path| std::fs::metadata(&path).ok().map(|found| (path, found.modified().ok()))).collect()
+}
+
+/// Tells whether a day's first column has been cut to its records: a live one is always longer.
+fn is_cut(data: &Path, product: &ProductId, dataset: Dataset, date: UtcDay, page: &Page) -> bool {
+    let column = &dataset.columns()[0];
+    let length = std::fs::metadata(path(data, product, dataset, column.name, date)).map_or(0, |found| found.len());
+    length > 0 && length == page.committed * column.kind.width() as u64
+}
+
+/// Tells whether a day is being sealed: cut, or sealed already.
+pub(crate) fn is_sealing(data: &Path, products: &[ProductId], date: UtcDay) -> bool {
+    let is_closed = |product, dataset| {
+        let page = read(data, product, dataset, date);
+        page.is_some_and(|page| page.phase != LIVE || is_cut(data, product, dataset, date, &page))
+    };
+    products.iter().any(|product| Dataset::ALL.into_iter().any(|dataset| is_closed(product, dataset)))
+}

@@ -92,12 +92,15 @@ impl Drop for Simulator {
 pub(crate) struct Capture {
     child: Option<Child>,
     report: PathBuf,
+    /// A file, as a pipe that nobody reads until the end would fill up and hold the capture.
+    log: PathBuf,
 }
 
 impl Capture {
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
         let report = data.with_extension("report");
         let _ = fs::remove_file(&report);
+        let log = data.with_extension("log");
         let child = coltape()
             .arg("capture")
             .args(args)
@@ -106,10 +109,10 @@ impl Capture {
             .arg("--report")
             .arg(&report)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Self { child: Some(child), report }
+        Self { child: Some(child), report, log }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -134,7 +137,8 @@ impl Capture {
 
     /// Waits for its own end, and gives what it left.
     pub(crate) fn wait(mut self) -> Ended {
-        let output = self.child.take().unwrap().wait_with_output().unwrap();
+        let mut output = self.child.take().unwrap().wait_with_output().unwrap();
+        output.stderr = fs::read(&self.log).unwrap();
         Ended { output, report: fs::read_to_string(&self.report).unwrap_or_default() }
     }
 

@@ -63,7 +63,60 @@ pub const MAX_DECIMAL_BYTES: usize = 64;
 ///
 /// # Errors
 /// Where the text is not an optional `-`, digits and at most one point, or is longer than [`MAX_DECIMAL_BYTES`].
+#[inline]
 pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
+    match parse_short(text) {
+        Some(value) => Ok(value),
+        None => parse_any(text),
+    }
+}
+
+/// Longest text whose digits, wherever the point stands, fit a u64.
+const SHORT_BYTES: usize = 19;
+
+/// What 15 digits stay below: such a number has an f64 that prints back (IEEE 754: 15 digits always survive).
+const FIFTEEN_DIGITS: u64 = 1_000_000_000_000_000;
+
+/// Reads what nearly every text is: up to 15 significant digits, no sign, an f32 that is not midway. Nothing where it is something else.
+#[inline]
+fn parse_short(text: &[u8]) -> Option<Decimal> {
+    if text.len() > SHORT_BYTES {
+        return None;
+    }
+    let mut mantissa = 0u64;
+    let mut whole = 0;
+    for byte in text {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        mantissa = mantissa * 10 + u64::from(digit);
+        whole += 1;
+    }
+    let fraction = match text.get(whole..)? {
+        [] => 0,
+        [b'.', fraction @ ..] => {
+            for byte in fraction {
+                let digit = byte.wrapping_sub(b'0');
+                if digit > 9 {
+                    return None;
+                }
+                mantissa = mantissa * 10 + u64::from(digit);
+            }
+            fraction.len()
+        }
+        _ => return None,
+    };
+    if whole + fraction == 0 || mantissa >= FIFTEEN_DIGITS {
+        return None;
+    }
+    let as_f64 = nearest_f64(mantissa, fraction)?;
+    Some(Decimal::new(as_f64, narrowed(as_f64)?, true))
+}
+
+/// Reads any text.
+#[cold]
+fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     if text.len() > MAX_DECIMAL_BYTES {
         return Err(DecimalError);
     }
@@ -152,6 +205,9 @@ mod tests {
         let read = parse(text.as_bytes()).unwrap_or_else(|_| panic!("{text} is a number"));
         let (wide, narrow): (f64, f32) = (text.parse().unwrap(), text.parse().unwrap());
         assert_eq!((read.as_f64.to_bits(), read.as_f32.to_bits()), (wide.to_bits(), narrow.to_bits()), "{text}");
+        if let Some(short) = parse_short(text.as_bytes()) {
+            assert_eq!(Ok(short), parse_any(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]
@@ -194,8 +250,29 @@ mod tests {
         let long = "1".repeat(MAX_DECIMAL_BYTES + 1);
         for bad in ["", "-", ".", "-.", "1.2.3", "1e5", "+1", " 1", "1 ", "inf", "nan", "--1", "1-", "1,5", "0x1", "\u{665}", &long] {
             assert_eq!(parse(bad.as_bytes()), Err(DecimalError), "{bad}");
+            assert_eq!(parse_short(bad.as_bytes()), None, "{bad}");
         }
         assert!(parse(&long.as_bytes()[1..]).is_ok());
+    }
+
+    #[test]
+    fn the_short_way_is_taken_by_ordinary_texts_and_left_to_no_other() {
+        for (text, is_short) in [
+            ("64841.44", true),
+            ("0.00000001", true),
+            ("5.", true),
+            (".5", true),
+            ("0", true),
+            ("999999999999999", true),
+            ("00000.0000000000001", true),
+            ("1000000000000000", false),
+            ("0.1234567890123456", false),
+            ("-1", false),
+            ("16777217", false),
+        ] {
+            assert_eq!(parse_short(text.as_bytes()).is_some(), is_short, "{text}");
+            agrees_with_std(text);
+        }
     }
 
     #[test]

@@ -116,6 +116,14 @@ fn parse_within_minute(minute: i64, text: &[u8]) -> Result<Timestamp, TimeError>
     let [s1, s2, tail @ ..] = text else { return Err(TimeError) };
     let second = two_digits(*s1, *s2)?;
     let nanos = match tail {
+        // What the Exchange feed sends, spelled out.
+        [b'.', a, b, c, d, e, f, b'Z'] => {
+            let digits = [a, b, c, d, e, f].map(|byte| byte.wrapping_sub(b'0'));
+            if digits.iter().any(|digit| *digit > 9) {
+                return Err(TimeError);
+            }
+            digits.into_iter().fold(0, |sum, digit| sum * 10 + u32::from(digit)) * 1_000
+        }
         [b'Z'] => 0,
         [b'.', fraction @ .., b'Z'] => {
             let scale = FRACTION_SCALES.get(fraction.len()).filter(|_| !fraction.is_empty()).ok_or(TimeError)?;

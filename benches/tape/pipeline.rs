@@ -142,6 +142,11 @@ impl Visible {
     }
 }
 
+/// Lets a design finish what it began with: the capture's first flush brings new files and folders to disk.
+fn settle(products: usize) {
+    std::thread::sleep(Duration::from_millis(if products > 100 { 3_000 } else { 1_500 }));
+}
+
 /// One run as fast as it goes. Gives messages a second and CPU time a message.
 fn saturate(design: &str, products: usize, wire: &Wire, tls: bool) -> (f64, f64) {
     let folder = folder();
@@ -149,6 +154,7 @@ fn saturate(design: &str, products: usize, wire: &Wire, tls: bool) -> (f64, f64)
     let mut running = Running::start(design, products, &folder.path().join("data"), wire, wire.ends.len(), secured.as_ref());
     running.peer.send(wire.part(0, wire.warm));
     running.await_word("warm", wire.warm as u64);
+    settle(products);
     let messages = wire.ends.len() - wire.warm;
     let (cpu, began) = (running.cpu(), Instant::now());
     running.peer.send(wire.part(wire.warm, wire.ends.len()));
@@ -178,6 +184,7 @@ fn pace(design: &str, products: usize, wire: &Wire, per_second: u64, length: Dur
     let mut running = Running::start(design, products, &folder.path().join("data"), wire, usize::MAX >> 1, None);
     running.peer.send(wire.part(0, wire.warm));
     running.await_word("warm", wire.warm as u64);
+    settle(products);
     let visible = Visible::of(&running.task, 0);
     let (sent_at, is_over) = ((0..WATCHED).map(|_| AtomicU64::new(0)).collect::<Vec<_>>(), AtomicBool::new(false));
     let epoch = Instant::now();

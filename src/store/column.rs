@@ -9,9 +9,10 @@ use std::fs::{File, OpenOptions};
 use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::{At, StoreError};
-use super::map::WriteMap;
+use super::map::{FrozenMark, Lanes, MAX_LANES, OpenRecord, WriteMap};
 use crate::schema::{Kind, Layout, Sink, Source};
 
 /// Most records of one day: 268 million, thirty times the busiest product's day.
@@ -20,7 +21,7 @@ pub const MAX_RECORDS: usize = 1 << 28;
 /// A column file, mapped for writing.
 #[derive(Debug)]
 pub(crate) struct Column {
-    map: WriteMap,
+    map: Arc<WriteMap>,
     width: usize,
     path: PathBuf,
     device: u64,
@@ -28,13 +29,13 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// Opens the file and maps it.
-    pub(crate) fn open(path: PathBuf, kind: Kind) -> Result<Self, StoreError> {
+    /// Opens the file and maps it. All columns of a day share `frozen`.
+    pub(crate) fn open(path: PathBuf, kind: Kind, frozen: &FrozenMark) -> Result<Self, StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let found = file.metadata().at("look at", &path)?;
         let width = kind.width();
-        let map = WriteMap::new(&file, MAX_RECORDS * width, &path).at("map", &path)?;
-        Ok(Self { map, width, path, device: found.dev(), inode: found.ino() })
+        let map = WriteMap::new(&file, MAX_RECORDS, width, Arc::clone(frozen), &path).at("map", &path)?;
+        Ok(Self { map: Arc::new(map), width, path, device: found.dev(), inode: found.ino() })
     }
 
     /// Opens the file again, to grow it.
@@ -62,8 +63,13 @@ impl Column {
 
     /// Lends the bytes of records that are committed; the caller has loaded the commit mark.
     pub(crate) fn committed(&self, records: std::ops::Range<usize>) -> &[u8] {
-        self.map.freeze(records.end * self.width);
-        self.map.frozen(records.start * self.width..records.end * self.width)
+        self.map.freeze(records.end);
+        self.map.frozen(records)
+    }
+
+    /// Has the pages of records made present that lie below the file's length, so that storing them does not fault.
+    pub(crate) fn populate(&self, records: std::ops::Range<usize>) {
+        self.map.populate(records.start * self.width..records.end * self.width);
     }
 
     /// Loads an 8-byte value.
@@ -72,10 +78,14 @@ impl Column {
     }
 }
 
+/// Puts a day's columns side by side for its writer.
+pub(crate) fn side_by_side(columns: &[Column]) -> Lanes {
+    Lanes::new(columns.iter().map(|column| Arc::clone(&column.map)).collect())
+}
+
 /// Stores one record's values, the time last.
 pub(crate) struct Appender<'a, L> {
-    columns: &'a [Column],
-    record: usize,
+    record: OpenRecord<'a>,
     time: u32,
     layout: PhantomData<L>,
 }
@@ -83,12 +93,10 @@ pub(crate) struct Appender<'a, L> {
 impl<'a, L: Layout> Appender<'a, L> {
     /// Stores `row` as record number `record`.
     #[inline]
-    pub(crate) fn append(columns: &'a [Column], record: usize, row: &L::Row) {
-        let mut appender = Self { columns, record, time: 0, layout: PhantomData };
+    pub(crate) fn append(lanes: &'a Lanes, record: usize, row: &L::Row) {
+        let mut appender = Self { record: lanes.record(record), time: 0, layout: PhantomData };
         L::store(row, &mut appender);
-        if let Some(column) = columns.get(L::TIME) {
-            column.map.store_u32_last(record * column.width, appender.time);
-        }
+        appender.record.store_u32_last(L::TIME, appender.time);
     }
 }
 
@@ -97,39 +105,37 @@ impl<L: Layout> Sink for Appender<'_, L> {
     fn u32(&mut self, column: usize, value: u32) {
         if column == L::TIME {
             self.time = value;
-        } else if let Some(column) = self.columns.get(column) {
-            column.map.store_u32(self.record * 4, value);
+        } else {
+            self.record.store_u32(column, value);
         }
     }
 
     #[inline(always)]
     fn u64(&mut self, column: usize, value: u64) {
-        if let Some(column) = self.columns.get(column) {
-            column.map.store_u64(self.record * 8, value);
-        }
+        self.record.store_u64(column, value);
     }
 
     #[inline(always)]
     fn f32(&mut self, column: usize, value: f32) {
-        if let Some(column) = self.columns.get(column) {
-            column.map.store_u32(self.record * 4, value.to_bits());
-        }
+        self.record.store_u32(column, value.to_bits());
     }
 
     #[inline(always)]
     fn f64(&mut self, column: usize, value: f64) {
-        if let Some(column) = self.columns.get(column) {
-            column.map.store_u64(self.record * 8, value.to_bits());
-        }
+        self.record.store_u64(column, value.to_bits());
     }
 
     #[inline(always)]
     fn uuid(&mut self, column: usize, value: [u8; 16]) {
-        if let Some(column) = self.columns.get(column) {
-            column.map.store_uuid(self.record * 16, value);
-        }
+        self.record.store_uuid(column, value);
     }
 }
+
+const _: () = {
+    assert!(crate::schema::Trades::COLUMNS.len() <= MAX_LANES);
+    assert!(crate::schema::Md::COLUMNS.len() <= MAX_LANES);
+    assert!(crate::schema::TickerTrades::COLUMNS.len() <= MAX_LANES);
+};
 
 /// Loads the values of one stored record, committed or not yet.
 pub(crate) struct Stored<'a> {

@@ -126,7 +126,7 @@ impl<L: Layout> Day<L> {
         if self.count >= self.room && !self.has_room() {
             return Err(InsertError::NoRoom);
         }
-        Appender::<L>::append(&self.files.columns, self.count, row);
+        Appender::<L>::append(&self.files.lanes, self.count, row);
         self.count += 1;
         self.last_key = self.last_key.max(key);
         self.highest = self.highest.max(key);

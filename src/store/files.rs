@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::column::Column;
+use super::column::{self, Column};
 use super::commit::{DurableSlot, Extent};
 use super::directory::DataDir;
+use super::map::{FrozenMark, Lanes};
 use super::page::{Mark, Page};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Verdict};
@@ -39,6 +40,8 @@ pub struct DayFiles {
     pub(crate) takes: Takes,
     pub(crate) generation: u32,
     pub(crate) columns: Vec<Column>,
+    /// The same columns as the writer stores to them.
+    pub(crate) lanes: Lanes,
     pub(crate) page: Page,
     /// Records that every column has blocks and length for.
     pub(crate) provisioned: AtomicU64,
@@ -90,8 +93,9 @@ impl DayFiles {
     /// Puts the parts together: maps the columns.
     pub(crate) fn new(dir: Arc<DataDir>, found: Foundation) -> Result<Self, super::StoreError> {
         let columns = found.key.dataset.columns_of(found.set);
-        let columns =
-            columns.iter().map(|column| Column::open(found.place.column(column.name), column.kind)).collect::<Result<Vec<_>, _>>()?;
+        let frozen = FrozenMark::default();
+        let open = |column: &schema::Column| Column::open(found.place.column(column.name), column.kind, &frozen);
+        let columns = columns.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let durable = AtomicU64::new(found.ledger.extent.records);
         let sound_after = AtomicU64::new(dir.failed_flushes());
         Ok(Self {
@@ -101,6 +105,7 @@ impl DayFiles {
             set: found.set,
             takes: found.takes,
             generation: found.generation,
+            lanes: column::side_by_side(&columns),
             columns,
             page: found.page,
             provisioned: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! The memory maps, and the only unsafe code of the program.
 //!
 //! 1. **Bounds**: no access leaves a mapping; every offset is checked against its length, and is a multiple of the value's width.
+//!    Stores are checked once a record for all columns, and once a value for its width.
 //! 2. **Frozen bytes**: a slice over shared pages covers frozen bytes only; a store below the frozen mark panics. So no slice ever sees a change.
 //! 3. **Words**: what changes under a reader is accessed as an atomic word, never as a slice. A read-only mapping is only ever loaded from.
 //! 4. **Length**: storing beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`name_the_column_on_sigbus`]
@@ -13,36 +14,34 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 
 const _: () = assert!(usize::BITS == 64, "columns are mapped with address space that only a 64-bit machine has");
 
-/// A mapping that one thread stores to, others load from, and whose frozen front is lent out as slices.
+/// How far a day's columns are frozen, in records; all its maps share one.
+pub(crate) type FrozenMark = Arc<AtomicUsize>;
+
+/// A mapping that one thread stores to through [`Lanes`], others load from, and whose frozen front is lent out as slices.
 #[derive(Debug)]
 pub(crate) struct WriteMap {
     raw: MmapRaw,
-    frozen: AtomicUsize,
+    /// Bytes of a record.
+    width: usize,
+    frozen: FrozenMark,
     _watched: Watched,
 }
 
 impl WriteMap {
-    /// Maps `len` bytes of address space over `file`, however short the file is yet. The file may be closed afterwards.
-    pub(crate) fn new(file: &File, len: usize, path: &Path) -> io::Result<Self> {
-        let raw = MmapOptions::new().len(len).map_raw(file)?;
+    /// Maps `records` records of `width` bytes of address space over `file`, however short the file is yet. The file may be closed afterwards.
+    pub(crate) fn new(file: &File, records: usize, width: usize, frozen: FrozenMark, path: &Path) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(records * width).map_raw(file)?;
         // Without this the first store reads megabytes ahead into the page cache.
         raw.advise(Advice::Random)?;
         let watched = Watched::new(&raw, path);
-        Ok(Self { raw, frozen: AtomicUsize::new(0), _watched: watched })
-    }
-
-    /// Gives the place of a value that may be stored to.
-    #[inline(always)]
-    fn open(&self, at: usize, width: usize) -> *mut u8 {
-        // Relaxed: the mark is raised only to what the storing thread has committed, hence already passed.
-        assert!(at >= self.frozen.load(Ordering::Relaxed), "a frozen byte is never stored to");
-        self.within(at, width)
+        Ok(Self { raw, width, frozen, _watched: watched })
     }
 
     #[inline(always)]
@@ -52,36 +51,14 @@ impl WriteMap {
         unsafe { self.raw.as_mut_ptr().add(at) }
     }
 
-    /// Stores 4 bytes.
-    #[inline(always)]
-    pub(crate) fn store_u32(&self, at: usize, value: u32) {
-        // SAFETY: (1) checked and aligned; (3) atomic, so that a reader in this process is no data race.
-        unsafe { AtomicU32::from_ptr(self.open(at, 4).cast()) }.store(value.to_le(), Ordering::Relaxed);
-    }
-
-    /// Stores 4 bytes after all that was stored before (partner: the acquire fence of whoever reads the time column by itself).
-    #[inline(always)]
-    pub(crate) fn store_u32_last(&self, at: usize, value: u32) {
-        // SAFETY: (1) checked and aligned; (3) atomic.
-        unsafe { AtomicU32::from_ptr(self.open(at, 4).cast()) }.store(value.to_le(), Ordering::Release);
-    }
-
-    /// Stores 8 bytes.
-    #[inline(always)]
-    pub(crate) fn store_u64(&self, at: usize, value: u64) {
-        // SAFETY: (1) checked and aligned; (3) atomic.
-        unsafe { AtomicU64::from_ptr(self.open(at, 8).cast()) }.store(value.to_le(), Ordering::Relaxed);
-    }
-
-    /// Stores 16 bytes.
-    #[inline(always)]
-    pub(crate) fn store_uuid(&self, at: usize, value: [u8; 16]) {
-        let [low, high] = halves(value);
-        let place = self.open(at, 16);
-        // SAFETY: (1) 16 checked bytes, aligned to 16, so both halves are aligned to 8; (3) atomic.
-        unsafe {
-            AtomicU64::from_ptr(place.cast()).store(low, Ordering::Relaxed);
-            AtomicU64::from_ptr(place.add(8).cast()).store(high, Ordering::Relaxed);
+    /// Has the pages of a part made present and writable by the calling thread, so that the storing one need not. The part lies below the file's length.
+    pub(crate) fn populate(&self, part: Range<usize>) {
+        assert!(part.end <= self.raw.len(), "outside the mapping");
+        for start in part.clone().step_by(POPULATE_STEP) {
+            // Only a hint: where the system does not know it, or has no page left, the store itself brings the page.
+            if self.raw.advise_range(Advice::PopulateWrite, start, POPULATE_STEP.min(part.end - start)).is_err() {
+                return;
+            }
         }
     }
 
@@ -110,17 +87,133 @@ impl WriteMap {
         whole(low, high)
     }
 
-    /// Declares the first `to` bytes final: nobody stores to them again. Whoever calls this has loaded the commit mark with acquire ordering.
+    /// Declares the first `to` records of the day final: nobody stores to them again. Whoever calls this has loaded the commit mark with acquire ordering.
     pub(crate) fn freeze(&self, to: usize) {
-        assert!(to <= self.raw.len(), "outside the mapping");
         self.frozen.fetch_max(to, Ordering::AcqRel);
     }
 
-    /// Lends frozen bytes.
-    pub(crate) fn frozen(&self, range: Range<usize>) -> &[u8] {
-        assert!(range.start <= range.end && range.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are lent");
-        // SAFETY: (1) the frozen mark never exceeds the mapping; (2) no byte below it changes again.
-        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(range.start), range.len()) }
+    /// Lends frozen records.
+    pub(crate) fn frozen(&self, records: Range<usize>) -> &[u8] {
+        assert!(records.start <= records.end && records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are lent");
+        assert!(records.end <= self.raw.len() / self.width, "outside the mapping");
+        // SAFETY: (1) inside the mapping, as just checked; (2) no byte below the mark changes again.
+        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(records.start * self.width), records.len() * self.width) }
+    }
+}
+
+/// Bytes whose pages are made present at a time: the system holds what maps share while it does so.
+const POPULATE_STEP: usize = 64 << 10;
+
+/// Most columns that are stored to side by side.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// A column as it is stored to.
+#[derive(Debug, Clone, Copy)]
+struct Lane {
+    base: *mut u8,
+    /// Bytes of a value; 0 where the day has no such column.
+    width: usize,
+}
+
+// SAFETY: (3) what lies behind `base` is only ever accessed as atomic words.
+unsafe impl Send for Lane {}
+// SAFETY: as above.
+unsafe impl Sync for Lane {}
+
+/// A day's columns side by side, stored to a record at a time: what holds for all columns is checked once a record, not once a value.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    lanes: [Lane; MAX_LANES],
+    /// Records that every mapping has address space for.
+    records: usize,
+    frozen: FrozenMark,
+    /// Keeps the mappings as long as they are pointed into.
+    _maps: Vec<Arc<WriteMap>>,
+}
+
+impl Lanes {
+    /// Puts maps that share a frozen mark side by side.
+    pub(crate) fn new(maps: Vec<Arc<WriteMap>>) -> Self {
+        assert!(maps.len() <= MAX_LANES, "more columns than lanes");
+        let mut lanes = [Lane { base: std::ptr::null_mut(), width: 0 }; MAX_LANES];
+        for (lane, map) in lanes.iter_mut().zip(&maps) {
+            *lane = Lane { base: map.raw.as_mut_ptr(), width: map.width };
+        }
+        let records = maps.iter().map(|map| map.raw.len() / map.width).min().unwrap_or(0);
+        let frozen = maps.first().map_or_else(FrozenMark::default, |map| Arc::clone(&map.frozen));
+        assert!(maps.iter().all(|map| Arc::ptr_eq(&map.frozen, &frozen)), "one day, one mark");
+        Self { lanes, records, frozen, _maps: maps }
+    }
+
+    /// Gives the places of a record that may be stored to.
+    #[inline(always)]
+    pub(crate) fn record(&self, record: usize) -> OpenRecord<'_> {
+        // Relaxed: the mark is raised only to what the storing thread has committed, hence already passed.
+        assert!(record >= self.frozen.load(Ordering::Relaxed), "a frozen byte is never stored to");
+        assert!(record < self.records, "outside the mapping");
+        OpenRecord { lanes: &self.lanes, record }
+    }
+}
+
+/// A record that is not frozen, in all columns.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenRecord<'a> {
+    lanes: &'a [Lane; MAX_LANES],
+    record: usize,
+}
+
+impl OpenRecord<'_> {
+    /// Gives the place of the record's value in a column of that width; nothing where the day lacks the column.
+    #[inline(always)]
+    fn place<const WIDTH: usize>(self, column: usize) -> Option<*mut u8> {
+        let lane = self.lanes.get(column)?;
+        if lane.width != WIDTH {
+            assert!(lane.width == 0, "a value of another width");
+            return None;
+        }
+        // SAFETY: (1) every mapping has room for `records` values of its width, and the record is below that, as `Lanes::record` has checked;
+        // the maps live as long as the lanes that this borrows from. Mappings begin at a page, so the place is aligned to the width.
+        Some(unsafe { lane.base.add(self.record * WIDTH) })
+    }
+
+    /// Stores 4 bytes.
+    #[inline(always)]
+    pub(crate) fn store_u32(self, column: usize, value: u32) {
+        if let Some(place) = self.place::<4>(column) {
+            // SAFETY: (1) checked and aligned; (3) atomic, so that a reader in this process is no data race.
+            unsafe { AtomicU32::from_ptr(place.cast()) }.store(value.to_le(), Ordering::Relaxed);
+        }
+    }
+
+    /// Stores 4 bytes after all that was stored before (partner: the acquire fence of whoever reads the time column by itself).
+    #[inline(always)]
+    pub(crate) fn store_u32_last(self, column: usize, value: u32) {
+        if let Some(place) = self.place::<4>(column) {
+            // SAFETY: (1) checked and aligned; (3) atomic.
+            unsafe { AtomicU32::from_ptr(place.cast()) }.store(value.to_le(), Ordering::Release);
+        }
+    }
+
+    /// Stores 8 bytes.
+    #[inline(always)]
+    pub(crate) fn store_u64(self, column: usize, value: u64) {
+        if let Some(place) = self.place::<8>(column) {
+            // SAFETY: (1) checked and aligned; (3) atomic.
+            unsafe { AtomicU64::from_ptr(place.cast()) }.store(value.to_le(), Ordering::Relaxed);
+        }
+    }
+
+    /// Stores 16 bytes.
+    #[inline(always)]
+    pub(crate) fn store_uuid(self, column: usize, value: [u8; 16]) {
+        let [low, high] = halves(value);
+        if let Some(place) = self.place::<16>(column) {
+            // SAFETY: (1) 16 checked bytes, aligned to 16, so both halves are aligned to 8; (3) atomic.
+            unsafe {
+                AtomicU64::from_ptr(place.cast()).store(low, Ordering::Relaxed);
+                AtomicU64::from_ptr(place.add(8).cast()).store(high, Ordering::Relaxed);
+            }
+        }
     }
 }
 
@@ -129,7 +222,7 @@ pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::R
     if part.is_empty() {
         return Ok(());
     }
-    let map = WriteMap::new(file, part.end, path)?;
+    let map = WriteMap::new(file, part.end, 1, FrozenMark::default(), path)?;
     for at in (part.start - part.start % DIRTY_STEP..part.end).step_by(DIRTY_STEP) {
         if map.raw.len() - at >= 4 {
             // SAFETY: (1) checked and aligned; (3) atomic.
@@ -348,53 +441,104 @@ pub fn name_the_column_on_sigbus() -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn map(len: u64) -> (WriteMap, tempfile::NamedTempFile) {
+    const RECORDS: usize = 1 << 16;
+
+    fn file(len: u64) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().expect("a file");
         file.as_file().set_len(len).expect("a length");
-        (WriteMap::new(file.as_file(), 1 << 20, file.path()).expect("a map"), file)
+        file
+    }
+
+    fn map(file: &tempfile::NamedTempFile, width: usize, frozen: &FrozenMark) -> Arc<WriteMap> {
+        Arc::new(WriteMap::new(file.as_file(), RECORDS, width, Arc::clone(frozen), file.path()).expect("a map"))
+    }
+
+    /// Columns of 4, 8 and 16 bytes, files of two pages each.
+    fn lanes() -> (Lanes, Vec<Arc<WriteMap>>, Vec<tempfile::NamedTempFile>) {
+        let frozen = FrozenMark::default();
+        let files: Vec<_> = (0..3).map(|_| file(8192)).collect();
+        let maps: Vec<_> = files.iter().zip([4, 8, 16]).map(|(file, width)| map(file, width, &frozen)).collect();
+        (Lanes::new(maps.clone()), maps, files)
+    }
+
+    fn panics(what: impl FnOnce()) -> bool {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(what)).is_err()
     }
 
     #[test]
-    fn what_is_stored_is_in_the_file_little_endian() {
-        let (map, file) = map(4096);
-        map.store_u32(4, 0x0403_0201);
-        map.store_u64(8, 0x0807_0605_0403_0201);
-        map.store_uuid(16, std::array::from_fn(|at| u8::try_from(at).expect("small")));
-        let bytes = std::fs::read(file.path()).expect("read");
-        assert_eq!(bytes[..32], [0, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
-        assert_eq!((map.load_u32(4), map.load_u64(8), map.load_uuid(16)[15]), (0x0403_0201, 0x0807_0605_0403_0201, 15));
+    fn what_is_stored_is_in_the_files_little_endian() {
+        let (lanes, maps, files) = lanes();
+        let record = lanes.record(1);
+        record.store_u32_last(0, 0x0403_0201);
+        record.store_u64(1, 0x0807_0605_0403_0201);
+        record.store_uuid(2, std::array::from_fn(|at| u8::try_from(at).expect("small")));
+        let [narrow, wide, uuids] = [0, 1, 2].map(|at| std::fs::read(files[at].path()).expect("read"));
+        assert_eq!(narrow[..12], [0, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 0]);
+        assert_eq!(wide[8..24], [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(uuids[16..32], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!((maps[0].load_u32(4), maps[1].load_u64(8), maps[2].load_uuid(16)[15]), (0x0403_0201, 0x0807_0605_0403_0201, 15));
     }
 
     #[test]
     fn a_file_that_grows_is_reached_by_the_old_mapping() {
-        let (map, file) = map(4096);
-        file.as_file().set_len(8192).expect("a length");
-        map.store_u32(8188, 7);
-        assert_eq!(std::fs::read(file.path()).expect("read")[8188], 7);
+        let (lanes, _maps, files) = lanes();
+        files[0].as_file().set_len(16_384).expect("a length");
+        lanes.record(4095).store_u32(0, 7);
+        assert_eq!(std::fs::read(files[0].path()).expect("read")[16_380], 7);
     }
 
     #[test]
-    fn frozen_bytes_are_lent_and_no_longer_stored_to() {
-        let (map, _file) = map(4096);
-        map.store_u32(0, 1);
-        map.freeze(4);
-        assert_eq!(map.frozen(0..4), [1, 0, 0, 0]);
-        map.store_u32(4, 2);
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.store_u32(0, 2))).is_err());
-        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.frozen(0..8).len())).is_err());
+    fn frozen_records_are_lent_and_no_longer_stored_to_in_any_column() {
+        let (lanes, maps, _files) = lanes();
+        lanes.record(0).store_u32(0, 1);
+        maps[1].freeze(1);
+        assert_eq!(maps[0].frozen(0..1), [1, 0, 0, 0]);
+        lanes.record(1).store_u32(0, 2);
+        assert!(panics(|| lanes.record(0).store_u32(0, 2)));
+        assert!(panics(|| assert!(!maps[0].frozen(0..2).is_empty())));
+        maps[1].freeze(usize::MAX);
+        assert!(panics(|| assert!(!maps[2].frozen(0..RECORDS + 1).is_empty())));
     }
 
     #[test]
     fn no_access_leaves_the_mapping() {
-        let (map, _file) = map(4096);
-        for at in [1 << 20, (1 << 20) - 2, usize::MAX, 2] {
-            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| map.store_u32(at, 1))).is_err(), "{at}");
+        let (lanes, maps, _files) = lanes();
+        for at in [RECORDS * 4, RECORDS * 4 - 2, usize::MAX, 2] {
+            assert!(panics(|| assert_eq!(maps[0].load_u32(at), 0)), "{at}");
         }
+        for record in [RECORDS, usize::MAX] {
+            assert!(panics(|| lanes.record(record).store_u32(0, 1)), "{record}");
+        }
+        assert!(panics(|| lanes.record(0).store_u64(0, 1)), "eight bytes into a column of four");
+        assert!(panics(|| lanes.record(0).store_u32(1, 1)), "four bytes into a column of eight");
+        lanes.record(0).store_u64(3, 1);
+        lanes.record(0).store_u64(MAX_LANES, 1);
+        assert!(panics(|| maps[0].populate(0..RECORDS * 4 + 1)));
+    }
+
+    #[test]
+    fn maps_of_two_days_are_never_put_side_by_side() {
+        let files = [file(4096), file(4096)];
+        let maps = files.iter().map(|file| map(file, 4, &FrozenMark::default())).collect();
+        assert!(panics(|| drop(Lanes::new(maps))));
+    }
+
+    #[test]
+    fn populating_brings_pages_and_changes_nothing() {
+        let (lanes, maps, files) = lanes();
+        lanes.record(3).store_u64(1, 9);
+        let before = std::fs::read(files[1].path()).expect("read");
+        maps[1].populate(0..8192);
+        // Beyond the file's end there is nothing to bring: it gives up.
+        maps[1].populate(8192..65_536);
+        assert_eq!(std::fs::read(files[1].path()).expect("read"), before);
+        assert_eq!(files[1].as_file().metadata().expect("found").len(), 8192);
     }
 
     #[test]
     fn an_address_inside_a_mapping_has_its_files_name_and_none_after_it_is_gone() {
-        let (map, file) = map(4096);
+        let file = file(4096);
+        let map = map(&file, 4, &FrozenMark::default());
         let address = map.raw.as_ptr() as usize + 5000;
         assert_eq!(column_at(address), Some(file.path().to_string_lossy().as_bytes()));
         drop(map);

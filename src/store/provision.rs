@@ -4,10 +4,14 @@
 //! 2. Blocks come generously (doubling), lengths in small steps: whoever reads a long empty tail makes each later store dirty a large folio.
 //! 3. Growth follows the product: a quiet one stays small, a busy one gets up to [`MAX_LEAD`] records ahead.
 //! 4. The disk is never filled to the last block; too little room is an error here, so that it is never a signal in the writer.
-//! 5. Runs on the provisioner's thread (the writer calls it only when it has run dry); one call at a time grows a day.
+//! 5. A writer that will need the new room within [`SOON`] finds its pages present: the faults are taken here. Pages of slower ones would be
+//!    written out empty and fault again, as each flush makes pages read-only.
+//! 6. Runs on the provisioner's thread (the writer calls it only when it has run dry); one call at a time grows a day.
 
 use std::os::unix::fs::MetadataExt;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use super::column::MAX_RECORDS;
 use super::error::{At, StoreError};
@@ -19,6 +23,8 @@ use super::probe::Step;
 pub const MAX_LEAD: u64 = 16_384;
 /// Most records that blocks are allocated for at once beyond doubling's reach.
 const MAX_GROWTH: u64 = 1 << 20;
+/// The flush cycle, about.
+const SOON: Duration = Duration::from_secs(1);
 /// Bytes in which the system counts a file's blocks.
 const BLOCK: u64 = 512;
 /// Bytes that a file system may count among a file's blocks without them holding data: where the others lie.
@@ -33,6 +39,17 @@ pub(crate) struct Growth {
     pub(crate) allocated: u64,
     /// Records that every column has length for.
     pub(crate) length: u64,
+    /// When the length last grew, and how far the writer was then.
+    pace: Option<(Instant, u64)>,
+}
+
+impl Growth {
+    /// Notes how far the writer has come; tells whether it will have stored `ahead` records more within [`SOON`], at the pace since the last growth.
+    fn is_fast(&mut self, reached: u64, ahead: u64) -> bool {
+        let now = Instant::now();
+        let Some((at, before)) = self.pace.replace((now, reached)) else { return false };
+        u128::from(reached.saturating_sub(before)) * SOON.as_nanos() >= u128::from(ahead) * now.duration_since(at).as_nanos()
+    }
 }
 
 impl DayFiles {
@@ -84,10 +101,20 @@ impl DayFiles {
                 self.dir.step(Step::Changed("lengthened"));
             }
         }
+        let grown = growth.length..length;
+        if growth.is_fast(reached, length - reached) {
+            self.populate(grown);
+        }
         growth.length = growth.length.max(length);
         // Release: after blocks and lengths. Partner: the writer's acquire load when it looks for room.
         self.provisioned.fetch_max(growth.length.min(growth.allocated), Ordering::Release);
         Ok(())
+    }
+
+    /// Makes the pages of new room present. Only a hint.
+    fn populate(&self, records: Range<u64>) {
+        let (Ok(start), Ok(end)) = (usize::try_from(records.start), usize::try_from(records.end)) else { return };
+        self.columns.iter().for_each(|column| column.populate(start..end.max(start)));
     }
 
     /// Gives the records that an earlier opening, or the preparing of the day, allocated blocks for.

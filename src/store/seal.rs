@@ -168,8 +168,9 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
         });
     }
     let (extent, takes) = (day.durable_extent(), day.takes);
-    let DayFiles { place, page, columns, .. } = day;
-    drop(columns);
+    let DayFiles { place, page, columns, lanes, .. } = day;
+    // Both hold the maps.
+    drop((columns, lanes));
     if takes == Takes::Appends {
         cut(dir, &place, table, &extent)?;
     }

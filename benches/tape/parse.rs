@@ -1,7 +1,7 @@
 //! Frames to records.
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
 use coltape::record::{Ticker, Trade};
@@ -9,7 +9,7 @@ use coltape::time::{TimeCache, Timestamp};
 
 use crate::corpus::{CORPUS, Maker, RECV, time_of};
 use crate::rivals::{TypedEnvelope, TypedMatch, TypedTicker, value};
-use crate::rounds::{Contest, Entrant};
+use crate::rounds::{Contest, Entrant, thread_cpu};
 
 /// Names that targets and tables share.
 pub const COLTAPE: &str = "coltape";
@@ -72,11 +72,11 @@ impl Frames {
 
 fn entrant(name: &'static str, frames: &'static Frames, mut read: impl FnMut(&[u8]) -> bool + 'static) -> Entrant {
     let run = move || {
-        let (began, mut good) = (Instant::now(), 0);
+        let (began, mut good) = (thread_cpu(), 0);
         for frame in frames.iter() {
             good += usize::from(read(frame));
         }
-        let took = began.elapsed();
+        let took = thread_cpu() - began;
         assert_eq!(good, frames.ends.len(), "{name}: every frame is read");
         took
     };
@@ -138,7 +138,7 @@ pub fn matches() -> Contest {
         }),
     ];
     entrants.extend(floors(frames));
-    contest("parse: match", "ns / message", 1, entrants, frames)
+    contest("parse: match", "ns CPU / message", 1, entrants, frames)
 }
 
 /// The contest over `ticker` messages.
@@ -159,7 +159,7 @@ pub fn tickers() -> Contest {
         }),
     ];
     entrants.extend(floors(frames));
-    contest("parse: ticker", "ns / message", 1, entrants, frames)
+    contest("parse: ticker", "ns CPU / message", 1, entrants, frames)
 }
 
 /// The contest over `market_trades` messages of so many trades each.
@@ -196,5 +196,5 @@ pub fn batches(trades: u64) -> Contest {
     ];
     entrants.extend(floors(frames));
     let name = if trades == 1 { "parse: Advanced batch of 1" } else { "parse: Advanced batch of 100" };
-    contest(name, "ns / trade", trades, entrants, frames)
+    contest(name, "ns CPU / trade", trades, entrants, frames)
 }

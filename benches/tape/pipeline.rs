@@ -298,7 +298,7 @@ pub fn hold(rounds: usize, only: &str, measured: &mut Measured) {
     let wants = |name: &str| name.contains(only);
     if wants(ONE) {
         let wire = Wire::new(1, MESSAGES);
-        (0..rounds).for_each(|round| saturated(ONE, &[CAPTURE, NAIVE, RIVAL], 1, &wire, false, round, measured));
+        (0..rounds).for_each(|round| saturated(ONE, &[CAPTURE, NAIVE], 1, &wire, false, round, measured));
     }
     if [TWELVE, TLS, CALM, BUSY].into_iter().any(wants) {
         let wire = Wire::new(12, MESSAGES);
@@ -324,7 +324,7 @@ pub fn hold(rounds: usize, only: &str, measured: &mut Measured) {
                 saturated(MANY, &[CAPTURE, NAIVE, RIVAL], 400, &wire, false, round, measured);
             }
             if wants(BUSY_MANY) {
-                paced(BUSY_MANY, &[CAPTURE, NAIVE, RIVAL], 400, &wire, 10_000, round, measured);
+                paced(BUSY_MANY, &[CAPTURE, NAIVE], 400, &wire, 10_000, round, measured);
             }
         }
     }

@@ -96,6 +96,12 @@ fn short(value: f64) -> String {
     }
 }
 
+/// The CPU time of this thread so far: what else the machine does meanwhile is left out, and so is waiting for the disk.
+pub fn thread_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 /// How long an entrant works in one round at least.
 const TURN: Duration = Duration::from_millis(60);
 

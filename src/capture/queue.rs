@@ -183,12 +183,17 @@ impl Pace {
     /// Takes the messages since the last sleep into account; gives how long to nap, nothing where a sleep is better.
     fn next_nap(&mut self, taken: u32, now: Instant) -> Option<Duration> {
         let elapsed = now.duration_since(self.since);
-        self.since = now;
         if taken == 0 {
-            return None;
+            // A ring for messages that were taken already cuts a nap short. Only a whole one that brought nothing says that it has become quiet.
+            return self.nap().filter(|nap| elapsed < *nap);
         }
+        self.since = now;
         // A quarter of the weight to the newest: some few bursts make a quiet product a busy one.
         self.gap = (self.gap * 3 + (elapsed / taken).min(QUIET)) / 4;
+        self.nap()
+    }
+
+    fn nap(&self) -> Option<Duration> {
         if self.gap > LONGEST_NAP { None } else { Some((self.gap * NAP_MSGS).clamp(SHORTEST_NAP, LONGEST_NAP)) }
     }
 }
@@ -408,7 +413,9 @@ mod tests {
         assert_eq!(nap_at(Duration::from_millis(40), 1), Some(LONGEST_NAP));
         assert_eq!(nap_at(Duration::from_millis(90), 1), None);
         let mut busy = Pace { gap: Duration::from_micros(10), ..Pace::new() };
-        assert_eq!(busy.next_nap(0, Instant::now()), None, "a nap that brought nothing is followed by a sleep");
+        let start = busy.since;
+        assert_eq!(busy.next_nap(0, start + SHORTEST_NAP / 2), Some(SHORTEST_NAP), "cut short, it says nothing");
+        assert_eq!(busy.next_nap(0, start + SHORTEST_NAP), None, "a nap that brought nothing is followed by a sleep");
     }
 
     #[test]

@@ -9,32 +9,25 @@
 use crate::decimal::Decimal;
 use crate::feed::field;
 use crate::feed::handler::{FrameFate, Handler, Item, RejectReason};
-use crate::feed::json::{Nodes, ROOT};
+use crate::feed::json::{Nodes, ROOT, shape};
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::{TimeCache, UnixNanos};
 
 /// An envelope's fields in wire order (`client_id` was sent until early 2026).
 const ENVELOPE: [&str; 5] = ["channel", "client_id", "timestamp", "sequence_num", "events"];
 
-/// A trade's fields in wire order.
-const TRADE: [&str; 6] = ["product_id", "trade_id", "price", "size", "time", "side"];
+shape! {
+    /// A trade's fields in wire order.
+    ListedTrade, 6:
+        "product_id", "trade_id", "price", "size", "time", "side",
+}
 
-/// A ticker's fields in wire order; the day's statistics are named only so that the order is met.
-const TICKER: [&str; 13] = [
-    "type",
-    "product_id",
-    "price",
-    "volume_24_h",
-    "low_24_h",
-    "high_24_h",
-    "low_52_w",
-    "high_52_w",
-    "price_percent_chg_24_h",
-    "best_bid",
-    "best_ask",
-    "best_bid_quantity",
-    "best_ask_quantity",
-];
+shape! {
+    /// A ticker's fields in wire order; the day's statistics are named only so that the order is met.
+    ListedTicker, 13:
+        "type", "product_id", "price", "volume_24_h", "low_24_h", "high_24_h", "low_52_w", "high_52_w",
+        "price_percent_chg_24_h", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity",
+}
 
 /// A trade that waits for those of its frame to be put in order, with the places of its texts.
 pub(super) struct Waiting {
@@ -116,7 +109,7 @@ pub(super) fn trades(
 }
 
 fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache, recv: UnixNanos, origin: Origin) -> Result<Waiting, RejectReason> {
-    let [product, trade_id, price, size, time, side] = nodes.pick(place, &TRADE)?;
+    let [product, trade_id, price, size, time, side] = nodes.pick_shape::<ListedTrade, 6>(place)?;
     field::product(nodes, product)?;
     let trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
@@ -160,7 +153,7 @@ pub(super) fn tickers(
 }
 
 fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos, handler: &mut impl Handler) -> Result<(), RejectReason> {
-    let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = nodes.pick(place, &TICKER)?;
+    let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = nodes.pick_shape::<ListedTicker, 13>(place)?;
     let product = field::product(nodes, product)?;
     let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
     let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;

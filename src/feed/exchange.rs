@@ -8,34 +8,23 @@
 use crate::decimal::Decimal;
 use crate::feed::field;
 use crate::feed::handler::{Handler, RejectReason};
-use crate::feed::json::{Nodes, ROOT};
+use crate::feed::json::{Nodes, ROOT, shape};
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::{TimeCache, UnixNanos};
 
-/// A match's fields in wire order.
-const MATCH: [&str; 10] =
-    ["type", "trade_id", "maker_order_id", "taker_order_id", "side", "size", "price", "product_id", "sequence", "time"];
+shape! {
+    /// A match's fields in wire order.
+    Match, 10:
+        "type", "trade_id", "maker_order_id", "taker_order_id", "side", "size", "price", "product_id", "sequence",
+        "time",
+}
 
-/// A ticker's fields in wire order; those of the day's statistics are named only so that the order is met.
-const TICKER: [&str; 17] = [
-    "type",
-    "sequence",
-    "product_id",
-    "price",
-    "open_24h",
-    "volume_24h",
-    "low_24h",
-    "high_24h",
-    "volume_30d",
-    "best_bid",
-    "best_bid_size",
-    "best_ask",
-    "best_ask_size",
-    "side",
-    "time",
-    "trade_id",
-    "last_size",
-];
+shape! {
+    /// A ticker's fields in wire order; those of the day's statistics are named only so that the order is met.
+    FullTicker, 17:
+        "type", "sequence", "product_id", "price", "open_24h", "volume_24h", "low_24h", "high_24h", "volume_30d",
+        "best_bid", "best_bid_size", "best_ask", "best_ask_size", "side", "time", "trade_id", "last_size",
+}
 
 /// Go's zero time, sent for *never*: 0001-01-01T00:00:00Z in seconds since the Unix epoch.
 const NEVER_SECONDS: i64 = -62_135_596_800;
@@ -48,7 +37,7 @@ pub(super) fn trade(
     (line, means): (u8, Means),
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
-    let [_, trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = nodes.pick(ROOT, &MATCH)?;
+    let [_, trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = nodes.pick_shape::<Match, 10>(ROOT)?;
     let product = field::product(nodes, product)?;
     let trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
@@ -71,7 +60,7 @@ pub(super) fn trade(
 
 /// Hands over a `ticker`.
 pub(super) fn ticker(nodes: Nodes<'_, '_>, times: &mut TimeCache, recv: UnixNanos, handler: &mut impl Handler) -> Result<(), RejectReason> {
-    let places = nodes.pick(ROOT, &TICKER)?;
+    let places = nodes.pick_shape::<FullTicker, 17>(ROOT)?;
     let [_, sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
     let product = field::product(nodes, product)?;
     let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;

@@ -60,6 +60,33 @@ impl Parser {
     }
 }
 
+/// The fields of a message in wire order. Made by [`shape!`].
+pub(super) trait Shape<const N: usize> {
+    /// Their names.
+    const NAMES: [&'static str; N];
+
+    /// Tells whether something holds for each name in turn. Spelled out name by name, so that a comparison is one or two of words, not a call.
+    fn all(holds: impl FnMut(&'static str) -> bool) -> bool;
+}
+
+/// Makes a [`Shape`] of so many fields.
+macro_rules! shape {
+    ($(#[$doc:meta])* $shape:ident, $count:literal: $($name:literal),+ $(,)?) => {
+        $(#[$doc])*
+        struct $shape;
+
+        impl $crate::feed::json::Shape<$count> for $shape {
+            const NAMES: [&'static str; $count] = [$($name),+];
+
+            #[inline(always)]
+            fn all(mut holds: impl FnMut(&'static str) -> bool) -> bool {
+                true $(&& holds($name))+
+            }
+        }
+    };
+}
+pub(super) use shape;
+
 /// The nodes of a parsed text. A value is named by its place among them.
 #[derive(Clone, Copy)]
 pub(super) struct Nodes<'t, 'i>(&'t [Node<'i>]);
@@ -68,28 +95,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
     /// Gives the places of an object's named fields, [`ROOT`] for an absent one.
     ///
     /// `names` are best in wire order: after a field found, the next one of the list is expected next.
-    #[inline(always)]
     pub(super) fn pick<const N: usize>(self, object: usize, names: &[&str; N]) -> Result<[usize; N], RejectReason> {
-        if self.is_flat_and_in_order(object, names) {
-            // Name and value take turns.
-            return Ok(std::array::from_fn(|at| object + 2 + 2 * at));
-        }
-        self.pick_in_any_order(object, names)
-    }
-
-    /// Tells whether an object has just these fields in this order, none of them an object or array. Inlined where `names` is a constant,
-    /// each comparison is one or two of words.
-    #[inline(always)]
-    fn is_flat_and_in_order<const N: usize>(self, object: usize, names: &[&str; N]) -> bool {
-        let Some(Node::Object { len, count }) = self.0.get(object) else { return false };
-        if *len != N || *count != 2 * N {
-            return false;
-        }
-        let Some(fields) = self.0.get(object + 1..object + 1 + 2 * N) else { return false };
-        names.iter().zip(fields.iter().step_by(2)).all(|(name, field)| matches!(field, Node::String(text) if text == name))
-    }
-
-    fn pick_in_any_order<const N: usize>(self, object: usize, names: &[&str; N]) -> Result<[usize; N], RejectReason> {
         let mut places = [ROOT; N];
         let mut expected = 0;
         for (name, place) in self.fields(object).ok_or(RejectReason::Shape)? {
@@ -105,6 +111,28 @@ impl<'t, 'i> Nodes<'t, 'i> {
             expected = found + 1;
         }
         Ok(places)
+    }
+
+    /// Gives the places of a shape's fields, as [`Nodes::pick`] does.
+    #[inline(always)]
+    pub(super) fn pick_shape<S: Shape<N>, const N: usize>(self, object: usize) -> Result<[usize; N], RejectReason> {
+        if self.is_flat_and_in_order::<S, N>(object) {
+            // Name and value take turns.
+            return Ok(std::array::from_fn(|at| object + 2 + 2 * at));
+        }
+        self.pick(object, &S::NAMES)
+    }
+
+    /// Tells whether an object has just a shape's fields in its order, none of them an object or array that holds something.
+    #[inline(always)]
+    fn is_flat_and_in_order<S: Shape<N>, const N: usize>(self, object: usize) -> bool {
+        let Some(Node::Object { len, count }) = self.0.get(object) else { return false };
+        if *len != N || *count != 2 * N {
+            return false;
+        }
+        let Some(fields) = self.0.get(object + 1..object + 1 + 2 * N) else { return false };
+        let mut names = fields.iter().step_by(2);
+        S::all(|name| matches!(names.next(), Some(Node::String(text)) if *text == name))
     }
 
     /// Gives an object's names and the places of their values.
@@ -186,6 +214,11 @@ mod tests {
         }
     }
 
+    shape! {
+        /// Two fields.
+        Pair, 2: "a", "b"
+    }
+
     #[test]
     fn only_a_flat_object_in_order_is_taken_the_short_way_and_both_ways_agree() {
         let mut parser = Parser::new();
@@ -204,9 +237,8 @@ mod tests {
         ] {
             let found = parser.parse(text.as_bytes(), |nodes| {
                 let object = usize::from(text.starts_with("[{"));
-                let names = ["a", "b"];
-                assert_eq!(nodes.pick(object, &names), nodes.pick_in_any_order(object, &names), "{text}");
-                nodes.is_flat_and_in_order(object, &names)
+                assert_eq!(nodes.pick_shape::<Pair, 2>(object), nodes.pick(object, &["a", "b"]), "{text}");
+                nodes.is_flat_and_in_order::<Pair, 2>(object)
             });
             assert_eq!(found, Ok(is_short), "{text}");
         }

@@ -18,9 +18,9 @@ const fn at_least(word: u64, least: u8) -> u64 {
 fn four_bytes(digits: u64) -> (u32, u64) {
     // 128 and above is no digit; without those bits no addition below carries into the next byte.
     let (beyond, digits) = (digits & eight(0x80), digits & eight(0x7f));
-    // Upper-case letters become lower-case ones, digits stay, and what becomes a digit by it is found by its own bit.
+    // Only letters become lower-case letters by this.
     let lower = digits | eight(0x20);
-    let is_letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1) & at_least(digits, b'A');
+    let is_letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
     let is_digit = at_least(digits, b'0') & !at_least(digits, b'9' + 1);
     let wrong = beyond | ((is_letter | is_digit) ^ eight(0x80));
     // The lower half of a digit is its value, that of a letter 9 less than its.

@@ -45,8 +45,7 @@ pub(crate) struct Growth {
 
 impl Growth {
     /// Notes how far the writer has come; tells whether it will have stored `ahead` records more within [`SOON`], at the pace since the last growth.
-    fn is_fast(&mut self, reached: u64, ahead: u64) -> bool {
-        let now = Instant::now();
+    fn is_fast(&mut self, now: Instant, reached: u64, ahead: u64) -> bool {
         let Some((at, before)) = self.pace.replace((now, reached)) else { return false };
         u128::from(reached.saturating_sub(before)) * SOON.as_nanos() >= u128::from(ahead) * now.duration_since(at).as_nanos()
     }
@@ -59,10 +58,10 @@ impl DayFiles {
         self.provisioned.load(Ordering::Acquire).saturating_sub(self.reached())
     }
 
-    /// Tells whether the writer has come near the end of its room: less than three quarters of the lead are left.
+    /// Tells whether the writer has come near the end of its room: less than half of the lead is left.
     #[must_use]
     pub fn needs_room(&self) -> bool {
-        self.takes == Takes::Appends && self.room() < self.lead() / 4 * 3
+        self.takes == Takes::Appends && self.room() < self.lead() / 2
     }
 
     /// Makes room ahead of the writer.
@@ -102,7 +101,7 @@ impl DayFiles {
             }
         }
         let grown = growth.length..length;
-        if growth.is_fast(reached, length - reached) {
+        if growth.is_fast(Instant::now(), reached, length - reached) {
             self.populate(grown);
         }
         growth.length = growth.length.max(length);
@@ -161,5 +160,21 @@ impl DayFiles {
     fn reached(&self) -> u64 {
         // Relaxed: a hint for how much to grow; what may be stored to is said by `provisioned`.
         self.committed().max(self.wanted.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_is_fast_where_it_needs_the_room_before_the_next_flush() {
+        let (start, mut growth) = (Instant::now(), Growth::default());
+        assert!(!growth.is_fast(start, 0, 1024), "nothing is known yet");
+        assert!(growth.is_fast(start + SOON, 1024, 1024));
+        assert!(!growth.is_fast(start + SOON * 2, 2047, 1024), "one record too slow");
+        assert!(growth.is_fast(start + SOON * 2 + SOON / 4, 2047 + 256, 1024));
+        assert!(!growth.is_fast(start + SOON * 60, 2047 + 512, 1024));
+        assert!(growth.is_fast(start + SOON * 60, 2047 + 513, 1024), "no time at all");
     }
 }

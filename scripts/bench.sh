@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Measures everything and prints one table: the machine, each figure's median and quartiles beside its baselines, and whether each target is met.
+# usage: scripts/bench.sh [--rounds 9] [--only PART] [--dir DIR]
+# Entrants take turns in every round, so that the machine's moods meet all alike; a ratio is taken within each round. PART is a piece of a
+# contest's name ("parse", "write: full", "pipeline: 400"). DIR is where files are written: a disk, as memory would flatter them.
+# With 9 rounds about half an hour; --rounds 3 gives an idea in ten minutes. Exit 1 where a target that was measured is not met.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=9 only=
+while (($#)); do
+  case "$1" in
+    -h|--help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
+    --rounds) rounds=$2; shift 2 ;;
+    --only) only=$2; shift 2 ;;
+    --dir) export COLTAPE_BENCH_DIR=$2; shift 2 ;;
+    *) echo "unknown option $1 (see --help)" >&2; exit 2 ;;
+  esac
+done
+scripts/setup.sh
+rustc --version
+git log -1 --format='commit: %h of %cs' 2>/dev/null || true
+cargo bench --locked --quiet --bench tape -- rounds "$rounds" "$only"

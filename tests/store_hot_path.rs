@@ -1,0 +1,84 @@
+//! The append path's bargain with the system: whose thread takes the page faults, and that nothing is cut while it is mapped.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use coltape::decimal::Decimal;
+use coltape::product::ProductId;
+use coltape::record::Trade;
+use coltape::schema::{Layout, Trades};
+use coltape::store::probe::{Probe, Step, Verdict};
+use coltape::store::{DataDir, Day, Snapshot, StoreOptions, seal};
+use coltape::time::{UnixNanos, UtcDay};
+
+const DAY: UtcDay = UtcDay(20_000);
+
+fn product() -> ProductId {
+    ProductId::new("BTC-USD").unwrap()
+}
+
+fn trade(id: u64) -> Trade {
+    let number = Decimal::from_f32(1.5);
+    Trade { trade_id: id, time: UnixNanos(DAY.start().0 + id), price: number, size: number, ..Trades::EMPTY }
+}
+
+/// The page faults of this thread so far that read nothing from the disk.
+fn faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(7).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_fast_writer_finds_its_pages_present() {
+    const RECORDS: u64 = 1 << 16;
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    let (mut id, mut taken) = (0, 0);
+    while id < RECORDS {
+        let files = Arc::clone(day.files());
+        std::thread::spawn(move || files.provision().unwrap()).join().unwrap();
+        let (room, before) = (day.room().min(RECORDS - id), faults());
+        assert!(room > 0);
+        for _ in 0..room {
+            id += 1;
+            day.insert(&trade(id)).unwrap();
+        }
+        day.commit();
+        taken += faults() - before;
+    }
+    // Each page of the columns would cost one. What the first room has, a flush meanwhile and the stack may cost some.
+    let pages = RECORDS * 96 / 4096;
+    assert!(taken < pages / 4, "{taken} faults over {pages} pages");
+    drop(day);
+    let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert_eq!(snapshot.count() as u64, RECORDS);
+    assert!(snapshot.rows().zip(1..).all(|(row, id)| row == trade(id)));
+}
+
+#[test]
+fn no_column_is_mapped_when_it_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cuts, mapped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen_cuts, seen_mapped, path) = (Arc::clone(&cuts), Arc::clone(&mapped), folder.path().to_string_lossy().into_owned());
+    let probe = Probe::new(move |step| {
+        if step == Step::Changed("cut") {
+            seen_cuts.fetch_add(1, Ordering::Relaxed);
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            // The commit page stays mapped: it is never cut.
+            let columns = maps.lines().filter(|line| line.contains(&path) && !line.contains("/commit."));
+            seen_mapped.fetch_add(columns.count(), Ordering::Relaxed);
+        }
+        Verdict::Go
+    });
+    let options = StoreOptions { force_fs: true, probe: Some(probe), ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    (1..=10).for_each(|id| drop(day.insert(&trade(id)).unwrap()));
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert_eq!(cuts.load(Ordering::Relaxed), Trades::COLUMNS.len());
+    assert_eq!(mapped.load(Ordering::Relaxed), 0, "columns were still mapped while they were cut");
+}

@@ -16,6 +16,7 @@
 pub mod alerts;
 pub mod backfill;
 pub mod catalogue;
+pub mod cores;
 pub mod deliveries;
 pub mod desk;
 pub mod echo;
@@ -54,6 +55,7 @@ use crate::store::journal::Event;
 use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
+use cores::Cores;
 use deliveries::Deliveries;
 use desk::{Datasets, Desk};
 use line::LineSettings;
@@ -86,6 +88,10 @@ pub struct CaptureConfig {
     pub gap_wait: Duration,
     /// Redundant connections to the same feed, merged: 1 to 4.
     pub lines: u8,
+    /// Whether writers look into their queues without ever sleeping.
+    pub spins: bool,
+    /// Processors that connections and writers take in turns; none = wherever the system puts them.
+    pub pin: Vec<usize>,
     /// An extra trusted root.
     pub ca_file: Option<PathBuf>,
     /// What to record: the products named, and those of the file.
@@ -134,6 +140,8 @@ impl CaptureConfig {
             backfill_from: None,
             gap_wait: Duration::from_secs(2),
             lines: 1,
+            spins: false,
+            pin: Vec::new(),
             ca_file: None,
             named_products: products.clone(),
             products,
@@ -210,11 +218,14 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         Some((backfill, threads)) => (Some(backfill), threads),
         None => (None, Vec::new()),
     };
+    let cores = Arc::new(Cores::new(config.pin.clone()));
     let desk = Arc::new(Desk {
         deliveries,
         backfill: backfill.clone(),
         gap_wait: config.gap_wait,
         lines: usize::from(config.lines),
+        spins: config.spins,
+        cores: Arc::clone(&cores),
         dir: Arc::clone(&dir),
         datasets: config.datasets,
         clock: config.clock.clone(),
@@ -232,7 +243,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
     let mend_thread = mend::start(&desk).map_err(starting("thread mend"))?;
     let catalogue_thread = catalogue::start(config, &dir, &scribe, stop).map_err(starting("thread products"))?;
-    let settings = LineSettings::new(config, recorder).map_err(CaptureError::Setting)?;
+    let settings = LineSettings::new(config, recorder, cores).map_err(CaptureError::Setting)?;
     let lines =
         Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.lines, config.products_per_connection));
     if let Err(reason) = lines.bring(&config.products) {

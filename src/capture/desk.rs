@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::backfill::Backfill;
+use super::cores::Cores;
 use super::deliveries::Deliveries;
 use super::echo::Echoes;
 use super::metrics::Metrics;
@@ -68,6 +69,10 @@ pub struct Desk {
     pub gap_wait: Duration,
     /// Redundant lines.
     pub lines: usize,
+    /// Whether writers look into their queues without ever sleeping.
+    pub spins: bool,
+    /// Where connections and writers run.
+    pub cores: Arc<Cores>,
     /// The last frames of every connection.
     pub echoes: Echoes,
     /// The end.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::CaptureConfig;
+use super::cores::Cores;
 use super::metrics::LineMetrics;
 use super::recorder::Recorder;
 use super::registry::Registry;
@@ -50,6 +51,7 @@ pub struct LineSettings {
     idle_timeout: Duration,
     gate: Arc<ConnectGate>,
     recorder: Option<Recorder>,
+    cores: Arc<Cores>,
     clock: Clock,
     epoch: Instant,
 }
@@ -59,7 +61,7 @@ impl LineSettings {
     ///
     /// # Errors
     /// Says what is wrong with them.
-    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>) -> Result<Self, String> {
+    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, String> {
         Ok(Self {
             feed: config.feed,
             endpoint: Endpoint::parse(&config.url).map_err(|error| error.to_string())?,
@@ -70,6 +72,7 @@ impl LineSettings {
             idle_timeout: config.idle_timeout,
             gate: Arc::default(),
             recorder,
+            cores,
             clock: config.clock.clone(),
             epoch: Instant::now(),
         })
@@ -144,6 +147,7 @@ impl LineHandle {
         let thread = std::thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
+                line.settings.cores.settle();
                 let outcome = line.run();
                 if let Err(reason) = &outcome {
                     stop.fail(reason.clone());

@@ -93,6 +93,11 @@ impl Bell {
         self.sleep(ASLEEP, longest);
     }
 
+    /// Spends a ring, where there was one. Called by the one thread that the bell belongs to, which does not sleep.
+    fn take_ring(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == RUNG && self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
+    }
+
     fn sleep(&self, how: u8, longest: Duration) {
         self.sleeper.get_or_init(std::thread::current);
         if self.state.compare_exchange(AWAKE, how, Ordering::AcqRel, Ordering::Acquire).is_ok() {
@@ -321,6 +326,15 @@ impl QueueReceiver {
         }
     }
 
+    /// Looks until there may be something to do, at most `longest`, without ever sleeping: for those who want microseconds and have processors to spare.
+    pub fn spin(&self, longest: Duration) {
+        let start = Instant::now();
+        while self.channel.is_empty() && !self.bell.take_ring() && start.elapsed() < longest {
+            // Others may want the processor: there can be more writers than processors.
+            std::thread::yield_now();
+        }
+    }
+
     /// Gives the bell, for others who have something for the writer.
     #[must_use]
     pub fn bell(&self) -> Arc<Bell> {
@@ -361,6 +375,22 @@ mod tests {
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
         assert_eq!(sender.push(message(6), Duration::ZERO), Pushed::QueuedAgain);
         assert_eq!(sender.push(message(7), Duration::ZERO), Pushed::Queued);
+    }
+
+    #[test]
+    fn a_spinning_writer_finds_messages_rings_and_the_end() {
+        let (sender, receiver) = queue(4);
+        let start = Instant::now();
+        receiver.spin(Duration::from_millis(1));
+        assert!(start.elapsed() >= Duration::from_millis(1));
+        sender.push(message(1), Duration::ZERO);
+        receiver.spin(Duration::from_secs(60));
+        assert!(matches!(receiver.pull(), Pulled::Message(_)));
+        receiver.bell().ring();
+        receiver.spin(Duration::from_secs(60));
+        drop(sender);
+        receiver.spin(Duration::from_secs(60));
+        assert!(matches!(receiver.pull(), Pulled::Ended) && start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

@@ -179,12 +179,18 @@ impl Status {
                 deepest = (route.queue.len(), format!(" ({})", route.product));
             }
         });
+        let (p50, p99) = {
+            let lag = watched.metrics.lag_micros.lock();
+            (lag.value_at_quantile(0.5), lag.value_at_quantile(0.99))
+        };
         let seconds = self.at.elapsed().as_secs_f64().max(0.001);
         let space = watched.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
         log::info!(
-            "connections {connected}/{lines}, {:.0} messages/s, {:.0} trades/s, worst lag {}, deepest queue {}{}, missing ids {missing}, disk left {space}",
+            "connections {connected}/{lines}, {:.0} messages/s, {:.0} trades/s, lag p50 {} p99 {} worst {}, deepest queue {}{}, missing ids {missing}, disk left {space}",
             bytes(messages - self.messages) / seconds,
             bytes(trades - self.trades) / seconds,
+            millis(p50),
+            millis(p99),
             millis(self.worst_lag_micros),
             deepest.0,
             deepest.1,
@@ -194,7 +200,7 @@ impl Status {
 }
 
 fn millis(micros: u64) -> String {
-    format!("{:.1} ms", bytes(micros) / 1000.0)
+    format!("{:.2} ms", bytes(micros) / 1000.0)
 }
 
 fn gigabytes(count: u64) -> String {

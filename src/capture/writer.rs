@@ -92,6 +92,7 @@ pub struct Writer {
 /// # Errors
 /// Where it panicked twice.
 pub fn run(desk: &Arc<Desk>, product: &ProductId, metrics: &Arc<ProductMetrics>, queue: &QueueReceiver) -> Result<(), String> {
+    desk.cores.settle();
     provisioner::seal_leftovers(&desk.dir, &desk.scribe, &desk.metrics, &desk.clock, product);
     let mut in_hand = None;
     for attempt in 1..=2 {
@@ -232,7 +233,8 @@ impl Writer {
             }
             if taken < BATCH_MSGS {
                 let idle = if self.lag.is_empty() && self.doubted_trades.is_empty() { IDLE } else { CHORES };
-                queue.wait(self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle)));
+                let longest = self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle));
+                if self.desk.spins { queue.spin(longest) } else { queue.wait(longest) }
             }
         }
         self.end(queue);

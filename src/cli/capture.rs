@@ -60,6 +60,8 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
         backfill_from: args.backfill_from,
         gap_wait: args.gap_wait,
         lines: args.lines,
+        spins: args.spin,
+        pin: args.pin.clone().map(|numbers| numbers.0).unwrap_or_default(),
         ca_file: args.ca_file.clone(),
         named_products: args.products.iter().cloned().collect(),
         products,

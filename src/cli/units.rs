@@ -47,9 +47,42 @@ pub fn time(text: &str) -> Result<UnixNanos, String> {
     parsed.ok_or_else(|| format!("{text:?} is no time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
 }
 
+/// A list of numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Numbers(pub Vec<usize>);
+
+/// Highest number in a list: more processors than Linux is built for.
+const HIGHEST_NUMBER: usize = 8191;
+
+/// Reads a list of numbers and ranges: `0,2-3`.
+///
+/// # Errors
+/// Says what a list looks like.
+pub fn numbers(text: &str) -> Result<Numbers, String> {
+    let wrong = || format!("{text:?} is no list of processors (write 2,3 or 2-5)");
+    let mut all = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (usize, usize) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+        if first > last || last > HIGHEST_NUMBER {
+            return Err(wrong());
+        }
+        all.extend(first..=last);
+    }
+    Ok(Numbers(all))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_numbers_have_ranges() {
+        assert_eq!(numbers("0,2-4"), Ok(Numbers(vec![0, 2, 3, 4])));
+        for bad in ["", "a", "3-2", "1,", "-1", "0-99999"] {
+            assert!(numbers(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit() {

@@ -188,7 +188,8 @@ mod tests {
             (r#"{ "type":"match"}"#, false),
             (r#"{"type":"match"#, false),
         ] {
-            let (short, long) = (Head::of_exchange_at_once(Feed::Exchange, frame.as_bytes()), Head::scan_any(Feed::Exchange, frame.as_bytes()));
+            let (short, long) =
+                (Head::of_exchange_at_once(Feed::Exchange, frame.as_bytes()), Head::scan_any(Feed::Exchange, frame.as_bytes()));
             assert_eq!(short.is_some(), is_short, "{frame}");
             assert!(short.is_none_or(|short| Ok(short) == long), "{frame}");
         }

@@ -8,8 +8,8 @@
 //!    written out empty and fault again, as each flush makes pages read-only.
 //! 6. Runs on the provisioner's thread (the writer calls it only when it has run dry); one call at a time grows a day.
 
-use std::os::unix::fs::MetadataExt;
 use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 

@@ -13,9 +13,6 @@ use rustix::process::Signal;
 use super::scripted::{Server, match_frame, ticker_frame};
 use super::stage::{Capture, Simulator, await_journal, await_that, coltape, journal, query, verify};
 
-/// Whether what a full disk made the capture shed is fetched again by REST once there is room. Until it is, shed trades are a hole that `verify` shows.
-const SHED_TRADES_ARE_FETCHED: bool = false;
-
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
 }
@@ -113,8 +110,15 @@ fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) 
     await_that("trades are stored again", || ids(&data, "BTC-USD").len() > seen.len() + 500);
     await_that("it sheds no more", || journal(&data, "shed_ended").len() == journal(&data, "shed_started").len());
     simulator.await_totals();
+    // What was shed is fetched again.
+    let ids_of = |event: &str| {
+        let count = |line: &serde_json::Value| line["to_id"].as_u64().unwrap() - line["from_id"].as_u64().unwrap() + 1;
+        journal(&data, event).iter().map(count).sum::<u64>()
+    };
+    await_that("the gaps are filled", || ids_of("gap_opened") > 0 && ids_of("gap_opened") == ids_of("gap_filled"));
     let ended = capture.stop();
     ended.assert_good();
+    assert_eq!(ended.figure("missing_ids"), 0.0);
     let (shed_trades, shed_tickers) = (ended.figure("trades_shed"), ended.figure("tickers_shed"));
     assert!(shed_trades > 0.0 && shed_tickers > 0.0, "{}", ended.stdout());
     assert!(ended.stderr().contains("no space left for"), "{}", ended.stderr());
@@ -127,9 +131,8 @@ fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) 
     assert_eq!(findings.keys().filter(|kind| *kind != "missing" && *kind != "lost").count(), 0, "{findings:?}");
     // A ticker is one record of `MD` and one of `TICKER_TRADES`.
     let (missing, lost_tickers) = (of("missing"), 2.0 * shed_tickers);
-    let lost_trades = if SHED_TRADES_ARE_FETCHED { 0.0 } else { shed_trades };
-    assert_eq!(missing as f64, lost_trades, "trades that are not there: {findings:?}");
-    assert_eq!(of("lost") as f64, lost_trades + lost_tickers, "{findings:?}");
+    assert_eq!(missing, 0, "every trade is there: {findings:?}");
+    assert_eq!(of("lost") as f64, lost_tickers, "{findings:?}");
 }
 
 #[test]

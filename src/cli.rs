@@ -7,6 +7,7 @@
 pub mod args;
 pub mod backfill;
 pub mod capture;
+mod logging;
 pub mod query;
 pub mod repair;
 pub mod report;
@@ -47,7 +48,13 @@ impl Failure {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info")).format_target(false).init();
+    let log = match logging::start() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("error: no thread for the log: {error}");
+            return ExitCode::from(FAILED);
+        }
+    };
     let outcome = match cli.command {
         Command::Capture(args) => capture::run(&args),
         Command::Simulate(args) => simulate::run(&args),
@@ -56,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
     };
+    log.finish();
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(Failure::Usage(reason)) => {

@@ -31,6 +31,7 @@
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
 //! | `record` | the frames' file (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend | all counters | the writers are gone |
+//! | `log` | stderr's log lines (`cli`) | a bounded channel; what finds it full is counted | the process ends |
 //! | `signals` | the wish to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, once | it has its answer |
 //!

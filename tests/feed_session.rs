@@ -217,6 +217,28 @@ fn one_silently_refused_product_of_a_hundred_is_found_by_halves() {
 }
 
 #[test]
+fn a_refusal_that_names_nobody_is_asked_again_soon_and_then_later_and_later() {
+    let wanted = ids(&["A-USD", "B-USD"]);
+    let mut play = Play::new(Feed::Exchange, &plan(&wanted), &wanted[1..], Manner::Mumbles);
+    play.run(130 * SECOND);
+    let waits = |play: &Play| {
+        let waits =
+            play.notes.iter().filter_map(|note| if let Note::Refused { again_in, .. } = note { Some(again_in.as_secs()) } else { None });
+        waits.collect::<Vec<_>>()
+    };
+    assert_eq!(waits(&play), [10, 20, 40, 80]);
+    play.server.bad.clear();
+    play.run(90 * SECOND);
+    assert_eq!(play.session.acknowledged().len(), 2);
+    play.run(3000 * SECOND);
+    assert_eq!(play.connects.len(), 1);
+    // Who is named waits ten minutes at once.
+    let mut play = Play::new(Feed::Exchange, &plan(&wanted), &wanted[1..], Manner::Names);
+    play.run(60 * SECOND);
+    assert_eq!(waits(&play), [600]);
+}
+
+#[test]
 fn a_server_that_acknowledges_nobody_condemns_no_product() {
     let wanted = ids(&["BTC-USD", "ETH-USD", "SOL-USD"]);
     let mut play = Play::new(Feed::Exchange, &plan(&wanted), &wanted, Manner::Ignores);

@@ -3,7 +3,8 @@
 //! 1. The last `subscriptions` message is the truth, whole and at any time: a product counts as acknowledged when all its channels of data list it.
 //! 2. Products are asked for in groups. One not acknowledged in time is asked for again: without the products an error names; the rest of a
 //!    group that was acknowledged in part by itself; a group refused whole by halves. Halves are asked side by side, so the good ones flow at once.
-//! 3. Who is named, or refused alone, is parked for ten minutes, across connections, and then asked for alone.
+//! 3. Who is named is parked for ten minutes, across connections, and then asked for alone. Who is refused alone without being named is parked for
+//!    ten seconds at first, then twice as long each time, up to ten minutes: the refusal may have been of the moment.
 //!    How far the suspects are narrowed down is remembered from one connection to the next.
 //! 4. A server that acknowledges nobody condemns no product: the connection is replaced instead.
 //! 5. A product that vanishes from the list is asked for again. Requests are spaced out; Coinbase allows about 8 a second.
@@ -20,8 +21,10 @@ use std::time::Duration;
 
 /// What is not acknowledged after this is asked for again.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a refused product is left alone.
+/// How long a refused product is left alone at most.
 const PARKED_FOR: Duration = Duration::from_secs(600);
+/// How long a product is left alone that was refused without being named, for the first time.
+const FIRST_PARKED_FOR: Duration = Duration::from_secs(10);
 /// After an error that names a product, how long the acknowledgement of the others may take.
 const GRACE_NAMED: Duration = Duration::from_millis(500);
 /// After an error that names none. Who has no subscription 5 s after connecting is cut off.
@@ -58,6 +61,8 @@ pub(super) struct Subscription {
     groups: Vec<Group>,
     /// Refused products and when they are asked for again.
     parked: BTreeMap<ProductId, Duration>,
+    /// How often products have been refused alone without being named, since they were last acknowledged.
+    refusals: BTreeMap<ProductId, u32>,
     /// Products that errors have named since they were asked for, with the error's words.
     named: BTreeMap<ProductId, String>,
     last_error: String,
@@ -98,6 +103,7 @@ impl Subscription {
             bare_acknowledged: BTreeSet::new(),
             groups: Vec::new(),
             parked: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             named: BTreeMap::new(),
             last_error: String::new(),
             outbox: VecDeque::new(),
@@ -141,7 +147,7 @@ impl Subscription {
             match group.products.len() {
                 1 if !self.acknowledged.is_empty() => {
                     let why = self.last_error.clone();
-                    self.park(group.products.remove(0), why, now, actions);
+                    self.park_unnamed(group.products.remove(0), why, now, actions);
                 }
                 1 => kept.push(group),
                 _ => kept.extend(halves(group.products)),
@@ -173,6 +179,7 @@ impl Subscription {
             group.products.retain(|product| !gone.contains(product));
         }
         for product in &gone {
+            self.refusals.remove(product);
             self.parked.remove(product);
             self.acknowledged.remove(product);
         }
@@ -187,6 +194,7 @@ impl Subscription {
         let acknowledged: BTreeSet<ProductId> = self.wanted.iter().filter(|product| has(product)).cloned().collect();
         self.bare_acknowledged = self.bare.iter().map(|(channel, _)| *channel).filter(|channel| listed.contains_key(*channel)).collect();
         for product in &acknowledged {
+            self.refusals.remove(product);
             self.parked.remove(product);
             self.named.remove(product);
         }
@@ -254,7 +262,7 @@ impl Subscription {
         let named: Vec<ProductId> = missing.extract_if(.., |product| self.named.contains_key(product)).collect();
         for product in named.iter().cloned() {
             let why = self.named.remove(&product).unwrap_or_default();
-            self.park(product, why, now, actions);
+            self.park(product, why, PARKED_FOR, now, actions);
         }
         match missing.len() {
             0 => {}
@@ -264,7 +272,7 @@ impl Subscription {
                 }
                 let why = if group.refused { self.last_error.clone() } else { "not acknowledged".to_owned() };
                 for product in missing {
-                    self.park(product, why.clone(), now, actions);
+                    self.park_unnamed(product, why.clone(), now, actions);
                 }
             }
             left if left == asked => self.groups.extend(halves(missing)),
@@ -273,9 +281,16 @@ impl Subscription {
         Verdict::GoOn
     }
 
-    fn park(&mut self, product: ProductId, why: String, now: Duration, actions: &mut Vec<Action>) {
-        actions.push(Action::Note(Note::Refused { product: product.clone(), why, again_in: PARKED_FOR }));
-        self.parked.insert(product, now + PARKED_FOR);
+    fn park_unnamed(&mut self, product: ProductId, why: String, now: Duration, actions: &mut Vec<Action>) {
+        let times = self.refusals.entry(product.clone()).or_insert(0);
+        let wait = FIRST_PARKED_FOR.saturating_mul(1 << (*times).min(10)).min(PARKED_FOR);
+        *times = times.saturating_add(1);
+        self.park(product, why, wait, now, actions);
+    }
+
+    fn park(&mut self, product: ProductId, why: String, wait: Duration, now: Duration, actions: &mut Vec<Action>) {
+        actions.push(Action::Note(Note::Refused { product: product.clone(), why, again_in: wait }));
+        self.parked.insert(product, now + wait);
     }
 
     /// Sends what waits, as the spacing allows.

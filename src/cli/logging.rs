@@ -1,0 +1,114 @@
+//! Logging that holds nobody up: a thread of its own writes to stderr, and lines that find too many waiting are counted instead.
+//!
+//! A terminal that is paused, or a pipe that nobody reads, would otherwise stop every thread with something to say, and with them the recording.
+//!
+//! Thread `log`: owns stderr's log lines; ends with the process, after [`LogEnd::finish`] for those who wait for it.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use env_logger::{Builder, Env, Target, WriteStyle};
+
+/// Lines that may wait.
+const WAITING_LINES: usize = 4096;
+
+/// How long the end of the program waits for lines to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+enum Line {
+    Text(Box<[u8]>),
+    /// Everything before it is written: say so.
+    End(Sender<()>),
+}
+
+/// What the logger writes to.
+struct Pipe {
+    lines: Sender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Write for Pipe {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        if self.lines.try_send(Line::Text(text.into())).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The end of the log.
+pub(super) struct LogEnd(Sender<Line>);
+
+impl LogEnd {
+    /// Waits until what was said is written, for a second at most.
+    pub(super) fn finish(self) {
+        let (done, is_done) = bounded(1);
+        if self.0.send_timeout(Line::End(done), PATIENCE).is_ok() {
+            // Whether it came to its end or not, the program ends now.
+            let _ = is_done.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+/// Sets logging up as `RUST_LOG` says, `info` by default.
+///
+/// # Errors
+/// Where the machine has no thread left.
+pub(super) fn start() -> std::io::Result<LogEnd> {
+    let (lines, waiting) = bounded(WAITING_LINES);
+    let lost = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&lost);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, &counted, &mut std::io::stderr()))?;
+    let mut builder = Builder::new();
+    builder.format_target(false).write_style(if std::io::stderr().is_terminal() { WriteStyle::Always } else { WriteStyle::Never });
+    builder.parse_env(Env::default().default_filter_or("info"));
+    builder.target(Target::Pipe(Box::new(Pipe { lines: lines.clone(), lost }))).init();
+    Ok(LogEnd(lines))
+}
+
+fn write_lines(lines: &Receiver<Line>, lost: &AtomicU64, out: &mut impl Write) {
+    for line in lines {
+        // Nobody is left to tell that stderr cannot be written to.
+        let _ = match line {
+            Line::Text(text) => out.write_all(&text),
+            Line::End(done) => {
+                let _ = done.send(());
+                Ok(())
+            }
+        };
+        let lost = lost.swap(0, Relaxed);
+        if lost > 0 {
+            let _ = writeln!(out, "{lost} log lines were lost: they came faster than they could be written");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_holds_nobody_up() {
+        let (lines, waiting) = bounded(2);
+        let lost = Arc::new(AtomicU64::new(0));
+        let mut pipe = Pipe { lines, lost: Arc::clone(&lost) };
+        for text in ["one\n", "two\n", "three\n", "four\n"] {
+            pipe.write_all(text.as_bytes()).expect("takes it");
+        }
+        drop(pipe);
+        let mut out = Vec::new();
+        write_lines(&waiting, &lost, &mut out);
+        let out = String::from_utf8(out).expect("text");
+        assert!(
+            out.starts_with("one\n") && out.contains("two\n") && !out.contains("three") && out.contains("2 log lines were lost"),
+            "{out}"
+        );
+    }
+}

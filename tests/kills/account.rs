@@ -53,7 +53,9 @@ impl Ledger {
 pub(crate) struct Sums {
     /// Trades stored, every field equal.
     pub(crate) trades: u64,
-    /// Of these, supplied by REST and without order ids.
+    /// Trades that the exchange made before a product's first stored one.
+    pub(crate) before: u64,
+    /// Of those stored, supplied by REST and without order ids.
     pub(crate) from_rest: u64,
     /// Tickers stored.
     pub(crate) tickers: u64,
@@ -152,6 +154,7 @@ impl Sums {
             self.from_rest += u64::from(lacks_orders);
         }
         self.trades += ids.len() as u64;
+        self.before += made.range(..first).count() as u64;
         Ok(())
     }
 }

@@ -63,7 +63,7 @@ pub const MAX_DECIMAL_BYTES: usize = 64;
 ///
 /// # Errors
 /// Where the text is not an optional `-`, digits and at most one point, or is longer than [`MAX_DECIMAL_BYTES`].
-#[inline]
+#[inline(always)]
 pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
     match parse_short(text) {
         Some(value) => Ok(value),
@@ -78,7 +78,7 @@ const SHORT_BYTES: usize = 19;
 const FIFTEEN_DIGITS: u64 = 1_000_000_000_000_000;
 
 /// Reads what nearly every text is: up to 15 significant digits, no sign, an f32 that is not midway. Nothing where it is something else.
-#[inline]
+#[inline(always)]
 fn parse_short(text: &[u8]) -> Option<Decimal> {
     if text.len() > SHORT_BYTES {
         return None;

@@ -207,6 +207,7 @@ impl Trade {
     ///
     /// # Errors
     /// Names the first rule that is broken: id, price, size above 0, time plausible.
+    #[inline]
     pub fn validate(&self, now: UnixNanos) -> Result<(), Implausible> {
         if self.trade_id == 0 {
             return Err(Implausible::Id);

@@ -112,6 +112,7 @@ fn parse_minute(text: &[u8; MINUTE_BYTES]) -> Result<i64, TimeError> {
 }
 
 /// Reads `56.123456Z`, the part of a time that follows a minute which began at `minute`.
+#[inline]
 fn parse_within_minute(minute: i64, text: &[u8]) -> Result<Timestamp, TimeError> {
     let [s1, s2, tail @ ..] = text else { return Err(TimeError) };
     let second = two_digits(*s1, *s2)?;
@@ -152,6 +153,7 @@ impl TimeCache {
     ///
     /// # Errors
     /// Exactly where [`parse_rfc3339`] has one.
+    #[inline]
     pub fn parse(&mut self, text: &[u8]) -> Result<Timestamp, TimeError> {
         let (minute, rest) = text.split_first_chunk::<MINUTE_BYTES>().ok_or(TimeError)?;
         // The empty cache holds NULs, which no time contains.
@@ -303,6 +305,16 @@ mod tests {
         assert_eq!(nanos(b"2025-06-07T00:00:00Z"), Ok(0));
         assert_eq!(nanos(b"2025-06-07T00:00:00.7Z"), Ok(700_000_000));
         assert_eq!(nanos(b"2025-06-07T00:00:00.000000001Z"), Ok(1));
+        for digits in 1..=9usize {
+            let text = format!("2025-06-07T00:00:00.{}Z", &"987654321"[..digits]);
+            let whole = u32::try_from(987_654_321 / 10u64.pow(9 - digits as u32) * 10u64.pow(9 - digits as u32)).expect("small");
+            assert_eq!(nanos(text.as_bytes()), Ok(whole), "{text}");
+            for place in 20..20 + digits {
+                let mut bad = text.clone().into_bytes();
+                bad[place] = b':';
+                assert_eq!(nanos(&bad), Err(TimeError), "{text} {place}");
+            }
+        }
         for bad in [
             "2025-06-07T00:00:00.Z",
             "2025-06-07T00:00:00.0000000001Z",

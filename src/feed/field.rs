@@ -18,6 +18,7 @@ pub(super) fn product<'i>(nodes: Nodes<'_, 'i>, place: usize) -> Result<&'i [u8]
 }
 
 /// Reads a trade id or sequence.
+#[inline(always)]
 pub(super) fn id(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, RejectReason> {
     nodes.whole(place).ok_or(RejectReason::Id)
 }
@@ -28,6 +29,7 @@ pub(super) fn id_or_none(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, Reje
 }
 
 /// Reads a decimal; `otherwise` says what it should have been.
+#[inline(always)]
 pub(super) fn number(nodes: Nodes<'_, '_>, place: usize, otherwise: RejectReason) -> Result<Decimal, RejectReason> {
     let text = nodes.text(place).ok_or(otherwise)?;
     decimal::parse(text.as_bytes()).map_err(|_| otherwise)
@@ -43,6 +45,7 @@ pub(super) fn number_or_none(nodes: Nodes<'_, '_>, place: usize, otherwise: Reje
 }
 
 /// Reads a side in either feed's spelling.
+#[inline(always)]
 pub(super) fn side(nodes: Nodes<'_, '_>, place: usize) -> Result<Side, RejectReason> {
     match nodes.text(place) {
         Some("buy" | "BUY") => Ok(Side::Buy),
@@ -52,17 +55,20 @@ pub(super) fn side(nodes: Nodes<'_, '_>, place: usize) -> Result<Side, RejectRea
 }
 
 /// Reads a time of any year.
+#[inline(always)]
 pub(super) fn timestamp(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache) -> Result<Timestamp, RejectReason> {
     let text = nodes.text(place).ok_or(RejectReason::Time)?;
     times.parse(text.as_bytes()).map_err(|_| RejectReason::Time)
 }
 
 /// Reads a time that the columns can hold.
+#[inline(always)]
 pub(super) fn time(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache) -> Result<UnixNanos, RejectReason> {
     timestamp(nodes, place, times)?.to_unix().ok_or(RejectReason::Implausible(Implausible::Time))
 }
 
 /// Reads an order id.
+#[inline(always)]
 pub(super) fn order_id(nodes: Nodes<'_, '_>, place: usize) -> Result<OrderId, RejectReason> {
     nodes.text(place).and_then(|text| uuid::decode(text.as_bytes())).ok_or(RejectReason::OrderId)
 }

@@ -65,8 +65,8 @@ pub(super) trait Shape<const N: usize> {
     /// Their names.
     const NAMES: [&'static str; N];
 
-    /// Tells whether something holds for each name in turn. Spelled out name by name, so that a comparison is one or two of words, not a call.
-    fn all(holds: impl FnMut(&'static str) -> bool) -> bool;
+    /// Tells whether every second node is the next of the names. Spelled out name by name, so that a comparison is one or two of words, not a call.
+    fn stands_in(fields: &[Node<'_>]) -> bool;
 }
 
 /// Makes a [`Shape`] of so many fields.
@@ -79,8 +79,9 @@ macro_rules! shape {
             const NAMES: [&'static str; $count] = [$($name),+];
 
             #[inline(always)]
-            fn all(mut holds: impl FnMut(&'static str) -> bool) -> bool {
-                true $(&& holds($name))+
+            fn stands_in(fields: &[simd_json::Node<'_>]) -> bool {
+                let mut names = fields.iter().step_by(2);
+                true $(&& matches!(names.next(), Some(simd_json::Node::String(text)) if *text == $name))+
             }
         }
     };
@@ -130,9 +131,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         if *len != N || *count != 2 * N {
             return false;
         }
-        let Some(fields) = self.0.get(object + 1..object + 1 + 2 * N) else { return false };
-        let mut names = fields.iter().step_by(2);
-        S::all(|name| matches!(names.next(), Some(Node::String(text)) if *text == name))
+        self.0.get(object + 1..object + 1 + 2 * N).is_some_and(S::stands_in)
     }
 
     /// Gives an object's names and the places of their values.
@@ -167,6 +166,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
     }
 
     /// Gives a string.
+    #[inline(always)]
     pub(super) fn text(self, place: usize) -> Option<&'i str> {
         match self.0.get(place) {
             Some(Node::String(text)) => Some(text),

@@ -15,6 +15,7 @@ const fn at_least(word: u64, least: u8) -> u64 {
 }
 
 /// Turns eight hex digits, the first in the lowest byte, into four bytes; the second value is not 0 where one of them is no hex digit.
+#[inline(always)]
 fn four_bytes(digits: u64) -> (u32, u64) {
     // 128 and above is no digit; without those bits no addition below carries into the next byte.
     let (beyond, digits) = (digits & eight(0x80), digits & eight(0x7f));
@@ -35,6 +36,8 @@ fn four_bytes(digits: u64) -> (u32, u64) {
 }
 
 /// Reads `27fff20b-af29-4f45-8744-56dd1ef57dc0`, in either case; nothing where the text has another shape.
+// Inlined, as 17 bytes that pass through memory are stored one way and loaded another, which stalls.
+#[inline(always)]
 pub(super) fn decode(text: &[u8]) -> Option<OrderId> {
     let text: &[u8; 36] = text.try_into().ok()?;
     let [a0, a1, a2, a3, a4, a5, a6, a7, d1, b0, b1, b2, b3, d2, b4, b5, b6, b7, d3, c0, c1, c2, c3, d4, c4, c5, c6, c7, rest @ ..] = *text;

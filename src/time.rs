@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(nanos(b"2025-06-07T00:00:00.000000001Z"), Ok(1));
         for digits in 1..=9usize {
             let text = format!("2025-06-07T00:00:00.{}Z", &"987654321"[..digits]);
-            let whole = u32::try_from(987_654_321 / 10u64.pow(9 - digits as u32) * 10u64.pow(9 - digits as u32)).expect("small");
+            let whole = format!("{:0<9}", &"987654321"[..digits]).parse().expect("digits");
             assert_eq!(nanos(text.as_bytes()), Ok(whole), "{text}");
             for place in 20..20 + digits {
                 let mut bad = text.clone().into_bytes();

@@ -2,7 +2,7 @@
 //!
 //! 1. Nothing is dropped silently: what a full queue will not take is counted as shed, and both ends of the hole are told to the caller.
 //! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`]; after that only this product sheds, until its queue is half empty.
-//! 3. A busy writer naps: it looks into its queue by itself some messages later, at most [`LONGEST_NAP`], and nobody wakes it meanwhile but for
+//! 3. A busy writer naps: it looks into its queue by itself after [`NAP`], and nobody wakes it meanwhile but for
 //!    a queue that fills. A quiet one sleeps until it is woken by the first message. Waking a sleeping thread costs 3 to 13 µs of the one who
 //!    wakes and as much of the woken one, many times the price of a message; the time of receipt was taken at the socket.
 //!
@@ -42,14 +42,8 @@ pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
     asked_msgs.min(fitting.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 
-/// Longest time a busy writer does not look into its queue.
-pub const LONGEST_NAP: Duration = Duration::from_millis(50);
-
-/// Shortest nap: less than this is not worth the system's timer.
-const SHORTEST_NAP: Duration = Duration::from_millis(1);
-
-/// Messages that a nap should bring together.
-const NAP_MSGS: u32 = 16;
+/// Time that a busy writer does not look into its queue: how late a record may become visible, so that wake-ups are shared.
+pub const NAP: Duration = Duration::from_millis(1);
 
 /// The writer runs, and will look into its queue again before it sleeps.
 const AWAKE: u8 = 0;
@@ -177,8 +171,11 @@ struct Pace {
     gap: Duration,
 }
 
-/// Time between two messages of a product that is not worth a nap.
-const QUIET: Duration = Duration::from_millis(100);
+/// Time between two messages up to which a nap is likely to bring one.
+const BUSY: Duration = Duration::from_millis(2);
+
+/// Longest time between two messages that is told apart.
+const QUIET: Duration = Duration::from_millis(8);
 
 impl Pace {
     fn new() -> Self {
@@ -199,7 +196,7 @@ impl Pace {
     }
 
     fn nap(&self) -> Option<Duration> {
-        if self.gap > LONGEST_NAP { None } else { Some((self.gap * NAP_MSGS).clamp(SHORTEST_NAP, LONGEST_NAP)) }
+        (self.gap <= BUSY).then_some(NAP)
     }
 }
 
@@ -437,15 +434,14 @@ mod tests {
             }
             nap
         };
-        assert_eq!(nap_at(Duration::from_micros(10), 100), Some(SHORTEST_NAP));
-        let middling = nap_at(Duration::from_micros(1200), 8).expect("a nap");
-        assert!(middling > Duration::from_millis(17) && middling < Duration::from_millis(22), "{middling:?}");
-        assert_eq!(nap_at(Duration::from_millis(40), 1), Some(LONGEST_NAP));
+        assert_eq!(nap_at(Duration::from_micros(10), 100), Some(NAP));
+        assert_eq!(nap_at(Duration::from_micros(1900), 1), Some(NAP));
+        assert_eq!(nap_at(Duration::from_micros(2100), 1), None);
         assert_eq!(nap_at(Duration::from_millis(90), 1), None);
         let mut busy = Pace { gap: Duration::from_micros(10), ..Pace::new() };
         let start = busy.since;
-        assert_eq!(busy.next_nap(0, start + SHORTEST_NAP / 2), Some(SHORTEST_NAP), "cut short, it says nothing");
-        assert_eq!(busy.next_nap(0, start + SHORTEST_NAP), None, "a nap that brought nothing is followed by a sleep");
+        assert_eq!(busy.next_nap(0, start + NAP / 2), Some(NAP), "cut short, it says nothing");
+        assert_eq!(busy.next_nap(0, start + NAP), None, "a nap that brought nothing is followed by a sleep");
     }
 
     #[test]

@@ -240,7 +240,8 @@ fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
     let page = File::open(&path).and_then(|file| Page::map(&file, false, boot, &path));
-    !page.is_ok_and(|page| page.is_trusted()) || super::lock::holder_of(dir).is_ok_and(|holder| holder.is_none())
+    // Without a page that can be read the day may be in the making, once more after a death: its columns come and go.
+    page.is_ok_and(|page| !page.is_trusted()) || super::lock::holder_of(dir).is_ok_and(|holder| holder.is_none())
 }
 
 fn look_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Option<Result<View<L>, Changed>>, StoreError> {

@@ -222,7 +222,7 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
     let data = disk.join("data");
     let args = ["BTC-USD", "--url", &server.url, "--sync", "300ms"];
     let mut capture = Capture::start(&data, &args);
-    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 500);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 5000);
     // The blocks that the columns have ahead of their records go from under the file system, and nothing is left to put there: from now on they
     // cannot be written. Meanwhile the capture stands still, so that none of them is taken into use.
     let ballast = backing.join("ballast");

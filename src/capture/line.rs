@@ -245,16 +245,18 @@ impl Line {
 
     /// Reads frames until there is something else to do; gives what ended the connection, if something did.
     fn read_until_tick(&mut self, socket: &mut Socket) -> Option<String> {
-        let mut recv = UnixNanos(0);
+        let (mut recv, mut read_at) = (UnixNanos(0), Instant::now());
         let mut is_fresh = true;
         loop {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
+                    // Frames of one read share its clocks.
                     if is_fresh {
                         recv = self.settings.clock.now();
+                        read_at = Instant::now();
                     }
-                    let fate = self.take_frame(frame, recv);
-                    self.pending = self.session.on(SessionEvent::Frame(fate), self.elapsed());
+                    let fate = self.take_frame(frame, recv, read_at);
+                    self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
                 }
                 Ok(Received::Idle) => {
                     self.router.ring(true);
@@ -271,7 +273,7 @@ impl Line {
             }
             is_fresh = !socket.has_buffered();
             self.router.ring(is_fresh);
-            let is_due = self.ticked.elapsed() >= TICK;
+            let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
             if is_due {
                 self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
             }
@@ -302,14 +304,14 @@ impl Line {
 
     /// Decodes a frame, counts it, and keeps what could not be used.
     #[inline]
-    fn take_frame(&mut self, frame: &[u8], recv: UnixNanos) -> FrameFate {
+    fn take_frame(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) -> FrameFate {
         let metrics = &self.metrics;
         metrics.frames.one();
         metrics.bytes.add(count(frame.len()));
         if let Some(recorder) = &self.settings.recorder {
             recorder.keep(recv, frame);
         }
-        self.router.begin(frame, recv);
+        self.router.begin(frame, recv, read_at);
         let fate = self.decoder.decode(frame, recv, &mut self.router);
         match fate {
             FrameFate::Used => metrics.used.one(),
@@ -331,7 +333,7 @@ impl Line {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
                     let recv = self.settings.clock.now();
-                    self.take_frame(frame, recv);
+                    self.take_frame(frame, recv, Instant::now());
                     self.router.ring(false);
                 }
                 _ => break,

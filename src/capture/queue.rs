@@ -29,8 +29,11 @@ const RETRY: Duration = Duration::from_micros(200);
 /// Bytes of one slot: the message and the channel's stamp.
 pub const SLOT_BYTES: usize = size_of::<MarketMessage>() + size_of::<usize>();
 
-/// Bytes that all queues together may allocate.
+/// Bytes that all queues together may allocate, less what hundreds of products need besides.
 pub const QUEUE_BUDGET_BYTES: usize = 128 << 20;
+
+/// Bytes that a product's writer needs besides its queue: the part of its stack in use, its histogram, its open days.
+const WRITER_BYTES: usize = 48 << 10;
 
 /// Fewest messages a queue is lowered to; below that the box has too many products for its budget.
 pub const LEAST_CAPACITY_MSGS: usize = 512;
@@ -38,7 +41,8 @@ pub const LEAST_CAPACITY_MSGS: usize = 512;
 /// Gives the capacity each of `products` queues gets, lowered where all together would pass the budget.
 #[must_use]
 pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
-    let fitting = QUEUE_BUDGET_BYTES / SLOT_BYTES / products.max(1);
+    let budget = QUEUE_BUDGET_BYTES.saturating_sub(products.saturating_mul(WRITER_BYTES));
+    let fitting = budget / SLOT_BYTES / products.max(1);
     asked_msgs.min(fitting.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use super::echo::EchoWriter;
 use super::metrics::LineMetrics;
 use super::queue::{BACK_PRESSURE, Pushed};
@@ -94,13 +96,15 @@ pub struct Router {
     scribe: Scribe,
     metrics: Arc<LineMetrics>,
     entries: Vec<Entry>,
-    by_label: HashMap<Box<[u8]>, Option<usize>>,
+    by_label: HashMap<Box<[u8]>, Option<usize>, RandomState>,
     touched: Vec<usize>,
     touched_since: Option<Instant>,
     echo: EchoWriter,
     place_of_line: LinePlace,
     wants_tickers: bool,
     recv: UnixNanos,
+    /// When the system was last asked for frames: the clock of everything that needs no better.
+    read_at: Instant,
     place: RawPlace,
     controls: Vec<Control>,
     rejected: Option<RejectReason>,
@@ -126,10 +130,11 @@ impl Router {
             scribe,
             metrics,
             entries: Vec::with_capacity(products.len()),
-            by_label: HashMap::with_capacity(products.len() * 2),
+            by_label: HashMap::with_capacity_and_hasher(products.len() * 2, RandomState::default()),
             touched: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
             touched_since: None,
             recv: UnixNanos(0),
+            read_at: Instant::now(),
             place: RawPlace::default(),
             controls: Vec::new(),
             rejected: None,
@@ -160,10 +165,11 @@ impl Router {
         at
     }
 
-    /// Begins a frame that was read at `recv`.
+    /// Begins a frame that was read at `recv`, `read_at` on the monotonic clock.
     #[inline]
-    pub fn begin(&mut self, frame: &[u8], recv: UnixNanos) {
+    pub fn begin(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) {
         self.recv = recv;
+        self.read_at = read_at;
         self.place = self.echo.keep(frame);
         self.rejected = None;
     }
@@ -191,7 +197,7 @@ impl Router {
     #[inline]
     pub fn ring(&mut self, is_over: bool) {
         let Some(since) = self.touched_since else { return };
-        if !is_over && since.elapsed() < RING_EVERY {
+        if !is_over && self.read_at.saturating_duration_since(since) < RING_EVERY {
             return;
         }
         self.touched_since = None;
@@ -236,7 +242,7 @@ impl Router {
             self.touched.push(at);
         }
         if self.touched_since.is_none() {
-            self.touched_since = Some(Instant::now());
+            self.touched_since = Some(self.read_at);
         }
         if pushed != Pushed::Queued {
             self.note_push(at, message, pushed);

@@ -40,8 +40,8 @@ demo() {
   check_machine "$dir"
 
   say ""
-  say "2. A local Coinbase starts: 3 products, 50 trades a second each, tickers, 10 seconds"
-  $coltape simulate --products 3 --rate 50 --duration 10s --linger 60s --seed 7 --ledger "$dir/ledger.jsonl" >"$dir/simulate.out" 2>"$log" &
+  say "2. A local Coinbase starts: 3 products, 50 trades a second each, tickers, 10 seconds; one trade in a hundred is dropped, its connection is reset once"
+  $coltape simulate --products 3 --rate 50 --duration 10s --linger 60s --seed 7 --faults drop=0.01,reset@5s --ledger "$dir/ledger.jsonl" >"$dir/simulate.out" 2>"$log" &
   simulator=$!
   local waited=0
   until grep -q '"websocket_url"' "$dir/simulate.out" 2>/dev/null; do
@@ -61,7 +61,7 @@ demo() {
     >"$dir/capture.out" 2> >(tee "$dir/capture.err" >&2) &
   capture=$!
   until grep -q '"trades_produced"' "$dir/simulate.out"; do kill -0 $simulator && kill -0 $capture && sleep 0.1; done
-  say "   the market is over; SIGTERM: drain, flush, seal"
+  say "   the market is over; SIGTERM: drain, fetch what is still missing, flush, seal"
   kill -TERM $capture; wait $capture; capture=
   kill -TERM $simulator; wait $simulator; simulator=
   cat "$dir/capture.out"

@@ -39,6 +39,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often a line that is kept busy by frames looks at the clock for its session.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long a writer waits to be woken, so that a wake-up brings several messages: as late as this a record may become visible.
+const WAKE_AFTER: Duration = Duration::from_millis(1);
+
+/// Time between two reads up to which waiting brings several messages. Above it a timer costs more than the wake-ups it saves.
+const WORTH_WAITING: Duration = Duration::from_micros(250);
+
+/// How long it waits at the latest while more frames have always come already: there are more of them than can be told apart by time.
+const WAKE_AT_LATEST: Duration = Duration::from_millis(16);
+
 /// What all lines of a capture share.
 #[derive(Clone)]
 pub struct LineSettings {
@@ -141,6 +150,8 @@ impl LineHandle {
             orders: incoming,
             socket: None,
             ticked: Instant::now(),
+            read_at: Instant::now(),
+            between_reads: WAKE_AFTER,
             pending: Vec::new(),
         };
         let stop = stop.clone();
@@ -190,6 +201,9 @@ struct Line {
     orders: Receiver<Order>,
     socket: Option<Socket>,
     ticked: Instant,
+    /// When the socket was last read, and how long it takes from one read to the next, smoothed.
+    read_at: Instant,
+    between_reads: Duration,
     pending: Vec<Action>,
 }
 
@@ -254,25 +268,27 @@ impl Line {
                     if is_fresh {
                         recv = self.settings.clock.now();
                         read_at = Instant::now();
+                        let gap = read_at.saturating_duration_since(self.read_at).min(WAKE_AFTER);
+                        (self.read_at, self.between_reads) = (read_at, (self.between_reads * 7 + gap) / 8);
                     }
                     let fate = self.take_frame(frame, recv, read_at);
                     self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
                 }
                 Ok(Received::Idle) => {
-                    self.router.ring(true);
+                    self.router.ring();
                     return None;
                 }
                 Ok(Received::Closed { code, reason }) => {
-                    self.router.ring(true);
+                    self.router.ring();
                     return Some(format!("closed {code} {reason}"));
                 }
                 Err(error) => {
-                    self.router.ring(true);
+                    self.router.ring();
                     return Some(error.to_string());
                 }
             }
             is_fresh = !socket.has_buffered();
-            self.router.ring(is_fresh);
+            self.wake_writers(socket, is_fresh, read_at);
             let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
             if is_due {
                 self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
@@ -281,6 +297,18 @@ impl Line {
             if is_due || !self.pending.is_empty() || self.router.has_control() || self.stop.is_asked() {
                 return None;
             }
+        }
+    }
+
+    /// Wakes the writers that have something to do: at once where reads are rare; where they are not, when nothing more has come for a moment, so that a
+    /// wake-up brings several messages; and at the latest after a while, where frames come without end.
+    #[inline]
+    fn wake_writers(&mut self, socket: &Socket, is_all_read: bool, read_at: Instant) {
+        let Some(since) = self.router.touched_since() else { return };
+        let is_late = read_at.saturating_duration_since(since) >= WAKE_AT_LATEST;
+        let is_over = || self.between_reads > WORTH_WAITING || !socket.is_readable_within(WAKE_AFTER.saturating_sub(since.elapsed()));
+        if is_late || (is_all_read && is_over()) {
+            self.router.ring();
         }
     }
 
@@ -334,12 +362,11 @@ impl Line {
                 Ok(Received::Text(frame)) => {
                     let recv = self.settings.clock.now();
                     self.take_frame(frame, recv, Instant::now());
-                    self.router.ring(false);
                 }
                 _ => break,
             }
         }
-        self.router.ring(true);
+        self.router.ring();
         self.metrics.is_connected.store(false, Relaxed);
     }
 

@@ -175,11 +175,11 @@ struct Pace {
     gap: Duration,
 }
 
-/// Time between two messages up to which a nap is likely to bring one.
-const BUSY: Duration = Duration::from_millis(2);
+/// Time between two messages up to which a nap brings many.
+const BUSY: Duration = Duration::from_micros(100);
 
 /// Longest time between two messages that is told apart.
-const QUIET: Duration = Duration::from_millis(8);
+const QUIET: Duration = Duration::from_millis(1);
 
 impl Pace {
     fn new() -> Self {
@@ -439,8 +439,8 @@ mod tests {
             nap
         };
         assert_eq!(nap_at(Duration::from_micros(10), 100), Some(NAP));
-        assert_eq!(nap_at(Duration::from_micros(1900), 1), Some(NAP));
-        assert_eq!(nap_at(Duration::from_micros(2100), 1), None);
+        assert_eq!(nap_at(Duration::from_micros(95), 1), Some(NAP));
+        assert_eq!(nap_at(Duration::from_micros(105), 1), None);
         assert_eq!(nap_at(Duration::from_millis(90), 1), None);
         let mut busy = Pace { gap: Duration::from_micros(10), ..Pace::new() };
         let start = busy.since;

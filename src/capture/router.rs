@@ -26,9 +26,6 @@ use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 use crate::store::journal::Event;
 use crate::time::{Timestamp, UnixNanos};
 
-/// Longest a writer waits to be woken while frames keep coming.
-const RING_EVERY: Duration = Duration::from_millis(1);
-
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
 
@@ -193,14 +190,18 @@ impl Router {
         if self.controls.is_empty() { None } else { Some(self.controls.remove(0)) }
     }
 
-    /// Wakes the writers of all products touched, where the burst is over (`is_over`) or has lasted a millisecond.
+    /// Gives since when a writer waits to be woken; nothing where none does.
     #[inline]
-    pub fn ring(&mut self, is_over: bool) {
-        let Some(since) = self.touched_since else { return };
-        if !is_over && self.read_at.saturating_duration_since(since) < RING_EVERY {
+    #[must_use]
+    pub fn touched_since(&self) -> Option<Instant> {
+        self.touched_since
+    }
+
+    /// Wakes the writers of all products touched.
+    pub fn ring(&mut self) {
+        if self.touched_since.take().is_none() {
             return;
         }
-        self.touched_since = None;
         for at in self.touched.drain(..) {
             if let Some(entry) = self.entries.get_mut(at) {
                 entry.is_touched = false;
@@ -320,7 +321,7 @@ fn end_hole(entry: &mut Entry, scribe: &Scribe) {
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.ring(true);
+        self.ring();
         self.entries.iter_mut().for_each(|entry| end_hole(entry, &self.scribe));
     }
 }

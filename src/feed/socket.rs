@@ -13,6 +13,7 @@
 use crate::feed::endpoint::Endpoint;
 use crate::feed::tls::{RootsError, TlsRoots};
 use crate::feed::wire::{READ_AT_ONCE_BYTES, Wire};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::time::Duration;
 use tungstenite::client::IntoClientRequest;
@@ -222,6 +223,14 @@ impl Socket {
             self.inner.get_mut().at_hand = false;
         }
         self.is_ahead || self.trouble.is_some()
+    }
+
+    /// Waits until there is something to read, at most so long; tells whether there is. What is at hand without the system is not looked at.
+    #[must_use]
+    pub fn is_readable_within(&self, at_most: Duration) -> bool {
+        let mut asked = [PollFd::new(self.inner.get_ref().tcp(), PollFlags::IN)];
+        // A wait that a signal cuts short, or that the system refuses, is one in which nothing came.
+        Timespec::try_from(at_most).is_ok_and(|at_most| poll(&mut asked, Some(&at_most)).is_ok_and(|ready| ready > 0))
     }
 
     /// Sends a message.

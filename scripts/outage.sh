@@ -15,6 +15,5 @@ while (($#)); do
   esac
 done
 scripts/setup.sh
-export COLTAPE_OUTAGE_SECONDS=$seconds COLTAPE_OUTAGE_RATE=$rate
-cargo test --locked --profile "$profile" --test faults -- --ignored --exact --nocapture \
-  faults::outage::ten_minutes_of_a_thousand_trades_a_second_are_filled_within_two
+export COLTAPE_OUTAGE_PRODUCTS=10 COLTAPE_OUTAGE_SECONDS=$seconds COLTAPE_OUTAGE_RATE=$rate COLTAPE_OUTAGE_WITHIN=120
+cargo test --locked --profile "$profile" --test faults -- --exact --nocapture faults::outage::an_outage_is_filled_while_live_trades_flow

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long versions of the random proofs: 100 000 crash images, 5 000 000 junk frames, every kind of fault 20 times, ten minutes' outage. Set COLTAPE_CRASH_SEED or COLTAPE_SEED to repeat a run.
+# The long versions of the random proofs, most of an hour: 100 000 crash images, 5 000 000 junk frames, every kind of fault on both feeds, a long outage, 200 kills, 20 power cuts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2s/^# //p' "$0"; exit 0; fi
@@ -9,3 +9,5 @@ COLTAPE_JUNK_FRAMES=${COLTAPE_JUNK_FRAMES:-5000000} cargo test --locked --test c
 scripts/faults.sh
 scripts/faults.sh --feed advanced
 scripts/outage.sh
+scripts/kills.sh
+scripts/powercut.sh

@@ -1,9 +1,10 @@
 //! A line: one connection and its thread, from the socket to the queues.
 //!
 //! 1. The thread does what its [`Session`] says and tells it what happened; what to do about a loss is decided there, without I/O.
-//! 2. The time of receipt is read once a frame read from the system, right after the read and before parsing.
+//! 2. The time of receipt is read once a read from the system, right after it and before parsing; frames that came with one read share it.
 //! 3. Every frame ends in exactly one counter; what could not be used is kept with its reason.
 //! 4. After start a used frame costs no allocation, no lock, no formatting and no logging here.
+//! 5. Writers are woken at once where reads are rare, else once a millisecond, and every 16 ms where frames come without end.
 //!
 //! Thread `line:{line}.{connection}`: owns the socket, the decoder, the session and the [`Router`]; ends when a stop is asked for.
 

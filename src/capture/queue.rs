@@ -3,7 +3,7 @@
 //! 1. Nothing is dropped silently: what a full queue will not take is counted as shed, and both ends of the hole are told to the caller.
 //! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`]; after that only this product sheds, until its queue is half empty.
 //! 3. A busy writer naps: it looks into its queue by itself after [`NAP`], and nobody wakes it meanwhile but for
-//!    a queue that fills. A quiet one sleeps until it is woken by the first message. Waking a sleeping thread costs 3 to 13 µs of the one who
+//!    a queue that fills. A quiet one sleeps until its line rings. Waking a sleeping thread costs 3 to 13 µs of the one who
 //!    wakes and as much of the woken one, many times the price of a message; the time of receipt was taken at the socket.
 //!
 //! Orderings: the channel itself carries the messages. A bell's state is read by the sender behind its push and changed by the writer before

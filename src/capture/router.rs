@@ -1,4 +1,4 @@
-//! The router: takes what the decoder hands over to the right product's queue, and wakes writers once a burst.
+//! The router: takes what the decoder hands over to the right product's queue, and wakes their writers when its line says so.
 //!
 //! 1. Every trade and ticker handed over is counted as received by its product, and ends in its queue or is counted as shed.
 //! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.

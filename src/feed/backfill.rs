@@ -426,7 +426,7 @@ mod tests {
         assert_eq!(lacks.iter().map(|lack| (lack.gap, lack.tries)).collect::<Vec<_>>(), [(Gap { from: 7, to: 8 }, 1)]);
         plan.want(&btc, &[Gap { from: 7, to: 8 }]);
         plan.taken(&btc);
-        for (tries, wait) in [(2, 1), (3, 2), (4, 4)] {
+        for (tries, wait) in [(2, 1), (3, 2), (4, 4), (5, 8), (6, 16), (7, 32), (8, 64), (9, 600), (10, 600)] {
             assert_eq!(plan.next(now), Next::Wait(s(wait)));
             now += s(wait);
             let ask = asked(plan.next(now));
@@ -453,8 +453,13 @@ mod tests {
         let ask = asked(plan.next(s(8) + Duration::from_millis(1)));
         assert_eq!(ask.product, a, "only B waits");
         assert_eq!(plan.fail(&ask, Advice::Skip, s(8)).0, RARELY);
-        assert_eq!(asked(plan.next(s(9))).product, b);
-        assert_eq!(plan.next(s(10)), Next::Wait(RARELY - s(2)));
+        let mut now = s(9);
+        for wait in [2, 4, 8, 16, 32, 60, 60] {
+            let ask = asked(plan.next(now));
+            assert_eq!((ask.product == b, plan.fail(&ask, Advice::Retry, now).0), (true, s(wait)));
+            assert!(matches!(plan.next(now + s(1)), Next::Wait(_)), "A is left alone for ten minutes");
+            now += s(wait);
+        }
     }
 
     #[test]

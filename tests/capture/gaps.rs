@@ -111,6 +111,27 @@ fn trades_behind_a_gap_are_visible_after_the_gap_wait_and_what_fills_it_is_late(
 }
 
 #[test]
+fn a_stop_gives_what_is_missing_the_gap_wait_to_come_in() {
+    let server = sends((1..=5).chain([8]).map(frame).collect());
+    let is_open = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&is_open);
+    let rest = Rest::start(
+        move |request| {
+            if opened.load(Ordering::Relaxed) { ("200 OK".to_owned(), page(request, 8)) } else { ("503 Busy".to_owned(), Vec::new()) }
+        },
+        |id| shown(id, &time(id)),
+    );
+    let (_folder, data) = folder();
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--gap-wait", "30s"]);
+    await_that("REST has refused", || !journal(&data, "backfill_failed").is_empty());
+    capture.signal(rustix::process::Signal::TERM);
+    is_open.store(true, Ordering::Relaxed);
+    let ended = capture.wait();
+    ended.assert_good();
+    assert_eq!((ids(&data), ended.figure("trades_late"), ended.figure("missing_ids")), ((1..=8).collect::<Vec<_>>(), 0.0, 0.0));
+}
+
+#[test]
 fn a_stalled_channel_is_noticed_by_its_heartbeats_and_live_copies_bring_order_ids_later() {
     let (go, went) = mpsc::channel();
     let went = Mutex::new(went);

@@ -134,22 +134,18 @@ fn is_complete(run: &Run, product: &coltape::product::ProductId, least: u64) -> 
     tape::span(&run.data, product.as_str()).is_some_and(|(first, last, count)| count == last - first + 1 && count > least)
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
+fn setting(name: &str, usual: u64) -> u64 {
+    std::env::var(name).ok().map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
 }
 
+/// A short one, or that of `scripts/outage.sh`: ten minutes of ten products, which have to be there within two.
 #[test]
-fn a_short_outage_is_filled_while_live_trades_flow() {
-    let outcome = measure(4, 100, Duration::from_secs(40), Duration::from_secs(20));
-    assert!(outcome.behind < Duration::from_secs(1), "{:?}", outcome.behind);
-}
-
-#[test]
-#[ignore = "minutes long: scripts/outage.sh runs it"]
-fn ten_minutes_of_a_thousand_trades_a_second_are_filled_within_two() {
-    let seconds = setting("COLTAPE_OUTAGE_SECONDS").unwrap_or(600);
-    let rate = setting("COLTAPE_OUTAGE_RATE").map_or(100, |rate| u32::try_from(rate).unwrap());
-    let outcome = measure(10, rate, Duration::from_secs(seconds), Duration::from_secs(120));
-    assert!(outcome.complete < Duration::from_secs(120) && outcome.behind < Duration::from_secs(1), "{:?}", outcome.behind);
-    assert!(outcome.trades > u64::from(10 * rate) * seconds * 95 / 100);
+fn an_outage_is_filled_while_live_trades_flow() {
+    let seconds = setting("COLTAPE_OUTAGE_SECONDS", 40);
+    let products = u32::try_from(setting("COLTAPE_OUTAGE_PRODUCTS", 4)).unwrap();
+    let rate = u32::try_from(setting("COLTAPE_OUTAGE_RATE", 100)).unwrap();
+    let within = Duration::from_secs(setting("COLTAPE_OUTAGE_WITHIN", 20));
+    let outcome = measure(products, rate, Duration::from_secs(seconds), within);
+    assert!(outcome.complete < within && outcome.behind < Duration::from_secs(1), "{:?} {:?}", outcome.complete, outcome.behind);
+    assert!(outcome.trades > u64::from(products * rate) * seconds * 95 / 100);
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!            one per connection                 one per product
-//! Coinbase ──▶ line ──▶ router ──▶ queue ──▶ writer ──▶ shelf of open days ──▶ columns + commit page
-//!              fetch: REST, in turns ── pages ─▶│  ▲          │
-//!              scribe: journal, rejects ◀──────┘  └─ bell ── provisioner: room, tomorrow, seals
+//! Coinbase ──▶ line ──▶ router ──▶ queue ──▶ seat: the writer ──▶ shelf of open days ──▶ columns + commit page
+//!                └─ hand: lends sleeping writers a hand ─┘▲    │
+//!              fetch: REST, in turns ── pages ─────────────┤    │
+//!              scribe: journal, rejects ◀──────────────────┘    └─ bell ── provisioner: room, tomorrow, seals
 //!                                                            sync: flush, raise `durable`
 //!              watch: alerts, status line                    record: frames as received
 //! ```
@@ -20,6 +21,7 @@ pub mod cores;
 pub mod deliveries;
 pub mod desk;
 pub mod echo;
+pub mod hand;
 pub mod line;
 pub mod lines;
 pub mod machine;
@@ -32,6 +34,7 @@ pub mod recorder;
 pub mod registry;
 pub mod router;
 pub mod scribe;
+pub mod seat;
 pub mod shelf;
 pub mod stop;
 pub mod stored;
@@ -365,7 +368,7 @@ fn check_maps(config: &CaptureConfig) -> Result<(), CaptureError> {
 const DAYS_BUDGETED: u64 = 3;
 
 /// How often a capture that waits for its end looks for a signal to read its list of products again.
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_secs(1);
 
 fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Instant) {
     let reread = Arc::new(AtomicBool::new(false));

@@ -23,6 +23,7 @@
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
 //! | `line:l.n` | connection n of redundant line l, its decoder, its way to the queues | the socket | a stop is asked for |
+//! | `hand:l.n` | nothing: it appends for writers that sleep | the queues that its connection calls it to | its connection has ended |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
 //! | `fetch:n` | a REST client | what writers miss, in turns | the last writer is gone |
 //! | `mend` | repairs asked for by `coltape repair` | request files | a stop is asked for |

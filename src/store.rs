@@ -30,7 +30,7 @@ mod sync;
 
 pub use check::Fault;
 pub use column::MAX_RECORDS;
-pub use day::{Day, InsertError, Inserted};
+pub use day::{Day, InsertError, Inserted, Pages};
 pub use directory::{DataDir, FIRST_RECORDS, StoreOptions, endpoint_of};
 pub use error::{Remedy, StoreError};
 pub use files::DayFiles;

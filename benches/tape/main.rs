@@ -2,6 +2,7 @@
 //!
 //! `cargo bench` holds every contest under criterion, and a short pipeline. `cargo bench -- rounds [N] [PART]` holds them in N alternating
 //! rounds (9) and prints one table with the targets; PART is a piece of a contest's name. `scripts/bench.sh` wraps that.
+//! `cargo bench -- probe DESIGN PRODUCTS MESSAGES [RATE]` runs one design by itself and tells its threads' shares: something to hold a profiler to.
 
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
@@ -43,6 +44,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     match args.split_first() {
         Some((first, rest)) if first == "design" => designs::run(&designs::Task::from_args(rest)),
+        Some((first, rest)) if first == "probe" => pipeline::probe(rest),
         Some((first, rest)) if first == "rounds" => {
             let rounds = rest.first().map_or(9, |text| text.parse().unwrap());
             if !in_rounds(rounds, rest.get(1).map_or("", String::as_str)) {

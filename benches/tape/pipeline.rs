@@ -3,6 +3,7 @@
 //! A run's clock starts when every product's files are open, and stops when the last message is in them. CPU is that of the design's
 //! threads, as the scheduler counts it; the sender's is left out.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -97,12 +98,22 @@ impl Running {
 
     /// Gives the CPU time of all its threads so far.
     fn cpu(&self) -> Duration {
+        Duration::from_nanos(self.cpu_by_kind().values().sum())
+    }
+
+    /// Gives the same by what the threads do, in nanoseconds: their names up to a colon.
+    fn cpu_by_kind(&self) -> BTreeMap<String, u64> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let nanos = tasks.filter_map(|task| {
-            let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        let mut kinds = BTreeMap::new();
+        for (kind, nanos) in tasks.filter_map(|task| {
+            let path = task.ok()?.path();
+            let used = std::fs::read_to_string(path.join("schedstat")).ok()?.split_whitespace().next()?.parse::<u64>().ok()?;
+            let name = std::fs::read_to_string(path.join("comm")).ok()?;
+            Some((name.trim().split(':').next()?.to_owned(), used))
+        }) {
+            *kinds.entry(kind).or_insert(0) += nanos;
+        }
+        kinds
     }
 
     fn finish(mut self) {
@@ -328,4 +339,34 @@ pub fn hold(rounds: usize, only: &str, measured: &mut Measured) {
             }
         }
     }
+}
+
+/// Runs one design by itself, for whoever looks into it: as fast as it goes, or at so many messages a second; prints what each kind of its threads used.
+/// `DESIGN PRODUCTS MESSAGES [RATE]`.
+pub fn probe(args: &[String]) {
+    let [design, products, messages, rest @ ..] = args else { panic!("probe DESIGN PRODUCTS MESSAGES [RATE]") };
+    let (products, messages) = (products.parse().unwrap(), messages.parse().unwrap());
+    let per_second: Option<u64> = rest.first().map(|text| text.parse().unwrap());
+    let wire = Wire::new(products, messages);
+    let folder = folder();
+    let mut running = Running::start(design, products, &folder.path().join("data"), &wire, wire.ends.len(), None);
+    running.peer.send(wire.part(0, wire.warm));
+    running.await_word("warm", wire.warm as u64);
+    settle(products);
+    println!("pid {}", running.child.id());
+    let (before, began) = (running.cpu_by_kind(), Instant::now());
+    match per_second {
+        None => running.peer.send(wire.part(wire.warm, wire.ends.len())),
+        Some(per_second) => {
+            running.peer.send_at_rate(&wire, wire.warm, per_second, Duration::MAX, |_| ());
+        }
+    }
+    running.await_word("done", wire.ends.len() as u64);
+    let (took, after) = (began.elapsed(), running.cpu_by_kind());
+    println!("{} messages/s", (messages as f64 / took.as_secs_f64()) as u64);
+    for (kind, nanos) in after {
+        let used = nanos - before.get(&kind).unwrap_or(&0);
+        println!("  {kind:<16} {:>8.3} us CPU a message", used as f64 / 1000.0 / messages as f64);
+    }
+    running.finish();
 }

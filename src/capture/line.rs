@@ -4,7 +4,8 @@
 //! 2. The time of receipt is read once a read from the system, right after it and before parsing; frames that came with one read share it.
 //! 3. Every frame ends in exactly one counter; what could not be used is kept with its reason.
 //! 4. After start a used frame costs no allocation, no lock, no formatting and no logging here.
-//! 5. Writers are woken at once where reads are rare, else once a millisecond, and every 16 ms where frames come without end.
+//! 5. What a read from the system brought is put down when all of it is decoded, for every writer that sleeps, as far as that costs no wait ([`super::seat`]).
+//!    Who is to do more is woken at once where reads are rare, else once a millisecond, and every 2 ms where frames come without end.
 //!
 //! Thread `line:{line}.{connection}`: owns the socket, the decoder, the session and the [`Router`]; ends when a stop is asked for.
 
@@ -40,14 +41,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often a line that is kept busy by frames looks at the clock for its session.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long a writer waits to be woken, so that a wake-up brings several messages: as late as this a record may become visible.
-const WAKE_AFTER: Duration = Duration::from_millis(1);
+/// How long what is left waits for somebody to be called to it, so that a wake-up serves several messages: as late as this a record may become visible.
+const CALL_AFTER: Duration = Duration::from_millis(1);
 
 /// Time between two reads up to which waiting brings several messages. Above it a timer costs more than the wake-ups it saves.
 const WORTH_WAITING: Duration = Duration::from_micros(250);
 
-/// How long it waits at the latest while more frames have always come already: there are more of them than can be told apart by time.
-const WAKE_AT_LATEST: Duration = Duration::from_millis(16);
+/// How long it waits at the latest where more frames have always come already.
+const CALL_AT_LATEST: Duration = Duration::from_millis(2);
 
 /// What all lines of a capture share.
 #[derive(Clone)]
@@ -125,12 +126,13 @@ impl LineHandle {
         scribe: &Scribe,
         stop: &Stop,
     ) -> Result<Self, String> {
-        let name = format!("line:{number}.{connection}");
+        let place = format!("{number}.{connection}");
+        let name = format!("line:{place}");
         let metrics = Arc::new(LineMetrics::default());
         // The Advanced feed's tickers carry nothing to merge them by.
         let shares_tickers = settings.feed == Feed::Advanced && settings.lines > 1;
-        let place = LinePlace { number, shares_tickers };
-        let router = Router::new(Arc::clone(registry), scribe.clone(), Arc::clone(&metrics), place, &products)?;
+        let line_place = LinePlace { number, shares_tickers };
+        let router = Router::new(&place, Arc::clone(registry), scribe.clone(), Arc::clone(&metrics), line_place, &products)?;
         let (orders, incoming) = unbounded();
         let plan = Plan {
             products,
@@ -152,7 +154,7 @@ impl LineHandle {
             socket: None,
             ticked: Instant::now(),
             read_at: Instant::now(),
-            between_reads: WAKE_AFTER,
+            between_reads: CALL_AFTER,
             pending: Vec::new(),
         };
         let stop = stop.clone();
@@ -239,6 +241,8 @@ impl Line {
 
     fn tick(&mut self) -> Result<(), String> {
         self.ticked = Instant::now();
+        self.router.publish_lag();
+        self.router.ring();
         while let Ok(order) = self.orders.try_recv() {
             self.obey(&order)?;
         }
@@ -269,7 +273,7 @@ impl Line {
                     if is_fresh {
                         recv = self.settings.clock.now();
                         read_at = Instant::now();
-                        let gap = read_at.saturating_duration_since(self.read_at).min(WAKE_AFTER);
+                        let gap = read_at.saturating_duration_since(self.read_at).min(CALL_AFTER);
                         (self.read_at, self.between_reads) = (read_at, (self.between_reads * 7 + gap) / 8);
                     }
                     let fate = self.take_frame(frame, recv, read_at);
@@ -289,7 +293,9 @@ impl Line {
                 }
             }
             is_fresh = !socket.has_buffered();
-            self.wake_writers(socket, is_fresh, read_at);
+            if is_fresh {
+                self.hand_over(socket, read_at);
+            }
             let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
             if is_due {
                 self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
@@ -301,14 +307,19 @@ impl Line {
         }
     }
 
-    /// Wakes the writers that have something to do: at once where reads are rare; where they are not, when nothing more has come for a moment, so that a
-    /// wake-up brings several messages; and at the latest after a while, where frames come without end.
+    /// Hands over what the last read brought: at once, unless more waits already; then several reads' together, so that a product comes to its turn with
+    /// several messages. And calls who has to see to what is left: at once where reads are rare; where they are not, when nothing more has come for a
+    /// moment, so that a wake-up serves several messages.
     #[inline]
-    fn wake_writers(&mut self, socket: &Socket, is_all_read: bool, read_at: Instant) {
-        let Some(since) = self.router.touched_since() else { return };
-        let is_late = read_at.saturating_duration_since(since) >= WAKE_AT_LATEST;
-        let is_over = || self.between_reads > WORTH_WAITING || !socket.is_readable_within(WAKE_AFTER.saturating_sub(since.elapsed()));
-        if is_late || (is_all_read && is_over()) {
+    fn hand_over(&mut self, socket: &Socket, read_at: Instant) {
+        let is_late = |since: Instant| read_at.saturating_duration_since(since) >= CALL_AT_LATEST;
+        if socket.is_behind() && !self.router.touched_since().is_some_and(is_late) {
+            return;
+        }
+        self.router.hand_over();
+        let Some(since) = self.router.called_since() else { return };
+        let is_over = || self.between_reads > WORTH_WAITING || !socket.is_readable_within(CALL_AFTER.saturating_sub(since.elapsed()));
+        if is_late(since) || is_over() {
             self.router.ring();
         }
     }

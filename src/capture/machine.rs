@@ -1,8 +1,9 @@
 //! What the machine says of this process: memory by kind, CPU time, descriptors, maps.
 //!
-//! Sources: `/proc/self/smaps_rollup`, `/proc/self/stat`, `getrusage` through `/proc` (proc(5), Linux). A figure that cannot be read is absent, not 0.
+//! Sources: `/proc/self/status`, `/proc/self/smaps_rollup`, `/proc/self/stat` (proc(5), Linux). A figure that cannot be read is absent, not 0.
 
 use std::fs;
+use std::time::Instant;
 
 /// Memory of this process in bytes, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,32 +19,56 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads it, or nothing where the kernel does not say.
-    #[must_use]
-    pub fn read() -> Option<Self> {
-        Some(Self::parse(&fs::read_to_string("/proc/self/smaps_rollup").ok()?))
-    }
-
-    fn parse(text: &str) -> Self {
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
-        };
-        let anonymous = field("Anonymous");
-        Self {
-            anonymous,
-            locked: field("Locked"),
-            // The dirty counts take anonymous pages in.
-            dirty_mapped: (field("Private_Dirty") + field("Shared_Dirty")).saturating_sub(anonymous),
-            mapped: field("Rss").saturating_sub(anonymous),
-        }
-    }
-
     /// Gives what the 2 GB limit is held against: anonymous, locked and dirty mapped memory.
     #[must_use]
     pub const fn held(self) -> u64 {
         self.anonymous + self.locked + self.dirty_mapped
     }
+}
+
+/// Gives a field of a file of `/proc` in bytes.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// How rarely the dirty pages are counted: so many times as long as that takes, so that it uses a two-thousandth of one processor.
+const COUNT_RARELY: u32 = 2000;
+
+/// Reads this process' memory. What takes a walk over all its pages, the dirty ones among the mapped, is counted less often where there are many.
+#[derive(Debug, Default)]
+pub struct MemoryProbe {
+    dirty_mapped: u64,
+    count_at: Option<Instant>,
+}
+
+impl MemoryProbe {
+    /// Reads the memory, or nothing where the kernel does not say. The dirty pages may be those of the last count.
+    pub fn read(&mut self) -> Option<Memory> {
+        let text = fs::read_to_string("/proc/self/status").ok()?;
+        if self.count_at.is_none_or(|due| Instant::now() >= due) {
+            self.count_dirty()?;
+        }
+        Some(Memory {
+            anonymous: field(&text, "RssAnon")?,
+            locked: field(&text, "VmLck")?,
+            dirty_mapped: self.dirty_mapped,
+            mapped: field(&text, "RssFile")? + field(&text, "RssShmem")?,
+        })
+    }
+
+    fn count_dirty(&mut self) -> Option<()> {
+        let began = Instant::now();
+        self.dirty_mapped = dirty_mapped(&fs::read_to_string("/proc/self/smaps_rollup").ok()?)?;
+        self.count_at = Some(began + began.elapsed() * COUNT_RARELY);
+        Some(())
+    }
+}
+
+/// Gives the dirty pages of files. The dirty counts take anonymous pages in.
+fn dirty_mapped(smaps: &str) -> Option<u64> {
+    let dirty = field(smaps, "Private_Dirty")? + field(smaps, "Shared_Dirty")?;
+    Some(dirty.saturating_sub(field(smaps, "Anonymous")?))
 }
 
 /// Gives the CPU seconds this process has used, user and system.
@@ -121,10 +146,17 @@ mod tests {
     #[test]
     fn memory_is_read_by_kind() {
         let text = "5-7 ---p 0 0 0 [rollup]\nRss: 100 kB\nShared_Dirty: 10 kB\nPrivate_Dirty: 30 kB\nAnonymous: 24 kB\nLocked: 4 kB\n";
-        let memory = Memory::parse(text);
-        assert_eq!((memory.anonymous, memory.locked, memory.dirty_mapped), (24 << 10, 4 << 10, 16 << 10));
-        assert_eq!(memory.held(), 44 << 10);
-        assert!(Memory::read().is_some_and(|now| now.anonymous > 0));
+        assert_eq!(dirty_mapped(text), Some(16 << 10));
+        assert_eq!(dirty_mapped("Rss: 100 kB\n"), None, "a figure that is not told is not 0");
+        let mut probe = MemoryProbe::default();
+        let (first, due) = (probe.read().expect("known"), probe.count_at);
+        assert!(first.anonymous > 0 && first.mapped > 0 && due.is_some());
+        assert_eq!(first.held(), first.anonymous + first.locked + first.dirty_mapped);
+        probe.count_at = Some(Instant::now() + std::time::Duration::from_secs(3600));
+        probe.dirty_mapped = 7;
+        assert_eq!(probe.read().expect("known").dirty_mapped, 7, "the last count holds until the next is due");
+        probe.count_at = Some(Instant::now());
+        assert_ne!(probe.read().expect("known").dirty_mapped, 7);
     }
 
     #[test]

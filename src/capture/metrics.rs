@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::merge::{LineCounts, MAX_LINES};
 
@@ -172,6 +172,51 @@ pub fn latency_histogram() -> Histogram<u32> {
 #[must_use]
 pub fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_MICROS).clamp(1, LONGEST_MICROS)
+}
+
+/// Lags gathered by one thread, to be added to those of all: no lock a message.
+#[derive(Debug)]
+pub struct LagTally(Histogram<u32>);
+
+impl Default for LagTally {
+    fn default() -> Self {
+        Self(latency_histogram())
+    }
+}
+
+impl LagTally {
+    /// Counts records that became visible `lag` after their frame was read.
+    #[inline]
+    pub fn note(&mut self, lag: Duration, records: u32) {
+        let _ = self.0.record_n(micros(lag), records);
+    }
+
+    /// Tells whether there is nothing to publish.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds what was gathered to the capture's figures.
+    pub fn publish(&mut self, metrics: &Metrics) {
+        if !self.0.is_empty() {
+            self.add_to(metrics.lag_micros.lock());
+        }
+    }
+
+    /// Does so without waiting: where another thread is at it, the next call does.
+    pub fn try_publish(&mut self, metrics: &Metrics) {
+        if let Some(shared) = metrics.lag_micros.try_lock().filter(|_| !self.0.is_empty()) {
+            self.add_to(shared);
+        }
+    }
+
+    fn add_to(&mut self, mut shared: MutexGuard<'_, Histogram<u32>>) {
+        // Equal bounds: nothing is left out.
+        let _ = shared.add(&self.0);
+        drop(shared);
+        self.0.reset();
+    }
 }
 
 /// Figures of the whole capture.

@@ -2,14 +2,12 @@
 //!
 //! 1. Nothing is dropped silently: what a full queue will not take is counted as shed, and both ends of the hole are told to the caller.
 //! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`]; after that only this product sheds, until its queue is half empty.
-//! 3. A busy writer naps: it looks into its queue by itself after [`NAP`], and nobody wakes it meanwhile but for
-//!    a queue that fills. A quiet one sleeps until its line rings. Waking a sleeping thread costs 3 to 13 µs of the one who
-//!    wakes and as much of the woken one, many times the price of a message; the time of receipt was taken at the socket.
+//! 3. A writer that has nothing to do sleeps until somebody rings. That costs 3 to 20 µs of both, many times the price of a message: who may drain
+//!    the queue instead is the business of [`super::seat`].
 //!
 //! Orderings: the channel itself carries the messages. A bell's state is read by the sender behind its push and changed by the writer before
 //! its look into the queue, each with a fence between the two: either the sender sees the writer's change, or the writer sees the message.
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
@@ -46,17 +44,12 @@ pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
     asked_msgs.min(fitting.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 
-/// Time that a busy writer does not look into its queue: how late a record may become visible, so that wake-ups are shared.
-pub const NAP: Duration = Duration::from_millis(1);
-
 /// The writer runs, and will look into its queue again before it sleeps.
 const AWAKE: u8 = 0;
-/// The writer sleeps, and looks into its queue when its nap is over.
-const NAPPING: u8 = 1;
 /// The writer sleeps until it is woken.
-const ASLEEP: u8 = 2;
+const ASLEEP: u8 = 1;
 /// Somebody rang while the writer was awake, or has just woken it.
-const RUNG: u8 = 3;
+const RUNG: u8 = 2;
 
 /// Wakes one writer thread.
 #[derive(Debug, Default)]
@@ -66,39 +59,27 @@ pub struct Bell {
 }
 
 impl Bell {
-    /// Rings: the writer wakes, also from a nap, or finds the bell rung before it sleeps.
+    /// Rings: the writer wakes, or finds the bell rung before it sleeps.
     pub fn ring(&self) {
         // Release: what was done before the ring is seen by the woken writer. The swap spares the system call when it is already on its way.
-        if matches!(self.state.swap(RUNG, Ordering::AcqRel), NAPPING | ASLEEP) {
+        if self.state.swap(RUNG, Ordering::AcqRel) == ASLEEP {
             self.unpark();
         }
     }
 
-    /// Tells the writer that there is something for it: rings, unless the writer naps and will look by itself. Tells whether it naps.
-    fn nudge(&self) -> bool {
-        // Partner: the fence in `sleep`. Either this sees the writer's newest state, or the writer sees what was pushed before.
+    /// Tells the sleeper that there is something in its queue: rings, unless somebody has and it has yet to look.
+    pub fn nudge(&self) {
+        // Partner: the fence in `wait`. Either this sees the writer's newest state, or the writer sees what was pushed before.
         fence(Ordering::SeqCst);
-        match self.state.load(Ordering::Relaxed) {
-            NAPPING => return true,
-            RUNG => {}
-            _ => self.ring(),
+        if self.state.load(Ordering::Relaxed) != RUNG {
+            self.ring();
         }
-        false
     }
 
     /// Sleeps until the bell is rung or `longest` has passed. Called by the one thread that the bell belongs to.
     pub fn wait(&self, longest: Duration) {
-        self.sleep(ASLEEP, longest);
-    }
-
-    /// Spends a ring, where there was one. Called by the one thread that the bell belongs to, which does not sleep.
-    fn take_ring(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == RUNG && self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
-    }
-
-    fn sleep(&self, how: u8, longest: Duration) {
         self.sleeper.get_or_init(std::thread::current);
-        if self.state.compare_exchange(AWAKE, how, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             let until = Instant::now() + longest;
             loop {
                 std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
@@ -111,6 +92,11 @@ impl Bell {
         self.state.swap(AWAKE, Ordering::AcqRel);
         // Partner: the fence in `nudge`.
         fence(Ordering::SeqCst);
+    }
+
+    /// Spends a ring, where there was one. Called by the one thread that the bell belongs to, which does not sleep.
+    fn take_ring(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == RUNG && self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
     }
 
     #[cold]
@@ -156,52 +142,11 @@ impl Drop for LastRing {
     }
 }
 
-/// The writer thread's end.
+/// The writer's end, and that of who drains for it: one thread at a time.
 #[derive(Debug)]
 pub struct QueueReceiver {
     channel: Receiver<MarketMessage>,
     bell: Arc<Bell>,
-    /// Messages taken since the last sleep.
-    taken: Cell<u32>,
-    pace: Cell<Pace>,
-}
-
-/// How fast messages come, as the writer sees it.
-#[derive(Debug, Clone, Copy)]
-struct Pace {
-    /// When the last sleep began.
-    since: Instant,
-    /// Time between two messages, smoothed; at most [`QUIET`].
-    gap: Duration,
-}
-
-/// Time between two messages up to which a nap brings many.
-const BUSY: Duration = Duration::from_micros(100);
-
-/// Longest time between two messages that is told apart.
-const QUIET: Duration = Duration::from_millis(1);
-
-impl Pace {
-    fn new() -> Self {
-        Self { since: Instant::now(), gap: QUIET }
-    }
-
-    /// Takes the messages since the last sleep into account; gives how long to nap, nothing where a sleep is better.
-    fn next_nap(&mut self, taken: u32, now: Instant) -> Option<Duration> {
-        let elapsed = now.duration_since(self.since);
-        if taken == 0 {
-            // A ring for messages that were taken already cuts a nap short. Only a whole one that brought nothing says that it has become quiet.
-            return self.nap().filter(|nap| elapsed < *nap);
-        }
-        self.since = now;
-        // A quarter of the weight to the newest: some few bursts make a quiet product a busy one.
-        self.gap = (self.gap * 3 + (elapsed / taken).min(QUIET)) / 4;
-        self.nap()
-    }
-
-    fn nap(&self) -> Option<Duration> {
-        (self.gap <= BUSY).then_some(NAP)
-    }
 }
 
 /// Makes a queue of `capacity` messages. All its slots are allocated at once.
@@ -211,7 +156,7 @@ pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
     let bell = Arc::new(Bell::default());
     (
         QueueSender { channel: sender, bell: LastRing(Arc::clone(&bell)), is_shedding: Arc::new(AtomicBool::new(false)), capacity },
-        QueueReceiver { channel: receiver, bell, taken: Cell::new(0), pace: Cell::new(Pace::new()) },
+        QueueReceiver { channel: receiver, bell },
     )
 }
 
@@ -265,11 +210,9 @@ impl QueueSender {
         }
     }
 
-    /// Tells the writer that messages wait. One that naps is left alone until a quarter of the queue is full.
+    /// Tells the writer that messages wait.
     pub fn ring(&self) {
-        if self.bell.0.nudge() && self.channel.len() > self.capacity / 4 {
-            self.bell.0.ring();
-        }
+        self.bell.0.nudge();
     }
 
     /// Gives the messages waiting.
@@ -307,24 +250,15 @@ impl QueueReceiver {
     #[inline]
     pub fn pull(&self) -> Pulled {
         match self.channel.try_recv() {
-            Ok(message) => {
-                self.taken.set(self.taken.get().saturating_add(1));
-                Pulled::Message(message)
-            }
+            Ok(message) => Pulled::Message(message),
             Err(TryRecvError::Empty) => Pulled::Empty,
             Err(TryRecvError::Disconnected) => Pulled::Ended,
         }
     }
 
-    /// Sleeps until there may be something to do, at most `longest`: a nap while messages keep coming, else until the bell is rung.
+    /// Sleeps until there may be something to do, at most `longest`. Only the writer's thread calls this.
     pub fn wait(&self, longest: Duration) {
-        let mut pace = self.pace.get();
-        let nap = pace.next_nap(self.taken.take(), Instant::now());
-        self.pace.set(pace);
-        match nap {
-            Some(nap) => self.bell.sleep(NAPPING, nap.min(longest)),
-            None => self.bell.wait(longest),
-        }
+        self.bell.wait(longest);
     }
 
     /// Looks until there may be something to do, at most `longest`, without ever sleeping: for those who want microseconds and have processors to spare.
@@ -334,6 +268,11 @@ impl QueueReceiver {
             // Others may want the processor: there can be more writers than processors.
             std::thread::yield_now();
         }
+    }
+
+    /// Wakes the writer's thread, or has it look again before it sleeps.
+    pub fn wake(&self) {
+        self.bell.nudge();
     }
 
     /// Gives the bell, for others who have something for the writer.
@@ -426,42 +365,6 @@ mod tests {
         let before = std::time::Instant::now();
         bell.wait(Duration::from_secs(60));
         assert!(before.elapsed() < Duration::from_secs(30));
-    }
-
-    #[test]
-    fn naps_follow_the_pace_and_a_quiet_writer_takes_none() {
-        let nap_at = |gap: Duration, taken: u32| {
-            let mut pace = Pace::new();
-            let mut nap = None;
-            for _ in 0..40 {
-                nap = pace.next_nap(taken, pace.since + gap * taken);
-            }
-            nap
-        };
-        assert_eq!(nap_at(Duration::from_micros(10), 100), Some(NAP));
-        assert_eq!(nap_at(Duration::from_micros(95), 1), Some(NAP));
-        assert_eq!(nap_at(Duration::from_micros(105), 1), None);
-        assert_eq!(nap_at(Duration::from_millis(90), 1), None);
-        let mut busy = Pace { gap: Duration::from_micros(10), ..Pace::new() };
-        let start = busy.since;
-        assert_eq!(busy.next_nap(0, start + NAP / 2), Some(NAP), "cut short, it says nothing");
-        assert_eq!(busy.next_nap(0, start + NAP), None, "a nap that brought nothing is followed by a sleep");
-    }
-
-    #[test]
-    fn a_napping_writer_is_left_alone_until_its_queue_fills() {
-        let (sender, receiver) = queue(8);
-        let state = || receiver.bell.state.load(Ordering::Relaxed);
-        receiver.bell.state.store(NAPPING, Ordering::Relaxed);
-        for id in 1..=3 {
-            assert_eq!(state(), NAPPING, "{id}");
-            sender.push(message(id), Duration::ZERO);
-            sender.ring();
-        }
-        assert_eq!(state(), RUNG);
-        receiver.bell.state.store(NAPPING, Ordering::Relaxed);
-        receiver.bell().ring();
-        assert_eq!(state(), RUNG, "others than messages wake it from a nap too");
     }
 
     #[test]

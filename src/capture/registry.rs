@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 
 use super::desk::Desk;
 use super::echo::EchoWriter;
+use super::hand::Hand;
 use super::metrics::ProductMetrics;
 use super::queue::{self, QueueSender};
 use super::router::TickerTurn;
+use super::seat::{LentTally, Seat};
 use super::writer;
 use crate::product::ProductId;
 use crate::store::journal::Event;
@@ -29,6 +31,8 @@ pub struct Route {
     pub product: ProductId,
     /// Its queue.
     pub queue: QueueSender,
+    /// Where its queue is drained.
+    pub seat: Arc<Seat>,
     /// Its figures.
     pub metrics: Arc<ProductMetrics>,
     /// Which line supplies its tickers, where lines take turns.
@@ -61,6 +65,22 @@ impl Registry {
     #[must_use]
     pub fn wants_tickers(&self) -> bool {
         self.desk.datasets.wants_tickers()
+    }
+
+    /// Starts a connection's hand; nothing where writers never sleep.
+    ///
+    /// # Errors
+    /// Where the machine has no thread left.
+    pub fn hand(&self, name: &str) -> std::io::Result<Option<Hand>> {
+        let desk = &self.desk;
+        let start = || Hand::start(name, Arc::clone(&desk.metrics), desk.clock.clone(), Arc::clone(&desk.cores));
+        if desk.spins { Ok(None) } else { start().map(Some) }
+    }
+
+    /// Makes a connection's figures of what it puts into the columns itself.
+    #[must_use]
+    pub fn tally(&self) -> LentTally {
+        LentTally::new(Arc::clone(&self.desk.metrics), self.desk.clock.clone())
     }
 
     /// Makes another connection's echo.
@@ -102,12 +122,13 @@ impl Registry {
         }
         let (sender, receiver) = queue::queue(self.capacity_msgs);
         let metrics = Arc::new(ProductMetrics::default());
-        let (desk, name, counts) = (Arc::clone(&self.desk), product.clone(), Arc::clone(&metrics));
+        let seat = Arc::new(Seat::new(receiver));
+        let (desk, name, counts, place) = (Arc::clone(&self.desk), product.clone(), Arc::clone(&metrics), Arc::clone(&seat));
         let thread = std::thread::Builder::new()
             .name(format!("write:{product}"))
             .stack_size(super::SMALL_STACK_BYTES)
             .spawn(move || {
-                let result = writer::run(&desk, &name, &counts, &receiver);
+                let result = writer::run(&desk, &name, &counts, &place);
                 if let Err(reason) = &result {
                     desk.stop.fail(reason.clone());
                 }
@@ -115,7 +136,7 @@ impl Registry {
             })
             .map_err(|error| format!("{product}: no thread for its writer: {error}"))?;
         entries.writers.push(thread);
-        let route = Route { product: product.clone(), queue: sender, metrics, ticker_turn: Arc::default() };
+        let route = Route { product: product.clone(), queue: sender, seat, metrics, ticker_turn: Arc::default() };
         entries.routes.insert(product.clone(), route.clone());
         Ok(route)
     }

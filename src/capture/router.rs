@@ -1,4 +1,5 @@
-//! The router: takes what the decoder hands over to the right product's queue, and wakes their writers when its line says so.
+//! The router: takes what the decoder hands over to the right product's queue, and sees to it that the queues are drained: it lends their writers a hand
+//! where they sleep, and wakes them, when its line says so, where more is to be done.
 //!
 //! 1. Every trade and ticker handed over is counted as received by its product, and ends in its queue or is counted as shed.
 //! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.
@@ -16,13 +17,16 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use super::echo::EchoWriter;
+use super::hand::Hand;
 use super::metrics::LineMetrics;
 use super::queue::{BACK_PRESSURE, Pushed};
 use super::registry::{Registry, Route};
 use super::scribe::Scribe;
+use super::seat::LentTally;
 use crate::feed::{Control, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
+use crate::store::Pages;
 use crate::store::journal::Event;
 use crate::time::{Timestamp, UnixNanos};
 
@@ -31,6 +35,7 @@ const MAX_REFUSED_LABELS: usize = 1024;
 
 struct Entry {
     route: Route,
+    /// Whether it stands in `touched` or in `called`.
     is_touched: bool,
     /// The trade that this connection brought last.
     last_trade_id: u64,
@@ -94,11 +99,18 @@ pub struct Router {
     metrics: Arc<LineMetrics>,
     entries: Vec<Entry>,
     by_label: HashMap<Box<[u8]>, Option<usize>, RandomState>,
+    /// Products with messages that nobody has been told of.
     touched: Vec<usize>,
     touched_since: Option<Instant>,
+    /// Products whose writer has something to do and is to be woken.
+    called: Vec<usize>,
+    called_since: Option<Instant>,
     echo: EchoWriter,
     place_of_line: LinePlace,
     wants_tickers: bool,
+    /// Nothing where writers never sleep: they see to their queues themselves.
+    hand: Option<Hand>,
+    tally: LentTally,
     recv: UnixNanos,
     /// When the system was last asked for frames: the clock of everything that needs no better.
     read_at: Instant,
@@ -111,8 +123,9 @@ impl Router {
     /// Makes a router that knows the products its connection will subscribe to.
     ///
     /// # Errors
-    /// Where a product's writer cannot be started.
+    /// Where a product's writer, or the connection's hand, cannot be started. `name` is the connection's, as in `0.1`.
     pub fn new(
+        name: &str,
         registry: Arc<Registry>,
         scribe: Scribe,
         metrics: Arc<LineMetrics>,
@@ -123,6 +136,8 @@ impl Router {
             echo: registry.echo(),
             place_of_line: line,
             wants_tickers: registry.wants_tickers(),
+            hand: registry.hand(name).map_err(|error| format!("hand:{name}: no thread: {error}"))?,
+            tally: registry.tally(),
             registry,
             scribe,
             metrics,
@@ -130,6 +145,8 @@ impl Router {
             by_label: HashMap::with_capacity_and_hasher(products.len() * 2, RandomState::default()),
             touched: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
             touched_since: None,
+            called: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
+            called_since: None,
             recv: UnixNanos(0),
             read_at: Instant::now(),
             place: RawPlace::default(),
@@ -190,23 +207,65 @@ impl Router {
         if self.controls.is_empty() { None } else { Some(self.controls.remove(0)) }
     }
 
-    /// Gives since when a writer waits to be woken; nothing where none does.
+    /// Gives since when messages wait to be handed over; nothing where none do.
     #[inline]
     #[must_use]
     pub fn touched_since(&self) -> Option<Instant> {
         self.touched_since
     }
 
-    /// Wakes the writers of all products touched.
-    pub fn ring(&mut self) {
+    /// Gives since when somebody waits to be called; nothing where nobody does.
+    #[inline]
+    #[must_use]
+    pub fn called_since(&self) -> Option<Instant> {
+        self.called_since
+    }
+
+    /// Puts down what was pushed, for every writer that sleeps and as far as that costs no wait. What is left waits for [`Router::ring`].
+    #[inline]
+    pub fn hand_over(&mut self) {
         if self.touched_since.take().is_none() {
             return;
         }
         for at in self.touched.drain(..) {
-            if let Some(entry) = self.entries.get_mut(at) {
-                entry.is_touched = false;
-                entry.route.queue.ring();
+            let Some(entry) = self.entries.get_mut(at) else { continue };
+            entry.is_touched = self.hand.is_none() || {
+                let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
+                self.tally.take(&lent);
+                lent.is_left
+            };
+            if entry.is_touched {
+                self.called.push(at);
+                self.called_since.get_or_insert(self.read_at);
             }
+        }
+        self.tally.note(self.read_at);
+    }
+
+    /// Adds the lags seen here to those of the capture, unless another thread is at it.
+    pub fn publish_lag(&mut self) {
+        self.tally.try_publish();
+    }
+
+    /// Hands over what is left, and has the rest seen to: by the hand, or where there is none by each one's writer.
+    pub fn ring(&mut self) {
+        self.hand_over();
+        if let Some(hand) = &mut self.hand {
+            hand.pass_by_if_stuck(self.read_at);
+        }
+        if self.called_since.take().is_none() {
+            return;
+        }
+        for at in self.called.drain(..) {
+            let Some(entry) = self.entries.get_mut(at) else { continue };
+            entry.is_touched = false;
+            match &self.hand {
+                Some(hand) => hand.call(&entry.route.seat),
+                None => entry.route.queue.ring(),
+            }
+        }
+        if let Some(hand) = &self.hand {
+            hand.ring();
         }
     }
 
@@ -241,9 +300,7 @@ impl Router {
         if !entry.is_touched {
             entry.is_touched = true;
             self.touched.push(at);
-        }
-        if self.touched_since.is_none() {
-            self.touched_since = Some(self.read_at);
+            self.touched_since.get_or_insert(self.read_at);
         }
         if pushed != Pushed::Queued {
             self.note_push(at, message, pushed);
@@ -322,6 +379,7 @@ fn end_hole(entry: &mut Entry, scribe: &Scribe) {
 impl Drop for Router {
     fn drop(&mut self) {
         self.ring();
+        self.tally.publish();
         self.entries.iter_mut().for_each(|entry| end_hole(entry, &self.scribe));
     }
 }

@@ -4,7 +4,9 @@
 //! 2. A ticker is put into `MD` and `TICKER_TRADES` both or not at all: room in both is made sure of first.
 //! 3. What is missing (room, a folder, a day still being sealed) blocks this product only; the caller commits, waits and tries again.
 //!
-//! Used by one writer thread; allocates when a day is opened, never for a record.
+//! 4. What is put down *now* makes the caller wait for nothing, or for a page where that is allowed, or is not put down.
+//!
+//! Used by one thread at a time; allocates when a day is opened, never for a record.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +19,7 @@ use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
 use crate::store::journal::Event;
-use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Trusted, seal};
+use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Pages, Trusted, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
@@ -37,6 +39,13 @@ struct Book<L: Layout> {
     day: Day<L>,
     is_dirty: bool,
     asked_at_room: Option<u64>,
+}
+
+/// What a commit of one book brought.
+#[derive(Default)]
+struct Committed {
+    anything: bool,
+    wants_room: bool,
 }
 
 struct OpenDay {
@@ -59,20 +68,35 @@ pub struct Shelf {
 }
 
 impl<L: Layout> Book<L> {
-    /// Commits what is new, and tells whether there was anything.
-    fn commit(&mut self) -> bool {
-        if self.is_dirty {
-            self.day.commit();
+    /// Commits what is new. Tells whether there was anything, and whether room is to be asked for.
+    fn commit(&mut self) -> Committed {
+        if !std::mem::take(&mut self.is_dirty) {
+            return Committed::default();
         }
-        std::mem::take(&mut self.is_dirty)
+        self.day.commit();
+        Committed { anything: true, wants_room: self.wants_room() }
+    }
+
+    /// Tells whether room is to be asked for, and has not been yet.
+    fn wants_room(&self) -> bool {
+        self.day.files().needs_room() && self.asked_at_room != Some(self.provisioned())
+    }
+
+    fn provisioned(&self) -> u64 {
+        self.day.count() + self.day.room()
     }
 
     fn ask_for_room(&mut self, desk: &Desk, bell: &Arc<Bell>) {
-        let provisioned = self.day.count() + self.day.room();
-        if self.day.files().needs_room() && self.asked_at_room != Some(provisioned) {
-            self.asked_at_room = Some(provisioned);
+        if self.wants_room() {
+            self.asked_at_room = Some(self.provisioned());
             desk.provisioner.grow(self.day.files(), bell);
         }
+    }
+
+    fn append_now(&mut self, row: &L::Row, pages: Pages) -> bool {
+        let is_appended = self.day.append_now(row, pages);
+        self.is_dirty |= is_appended;
+        is_appended
     }
 
     fn insert(&mut self, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
@@ -153,15 +177,62 @@ impl Shelf {
         }
     }
 
+    /// Puts a trade at the end of its day where that can be done now; tells whether it did.
+    #[inline]
+    pub fn put_trade_now(&mut self, trade: &Trade, pages: Pages) -> bool {
+        let date = trade.time.day();
+        let day = self.days.iter_mut().find(|day| day.date == date);
+        day.and_then(|day| day.trades.as_mut()).is_some_and(|book| book.append_now(trade, pages))
+    }
+
+    /// Puts a ticker at the end of its day, in every dataset that it belongs to, where that can be done now; tells whether it did.
+    #[inline]
+    pub fn put_ticker_now(&mut self, ticker: &Ticker, pages: Pages) -> bool {
+        let date = ticker.time.day();
+        let wanted = self.desk.datasets;
+        let wants_trade = wanted.ticker_trades && ticker.carries_trade();
+        let Some(day) = self.days.iter_mut().find(|day| day.date == date) else { return false };
+        if (wanted.md && !day.md.as_ref().is_some_and(|book| book.day.takes_now(ticker, pages)))
+            || (wants_trade && !day.ticker_trades.as_ref().is_some_and(|book| book.day.takes_now(ticker, pages)))
+        {
+            return false;
+        }
+        let md = wanted.md && day.md.as_mut().is_some_and(|book| book.append_now(ticker, pages));
+        let trade = wants_trade && day.ticker_trades.as_mut().is_some_and(|book| book.append_now(ticker, pages));
+        md || trade
+    }
+
     /// Makes everything inserted visible.
     pub fn commit(&mut self) {
-        let now = Instant::now();
+        self.commit_at(Instant::now());
+    }
+
+    /// Makes everything inserted visible. Tells whether room is to be asked for, with [`Shelf::ask_for_room`].
+    pub fn commit_at(&mut self, now: Instant) -> bool {
+        let mut wants_room = false;
         for day in &mut self.days {
-            let trades = day.trades.as_mut().is_some_and(Book::commit);
-            let md = day.md.as_mut().is_some_and(Book::commit);
-            let ticker_trades = day.ticker_trades.as_mut().is_some_and(Book::commit);
-            if trades || md || ticker_trades {
+            let trades = day.trades.as_mut().map(Book::commit).unwrap_or_default();
+            let md = day.md.as_mut().map(Book::commit).unwrap_or_default();
+            let ticker_trades = day.ticker_trades.as_mut().map(Book::commit).unwrap_or_default();
+            if trades.anything || md.anything || ticker_trades.anything {
                 day.used = now;
+            }
+            wants_room |= trades.wants_room || md.wants_room || ticker_trades.wants_room;
+        }
+        wants_room
+    }
+
+    /// Asks for room wherever it runs short and has not been asked for.
+    pub fn ask_for_room(&mut self) {
+        for day in &mut self.days {
+            if let Some(book) = &mut day.trades {
+                book.ask_for_room(&self.desk, &self.bell);
+            }
+            if let Some(book) = &mut day.md {
+                book.ask_for_room(&self.desk, &self.bell);
+            }
+            if let Some(book) = &mut day.ticker_trades {
+                book.ask_for_room(&self.desk, &self.bell);
             }
         }
     }

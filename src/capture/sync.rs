@@ -22,8 +22,11 @@ use crate::store::{DataDir, DayFiles, SyncError, Syncer};
 /// Unflushed bytes that start a cycle before its time.
 pub const EAGER_BYTES: u64 = 64 << 20;
 
-/// How often the thread looks whether a cycle is due.
+/// How often the thread looks whether a cycle is due before its time, once [`WATCHED_BYTES`] wait.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Unflushed bytes from which on it looks: what comes within a cycle at less than that takes no eager one.
+const WATCHED_BYTES: u64 = EAGER_BYTES / 16;
 
 /// Days that may wait to be watched.
 const WAITING_DAYS: usize = 4096;
@@ -72,7 +75,9 @@ fn run(dir: Arc<DataDir>, interval: Duration, metrics: &Metrics, scribe: &Scribe
     let mut previous_start = Instant::now();
     loop {
         // The desk is dropped when the last writer has closed its days: then one more cycle makes all of it durable.
-        let is_last = match days.recv_timeout(LOOK.min(due.saturating_duration_since(Instant::now()))) {
+        let left = due.saturating_duration_since(Instant::now());
+        let is_watched = metrics.unflushed_bytes.load(Relaxed) >= WATCHED_BYTES;
+        let is_last = match days.recv_timeout(if is_watched { left.min(LOOK) } else { left.min(LOOK * 5) }) {
             Ok(files) => {
                 syncer.watch(&files);
                 days.try_iter().for_each(|files| syncer.watch(&files));

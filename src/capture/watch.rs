@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::alerts::{AlertKind, Alerts};
 use super::lines::Lines;
-use super::machine::{Memory, Trend};
+use super::machine::{Memory, MemoryProbe, Trend};
 use super::metrics::Metrics;
 use super::registry::Registry;
 use super::scribe::Scribe;
@@ -79,7 +79,7 @@ pub fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<WatchFig
 
 fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let start = Instant::now();
-    let mut alerts = Alerts::default();
+    let (mut alerts, mut probe) = (Alerts::default(), MemoryProbe::default());
     let (mut held, mut anonymous, mut dirty, mut mapped) = (Trend::default(), Trend::default(), Trend::default(), Trend::default());
     let status_every = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status { at: start, messages: 0, trades: 0, worst_lag_micros: 0 };
@@ -87,7 +87,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     loop {
         let is_last = end.wait(LOOK);
         let now = start.elapsed().as_secs_f64();
-        let memory = Memory::read();
+        let memory = probe.read();
         if let Some(memory) = memory {
             held.add(now, bytes(memory.held()));
             anonymous.add(now, bytes(memory.anonymous));

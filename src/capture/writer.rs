@@ -6,26 +6,30 @@
 //! 4. Trades behind missing ones wait at most the gap wait ([`Sequencer`]); what is missing is wanted of REST until it has come.
 //! 5. A writer that panics is started again once, from what is committed; the message in hand is taken again, and is a duplicate if it had been stored.
 //!
+//! 6. While its thread sleeps, a connection's threads may put down what comes in turn ([`super::seat`]): in the same order, counted and committed alike.
+//!
 //! Thread `write:{product}`: owns the product's open days and its chain of ids; reads its queue and what the backfill delivers; ends when every sender
 //! is gone, the queue is empty and what is missing has had the gap wait to come in, or when a stop was asked for and its files would take nothing for
 //! [`STOP_PATIENCE`].
 
 mod gaps;
+mod hand;
+mod thread;
 mod tickers;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+pub use thread::run;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
-use hdrhistogram::Histogram;
 
 use super::backfill::Backfill;
 use super::deliveries::Delivery;
 use super::desk::Desk;
 use super::merge::LineMerge;
-use super::metrics::{ProductMetrics, latency_histogram, micros};
+use super::metrics::{LagTally, ProductMetrics, micros};
 use super::provisioner;
 use super::queue::{Pulled, QueueReceiver};
 use super::scribe::LONGEST_REJECT_BYTES;
@@ -78,7 +82,7 @@ pub struct Writer {
     is_behind_gap: bool,
     batch_recvs: Vec<UnixNanos>,
     batch_start: Option<Instant>,
-    lag: Histogram<u32>,
+    lag: LagTally,
     started: Instant,
     chores_at: Instant,
     blocked_since: Option<Instant>,
@@ -87,73 +91,11 @@ pub struct Writer {
     prepared_for: Option<crate::time::UtcDay>,
 }
 
-/// Runs a product's writer to the end of its queue.
-///
-/// # Errors
-/// Where it panicked twice.
-pub fn run(desk: &Arc<Desk>, product: &ProductId, metrics: &Arc<ProductMetrics>, queue: &QueueReceiver) -> Result<(), String> {
-    desk.cores.settle();
-    provisioner::seal_leftovers(&desk.dir, &desk.scribe, &desk.metrics, &desk.clock, product);
-    let mut in_hand = None;
-    for attempt in 1..=2 {
-        let Some(stored) = await_stored(desk, product, metrics, queue) else {
-            shed_all(metrics, queue);
-            return Ok(());
-        };
-        let mut writer = Writer::new(Arc::clone(desk), product.clone(), Arc::clone(metrics), queue, stored);
-        writer.in_hand = in_hand.take();
-        if catch_unwind(AssertUnwindSafe(|| writer.drain(queue))).is_ok() {
-            return Ok(());
-        }
-        in_hand = writer.in_hand.take();
-        // What waited is lost with the order it waited in: a gap, which the next start of the writer has fetched again.
-        metrics.trades.shed.add(writer.waiting());
-        metrics.waiting.store(0, Relaxed);
-        // Whole inserts are worth keeping; a shelf that panics again is left to recovery.
-        let _ = catch_unwind(AssertUnwindSafe(|| writer.shelf.commit()));
-        drop(writer);
-        if attempt == 1 {
-            log::error!("{product}: the writer panicked and is started again");
-            desk.scribe.journal(Event::new("writer_restarted").product(product));
-        }
-    }
-    Err(format!("{product}: the writer panicked twice"))
-}
-
-/// Reads what is stored, again and again while that fails: the trouble is this product's alone. Nothing where a stop came first.
-fn await_stored(desk: &Desk, product: &ProductId, metrics: &ProductMetrics, queue: &QueueReceiver) -> Option<Stored> {
-    let mut is_told = false;
-    loop {
-        match Stored::read(desk, product) {
-            Ok(stored) => {
-                metrics.is_blocked.store(false, Relaxed);
-                return Some(stored);
-            }
-            Err(_) if desk.stop.is_asked() => return None,
-            Err(error) => {
-                metrics.is_blocked.store(true, Relaxed);
-                if !std::mem::replace(&mut is_told, true) {
-                    desk.metrics.write_failures.one();
-                    log::error!("{product}: {error}");
-                    desk.scribe.journal(Event::new("write_failed").product(product).text("error", &error.to_string()));
-                }
-                queue.wait(BLOCKED_WAIT);
-            }
-        }
-    }
-}
-
-/// Counts what is left of a queue that nothing can take.
-fn shed_all(metrics: &ProductMetrics, queue: &QueueReceiver) {
-    loop {
-        match queue.pull() {
-            Pulled::Message(MarketMessage::Trade(..)) => metrics.trades.shed.one(),
-            Pulled::Message(MarketMessage::Ticker(_)) => metrics.tickers.shed.one(),
-            Pulled::Message(MarketMessage::Heartbeat { .. }) => {}
-            Pulled::Empty => queue.wait(BLOCKED_WAIT),
-            Pulled::Ended => return,
-        }
-    }
+/// What comes after a round of draining.
+enum Round {
+    Again,
+    Ended,
+    Wait { longest: Duration, spins: bool },
 }
 
 impl Writer {
@@ -182,7 +124,7 @@ impl Writer {
             is_behind_gap: false,
             batch_recvs: Vec::with_capacity(BATCH_MSGS * 2),
             batch_start: None,
-            lag: latency_histogram(),
+            lag: LagTally::default(),
             started: now,
             chores_at: now + CHORES,
             blocked_since: None,
@@ -201,43 +143,44 @@ impl Writer {
         u64::try_from(self.doubted_trades.len() + self.sequencer.held()).unwrap_or(u64::MAX)
     }
 
-    fn drain(&mut self, queue: &QueueReceiver) {
+    /// Takes what is in the queue, at most a batch, and what else has come or is due, and makes it visible.
+    fn round(&mut self, queue: &QueueReceiver) -> Round {
         if let Some(message) = self.in_hand {
             self.take(queue, message);
+            self.in_hand = None;
         }
-        loop {
-            let mut taken = 0;
-            let is_ended = loop {
-                match queue.pull() {
-                    Pulled::Message(message) => {
-                        self.in_hand = Some(message);
-                        self.take(queue, message);
-                        self.in_hand = None;
-                        taken += 1;
-                        if taken == BATCH_MSGS {
-                            break false;
-                        }
+        let mut taken = 0;
+        let is_ended = loop {
+            match queue.pull() {
+                Pulled::Message(message) => {
+                    self.in_hand = Some(message);
+                    self.take(queue, message);
+                    self.in_hand = None;
+                    taken += 1;
+                    if taken == BATCH_MSGS {
+                        break false;
                     }
-                    Pulled::Empty => break false,
-                    Pulled::Ended => break true,
                 }
-            };
-            self.take_deliveries(queue);
-            self.mind_gaps(queue);
-            self.commit();
-            if is_ended {
-                break;
+                Pulled::Empty => break false,
+                Pulled::Ended => break true,
             }
-            if Instant::now() >= self.chores_at {
-                self.do_chores();
-            }
-            if taken < BATCH_MSGS {
-                let idle = if self.lag.is_empty() && self.doubted_trades.is_empty() { IDLE } else { CHORES };
-                let longest = self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle));
-                if self.desk.spins { queue.spin(longest) } else { queue.wait(longest) }
-            }
+        };
+        self.take_deliveries(queue);
+        self.mind_gaps(queue);
+        self.commit();
+        self.shelf.ask_for_room();
+        if is_ended {
+            return Round::Ended;
         }
-        self.end(queue);
+        if Instant::now() >= self.chores_at {
+            self.do_chores();
+        }
+        if taken == BATCH_MSGS {
+            return Round::Again;
+        }
+        let idle = if self.doubted_trades.is_empty() { IDLE } else { CHORES };
+        let longest = self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle));
+        Round::Wait { longest, spins: self.desk.spins }
     }
 
     fn take(&mut self, queue: &QueueReceiver, message: MarketMessage) {
@@ -404,18 +347,23 @@ impl Writer {
         }
     }
 
+    /// Shows the capture how many trades wait, which may be none any more.
+    fn show_waiting(&self) {
+        self.metrics.waiting.store(self.waiting(), Relaxed);
+    }
+
     fn commit(&mut self) {
         let Some(start) = self.batch_start.take() else { return };
         self.shelf.commit();
-        self.metrics.waiting.store(self.waiting(), Relaxed);
+        self.show_waiting();
         let metrics = &self.desk.metrics;
         metrics.append_micros.see(micros(start.elapsed()));
         let now = self.desk.clock.now();
         let mut worst = 0;
         for recv in self.batch_recvs.drain(..) {
-            let lag = micros(Duration::from_nanos(now.since(recv)));
-            worst = worst.max(lag);
-            self.lag.saturating_record(lag);
+            let lag = Duration::from_nanos(now.since(recv));
+            worst = worst.max(micros(lag));
+            self.lag.note(lag, 1);
             metrics.unflushed_bytes.fetch_add(ROW_BYTES, Relaxed);
         }
         metrics.recent_lag_micros.see(worst);
@@ -427,7 +375,7 @@ impl Writer {
         self.give_up(expired);
         self.shelf.close_old();
         self.prepare_tomorrow();
-        self.publish_lag();
+        self.lag.publish(&self.desk.metrics);
     }
 
     /// Shortly before midnight has tomorrow's files made, so that the first record of the day waits for nothing.
@@ -446,18 +394,6 @@ impl Writer {
         }
     }
 
-    fn publish_lag(&mut self) {
-        if self.lag.is_empty() {
-            return;
-        }
-        let mut shared = self.desk.metrics.lag_micros.lock();
-        if let Err(error) = shared.add(&self.lag) {
-            log::error!("lag histogram: {error}");
-        }
-        drop(shared);
-        self.lag.reset();
-    }
-
     fn end(&mut self, queue: &QueueReceiver) {
         debug_assert!(queue.is_empty(), "the queue has ended");
         self.await_missing(queue);
@@ -473,14 +409,14 @@ impl Writer {
         }
         self.batch_start.get_or_insert_with(Instant::now);
         self.commit();
-        self.publish_lag();
+        self.lag.publish(&self.desk.metrics);
         self.shelf.open_left();
         self.shelf.close_all();
     }
 }
 
 /// Bytes of a full trade or ticker record, as a hint of how much waits to be flushed.
-const ROW_BYTES: u64 = 100;
+pub(super) const ROW_BYTES: u64 = 100;
 
 /// Shows a trade's fields as one line of JSON-like text, exact to the last digit, for people who look into a conflict.
 fn describe(product: &ProductId, trade: &Trade) -> String {

@@ -3,7 +3,7 @@
 //! 1. A read waits at most a tick, then says [`Received::Idle`], so that its thread can look at other things; nothing of a half-read frame is lost by it.
 //! 2. In the steady state a read allocates nothing: tungstenite slices messages out of one buffer, which is free again once the last
 //!    message is dropped — so it is dropped before the next is asked for. Proven over loopback by a counting allocator. Only a message
-//!    longer than any before it, and than [`STEADY_MESSAGE_BYTES`], makes the buffer grow.
+//!    much longer than any before it makes the buffer grow.
 //! 3. Bounded: messages of 128 MiB, frames of 32 MiB, writes buffered to 512 KiB and at most 1 MiB, handshakes by a deadline.
 //! 4. Pings are answered, fragments put together and closes acknowledged here; what is received is whole messages, binary ones as text.
 //! 5. A message that is no UTF-8 ends the connection, as RFC 6455 demands of both sides.
@@ -12,7 +12,7 @@
 
 use crate::feed::endpoint::Endpoint;
 use crate::feed::tls::{RootsError, TlsRoots};
-use crate::feed::wire::{READ_AT_ONCE_BYTES, Wire};
+use crate::feed::wire::Wire;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::time::Duration;
@@ -33,16 +33,11 @@ pub const MAX_FRAME_BYTES: usize = 32 << 20;
 pub const WRITE_BUFFER_BYTES: usize = 512 << 10;
 /// Most bytes that wait to be written.
 pub const MAX_WRITE_BUFFER_BYTES: usize = 1 << 20;
-/// The read buffer, in bytes. Its free part is zeroed before each read, so more is not better.
-pub const READ_BUFFER_BYTES: usize = 64 << 10;
-/// Longest message that the read buffer takes for ever without growing, in bytes. A longer one makes it grow, once.
-pub const STEADY_MESSAGE_BYTES: usize = 10 << 10;
+/// What tungstenite is given at once, in bytes. It zeroes the room for it before each read, so more is not better; the system is asked for more at
+/// once below it.
+pub const READ_PIECE_BYTES: usize = 4 << 10;
 
 const _: () = assert!(MAX_FRAME_BYTES <= MAX_MESSAGE_BYTES && WRITE_BUFFER_BYTES < MAX_WRITE_BUFFER_BYTES);
-// The buffer moves what is unread to its front only where that does not overlap, and asks for the room of a message's payload even where
-// the payload is there already. So it must hold twice what can be unread (a read behind part of a message), and a message more.
-const _: () = assert!(2 * (READ_AT_ONCE_BYTES + STEADY_MESSAGE_BYTES) + STEADY_MESSAGE_BYTES <= READ_BUFFER_BYTES);
-
 /// What the program calls itself.
 pub(super) const AGENT: &str = concat!("coltape/", env!("CARGO_PKG_VERSION"));
 
@@ -150,6 +145,8 @@ pub struct Socket {
     is_ahead: bool,
     /// What ended a look ahead, to be told by the next read.
     trouble: Option<tungstenite::Error>,
+    /// Bytes of all messages so far with their frames' heads, as far as they came in one frame each.
+    taken: u64,
 }
 
 impl Socket {
@@ -168,7 +165,7 @@ impl Socket {
         let mut request = endpoint.uri().into_client_request().map_err(failed)?;
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let config = WebSocketConfig::default()
-            .read_buffer_size(READ_BUFFER_BYTES)
+            .read_buffer_size(READ_PIECE_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
@@ -178,7 +175,7 @@ impl Socket {
             HandshakeError::Interrupted(_) => failed(io::Error::from(io::ErrorKind::TimedOut).into()),
         })?;
         inner.get_mut().settle(timeouts).map_err(|error| SocketError::Lost(Box::new(error.into())))?;
-        Ok(Self { inner, current: None, is_ahead: false, trouble: None })
+        Ok(Self { inner, current: None, is_ahead: false, trouble: None, taken: 0 })
     }
 
     /// Waits at most a tick for a message.
@@ -212,17 +209,31 @@ impl Socket {
     /// Tells whether another message can be had without a system call.
     #[inline]
     pub fn has_buffered(&mut self) -> bool {
-        if !self.is_ahead && self.trouble.is_none() {
+        if !self.is_ahead && self.trouble.is_none() && !self.is_all_taken() {
             self.current = None;
-            self.inner.get_mut().at_hand = true;
+            self.inner.get_mut().only_at_hand(true);
             match self.next_message() {
                 Ok(()) => self.is_ahead = self.current.is_some(),
                 // Told by the next read, which then asks the system nothing.
                 Err(error) => self.trouble = Some(error),
             }
-            self.inner.get_mut().at_hand = false;
+            self.inner.get_mut().only_at_hand(false);
         }
         self.is_ahead || self.trouble.is_some()
+    }
+
+    /// Tells whether the system probably holds more: the last read brought as much as was asked for.
+    #[inline]
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.inner.get_ref().is_behind()
+    }
+
+    /// Tells whether all that was received has been given out, so that nothing need be looked for. Not always known: then it says no.
+    #[inline]
+    fn is_all_taken(&self) -> bool {
+        let wire = self.inner.get_ref();
+        self.taken == wire.given && wire.is_empty()
     }
 
     /// Waits until there is something to read, at most so long; tells whether there is. What is at hand without the system is not looked at.
@@ -258,7 +269,11 @@ impl Socket {
         if let Some(error) = self.trouble.take() {
             return Err(error);
         }
-        match self.inner.read() {
+        let read = self.inner.read();
+        if let Ok(message) = &read {
+            self.taken += framed_bytes(message.len());
+        }
+        match read {
             // A ping's answer is queued by now, and goes out with the next read at the latest.
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => match self.inner.flush() {
                 Err(tungstenite::Error::Io(error)) if !is_quiet(&error) => Err(error.into()),
@@ -272,6 +287,18 @@ impl Socket {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Gives the bytes of a message that came in one frame: an unmasked head (RFC 6455, 5.2) before it.
+const fn framed_bytes(length: usize) -> u64 {
+    let head = if length < 126 {
+        2
+    } else if length <= 0xffff {
+        4
+    } else {
+        10
+    };
+    head + length as u64
 }
 
 /// Tells whether an error only says that nothing came within the tick, or that a signal did.

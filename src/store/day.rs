@@ -4,6 +4,7 @@
 //! 2. Nothing is visible before `commit`; then everything inserted is, in all columns at once.
 //! 3. A day's last key survives a restart even where no column holds it: the page does.
 //! 4. Appending allocates nothing, takes no lock and calls no system; looking up and late records may.
+//! 5. `append_now` with [`Pages::AtHand`] does not even wait for a page: it appends only where the pages were stored to since the last flush.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,6 +21,19 @@ use super::recovery::{self, Opening};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
+
+/// Records after which the first column begins another page: those of 16 bytes, on pages of 4096. All others do at multiples of it.
+const PAGE_RECORDS: usize = 256;
+
+/// Which pages a record may be stored to by who appends it. A flush makes the pages that it writes read-only, and the first store to one of them waits
+/// for the system: microseconds as a rule, as long as the journal is held up at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pages {
+    /// Only those that no flush has touched since they were last stored to.
+    AtHand,
+    /// Whichever it is.
+    Any,
+}
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +70,9 @@ pub struct Day<L: Layout> {
     last_key: u64,
     /// The highest key stored, late ones included: what is above it needs no look-up.
     highest: u64,
+    /// Between which flushes the records that are not committed yet were appended, and those that are.
+    appended: Option<u64>,
+    at_hand: Option<u64>,
     late: BTreeMap<u64, L::Row>,
     late_file: LateFile,
     late_count: u32,
@@ -97,6 +114,8 @@ impl<L: Layout> Day<L> {
             room: 0,
             last_key: mark.key,
             highest: mark.key,
+            appended: None,
+            at_hand: None,
             late: BTreeMap::new(),
             late_file: LateFile::new(files.place.late(), table, files.generation),
             late_count,
@@ -126,11 +145,45 @@ impl<L: Layout> Day<L> {
         if self.count >= self.room && !self.has_room() {
             return Err(InsertError::NoRoom);
         }
+        self.append_to_room(key, row);
+        Ok(Inserted::Appended)
+    }
+
+    #[inline]
+    fn append_to_room(&mut self, key: u64, row: &L::Row) {
+        if self.count == self.committed {
+            self.appended = self.files.dir.between_flushes();
+        }
         Appender::<L>::append(&self.files.lanes, self.count, row);
         self.count += 1;
         self.last_key = self.last_key.max(key);
         self.highest = self.highest.max(key);
-        Ok(Inserted::Appended)
+    }
+
+    /// Tells whether a record could be appended here and now: it lies above all others, and there is room. With [`Pages::AtHand`] nothing can make the
+    /// caller wait for it either: every page that it goes to, and the commit page, was stored to since the last flush.
+    #[inline]
+    #[must_use]
+    pub fn takes_now(&self, row: &L::Row, pages: Pages) -> bool {
+        let key = L::key(row);
+        let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
+        is_new && self.count < self.room && (pages == Pages::Any || self.is_at_hand())
+    }
+
+    fn is_at_hand(&self) -> bool {
+        let Some(between) = self.at_hand else { return false };
+        self.files.dir.between_flushes() == Some(between)
+            && (!self.count.is_multiple_of(PAGE_RECORDS) || self.files.is_populated(self.count as u64, between))
+    }
+
+    /// Appends a record where [`Day::takes_now`] says so; tells whether it did.
+    #[inline]
+    pub fn append_now(&mut self, row: &L::Row, pages: Pages) -> bool {
+        let takes = self.takes_now(row, pages);
+        if takes {
+            self.append_to_room(L::key(row), row);
+        }
+        takes
     }
 
     #[cold]
@@ -186,6 +239,7 @@ impl<L: Layout> Day<L> {
         if self.count != self.committed {
             self.files.page.commit(Mark { count: self.count as u64, key: self.last_key });
             self.committed = self.count;
+            self.at_hand = self.appended.filter(|turn| self.files.dir.between_flushes() == Some(*turn));
         }
         if self.late_count != self.late_committed {
             self.files.page.commit_late(self.files.generation, self.late_count);

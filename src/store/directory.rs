@@ -68,6 +68,8 @@ pub struct DataDir {
     /// Held during a flush. True once a failure could not be made good.
     flushing_is_over: Mutex<bool>,
     failed_flushes: AtomicU64,
+    /// Flushes begun and ended: odd while one is at work.
+    flush_turn: AtomicU64,
     _lock: DirLock,
 }
 
@@ -109,7 +111,8 @@ impl DataDir {
         let found = handle.metadata().at("look at", path)?;
         let identity = (found.dev(), found.ino());
         let (flushing_is_over, failed_flushes) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { path: path.to_owned(), options, handle, identity, flushing_is_over, failed_flushes, _lock: lock })
+        let flush_turn = AtomicU64::new(0);
+        Ok(Self { path: path.to_owned(), options, handle, identity, flushing_is_over, failed_flushes, flush_turn, _lock: lock })
     }
 
     /// Shows where it is.
@@ -163,6 +166,7 @@ impl DataDir {
         if *is_over {
             return Err(self.flush_failed(io::Error::other("an earlier one failed, and what it lost could not be made good")));
         }
+        let _turn = Turn::begin(&self.flush_turn);
         let done = match self.step(Step::Flush(why)) {
             Verdict::Go => flush(),
             Verdict::Skip => return Ok(self.failed_flushes()),
@@ -175,6 +179,15 @@ impl DataDir {
         }
         self.step(Step::Flushed(why));
         Ok(self.failed_flushes())
+    }
+
+    /// Gives the number of the time between two flushes; nothing while one is at work. A flush makes the pages that it writes read-only, so that the first
+    /// store to each of them afterwards waits for the system.
+    #[inline]
+    pub(crate) fn between_flushes(&self) -> Option<u64> {
+        // Acquire: who finds a flush begun stores nothing that it thinks to be before it. Partner: `Turn`. A flush that begins right after is met
+        // by a store that waits, as any store may; nothing else depends on it.
+        Some(self.flush_turn.load(Ordering::Acquire)).filter(|turn| turn.is_multiple_of(2))
     }
 
     pub(crate) fn flush_failed(&self, source: io::Error) -> StoreError {
@@ -194,6 +207,23 @@ impl DataDir {
     /// Shows a step to the probe, where there is one.
     pub(crate) fn step(&self, step: Step) -> Verdict {
         self.options.probe.as_ref().map_or(Verdict::Go, |probe| probe.see(step))
+    }
+}
+
+/// A flush at work.
+struct Turn<'a>(&'a AtomicU64);
+
+impl<'a> Turn<'a> {
+    fn begin(turns: &'a AtomicU64) -> Self {
+        // Release: see `between_flushes`.
+        turns.fetch_add(1, Ordering::Release);
+        Self(turns)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
     }
 }
 

@@ -48,6 +48,9 @@ pub struct DayFiles {
     /// Records that the writer wanted room for when it found none.
     pub(crate) wanted: AtomicU64,
     pub(crate) growth: Mutex<Growth>,
+    /// Records whose pages were made present, and between which flushes (plus 1, 0 = never).
+    populated: AtomicU64,
+    populated_between: AtomicU64,
     ledger: Mutex<Ledger>,
     durable: AtomicU64,
     /// Failed flushes of the directory that this day has been made good after, or that were before it.
@@ -111,6 +114,8 @@ impl DayFiles {
             provisioned: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             growth: Mutex::new(Growth::default()),
+            populated: AtomicU64::new(0),
+            populated_between: AtomicU64::new(0),
             ledger: Mutex::new(found.ledger),
             durable,
             sound_after,
@@ -136,6 +141,19 @@ impl DayFiles {
     pub fn durable(&self) -> u64 {
         // Acquire: whoever sees the number sees the slot. Partner: the release store in `settle`.
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// Notes that the pages of all records up to one were made present between two flushes.
+    pub(crate) fn note_populated(&self, records: u64, between: u64) {
+        self.populated.store(records, Ordering::Relaxed);
+        // Release: after the number. Partner: the acquire load in `is_populated`, which may still find a newer number; hints both.
+        self.populated_between.store(between + 1, Ordering::Release);
+    }
+
+    /// Tells whether the pages of a record were made present since the last flush.
+    #[inline]
+    pub(crate) fn is_populated(&self, record: u64, between: u64) -> bool {
+        self.populated_between.load(Ordering::Acquire) == between + 1 && record < self.populated.load(Ordering::Relaxed)
     }
 
     /// Gives the number of visible late records.

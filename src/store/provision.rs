@@ -102,7 +102,11 @@ impl DayFiles {
         }
         let grown = growth.length..length;
         if growth.is_fast(Instant::now(), reached, length - reached) {
+            let between = self.dir.between_flushes();
             self.populate(grown);
+            if let Some(between) = between.filter(|_| self.dir.between_flushes() == between) {
+                self.note_populated(length, between);
+            }
         }
         growth.length = growth.length.max(length);
         // Release: after blocks and lengths. Partner: the writer's acquire load when it looks for room.

@@ -261,6 +261,7 @@ fn look_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
         return Err(StoreError::damaged(&path, format!("it is the page of {}", identity.key)));
     }
     let table = key.dataset.columns_of(identity.set);
+    let is_trusted = page.is_trusted();
     let (records, late_promised) = visible(&page, &state, table.len());
     let mut columns = Vec::with_capacity(table.len());
     for column in table {
@@ -268,7 +269,8 @@ fn look_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     }
     let payloads = Payloads::read(&place.late(), table, state.generation, u64::from(late_promised))?;
     let now = page.state();
-    let same = now.as_ref().is_some_and(|now| shown(now) == shown(&state));
+    // A page that has come to be trusted meanwhile has a writer again: late records that proved themselves may be ones that it has yet to commit.
+    let same = now.as_ref().is_some_and(|now| shown(now) == shown(&state)) && page.is_trusted() == is_trusted;
     if !same {
         return Ok(Some(Err(Changed)));
     }

@@ -58,9 +58,15 @@ impl Writer {
         } else {
             self.sequencer.tell_gaps(self.started.elapsed());
         }
-        if self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision {
+        if self.has_gaps_to_settle() {
             self.settle_gaps();
         }
+    }
+
+    /// Tells whether the journal or the backfill is to be told of ids that are missing, or not any more.
+    #[inline]
+    pub(super) fn has_gaps_to_settle(&self) -> bool {
+        self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision
     }
 
     #[cold]

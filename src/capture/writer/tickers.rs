@@ -15,7 +15,7 @@ impl Writer {
             self.metrics.tickers.stale.one();
             return;
         }
-        let is_absurd = sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP;
+        let is_absurd = self.is_absurd(sequence);
         let doubted = if sequence == 0 { None } else { self.doubted_ticker.take() };
         if let Some(doubted) = doubted {
             // Two messages that far ahead agree with each other: the first was right. Otherwise it was absurd.
@@ -31,6 +31,11 @@ impl Writer {
         } else {
             self.put_ticker(queue, &ticker);
         }
+    }
+
+    /// Tells whether a sequence lies too far ahead to be believed at once.
+    pub(super) const fn is_absurd(&self, sequence: u64) -> bool {
+        sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP
     }
 
     pub(super) fn reject_ticker(&self, ticker: &Ticker) {

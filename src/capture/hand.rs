@@ -1,0 +1,137 @@
+//! The hand: a connection's second thread, which appends for all writers that sleep what the connection must not, as it may wait for a page.
+//!
+//! 1. One wake-up of one thread serves every product that a read brought, where waking each one's writer would cost as many.
+//! 2. It does what comes in turn and finds its day open and with room. What may wait for anything but a page is the writer's: it is woken.
+//! 3. A hand that a page holds up for [`STUCK_AFTER`] is passed by: the writers are woken instead, so that no product waits for another's.
+//! 4. After start it allocates nothing, and calls no system but to sleep and to wake.
+//!
+//! Thread `hand:{line}.{connection}`: reads seats from the connection's channel; ends when the connection has dropped its end and nothing is left there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+
+use super::cores::Cores;
+use super::metrics::Metrics;
+use super::queue::Bell;
+use super::seat::{LentTally, Seat};
+use crate::store::Pages;
+use crate::time::Clock;
+
+/// Seats that may wait: more than a connection has products. Those beyond it have their writers woken.
+const WAITING_SEATS: usize = 1024;
+
+/// How long a hand may be at one seat before it is passed by.
+pub const STUCK_AFTER: Duration = Duration::from_millis(20);
+
+/// How often a hand that has nothing to do looks after its figures.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The connection's end of its hand.
+pub struct Hand {
+    calls: Option<Sender<Arc<Seat>>>,
+    /// The same channel's other end: to take back what a stuck hand does not come to.
+    waiting: Receiver<Arc<Seat>>,
+    bell: Arc<Bell>,
+    turns: Arc<AtomicU64>,
+    /// The turn last seen, and when it was seen first.
+    seen: (u64, Instant),
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Hand {
+    /// Starts the thread of a connection's hand.
+    ///
+    /// # Errors
+    /// Where the machine has no thread left.
+    pub fn start(name: &str, metrics: Arc<Metrics>, clock: Clock, cores: Arc<Cores>) -> std::io::Result<Self> {
+        let (calls, waiting) = bounded(WAITING_SEATS);
+        let (bell, turns) = (Arc::new(Bell::default()), Arc::new(AtomicU64::new(0)));
+        let work =
+            Work { calls: waiting.clone(), bell: Arc::clone(&bell), turns: Arc::clone(&turns), tally: LentTally::new(metrics, clock) };
+        let thread = std::thread::Builder::new().name(format!("hand:{name}")).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+            cores.settle();
+            work.run();
+        })?;
+        Ok(Self { calls: Some(calls), waiting, bell, turns, seen: (0, Instant::now()), thread: Some(thread) })
+    }
+
+    /// Has a seat seen to, with the next [`Hand::ring`].
+    pub fn call(&self, seat: &Arc<Seat>) {
+        if seat.is_newly_called() && self.calls.as_ref().is_none_or(|calls| calls.try_send(Arc::clone(seat)).is_err()) {
+            seat.wake_writer();
+        }
+    }
+
+    /// Wakes the hand, where it sleeps.
+    pub fn ring(&self) {
+        self.bell.nudge();
+    }
+
+    /// Has the writers woken of all seats that wait for a hand which has been at one for too long.
+    pub fn pass_by_if_stuck(&mut self, now: Instant) {
+        let turns = self.turns.load(Ordering::Relaxed);
+        if turns != self.seen.0 || self.waiting.is_empty() {
+            self.seen = (turns, now);
+        } else if now.saturating_duration_since(self.seen.1) >= STUCK_AFTER {
+            self.waiting.try_iter().for_each(|seat| seat.wake_writer());
+        }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.calls = None;
+        self.bell.ring();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("a connection's hand died");
+        }
+    }
+}
+
+struct Work {
+    calls: Receiver<Arc<Seat>>,
+    bell: Arc<Bell>,
+    turns: Arc<AtomicU64>,
+    tally: LentTally,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut publish_at = Instant::now() + IDLE;
+        loop {
+            match self.calls.try_recv() {
+                Ok(seat) => self.serve(&seat),
+                Err(TryRecvError::Empty) => {
+                    if Instant::now() >= publish_at {
+                        self.tally.publish();
+                        publish_at = Instant::now() + IDLE;
+                    }
+                    self.bell.wait(IDLE);
+                }
+                Err(TryRecvError::Disconnected) => break,
+            }
+        }
+        self.tally.publish();
+    }
+
+    fn serve(&mut self, seat: &Seat) {
+        let now = Instant::now();
+        seat.is_answered();
+        loop {
+            let lent = seat.lend_a_hand(now, Pages::Any);
+            self.tally.take(&lent);
+            if lent.needs_writer {
+                seat.wake_writer();
+            }
+            if lent.needs_writer || !lent.is_left {
+                break;
+            }
+        }
+        self.tally.note(now);
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+}

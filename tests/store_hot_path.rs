@@ -2,8 +2,8 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coltape::decimal::Decimal;
 use coltape::product::ProductId;
@@ -14,6 +14,9 @@ use coltape::store::{DataDir, Day, Snapshot, StoreOptions, seal};
 use coltape::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
+
+/// Held by each test: a flush of one is of the whole file system, and makes the pages of the other read-only.
+static ALONE: Mutex<()> = Mutex::new(());
 
 fn product() -> ProductId {
     ProductId::new("BTC-USD").unwrap()
@@ -34,6 +37,7 @@ fn faults() -> u64 {
 #[test]
 fn a_fast_writer_finds_its_pages_present() {
     const RECORDS: u64 = 1 << 16;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
     let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
@@ -63,6 +67,7 @@ fn a_fast_writer_finds_its_pages_present() {
 
 #[test]
 fn no_column_is_mapped_when_it_is_cut() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let (cuts, mapped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (seen_cuts, seen_mapped, path) = (Arc::clone(&cuts), Arc::clone(&mapped), folder.path().to_string_lossy().into_owned());

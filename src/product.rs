@@ -28,6 +28,20 @@ pub struct ProductIdError {
     shown: String,
 }
 
+/// The bytes that may stand anywhere in a name but at its beginning.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0u8;
+    loop {
+        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        if byte == u8::MAX {
+            break;
+        }
+        byte += 1;
+    }
+    plain
+};
+
 impl ProductId {
     /// Checks a name.
     ///
@@ -49,16 +63,21 @@ impl ProductId {
 
     /// Tells whether a name keeps the rule above, without making a value of it.
     #[must_use]
+    #[inline]
     pub fn is_plain(name: &[u8]) -> bool {
+        let is_bounded = (1..=MAX_PRODUCT_ID_BYTES).contains(&name.len()) && name.first().is_some_and(u8::is_ascii_alphanumeric);
+        // Dots, which only test names have, are looked at more closely.
+        is_bounded && (name.iter().all(|byte| PLAIN[usize::from(*byte)]) || Self::is_plain_with_dots(name))
+    }
+
+    #[cold]
+    fn is_plain_with_dots(name: &[u8]) -> bool {
         let mut before = b'.';
-        for byte in name {
-            let good = byte.is_ascii_alphanumeric() || (before != b'.' && *byte == b'.') || matches!(byte, b'-' | b'_');
-            if !good {
-                return false;
-            }
+        name.iter().all(|byte| {
+            let good = PLAIN[usize::from(*byte)] || (before != b'.' && *byte == b'.');
             before = *byte;
-        }
-        name.len() <= MAX_PRODUCT_ID_BYTES && name.first().is_some_and(u8::is_ascii_alphanumeric)
+            good
+        })
     }
 
     /// Shows the name as Coinbase spells it.

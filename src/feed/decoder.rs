@@ -68,29 +68,27 @@ impl Decoder {
         let fate = match Head::scan(self.feed, frame) {
             Err(_) => Err(RejectReason::NotJson),
             Ok(head) => match self.feed {
-                Feed::Exchange => self.exchange(head.kind, frame, recv, handler),
+                Feed::Exchange => self.exchange(head, frame, recv, handler),
                 Feed::Advanced => self.advanced(head, frame, recv, handler),
             },
         };
         fate.unwrap_or_else(FrameFate::Rejected)
     }
 
-    fn exchange<H: Handler>(
-        &mut self,
-        kind: Option<&[u8]>,
-        frame: &[u8],
-        recv: UnixNanos,
-        handler: &mut H,
-    ) -> Result<FrameFate, RejectReason> {
+    fn exchange<H: Handler>(&mut self, head: Head<'_>, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
         let (line, times) = (self.line, &mut self.times);
-        let (item, handed_over) = match plain(kind)? {
+        let (item, handed_over) = match plain(head.kind)? {
             kind @ (b"match" | b"last_match") => {
                 let means = if kind == b"match" { Means::Live } else { Means::Snapshot };
-                (Item::Trade, self.parser.parse(frame, |nodes| exchange::trade(nodes, times, recv, (line, means), handler))?)
+                let walk = |nodes: Nodes<'_, '_>, tape| exchange::trade((nodes, tape), times, recv, (line, means), handler);
+                (Item::Trade, parse(&mut self.parser, head.body, frame, walk)?)
             }
-            b"ticker" => (Item::Ticker, self.parser.parse(frame, |nodes| exchange::ticker(nodes, times, recv, handler))?),
+            b"ticker" => {
+                let walk = |nodes: Nodes<'_, '_>, tape| exchange::ticker((nodes, tape), times, recv, handler);
+                (Item::Ticker, parse(&mut self.parser, head.body, frame, walk)?)
+            }
             b"heartbeat" => {
-                self.parser.parse(frame, |nodes| exchange::heartbeat(nodes, times, handler))??;
+                parse(&mut self.parser, head.body, frame, |nodes, tape| exchange::heartbeat((nodes, tape), times, handler))??;
                 return Ok(FrameFate::Used);
             }
             b"subscriptions" => return self.control(frame, handler, control::exchange_subscriptions),
@@ -140,6 +138,20 @@ impl Decoder {
         let control = self.parser.parse(frame, read)??;
         handler.control(control);
         Ok(FrameFate::Control)
+    }
+}
+
+/// Parses an Exchange message: what follows its type where that stands first, as it always does, else all of it.
+#[inline(always)]
+fn parse<R>(
+    parser: &mut Parser,
+    body: Option<&[u8]>,
+    frame: &[u8],
+    walk: impl FnOnce(Nodes<'_, '_>, exchange::Tape) -> R,
+) -> Result<R, RejectReason> {
+    match body {
+        Some(body) => parser.parse_rest(body, |nodes| walk(nodes, exchange::Tape::Rest)),
+        None => parser.parse(frame, |nodes| walk(nodes, exchange::Tape::Whole)),
     }
 }
 

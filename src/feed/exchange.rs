@@ -8,22 +8,46 @@
 use crate::decimal::Decimal;
 use crate::feed::field;
 use crate::feed::handler::{Handler, RejectReason};
-use crate::feed::json::{Nodes, ROOT, shape};
+use crate::feed::json::{Nodes, Shape, shape};
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::{TimeCache, UnixNanos};
 
 shape! {
-    /// A match's fields in wire order.
-    Match, 10:
-        "type", "trade_id", "maker_order_id", "taker_order_id", "side", "size", "price", "product_id", "sequence",
+    /// A match's fields in wire order, behind its type.
+    Match, 9:
+        "trade_id", "maker_order_id", "taker_order_id", "side", "size", "price", "product_id", "sequence",
         "time",
 }
 
 shape! {
-    /// A ticker's fields in wire order; those of the day's statistics are named only so that the order is met.
-    FullTicker, 17:
-        "type", "sequence", "product_id", "price", "open_24h", "volume_24h", "low_24h", "high_24h", "volume_30d",
+    /// A ticker's fields in wire order, behind its type; those of the day's statistics are named only so that the order is met.
+    FullTicker, 16:
+        "sequence", "product_id", "price", "open_24h", "volume_24h", "low_24h", "high_24h", "volume_30d",
         "best_bid", "best_bid_size", "best_ask", "best_ask_size", "side", "time", "trade_id", "last_size",
+}
+
+shape! {
+    /// A heartbeat's fields in wire order, behind its type.
+    Heartbeat, 4: "last_trade_id", "product_id", "sequence", "time"
+}
+
+/// How a message lies on the tape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tape {
+    /// Whole, its fields in any order.
+    Whole,
+    /// Without its `type`, which stood first and has been read.
+    Rest,
+}
+
+impl Tape {
+    #[inline(always)]
+    fn pick<S: Shape<N>, const N: usize>(self, nodes: Nodes<'_, '_>) -> Result<[usize; N], RejectReason> {
+        match self {
+            Self::Rest => nodes.pick_rest::<S, N>("type"),
+            Self::Whole => nodes.pick_whole::<S, N>("type"),
+        }
+    }
 }
 
 /// Go's zero time, sent for *never*: 0001-01-01T00:00:00Z in seconds since the Unix epoch.
@@ -31,13 +55,13 @@ const NEVER_SECONDS: i64 = -62_135_596_800;
 
 /// Hands over the trade of a `match` or `last_match`.
 pub(super) fn trade(
-    nodes: Nodes<'_, '_>,
+    (nodes, tape): (Nodes<'_, '_>, Tape),
     times: &mut TimeCache,
     recv: UnixNanos,
     (line, means): (u8, Means),
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
-    let [_, trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = nodes.pick_shape::<Match, 10>(ROOT)?;
+    let [trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = tape.pick::<Match, 9>(nodes)?;
     let product = field::product(nodes, product)?;
     let trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
@@ -59,9 +83,14 @@ pub(super) fn trade(
 }
 
 /// Hands over a `ticker`.
-pub(super) fn ticker(nodes: Nodes<'_, '_>, times: &mut TimeCache, recv: UnixNanos, handler: &mut impl Handler) -> Result<(), RejectReason> {
-    let places = nodes.pick_shape::<FullTicker, 17>(ROOT)?;
-    let [_, sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
+pub(super) fn ticker(
+    (nodes, tape): (Nodes<'_, '_>, Tape),
+    times: &mut TimeCache,
+    recv: UnixNanos,
+    handler: &mut impl Handler,
+) -> Result<(), RejectReason> {
+    let places = tape.pick::<FullTicker, 16>(nodes)?;
+    let [sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
     let product = field::product(nodes, product)?;
     let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
     let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;
@@ -134,8 +163,12 @@ fn plausible(ticker: &Ticker, carries: bool) -> Result<(), Implausible> {
 }
 
 /// Hands over a `heartbeat`.
-pub(super) fn heartbeat(nodes: Nodes<'_, '_>, times: &mut TimeCache, handler: &mut impl Handler) -> Result<(), RejectReason> {
-    let [_, last_trade_id, product, _, time] = nodes.pick(ROOT, &["type", "last_trade_id", "product_id", "sequence", "time"])?;
+pub(super) fn heartbeat(
+    (nodes, tape): (Nodes<'_, '_>, Tape),
+    times: &mut TimeCache,
+    handler: &mut impl Handler,
+) -> Result<(), RejectReason> {
+    let [last_trade_id, product, _, time] = tape.pick::<Heartbeat, 4>(nodes)?;
     let product = field::product(nodes, product)?;
     let last_trade_id = field::id_or_none(nodes, last_trade_id)?;
     // The beat is good without its time, which nothing depends on.

@@ -40,11 +40,24 @@ impl Parser {
 
     /// Parses a text and hands its nodes to `walk`.
     pub(super) fn parse<R>(&mut self, text: &[u8], walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
+        self.parse_as(text, text.first().copied(), walk)
+    }
+
+    /// Parses what follows an object's first field, from its comma on, as an object of the fields that are left.
+    pub(super) fn parse_rest<R>(&mut self, rest: &[u8], walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
+        self.parse_as(rest, Some(b'{'), walk)
+    }
+
+    #[inline(always)]
+    fn parse_as<R>(&mut self, text: &[u8], first: Option<u8>, walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
         if text.len() > MAX_PARSED_BYTES {
             return Err(RejectReason::TooLong);
         }
         self.scratch.clear();
         self.scratch.extend_from_slice(text);
+        if let (Some(place), Some(first)) = (self.scratch.first_mut(), first) {
+            *place = first;
+        }
         self.scratch.extend_from_slice(&[b' '; INPUT_PADDING]);
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let filled = simd_json::fill_tape_padded(&mut self.scratch, text.len(), &mut self.buffers, &mut tape);
@@ -122,6 +135,27 @@ impl<'t, 'i> Nodes<'t, 'i> {
             return Ok(std::array::from_fn(|at| object + 2 + 2 * at));
         }
         self.pick(object, &S::NAMES)
+    }
+
+    /// Gives the places of a shape's fields of an object whose first one, of another name, has been taken already: it must not stand there again.
+    #[inline(always)]
+    pub(super) fn pick_rest<S: Shape<N>, const N: usize>(self, taken: &str) -> Result<[usize; N], RejectReason> {
+        if self.is_flat_and_in_order::<S, N>(ROOT) {
+            return Ok(std::array::from_fn(|at| ROOT + 2 + 2 * at));
+        }
+        if self.fields(ROOT).ok_or(RejectReason::Shape)?.any(|(name, _)| name == taken) {
+            return Err(RejectReason::Duplicate);
+        }
+        self.pick(ROOT, &S::NAMES)
+    }
+
+    /// Gives the places of a shape's fields of a whole object, among them one of another name that must stand there once.
+    #[cold]
+    pub(super) fn pick_whole<S: Shape<N>, const N: usize>(self, other: &str) -> Result<[usize; N], RejectReason> {
+        if self.fields(ROOT).ok_or(RejectReason::Shape)?.filter(|(name, _)| *name == other).count() > 1 {
+            return Err(RejectReason::Duplicate);
+        }
+        self.pick(ROOT, &S::NAMES)
     }
 
     /// Tells whether an object has just a shape's fields in its order, none of them an object or array that holds something.

@@ -41,8 +41,12 @@ fn four_bytes(digits: u64) -> (u32, u64) {
 pub(super) fn decode(text: &[u8]) -> Option<OrderId> {
     let text: &[u8; 36] = text.try_into().ok()?;
     let [a0, a1, a2, a3, a4, a5, a6, a7, d1, b0, b1, b2, b3, d2, b4, b5, b6, b7, d3, c0, c1, c2, c3, d4, c4, c5, c6, c7, rest @ ..] = *text;
-    let parts = [[a0, a1, a2, a3, a4, a5, a6, a7], [b0, b1, b2, b3, b4, b5, b6, b7], [c0, c1, c2, c3, c4, c5, c6, c7], rest];
-    let [(first, w1), (second, w2), (third, w3), (fourth, w4)] = parts.map(|part| four_bytes(u64::from_le_bytes(part)));
+    let part = |digits: [u8; 8]| four_bytes(u64::from_le_bytes(digits));
+    // One by one: mapped as an array they pass through memory.
+    let (first, w1) = part([a0, a1, a2, a3, a4, a5, a6, a7]);
+    let (second, w2) = part([b0, b1, b2, b3, b4, b5, b6, b7]);
+    let (third, w3) = part([c0, c1, c2, c3, c4, c5, c6, c7]);
+    let (fourth, w4) = part(rest);
     if (w1 | w2 | w3 | w4) != 0 || [d1, d2, d3, d4] != [b'-'; 4] {
         return None;
     }

@@ -91,7 +91,7 @@ pub struct CaptureConfig {
     pub gap_wait: Duration,
     /// Redundant connections to the same feed, merged: 1 to 4.
     pub lines: u8,
-    /// Whether writers look into their queues without ever sleeping.
+    /// Whether connections and their hands look for something to do without ever sleeping.
     pub spins: bool,
     /// Processors that connections and writers take in turns; none = wherever the system puts them.
     pub pin: Vec<usize>,

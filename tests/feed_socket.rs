@@ -24,7 +24,7 @@ use tungstenite::{Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn timeouts() -> Timeouts {
-    Timeouts { connect: Duration::from_secs(5), tick: Duration::from_millis(10), write: Duration::from_secs(5) }
+    Timeouts { connect: Duration::from_secs(5), tick: Duration::from_millis(10), write: Duration::from_secs(5), spins: false }
 }
 
 /// Serves one TCP connection.

@@ -31,7 +31,7 @@ pub const COLUMNS: usize = 8;
 /// What a design is told.
 #[derive(Clone)]
 pub struct Task {
-    /// `capture`, `capture-full`, `naive`, `rival` or `discard`.
+    /// `capture`, `capture-full`, `capture-spin`, `naive`, `rival` or `discard`.
     pub design: String,
     /// Port of the sender on this machine.
     pub port: u16,
@@ -76,8 +76,9 @@ impl Task {
 /// Runs a design to its end.
 pub fn run(task: &Task) {
     match task.design.as_str() {
-        "capture" => run_capture(task, ColumnSet::Core),
-        "capture-full" => run_capture(task, ColumnSet::Full),
+        "capture" => run_capture(task, ColumnSet::Core, false),
+        "capture-full" => run_capture(task, ColumnSet::Full, false),
+        "capture-spin" => run_capture(task, ColumnSet::Core, true),
         "naive" => listen(task, &mut Naive::new(task)),
         "rival" => listen(task, &mut Rival::new(task)),
         "discard" => listen(task, &mut Discard),
@@ -89,13 +90,14 @@ fn wait_for_end_of_input() {
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
-fn run_capture(task: &Task, columns: ColumnSet) {
+fn run_capture(task: &Task, columns: ColumnSet, spins: bool) {
     let products = (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap());
     let scheme = if task.ca_file.is_some() { "wss" } else { "ws" };
     let config = CaptureConfig {
         ca_file: task.ca_file.clone(),
         datasets: Datasets { md: false, ticker_trades: false, trades: true },
         columns,
+        spins,
         force_fs: true,
         // One connection, as the others have.
         products_per_connection: task.products,

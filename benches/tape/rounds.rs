@@ -87,7 +87,8 @@ pub fn quartiles(values: &[f64]) -> [f64; 3] {
     [at(0.25), at(0.5), at(0.75)]
 }
 
-fn short(value: f64) -> String {
+/// Shows a value with as many digits as say something.
+pub fn short(value: f64) -> String {
     match value.abs() {
         size if size >= 10_000.0 => format!("{value:.0}"),
         size if size >= 100.0 => format!("{value:.1}"),

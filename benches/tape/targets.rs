@@ -1,9 +1,9 @@
 //! What has to be held, and on which machine it was measured.
 
 use crate::parse;
-use crate::pipeline::{BUSY, BUSY_MANY, CALM, CAPTURE, MANY, NAIVE, TLS, TWELVE};
+use crate::pipeline::{BUSY, BUSY_MANY, CALM, CAPTURE, MANY, NAIVE, SPIN, TLS, TWELVE, latency};
 use crate::rounds::Bound::{AtLeast, AtMost};
-use crate::rounds::{Bound, Measured, Target};
+use crate::rounds::{Bound, Measured, Target, quartiles, short};
 use crate::write;
 
 const MATCH: &str = "parse: match";
@@ -38,12 +38,29 @@ const TARGETS: [(&str, Series, Series, Bound); 14] = [
     ("TLS: still at least 2.7 times the naive design's messages/s", (TLS, CAPTURE_RATE), (TLS, NAIVE_RATE), AtLeast(2.7)),
 ];
 
+/// Latencies at 10 000 messages a second over 12 products: the design, the quantile, the most it may be in microseconds.
+const LATENCIES: [(&str, &str, f64); 4] = [(CAPTURE, "p50", 1_000.0), (CAPTURE, "p99", 3_000.0), (SPIN, "p50", 50.0), (SPIN, "p99", 500.0)];
+
 /// Prints whether each target that was measured is met; tells whether all are.
 pub fn judge(measured: &Measured) -> bool {
     assert!(CAPTURE_RATE.starts_with(CAPTURE) && NAIVE_RATE.starts_with(NAIVE));
     println!("\ntargets: median of the rounds' ratios (quartiles)");
     let judged = TARGETS.map(|(text, above, below, bound)| Target { text, above, below, bound }.judge(measured));
-    judged.into_iter().flatten().all(|is_met| is_met)
+    let mut are_met = judged.into_iter().flatten().all(|is_met| is_met);
+    for (design, quantile, most) in LATENCIES {
+        let Some(series) = measured.find(BUSY, &latency(design, quantile)) else { continue };
+        let [low, middle, high] = quartiles(&series.values);
+        let text = format!("10 000 messages/s, {design}: {quantile} from sent to visible at most {most} us");
+        println!(
+            "  {:<8} {text:<92} {} ({} to {})",
+            if middle <= most { "met" } else { "NOT MET" },
+            short(middle),
+            short(low),
+            short(high)
+        );
+        are_met &= middle <= most;
+    }
+    are_met
 }
 
 /// Says what it ran on.

@@ -69,7 +69,7 @@ pub struct Desk {
     pub gap_wait: Duration,
     /// Redundant lines.
     pub lines: usize,
-    /// Whether writers look into their queues without ever sleeping.
+    /// Whether connections and their hands look for something to do without ever sleeping.
     pub spins: bool,
     /// Where connections and writers run.
     pub cores: Arc<Cores>,

@@ -3,7 +3,7 @@
 //! 1. One wake-up of one thread serves every product that a read brought, where waking each one's writer would cost as many.
 //! 2. It does what comes in turn and finds its day open and with room. What may wait for anything but a page is the writer's: it is woken.
 //! 3. A hand that a page holds up for [`STUCK_AFTER`] is passed by: the writers are woken instead, so that no product waits for another's.
-//! 4. After start it allocates nothing, and calls no system but to sleep and to wake.
+//! 4. After start it allocates nothing, and calls no system but to sleep and to wake. With `--spin` it does not sleep.
 //!
 //! Thread `hand:{line}.{connection}`: reads seats from the connection's channel; ends when the connection has dropped its end and nothing is left there.
 
@@ -15,11 +15,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::cores::Cores;
-use super::metrics::Metrics;
 use super::queue::Bell;
 use super::seat::{LentTally, Seat};
 use crate::store::Pages;
-use crate::time::Clock;
 
 /// Seats that may wait: more than a connection has products. Those beyond it have their writers woken.
 const WAITING_SEATS: usize = 1024;
@@ -27,8 +25,8 @@ const WAITING_SEATS: usize = 1024;
 /// How long a hand may be at one seat before it is passed by.
 pub const STUCK_AFTER: Duration = Duration::from_millis(20);
 
-/// How often a hand that has nothing to do looks after its figures.
-const IDLE: Duration = Duration::from_secs(1);
+/// How often a hand adds its figures to the capture's, at most.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// The connection's end of its hand.
 pub struct Hand {
@@ -43,15 +41,14 @@ pub struct Hand {
 }
 
 impl Hand {
-    /// Starts the thread of a connection's hand.
+    /// Starts the thread of a connection's hand; one that spins never sleeps.
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(name: &str, metrics: Arc<Metrics>, clock: Clock, cores: Arc<Cores>) -> std::io::Result<Self> {
+    pub fn start(name: &str, tally: LentTally, cores: Arc<Cores>, spins: bool) -> std::io::Result<Self> {
         let (calls, waiting) = bounded(WAITING_SEATS);
         let (bell, turns) = (Arc::new(Bell::default()), Arc::new(AtomicU64::new(0)));
-        let work =
-            Work { calls: waiting.clone(), bell: Arc::clone(&bell), turns: Arc::clone(&turns), tally: LentTally::new(metrics, clock) };
+        let work = Work { calls: waiting.clone(), bell: Arc::clone(&bell), turns: Arc::clone(&turns), tally, spins };
         let thread = std::thread::Builder::new().name(format!("hand:{name}")).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
             cores.settle();
             work.run();
@@ -97,20 +94,22 @@ struct Work {
     bell: Arc<Bell>,
     turns: Arc<AtomicU64>,
     tally: LentTally,
+    spins: bool,
 }
 
 impl Work {
     fn run(mut self) {
-        let mut publish_at = Instant::now() + IDLE;
+        let mut publish_at = Instant::now() + PUBLISH_EVERY;
         loop {
             match self.calls.try_recv() {
                 Ok(seat) => self.serve(&seat),
                 Err(TryRecvError::Empty) => {
                     if Instant::now() >= publish_at {
                         self.tally.publish();
-                        publish_at = Instant::now() + IDLE;
+                        publish_at = Instant::now() + PUBLISH_EVERY;
                     }
-                    self.bell.wait(IDLE);
+                    // Others may want the processor: there can be more connections than processors.
+                    if self.spins { std::thread::yield_now() } else { self.bell.wait_for_ring() }
                 }
                 Err(TryRecvError::Disconnected) => break,
             }

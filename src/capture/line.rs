@@ -77,7 +77,7 @@ impl LineSettings {
             feed: config.feed,
             endpoint: Endpoint::parse(&config.url).map_err(|error| error.to_string())?,
             roots: TlsRoots { ca_file: checked_file(config.ca_file.clone())? },
-            timeouts: Timeouts::default(),
+            timeouts: Timeouts { spins: config.spins, ..Timeouts::default() },
             trades: config.datasets.trades,
             lines: config.lines,
             idle_timeout: config.idle_timeout,
@@ -318,7 +318,11 @@ impl Line {
         }
         self.router.hand_over();
         let Some(since) = self.router.called_since() else { return };
-        let is_over = || self.between_reads > WORTH_WAITING || !socket.is_readable_within(CALL_AFTER.saturating_sub(since.elapsed()));
+        let is_over = || {
+            self.settings.timeouts.spins
+                || self.between_reads > WORTH_WAITING
+                || !socket.is_readable_within(CALL_AFTER.saturating_sub(since.elapsed()))
+        };
         if is_late(since) || is_over() {
             self.router.ring();
         }

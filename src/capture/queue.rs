@@ -31,7 +31,7 @@ pub const SLOT_BYTES: usize = size_of::<MarketMessage>() + size_of::<usize>();
 pub const QUEUE_BUDGET_BYTES: usize = 128 << 20;
 
 /// Bytes that a product's writer needs besides its queue: the part of its stack in use, its histogram, its open days.
-const WRITER_BYTES: usize = 48 << 10;
+const WRITER_BYTES: usize = 72 << 10;
 
 /// Fewest messages a queue is lowered to; below that the box has too many products for its budget.
 pub const LEAST_CAPACITY_MSGS: usize = 512;
@@ -69,7 +69,7 @@ impl Bell {
 
     /// Tells the sleeper that there is something in its queue: rings, unless somebody has and it has yet to look.
     pub fn nudge(&self) {
-        // Partner: the fence in `wait`. Either this sees the writer's newest state, or the writer sees what was pushed before.
+        // Partner: the fence in `sleep`. Either this sees the writer's newest state, or the writer sees what was pushed before.
         fence(Ordering::SeqCst);
         if self.state.load(Ordering::Relaxed) != RUNG {
             self.ring();
@@ -78,25 +78,32 @@ impl Bell {
 
     /// Sleeps until the bell is rung or `longest` has passed. Called by the one thread that the bell belongs to.
     pub fn wait(&self, longest: Duration) {
+        let until = Instant::now() + longest;
+        self.sleep(|| {
+            let left = until.saturating_duration_since(Instant::now());
+            std::thread::park_timeout(left);
+            left.is_zero()
+        });
+    }
+
+    /// Sleeps until the bell is rung, without the timer that a bound costs. Called by the one thread that the bell belongs to.
+    pub fn wait_for_ring(&self) {
+        self.sleep(|| {
+            std::thread::park();
+            false
+        });
+    }
+
+    /// Sleeps, a `doze` at a time, until the bell is rung or a doze says that it is enough.
+    fn sleep(&self, mut doze: impl FnMut() -> bool) {
         self.sleeper.get_or_init(std::thread::current);
         if self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            let until = Instant::now() + longest;
-            loop {
-                std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
-                if self.state.load(Ordering::Acquire) == RUNG || Instant::now() >= until {
-                    break;
-                }
-            }
+            while !doze() && self.state.load(Ordering::Acquire) != RUNG {}
         }
         // A ring that came meanwhile is spent here: the caller looks at the queue next.
         self.state.swap(AWAKE, Ordering::AcqRel);
         // Partner: the fence in `nudge`.
         fence(Ordering::SeqCst);
-    }
-
-    /// Spends a ring, where there was one. Called by the one thread that the bell belongs to, which does not sleep.
-    fn take_ring(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == RUNG && self.state.swap(AWAKE, Ordering::AcqRel) == RUNG
     }
 
     #[cold]
@@ -261,15 +268,6 @@ impl QueueReceiver {
         self.bell.wait(longest);
     }
 
-    /// Looks until there may be something to do, at most `longest`, without ever sleeping: for those who want microseconds and have processors to spare.
-    pub fn spin(&self, longest: Duration) {
-        let start = Instant::now();
-        while self.channel.is_empty() && !self.bell.take_ring() && start.elapsed() < longest {
-            // Others may want the processor: there can be more writers than processors.
-            std::thread::yield_now();
-        }
-    }
-
     /// Wakes the writer's thread, or has it look again before it sleeps.
     pub fn wake(&self) {
         self.bell.nudge();
@@ -315,22 +313,6 @@ mod tests {
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
         assert_eq!(sender.push(message(6), Duration::ZERO), Pushed::QueuedAgain);
         assert_eq!(sender.push(message(7), Duration::ZERO), Pushed::Queued);
-    }
-
-    #[test]
-    fn a_spinning_writer_finds_messages_rings_and_the_end() {
-        let (sender, receiver) = queue(4);
-        let start = Instant::now();
-        receiver.spin(Duration::from_millis(1));
-        assert!(start.elapsed() >= Duration::from_millis(1));
-        sender.push(message(1), Duration::ZERO);
-        receiver.spin(Duration::from_secs(60));
-        assert!(matches!(receiver.pull(), Pulled::Message(_)));
-        receiver.bell().ring();
-        receiver.spin(Duration::from_secs(60));
-        drop(sender);
-        receiver.spin(Duration::from_secs(60));
-        assert!(matches!(receiver.pull(), Pulled::Ended) && start.elapsed() < Duration::from_secs(30));
     }
 
     #[test]

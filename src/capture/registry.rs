@@ -67,14 +67,13 @@ impl Registry {
         self.desk.datasets.wants_tickers()
     }
 
-    /// Starts a connection's hand; nothing where writers never sleep.
+    /// Starts a connection's hand.
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn hand(&self, name: &str) -> std::io::Result<Option<Hand>> {
+    pub fn hand(&self, name: &str) -> std::io::Result<Hand> {
         let desk = &self.desk;
-        let start = || Hand::start(name, Arc::clone(&desk.metrics), desk.clock.clone(), Arc::clone(&desk.cores));
-        if desk.spins { Ok(None) } else { start().map(Some) }
+        Hand::start(name, LentTally::new(Arc::clone(&desk.metrics), desk.clock.clone()), Arc::clone(&desk.cores), desk.spins)
     }
 
     /// Makes a connection's figures of what it puts into the columns itself.

@@ -39,6 +39,8 @@ struct Entry {
     is_touched: bool,
     /// The trade that this connection brought last.
     last_trade_id: u64,
+    /// The trade that the last heartbeat handed on named, and the one that this connection had brought by then.
+    last_beat: (u64, u64),
     hole: Option<Hole>,
 }
 
@@ -108,8 +110,7 @@ pub struct Router {
     echo: EchoWriter,
     place_of_line: LinePlace,
     wants_tickers: bool,
-    /// Nothing where writers never sleep: they see to their queues themselves.
-    hand: Option<Hand>,
+    hand: Hand,
     tally: LentTally,
     recv: UnixNanos,
     /// When the system was last asked for frames: the clock of everything that needs no better.
@@ -174,7 +175,7 @@ impl Router {
             return *at;
         }
         let at = self.entries.len();
-        self.entries.push(Entry { route, is_touched: false, last_trade_id: 0, hole: None });
+        self.entries.push(Entry { route, is_touched: false, last_trade_id: 0, last_beat: (0, 0), hole: None });
         self.by_label.insert(label.into(), Some(at));
         at
     }
@@ -229,12 +230,10 @@ impl Router {
         }
         for at in self.touched.drain(..) {
             let Some(entry) = self.entries.get_mut(at) else { continue };
-            entry.is_touched = self.hand.is_none() || {
-                let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
-                self.tally.take(&lent);
-                lent.is_left
-            };
-            if entry.is_touched {
+            let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
+            self.tally.take(&lent);
+            entry.is_touched = lent.is_left;
+            if lent.is_left {
                 self.called.push(at);
                 self.called_since.get_or_insert(self.read_at);
             }
@@ -247,26 +246,19 @@ impl Router {
         self.tally.try_publish();
     }
 
-    /// Hands over what is left, and has the rest seen to: by the hand, or where there is none by each one's writer.
+    /// Hands over what is left, and has the hand see to the rest.
     pub fn ring(&mut self) {
         self.hand_over();
-        if let Some(hand) = &mut self.hand {
-            hand.pass_by_if_stuck(self.read_at);
-        }
+        self.hand.pass_by_if_stuck(self.read_at);
         if self.called_since.take().is_none() {
             return;
         }
         for at in self.called.drain(..) {
             let Some(entry) = self.entries.get_mut(at) else { continue };
             entry.is_touched = false;
-            match &self.hand {
-                Some(hand) => hand.call(&entry.route.seat),
-                None => entry.route.queue.ring(),
-            }
+            self.hand.call(&entry.route.seat);
         }
-        if let Some(hand) = &self.hand {
-            hand.ring();
-        }
+        self.hand.ring();
     }
 
     #[inline]
@@ -421,8 +413,16 @@ impl Handler for Router {
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
         // A beat of a product that nobody asked for starts no writer.
         let known = product.and_then(|label| self.by_label.get(label)).copied().flatten();
-        if let Some(entry) = known.and_then(|at| self.entries.get(at)) {
-            entry.route.queue.push(MarketMessage::Heartbeat { last_trade_id, recv: self.recv }, Duration::ZERO);
+        if let Some(entry) = known.and_then(|at| self.entries.get_mut(at)) {
+            let beat = (last_trade_id, entry.last_trade_id);
+            if entry.last_beat == beat {
+                // It says what the one before said, and nothing has come since.
+                return;
+            }
+            let message = MarketMessage::Heartbeat { last_trade_id, recv: self.recv };
+            if entry.route.queue.push(message, Duration::ZERO) == Pushed::Queued {
+                entry.last_beat = beat;
+            }
             // Otherwise not worth a wake-up: the writer finds it when it next has something to do.
             if last_trade_id > entry.last_trade_id {
                 entry.route.queue.ring();

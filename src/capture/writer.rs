@@ -95,7 +95,7 @@ pub struct Writer {
 enum Round {
     Again,
     Ended,
-    Wait { longest: Duration, spins: bool },
+    Wait { longest: Duration },
 }
 
 impl Writer {
@@ -180,7 +180,7 @@ impl Writer {
         }
         let idle = if self.doubted_trades.is_empty() { IDLE } else { CHORES };
         let longest = self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle));
-        Round::Wait { longest, spins: self.desk.spins }
+        Round::Wait { longest }
     }
 
     fn take(&mut self, queue: &QueueReceiver, message: MarketMessage) {

@@ -121,10 +121,10 @@ pub struct CaptureArgs {
     /// Redundant connections to the same feed, merged by trade id
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub lines: u8,
-    /// Writers that never sleep: a record is visible within microseconds, at the price of a busy processor
+    /// Connections that never sleep: a record is visible within microseconds, at the price of two busy processors a connection
     #[arg(long)]
     pub spin: bool,
-    /// Keep connections and writers on these processors, in turns: 2,3 or 2-5
+    /// Keep connections, their hands and writers on these processors, in turns: 2,3 or 2-5
     #[arg(long, value_name = "CPUS", value_parser = units::numbers)]
     pub pin: Option<units::Numbers>,
     /// An extra trusted root certificate, for a test endpoint

@@ -53,11 +53,13 @@ pub struct Timeouts {
     pub tick: Duration,
     /// For a write to be taken.
     pub write: Duration,
+    /// Whether a read looks for something again and again instead of sleeping until it comes.
+    pub spins: bool,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(10), tick: Duration::from_millis(100), write: Duration::from_secs(5) }
+        Self { connect: Duration::from_secs(10), tick: Duration::from_millis(100), write: Duration::from_secs(5), spins: false }
     }
 }
 

@@ -10,6 +10,8 @@ use crate::feed::endpoint::Endpoint;
 use crate::feed::socket::{SocketError, Timeouts};
 use crate::feed::tls::TlsRoots;
 use native_tls::TlsStream;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::ops::Range;
@@ -41,6 +43,8 @@ pub(super) struct Timed {
     /// When handshakes have to be done; nothing afterwards.
     until: Option<Instant>,
     received: Stock,
+    /// For how long a read looks again and again instead of sleeping; nothing where it sleeps.
+    spins_for: Option<Duration>,
     /// Whether reads must do without a system call.
     only_at_hand: bool,
 }
@@ -80,7 +84,7 @@ impl Wire {
         let tcp = first_that_answers(endpoint, until)?;
         let unusable = |source| SocketError::Connect { host: endpoint.host().to_owned(), source };
         tcp.set_nodelay(true).map_err(unusable)?;
-        let timed = Timed { tcp, until: Some(until), received: Stock::new(SYSTEM_READ_BYTES), only_at_hand: false };
+        let timed = Timed { tcp, until: Some(until), received: Stock::new(SYSTEM_READ_BYTES), spins_for: None, only_at_hand: false };
         let stream = match connector {
             None => Stream::Plain(timed),
             Some(connector) => {
@@ -97,6 +101,7 @@ impl Wire {
         self.given = 0;
         let timed = self.timed_mut();
         timed.until = None;
+        timed.spins_for = timeouts.spins.then_some(timeouts.tick);
         timed.tcp.set_read_timeout(Some(timeouts.tick))?;
         timed.tcp.set_write_timeout(Some(timeouts.write))
     }
@@ -180,10 +185,22 @@ fn in_time(until: Option<Instant>, error: io::Error) -> io::Error {
     if until.is_some() && error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }
 
+/// Reads what has come, looking again and again for at most a tick.
+fn look_for(tick: Duration, tcp: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    let start = Instant::now();
+    loop {
+        match recv(tcp, &mut *bytes, RecvFlags::DONTWAIT) {
+            Ok((count, _)) => return Ok(count),
+            Err(Errno::WOULDBLOCK) if start.elapsed() < tick => std::thread::yield_now(),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 impl Read for Timed {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let left = self.left()?;
-        let Self { tcp, until, received, only_at_hand } = self;
+        let Self { tcp, until, received, spins_for, only_at_hand } = self;
         received.give(into, |bytes| {
             if *only_at_hand {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -191,7 +208,10 @@ impl Read for Timed {
             if left.is_some() {
                 tcp.set_read_timeout(left)?;
             }
-            tcp.read(bytes).map_err(|error| in_time(*until, error))
+            match spins_for {
+                Some(tick) => look_for(*tick, tcp, bytes),
+                None => tcp.read(bytes).map_err(|error| in_time(*until, error)),
+            }
         })
     }
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::{At, StoreError};
+use super::filesystem;
 use super::map::{FrozenMark, Lanes, MAX_LANES, OpenRecord, WriteMap};
 use crate::schema::{Kind, Layout, Sink, Source};
 
@@ -70,6 +71,13 @@ impl Column {
     /// Has the pages of records made present that lie below the file's length, so that storing them does not fault.
     pub(crate) fn populate(&self, records: std::ops::Range<usize>) {
         self.map.populate(records.start * self.width..records.end * self.width);
+    }
+
+    /// Gives the page cache of frozen records back to the system, as far as nobody else has them mapped. They are on disk.
+    pub(crate) fn give_back(&self, records: std::ops::Range<usize>) -> Result<(), StoreError> {
+        let file = self.reopen()?;
+        self.map.let_go(records.clone()).at("let go of", &self.path)?;
+        filesystem::drop_cache(&file, (records.start * self.width) as u64, (records.len() * self.width) as u64).at("let go of", &self.path)
     }
 
     /// Loads an 8-byte value.

@@ -34,6 +34,8 @@ pub struct StoreOptions {
     pub force_fs: bool,
     /// Records that a new day begins with room for; grows from there.
     pub first_records: u64,
+    /// Bytes of a column behind its durable end that stay in the page cache at least; what lies before them is given back in steps of as many.
+    pub cached_bytes: u64,
     /// The boot's id; a test passes another to play a restart of the machine, or none for one that cannot be read.
     pub boot_id: Option<BootId>,
     /// Sees every step; tests only.
@@ -44,6 +46,9 @@ pub struct StoreOptions {
 /// Records that a new day begins with room for.
 pub const FIRST_RECORDS: u64 = 1024;
 
+/// Bytes of a column that stay in the page cache at least: an hour of the busiest product.
+const CACHED_BYTES: u64 = 16 << 20;
+
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
@@ -51,6 +56,7 @@ impl Default for StoreOptions {
             date_format: DateFormat::Iso,
             force_fs: false,
             first_records: FIRST_RECORDS,
+            cached_bytes: CACHED_BYTES,
             boot_id: BootId::read(),
             probe: None,
         }

@@ -21,6 +21,9 @@ use super::probe::{Step, Verdict};
 use super::provision::Growth;
 use crate::schema::{self, ColumnSet, Dataset};
 
+/// Records of which every column has whole pages: a page of the narrowest.
+const GIVEN_AT_ONCE_RECORDS: u64 = 1024;
+
 /// What an open day takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Takes {
@@ -51,6 +54,8 @@ pub struct DayFiles {
     /// Records whose pages were made present, and between which flushes (plus 1, 0 = never).
     populated: AtomicU64,
     populated_between: AtomicU64,
+    /// Records whose page cache was given back. Only the sync thread changes it.
+    given_back: AtomicU64,
     ledger: Mutex<Ledger>,
     durable: AtomicU64,
     /// Failed flushes of the directory that this day has been made good after, or that were before it.
@@ -116,6 +121,7 @@ impl DayFiles {
             growth: Mutex::new(Growth::default()),
             populated: AtomicU64::new(0),
             populated_between: AtomicU64::new(0),
+            given_back: AtomicU64::new(0),
             ledger: Mutex::new(found.ledger),
             durable,
             sound_after,
@@ -293,6 +299,27 @@ impl DayFiles {
         drop(ledger);
         self.dir.step(Step::Changed("durable slot"));
         gained
+    }
+
+    /// Gives the page cache of what has long been durable back, where that is worth it: a capture of weeks does not push out what others need.
+    /// What fails here costs memory, nothing else.
+    pub(crate) fn give_back(&self) {
+        let widest = self.columns.iter().map(Column::width).max().unwrap_or(1) as u64;
+        // Whole pages of every column.
+        let step = (self.dir.options().cached_bytes / widest).next_multiple_of(GIVEN_AT_ONCE_RECORDS);
+        let from = self.given_back.load(Ordering::Relaxed);
+        let to = self.durable().saturating_sub(step) / step * step;
+        if to <= from {
+            return;
+        }
+        self.given_back.store(to, Ordering::Relaxed);
+        if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) {
+            for column in &self.columns {
+                if let Err(error) = column.give_back(from..to) {
+                    log::debug!("{error}");
+                }
+            }
+        }
     }
 
     /// Tells whether a slot was written that no flush has covered yet.

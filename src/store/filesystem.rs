@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -75,6 +76,12 @@ impl Space {
 pub fn free_space(path: &Path) -> io::Result<Space> {
     let found = rustix::fs::statvfs(path)?;
     Ok(Space { free: found.f_bavail.saturating_mul(found.f_frsize), total: found.f_blocks.saturating_mul(found.f_frsize) })
+}
+
+/// Has the system drop a part of a file from its cache, as far as that is on disk and nobody has it mapped.
+pub(crate) fn drop_cache(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let Some(len) = NonZeroU64::new(len) else { return Ok(()) };
+    Ok(rustix::fs::fadvise(file, offset, Some(len), rustix::fs::Advice::DontNeed)?)
 }
 
 /// Allocates the blocks of a file's first `len` bytes without changing its length.

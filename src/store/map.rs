@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 const _: () = assert!(usize::BITS == 64, "columns are mapped with address space that only a 64-bit machine has");
 
@@ -63,6 +63,14 @@ impl WriteMap {
                 return;
             }
         }
+    }
+
+    /// Lets go of the pages of frozen records, which stay what they are in the file: who looks at them again has them read anew.
+    pub(crate) fn let_go(&self, records: Range<usize>) -> io::Result<()> {
+        assert!(records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are let go of");
+        assert!(records.start <= records.end && records.end <= self.len / self.width, "outside the mapping");
+        // SAFETY: (1) inside the mapping, as just checked; the mapping is shared, so that no byte is lost or changed by this, also of the slices lent.
+        unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, records.start * self.width, records.len() * self.width) }
     }
 
     /// Loads 4 bytes, frozen or not.

@@ -113,6 +113,7 @@ impl Syncer {
         }
         for (day, staged) in changed.drain(..) {
             let gained = day.settle(staged);
+            day.give_back();
             let [md, ticker_trades, trades] = &mut report.records;
             *match day.key().dataset {
                 Dataset::Md => md,

@@ -86,9 +86,9 @@ fn drain(seat: &Seat) -> bool {
                 writer.end(seat.queue());
                 return true;
             }
-            Round::Wait { longest, spins } => {
+            Round::Wait { longest } => {
                 drop(chair);
-                if spins { seat.queue().spin(longest) } else { seat.queue().wait(longest) }
+                seat.queue().wait(longest);
             }
         }
     }

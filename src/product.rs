@@ -28,19 +28,10 @@ pub struct ProductIdError {
     shown: String,
 }
 
-/// The bytes that may stand anywhere in a name but at its beginning.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0u8;
-    loop {
-        plain[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        if byte == u8::MAX {
-            break;
-        }
-        byte += 1;
-    }
-    plain
-};
+/// Tells whether a byte may stand anywhere in a name but at its beginning.
+const fn is_plain_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
 
 impl ProductId {
     /// Checks a name.
@@ -67,14 +58,14 @@ impl ProductId {
     pub fn is_plain(name: &[u8]) -> bool {
         let is_bounded = (1..=MAX_PRODUCT_ID_BYTES).contains(&name.len()) && name.first().is_some_and(u8::is_ascii_alphanumeric);
         // Dots, which only test names have, are looked at more closely.
-        is_bounded && (name.iter().all(|byte| PLAIN[usize::from(*byte)]) || Self::is_plain_with_dots(name))
+        is_bounded && (name.iter().all(|byte| is_plain_byte(*byte)) || Self::is_plain_with_dots(name))
     }
 
     #[cold]
     fn is_plain_with_dots(name: &[u8]) -> bool {
         let mut before = b'.';
         name.iter().all(|byte| {
-            let good = PLAIN[usize::from(*byte)] || (before != b'.' && *byte == b'.');
+            let good = is_plain_byte(*byte) || (before != b'.' && *byte == b'.');
             before = *byte;
             good
         })

@@ -82,6 +82,29 @@ fn key_order_and_white_space_change_nothing() {
 }
 
 #[test]
+fn a_second_type_refuses_a_message_wherever_it_and_the_first_one_stand() {
+    for good in [MATCH, TICKER] {
+        let kind = good.split('"').nth(3).unwrap();
+        let behind = good.replace('}', &format!(r#","type":"{kind}"}}"#));
+        let last =
+            format!(r#"{{{},"type":"{kind}"}}"#, good.strip_prefix(&format!(r#"{{"type":"{kind}","#)).unwrap().trim_end_matches('}'));
+        let twice_last = last.replace('}', &format!(r#","type":"{kind}"}}"#));
+        let (fate, kept) = decode(Feed::Exchange, &last);
+        assert_eq!((fate, kept.trades.len() + kept.tickers.len()), (FrameFate::Used, 1), "{last}");
+        for bad in [behind, twice_last] {
+            assert_eq!(decode(Feed::Exchange, &bad).0, FrameFate::Rejected(RejectReason::Duplicate), "{bad}");
+        }
+        // What follows the type is parsed by itself: what is no object with it is none without it.
+        let head = format!(r#"{{"type":"{kind}","#);
+        for bad in
+            [head.clone(), format!("{head}}}"), format!("{head},{}", &good[head.len()..]), format!("{head}{}", &good[head.len() + 1..])]
+        {
+            assert!(matches!(decode(Feed::Exchange, &bad).0, FrameFate::Rejected(_)), "{bad}");
+        }
+    }
+}
+
+#[test]
 fn a_trimmed_fraction_is_a_fraction_and_the_side_is_the_takers() {
     let (_, kept) = decode(Feed::Exchange, MATCH);
     let (_, trade) = &kept.trades[0];

@@ -222,6 +222,24 @@ fn messages_at_hand_are_told_without_waiting_and_none_is_skipped() {
 }
 
 #[test]
+fn a_socket_that_spins_reads_what_comes_and_ends_its_tick() {
+    let (endpoint, server) = server(|mut peer| {
+        let _ = peer.read();
+        peer.get_mut().write_all(b"\x81\x01a\x81\x01b").unwrap();
+        let _ = peer.read();
+    });
+    let spinning = Timeouts { spins: true, ..timeouts() };
+    let mut socket = Socket::connect(&endpoint, &TlsRoots::default(), &spinning).unwrap();
+    let before = Instant::now();
+    assert!(matches!(socket.read(), Ok(Received::Idle)));
+    assert!(before.elapsed() >= spinning.tick);
+    socket.send_text("go on").unwrap();
+    assert_eq!([hear(&mut socket), hear(&mut socket)], [heard("a"), heard("b")]);
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
 fn bytes_that_wait_in_the_system_are_counted() {
     // Asked for, since what follows the handshake at once is read along with it.
     let (endpoint, server) = server(|mut peer| {

@@ -10,7 +10,7 @@ use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{Layout, Trades};
 use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, Snapshot, StoreOptions, seal};
+use coltape::store::{DataDir, Day, Snapshot, StoreOptions, Syncer, seal};
 use coltape::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -88,4 +88,51 @@ fn no_column_is_mapped_when_it_is_cut() {
     assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
     assert_eq!(cuts.load(Ordering::Relaxed), Trades::COLUMNS.len());
     assert_eq!(mapped.load(Ordering::Relaxed), 0, "columns were still mapped while they were cut");
+}
+
+/// Tells whether a byte of a file is in the page cache; nothing where the file system does not say.
+fn is_cached(path: &std::path::Path, at: u64) -> Option<bool> {
+    let file = std::fs::File::open(path).unwrap();
+    let mut byte = [0];
+    match rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(&mut byte)], at, rustix::io::ReadWriteFlags::NOWAIT) {
+        Ok(count) => Some(count == 1),
+        Err(rustix::io::Errno::AGAIN) => Some(false),
+        Err(_) => None,
+    }
+}
+
+#[test]
+fn the_cache_of_what_has_long_been_on_disk_is_given_back_and_comes_again() {
+    const RECORDS: u64 = 20_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { force_fs: true, cached_bytes: 64 << 10, ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    for id in 1..=RECORDS {
+        while day.insert(&trade(id)).is_err() {
+            day.files().provision().unwrap();
+        }
+    }
+    day.commit();
+    let column = day.files().column_path("maker_order_id");
+    let last = (RECORDS - 1) * 16;
+    if is_cached(&column, 0).is_none() {
+        println!("skipped: this file system does not say what is cached");
+        return;
+    }
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(true), Some(true)));
+    syncer.cycle().unwrap();
+    assert_eq!(day.files().durable(), RECORDS);
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(false), Some(true)), "the front is given back, the end is not");
+    // The writer's own look-ups, a reader, and what is appended later find all of it.
+    assert_eq!(day.find(1), Some(trade(1)));
+    day.insert(&trade(RECORDS + 1)).unwrap();
+    day.commit();
+    syncer.cycle().unwrap();
+    let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert!(snapshot.rows().zip(1..=RECORDS + 1).all(|(row, id)| row == trade(id)));
+    assert_eq!(snapshot.count() as u64, RECORDS + 1);
 }

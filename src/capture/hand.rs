@@ -134,3 +134,48 @@ impl Work {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::queue::queue;
+    use super::*;
+
+    #[test]
+    fn a_stuck_hand_is_passed_by_and_a_busy_one_is_not() {
+        // A hand without a thread: nobody ever comes.
+        let (calls, waiting) = bounded(4);
+        let turns = Arc::new(AtomicU64::new(0));
+        let start = Instant::now();
+        let mut hand =
+            Hand { calls: Some(calls), waiting, bell: Arc::default(), turns: Arc::clone(&turns), seen: (0, start), thread: None };
+        let (_sender, receiver) = queue(4);
+        let bell = receiver.bell();
+        let seat = Arc::new(Seat::new(receiver));
+        hand.call(&seat);
+        hand.call(&seat);
+        assert_eq!(hand.waiting.len(), 1, "called once, until the hand has come");
+        hand.pass_by_if_stuck(start + STUCK_AFTER / 2);
+        turns.store(1, Ordering::Relaxed);
+        hand.pass_by_if_stuck(start + STUCK_AFTER);
+        hand.pass_by_if_stuck(start + STUCK_AFTER * 2 - Duration::from_millis(1));
+        assert_eq!(hand.waiting.len(), 1, "it has moved meanwhile");
+        hand.pass_by_if_stuck(start + STUCK_AFTER * 2);
+        assert!(hand.waiting.is_empty());
+        // Rung: it returns at once.
+        let before = Instant::now();
+        bell.wait(Duration::from_secs(60));
+        assert!(before.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn seats_beyond_the_channel_have_their_writers_woken() {
+        let (calls, waiting) = bounded(1);
+        let hand =
+            Hand { calls: Some(calls), waiting, bell: Arc::default(), turns: Arc::default(), seen: (0, Instant::now()), thread: None };
+        let seats: Vec<_> = (0..2).map(|_| Arc::new(Seat::new(queue(4).1))).collect();
+        seats.iter().for_each(|seat| hand.call(seat));
+        let before = Instant::now();
+        seats[1].queue().wait(Duration::from_secs(60));
+        assert!(before.elapsed() < Duration::from_secs(30));
+    }
+}

@@ -145,3 +145,240 @@ impl Seat {
         self.is_called.swap(false, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cores::Cores;
+    use super::super::deliveries::Deliveries;
+    use super::super::desk::{Datasets, Desk};
+    use super::super::echo::Echoes;
+    use super::super::hand::Hand;
+    use super::super::provisioner::Provisioner;
+    use super::super::queue::Pushed;
+    use super::super::registry::{Registry, Route};
+    use super::super::scribe::Scribe;
+    use super::super::stop::Stop;
+    use super::super::sync;
+    use super::*;
+    use crate::decimal::Decimal;
+    use crate::product::ProductId;
+    use crate::record::{MarketMessage, RawPlace, Trade};
+    use crate::schema::{Layout, Trades};
+    use crate::store::{DataDir, Snapshot, StoreOptions};
+    use crate::time::UtcDay;
+
+    const DAY: UtcDay = UtcDay(20_000);
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// One product with its writer, and nothing else: the test is its connection.
+    struct Stage {
+        folder: tempfile::TempDir,
+        dir: Arc<DataDir>,
+        registry: Registry,
+        desk: Arc<Desk>,
+        route: Route,
+    }
+
+    fn product() -> ProductId {
+        ProductId::new("BTC-USD").unwrap()
+    }
+
+    fn trade(trade_id: u64) -> Trade {
+        let one = Decimal::new(1.0, 1.0, true);
+        let time = UnixNanos(DAY.start().0 + 1_000_000 * trade_id);
+        Trade { trade_id, time, price: one, size: one, recv: time, ..Trades::EMPTY }
+    }
+
+    fn until(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    impl Stage {
+        fn set() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+            let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+            let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
+            let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
+            let (scribe, _) = Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone()).unwrap();
+            // Flushes come when the test wants them.
+            let never = Duration::from_secs(3600);
+            let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), scribe.clone(), stop.clone()).unwrap();
+            let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone()).unwrap();
+            let desk = Arc::new(Desk {
+                dir: Arc::clone(&dir),
+                datasets: Datasets { md: false, ticker_trades: false, trades: true },
+                clock,
+                metrics,
+                scribe,
+                sync,
+                provisioner,
+                deliveries: Arc::new(Deliveries::default()),
+                backfill: None,
+                gap_wait: Duration::from_millis(50),
+                lines: 1,
+                spins: false,
+                cores: Arc::new(Cores::default()),
+                echoes: Echoes::default(),
+                stop,
+            });
+            let registry = Registry::new(Arc::clone(&desk), 1000);
+            let route = registry.route(&product()).unwrap();
+            Self { folder, dir, registry, desk, route }
+        }
+
+        fn push(&self, id: u64) {
+            assert_eq!(self.route.queue.push(MarketMessage::Trade(trade(id), RawPlace::default()), Duration::ZERO), Pushed::Queued);
+        }
+
+        fn lend(&self, pages: Pages) -> (u32, bool, bool) {
+            let lent = self.route.seat.lend_a_hand(Instant::now(), pages);
+            (lent.records, lent.is_left, lent.needs_writer)
+        }
+
+        /// The ids that a reader finds.
+        fn seen(&self) -> Vec<u64> {
+            let day = Snapshot::<Trades>::open(self.folder.path(), &product(), DAY).unwrap();
+            day.map_or(Vec::new(), |day| day.rows().map(|row| row.trade_id).collect())
+        }
+
+        /// Has the writer's thread take what is there, and waits until it sleeps again.
+        fn by_the_writer(&self, last: u64) {
+            self.route.seat.wake_writer();
+            until("the writer takes it", || self.seen().last() == Some(&last));
+            // The lock is free once more when the round is over.
+            drop(self.route.seat.take());
+        }
+
+        fn end(self) -> u64 {
+            let Self { registry, desk, route, .. } = self;
+            drop(route);
+            let (figures, failures) = registry.close();
+            assert!(failures.is_empty(), "{failures:?}");
+            drop(desk);
+            figures.iter().map(|(_, metrics)| metrics.trades.written.get()).sum()
+        }
+    }
+
+    #[test]
+    fn a_connection_appends_what_is_at_hand_and_leaves_the_rest() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        stage.push(2);
+        stage.push(3);
+        assert_eq!(stage.lend(Pages::AtHand), (2, false, false));
+        assert_eq!(stage.seen(), [1, 2, 3], "visible at once");
+
+        stage.dir.flush().unwrap();
+        stage.push(4);
+        assert_eq!(stage.lend(Pages::AtHand), (0, true, false), "a flush has made the pages read-only");
+        assert_eq!(stage.seen(), [1, 2, 3]);
+        assert_eq!(stage.lend(Pages::Any), (1, false, false), "the message in hand comes first");
+        stage.push(5);
+        assert_eq!(stage.lend(Pages::AtHand), (1, false, false));
+
+        stage.push(8);
+        assert_eq!(stage.lend(Pages::AtHand), (0, true, false));
+        assert_eq!(stage.lend(Pages::Any), (0, true, true), "a gap is the writer's business");
+        stage.push(9);
+        stage.by_the_writer(9);
+        assert_eq!(stage.seen(), [1, 2, 3, 4, 5, 8, 9]);
+        stage.push(9);
+        assert_eq!(stage.lend(Pages::Any), (0, true, true), "so is a copy");
+        stage.push(10);
+        stage.by_the_writer(10);
+
+        let tomorrows = Trade { time: DAY.next().start(), ..trade(11) };
+        stage.route.queue.push(MarketMessage::Trade(tomorrows, RawPlace::default()), Duration::ZERO);
+        assert_eq!(stage.lend(Pages::Any), (0, true, true), "and a day that is not open");
+        stage.route.seat.wake_writer();
+        assert_eq!(stage.end(), 9);
+    }
+
+    #[test]
+    fn a_page_that_was_not_stored_to_is_not_at_hand() {
+        let stage = Stage::set();
+        for id in 1..=255 {
+            stage.push(id);
+        }
+        stage.by_the_writer(255);
+        stage.push(256);
+        stage.push(257);
+        assert_eq!(stage.lend(Pages::AtHand), (1, true, false), "record 256 is the first on a page of the order ids");
+        assert_eq!(stage.lend(Pages::Any), (1, false, false));
+        stage.push(258);
+        assert_eq!(stage.lend(Pages::AtHand), (1, false, false));
+        assert_eq!(stage.end(), 258);
+    }
+
+    #[test]
+    fn who_finds_the_seat_taken_does_nothing() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        let taken = stage.route.seat.take();
+        stage.push(2);
+        assert_eq!(stage.lend(Pages::Any), (0, true, true));
+        drop(taken);
+        assert_eq!(stage.lend(Pages::Any), (1, false, false));
+        assert_eq!(stage.end(), 2);
+    }
+
+    #[test]
+    fn a_hand_that_panicked_has_the_writer_start_over_with_the_message_in_hand() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        {
+            let mut chair = stage.route.seat.take();
+            chair.has_panicked = true;
+        }
+        stage.push(2);
+        assert_eq!(stage.lend(Pages::Any), (0, true, true), "nobody else touches what was left half done");
+        stage.by_the_writer(2);
+        assert_eq!(stage.seen(), [1, 2]);
+        let journal = || std::fs::read_dir(stage.folder.path().join("_coltape")).unwrap().flatten();
+        let told = || journal().any(|file| std::fs::read_to_string(file.path()).is_ok_and(|text| text.contains("writer_restarted")));
+        until("it is journaled", told);
+        assert_eq!(stage.end(), 2);
+    }
+
+    #[test]
+    fn no_message_stays_behind_between_a_connection_its_hand_and_the_writer() {
+        const TRADES: u64 = 20_000;
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let stage = Stage::set();
+        let hand = Hand::start("0.0", stage.registry.tally(), Arc::clone(&stage.desk.cores), false).unwrap();
+        for id in 1..=TRADES {
+            stage.push(id);
+            if rng.u32(..3) == 0 && stage.route.seat.lend_a_hand(Instant::now(), Pages::AtHand).is_left {
+                hand.call(&stage.route.seat);
+                hand.ring();
+            }
+            match rng.u32(..1000) {
+                0 => stage.dir.flush().unwrap(),
+                1..5 => stage.route.seat.wake_writer(),
+                5..10 => std::thread::sleep(Duration::from_micros(rng.u64(..200))),
+                _ => {}
+            }
+            if id.is_multiple_of(500) || id == TRADES {
+                if stage.route.seat.lend_a_hand(Instant::now(), Pages::AtHand).is_left {
+                    hand.call(&stage.route.seat);
+                    hand.ring();
+                }
+                // Nothing else wakes anybody now.
+                until("everything is taken", || stage.route.queue.is_empty() && stage.route.metrics.trades.written.get() == id);
+            }
+        }
+        assert_eq!(stage.seen(), (1..=TRADES).collect::<Vec<_>>());
+        drop(hand);
+        assert_eq!(stage.end(), TRADES);
+    }
+}

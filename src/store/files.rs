@@ -51,6 +51,8 @@ pub struct DayFiles {
     /// Records that the writer wanted room for when it found none.
     pub(crate) wanted: AtomicU64,
     pub(crate) growth: Mutex<Growth>,
+    /// Records that the length ran ahead by when it last grew.
+    pub(crate) lead: AtomicU64,
     /// Records whose pages were made present, and between which flushes (plus 1, 0 = never).
     populated: AtomicU64,
     populated_between: AtomicU64,
@@ -119,6 +121,7 @@ impl DayFiles {
             provisioned: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             growth: Mutex::new(Growth::default()),
+            lead: AtomicU64::new(1),
             populated: AtomicU64::new(0),
             populated_between: AtomicU64::new(0),
             given_back: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 //!
 //! 1. Nothing is stored at or beyond `provisioned` = the fewest records that any column has both blocks and length for.
 //! 2. Blocks come generously (doubling), lengths in small steps: whoever reads a long empty tail makes each later store dirty a large folio.
-//! 3. Growth follows the product: a quiet one stays small, a busy one gets up to [`MAX_LEAD`] records ahead.
+//! 3. Growth follows the product: a quiet one stays small, a busy one gets as far ahead as it comes in [`AHEAD`], at most [`MAX_LEAD`] records.
 //! 4. The disk is never filled to the last block; too little room is an error here, so that it is never a signal in the writer.
 //! 5. A writer that will need the new room within [`SOON`] finds its pages present: the faults are taken here. Pages of slower ones would be
 //!    written out empty and fault again, as each flush makes pages read-only.
@@ -25,6 +25,8 @@ pub const MAX_LEAD: u64 = 16_384;
 const MAX_GROWTH: u64 = 1 << 20;
 /// The flush cycle, about.
 const SOON: Duration = Duration::from_secs(1);
+/// How long a writer should get on with its room: hundreds of busy products may ask for more at once.
+const AHEAD: Duration = Duration::from_secs(4);
 /// Bytes in which the system counts a file's blocks.
 const BLOCK: u64 = 512;
 /// Bytes that a file system may count among a file's blocks without them holding data: where the others lie.
@@ -44,10 +46,30 @@ pub(crate) struct Growth {
 }
 
 impl Growth {
-    /// Notes how far the writer has come; tells whether it will have stored `ahead` records more within [`SOON`], at the pace since the last growth.
-    fn is_fast(&mut self, now: Instant, reached: u64, ahead: u64) -> bool {
-        let Some((at, before)) = self.pace.replace((now, reached)) else { return false };
-        u128::from(reached.saturating_sub(before)) * SOON.as_nanos() >= u128::from(ahead) * now.duration_since(at).as_nanos()
+    /// Notes how far the writer has come; gives its pace since the last growth in records and the time that they took, nothing at the first.
+    fn pace(&mut self, now: Instant, reached: u64) -> Option<Pace> {
+        let (at, before) = self.pace.replace((now, reached))?;
+        Some(Pace { records: reached.saturating_sub(before), took: now.duration_since(at) })
+    }
+}
+
+/// How fast a writer is.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    records: u64,
+    took: Duration,
+}
+
+impl Pace {
+    /// Tells whether a writer of this pace will have stored `ahead` records more within [`SOON`].
+    fn is_fast(self, ahead: u64) -> bool {
+        u128::from(self.records) * SOON.as_nanos() >= u128::from(ahead) * self.took.as_nanos()
+    }
+
+    /// Gives the records that such a writer stores within [`AHEAD`].
+    fn within_ahead(self) -> u64 {
+        let records = u128::from(self.records) * AHEAD.as_nanos() / self.took.as_nanos().max(1);
+        u64::try_from(records).unwrap_or(u64::MAX)
     }
 }
 
@@ -86,12 +108,23 @@ impl DayFiles {
         if reached >= FULL {
             return Err(StoreError::DayFull { path: self.place.page() });
         }
-        let length = (reached + self.lead()).min(FULL);
-        if length <= growth.length && records <= growth.allocated {
+        let pace = growth.pace(Instant::now(), reached);
+        let first = self.dir.options().first_records.clamp(1, MAX_LEAD);
+        let modest = reached.clamp(first, MAX_LEAD);
+        let generous = pace.map_or(0, Pace::within_ahead).clamp(modest, MAX_LEAD);
+        let outcome = self.allocate_ahead(&mut growth, reached + generous, records);
+        let lead = match outcome {
+            Err(StoreError::NoSpace { .. }) if modest < generous => {
+                self.allocate_ahead(&mut growth, reached + modest, records)?;
+                modest
+            }
+            other => other.map(|()| generous)?,
+        };
+        // Relaxed: a hint for when to ask again.
+        self.lead.store(lead, Ordering::Relaxed);
+        let length = (reached + lead).min(FULL);
+        if length <= growth.length {
             return Ok(());
-        }
-        if growth.allocated < length.max(records) {
-            growth.allocated = self.allocate(growth.allocated, length, records)?;
         }
         for column in &self.columns {
             let (file, bytes) = (column.reopen()?, length * column.width() as u64);
@@ -101,7 +134,7 @@ impl DayFiles {
             }
         }
         let grown = growth.length..length;
-        if growth.is_fast(Instant::now(), reached, length - reached) {
+        if pace.is_some_and(|pace| pace.is_fast(length - reached)) {
             let between = self.dir.between_flushes();
             self.populate(grown);
             if let Some(between) = between.filter(|_| self.dir.between_flushes() == between) {
@@ -136,6 +169,15 @@ impl DayFiles {
         Ok(records)
     }
 
+    /// Has blocks for a length and for so many records at least.
+    fn allocate_ahead(&self, growth: &mut Growth, length: u64, records: u64) -> Result<(), StoreError> {
+        let length = length.min(FULL);
+        if growth.allocated < length.max(records) {
+            growth.allocated = self.allocate(growth.allocated, length, records)?;
+        }
+        Ok(())
+    }
+
     /// Allocates blocks: twice what there is where the disk allows it, else what is needed.
     fn allocate(&self, allocated: u64, length: u64, records: u64) -> Result<u64, StoreError> {
         let needed = length.max(allocated);
@@ -154,10 +196,9 @@ impl DayFiles {
         Ok(target)
     }
 
-    /// Gives how far the length is to run ahead: as many records as there are, within bounds.
+    /// Gives how far the length ran ahead when it last grew.
     fn lead(&self) -> u64 {
-        let first = self.dir.options().first_records.clamp(1, MAX_LEAD);
-        self.reached().clamp(first, MAX_LEAD)
+        self.lead.load(Ordering::Relaxed)
     }
 
     /// Gives how far the writer has come.
@@ -174,11 +215,19 @@ mod tests {
     #[test]
     fn a_writer_is_fast_where_it_needs_the_room_before_the_next_flush() {
         let (start, mut growth) = (Instant::now(), Growth::default());
-        assert!(!growth.is_fast(start, 0, 1024), "nothing is known yet");
-        assert!(growth.is_fast(start + SOON, 1024, 1024));
-        assert!(!growth.is_fast(start + SOON * 2, 2047, 1024), "one record too slow");
-        assert!(growth.is_fast(start + SOON * 2 + SOON / 4, 2047 + 256, 1024));
-        assert!(!growth.is_fast(start + SOON * 60, 2047 + 512, 1024));
-        assert!(growth.is_fast(start + SOON * 60, 2047 + 513, 1024), "no time at all");
+        assert!(growth.pace(start, 0).is_none(), "nothing is known yet");
+        let mut is_fast = |at, reached, ahead| growth.pace(at, reached).expect("a pace").is_fast(ahead);
+        assert!(is_fast(start + SOON, 1024, 1024));
+        assert!(!is_fast(start + SOON * 2, 2047, 1024), "one record too slow");
+        assert!(is_fast(start + SOON * 2 + SOON / 4, 2047 + 256, 1024));
+        assert!(!is_fast(start + SOON * 60, 2047 + 512, 1024));
+        assert!(is_fast(start + SOON * 60, 2047 + 513, 1024), "no time at all");
+    }
+
+    #[test]
+    fn a_busy_writer_gets_room_for_seconds() {
+        let pace = |records, took| Pace { records, took }.within_ahead();
+        assert_eq!((pace(512, SOON / 2), pace(1, SOON * 3600), pace(0, SOON)), (4096, 0, 0));
+        assert!(pace(512, Duration::ZERO) > MAX_LEAD, "no time at all");
     }
 }

@@ -1,14 +1,14 @@
-//! The hand-over from a connection's thread to the writers: what it costs the one who sends.
+//! The hand-over from a connection's thread to who drains the queues: what it costs. What the connection drains itself is not handed over.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coltape::capture::queue::{Pulled, Pushed, QueueReceiver, QueueSender, queue};
+use coltape::capture::queue::{Bell, Pulled, Pushed, QueueReceiver, QueueSender, queue};
 use coltape::record::{MarketMessage, RawPlace};
 use coltape::schema::{Layout, Trades};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::rounds::{Contest, Entrant};
 
@@ -22,7 +22,7 @@ const SLEEPY: u64 = 20;
 const ASLEEP_AFTER: Duration = Duration::from_millis(5);
 
 /// The capture's own queue.
-pub const COLTAPE: &str = "coltape: bounded queue and bell, rung once a burst";
+pub const COLTAPE: &str = "coltape: bounded queues, one hand called once a burst";
 /// What a plain channel does.
 pub const PLAIN: &str = "crossbeam bounded, blocking recv";
 
@@ -32,47 +32,49 @@ fn message() -> MarketMessage {
 
 trait Line {
     fn send(&self, to: usize);
-    fn ring(&self, to: usize);
+    fn call(&self, to: usize);
+    fn ring(&self);
     fn taken(&self) -> u64;
 }
 
+/// Queues that one hand drains, whichever it is called to: the way of a connection whose writers sleep.
 struct Coltape {
     senders: Vec<QueueSender>,
+    is_called: Arc<Vec<AtomicBool>>,
+    calls: Option<Sender<usize>>,
+    bell: Arc<Bell>,
     taken: Arc<AtomicU64>,
-    writers: Vec<JoinHandle<()>>,
+    hand: Option<JoinHandle<()>>,
 }
 
-fn write(receiver: &QueueReceiver, taken: &AtomicU64) {
+fn lend(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usize>, bell: &Bell, taken: &AtomicU64) {
     loop {
-        let mut count = 0;
-        let is_ended = loop {
-            match receiver.pull() {
-                Pulled::Message(message) => {
-                    std::hint::black_box(message);
-                    count += 1;
-                }
-                Pulled::Empty => break false,
-                Pulled::Ended => break true,
+        let at = match calls.try_recv() {
+            Ok(at) => at,
+            Err(TryRecvError::Empty) => {
+                bell.wait_for_ring();
+                continue;
             }
+            Err(TryRecvError::Disconnected) => return,
         };
-        taken.fetch_add(count, Ordering::Release);
-        if is_ended {
-            return;
+        is_called[at].swap(false, Ordering::AcqRel);
+        let mut count = 0;
+        while let Pulled::Message(message) = queues[at].pull() {
+            std::hint::black_box(message);
+            count += 1;
         }
-        receiver.wait(Duration::from_secs(10));
+        taken.fetch_add(count, Ordering::Release);
     }
 }
 
 impl Coltape {
     fn new(writers: usize, capacity: usize) -> Self {
-        let taken = Arc::new(AtomicU64::new(0));
-        let (senders, writers) = (0..writers)
-            .map(|_| {
-                let ((sender, receiver), taken) = (queue(capacity), Arc::clone(&taken));
-                (sender, std::thread::spawn(move || write(&receiver, &taken)))
-            })
-            .unzip();
-        Self { senders, taken, writers }
+        let (senders, queues): (Vec<_>, Vec<_>) = (0..writers).map(|_| queue(capacity)).unzip();
+        let is_called: Arc<Vec<AtomicBool>> = Arc::new((0..writers).map(|_| AtomicBool::new(false)).collect());
+        let ((calls, called), bell, taken) = (bounded(writers), Arc::new(Bell::default()), Arc::new(AtomicU64::new(0)));
+        let (flags, rung, count) = (Arc::clone(&is_called), Arc::clone(&bell), Arc::clone(&taken));
+        let hand = std::thread::spawn(move || lend(&queues, &flags, &called, &rung, &count));
+        Self { senders, is_called, calls: Some(calls), bell, taken, hand: Some(hand) }
     }
 }
 
@@ -80,8 +82,13 @@ impl Line for Coltape {
     fn send(&self, to: usize) {
         assert_eq!(self.senders[to].push(message(), Duration::from_secs(5)), Pushed::Queued);
     }
-    fn ring(&self, to: usize) {
-        self.senders[to].ring();
+    fn call(&self, to: usize) {
+        if !self.is_called[to].swap(true, Ordering::AcqRel) {
+            self.calls.as_ref().unwrap().try_send(to).unwrap();
+        }
+    }
+    fn ring(&self) {
+        self.bell.nudge();
     }
     fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
@@ -90,8 +97,9 @@ impl Line for Coltape {
 
 impl Drop for Coltape {
     fn drop(&mut self) {
-        self.senders.clear();
-        self.writers.drain(..).for_each(|writer| writer.join().unwrap());
+        self.calls = None;
+        self.bell.ring();
+        self.hand.take().unwrap().join().unwrap();
     }
 }
 
@@ -125,7 +133,8 @@ impl Line for Plain {
     fn send(&self, to: usize) {
         self.senders[to].send(message()).unwrap();
     }
-    fn ring(&self, _: usize) {}
+    fn call(&self, _: usize) {}
+    fn ring(&self) {}
     fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }
@@ -164,9 +173,10 @@ fn busy(name: &'static str, line: impl Line + 'static, writers: usize) -> Entran
             if (number + 1).is_multiple_of(BURST) || number + 1 == BUSY {
                 for (to, is_touched) in touched.iter_mut().enumerate() {
                     if std::mem::take(is_touched) {
-                        line.ring(to);
+                        line.call(to);
                     }
                 }
+                line.ring();
             }
         }
         wait_until(|| line.taken() - before == BUSY);
@@ -185,7 +195,8 @@ fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entr
             let (to, before) = (number as usize % writers, line.taken());
             let began = Instant::now();
             line.send(to);
-            line.ring(to);
+            line.call(to);
+            line.ring();
             took += began.elapsed();
             wait_until(|| line.taken() == before + 1);
         }

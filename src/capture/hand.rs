@@ -130,7 +130,7 @@ impl Work {
                 break;
             }
         }
-        self.tally.note(now);
+        self.tally.note(now, None);
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }

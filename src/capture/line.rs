@@ -313,7 +313,7 @@ impl Line {
     #[inline]
     fn hand_over(&mut self, socket: &Socket, read_at: Instant) {
         let is_late = |since: Instant| read_at.saturating_duration_since(since) >= CALL_AT_LATEST;
-        if socket.is_behind() && !self.router.touched_since().is_some_and(is_late) {
+        if socket.is_behind() && !self.router.touched_since().is_some_and(is_late) && socket.is_readable_within(Duration::ZERO) {
             return;
         }
         self.router.hand_over();

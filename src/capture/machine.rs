@@ -32,8 +32,8 @@ fn field(text: &str, name: &str) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// How rarely the dirty pages are counted: so many times as long as that takes, so that it uses a two-thousandth of one processor.
-const COUNT_RARELY: u32 = 2000;
+/// How rarely the dirty pages are counted: so many times as long as that takes, so that it uses a five-thousandth of one processor.
+const COUNT_RARELY: u32 = 5000;
 
 /// Reads this process' memory. What takes a walk over all its pages, the dirty ones among the mapped, is counted less often where there are many.
 #[derive(Debug, Default)]

@@ -21,7 +21,7 @@ use crate::store::request::{RepairAnswer, RepairRequest};
 use crate::store::{StoreError, holes};
 
 /// Between two looks for a request.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Trades handed over at once.
 const PAGE_TRADES: usize = 1000;

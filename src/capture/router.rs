@@ -238,7 +238,7 @@ impl Router {
                 self.called_since.get_or_insert(self.read_at);
             }
         }
-        self.tally.note(self.read_at);
+        self.tally.note(self.read_at, Some(self.recv));
     }
 
     /// Adds the lags seen here to those of the capture, unless another thread is at it.

@@ -61,15 +61,20 @@ impl LentTally {
         self.oldest = lent.oldest.map_or(self.oldest, |recv| self.oldest.min(recv));
     }
 
-    /// Counts what was taken since the last call, appending having begun at `began`. All of it counts as late as the oldest, with most of which it came.
+    /// Counts what was taken since the last call, appending having begun at `began`, which is `began_wall` on the wall clock where that is known. All of
+    /// it counts as late as the oldest, with most of which it came.
     #[inline]
-    pub fn note(&mut self, began: Instant) {
+    pub fn note(&mut self, began: Instant, began_wall: Option<UnixNanos>) {
         let (records, oldest) = (std::mem::take(&mut self.records), std::mem::replace(&mut self.oldest, UnixNanos(u64::MAX)));
         if records > 0 {
-            let lag = Duration::from_nanos(self.clock.now().since(oldest));
+            let took = began.elapsed();
+            let lag = match began_wall {
+                Some(wall) => took + Duration::from_nanos(wall.since(oldest)),
+                None => Duration::from_nanos(self.clock.now().since(oldest)),
+            };
             self.lag.note(lag, records);
             self.metrics.recent_lag_micros.see(micros(lag));
-            self.metrics.append_micros.see(micros(began.elapsed()));
+            self.metrics.append_micros.see(micros(took));
             self.metrics.unflushed_bytes.fetch_add(u64::from(records) * ROW_BYTES, Relaxed);
         }
     }

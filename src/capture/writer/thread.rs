@@ -32,7 +32,7 @@ pub fn run(desk: &Arc<Desk>, product: &ProductId, metrics: &Arc<ProductMetrics>,
         let mut writer = Writer::new(Arc::clone(desk), product.clone(), Arc::clone(metrics), queue, stored);
         writer.in_hand = in_hand.take();
         seat.take().writer = Some(writer);
-        let has_ended = catch_unwind(AssertUnwindSafe(|| drain(seat))).unwrap_or(false);
+        let has_ended = drain(seat);
         let Chair { writer: Some(mut writer), .. } = std::mem::take(&mut *seat.take()) else { continue };
         if has_ended {
             return Ok(());
@@ -75,20 +75,29 @@ fn await_stored(desk: &Desk, product: &ProductId, metrics: &ProductMetrics, queu
     }
 }
 
-/// Drains a queue until it has ended; gives up, with `false`, where a connection's hand has panicked.
+/// Drains a queue until it has ended; gives up, with `false`, where the writer or a connection's hand has panicked.
 fn drain(seat: &Seat) -> bool {
     loop {
         let mut chair = seat.take();
         let Chair { writer: Some(writer), has_panicked: false } = &mut *chair else { return false };
-        match writer.round(seat.queue()) {
-            Round::Again => {}
-            Round::Ended => {
+        // Caught with the seat taken: nobody else sits down before it is known that what lies there is half done.
+        let round = catch_unwind(AssertUnwindSafe(|| {
+            let round = writer.round(seat.queue());
+            if matches!(round, Round::Ended) {
                 writer.end(seat.queue());
-                return true;
             }
-            Round::Wait { longest } => {
+            round
+        }));
+        match round {
+            Ok(Round::Again) => {}
+            Ok(Round::Ended) => return true,
+            Ok(Round::Wait { longest }) => {
                 drop(chair);
                 seat.queue().wait(longest);
+            }
+            Err(_) => {
+                chair.has_panicked = true;
+                return false;
             }
         }
     }

@@ -104,7 +104,7 @@ pub struct Router {
     /// Products with messages that nobody has been told of.
     touched: Vec<usize>,
     touched_since: Option<Instant>,
-    /// Products whose writer has something to do and is to be woken.
+    /// Products with something left to do, which the hand is to be called to.
     called: Vec<usize>,
     called_since: Option<Instant>,
     echo: EchoWriter,
@@ -249,7 +249,8 @@ impl Router {
     /// Hands over what is left, and has the hand see to the rest.
     pub fn ring(&mut self) {
         self.hand_over();
-        self.hand.pass_by_if_stuck(self.read_at);
+        // The time of now: a quiet connection reads nothing, and its hand may be stuck all the same.
+        self.hand.pass_by_if_stuck(Instant::now());
         if self.called_since.take().is_none() {
             return;
         }

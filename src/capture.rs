@@ -36,10 +36,14 @@ pub mod router;
 pub mod scribe;
 pub mod seat;
 pub mod shelf;
+#[cfg(test)]
+mod stage;
 pub mod stop;
 pub mod stored;
 pub mod summary;
 pub mod sync;
+pub mod ticker_turn;
+pub mod tray;
 pub mod watch;
 pub mod writer;
 

@@ -1,17 +1,18 @@
-//! The router: takes what the decoder hands over to the right product's queue, and sees to it that the queues are drained: it lends their writers a hand
-//! where they sleep, and wakes them, when its line says so, where more is to be done.
+//! The router: takes what the decoder hands over to the right product: past its queue into the columns where its writer sleeps and that makes the
+//! connection wait for nothing, else into the queue; and wakes, when its line says so, who has to see to that.
 //!
-//! 1. Every trade and ticker handed over is counted as received by its product, and ends in its queue or is counted as shed.
+//! 1. Every trade and ticker handed over is counted as received by its product, and ends in the columns, in its queue, or is counted as shed. What comes
+//!    while something of this connection's may wait in the queue goes behind it.
 //! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.
 //! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers: another takes over when its connection is lost.
-//! 4. A heartbeat that names a newer trade than this connection brought wakes the writer; any other waits until it wakes by itself.
+//! 4. A heartbeat goes the same way, unless it says what the one before said and nothing has come since.
 //! 5. Looking a known product up allocates nothing and takes no lock; the registry is asked only for a label not met before.
 //!
 //! Lives on a connection's thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -23,6 +24,8 @@ use super::queue::{BACK_PRESSURE, Pushed};
 use super::registry::{Registry, Route};
 use super::scribe::Scribe;
 use super::seat::LentTally;
+use super::ticker_turn::LinePlace;
+use super::tray::{Brought, Pile, Tray};
 use crate::feed::{Control, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
@@ -35,54 +38,18 @@ const MAX_REFUSED_LABELS: usize = 1024;
 
 struct Entry {
     route: Route,
-    /// Whether it stands in `touched` or in `called`.
+    /// What lies on the tray for it.
+    pile: Pile,
+    /// Whether something may be left in its queue that this connection has pushed: what comes then goes behind it.
+    is_queued: bool,
+    /// Whether it stands in `touched`, and in `called`.
     is_touched: bool,
+    is_called: bool,
     /// The trade that this connection brought last.
     last_trade_id: u64,
     /// The trade that the last heartbeat handed on named, and the one that this connection had brought by then.
     last_beat: (u64, u64),
     hole: Option<Hole>,
-}
-
-/// Which of several redundant lines a connection belongs to.
-#[derive(Debug, Clone, Copy)]
-pub struct LinePlace {
-    /// The line, from 0.
-    pub number: u8,
-    /// Whether the lines take turns in supplying tickers.
-    pub shares_tickers: bool,
-}
-
-/// The line that supplies a product's tickers, where lines take turns.
-#[derive(Debug)]
-pub struct TickerTurn(AtomicU8);
-
-/// No line supplies tickers.
-const NOBODY: u8 = u8::MAX;
-
-impl Default for TickerTurn {
-    fn default() -> Self {
-        Self(AtomicU8::new(NOBODY))
-    }
-}
-
-impl TickerTurn {
-    /// Takes the turn where nobody has it. Tells whether the line has it now, and whether it has just taken it.
-    fn take(&self, line: u8) -> (bool, bool) {
-        // Relaxed: a decision about which of two equal copies is kept; the messages themselves go through the queue.
-        match self.0.load(Relaxed) {
-            holder if holder == line => (true, false),
-            NOBODY => {
-                let taken = self.0.compare_exchange(NOBODY, line, Relaxed, Relaxed).is_ok();
-                (taken, taken)
-            }
-            _ => (false, false),
-        }
-    }
-
-    fn let_go(&self, line: u8) -> bool {
-        self.0.compare_exchange(line, NOBODY, Relaxed, Relaxed).is_ok()
-    }
 }
 
 /// What one product has given up since its queue was full.
@@ -101,6 +68,7 @@ pub struct Router {
     metrics: Arc<LineMetrics>,
     entries: Vec<Entry>,
     by_label: HashMap<Box<[u8]>, Option<usize>, RandomState>,
+    tray: Tray,
     /// Products with messages that nobody has been told of.
     touched: Vec<usize>,
     touched_since: Option<Instant>,
@@ -144,6 +112,7 @@ impl Router {
             metrics,
             entries: Vec::with_capacity(products.len()),
             by_label: HashMap::with_capacity_and_hasher(products.len() * 2, RandomState::default()),
+            tray: Tray::default(),
             touched: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
             touched_since: None,
             called: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
@@ -175,7 +144,17 @@ impl Router {
             return *at;
         }
         let at = self.entries.len();
-        self.entries.push(Entry { route, is_touched: false, last_trade_id: 0, last_beat: (0, 0), hole: None });
+        let pile = Pile::default();
+        self.entries.push(Entry {
+            route,
+            pile,
+            is_queued: false,
+            is_touched: false,
+            is_called: false,
+            last_trade_id: 0,
+            last_beat: (0, 0),
+            hole: None,
+        });
         self.by_label.insert(label.into(), Some(at));
         at
     }
@@ -222,23 +201,53 @@ impl Router {
         self.called_since
     }
 
-    /// Puts down what was pushed, for every writer that sleeps and as far as that costs no wait. What is left waits for [`Router::ring`].
+    /// Puts down what has come, for every writer that sleeps and as far as that costs no wait. What is left goes into the queues and waits for
+    /// [`Router::ring`].
     #[inline]
     pub fn hand_over(&mut self) {
         if self.touched_since.take().is_none() {
             return;
         }
-        for at in self.touched.drain(..) {
-            let Some(entry) = self.entries.get_mut(at) else { continue };
-            let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
-            self.tally.take(&lent);
-            entry.is_touched = lent.is_left;
-            if lent.is_left {
-                self.called.push(at);
-                self.called_since.get_or_insert(self.read_at);
-            }
+        for turn in 0..self.touched.len() {
+            let Some(at) = self.touched.get(turn).copied() else { break };
+            self.hand_over_one(at);
         }
+        self.touched.clear();
+        self.tray.clear();
         self.tally.note(self.read_at, Some(self.recv));
+    }
+
+    #[inline]
+    fn hand_over_one(&mut self, at: usize) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        entry.is_touched = false;
+        let lent = if entry.is_queued {
+            let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
+            // A hole ends with a push.
+            entry.is_queued = lent.is_left || entry.hole.is_some();
+            lent
+        } else {
+            entry.route.seat.put_down(self.read_at, &mut Brought::new(&self.tray, &mut entry.pile))
+        };
+        self.tally.take(&lent);
+        if lent.is_left {
+            self.leave(at);
+        }
+    }
+
+    /// Pushes what is left of a pile into its product's queue, and has somebody called.
+    fn leave(&mut self, at: usize) {
+        while let Some(entry) = self.entries.get_mut(at)
+            && let Some(message) = Brought::new(&self.tray, &mut entry.pile).next()
+        {
+            self.push(at, message);
+        }
+        if let Some(entry) = self.entries.get_mut(at)
+            && !std::mem::replace(&mut entry.is_called, true)
+        {
+            self.called.push(at);
+            self.called_since.get_or_insert(self.read_at);
+        }
     }
 
     /// Adds the lags seen here to those of the capture, unless another thread is at it.
@@ -256,7 +265,7 @@ impl Router {
         }
         for at in self.called.drain(..) {
             let Some(entry) = self.entries.get_mut(at) else { continue };
-            entry.is_touched = false;
+            entry.is_called = false;
             self.hand.call(&entry.route.seat);
         }
         self.hand.ring();
@@ -286,16 +295,41 @@ impl Router {
         }
     }
 
+    /// Takes a message that has come: onto the tray, unless it has to go behind what is in the queue.
     #[inline]
-    fn push(&mut self, at: usize, message: MarketMessage) {
+    fn bring(&mut self, at: usize, message: MarketMessage) {
+        if self.tray.is_full() {
+            self.hand_over();
+        }
         let Some(entry) = self.entries.get_mut(at) else { return };
-        let pushed = entry.route.queue.push(message, BACK_PRESSURE);
-        if !entry.is_touched {
+        // Who is called already looks into the queue.
+        let mut is_seen_to = entry.is_touched;
+        if entry.is_queued {
+            is_seen_to |= entry.is_called;
+        } else {
+            self.tray.lay(&mut entry.pile, message);
+        }
+        let is_queued = entry.is_queued;
+        if !is_seen_to {
             entry.is_touched = true;
             self.touched.push(at);
             self.touched_since.get_or_insert(self.read_at);
         }
-        if pushed != Pushed::Queued {
+        if is_queued {
+            self.push(at, message);
+        }
+    }
+
+    /// Pushes a message into its product's queue.
+    fn push(&mut self, at: usize, message: MarketMessage) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        entry.is_queued = true;
+        let is_beat = matches!(message, MarketMessage::Heartbeat { .. });
+        let pushed = entry.route.queue.push(message, if is_beat { Duration::ZERO } else { BACK_PRESSURE });
+        if is_beat && !matches!(pushed, Pushed::Queued | Pushed::QueuedAgain) {
+            // Not handed on: the next one that says the same is.
+            entry.last_beat = (0, 0);
+        } else if pushed != Pushed::Queued {
             self.note_push(at, message, pushed);
         }
     }
@@ -386,7 +420,7 @@ impl Handler for Router {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
                 }
-                self.push(at, MarketMessage::Trade(*trade, self.place));
+                self.bring(at, MarketMessage::Trade(*trade, self.place));
             }
             None => self.reject_item(Item::Trade, RejectReason::Product),
         }
@@ -404,7 +438,7 @@ impl Handler for Router {
                     entry.route.metrics.tickers.received.one();
                 }
                 if !self.place_of_line.shares_tickers || self.supplies_tickers(at) {
-                    self.push(at, MarketMessage::Ticker(*ticker));
+                    self.bring(at, MarketMessage::Ticker(*ticker));
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
@@ -413,21 +447,12 @@ impl Handler for Router {
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
         // A beat of a product that nobody asked for starts no writer.
-        let known = product.and_then(|label| self.by_label.get(label)).copied().flatten();
-        if let Some(entry) = known.and_then(|at| self.entries.get_mut(at)) {
-            let beat = (last_trade_id, entry.last_trade_id);
-            if entry.last_beat == beat {
-                // It says what the one before said, and nothing has come since.
-                return;
-            }
-            let message = MarketMessage::Heartbeat { last_trade_id, recv: self.recv };
-            if entry.route.queue.push(message, Duration::ZERO) == Pushed::Queued {
-                entry.last_beat = beat;
-            }
-            // Otherwise not worth a wake-up: the writer finds it when it next has something to do.
-            if last_trade_id > entry.last_trade_id {
-                entry.route.queue.ring();
-            }
+        let Some(at) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        let beat = (last_trade_id, entry.last_trade_id);
+        // Where it says what the one before said, and nothing has come since, it is not worth a look.
+        if std::mem::replace(&mut entry.last_beat, beat) != beat {
+            self.bring(at, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
         }
     }
 
@@ -449,5 +474,102 @@ impl Handler for Router {
 
     fn control(&mut self, control: Control) {
         self.controls.push(control);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stage::{Stage, product, ticker, trade, until};
+    use super::super::tray::TRAY_MSGS;
+    use super::*;
+
+    fn router(stage: &Stage) -> Router {
+        let line = LinePlace { number: 0, shares_tickers: false };
+        Router::new("0.0", Arc::clone(&stage.registry), stage.desk.scribe.clone(), Arc::default(), line, &[product()]).unwrap()
+    }
+
+    #[test]
+    fn every_message_reaches_its_product_in_order_whichever_way_it_goes() {
+        const MESSAGES: u64 = 20_000;
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let stage = Stage::set();
+        let mut router = router(&stage);
+        let (metrics, mut trades) = (Arc::clone(&stage.route.metrics), 0);
+        let mut how_often = 0;
+        for number in 1..=MESSAGES {
+            if number % 500 == 1 {
+                // Now and then so much comes before anybody looks that it is taken in several rounds.
+                how_often = [2, 20, 300][rng.usize(..3)];
+            }
+            router.begin(b"{}", trade(number).recv, Instant::now());
+            // A trade finds its place by its id, whoever brings it; a ticker that was overtaken is given up as stale.
+            if rng.bool() {
+                trades += 1;
+                router.trade(b"BTC-USD", &trade(trades));
+            } else {
+                router.ticker(b"BTC-USD", &ticker(number));
+            }
+            if rng.u32(..20) == 0 && trades > 1 {
+                router.heartbeat(Some(b"BTC-USD"), trades - rng.u64(..2), None);
+            }
+            match rng.u32(..1000) {
+                0 => stage.dir.flush().unwrap(),
+                1..5 => stage.route.seat.wake_writer(),
+                5..10 => std::thread::sleep(Duration::from_micros(rng.u64(..200))),
+                chance if (10..10 + how_often).contains(&chance) => router.hand_over(),
+                chance if chance >= 1000 - how_often / 2 => router.ring(),
+                _ => {}
+            }
+            if number.is_multiple_of(500) || number == MESSAGES {
+                router.ring();
+                // Nothing else wakes anybody now.
+                let taken = || metrics.trades.written.get() + metrics.tickers.written.get() + metrics.tickers.stale.get();
+                until("everything is taken", || taken() == number);
+            }
+        }
+        assert_eq!(stage.seen(), (1..=trades).collect::<Vec<_>>());
+        assert_eq!((metrics.tickers.stale.get(), metrics.tickers.written.get()), (0, MESSAGES - trades), "none was overtaken");
+        assert_eq!((stage.desk.metrics.gap_wait_micros.get(), metrics.trades.duplicate.get(), metrics.gaps.get()), (0, 0, 0));
+        drop(router);
+        assert_eq!(stage.end(), trades);
+    }
+
+    #[test]
+    fn more_than_a_tray_holds_is_handed_over_on_the_way() {
+        const TRADES: u64 = 3 * TRAY_MSGS as u64;
+        let stage = Stage::set();
+        let mut router = router(&stage);
+        for id in 1..=TRADES {
+            router.begin(b"{}", trade(id).recv, Instant::now());
+            router.trade(b"BTC-USD", &trade(id));
+        }
+        let handed_over = stage.route.metrics.trades.written.get() + stage.route.queue.len() as u64;
+        assert!(handed_over + TRAY_MSGS as u64 >= TRADES, "{handed_over} of {TRADES}");
+        // What is left is handed over by its end.
+        drop(router);
+        assert_eq!(stage.end(), TRADES);
+    }
+
+    #[test]
+    fn a_beat_ahead_of_the_trades_is_told_and_one_behind_them_is_not() {
+        let stage = Stage::set();
+        let mut router = router(&stage);
+        router.begin(b"{}", trade(1).recv, Instant::now());
+        router.trade(b"BTC-USD", &trade(1));
+        router.ring();
+        until("it is written", || stage.route.metrics.trades.written.get() == 1);
+        drop(stage.route.seat.take());
+        router.heartbeat(Some(b"BTC-USD"), 1, None);
+        router.ring();
+        assert!(stage.route.queue.is_empty(), "taken where it came");
+        router.heartbeat(Some(b"BTC-USD"), 3, None);
+        router.heartbeat(Some(b"BTC-USD"), 3, None);
+        router.ring();
+        until("the gap is told", || stage.route.metrics.missing_ids.load(Relaxed) == 2);
+        assert_eq!(stage.route.metrics.gaps.get(), 1);
+        drop(router);
+        assert_eq!(stage.end(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! A product's seat: its queue, its writer's state, and who may drain the one into the other.
 //!
-//! 1. One thread at a time: the writer's, or one of a connection's that finds it free and puts down what the connection has just brought.
+//! 1. One thread at a time: the writer's, or one of a connection's that finds it free. What a connection has just brought it puts down straight from its
+//!    [`super::tray`] where nothing waits before it; the queue carries what somebody else is to see to.
 //! 2. Those only try, and only do what is ordinary: the connection's own thread what makes it wait for nothing, its [`super::hand`] what may wait for a
 //!    page. Everything else (a day to be opened, a gap, a full disk) they leave to the writer's thread, which they wake.
 //! 3. No message stays behind: whoever finds the seat taken calls the next one, who looks again.
@@ -16,12 +17,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::metrics::{LagTally, Metrics, micros};
 use super::queue::QueueReceiver;
+use super::tray::Brought;
 use super::writer::{ROW_BYTES, Writer};
 use crate::store::Pages;
 use crate::time::{Clock, UnixNanos};
 
 /// What a thread that is not the writer's has put into the columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lent {
     /// Records appended and visible.
     pub records: u32,
@@ -134,6 +136,20 @@ impl Seat {
         lent.unwrap_or(Lent::NOTHING)
     }
 
+    /// Puts down what a connection has brought and nobody has queued, as far as it is ordinary and its pages are at hand; takes that off the pile.
+    #[inline]
+    pub fn put_down(&self, now: Instant, brought: &mut Brought<'_>) -> Lent {
+        let Some(mut chair) = self.chair.try_lock() else { return Lent::NOTHING };
+        let Chair { writer: Some(writer), has_panicked: false } = &mut *chair else { return Lent::NOTHING };
+        if let Ok(lent) = catch_unwind(AssertUnwindSafe(|| writer.take_what_was_brought(brought, now))) {
+            return lent;
+        }
+        // As from the queue: the message in hand is taken again.
+        writer.keep_in_hand(brought.next());
+        chair.has_panicked = true;
+        Lent::NOTHING
+    }
+
     /// Wakes the writer's thread, or has it look again before it sleeps.
     pub fn wake_writer(&self) {
         self.queue.wake();
@@ -153,121 +169,10 @@ impl Seat {
 
 #[cfg(test)]
 mod tests {
-    use super::super::cores::Cores;
-    use super::super::deliveries::Deliveries;
-    use super::super::desk::{Datasets, Desk};
-    use super::super::echo::Echoes;
     use super::super::hand::Hand;
-    use super::super::provisioner::Provisioner;
-    use super::super::queue::Pushed;
-    use super::super::registry::{Registry, Route};
-    use super::super::scribe::Scribe;
-    use super::super::stop::Stop;
-    use super::super::sync;
+    use super::super::stage::{DAY, Stage, trade, until};
     use super::*;
-    use crate::decimal::Decimal;
-    use crate::product::ProductId;
     use crate::record::{MarketMessage, RawPlace, Trade};
-    use crate::schema::{Layout, Trades};
-    use crate::store::{DataDir, Snapshot, StoreOptions};
-    use crate::time::UtcDay;
-
-    const DAY: UtcDay = UtcDay(20_000);
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    /// One product with its writer, and nothing else: the test is its connection.
-    struct Stage {
-        folder: tempfile::TempDir,
-        dir: Arc<DataDir>,
-        registry: Registry,
-        desk: Arc<Desk>,
-        route: Route,
-    }
-
-    fn product() -> ProductId {
-        ProductId::new("BTC-USD").unwrap()
-    }
-
-    fn trade(trade_id: u64) -> Trade {
-        let one = Decimal::new(1.0, 1.0, true);
-        let time = UnixNanos(DAY.start().0 + 1_000_000 * trade_id);
-        Trade { trade_id, time, price: one, size: one, recv: time, ..Trades::EMPTY }
-    }
-
-    fn until(what: &str, holds: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds() {
-            assert!(Instant::now() < deadline, "{what}");
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    impl Stage {
-        fn set() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
-            let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
-            let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
-            let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-            let (scribe, _) = Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone()).unwrap();
-            // Flushes come when the test wants them.
-            let never = Duration::from_secs(3600);
-            let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), scribe.clone(), stop.clone()).unwrap();
-            let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone()).unwrap();
-            let desk = Arc::new(Desk {
-                dir: Arc::clone(&dir),
-                datasets: Datasets { md: false, ticker_trades: false, trades: true },
-                clock,
-                metrics,
-                scribe,
-                sync,
-                provisioner,
-                deliveries: Arc::new(Deliveries::default()),
-                backfill: None,
-                gap_wait: Duration::from_millis(50),
-                lines: 1,
-                spins: false,
-                cores: Arc::new(Cores::default()),
-                echoes: Echoes::default(),
-                stop,
-            });
-            let registry = Registry::new(Arc::clone(&desk), 1000);
-            let route = registry.route(&product()).unwrap();
-            Self { folder, dir, registry, desk, route }
-        }
-
-        fn push(&self, id: u64) {
-            assert_eq!(self.route.queue.push(MarketMessage::Trade(trade(id), RawPlace::default()), Duration::ZERO), Pushed::Queued);
-        }
-
-        fn lend(&self, pages: Pages) -> (u32, bool, bool) {
-            let lent = self.route.seat.lend_a_hand(Instant::now(), pages);
-            (lent.records, lent.is_left, lent.needs_writer)
-        }
-
-        /// The ids that a reader finds.
-        fn seen(&self) -> Vec<u64> {
-            let day = Snapshot::<Trades>::open(self.folder.path(), &product(), DAY).unwrap();
-            day.map_or(Vec::new(), |day| day.rows().map(|row| row.trade_id).collect())
-        }
-
-        /// Has the writer's thread take what is there, and waits until it sleeps again.
-        fn by_the_writer(&self, last: u64) {
-            self.route.seat.wake_writer();
-            until("the writer takes it", || self.seen().last() == Some(&last));
-            // The lock is free once more when the round is over.
-            drop(self.route.seat.take());
-        }
-
-        fn end(self) -> u64 {
-            let Self { registry, desk, route, .. } = self;
-            drop(route);
-            let (figures, failures) = registry.close();
-            assert!(failures.is_empty(), "{failures:?}");
-            drop(desk);
-            figures.iter().map(|(_, metrics)| metrics.trades.written.get()).sum()
-        }
-    }
 
     #[test]
     fn a_connection_appends_what_is_at_hand_and_leaves_the_rest() {
@@ -319,6 +224,38 @@ mod tests {
         stage.push(258);
         assert_eq!(stage.lend(Pages::AtHand), (1, false, false));
         assert_eq!(stage.end(), 258);
+    }
+
+    #[test]
+    fn what_is_brought_goes_past_the_queue_as_far_as_it_is_ordinary() {
+        let stage = Stage::set();
+        assert_eq!(stage.bring(&[1]), (0, true, vec![1]), "no day is open");
+        stage.push(1);
+        stage.by_the_writer(1);
+        assert_eq!(stage.bring(&[2, 3]), (2, false, vec![]));
+        assert!(stage.seen() == [1, 2, 3] && stage.route.queue.is_empty(), "visible at once, and never queued");
+        assert_eq!(stage.bring(&[4, 6, 5]), (1, true, vec![6, 5]), "a gap, and what stands behind it");
+        assert_eq!(stage.bring(&[4]), (0, true, vec![4]), "a copy");
+
+        stage.dir.flush().unwrap();
+        assert_eq!(stage.bring(&[5, 6]), (0, true, vec![5, 6]), "the pages are read-only");
+        stage.push(5);
+        assert_eq!(stage.lend(Pages::AtHand), (0, true, false));
+        stage.by_the_writer(5);
+        stage.dir.flush().unwrap();
+        stage.push(6);
+        assert_eq!(stage.lend(Pages::AtHand), (0, true, false), "it stays in hand");
+        assert_eq!(stage.bring(&[7]), (0, true, vec![7]), "behind what is in hand");
+        assert_eq!(stage.lend(Pages::Any), (1, false, false));
+        assert_eq!(stage.bring(&[7]), (1, false, vec![]));
+
+        let taken = stage.route.seat.take();
+        assert_eq!(stage.bring(&[8]), (0, true, vec![8]), "somebody sits there");
+        drop(taken);
+        stage.route.seat.take().has_panicked = true;
+        assert_eq!(stage.bring(&[8]), (0, true, vec![8]), "nobody else touches what was left half done");
+        stage.route.seat.wake_writer();
+        assert_eq!(stage.end(), 7);
     }
 
     #[test]

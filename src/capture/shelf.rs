@@ -37,19 +37,20 @@ pub struct Blocked;
 
 struct Book<L: Layout> {
     day: Day<L>,
-    is_dirty: bool,
     asked_at_room: Option<u64>,
 }
 
-/// What a commit of one book brought.
-#[derive(Default)]
-struct Committed {
-    anything: bool,
-    wants_room: bool,
+/// Which datasets of a day have something new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Dirty {
+    trades: bool,
+    md: bool,
+    ticker_trades: bool,
 }
 
 struct OpenDay {
     date: UtcDay,
+    dirty: Dirty,
     used: Instant,
     trades: Option<Book<Trades>>,
     md: Option<Book<Md>>,
@@ -68,18 +69,15 @@ pub struct Shelf {
 }
 
 impl<L: Layout> Book<L> {
-    /// Commits what is new. Tells whether there was anything, and whether room is to be asked for.
-    fn commit(&mut self) -> Committed {
-        if !std::mem::take(&mut self.is_dirty) {
-            return Committed::default();
-        }
+    /// Commits what is new. Tells whether room is to be asked for.
+    fn commit(&mut self) -> bool {
         self.day.commit();
-        Committed { anything: true, wants_room: self.wants_room() }
+        self.wants_room()
     }
 
     /// Tells whether room is to be asked for, and has not been yet.
-    fn wants_room(&self) -> bool {
-        self.day.files().needs_room() && self.asked_at_room != Some(self.provisioned())
+    fn wants_room(&mut self) -> bool {
+        self.day.needs_room() && self.asked_at_room != Some(self.provisioned())
     }
 
     fn provisioned(&self) -> u64 {
@@ -93,15 +91,9 @@ impl<L: Layout> Book<L> {
         }
     }
 
-    fn append_now(&mut self, row: &L::Row, pages: Pages) -> bool {
-        let is_appended = self.day.append_now(row, pages);
-        self.is_dirty |= is_appended;
-        is_appended
-    }
-
-    fn insert(&mut self, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
+    fn insert(&mut self, row: &L::Row, is_dirty: &mut bool) -> Result<Inserted<L::Row>, InsertError> {
         let inserted = self.day.insert(row)?;
-        self.is_dirty |= matches!(inserted, Inserted::Appended | Inserted::Late);
+        *is_dirty |= matches!(inserted, Inserted::Appended | Inserted::Late);
         Ok(inserted)
     }
 }
@@ -129,8 +121,8 @@ impl Shelf {
     /// [`Blocked`] where it cannot be put down now; nothing was stored.
     pub fn insert_trade(&mut self, trade: &Trade) -> Result<Inserted<Trade>, Blocked> {
         let at = self.open::<Trades>(trade.time.day(), |day| &mut day.trades)?;
-        let Some(book) = self.days.get_mut(at).and_then(|day| day.trades.as_mut()) else { return Err(Blocked) };
-        let outcome = book.insert(trade);
+        let Some(OpenDay { trades: Some(book), dirty, .. }) = self.days.get_mut(at) else { return Err(Blocked) };
+        let outcome = book.insert(trade, &mut dirty.trades);
         book.ask_for_room(&self.desk, &self.bell);
         outcome.map_err(|error| self.note_block::<Trades>(trade.time.day(), error))
     }
@@ -156,10 +148,10 @@ impl Shelf {
         let mut first = None;
         if !md_lacks && !tt_lacks {
             if let Some(book) = day.md.as_mut().filter(|_| wanted.md) {
-                first = Some(book.insert(ticker));
+                first = Some(book.insert(ticker, &mut day.dirty.md));
             }
             if let Some(book) = day.ticker_trades.as_mut().filter(|_| wants_trade && !matches!(first, Some(Err(_)))) {
-                let second = book.insert(ticker);
+                let second = book.insert(ticker, &mut day.dirty.ticker_trades);
                 first = Some(first.unwrap_or(Ok(Inserted::Appended)).and_then(|kept| second.map(|_| kept)));
             }
         }
@@ -181,8 +173,10 @@ impl Shelf {
     #[inline]
     pub fn put_trade_now(&mut self, trade: &Trade, pages: Pages) -> bool {
         let date = trade.time.day();
-        let day = self.days.iter_mut().find(|day| day.date == date);
-        day.and_then(|day| day.trades.as_mut()).is_some_and(|book| book.append_now(trade, pages))
+        let Some(OpenDay { trades: Some(book), dirty, .. }) = self.days.iter_mut().find(|day| day.date == date) else { return false };
+        let is_appended = book.day.append_now(trade, pages);
+        dirty.trades |= is_appended;
+        is_appended
     }
 
     /// Puts a ticker at the end of its day, in every dataset that it belongs to, where that can be done now; tells whether it did.
@@ -197,8 +191,10 @@ impl Shelf {
         {
             return false;
         }
-        let md = wanted.md && day.md.as_mut().is_some_and(|book| book.append_now(ticker, pages));
-        let trade = wants_trade && day.ticker_trades.as_mut().is_some_and(|book| book.append_now(ticker, pages));
+        let md = wanted.md && day.md.as_mut().is_some_and(|book| book.day.append_now(ticker, pages));
+        let trade = wants_trade && day.ticker_trades.as_mut().is_some_and(|book| book.day.append_now(ticker, pages));
+        day.dirty.md |= md;
+        day.dirty.ticker_trades |= trade;
         md || trade
     }
 
@@ -211,13 +207,14 @@ impl Shelf {
     pub fn commit_at(&mut self, now: Instant) -> bool {
         let mut wants_room = false;
         for day in &mut self.days {
-            let trades = day.trades.as_mut().map(Book::commit).unwrap_or_default();
-            let md = day.md.as_mut().map(Book::commit).unwrap_or_default();
-            let ticker_trades = day.ticker_trades.as_mut().map(Book::commit).unwrap_or_default();
-            if trades.anything || md.anything || ticker_trades.anything {
-                day.used = now;
+            let dirty = std::mem::take(&mut day.dirty);
+            if dirty == Dirty::default() {
+                continue;
             }
-            wants_room |= trades.wants_room || md.wants_room || ticker_trades.wants_room;
+            day.used = now;
+            wants_room |= dirty.trades && day.trades.as_mut().is_some_and(Book::commit);
+            wants_room |= dirty.md && day.md.as_mut().is_some_and(Book::commit);
+            wants_room |= dirty.ticker_trades && day.ticker_trades.as_mut().is_some_and(Book::commit);
         }
         wants_room
     }
@@ -323,7 +320,7 @@ impl Shelf {
                 self.desk.sync.watch(opened.files());
                 self.note_opening(opened.files().key(), &how);
                 if let Some(day) = self.days.get_mut(at) {
-                    *slot(day) = Some(Book { day: opened, is_dirty: false, asked_at_room: None });
+                    *slot(day) = Some(Book { day: opened, asked_at_room: None });
                 }
                 self.reopen_at = None;
                 self.told_blocked = false;
@@ -348,7 +345,7 @@ impl Shelf {
             let day = self.days.remove(oldest);
             self.close(day);
         }
-        self.days.push(OpenDay { date, used: Instant::now(), trades: None, md: None, ticker_trades: None });
+        self.days.push(OpenDay { date, dirty: Dirty::default(), used: Instant::now(), trades: None, md: None, ticker_trades: None });
         self.days.len() - 1
     }
 

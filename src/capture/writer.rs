@@ -78,6 +78,8 @@ pub struct Writer {
     doubted_trades: Quarantine<Sent>,
     doubted_ticker: Option<Ticker>,
     in_hand: Option<MarketMessage>,
+    /// Whether others may put down what comes in turn.
+    is_at_ease: bool,
     /// Whether the trade being written has waited for what was missing before it.
     is_behind_gap: bool,
     batch_recvs: Vec<UnixNanos>,
@@ -121,6 +123,7 @@ impl Writer {
             doubted_trades: Quarantine::default(),
             doubted_ticker: None,
             in_hand: None,
+            is_at_ease: false,
             is_behind_gap: false,
             batch_recvs: Vec::with_capacity(BATCH_MSGS * 2),
             batch_start: None,
@@ -135,6 +138,7 @@ impl Writer {
             writer.search_below(id);
         }
         writer.settle_gaps();
+        writer.note_ease();
         writer
     }
 
@@ -175,6 +179,7 @@ impl Writer {
         if Instant::now() >= self.chores_at {
             self.do_chores();
         }
+        self.note_ease();
         if taken == BATCH_MSGS {
             return Round::Again;
         }

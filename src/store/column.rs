@@ -5,7 +5,7 @@
 //! 3. The time column is stored last, with release ordering, so that a reader who knows nothing of the page may stop at its first 0.
 //! 4. A folder of fewer columns simply has fewer maps: values beyond them are not stored, and not found.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::marker::PhantomData;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -39,14 +39,14 @@ impl Column {
         Ok(Self { map: Arc::new(map), width, path, device: found.dev(), inode: found.ino() })
     }
 
-    /// Opens the file again, to grow it.
-    pub(crate) fn reopen(&self) -> Result<File, StoreError> {
+    /// Opens the file again, to grow it; gives also what the system says of it.
+    pub(crate) fn reopen(&self) -> Result<(File, Metadata), StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path).at("open", &self.path)?;
         let found = file.metadata().at("look at", &self.path)?;
         if (found.dev(), found.ino()) != (self.device, self.inode) {
             return Err(StoreError::damaged(&self.path, "another file lies where the mapped one was"));
         }
-        Ok(file)
+        Ok((file, found))
     }
 
     /// Tells whether the mapped file is still the one at its path.
@@ -75,7 +75,7 @@ impl Column {
 
     /// Gives the page cache of frozen records back to the system, as far as nobody else has them mapped. They are on disk.
     pub(crate) fn give_back(&self, records: std::ops::Range<usize>) -> Result<(), StoreError> {
-        let file = self.reopen()?;
+        let (file, _) = self.reopen()?;
         self.map.let_go(records.clone()).at("let go of", &self.path)?;
         filesystem::drop_cache(&file, (records.start * self.width) as u64, (records.len() * self.width) as u64).at("let go of", &self.path)
     }

@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::column::{Appender, Stored, load};
+use super::column::{self, Appender, Stored, load};
 use super::directory::DataDir;
 use super::error::StoreError;
 use super::files::{DayFiles, Takes, key_column};
 use super::late::{LateFile, LateValues, Payloads, as_held};
+use super::map::Lanes;
 use super::page::Mark;
 use super::place::DayKey;
 use super::recovery::{self, Opening};
@@ -65,14 +66,17 @@ pub struct Day<L: Layout> {
     files: Arc<DayFiles>,
     count: usize,
     committed: usize,
-    /// Records that may be stored, as last seen.
+    /// Records that may be stored, as last seen, and from which on there are to be more.
     room: usize,
+    scarce_from: usize,
     last_key: u64,
     /// The highest key stored, late ones included: what is above it needs no look-up.
     highest: u64,
     /// Between which flushes the records that are not committed yet were appended, and those that are.
     appended: Option<u64>,
     at_hand: Option<u64>,
+    /// The columns as they are stored to.
+    lanes: Lanes,
     late: BTreeMap<u64, L::Row>,
     late_file: LateFile,
     late_count: u32,
@@ -112,6 +116,8 @@ impl<L: Layout> Day<L> {
             count,
             committed: count,
             room: 0,
+            scarce_from: 0,
+            lanes: column::side_by_side(&files.columns),
             last_key: mark.key,
             highest: mark.key,
             appended: None,
@@ -154,7 +160,7 @@ impl<L: Layout> Day<L> {
         if self.count == self.committed {
             self.appended = self.files.dir.between_flushes();
         }
-        Appender::<L>::append(&self.files.lanes, self.count, row);
+        Appender::<L>::append(&self.lanes, self.count, row);
         self.count += 1;
         self.last_key = self.last_key.max(key);
         self.highest = self.highest.max(key);
@@ -187,10 +193,27 @@ impl<L: Layout> Day<L> {
     }
 
     #[cold]
-    fn has_room(&mut self) -> bool {
+    fn look_for_room(&mut self) {
         // Acquire: blocks and lengths are there. Partner: the release in `provision`.
         let provisioned = self.files.provisioned.load(Ordering::Acquire);
-        self.room = usize::try_from(provisioned).unwrap_or(usize::MAX);
+        let limit = |records| usize::try_from(records).unwrap_or(usize::MAX);
+        self.room = limit(provisioned);
+        self.scarce_from = limit(self.files.scarce_from(provisioned));
+    }
+
+    /// Tells whether the files are to grow before long.
+    #[inline]
+    pub fn needs_room(&mut self) -> bool {
+        if self.count < self.scarce_from {
+            return false;
+        }
+        self.look_for_room();
+        self.count >= self.scarce_from
+    }
+
+    #[cold]
+    fn has_room(&mut self) -> bool {
+        self.look_for_room();
         let has = self.count < self.room;
         if !has {
             self.files.wanted.store(self.count as u64, Ordering::Relaxed);

@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::column::{self, Column};
+use super::column::Column;
 use super::commit::{DurableSlot, Extent};
 use super::directory::DataDir;
-use super::map::{FrozenMark, Lanes};
+use super::map::FrozenMark;
 use super::page::{Mark, Page};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Verdict};
@@ -37,15 +37,13 @@ pub(crate) enum Takes {
 #[derive(Debug)]
 pub struct DayFiles {
     pub(crate) dir: Arc<DataDir>,
+    pub(crate) page: Page,
     pub(crate) key: DayKey,
     pub(crate) place: Place,
     pub(crate) set: ColumnSet,
     pub(crate) takes: Takes,
     pub(crate) generation: u32,
     pub(crate) columns: Vec<Column>,
-    /// The same columns as the writer stores to them.
-    pub(crate) lanes: Lanes,
-    pub(crate) page: Page,
     /// Records that every column has blocks and length for.
     pub(crate) provisioned: AtomicU64,
     /// Records that the writer wanted room for when it found none.
@@ -115,7 +113,6 @@ impl DayFiles {
             set: found.set,
             takes: found.takes,
             generation: found.generation,
-            lanes: column::side_by_side(&columns),
             columns,
             page: found.page,
             provisioned: AtomicU64::new(0),

@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{Ordering, fence};
 
 use super::commit::{DurableSlot, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, SLOT_SECTORS, STATE_SECTORS, State, WITNESS_SECTOR};
 use super::filesystem::BootId;
@@ -131,11 +130,11 @@ impl Page {
         let [first, second] = MARKS;
         let entry = if self.words.load(first) == self.words.load(COMMITTED) { second } else { first };
         self.words.store(entry, WRITING);
-        // Keeps the key's store behind the one above: who finds the old count twice has read the old key.
-        fence(Ordering::SeqCst);
+        // Release, in each `store`: who has read the new key finds the one above in its second look at the count (partner: the acquire in `load`), so who
+        // finds the old count twice has read the old key.
         self.words.store(entry + 1, mark.key);
         self.words.store(entry, mark.count);
-        // Release, in `store`. Partner: the acquire load in `committed`.
+        // Release likewise. Partner: the acquire load in `committed`.
         self.words.store(COMMITTED, mark.count);
     }
 

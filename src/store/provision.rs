@@ -26,7 +26,7 @@ const MAX_GROWTH: u64 = 1 << 20;
 /// The flush cycle, about.
 const SOON: Duration = Duration::from_secs(1);
 /// How long a writer should get on with its room: hundreds of busy products may ask for more at once.
-const AHEAD: Duration = Duration::from_secs(4);
+const AHEAD: Duration = Duration::from_secs(8);
 /// Bytes in which the system counts a file's blocks.
 const BLOCK: u64 = 512;
 /// Bytes that a file system may count among a file's blocks without them holding data: where the others lie.
@@ -83,7 +83,12 @@ impl DayFiles {
     /// Tells whether the writer has come near the end of its room: less than half of the lead is left.
     #[must_use]
     pub fn needs_room(&self) -> bool {
-        self.takes == Takes::Appends && self.room() < self.lead() / 2
+        self.reached() >= self.scarce_from(self.provisioned.load(Ordering::Acquire))
+    }
+
+    /// Gives the number of records from which on a writer with so much room has come near its end: less than half of the lead is left.
+    pub(crate) fn scarce_from(&self, provisioned: u64) -> u64 {
+        if self.takes == Takes::Appends { (provisioned + 1).saturating_sub(self.lead() / 2) } else { u64::MAX }
     }
 
     /// Makes room ahead of the writer.
@@ -127,8 +132,8 @@ impl DayFiles {
             return Ok(());
         }
         for column in &self.columns {
-            let (file, bytes) = (column.reopen()?, length * column.width() as u64);
-            if file.metadata().at("look at", column.path())?.len() < bytes {
+            let ((file, found), bytes) = (column.reopen()?, length * column.width() as u64);
+            if found.len() < bytes {
                 file.set_len(bytes).at("lengthen", column.path())?;
                 self.dir.step(Step::Changed("lengthened"));
             }
@@ -157,12 +162,12 @@ impl DayFiles {
     fn found_allocated(&self) -> Result<u64, StoreError> {
         let mut records = FULL;
         for column in &self.columns {
-            let blocks = column.reopen()?.metadata().at("look at", column.path())?.blocks() * BLOCK;
+            let blocks = column.reopen()?.1.blocks() * BLOCK;
             records = records.min(blocks.saturating_sub(MAP_OF_BLOCKS) / column.width() as u64);
         }
         for column in &self.columns {
             // Costs nothing where the count of blocks was right; where it was not, the disk may be too full to make it so.
-            if filesystem::allocate(&column.reopen()?, records * column.width() as u64).is_err() {
+            if filesystem::allocate(&column.reopen()?.0, records * column.width() as u64).is_err() {
                 return Ok(0);
             }
         }
@@ -191,7 +196,7 @@ impl DayFiles {
             return Err(StoreError::NoSpace { path: self.path().to_owned(), needed: bytes(target), free: space.free });
         }
         for column in &self.columns {
-            filesystem::allocate(&column.reopen()?, target * column.width() as u64).at("allocate", column.path())?;
+            filesystem::allocate(&column.reopen()?.0, target * column.width() as u64).at("allocate", column.path())?;
         }
         Ok(target)
     }
@@ -227,7 +232,7 @@ mod tests {
     #[test]
     fn a_busy_writer_gets_room_for_seconds() {
         let pace = |records, took| Pace { records, took }.within_ahead();
-        assert_eq!((pace(512, SOON / 2), pace(1, SOON * 3600), pace(0, SOON)), (4096, 0, 0));
+        assert_eq!((pace(512, SOON / 2), pace(1, SOON * 3600), pace(0, SOON)), (8192, 0, 0));
         assert!(pace(512, Duration::ZERO) > MAX_LEAD, "no time at all");
     }
 }

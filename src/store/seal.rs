@@ -168,9 +168,9 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
         });
     }
     let (extent, takes) = (day.durable_extent(), day.takes);
-    let DayFiles { place, page, columns, lanes, .. } = day;
-    // Both hold the maps.
-    drop((columns, lanes));
+    let DayFiles { place, page, columns, .. } = day;
+    // They hold the maps; the writer's lanes went when it closed the day.
+    drop(columns);
     if takes == Takes::Appends {
         cut(dir, &place, table, &extent)?;
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{BATCH_MSGS, Writer};
 use crate::capture::queue::{Pulled, QueueReceiver};
 use crate::capture::seat::Lent;
+use crate::capture::tray::Brought;
 use crate::record::{MarketMessage, Means, Ticker, Trade};
 use crate::store::Pages;
 use crate::time::UnixNanos;
@@ -13,10 +14,10 @@ impl Writer {
     /// Drains the queue as long as every message is an ordinary one, at most a batch, and makes it visible. The first that is not, or whose pages are
     /// not such, stays in hand.
     pub fn take_what_is_ordinary(&mut self, queue: &QueueReceiver, now: Instant, pages: Pages) -> Lent {
-        if !self.is_at_ease() {
+        if !self.is_at_ease {
             return Lent::NOTHING;
         }
-        let mut lent = Lent { records: 0, oldest: None, is_left: false, needs_writer: false };
+        let mut lent = Lent::default();
         for _ in 0..BATCH_MSGS {
             let message = match self.in_hand {
                 Some(message) => message,
@@ -26,40 +27,75 @@ impl Writer {
                     message
                 }
             };
-            let recv = match &message {
-                MarketMessage::Trade(trade, _) => self.put_trade_now(trade, pages).then_some(trade.recv),
-                MarketMessage::Ticker(ticker) => self.put_ticker_now(ticker, pages).then_some(ticker.recv),
-                MarketMessage::Heartbeat { last_trade_id, .. } => {
-                    if self.sequencer.chain().last().is_some_and(|last| *last_trade_id <= last) {
-                        self.in_hand = None;
-                        continue;
-                    }
-                    None
-                }
-            };
-            let Some(recv) = recv else {
+            if !self.put_now(&message, pages, &mut lent) {
                 // With any page allowed only the writer's thread can do more.
-                lent.is_left = true;
                 lent.needs_writer = pages == Pages::Any;
                 break;
-            };
+            }
             self.in_hand = None;
-            lent.records += 1;
-            lent.oldest = Some(lent.oldest.map_or(recv, |oldest: UnixNanos| oldest.min(recv)));
         }
+        lent.is_left |= !queue.is_empty();
+        self.show(lent, now)
+    }
+
+    /// Takes off a pile as long as every message is an ordinary one whose pages are at hand, and makes it visible.
+    pub fn take_what_was_brought(&mut self, brought: &mut Brought<'_>, now: Instant) -> Lent {
+        if !self.is_at_ease || self.in_hand.is_some() {
+            return Lent::NOTHING;
+        }
+        let mut lent = Lent::default();
+        while let Some(message) = brought.first() {
+            if !self.put_now(message, Pages::AtHand, &mut lent) {
+                break;
+            }
+            brought.pass();
+        }
+        self.show(lent, now)
+    }
+
+    /// Has a message taken again, with which the writer panicked.
+    pub const fn keep_in_hand(&mut self, message: Option<MarketMessage>) {
+        self.in_hand = message;
+    }
+
+    /// Puts down a message if that is an ordinary one; tells whether it did.
+    #[inline]
+    fn put_now(&mut self, message: &MarketMessage, pages: Pages, lent: &mut Lent) -> bool {
+        let recv = match message {
+            MarketMessage::Trade(trade, _) => self.put_trade_now(trade, pages).then_some(trade.recv),
+            MarketMessage::Ticker(ticker) => self.put_ticker_now(ticker, pages).then_some(ticker.recv),
+            MarketMessage::Heartbeat { last_trade_id, .. } => {
+                if self.sequencer.chain().last().is_some_and(|last| *last_trade_id <= last) {
+                    return true;
+                }
+                None
+            }
+        };
+        let Some(recv) = recv else {
+            lent.is_left = true;
+            return false;
+        };
+        lent.records += 1;
+        lent.oldest = Some(lent.oldest.map_or(recv, |oldest: UnixNanos| oldest.min(recv)));
+        true
+    }
+
+    /// Makes visible what was put down.
+    #[inline]
+    fn show(&mut self, mut lent: Lent, now: Instant) -> Lent {
         let wants_room = lent.records > 0 && self.shelf.commit_at(now);
         lent.needs_writer |= wants_room || self.has_gaps_to_settle();
-        lent.is_left |= lent.needs_writer || !queue.is_empty();
+        lent.is_left |= lent.needs_writer;
         lent
     }
 
-    /// Tells whether no message is owed anything that only the writer's thread does.
-    fn is_at_ease(&self) -> bool {
-        self.doubted_ticker.is_none()
+    /// Notes whether no message is owed anything that only the writer's thread does. That changes on the writer's thread alone.
+    pub(super) fn note_ease(&mut self) {
+        self.is_at_ease = self.doubted_ticker.is_none()
             && self.doubted_trades.is_empty()
             && self.sequencer.held() == 0
             && self.blocked_since.is_none()
-            && !self.is_to_search
+            && !self.is_to_search;
     }
 
     fn put_trade_now(&mut self, trade: &Trade, pages: Pages) -> bool {

@@ -3,7 +3,9 @@
 //! 1. One wake-up of one thread serves every product that a read brought, where waking each one's writer would cost as many.
 //! 2. It does what comes in turn and finds its day open and with room. What may wait for anything but a page is the writer's: it is woken.
 //! 3. A hand that a page holds up for [`STUCK_AFTER`] is passed by: the writers are woken instead, so that no product waits for another's.
-//! 4. After start it allocates nothing, and calls no system but to sleep and to wake. With `--spin` it does not sleep.
+//! 4. One that is called again and again takes a nap of [`NAP`] instead of being woken each time: so late a record may become visible that may wait for a
+//!    page, and one timer serves all that came meanwhile.
+//! 5. After start it allocates nothing, and calls no system but to sleep and to wake. With `--spin` it does not sleep.
 //!
 //! Thread `hand:{line}.{connection}`: reads seats from the connection's channel; ends when the connection has dropped its end and nothing is left there.
 
@@ -24,6 +26,12 @@ const WAITING_SEATS: usize = 1024;
 
 /// How long a hand may be at one seat before it is passed by.
 pub const STUCK_AFTER: Duration = Duration::from_millis(20);
+
+/// How long a hand that is called again and again sleeps before it looks by itself.
+const NAP: Duration = Duration::from_millis(1);
+
+/// How soon after one round of calls another has to come to an end for the next to be expected as soon.
+const AGAIN_WITHIN: Duration = Duration::from_millis(2);
 
 /// How often a hand adds its figures to the capture's, at most.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
@@ -59,7 +67,7 @@ impl Hand {
     /// Has a seat seen to, with the next [`Hand::ring`].
     pub fn call(&self, seat: &Arc<Seat>) {
         if seat.is_newly_called() && self.calls.as_ref().is_none_or(|calls| calls.try_send(Arc::clone(seat)).is_err()) {
-            seat.wake_writer();
+            leave_to_writer(seat);
         }
     }
 
@@ -74,9 +82,16 @@ impl Hand {
         if turns != self.seen.0 || self.waiting.is_empty() {
             self.seen = (turns, now);
         } else if now.saturating_duration_since(self.seen.1) >= STUCK_AFTER {
-            self.waiting.try_iter().for_each(|seat| seat.wake_writer());
+            self.waiting.try_iter().for_each(|seat| leave_to_writer(&seat));
         }
     }
+}
+
+/// Has the writer's thread see to a seat to which no hand comes.
+fn leave_to_writer(seat: &Seat) {
+    // First, so that a call which comes behind the writer's look is one.
+    seat.is_answered();
+    seat.wake_writer();
 }
 
 impl Drop for Hand {
@@ -100,16 +115,30 @@ struct Work {
 impl Work {
     fn run(mut self) {
         let mut publish_at = Instant::now() + PUBLISH_EVERY;
+        let (mut has_served, mut served_at) = (false, Instant::now());
         loop {
             match self.calls.try_recv() {
-                Ok(seat) => self.serve(&seat),
+                Ok(seat) => {
+                    self.serve(&seat);
+                    has_served = true;
+                }
                 Err(TryRecvError::Empty) => {
-                    if Instant::now() >= publish_at {
+                    let now = Instant::now();
+                    if now >= publish_at {
                         self.tally.publish();
-                        publish_at = Instant::now() + PUBLISH_EVERY;
+                        publish_at = now + PUBLISH_EVERY;
                     }
-                    // Others may want the processor: there can be more connections than processors.
-                    if self.spins { std::thread::yield_now() } else { self.bell.wait_for_ring() }
+                    let is_often = has_served && now.duration_since(std::mem::replace(&mut served_at, now)) < AGAIN_WITHIN;
+                    has_served = false;
+                    if self.spins {
+                        // Others may want the processor: there can be more connections than processors.
+                        std::thread::yield_now();
+                    } else if is_often {
+                        // Awake as far as the bell knows: whoever rings wakes nobody.
+                        std::thread::sleep(NAP);
+                    } else {
+                        self.bell.wait_for_ring();
+                    }
                 }
                 Err(TryRecvError::Disconnected) => break,
             }
@@ -161,6 +190,8 @@ mod tests {
         assert_eq!(hand.waiting.len(), 1, "it has moved meanwhile");
         hand.pass_by_if_stuck(start + STUCK_AFTER * 2);
         assert!(hand.waiting.is_empty());
+        hand.call(&seat);
+        assert_eq!(hand.waiting.len(), 1, "who was passed by can be called again");
         // Rung: it returns at once.
         let before = Instant::now();
         bell.wait(Duration::from_secs(60));
@@ -174,6 +205,7 @@ mod tests {
             Hand { calls: Some(calls), waiting, bell: Arc::default(), turns: Arc::default(), seen: (0, Instant::now()), thread: None };
         let seats: Vec<_> = (0..2).map(|_| Arc::new(Seat::new(queue(4).1))).collect();
         seats.iter().for_each(|seat| hand.call(seat));
+        assert!(seats[0].is_called() && !seats[1].is_called(), "it can be called again");
         let before = Instant::now();
         seats[1].queue().wait(Duration::from_secs(60));
         assert!(before.elapsed() < Duration::from_secs(30));

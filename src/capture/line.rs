@@ -5,7 +5,7 @@
 //! 3. Every frame ends in exactly one counter; what could not be used is kept with its reason.
 //! 4. After start a used frame costs no allocation, no lock, no formatting and no logging here.
 //! 5. What a read from the system brought is put down when all of it is decoded, for every writer that sleeps, as far as that costs no wait ([`super::seat`]).
-//!    Who is to do more is woken at once where reads are rare, else once a millisecond, and every 2 ms where frames come without end.
+//!    Who is to do more is called in the same moment. Where frames come without end that is after several reads, at the latest every 2 ms.
 //!
 //! Thread `line:{line}.{connection}`: owns the socket, the decoder, the session and the [`Router`]; ends when a stop is asked for.
 
@@ -42,14 +42,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How often a line that is kept busy by frames looks at the clock for its session.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How long what is left waits for somebody to be called to it, so that a wake-up serves several messages: as late as this a record may become visible.
-const CALL_AFTER: Duration = Duration::from_millis(1);
-
-/// Time between two reads up to which waiting brings several messages. Above it a timer costs more than the wake-ups it saves.
-const WORTH_WAITING: Duration = Duration::from_micros(250);
-
-/// How long it waits at the latest where more frames have always come already.
-const CALL_AT_LATEST: Duration = Duration::from_millis(2);
+/// How long what has come waits at the latest to be handed over where more frames have always come already.
+const HAND_OVER_AT_LATEST: Duration = Duration::from_millis(2);
 
 /// What all lines of a capture share.
 #[derive(Clone)]
@@ -154,8 +148,6 @@ impl LineHandle {
             orders: incoming,
             socket: None,
             ticked: Instant::now(),
-            read_at: Instant::now(),
-            between_reads: CALL_AFTER,
             pending: Vec::new(),
         };
         let stop = stop.clone();
@@ -205,9 +197,6 @@ struct Line {
     orders: Receiver<Order>,
     socket: Option<Socket>,
     ticked: Instant,
-    /// When the socket was last read, and how long it takes from one read to the next, smoothed.
-    read_at: Instant,
-    between_reads: Duration,
     pending: Vec<Action>,
 }
 
@@ -274,8 +263,6 @@ impl Line {
                     if is_fresh {
                         recv = self.settings.clock.now();
                         read_at = Instant::now();
-                        let gap = read_at.saturating_duration_since(self.read_at).min(CALL_AFTER);
-                        (self.read_at, self.between_reads) = (read_at, (self.between_reads * 7 + gap) / 8);
                     }
                     let fate = self.take_frame(frame, recv, read_at);
                     self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
@@ -309,22 +296,15 @@ impl Line {
     }
 
     /// Hands over what the last read brought: at once, unless more waits already; then several reads' together, so that a product comes to its turn with
-    /// several messages. And calls who has to see to what is left: at once where reads are rare; where they are not, when nothing more has come for a
-    /// moment, so that a wake-up serves several messages.
+    /// several messages. And calls who has to see to what is left.
     #[inline]
     fn hand_over(&mut self, socket: &Socket, read_at: Instant) {
-        let is_late = |since: Instant| read_at.saturating_duration_since(since) >= CALL_AT_LATEST;
+        let is_late = |since: Instant| read_at.saturating_duration_since(since) >= HAND_OVER_AT_LATEST;
         if socket.is_behind() && !self.router.touched_since().is_some_and(is_late) && socket.is_readable_within(Duration::ZERO) {
             return;
         }
         self.router.hand_over();
-        let Some(since) = self.router.called_since() else { return };
-        let is_over = || {
-            self.settings.timeouts.spins
-                || self.between_reads > WORTH_WAITING
-                || !socket.is_readable_within(CALL_AFTER.saturating_sub(since.elapsed()))
-        };
-        if is_late(since) || is_over() {
+        if self.router.has_called() {
             self.router.ring();
         }
     }

@@ -23,7 +23,7 @@ use super::metrics::LineMetrics;
 use super::queue::{BACK_PRESSURE, Pushed};
 use super::registry::{Registry, Route};
 use super::scribe::Scribe;
-use super::seat::LentTally;
+use super::seat::{Lent, LentTally};
 use super::ticker_turn::LinePlace;
 use super::tray::{Brought, Pile, Tray};
 use crate::feed::{Control, Handler, Item, RejectReason};
@@ -74,7 +74,6 @@ pub struct Router {
     touched_since: Option<Instant>,
     /// Products with something left to do, which the hand is to be called to.
     called: Vec<usize>,
-    called_since: Option<Instant>,
     echo: EchoWriter,
     place_of_line: LinePlace,
     wants_tickers: bool,
@@ -116,7 +115,6 @@ impl Router {
             touched: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
             touched_since: None,
             called: Vec::with_capacity(products.len() + super::registry::MAX_UNASKED),
-            called_since: None,
             recv: UnixNanos(0),
             read_at: Instant::now(),
             place: RawPlace::default(),
@@ -194,11 +192,11 @@ impl Router {
         self.touched_since
     }
 
-    /// Gives since when somebody waits to be called; nothing where nobody does.
+    /// Tells whether somebody is to be called, with [`Router::ring`].
     #[inline]
     #[must_use]
-    pub fn called_since(&self) -> Option<Instant> {
-        self.called_since
+    pub const fn has_called(&self) -> bool {
+        !self.called.is_empty()
     }
 
     /// Puts down what has come, for every writer that sleeps and as far as that costs no wait. What is left goes into the queues and waits for
@@ -222,7 +220,9 @@ impl Router {
         let Some(entry) = self.entries.get_mut(at) else { return };
         entry.is_touched = false;
         let lent = if entry.is_queued {
-            let lent = entry.route.seat.lend_a_hand(self.read_at, Pages::AtHand);
+            // Where the hand is on its way it is left to it.
+            let seat = &entry.route.seat;
+            let lent = if seat.is_called() { Lent::NOTHING } else { seat.lend_a_hand(self.read_at, Pages::AtHand) };
             // A hole ends with a push.
             entry.is_queued = lent.is_left || entry.hole.is_some();
             lent
@@ -246,7 +246,6 @@ impl Router {
             && !std::mem::replace(&mut entry.is_called, true)
         {
             self.called.push(at);
-            self.called_since.get_or_insert(self.read_at);
         }
     }
 
@@ -260,7 +259,7 @@ impl Router {
         self.hand_over();
         // The time of now: a quiet connection reads nothing, and its hand may be stuck all the same.
         self.hand.pass_by_if_stuck(Instant::now());
-        if self.called_since.take().is_none() {
+        if self.called.is_empty() {
             return;
         }
         for at in self.called.drain(..) {

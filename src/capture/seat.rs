@@ -161,6 +161,13 @@ impl Seat {
         !self.is_called.swap(true, Ordering::AcqRel)
     }
 
+    /// Tells whether a hand has been called that has not come yet. Only a hint: who relies on its coming calls it, too.
+    #[inline]
+    #[must_use]
+    pub fn is_called(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed)
+    }
+
     /// Notes that the hand has come: who calls from now on calls again.
     pub fn is_answered(&self) {
         self.is_called.swap(false, Ordering::AcqRel);

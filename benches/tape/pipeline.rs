@@ -128,8 +128,8 @@ impl Running {
 
 /// Looks how many records of a product can be seen.
 enum Visible {
-    /// In the commit page.
-    Committed(File),
+    /// In the commit pages: shortly before midnight tomorrow's is there already.
+    Committed(Vec<File>),
     /// By the length of the file that is written last.
     Length(File),
 }
@@ -140,16 +140,19 @@ impl Visible {
         if !task.design.starts_with(CAPTURE) {
             return File::open(folder.join("taker_order_id.bin")).ok().map(Self::Length);
         }
-        let page =
-            std::fs::read_dir(folder).ok()?.filter_map(Result::ok).find(|entry| entry.file_name().to_string_lossy().starts_with("commit."));
-        page.and_then(|entry| File::open(entry.path()).ok()).map(Self::Committed)
+        let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+        let pages = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("commit."));
+        Some(Self::Committed(pages.filter_map(|entry| File::open(entry.path()).ok()).collect()))
     }
 
     fn count(&self) -> u64 {
         match self {
-            Self::Committed(page) => {
-                let mut word = [0; 8];
-                page.read_exact_at(&mut word, COMMITTED_AT).map_or(0, |()| u64::from_le_bytes(word))
+            Self::Committed(pages) => {
+                let committed = |page: &File| {
+                    let mut word = [0; 8];
+                    page.read_exact_at(&mut word, COMMITTED_AT).map_or(0, |()| u64::from_le_bytes(word))
+                };
+                pages.iter().map(committed).sum()
             }
             Self::Length(file) => file.metadata().map_or(0, |found| found.len() / 16),
         }

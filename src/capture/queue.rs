@@ -168,7 +168,7 @@ pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
 }
 
 impl QueueSender {
-    /// Puts a message into the queue, waiting up to `patience` while it is full. The writer is not woken: see [`QueueSender::ring`].
+    /// Puts a message into the queue, waiting up to `patience` while it is full. The writer is not woken: see [`QueueReceiver::wake`].
     #[inline]
     pub fn push(&self, message: MarketMessage, patience: Duration) -> Pushed {
         // Relaxed: the flag belongs to whoever pushes; two connections that share a product at worst both notice the same turn.
@@ -215,11 +215,6 @@ impl QueueSender {
             Err(TrySendError::Full(_)) => Pushed::Shed,
             Err(TrySendError::Disconnected(_)) => Pushed::Closed,
         }
-    }
-
-    /// Tells the writer that messages wait.
-    pub fn ring(&self) {
-        self.bell.0.nudge();
     }
 
     /// Gives the messages waiting.
@@ -356,7 +351,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(seed);
         let (sender, receiver) = queue(1024);
         let taken = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let count = Arc::clone(&taken);
+        let (count, bell) = (Arc::clone(&taken), receiver.bell());
         let writer = std::thread::spawn(move || {
             loop {
                 match receiver.pull() {
@@ -372,7 +367,7 @@ mod tests {
                 assert_eq!(sender.push(message(1), Duration::from_secs(10)), Pushed::Queued);
                 sent += 1;
             }
-            sender.ring();
+            bell.nudge();
             // Sometimes until it sleeps, sometimes while it is about to.
             let until = Instant::now() + Duration::from_micros(rng.u64(0..60));
             let deadline = Instant::now() + Duration::from_secs(30);

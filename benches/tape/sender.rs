@@ -37,13 +37,15 @@ impl Wire {
         let (mut maker, mut rng) = (Maker::new(6), fastrand::Rng::with_seed(7));
         let names: Vec<String> = (0..products).map(product_name).collect();
         let mut ids = vec![1_000_000u64; products];
-        let start = Clock::System.now();
+        // Today's, if it has just begun: yesterday is sealed soon after midnight.
+        let now = Clock::System.now();
+        let start = now.0.saturating_sub(3_600_000_000_000).max(now.day().start().0);
         let mut wire = Self { bytes: Vec::with_capacity(messages * 330), ends: Vec::new(), products: Vec::new(), warm: products };
         for number in 0..products + messages {
             let at = if number < products { number } else { rng.usize(..products) };
             ids[at] += 1;
             // An hour ago and on, so that nothing lies in the future however fast it is sent.
-            let time = UnixNanos(start.0 - 3_600_000_000_000 + number as u64 * 3_001);
+            let time = UnixNanos(start + number as u64 * 3_001);
             let text = maker.matched(&names[at], ids[at], time);
             wire.bytes.extend_from_slice(&[0x81, 126]);
             wire.bytes.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());

@@ -172,6 +172,27 @@ fn tickers_come_in_order_stale_ones_are_dropped_and_those_without_a_sequence_kep
 }
 
 #[test]
+fn room_is_asked_for_by_what_growing_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { first_records: 64, force_fs: true, ..StoreOptions::default() };
+    let dir = dir_with(folder.path(), options);
+    let (mut day, _) = open::<Trades>(&dir);
+    assert_eq!((day.room(), day.needs_room()), (64, false));
+    (1..=60).for_each(|id| assert_eq!(day.insert(&trade(id)).unwrap(), Inserted::Appended));
+    assert!(!day.needs_room(), "growing would find nothing committed, and add nothing");
+    day.commit();
+    assert!(day.needs_room());
+    day.files().provision().unwrap();
+    assert!(!day.needs_room());
+    let room = 60 + day.room();
+    assert!(room >= 124 && day.seen_room() == room, "{room}");
+    (61..=room).for_each(|id| assert_eq!(day.insert(&trade(id)).unwrap(), Inserted::Appended));
+    assert!(matches!(day.insert(&trade(room + 1)), Err(InsertError::NoRoom)) && day.needs_room(), "wanted in vain");
+    day.files().provision().unwrap();
+    day.insert(&trade(room + 1)).unwrap();
+}
+
+#[test]
 fn a_day_grows_far_beyond_its_first_room_and_a_seal_leaves_bare_columns() {
     let folder = tempfile::tempdir().unwrap();
     let dir = dir(folder.path());

@@ -77,16 +77,13 @@ impl<L: Layout> Book<L> {
 
     /// Tells whether room is to be asked for, and has not been yet.
     fn wants_room(&mut self) -> bool {
-        self.day.needs_room() && self.asked_at_room != Some(self.provisioned())
-    }
-
-    fn provisioned(&self) -> u64 {
-        self.day.count() + self.day.room()
+        // By the same look at it: room that has come meanwhile may be asked for again.
+        self.day.needs_room() && self.asked_at_room != Some(self.day.seen_room())
     }
 
     fn ask_for_room(&mut self, desk: &Desk, bell: &Arc<Bell>) {
         if self.wants_room() {
-            self.asked_at_room = Some(self.provisioned());
+            self.asked_at_room = Some(self.day.seen_room());
             desk.provisioner.grow(self.day.files(), bell);
         }
     }

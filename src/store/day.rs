@@ -201,14 +201,21 @@ impl<L: Layout> Day<L> {
         self.scarce_from = limit(self.files.scarce_from(provisioned));
     }
 
-    /// Tells whether the files are to grow before long.
+    /// Tells whether the files are to grow before long. Counts what growing counts by: the records committed, or wanted in vain.
     #[inline]
     pub fn needs_room(&mut self) -> bool {
         if self.count < self.scarce_from {
             return false;
         }
         self.look_for_room();
-        self.count >= self.scarce_from
+        let reached = if self.count < self.room { self.committed } else { self.count };
+        reached >= self.scarce_from
+    }
+
+    /// Gives the records that there was room for when [`Day::needs_room`] last looked.
+    #[must_use]
+    pub const fn seen_room(&self) -> u64 {
+        self.room as u64
     }
 
     #[cold]

@@ -3,7 +3,7 @@
 //! 1. One wake-up of one thread serves every product that a read brought, where waking each one's writer would cost as many.
 //! 2. It does what comes in turn and finds its day open and with room. What may wait for anything but a page is the writer's: it is woken.
 //! 3. A hand that a page holds up for [`STUCK_AFTER`] is passed by: the writers are woken instead, so that no product waits for another's.
-//! 4. One that is called again and again takes a nap of [`NAP`] instead of being woken each time: so late a record may become visible that may wait for a
+//! 4. One that is called again and again takes a nap of a millisecond instead of being woken each time: so late a record may become visible that may wait for a
 //!    page, and one timer serves all that came meanwhile.
 //! 5. After start it allocates nothing, and calls no system but to sleep and to wake. With `--spin` it does not sleep.
 //!

@@ -14,7 +14,7 @@ use super::registry::{Registry, Route};
 use super::scribe::Scribe;
 use super::stop::Stop;
 use super::sync;
-use super::tray::{Brought, Pile, Tray};
+use super::tray::{Brought, Pile, TRAY_MSGS, Tray};
 use crate::decimal::Decimal;
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
@@ -87,7 +87,7 @@ impl Stage {
             echoes: Echoes::default(),
             stop,
         });
-        let registry = Arc::new(Registry::new(Arc::clone(&desk), 1000));
+        let registry = Arc::new(Registry::new(Arc::clone(&desk), 2 * TRAY_MSGS));
         let route = registry.route(&product()).unwrap();
         Self { folder, dir, registry, desk, route }
     }

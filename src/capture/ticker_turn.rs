@@ -30,7 +30,7 @@ impl Default for TickerTurn {
 impl TickerTurn {
     /// Takes the turn where nobody has it. Tells whether the line has it now, and whether it has just taken it.
     pub fn take(&self, line: u8) -> (bool, bool) {
-        // Relaxed: a decision about which of two equal copies is kept; the messages themselves go through the queue.
+        // Relaxed: a decision about which of two equal copies is kept; nothing else is handed over by it.
         match self.0.load(Relaxed) {
             holder if holder == line => (true, false),
             NOBODY => {

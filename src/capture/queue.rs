@@ -80,9 +80,8 @@ impl Bell {
     pub fn wait(&self, longest: Duration) {
         let until = Instant::now() + longest;
         self.sleep(|| {
-            let left = until.saturating_duration_since(Instant::now());
-            std::thread::park_timeout(left);
-            left.is_zero()
+            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
+            Instant::now() >= until
         });
     }
 

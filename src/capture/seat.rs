@@ -178,6 +178,7 @@ impl Seat {
 mod tests {
     use super::super::hand::Hand;
     use super::super::stage::{DAY, Stage, trade, until};
+    use super::super::sync::EAGER_BYTES;
     use super::*;
     use crate::record::{MarketMessage, RawPlace, Trade};
 
@@ -266,6 +267,30 @@ mod tests {
     }
 
     #[test]
+    fn the_writer_of_files_that_are_gone_is_woken() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        let product = stage.folder.path().join("BTC-USD");
+        std::fs::remove_dir_all(&product).unwrap();
+        // As if so much waited that a flush is due, which finds it out.
+        stage.desk.metrics.unflushed_bytes.store(EAGER_BYTES, Relaxed);
+        let mut last = 1;
+        until("its day begins anew", || {
+            last += 1;
+            // So few that room, for which the writer is woken as well, does not run short.
+            std::thread::sleep(Duration::from_millis(20));
+            stage.push(last);
+            if stage.lend(Pages::Any).2 {
+                stage.route.seat.wake_writer();
+            }
+            product.exists()
+        });
+        assert!(last < 400, "not for want of room, at {last} records");
+        assert_eq!(stage.end(), last);
+    }
+
+    #[test]
     fn who_finds_the_seat_taken_does_nothing() {
         let stage = Stage::set();
         stage.push(1);
@@ -326,7 +351,9 @@ mod tests {
                 until("everything is taken", || stage.route.queue.is_empty() && stage.route.metrics.trades.written.get() == id);
             }
         }
-        assert_eq!(stage.seen(), (1..=TRADES).collect::<Vec<_>>());
+        // Counted before it is visible, by whoever sits there.
+        drop(stage.route.seat.take());
+        assert!(stage.seen().into_iter().eq(1..=TRADES), "all are visible, in order");
         drop(hand);
         assert_eq!(stage.end(), TRADES);
     }

@@ -69,10 +69,10 @@ pub struct Shelf {
 }
 
 impl<L: Layout> Book<L> {
-    /// Commits what is new. Tells whether room is to be asked for.
+    /// Commits what is new. Tells whether the writer's thread has something to do: room to ask for, or a day to begin anew.
     fn commit(&mut self) -> bool {
         self.day.commit();
-        self.wants_room()
+        self.wants_room() || self.day.files().is_gone()
     }
 
     /// Tells whether room is to be asked for, and has not been yet.
@@ -200,20 +200,21 @@ impl Shelf {
         self.commit_at(Instant::now());
     }
 
-    /// Makes everything inserted visible. Tells whether room is to be asked for, with [`Shelf::ask_for_room`].
+    /// Makes everything inserted visible. Tells whether the writer's thread has something to do: room to ask for with [`Shelf::ask_for_room`], or files
+    /// that are gone to be let go of with [`Shelf::close_old`].
     pub fn commit_at(&mut self, now: Instant) -> bool {
-        let mut wants_room = false;
+        let mut needs_writer = false;
         for day in &mut self.days {
             let dirty = std::mem::take(&mut day.dirty);
             if dirty == Dirty::default() {
                 continue;
             }
             day.used = now;
-            wants_room |= dirty.trades && day.trades.as_mut().is_some_and(Book::commit);
-            wants_room |= dirty.md && day.md.as_mut().is_some_and(Book::commit);
-            wants_room |= dirty.ticker_trades && day.ticker_trades.as_mut().is_some_and(Book::commit);
+            needs_writer |= dirty.trades && day.trades.as_mut().is_some_and(Book::commit);
+            needs_writer |= dirty.md && day.md.as_mut().is_some_and(Book::commit);
+            needs_writer |= dirty.ticker_trades && day.ticker_trades.as_mut().is_some_and(Book::commit);
         }
-        wants_room
+        needs_writer
     }
 
     /// Asks for room wherever it runs short and has not been asked for.

@@ -50,7 +50,7 @@ pub(super) fn ticker(sequence: u64) -> Ticker {
     Ticker { sequence, time, recv: time, ..Md::EMPTY }
 }
 
-pub(super) fn until(what: &str, holds: impl Fn() -> bool) {
+pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "{what}");

@@ -56,7 +56,7 @@ const BLOCKED_WAIT: Duration = Duration::from_millis(100);
 const CHORES: Duration = Duration::from_secs(1);
 
 /// How long an idle writer sleeps with no chore waiting.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(30);
 
 /// Shortest sleep of a writer for which something is about to be due.
 const BRIEFLY: Duration = Duration::from_millis(1);

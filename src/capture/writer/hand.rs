@@ -83,8 +83,8 @@ impl Writer {
     /// Makes visible what was put down.
     #[inline]
     fn show(&mut self, mut lent: Lent, now: Instant) -> Lent {
-        let wants_room = lent.records > 0 && self.shelf.commit_at(now);
-        lent.needs_writer |= wants_room || self.has_gaps_to_settle();
+        let has_work = lent.records > 0 && self.shelf.commit_at(now);
+        lent.needs_writer |= has_work || self.has_gaps_to_settle();
         lent.is_left |= lent.needs_writer;
         lent
     }

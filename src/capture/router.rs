@@ -539,6 +539,34 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_goes_behind_what_is_queued() {
+        let stage = Stage::set();
+        let mut router = router(&stage);
+        let bring = |router: &mut Router, sequence| {
+            router.begin(b"{}", ticker(sequence).recv, Instant::now());
+            router.ticker(b"BTC-USD", &ticker(sequence));
+            router.hand_over();
+        };
+        let metrics = &stage.route.metrics;
+        bring(&mut router, 1);
+        router.ring();
+        until("the first is written", || metrics.tickers.written.get() == 1);
+        let taken = stage.route.seat.take();
+        bring(&mut router, 2);
+        router.ring();
+        until("the hand has come, and found the seat taken", || !stage.route.seat.is_called());
+        assert_eq!(stage.route.queue.len(), 1);
+        // The writer takes a moment to wake: the connection is the first to find the seat free.
+        drop(taken);
+        bring(&mut router, 3);
+        router.ring();
+        until("all are taken", || metrics.tickers.written.get() + metrics.tickers.stale.get() == 3);
+        assert_eq!(metrics.tickers.stale.get(), 0, "none was overtaken");
+        drop(router);
+        stage.end();
+    }
+
+    #[test]
     fn more_than_a_tray_holds_is_handed_over_on_the_way() {
         const TRADES: u64 = TRAY_MSGS as u64 + 1;
         let stage = Stage::set();

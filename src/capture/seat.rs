@@ -177,10 +177,10 @@ impl Seat {
 #[cfg(test)]
 mod tests {
     use super::super::hand::Hand;
-    use super::super::stage::{DAY, Stage, trade, until};
+    use super::super::stage::{DAY, Stage, ticker, trade, until};
     use super::super::sync::EAGER_BYTES;
     use super::*;
-    use crate::record::{MarketMessage, RawPlace, Trade};
+    use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 
     #[test]
     fn a_connection_appends_what_is_at_hand_and_leaves_the_rest() {
@@ -288,6 +288,28 @@ mod tests {
         });
         assert!(last < 400, "not for want of room, at {last} records");
         assert_eq!(stage.end(), last);
+    }
+
+    #[test]
+    fn what_is_brought_does_not_overtake_what_is_in_hand() {
+        let stage = Stage::set();
+        let metrics = &stage.route.metrics;
+        let queue = |ticker| stage.route.queue.push(MarketMessage::Ticker(ticker), Duration::ZERO);
+        let by_the_writer = |written| {
+            stage.route.seat.wake_writer();
+            until("the writer takes it", || metrics.tickers.written.get() == written);
+            drop(stage.route.seat.take());
+        };
+        queue(ticker(1));
+        by_the_writer(1);
+        assert!(stage.bring_ticker(2));
+        queue(Ticker { time: DAY.next().start(), ..ticker(3) });
+        assert_eq!(stage.lend(Pages::AtHand), (0, true, false), "its day is not open: it stays in hand");
+        assert!(!stage.bring_ticker(4), "where it was put down, the one in hand would count as stale");
+        by_the_writer(3);
+        assert!(stage.bring_ticker(4));
+        assert_eq!((metrics.tickers.written.get(), metrics.tickers.stale.get()), (4, 0));
+        stage.end();
     }
 
     #[test]

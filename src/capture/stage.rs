@@ -111,6 +111,13 @@ impl Stage {
         (lent.records, lent.is_left, brought.map(id).collect())
     }
 
+    /// Brings a ticker; tells whether it was put down.
+    pub(super) fn bring_ticker(&self, sequence: u64) -> bool {
+        let (mut tray, mut pile) = (Tray::default(), Pile::default());
+        tray.lay(&mut pile, MarketMessage::Ticker(ticker(sequence)));
+        !self.route.seat.put_down(Instant::now(), &mut Brought::new(&tray, &mut pile)).is_left
+    }
+
     /// The ids that a reader finds.
     pub(super) fn seen(&self) -> Vec<u64> {
         let day = Snapshot::<Trades>::open(self.folder.path(), &product(), DAY).unwrap();

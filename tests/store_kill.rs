@@ -1,9 +1,11 @@
 //! A process that dies without a word between any two steps of opening, sealing and replacing loses nothing that was committed.
 //!
-//! The test runs itself again as a child, which aborts at the step it is told; readers and the next capture must then find every record.
+//! The test runs itself again as a child, which aborts at the step it is told; readers and the next capture must then find every record. Where the next
+//! one dies as well, that is unwound in the test's own process; a reader looks between any two of its steps.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use coltape::decimal::Decimal;
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Layout, Trades};
-use coltape::store::probe::{Probe, Verdict};
+use coltape::store::probe::{Probe, Step, Verdict};
 use coltape::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreOptions, seal};
 use coltape::time::{UnixNanos, UtcDay};
 
@@ -129,4 +131,85 @@ fn a_death_between_any_two_steps_of_a_seal_loses_nothing() {
 fn a_death_between_any_two_steps_of_a_replacement_loses_nothing() {
     let steps = die_everywhere(true);
     assert!(steps > 30, "only {steps} steps");
+}
+
+/// What a life is unwound with.
+struct Died;
+
+/// Lets a capture do its work until it dies at `step`, with a reader who looks before each of its steps and has to find the trades that are there for
+/// certain. Nothing is flushed: a process that dies takes nothing from the cache. Tells whether it died.
+fn dies(folder: &Path, step: u64, there: &[u64], work: impl FnOnce(&Arc<DataDir>)) -> bool {
+    let (path, there, seen) = (folder.to_owned(), there.to_vec(), AtomicU64::new(0));
+    let probe = Probe::new(move |what| {
+        let number = seen.fetch_add(1, Ordering::Relaxed);
+        if !there.is_empty() {
+            let found = ids(&Snapshot::<Trades>::open(&path, &product(), DAY).unwrap().unwrap());
+            let gone = there.iter().find(|id| !found.contains(id));
+            assert_eq!(gone, None, "at step {number}, {what:?}, a reader finds {} trades of {}", found.len(), there.len());
+        }
+        if number == step {
+            resume_unwind(Box::new(Died));
+        }
+        if matches!(what, Step::Flush(_)) { Verdict::Skip } else { Verdict::Go }
+    });
+    let dir = open_dir(folder, Some(probe));
+    match catch_unwind(AssertUnwindSafe(|| work(&dir))) {
+        Ok(()) => false,
+        Err(with) if with.is::<Died>() => true,
+        Err(other) => resume_unwind(other),
+    }
+}
+
+fn close(dir: &Arc<DataDir>, day: Day<Trades>) {
+    assert!(seal::seal(dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+}
+
+/// One capture dies at a step of a replacement, the next at one of mending that, and the third goes on. Tells whether the first two had so many steps.
+fn die_twice(first: u64, second: u64) -> (bool, bool) {
+    const LIVES: u64 = u64::MAX;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    dies(path, LIVES, &[], |dir| {
+        let (mut day, _) = open(dir, DAY.start());
+        FIRST.for_each(|id| insert(&mut day, id));
+        close(dir, day);
+    });
+    let (mut there, mut is_committed): (Vec<u64>, _) = (FIRST.collect(), false);
+    let has_first = dies(path, first, &there.clone(), |dir| {
+        let (mut day, _) = open(dir, DAY.start());
+        SECOND.chain(BEFORE).for_each(|id| insert(&mut day, id));
+        day.commit();
+        is_committed = true;
+        close(dir, day);
+    });
+    there.extend(SECOND.chain(BEFORE).filter(|_| is_committed));
+    let go_on = |dir: &Arc<DataDir>, id| {
+        let (mut day, opening) = open(dir, DAY.start());
+        assert!(!matches!(opening, Opening::Quarantined { .. } | Opening::Created), "steps {first} and {second}: {opening:?}");
+        insert(&mut day, id);
+        close(dir, day);
+    };
+    let has_second = dies(path, second, &there, |dir| go_on(dir, 500));
+    dies(path, LIVES, &there, |dir| go_on(dir, 600));
+    let day = Snapshot::<Trades>::open(path, &product(), DAY).unwrap().unwrap();
+    let mut found = ids(&day);
+    found.retain(|id| !matches!(id, 500 | 600));
+    there.sort_unstable();
+    assert_eq!(found, there, "after steps {first} and {second}");
+    assert_eq!(day.check().unwrap(), []);
+    (has_first, has_second)
+}
+
+#[test]
+fn a_death_while_another_is_mended_loses_nothing_and_hides_nothing_from_a_reader() {
+    let deaths: Vec<u64> = (0..).take_while(|first| die_twice(*first, 1000).0).collect();
+    assert!(deaths.len() > 25, "only {} steps", deaths.len());
+    let all_after = |first: &u64| (0..).find(|second| !die_twice(*first, *second).1).unwrap();
+    let (odd, even): (Vec<u64>, Vec<u64>) = deaths.into_iter().partition(|first| first % 2 == 1);
+    let pairs: u64 = std::thread::scope(|scope| {
+        let half = scope.spawn(|| odd.iter().map(all_after).sum::<u64>());
+        even.iter().map(all_after).sum::<u64>() + half.join().unwrap()
+    });
+    println!("{pairs} pairs of steps");
+    assert!(pairs > 500, "only {pairs} pairs of steps");
 }

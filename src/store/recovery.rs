@@ -171,6 +171,12 @@ fn bring_up(dir: &Arc<DataDir>, key: &DayKey, place: &Place, now: UnixNanos) -> 
         (_, Takes::Appends) => State { phase: Phase::Live, hot: Hot::Used, ..state.clone() },
         (_, Takes::LateOnly) => State { hot: Hot::TakesLate, ..state.clone() },
     };
+    if state.phase == Phase::Sealed && opened.phase == Phase::Live && state.hot != Hot::Clear {
+        // Before the state says that it counts: of a day whose sealing was cut short it may hold what was committed before a replacement. While the day is
+        // sealed nobody looks at it, but for the late records' word.
+        page.reset(belief.mark);
+        dir.step(Step::Changed("mark of the seal"));
+    }
     if opened != state {
         // On disk before the day grows, and before the hot sector is used: a page that says its hot sector holds zeroes must be right.
         page.store_state(&opened);

@@ -340,6 +340,51 @@ fn todays_seal_is_opened_again_in_place_and_an_older_one_takes_late_records_only
     assert_eq!(faults::<Trades>(folder.path()), []);
 }
 
+/// Seals a day of tickers, adds a late one, and closes the day in one of three ways; the same ticker is a copy then, whichever columns there are.
+fn late_ticker_is_known_again<L: Layout<Row = Ticker>>(columns: ColumnSet) {
+    let day_after = UnixNanos(noon().0 + 86_400_000_000_000);
+    for (is_empty, how) in [true, false].into_iter().flat_map(|is_empty| ["sealed", "left", "on another boot"].map(|how| (is_empty, how))) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = |boot: u8| StoreOptions { columns, boot_id: Some(BootId([boot; 16])), ..StoreOptions::default() };
+        let dir = dir_with(folder.path(), options(1));
+        let (mut day, _) = Day::<L>::open(&dir, &product(), DAY, noon()).unwrap();
+        if !is_empty {
+            insert(&mut day, &ticker(3));
+        }
+        seal_one(&dir, day);
+        let (mut day, _) = Day::<L>::open(&dir, &product(), DAY, day_after).unwrap();
+        assert_eq!(insert(&mut day, &ticker(8)), Inserted::Late);
+        day.commit();
+        let mut syncer = Syncer::new(Arc::clone(&dir));
+        syncer.watch(day.files());
+        assert_eq!(syncer.cycle().unwrap().records.into_iter().sum::<u64>(), 1);
+        if how == "sealed" {
+            seal_one(&dir, day);
+        } else {
+            drop(day);
+        }
+        drop((syncer, dir));
+        let dir = dir_with(folder.path(), options(if how == "on another boot" { 2 } else { 1 }));
+        let last = || store::catalog::last_key(folder.path(), &product(), L::DATASET).unwrap();
+        assert_eq!(last(), Some(8), "{how}");
+        let (mut day, _) = Day::<L>::open(&dir, &product(), DAY, day_after).unwrap();
+        assert_eq!(insert(&mut day, &ticker(8)), Inserted::Duplicate, "{how}, {}, {columns:?}, empty {is_empty}", L::DATASET.name());
+        assert_eq!(insert(&mut day, &ticker(9)), Inserted::Late);
+        day.commit();
+        assert_eq!(day.last_key(), 9);
+        seal_one(&dir, day);
+        assert_eq!((last(), rows::<L>(folder.path()).len()), (Some(9), 3 - usize::from(is_empty)));
+    }
+}
+
+#[test]
+fn a_late_ticker_that_comes_again_is_a_copy_also_of_a_day_that_was_sealed_or_left_since() {
+    for columns in [ColumnSet::Full, ColumnSet::Core] {
+        late_ticker_is_known_again::<Md>(columns);
+        late_ticker_is_known_again::<TickerTrades>(columns);
+    }
+}
+
 #[test]
 fn a_damaged_day_moves_to_quarantine_and_an_empty_one_begins() {
     let folder = tempfile::tempdir().unwrap();

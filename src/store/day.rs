@@ -274,6 +274,11 @@ impl<L: Layout> Day<L> {
         if self.late_count != self.late_committed {
             self.files.page.commit_late(self.files.generation, self.late_count);
             self.late_committed = self.late_count;
+            if key_column(L::DATASET).is_none() && self.highest > self.last_key {
+                // A ticker is not looked up: that the day has it is known by the last key alone, also once it is sealed and opened again.
+                self.last_key = self.highest;
+                self.files.page.reset(Mark { count: self.committed as u64, key: self.last_key });
+            }
         }
     }
 
@@ -316,7 +321,7 @@ impl<L: Layout> Day<L> {
         self.late_count
     }
 
-    /// Gives the key of the last record appended; 0 where none has one.
+    /// Gives the key of the last record appended, of tickers also that of a later one among the late; 0 where none has one.
     #[must_use]
     pub fn last_key(&self) -> u64 {
         self.last_key

@@ -270,7 +270,7 @@ impl DayFiles {
         let late = self.late();
         // No mark: the writer commits faster than it can be read. The next cycle will find one.
         let Mark { count, key } = self.page.mark()?;
-        if count == ledger.extent.records && late == ledger.late {
+        if count == ledger.extent.records && key == ledger.extent.last_key && late == ledger.late {
             return None;
         }
         let (from, to) = (usize::try_from(ledger.extent.records).ok()?, usize::try_from(count).ok()?);

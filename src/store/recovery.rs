@@ -281,8 +281,13 @@ impl Found<'_> {
         let trusted = if self.page.is_trusted() { Trusted::Committed } else { Trusted::Durable };
         let late =
             self.late_records(if trusted == Trusted::Committed { self.page.late(self.state.generation).into() } else { u64::MAX })?;
-        let mark = Mark { count: extent.records, key: extent.last_key };
-        Ok(Belief { mark, late, durable: extent.clone(), durable_late: 0, given_up: 0, trusted })
+        // Late tickers since may have a later key.
+        let marked = self.page.mark().filter(|_| trusted == Trusted::Committed).map(|mark| mark.key);
+        let slots = self.page.slots().into_iter().filter(|(_, slot)| slot.generation == self.state.generation);
+        let last_key = slots.map(|(_, slot)| slot.extent.last_key).chain(marked).fold(extent.last_key, u64::max);
+        let mark = Mark { count: extent.records, key: last_key };
+        let durable = Extent { last_key, ..extent.clone() };
+        Ok(Belief { mark, late, durable, durable_late: 0, given_up: 0, trusted })
     }
 
     fn late_records(&self, most: u64) -> Result<u32, StoreError> {

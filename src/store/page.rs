@@ -138,7 +138,7 @@ impl Page {
         self.words.store(COMMITTED, mark.count);
     }
 
-    /// Sets the mark when a day is opened, both entries alike.
+    /// Sets the mark when a day is opened, or when its last key alone has changed: both entries alike, one after the other.
     pub(crate) fn reset(&self, mark: Mark) {
         for entry in MARKS {
             self.words.store(entry, WRITING);

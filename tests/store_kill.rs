@@ -10,13 +10,14 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use coltape::decimal::Decimal;
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Layout, Trades};
 use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreOptions, seal};
+use coltape::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, seal};
 use coltape::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -37,7 +38,14 @@ fn trade(id: u64) -> Trade {
 
 fn open_dir(folder: &Path, probe: Option<Probe>) -> Arc<DataDir> {
     let options = StoreOptions { columns: ColumnSet::Core, first_records: 32, probe, ..StoreOptions::default() };
-    Arc::new(DataDir::open(folder, options, "test").unwrap())
+    // A child that another test has just made holds a copy of every lock of this process until it runs its own program.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match DataDir::open(folder, options.clone(), "test") {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            opened => return Arc::new(opened.unwrap()),
+        }
+    }
 }
 
 fn open(dir: &Arc<DataDir>, now: UnixNanos) -> (Day<Trades>, Opening) {

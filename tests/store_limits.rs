@@ -153,9 +153,21 @@ fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_writt
     assert!(written > 10_000, "only {written}");
 }
 
+/// Opens a directory that was open a moment ago: a child that another test has just made holds a copy of every lock of this process until it runs its own
+/// program.
+fn open_dir(folder: &Path, options: &StoreOptions) -> Arc<DataDir> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match DataDir::open(folder, options.clone(), "test") {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            opened => return Arc::new(opened.unwrap()),
+        }
+    }
+}
+
 /// A day of so many records whose bytes nobody ever wrote: the files' lengths and its page say so.
 fn synthetic(folder: &Path, records: u64, is_sealed: bool) {
-    let dir = Arc::new(DataDir::open(folder, StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() }, "test").unwrap());
+    let dir = open_dir(folder, &StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
     let (day, _) = Day::<TickerTrades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let path = day.files().column_path("commit");
     for column in Dataset::TickerTrades.columns_of(ColumnSet::Core) {
@@ -194,7 +206,7 @@ fn opening_times(records: u64, is_sealed: bool) -> (Duration, Duration) {
         let snapshot = start.elapsed();
         assert_eq!((seen.count() as u64, seen.state() == DayState::Live), (records, !is_sealed));
         drop(seen);
-        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "test").unwrap());
+        let dir = open_dir(folder.path(), &StoreOptions::default());
         let start = Instant::now();
         // Late in time, where a sealed day takes late records only: nothing is allocated for records that only this test made up.
         let (day, opening) = Day::<TickerTrades>::open(&dir, &product(), DAY, UnixNanos(u64::MAX)).unwrap();

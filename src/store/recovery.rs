@@ -282,7 +282,7 @@ impl Found<'_> {
         let late =
             self.late_records(if trusted == Trusted::Committed { self.page.late(self.state.generation).into() } else { u64::MAX })?;
         // Late tickers since may have a later key.
-        let marked = self.page.mark().filter(|_| trusted == Trusted::Committed).map(|mark| mark.key);
+        let marked = if trusted == Trusted::Committed { self.page.mark().map(|mark| mark.key) } else { None };
         let slots = self.page.slots().into_iter().filter(|(_, slot)| slot.generation == self.state.generation);
         let last_key = slots.map(|(_, slot)| slot.extent.last_key).chain(marked).fold(extent.last_key, u64::max);
         let mark = Mark { count: extent.records, key: last_key };

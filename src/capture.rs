@@ -11,7 +11,7 @@
 //! ```
 //!
 //! 1. Nobody who serves several products ever waits for one, but for the bounded back-pressure of [`queue`].
-//! 2. [`run`] starts every thread and joins every thread. A thread other than a writer that fails stops the capture with its reason: never half alive.
+//! 2. [`run`] starts every thread and joins every thread. A thread that fails or panics stops the capture with its reason: never half alive. (A writer starts over once.)
 //! 3. The order of the end: connections, queues, writers, watch, flush and seals, journal. What was received by then is stored, sealed and counted.
 
 pub mod alerts;
@@ -202,7 +202,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     check_maps(config)?;
     let metrics = Arc::new(Metrics::default());
     let (scribe, scribe_thread) =
-        Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone()).map_err(starting("thread journal"))?;
+        Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone(), stop.clone()).map_err(starting("thread journal"))?;
     scribe.journal(
         Event::new("capture_started")
             .text("endpoint", &endpoint)
@@ -212,16 +212,18 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let (sync, sync_thread) = sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(&metrics), scribe.clone(), stop.clone())
         .map_err(starting("thread sync"))?;
     let (provisioner, provisioner_thread) =
-        provisioner::Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone()).map_err(starting("thread provision"))?;
+        provisioner::Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone(), stop.clone())
+            .map_err(starting("thread provision"))?;
     let (recorder, recorder_thread) = match &config.record {
         Some((folder, keep)) => {
-            let (recorder, thread) = recorder::Recorder::start(folder, *keep, Arc::clone(&metrics)).map_err(starting("--record"))?;
+            let (recorder, thread) =
+                recorder::Recorder::start(folder, *keep, Arc::clone(&metrics), stop.clone()).map_err(starting("--record"))?;
             (Some(recorder), Some(thread))
         }
         None => (None, None),
     };
     let deliveries = Arc::new(Deliveries::default());
-    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe, &deliveries).map_err(CaptureError::Setting)? {
+    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe, &deliveries, stop).map_err(CaptureError::Setting)? {
         Some((backfill, threads)) => (Some(backfill), threads),
         None => (None, Vec::new()),
     };
@@ -341,6 +343,7 @@ fn start_backfill(
     metrics: &Arc<Metrics>,
     scribe: &Scribe,
     deliveries: &Arc<Deliveries>,
+    stop: &Stop,
 ) -> Result<Option<StartedBackfill>, String> {
     let Some(url) = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.trades) else { return Ok(None) };
     let settings = backfill::BackfillSettings {
@@ -349,7 +352,7 @@ fn start_backfill(
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     };
-    backfill::Backfill::start(&settings, &config.clock, metrics, scribe, deliveries).map(Some)
+    backfill::Backfill::start(&settings, &config.clock, metrics, scribe, deliveries, stop).map(Some)
 }
 
 /// Holds the maps that all products need against what the system allows, before any of them is made.

@@ -16,6 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use super::deliveries::{Deliveries, Delivery};
 use super::metrics::Metrics;
 use super::scribe::Scribe;
+use super::stop::Stop;
 use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
 use crate::feed::continuity::Gap;
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
@@ -75,6 +76,7 @@ impl Backfill {
         metrics: &Arc<Metrics>,
         scribe: &Scribe,
         deliveries: &Arc<Deliveries>,
+        stop: &Stop,
     ) -> Result<(Self, Vec<JoinHandle<()>>), String> {
         let shared = Arc::new(Shared {
             plan: Mutex::new(BackfillPlan::new(settings.requests_per_s)),
@@ -92,7 +94,12 @@ impl Backfill {
             let client = RestClient::new(&settings.url, &settings.roots, TIMEOUT).map_err(|error| error.to_string())?;
             let fetcher = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("fetch:{number}"));
-            threads.push(thread.spawn(move || fetcher.fetch(client)).map_err(|error| format!("thread fetch: {error}"))?);
+            let stop = stop.clone();
+            let work = move || {
+                let _on_panic = stop.on_panic();
+                fetcher.fetch(client);
+            };
+            threads.push(thread.spawn(work).map_err(|error| format!("thread fetch: {error}"))?);
         }
         Ok((Self { shared }, threads))
     }

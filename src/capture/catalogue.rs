@@ -45,6 +45,7 @@ pub fn start(config: &CaptureConfig, dir: &Arc<DataDir>, scribe: &Scribe, stop: 
     let (products, ca_file, clock) = (config.products.clone(), config.ca_file.clone(), config.clock.clone());
     let (scribe, stop) = (scribe.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("products".to_owned()).spawn(move || {
+        let _on_panic = stop.on_panic();
         let outcome = fetch(&url, ca_file.as_deref(), &stop).and_then(|infos| keep(&path, &products, &infos, &url, &clock));
         match outcome {
             Ok(changed) => scribe.journal(Event::new("products_fetched").number("changed", changed).text("source", &url)),

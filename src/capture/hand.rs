@@ -19,6 +19,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use super::cores::Cores;
 use super::queue::Bell;
 use super::seat::{LentTally, Seat};
+use super::stop::Stop;
 use crate::store::Pages;
 
 /// Seats that may wait: more than a connection has products. Those beyond it have their writers woken.
@@ -53,11 +54,12 @@ impl Hand {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(name: &str, tally: LentTally, cores: Arc<Cores>, spins: bool) -> std::io::Result<Self> {
+    pub fn start(name: &str, tally: LentTally, cores: Arc<Cores>, spins: bool, stop: Stop) -> std::io::Result<Self> {
         let (calls, waiting) = bounded(WAITING_SEATS);
         let (bell, turns) = (Arc::new(Bell::default()), Arc::new(AtomicU64::new(0)));
         let work = Work { calls: waiting.clone(), bell: Arc::clone(&bell), turns: Arc::clone(&turns), tally, spins };
         let thread = std::thread::Builder::new().name(format!("hand:{name}")).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+            let _on_panic = stop.on_panic();
             cores.settle();
             work.run();
         })?;

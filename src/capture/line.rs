@@ -154,6 +154,7 @@ impl LineHandle {
         let thread = std::thread::Builder::new()
             .name(name.clone())
             .spawn(move || {
+                let _on_panic = stop.on_panic();
                 line.settings.cores.settle();
                 let outcome = line.run();
                 if let Err(reason) = &outcome {

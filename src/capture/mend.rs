@@ -53,6 +53,7 @@ enum MendError {
 pub fn start(desk: &Arc<Desk>) -> std::io::Result<JoinHandle<()>> {
     let desk = Arc::clone(desk);
     std::thread::Builder::new().name("mend".to_owned()).spawn(move || {
+        let _on_panic = desk.stop.on_panic();
         while !desk.stop.wait(LOOK) {
             let request = match RepairRequest::take(desk.dir.path()) {
                 Ok(None) => continue,

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::metrics::Metrics;
 use super::queue::Bell;
 use super::scribe::{Scribe, about_day};
+use super::stop::Stop;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Md, TickerTrades, Trades};
 use crate::store::journal::Event;
@@ -49,10 +50,11 @@ impl Provisioner {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(dir: Arc<DataDir>, metrics: Arc<Metrics>, scribe: Scribe) -> std::io::Result<(Self, JoinHandle<u64>)> {
+    pub fn start(dir: Arc<DataDir>, metrics: Arc<Metrics>, scribe: Scribe, stop: Stop) -> std::io::Result<(Self, JoinHandle<u64>)> {
         let (sender, receiver) = bounded(WAITING_REQUESTS);
         let mut work = Work { dir, metrics, scribe, growing: Vec::new(), sealing: Vec::new(), told: HashSet::new(), unsealed: 0 };
         let thread = std::thread::Builder::new().name("provision".to_owned()).spawn(move || {
+            let _on_panic = stop.on_panic();
             work.run(&receiver);
             work.unsealed
         })?;

@@ -1,7 +1,8 @@
 //! One product's queue: a bounded crossbeam channel, a bell that wakes its writer, and what happens when it is full.
 //!
 //! 1. Nothing is dropped silently: what a full queue will not take is counted as shed, and both ends of the hole are told to the caller.
-//! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`]; after that only this product sheds, until its queue is half empty.
+//! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`] a message; a writer that takes none in that time has only this product shed,
+//!    until its queue is half empty. One that takes some, however slowly, sets the pace of its connection: then the exchange waits, and nothing is lost.
 //! 3. A writer that has nothing to do sleeps until somebody rings. That costs 3 to 20 µs of both, many times the price of a message: who may drain
 //!    the queue instead is the business of [`super::seat`].
 //!
@@ -42,6 +43,14 @@ pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
     let budget = QUEUE_BUDGET_BYTES.saturating_sub(products.saturating_mul(WRITER_BYTES));
     let fitting = budget / SLOT_BYTES / products.max(1);
     asked_msgs.min(fitting.max(LEAST_CAPACITY_MSGS)).max(1)
+}
+
+/// Gives the capacity of one more queue, made while `queues` of them hold `slots` messages: as much as was `asked` for, or what the budget leaves.
+#[must_use]
+pub fn capacity_of_one_more(asked_msgs: usize, queues: usize, slots: usize) -> usize {
+    let budget = QUEUE_BUDGET_BYTES.saturating_sub((queues + 1).saturating_mul(WRITER_BYTES));
+    let left = (budget / SLOT_BYTES).saturating_sub(slots);
+    asked_msgs.min(left.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 
 /// The writer runs, and will look into its queue again before it sleeps.
@@ -194,6 +203,10 @@ impl QueueSender {
                 Err(TrySendError::Full(message)) => message,
                 Err(TrySendError::Disconnected(_)) => return Pushed::Closed,
             };
+            if patience.is_zero() {
+                // Only tried: what is not worth a wait is no reason to shed what comes behind it.
+                return Pushed::Shed;
+            }
             if start.elapsed() >= patience {
                 self.is_shedding.store(true, Ordering::Relaxed);
                 return Pushed::ShedFirst;
@@ -310,6 +323,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_only_tried_makes_nobody_shed() {
+        let (sender, receiver) = queue(4);
+        for id in 0..4 {
+            assert_eq!(sender.push(message(id), Duration::ZERO), Pushed::Queued);
+        }
+        assert_eq!(sender.push(message(4), Duration::ZERO), Pushed::Shed);
+        assert!(matches!(receiver.pull(), Pulled::Message(_)));
+        assert_eq!(sender.push(message(5), Duration::ZERO), Pushed::Queued, "three of four wait");
+    }
+
+    #[test]
     fn a_dropped_sender_ends_the_queue_after_its_last_message() {
         let (sender, receiver) = queue(4);
         sender.push(message(1), Duration::ZERO);
@@ -387,5 +411,16 @@ mod tests {
         assert_eq!(capacity_within_budget(50_000, 20), 50_000);
         let lowered = capacity_within_budget(50_000, 400);
         assert!(lowered < 50_000 && lowered * 400 * SLOT_BYTES <= QUEUE_BUDGET_BYTES);
+
+        for started_with in [1, 20, 400] {
+            let capacity = capacity_within_budget(50_000, started_with);
+            let mut slots = 0;
+            for queues in 0..500 {
+                let got = capacity_of_one_more(capacity, queues, slots);
+                assert!(queues >= started_with || got == capacity, "those of the start get what was reckoned for them");
+                slots += got;
+            }
+            assert!(slots * SLOT_BYTES <= QUEUE_BUDGET_BYTES + 500 * LEAST_CAPACITY_MSGS * SLOT_BYTES, "{slots} slots");
+        }
     }
 }

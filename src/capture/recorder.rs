@@ -16,6 +16,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::metrics::Metrics;
+use super::stop::Stop;
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// Frames that may wait for the recorder.
@@ -42,16 +43,21 @@ impl Recorder {
     ///
     /// # Errors
     /// Where the folder cannot be made or the machine has no thread left.
-    pub fn start(folder: &Path, keep: Duration, metrics: Arc<Metrics>) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
+    pub fn start(
+        folder: &Path,
+        keep: Duration,
+        metrics: Arc<Metrics>,
+        stop: Stop,
+    ) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
         fs::create_dir_all(folder)?;
         let (sender, receiver) = bounded(WAITING_FRAMES);
         let waiting_bytes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let recorder = Self { frames: sender, waiting_bytes: Arc::clone(&waiting_bytes), metrics: Arc::clone(&metrics) };
         let folder = folder.to_owned();
-        let thread = std::thread::Builder::new()
-            .name("record".to_owned())
-            .stack_size(super::SMALL_STACK_BYTES)
-            .spawn(move || write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics))?;
+        let thread = std::thread::Builder::new().name("record".to_owned()).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+            let _on_panic = stop.on_panic();
+            write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics)
+        })?;
         Ok((recorder, thread))
     }
 
@@ -158,7 +164,8 @@ mod tests {
     fn frames_go_to_the_file_of_their_hour_and_old_hours_go() {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
-        let (recorder, thread) = Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics)).expect("starts");
+        let (recorder, thread) =
+            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
         recorder.keep(at("2025-06-07T10:59:59.999999999Z"), b"{\"a\":1}");
         recorder.keep(at("2025-06-07T11:00:00Z"), b"{\"b\":2}");
         recorder.keep(at("2025-06-07T11:00:00Z"), b"two\nlines");

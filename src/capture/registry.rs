@@ -43,6 +43,8 @@ pub struct Route {
 struct Entries {
     routes: BTreeMap<ProductId, Route>,
     writers: Vec<JoinHandle<Result<(), String>>>,
+    /// Messages that all queues hold together.
+    slots: usize,
     unasked: usize,
     is_closed: bool,
 }
@@ -55,7 +57,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Makes a registry without products; their queues will hold `capacity_msgs` messages each.
+    /// Makes a registry without products; their queues will hold `capacity_msgs` messages each, fewer where memory for them runs out.
     #[must_use]
     pub fn new(desk: Arc<Desk>, capacity_msgs: usize) -> Self {
         Self { desk, capacity_msgs, entries: Mutex::default() }
@@ -73,7 +75,13 @@ impl Registry {
     /// Where the machine has no thread left.
     pub fn hand(&self, name: &str) -> std::io::Result<Hand> {
         let desk = &self.desk;
-        Hand::start(name, LentTally::new(Arc::clone(&desk.metrics), desk.clock.clone()), Arc::clone(&desk.cores), desk.spins)
+        Hand::start(
+            name,
+            LentTally::new(Arc::clone(&desk.metrics), desk.clock.clone()),
+            Arc::clone(&desk.cores),
+            desk.spins,
+            desk.stop.clone(),
+        )
     }
 
     /// Makes a connection's figures of what it puts into the columns itself.
@@ -119,7 +127,9 @@ impl Registry {
             log::warn!("{product} arrives though nobody asked for it; it is stored under that name");
             self.desk.scribe.journal(Event::new("product_unasked").product(product));
         }
-        let (sender, receiver) = queue::queue(self.capacity_msgs);
+        let capacity = queue::capacity_of_one_more(self.capacity_msgs, entries.routes.len(), entries.slots);
+        entries.slots += capacity;
+        let (sender, receiver) = queue::queue(capacity);
         let metrics = Arc::new(ProductMetrics::default());
         let seat = Arc::new(Seat::new(receiver));
         let (desk, name, counts, place) = (Arc::clone(&self.desk), product.clone(), Arc::clone(&metrics), Arc::clone(&seat));
@@ -127,6 +137,7 @@ impl Registry {
             .name(format!("write:{product}"))
             .stack_size(super::SMALL_STACK_BYTES)
             .spawn(move || {
+                let _on_panic = desk.stop.on_panic();
                 let result = writer::run(&desk, &name, &counts, &place);
                 if let Err(reason) = &result {
                     desk.stop.fail(reason.clone());

@@ -329,7 +329,7 @@ impl Router {
         if is_beat && !matches!(pushed, Pushed::Queued | Pushed::QueuedAgain) {
             // Not handed on: the next one that says the same is.
             entry.last_beat = (0, 0);
-        } else if pushed != Pushed::Queued {
+        } else if pushed != Pushed::Queued || entry.hole.is_some() {
             self.note_push(at, message, pushed);
         }
     }
@@ -359,8 +359,8 @@ impl Router {
     fn note_push(&mut self, at: usize, message: MarketMessage, pushed: Pushed) {
         let Some(entry) = self.entries.get_mut(at) else { return };
         match pushed {
-            Pushed::Queued => {}
-            Pushed::QueuedAgain => end_hole(entry, &self.scribe),
+            // Another line's push may have been the one that found the queue half empty.
+            Pushed::Queued | Pushed::QueuedAgain => end_hole(entry, &self.scribe),
             Pushed::ShedFirst | Pushed::Shed | Pushed::Closed => {
                 let metrics = &entry.route.metrics;
                 if entry.hole.is_none() {
@@ -580,6 +580,32 @@ mod tests {
         // What is left is handed over by its end.
         drop(router);
         assert_eq!(stage.end(), TRADES);
+    }
+
+    #[test]
+    fn of_two_lines_that_shed_each_ends_its_own_hole() {
+        let stage = Stage::set();
+        let taken = stage.route.seat.take();
+        let mut routers = [router(&stage), router(&stage)];
+        let mut next = 0;
+        let mut bring = |router: &mut Router| {
+            next += 1;
+            router.begin(b"{}", trade(next).recv, Instant::now());
+            router.trade(b"BTC-USD", &trade(next));
+            router.hand_over();
+            router.entries.iter().any(|entry| entry.hole.is_some())
+        };
+        let [first, second] = &mut routers;
+        while !bring(first) {}
+        assert!(bring(second), "the product sheds");
+        drop(taken);
+        stage.route.seat.wake_writer();
+        until("the queue is empty", || stage.route.queue.is_empty());
+        assert!(!bring(first));
+        assert!(!bring(second));
+        assert!(!stage.route.metrics.is_shedding.load(Relaxed));
+        drop(routers);
+        stage.end();
     }
 
     #[test]

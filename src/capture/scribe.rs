@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use super::metrics::Metrics;
+use super::stop::Stop;
 use crate::product::ProductId;
 use crate::store::journal::{Event, JournalFile};
 use crate::store::{DataDir, DayKey, StoreError};
@@ -50,14 +51,19 @@ impl Scribe {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(dir: Arc<DataDir>, metrics: Arc<Metrics>, clock: Clock) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
+    pub fn start(
+        dir: Arc<DataDir>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        stop: Stop,
+    ) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
         let (journal, told) = bounded(WAITING_LINES);
         let (kept, keep) = bounded(WAITING_LINES);
         let scribe = Self { journal, kept, metrics: Arc::clone(&metrics), clock: clock.clone() };
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .stack_size(super::SMALL_STACK_BYTES)
-            .spawn(move || Pen::new(&dir, &metrics, &clock).write_all(&told, &keep))?;
+        let thread = std::thread::Builder::new().name("journal".to_owned()).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+            let _on_panic = stop.on_panic();
+            Pen::new(&dir, &metrics, &clock).write_all(&told, &keep)
+        })?;
         Ok((scribe, thread))
     }
 

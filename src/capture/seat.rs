@@ -176,11 +176,16 @@ impl Seat {
 
 #[cfg(test)]
 mod tests {
+    use super::super::deliveries::Delivery;
+    use super::super::desk::Datasets;
     use super::super::hand::Hand;
-    use super::super::stage::{DAY, Stage, ticker, trade, until};
+    use super::super::stage::{DAY, Stage, product, ticker, trade, until};
     use super::super::sync::EAGER_BYTES;
     use super::*;
-    use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
+    use crate::decimal::Decimal;
+    use crate::record::{MarketMessage, RawPlace, Side, Ticker, Trade};
+    use crate::schema::{Md, TickerTrades};
+    use crate::store::Snapshot;
 
     #[test]
     fn a_connection_appends_what_is_at_hand_and_leaves_the_rest() {
@@ -302,14 +307,111 @@ mod tests {
         };
         queue(ticker(1));
         by_the_writer(1);
-        assert!(stage.bring_ticker(2));
+        assert_eq!(stage.bring_tickers(&[ticker(2)]), 1);
         queue(Ticker { time: DAY.next().start(), ..ticker(3) });
         assert_eq!(stage.lend(Pages::AtHand), (0, true, false), "its day is not open: it stays in hand");
-        assert!(!stage.bring_ticker(4), "where it was put down, the one in hand would count as stale");
+        assert_eq!(stage.bring_tickers(&[ticker(4)]), 0, "where it was put down, the one in hand would count as stale");
         by_the_writer(3);
-        assert!(stage.bring_ticker(4));
+        assert_eq!(stage.bring_tickers(&[ticker(4)]), 1);
         assert_eq!((metrics.tickers.written.get(), metrics.tickers.stale.get()), (4, 0));
         stage.end();
+    }
+
+    #[test]
+    fn a_ticker_stands_in_both_its_datasets_whenever_a_flush_begins() {
+        const TICKERS: u64 = 100_000;
+        let stage = Stage::of(Datasets::ALL);
+        let one = Decimal::new(1.0, 1.0, true);
+        let with_trade = |sequence| Ticker { trade_id: sequence, price: one, volume: one, side: Some(Side::Buy), ..ticker(sequence) };
+        let queue = |sequence| stage.route.queue.push(MarketMessage::Ticker(with_trade(sequence)), Duration::ZERO);
+        queue(1);
+        stage.route.seat.wake_writer();
+        until("the writer takes it", || stage.route.metrics.tickers.written.get() == 1);
+        drop(stage.route.seat.take());
+        let (is_over, mut at_hand) = (AtomicBool::new(false), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    stage.dir.flush().unwrap();
+                    std::thread::sleep(Duration::from_micros(300));
+                }
+            });
+            let mut last = 1;
+            while last < TICKERS {
+                let some: Vec<Ticker> = (last + 1..=TICKERS).take(64).map(with_trade).collect();
+                let put_down = stage.bring_tickers(&some);
+                at_hand += put_down;
+                last += u64::from(put_down);
+                if put_down < 64 && last < TICKERS {
+                    last += 1;
+                    queue(last);
+                    if stage.lend(Pages::Any).2 {
+                        stage.route.seat.wake_writer();
+                        until("the writer takes it", || stage.route.metrics.tickers.written.get() == last);
+                        drop(stage.route.seat.take());
+                    }
+                }
+            }
+            is_over.store(true, Relaxed);
+        });
+        assert!(at_hand > 0, "some go past the queue");
+        let md = Snapshot::<Md>::open(stage.folder.path(), &product(), DAY).unwrap().unwrap();
+        let ticker_trades = Snapshot::<TickerTrades>::open(stage.folder.path(), &product(), DAY).unwrap().unwrap();
+        assert_eq!((md.rows().count() as u64, ticker_trades.rows().count() as u64), (TICKERS, TICKERS));
+        stage.end();
+    }
+
+    #[test]
+    fn room_that_a_connection_finds_short_is_asked_for() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        let mut last = 1;
+        let is_short = |last: &mut u64| {
+            *last += 1;
+            let (records, is_left, left) = stage.bring(&[*last]);
+            if !left.is_empty() {
+                // A page that is not at hand.
+                stage.push(*last);
+                assert_eq!(stage.lend(Pages::Any).0, 1);
+            }
+            records == 1 && is_left
+        };
+        while !is_short(&mut last) {
+            assert!(last < 100_000, "room runs short");
+        }
+        assert_eq!(stage.lend(Pages::Any), (0, true, true), "the hand that is called for it wakes the writer");
+        stage.route.seat.wake_writer();
+        until("the writer has asked", || !stage.lend(Pages::Any).2);
+        assert_eq!(stage.end(), last);
+    }
+
+    #[test]
+    fn a_record_that_was_held_up_is_visible_without_another() {
+        let stage = Stage::set();
+        until("what is stored was read", || stage.route.seat.take().writer.is_some());
+        let in_the_way = stage.folder.path().join("BTC-USD");
+        std::fs::write(&in_the_way, "").unwrap();
+        stage.push(1);
+        stage.route.seat.wake_writer();
+        until("its day cannot be opened", || stage.route.metrics.is_blocked.load(Relaxed));
+        std::fs::remove_file(&in_the_way).unwrap();
+        until("it is visible", || stage.seen() == [1]);
+        assert_eq!(stage.end(), 1);
+    }
+
+    #[test]
+    fn every_page_that_is_brought_is_taken_without_another_call() {
+        let stage = Stage::set();
+        stage.push(1);
+        stage.by_the_writer(1);
+        let taken = stage.route.seat.take();
+        for id in 2..=3 {
+            stage.desk.deliveries.send(&product(), Delivery::Trades(vec![trade(id)])).unwrap();
+        }
+        drop(taken);
+        until("both are taken", || stage.seen() == [1, 2, 3]);
+        assert_eq!(stage.end(), 3);
     }
 
     #[test]
@@ -351,7 +453,7 @@ mod tests {
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
         let stage = Stage::set();
-        let hand = Hand::start("0.0", stage.registry.tally(), Arc::clone(&stage.desk.cores), false).unwrap();
+        let hand = Hand::start("0.0", stage.registry.tally(), Arc::clone(&stage.desk.cores), false, stage.desk.stop.clone()).unwrap();
         for id in 1..=TRADES {
             stage.push(id);
             if rng.u32(..3) == 0 && stage.route.seat.lend_a_hand(Instant::now(), Pages::AtHand).is_left {

@@ -188,8 +188,9 @@ impl Shelf {
         {
             return false;
         }
-        let md = wanted.md && day.md.as_mut().is_some_and(|book| book.day.append_now(ticker, pages));
-        let trade = wants_trade && day.ticker_trades.as_mut().is_some_and(|book| book.day.append_now(ticker, pages));
+        // Both or neither: a flush that begins only now makes the pages slow, and no reason to leave the second one out.
+        let md = wanted.md && day.md.as_mut().is_some_and(|book| book.day.append_now(ticker, Pages::Any));
+        let trade = wants_trade && day.ticker_trades.as_mut().is_some_and(|book| book.day.append_now(ticker, Pages::Any));
         day.dirty.md |= md;
         day.dirty.ticker_trades |= trade;
         md || trade

@@ -12,6 +12,7 @@ use super::provisioner::Provisioner;
 use super::queue::Pushed;
 use super::registry::{Registry, Route};
 use super::scribe::Scribe;
+use super::seat::Lent;
 use super::stop::Stop;
 use super::sync;
 use super::tray::{Brought, Pile, TRAY_MSGS, Tray};
@@ -23,7 +24,8 @@ use crate::store::{DataDir, Pages, Snapshot, StoreOptions};
 use crate::time::{Clock, UnixNanos, UtcDay};
 
 pub(super) const DAY: UtcDay = UtcDay(20_000);
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Shorter than the sleep of an idle writer, which looks at everything.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One product with its writer, and nothing else: the test is its connection.
 pub(super) struct Stage {
@@ -60,19 +62,23 @@ pub(super) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 impl Stage {
     pub(super) fn set() -> Self {
+        Self::of(Datasets { md: true, ticker_trades: false, trades: true })
+    }
+
+    pub(super) fn of(datasets: Datasets) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
         let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
         let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-        let (scribe, _) = Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone()).unwrap();
+        let (scribe, _) = Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), stop.clone()).unwrap();
         // Flushes come when the test wants them.
         let never = Duration::from_secs(3600);
         let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), scribe.clone(), stop.clone()).unwrap();
-        let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone()).unwrap();
+        let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone(), stop.clone()).unwrap();
         let desk = Arc::new(Desk {
             dir: Arc::clone(&dir),
-            datasets: Datasets { md: true, ticker_trades: false, trades: true },
+            datasets,
             clock,
             metrics,
             scribe,
@@ -103,19 +109,22 @@ impl Stage {
 
     /// Brings trades as a connection does; gives also the ids that are left.
     pub(super) fn bring(&self, ids: &[u64]) -> (u32, bool, Vec<u64>) {
-        let (mut tray, mut pile) = (Tray::default(), Pile::default());
-        ids.iter().for_each(|id| tray.lay(&mut pile, MarketMessage::Trade(trade(*id), RawPlace::default())));
-        let mut brought = Brought::new(&tray, &mut pile);
-        let lent = self.route.seat.put_down(Instant::now(), &mut brought);
+        let (lent, left) = self.put_down(ids.iter().map(|id| MarketMessage::Trade(trade(*id), RawPlace::default())));
         let id = |message| if let MarketMessage::Trade(trade, _) = message { trade.trade_id } else { 0 };
-        (lent.records, lent.is_left, brought.map(id).collect())
+        (lent.records, lent.is_left, left.into_iter().map(id).collect())
     }
 
-    /// Brings a ticker; tells whether it was put down.
-    pub(super) fn bring_ticker(&self, sequence: u64) -> bool {
+    /// Brings tickers; gives how many were put down.
+    pub(super) fn bring_tickers(&self, tickers: &[Ticker]) -> u32 {
+        self.put_down(tickers.iter().copied().map(MarketMessage::Ticker)).0.records
+    }
+
+    fn put_down(&self, messages: impl Iterator<Item = MarketMessage>) -> (Lent, Vec<MarketMessage>) {
         let (mut tray, mut pile) = (Tray::default(), Pile::default());
-        tray.lay(&mut pile, MarketMessage::Ticker(ticker(sequence)));
-        !self.route.seat.put_down(Instant::now(), &mut Brought::new(&tray, &mut pile)).is_left
+        messages.for_each(|message| tray.lay(&mut pile, message));
+        let mut brought = Brought::new(&tray, &mut pile);
+        let lent = self.route.seat.put_down(Instant::now(), &mut brought);
+        (lent, brought.collect())
     }
 
     /// The ids that a reader finds.

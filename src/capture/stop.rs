@@ -33,6 +33,12 @@ impl Stop {
         self.ask();
     }
 
+    /// Has the capture fail if the calling thread panics while it holds what this gives: a capture is never half alive.
+    #[must_use]
+    pub fn on_panic(&self) -> OnPanic {
+        OnPanic(self.clone())
+    }
+
     /// Tells whether a stop was asked for.
     #[must_use]
     pub fn is_asked(&self) -> bool {
@@ -60,9 +66,37 @@ impl Stop {
     }
 }
 
+/// Fails the capture if the thread that holds it panics.
+#[derive(Debug)]
+pub struct OnPanic(Stop);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(format!("the thread {} died", std::thread::current().name().unwrap_or("without a name")));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_dies_is_a_failure_and_one_that_ends_is_none() {
+        let stop = Stop::default();
+        let run = |dies: bool| {
+            let held = stop.clone();
+            let thread = std::thread::Builder::new().name("line:0.0".to_owned()).spawn(move || {
+                let _on_panic = held.on_panic();
+                assert!(!dies, "as wanted");
+            });
+            thread.unwrap().join().is_err()
+        };
+        assert!(!run(false) && !stop.is_asked());
+        assert!(run(true) && stop.is_asked());
+        assert_eq!(stop.failure().as_deref(), Some("the thread line:0.0 died"));
+    }
 
     #[test]
     fn a_failure_asks_for_the_stop_and_keeps_its_first_reason() {

@@ -58,6 +58,7 @@ pub fn start(
 ) -> std::io::Result<(SyncDesk, JoinHandle<Result<(), SyncError>>)> {
     let (sender, receiver) = bounded(WAITING_DAYS);
     let thread = std::thread::Builder::new().name("sync".to_owned()).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+        let _on_panic = stop.on_panic();
         let result = run(dir, interval, &metrics, &scribe, &receiver);
         if let Err(error) = &result {
             metrics.write_failures.one();

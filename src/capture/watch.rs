@@ -74,7 +74,10 @@ pub struct Watched {
 /// # Errors
 /// Where the machine has no thread left.
 pub fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<WatchFigures>> {
-    std::thread::Builder::new().name("watch".to_owned()).stack_size(super::SMALL_STACK_BYTES).spawn(move || run(&watched, &end))
+    std::thread::Builder::new().name("watch".to_owned()).stack_size(super::SMALL_STACK_BYTES).spawn(move || {
+        let _on_panic = watched.stop.on_panic();
+        run(&watched, &end)
+    })
 }
 
 fn run(watched: &Watched, end: &Stop) -> WatchFigures {

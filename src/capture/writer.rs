@@ -80,6 +80,8 @@ pub struct Writer {
     in_hand: Option<MarketMessage>,
     /// Whether others may put down what comes in turn.
     is_at_ease: bool,
+    /// Whether a commit of others has found room to be asked for, or files gone, which the writer's thread has not seen yet.
+    is_owed_a_look: bool,
     /// Whether the trade being written has waited for what was missing before it.
     is_behind_gap: bool,
     batch_recvs: Vec<UnixNanos>,
@@ -124,6 +126,7 @@ impl Writer {
             doubted_ticker: None,
             in_hand: None,
             is_at_ease: false,
+            is_owed_a_look: false,
             is_behind_gap: false,
             batch_recvs: Vec::with_capacity(BATCH_MSGS * 2),
             batch_start: None,
@@ -169,10 +172,11 @@ impl Writer {
                 Pulled::Ended => break true,
             }
         };
-        self.take_deliveries(queue);
+        let has_delivery = self.take_delivery(queue);
         self.mind_gaps(queue);
         self.commit();
         self.shelf.ask_for_room();
+        self.is_owed_a_look = false;
         if is_ended {
             return Round::Ended;
         }
@@ -180,7 +184,7 @@ impl Writer {
             self.do_chores();
         }
         self.note_ease();
-        if taken == BATCH_MSGS {
+        if taken == BATCH_MSGS || has_delivery {
             return Round::Again;
         }
         let idle = if self.doubted_trades.is_empty() { IDLE } else { CHORES };
@@ -326,6 +330,8 @@ impl Writer {
                 Ok(done) => {
                     if self.blocked_since.take().is_some() {
                         self.metrics.is_blocked.store(false, Relaxed);
+                        // The commit before each wait has ended the batch; this record is the first of another.
+                        self.batch_start.get_or_insert_with(Instant::now);
                     }
                     return Some(done);
                 }
@@ -401,6 +407,7 @@ impl Writer {
 
     fn end(&mut self, queue: &QueueReceiver) {
         debug_assert!(queue.is_empty(), "the queue has ended");
+        while self.take_delivery(queue) {}
         self.await_missing(queue);
         while let Some(sent) = self.sequencer.next_left() {
             self.batch_start.get_or_insert_with(Instant::now);

@@ -23,29 +23,29 @@ impl Writer {
         }
     }
 
-    /// Takes what the backfill has brought.
-    pub(super) fn take_deliveries(&mut self, queue: &QueueReceiver) {
-        while let Ok(delivery) = self.deliveries.try_recv() {
-            self.batch_start.get_or_insert_with(Instant::now);
-            match delivery {
-                Delivery::Trades(trades) => {
-                    for trade in trades {
-                        self.metrics.trades.fetched.one();
-                        self.offer(queue, (trade, RawPlace::default()));
-                    }
-                }
-                Delivery::Found(found) => {
-                    if let Some(first_id) = found.began {
-                        self.desk.scribe.journal(Event::new("trading_began").product(&self.product).number("first_id", first_id));
-                    }
-                    found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
+    /// Takes a page that the backfill or a repair has brought; tells whether there was one. More may wait: the live queue comes in between.
+    pub(super) fn take_delivery(&mut self, queue: &QueueReceiver) -> bool {
+        let Ok(delivery) = self.deliveries.try_recv() else { return false };
+        self.batch_start.get_or_insert_with(Instant::now);
+        match delivery {
+            Delivery::Trades(trades) => {
+                for trade in trades {
+                    self.metrics.trades.fetched.one();
+                    self.offer(queue, (trade, RawPlace::default()));
                 }
             }
-            if let Some(backfill) = &self.desk.backfill {
-                self.wanted_revision = self.sequencer.chain().revision();
-                backfill.taken(&self.product, self.sequencer.chain().gaps());
+            Delivery::Found(found) => {
+                if let Some(first_id) = found.began {
+                    self.desk.scribe.journal(Event::new("trading_began").product(&self.product).number("first_id", first_id));
+                }
+                found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
             }
         }
+        if let Some(backfill) = &self.desk.backfill {
+            self.wanted_revision = self.sequencer.chain().revision();
+            backfill.taken(&self.product, self.sequencer.chain().gaps());
+        }
+        true
     }
 
     /// Writes what has waited long enough, tells what has become a gap, and has it fetched.
@@ -110,7 +110,7 @@ impl Writer {
         let start = Instant::now();
         while self.sequencer.chain().missing() > 0 && start.elapsed() < self.desk.gap_wait {
             queue.wait(self.desk.gap_wait.saturating_sub(start.elapsed()).max(BRIEFLY));
-            self.take_deliveries(queue);
+            while self.take_delivery(queue) {}
             self.mind_gaps(queue);
             self.commit();
         }

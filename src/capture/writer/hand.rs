@@ -83,8 +83,9 @@ impl Writer {
     /// Makes visible what was put down.
     #[inline]
     fn show(&mut self, mut lent: Lent, now: Instant) -> Lent {
-        let has_work = lent.records > 0 && self.shelf.commit_at(now);
-        lent.needs_writer |= has_work || self.has_gaps_to_settle();
+        // Remembered: a connection's thread wakes no writer, its hand does, which may find nothing to append.
+        self.is_owed_a_look |= lent.records > 0 && self.shelf.commit_at(now);
+        lent.needs_writer |= self.is_owed_a_look || self.has_gaps_to_settle();
         lent.is_left |= lent.needs_writer;
         lent
     }

@@ -2,7 +2,7 @@
 # Launcher of the capture box: checks the machine, builds if need be, and records until it is told to stop.
 # usage: scripts/capture.sh [PRODUCT...] [any option of `coltape capture`]     (BTC-USD if nothing is named)
 #        scripts/capture.sh --demo      the whole of it on this machine, without internet, in a few minutes
-# Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data.
+# Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data. Paths are relative to the project's directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$0"; exit 0; fi
@@ -57,10 +57,14 @@ demo() {
   say ""
   say "3. coltape records it: coltape capture $names"
   # shellcheck disable=SC2086  # names are several words
-  RUST_LOG=${RUST_LOG:-info} $coltape capture $names --data-dir "$dir/data" --url "$url" --rest-url "$rest" --report "$dir/report.jsonl" \
+  RUST_LOG=${RUST_LOG:-info} $coltape capture $names --force-fs --data-dir "$dir/data" --url "$url" --rest-url "$rest" --report "$dir/report.jsonl" \
     >"$dir/capture.out" 2> >(tee "$dir/capture.err" >&2) &
   capture=$!
-  until grep -q '"trades_produced"' "$dir/simulate.out"; do kill -0 $simulator && kill -0 $capture && sleep 0.1; done
+  until grep -q '"trades_produced"' "$dir/simulate.out"; do
+    kill -0 $simulator 2>/dev/null || { cat "$log" >&2; exit 1; }
+    kill -0 $capture 2>/dev/null || { say "the capture ended before its time" >&2; exit 1; }
+    sleep 0.1
+  done
   say "   the market is over; SIGTERM: drain, fetch what is still missing, flush, seal"
   kill -TERM $capture; wait $capture; capture=
   kill -TERM $simulator; wait $simulator; simulator=
@@ -90,7 +94,7 @@ demo() {
   say "The demo holds. Its files stay in $dir. To record for real, type:"
   say "   scripts/capture.sh BTC-USD ETH-USD"
   say "and while it runs, in another terminal:"
-  say "   target/release/coltape query BTC-USD --follow"
+  say "   target/release/coltape query BTC-USD --follow --data-dir DIR     (the directory that the launcher names)"
 }
 
 if [[ "${1:-}" == --demo ]]; then demo; exit 0; fi
@@ -101,14 +105,21 @@ coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=${COLTAPE_DATA_DIR:-}
 is_named=
 has_product=
-previous=
+value_of= # The option whose value the next word is.
 for word in "$@"; do
+  if [[ -n $value_of ]]; then
+    if [[ $value_of == --data-dir ]]; then dir=$word is_named=1; fi
+    value_of=
+    continue
+  fi
   case $word in
     --data-dir=*) dir=${word#*=} is_named=1 ;;
-    --products-file|--products-file=*) has_product=1 ;;
-    *) if [[ $previous == --data-dir ]]; then dir=$word is_named=1; elif [[ $word =~ ^[A-Z0-9.]+-[A-Z0-9-]+$ ]]; then has_product=1; fi ;;
+    --products-file=*) has_product=1 ;;
+    --products-file) has_product=1 value_of=$word ;;
+    --*=*|--spin|--no-backfill|--force-fs|-h|--help|-V|--version) ;;
+    --*) value_of=$word ;;
+    *) has_product=1 ;;
   esac
-  previous=$word
 done
 if [[ -z $dir ]]; then if [[ -d /mnt/md/data ]]; then dir=/mnt/md/data; else dir=./data; fi; fi
 check_machine "$dir"

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 use crate::product::ProductId;
 use crate::record::OrderId;
 use crate::schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
-use crate::store::{Snapshot, StoreError, catalog};
+use crate::store::{DayKey, Snapshot, StoreError, catalog, holder_of};
 use crate::time::{UnixNanos, UtcDay};
 
 use exact::ExactTexts;
@@ -125,11 +125,15 @@ impl<'a, L: Layout> Query<'a, L> {
         }
         let filter = Filter { from: config.from, to: config.to, order: config.order };
         let all = catalog::days(&config.dir, &config.product, L::DATASET)?;
-        if all.is_empty() && !config.follow {
+        if all.is_empty() {
             let known: Vec<String> = catalog::products(&config.dir)?.iter().map(ToString::to_string).collect();
             let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
             let (product, folder) = (&config.product, L::DATASET.folder());
-            return Err(QueryError::Nothing(format!("no {folder} of {product} in {}, which holds {known}", config.dir.display())));
+            let nothing = format!("no {folder} of {product} in {}, which holds {known}", config.dir.display());
+            if !config.follow {
+                return Err(QueryError::Nothing(nothing));
+            }
+            log::warn!("{nothing}; waiting for it");
         }
         let dates: Vec<UtcDay> = all.into_iter().filter(|date| filter.may_hold(*date)).collect();
         let set = stored_set::<L>(config, &dates);
@@ -158,7 +162,7 @@ impl<'a, L: Layout> Query<'a, L> {
             if lines.is_full() {
                 break;
             }
-            let Some(snapshot) = Snapshot::<L>::open(&self.config.dir, &self.config.product, *date)? else { continue };
+            let Some(snapshot) = self.open(*date)? else { continue };
             for record in 0..snapshot.count() {
                 if lines.is_full() {
                     break;
@@ -175,15 +179,17 @@ impl<'a, L: Layout> Query<'a, L> {
     fn print_tail(&self, tail: u64, lines: &mut Lines<'_>, follow: &mut follow::Follow<'_, L>) -> Result<(), QueryError> {
         let tail = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut wanted = VecDeque::new();
-        let mut left = tail;
+        let (mut left, mut has_records) = (tail, false);
         for date in self.dates.iter().rev() {
-            let Some(snapshot) = Snapshot::<L>::open(&self.config.dir, &self.config.product, *date)? else { continue };
+            let Some(snapshot) = self.open(*date)? else { continue };
             let mut records: Vec<usize> =
                 (0..snapshot.count()).rev().filter(|record| self.filter.admits(&snapshot, *record)).take(left).collect();
             records.reverse();
             left -= records.len();
+            has_records |= snapshot.count() > 0;
             wanted.push_front((*date, snapshot, records));
-            if left == 0 {
+            // Two days are followed, and tomorrow's files are made ahead.
+            if left == 0 && (!self.config.follow || (has_records && wanted.len() >= follow::MAX_DAYS)) {
                 break;
             }
         }
@@ -196,14 +202,25 @@ impl<'a, L: Layout> Query<'a, L> {
         Ok(())
     }
 
+    /// Opens a day of those listed; nothing where it is being made, or nothing was ever stored in it.
+    fn open(&self, date: UtcDay) -> Result<Option<Snapshot<L>>, QueryError> {
+        let (dir, product) = (&self.config.dir, &self.config.product);
+        let snapshot = Snapshot::open(dir, product, date)?;
+        if snapshot.is_none() && holder_of(dir)?.is_none() {
+            catalog::must_be_empty(dir, &DayKey { product: product.clone(), dataset: L::DATASET, date })?;
+        }
+        Ok(snapshot)
+    }
+
     fn exact_texts(&self) -> ExactTexts {
-        let (Some(first), Some(last)) = (self.dates.first(), self.dates.last()) else { return ExactTexts::default() };
-        ExactTexts::read(&self.config.dir, &self.config.product, *first, *last)
+        let Some(first) = self.dates.first() else { return ExactTexts::default() };
+        ExactTexts::read(&self.config.dir, &self.config.product, *first)
     }
 }
 
-/// Tells which columns the newest day asked for has.
+/// Tells which columns the days asked for have: all that one of them has.
 fn stored_set<L: Layout>(config: &QueryConfig, dates: &[UtcDay]) -> ColumnSet {
-    let newest = dates.iter().rev().find_map(|date| Snapshot::<L>::open(&config.dir, &config.product, *date).ok().flatten());
-    newest.map_or(ColumnSet::Full, |snapshot| snapshot.column_set())
+    let days = dates.iter().rev().filter_map(|date| Snapshot::<L>::open(&config.dir, &config.product, *date).ok().flatten());
+    let mut sets = days.map(|day| day.column_set()).peekable();
+    if sets.peek().is_none() || sets.any(|set| set == ColumnSet::Full) { ColumnSet::Full } else { ColumnSet::Core }
 }

@@ -387,3 +387,87 @@ fn following_a_product_that_has_nothing_yet_waits_for_it() {
         assert_eq!(printed.ids(), [1, 2]);
     });
 }
+
+#[test]
+fn following_from_before_midnight_on_prints_today_though_tomorrows_files_are_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let all: Vec<Trade> = prints(1, 3, noon(), SECOND).iter().map(|print| print.trade).collect();
+    let (mut today, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, noon()).expect("a day");
+    insert(&mut today, &all[0]);
+    today.commit();
+    Day::<Trades>::prepare(&data, &product(), FIRST_DAY.next(), 100).expect("made ahead");
+    let (printed, is_over) = (Printed::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let asked = QueryConfig { columns: vec!["trade_id".into()], follow: true, tail: Some(0), ..config(dir.path(), Format::Csv) };
+        let (mut out, is_over) = (printed.clone(), &is_over);
+        scope.spawn(move || query(&asked, &|| is_over.load(Ordering::Acquire), &mut out));
+        let _end = EndOnDrop(is_over);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while printed.0.lock().expect("printed").is_empty() {
+            assert!(Instant::now() < deadline, "the header is printed");
+            std::thread::yield_now();
+        }
+        // The header is written with the first look; the second one follows by itself.
+        std::thread::sleep(Duration::from_millis(200));
+        insert(&mut today, &all[1]);
+        today.commit();
+        printed.wait_for(&[2]);
+    });
+}
+
+#[test]
+fn following_up_to_a_time_that_is_past_ends() {
+    let dir = tempfile::tempdir().expect("a folder");
+    store_all(dir.path(), &two_days(), StoreOptions::default());
+    let asked = QueryConfig { follow: true, to: Some(FIRST_DAY.next().start()), ..config(dir.path(), Format::Csv) };
+    let mut out = Vec::new();
+    assert_eq!(query(&asked, &|| false, &mut out).expect("answered"), 300);
+}
+
+#[test]
+fn a_day_that_cannot_be_opened_is_an_error_and_an_empty_one_is_none() {
+    for harm in ["the page is cut", "the page is torn", "a column is gone, and the page"] {
+        let dir = tempfile::tempdir().expect("a folder");
+        store_all(dir.path(), &two_days(), StoreOptions::default());
+        let folder = dir.path().join("BTC-USD/TRADES");
+        let page = folder.join(format!("commit.{FIRST_DAY}.bin"));
+        match harm {
+            "the page is cut" => std::fs::write(&page, [0; 100]).expect("written"),
+            "the page is torn" => {
+                let mut bytes = std::fs::read(&page).expect("read");
+                bytes[9] ^= 1;
+                std::fs::write(&page, bytes).expect("written");
+            }
+            _ => {
+                std::fs::remove_file(&page).expect("removed");
+                std::fs::remove_file(folder.join(format!("trade_size.{FIRST_DAY}.bin"))).expect("removed");
+            }
+        }
+        let refused = query(&config(dir.path(), Format::Csv), &|| true, &mut Vec::new());
+        assert!(matches!(refused, Err(QueryError::Store(_))), "{harm}: {refused:?}");
+        let tail = QueryConfig { tail: Some(301), ..config(dir.path(), Format::Csv) };
+        assert!(query(&tail, &|| true, &mut Vec::new()).is_err(), "{harm}");
+        let other = QueryConfig { from: Some(FIRST_DAY.next().start()), ..config(dir.path(), Format::Csv) };
+        assert_eq!(ids(&other).len(), 300, "the other day is not concerned");
+        for file in std::fs::read_dir(&folder).expect("listed").flatten() {
+            if file.file_name().to_string_lossy().contains(&FIRST_DAY.to_string()) {
+                std::fs::write(file.path(), []).expect("emptied");
+            }
+        }
+        assert_eq!(ids(&config(dir.path(), Format::Csv)).len(), 300, "as a death left it that came before the first record");
+    }
+}
+
+#[test]
+fn days_with_and_without_the_exact_columns_are_printed_together() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (full, core): (Vec<Print>, Vec<Print>) = two_days().into_iter().partition(|print| print.trade.time.day() == FIRST_DAY);
+    store_all(dir.path(), &full, StoreOptions::default());
+    store_all(dir.path(), &core, StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    let asked = QueryConfig { columns: vec!["trade_id".into(), "trade_price_f64".into()], ..config(dir.path(), Format::Csv) };
+    let text = ask(&asked);
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(lines.len(), 600);
+    assert!(lines[..300].iter().all(|line| !line.ends_with(',')) && lines[300..].iter().all(|line| line.ends_with(',')), "{}", lines[300]);
+}

@@ -450,6 +450,28 @@ fn prepared_files_have_their_blocks_and_are_taken_over_by_the_day() {
 }
 
 #[test]
+fn a_day_that_is_made_ahead_while_it_is_opened_keeps_what_is_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = dir(folder.path());
+    let both = std::sync::Barrier::new(2);
+    for date in (DAY.0..DAY.0 + 100).map(UtcDay) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                both.wait();
+                Day::<Trades>::prepare(&dir, &product(), date, 100).unwrap();
+            });
+            both.wait();
+            let (mut day, _) = Day::<Trades>::open(&dir, &product(), date, date.start()).unwrap();
+            insert(&mut day, &Trade { time: date.start(), ..trade(1) });
+            day.commit();
+        });
+        let day = Snapshot::<Trades>::open(folder.path(), &product(), date).unwrap().unwrap();
+        assert_eq!(day.count(), 1, "{date}");
+    }
+    assert!(!folder.path().join("_coltape/quarantine").exists());
+}
+
+#[test]
 fn both_spellings_of_a_date_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let dmy = dir_with(folder.path(), StoreOptions { date_format: DateFormat::Dmy, columns: ColumnSet::Core, ..StoreOptions::default() });

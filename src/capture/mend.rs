@@ -18,7 +18,7 @@ use crate::record::Trade;
 use crate::repair::offer::{Offer, offers};
 use crate::store::journal::Event;
 use crate::store::request::{RepairAnswer, RepairRequest};
-use crate::store::{StoreError, holes};
+use crate::store::{StoreError, catalog, holes};
 
 /// Between two looks for a request.
 const LOOK: Duration = Duration::from_secs(1);
@@ -97,8 +97,14 @@ impl Mending<'_> {
                 self.lines.push(format!("{product}: {error}"));
             }
         }
+        if self.request.rest && self.desk.backfill.is_none() {
+            self.lines.push("this capture asks no REST".to_owned());
+        }
         for product in &wanted {
             self.conclude(product);
+        }
+        if self.request.product.is_none() {
+            self.tell_of_others(&wanted);
         }
         self.desk.scribe.journal(Event::new("repaired").flag("whole", self.is_whole && error.is_none()));
         RepairAnswer { id: self.request.id, whole: self.is_whole && error.is_none(), error, lines: self.lines }
@@ -119,6 +125,36 @@ impl Mending<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Tells what is missing of the products that the directory holds and this capture does not record.
+    fn tell_of_others(&mut self, recorded: &[ProductId]) {
+        let dir = self.desk.dir.path();
+        let missing = |product: &ProductId| holes::holes(dir, product, None).map(|found| found.missing());
+        let others = catalog::products(dir).map(|all| all.into_iter().filter(|product| !recorded.contains(product)).collect::<Vec<_>>());
+        let others = match others {
+            Ok(others) => others,
+            Err(error) => {
+                self.is_whole = false;
+                self.lines.push(error.to_string());
+                return;
+            }
+        };
+        for product in others {
+            let said = match missing(&product) {
+                Ok(0) if self.request.from.is_empty() => continue,
+                Ok(0) => "nothing was taken for it".to_owned(),
+                Ok(missing) => {
+                    self.is_whole = false;
+                    format!("{missing} ids are missing")
+                }
+                Err(error) => {
+                    self.is_whole = false;
+                    error.to_string()
+                }
+            };
+            self.lines.push(format!("{product}: {said}; it is not recorded now and can be repaired when the capture has stopped"));
+        }
     }
 
     fn take_from(&mut self, product: &ProductId, tape: &Path) -> Result<(usize, u64), MendError> {

@@ -13,6 +13,7 @@ use crate::capture::desk::Datasets;
 use crate::capture::stop::Stop;
 use crate::capture::{self, CaptureConfig};
 use crate::feed::Feed;
+use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
 use crate::schema::ColumnSet;
 use crate::time::{Clock, DateFormat};
@@ -48,6 +49,15 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     }
     if products.is_empty() {
         return Err(Failure::Usage("no product to record".to_owned()));
+    }
+    if let Some(url) = &args.url {
+        // Before the directory remembers it.
+        Endpoint::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
+        if args.backfill_from.is_some() && args.rest_url.is_none() {
+            return Err(Failure::Usage(
+                "--backfill-from with --url needs --rest-url, too: of an endpoint of your own none is known".to_owned(),
+            ));
+        }
     }
     let kept = |dataset| args.datasets.contains(&dataset);
     Ok(CaptureConfig {

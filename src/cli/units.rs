@@ -35,13 +35,16 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The last day whose seconds since the epoch a u32 holds.
+const LAST_DAY: UtcDay = UtcDay(u32::MAX / 86_400);
+
 /// Reads a time: RFC 3339 in UTC, or a date, which is its midnight.
 ///
 /// # Errors
 /// Says what a time looks like.
 pub fn time(text: &str) -> Result<UnixNanos, String> {
     if let Ok(day) = UtcDay::parse(text) {
-        return Ok(day.start());
+        return if day <= LAST_DAY { Ok(day.start()) } else { Err(format!("{text:?} lies beyond {LAST_DAY}, where the files' times end")) };
     }
     let parsed = parse_rfc3339(text.as_bytes()).ok().and_then(crate::time::Timestamp::to_unix);
     parsed.ok_or_else(|| format!("{text:?} is no time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
@@ -98,5 +101,6 @@ mod tests {
     fn a_date_is_its_midnight() {
         assert_eq!(time("2025-06-07"), time("2025-06-07T00:00:00Z"));
         assert!(time("yesterday").is_err());
+        assert!(time("2106-02-07").is_ok() && time("2106-02-08").is_err() && time("2600-01-01").is_err());
     }
 }

@@ -12,9 +12,6 @@ use crate::product::ProductId;
 use crate::store::journal;
 use crate::time::UtcDay;
 
-/// Days after the event day on which its texts are looked for: what is fetched later than that prints as its f64.
-const LATER_DAYS: u32 = 31;
-
 /// The texts of one product.
 #[derive(Debug, Default)]
 pub struct ExactTexts {
@@ -22,12 +19,11 @@ pub struct ExactTexts {
 }
 
 impl ExactTexts {
-    /// Reads the texts of the records of some days.
+    /// Reads the texts of the records from a day on: all that were written since, as a record may be fetched long after its day.
     #[must_use]
-    pub fn read(dir: &Path, product: &ProductId, first: UtcDay, last: UtcDay) -> Self {
+    pub fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts = HashMap::new();
-        let last = UtcDay(last.0.saturating_add(LATER_DAYS));
-        for line in journal::read(dir, "exact", first, last) {
+        for line in journal::read(dir, "exact", first, UtcDay(u32::MAX)) {
             let mut line = line.into_bytes();
             let Ok(value) = simd_json::to_borrowed_value(&mut line) else { continue };
             if value.get_str("product") != Some(product.as_str()) {
@@ -83,9 +79,9 @@ mod tests {
             )
         };
         let lines = [line("BTC-USD", 1, "0.12345678901234567890"), line("ETH-USD", 2, "0.12345678901234567890"), line("BTC-USD", 3, "1e5")];
-        std::fs::write(dir.path().join(OWN_FOLDER).join("exact.2025-06-08.jsonl"), lines.concat()).expect("written");
+        std::fs::write(dir.path().join(OWN_FOLDER).join("exact.2025-12-24.jsonl"), lines.concat()).expect("written");
         let (product, day) = (ProductId::new("BTC-USD").expect("a product"), UtcDay::parse("2025-06-07").expect("a day"));
-        let texts = ExactTexts::read(dir.path(), &product, day, day);
+        let texts = ExactTexts::read(dir.path(), &product, day);
         let stored = 0.123_456_789_012_345_68;
         assert_eq!(texts.find("trade_price_f64", 1, stored), Some("0.12345678901234567890"));
         assert_eq!(texts.find("trade_price_f64", 1, 0.2), None);

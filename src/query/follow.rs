@@ -14,12 +14,14 @@ use super::{QueryConfig, QueryError};
 use crate::schema::{Dataset, Layout, Value};
 use crate::store::{Snapshot, catalog};
 use crate::stored;
-use crate::time::UtcDay;
+use crate::time::{Clock, NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(50);
+/// Nanoseconds after the end asked for in which records of before it may still come.
+const AFTER_END: u64 = 10 * NANOS_PER_SECOND;
 /// Days looked at.
-const MAX_DAYS: usize = 2;
+pub const MAX_DAYS: usize = 2;
 
 /// A day and what of it was printed.
 struct Followed<L: Layout> {
@@ -74,7 +76,7 @@ impl<'a, L: Layout> Follow<'a, L> {
     pub fn run(&mut self, is_over: &dyn Fn() -> bool, lines: &mut Lines<'_>) -> Result<(), QueryError> {
         loop {
             // Asked before the look: what was there when it became true is printed.
-            let is_last = is_over();
+            let is_last = is_over() || self.config.to.is_some_and(|to| Clock::System.now() > UnixNanos(to.0.saturating_add(AFTER_END)));
             self.look(lines)?;
             lines.end_batch().map_err(QueryError::Output)?;
             if is_last || lines.is_full() {

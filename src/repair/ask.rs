@@ -32,7 +32,7 @@ pub fn repair_or_ask(config: &RepairConfig, patience: Duration) -> Result<Outcom
     loop {
         match repair(config) {
             Err(RepairError::Store(StoreError::Locked { pid, .. })) => {
-                log::info!("{} is held by process {pid}, which is asked", config.dir.display());
+                log::info!("{} is held by process {pid}, which is asked; it uses its own REST endpoint and rate", config.dir.display());
                 if let Some(answer) = ask(config, &pid, deadline)? {
                     return Ok(Outcome::Answered(answer));
                 }

@@ -80,6 +80,22 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
     Ok(None)
 }
 
+/// Makes sure that a day which cannot be opened holds nothing.
+///
+/// # Errors
+/// Where a file of it holds bytes: a reader that passed it over would be silent about what may be in there.
+pub fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let columns = key.dataset.columns().iter().map(|column| place.column(column.name));
+    if columns.chain([place.late()]).any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {
+        return Err(StoreError::damaged(
+            &place.page(),
+            "the day holds records and its page cannot be read, or a column is missing; `coltape verify` says more",
+        ));
+    }
+    Ok(())
+}
+
 /// Tells how a product's newest day of a dataset is written: its columns and the spelling of its date; nothing where there is none that can be read.
 ///
 /// # Errors

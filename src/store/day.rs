@@ -90,6 +90,7 @@ impl<L: Layout> Day<L> {
     /// Where the disk is full or the system refuses. A damaged day is no error: it moves to quarantine.
     pub fn open(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, now: UnixNanos) -> Result<(Self, Opening), StoreError> {
         let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        let _alone = dir.alone_with(&key);
         let (files, opening) = recovery::open(dir, &key, now)?;
         files.provision()?;
         Ok((Self::over(files)?, opening))
@@ -101,6 +102,7 @@ impl<L: Layout> Day<L> {
     /// Where the disk is full or the system refuses.
     pub fn prepare(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, records: u64) -> Result<(), StoreError> {
         let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        let _alone = dir.alone_with(&key);
         match recovery::create_if_missing(dir, &key)? {
             Some(files) => files.grow(records),
             None => Ok(()),

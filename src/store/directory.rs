@@ -7,18 +7,19 @@
 //!    flush that succeeds says how many had failed by then, and whoever relies on it compares. After a failure that could not be made good
 //!    there is no flush any more.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::error::{At, StoreError};
 use super::filesystem::{self, BootId, Space};
 use super::lock::DirLock;
-use super::place::OWN_FOLDER;
+use super::place::{DayKey, OWN_FOLDER};
 use super::probe::{Probe, Step, Verdict, Why};
 use crate::schema::ColumnSet;
 use crate::time::DateFormat;
@@ -76,7 +77,24 @@ pub struct DataDir {
     failed_flushes: AtomicU64,
     /// Flushes begun and ended: odd while one is at work.
     flush_turn: AtomicU64,
+    /// Days that are being opened or made.
+    in_the_making: Mutex<BTreeSet<DayKey>>,
+    one_is_made: Condvar,
     _lock: DirLock,
+}
+
+/// A day that nobody else of this process opens or makes meanwhile.
+#[derive(Debug)]
+pub(crate) struct Alone<'a> {
+    dir: &'a DataDir,
+    key: DayKey,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.dir.in_the_making.lock().remove(&self.key);
+        self.dir.one_is_made.notify_all();
+    }
 }
 
 impl DataDir {
@@ -118,7 +136,18 @@ impl DataDir {
         let identity = (found.dev(), found.ino());
         let (flushing_is_over, failed_flushes) = (Mutex::default(), AtomicU64::new(0));
         let flush_turn = AtomicU64::new(0);
-        Ok(Self { path: path.to_owned(), options, handle, identity, flushing_is_over, failed_flushes, flush_turn, _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            options,
+            handle,
+            identity,
+            flushing_is_over,
+            failed_flushes,
+            flush_turn,
+            in_the_making: Mutex::default(),
+            one_is_made: Condvar::new(),
+            _lock: lock,
+        })
     }
 
     /// Shows where it is.
@@ -185,6 +214,15 @@ impl DataDir {
         }
         self.step(Step::Flushed(why));
         Ok(self.failed_flushes())
+    }
+
+    /// Waits until nobody opens or makes a day, and keeps everybody else from it: who finds its files half made takes them for what a death left.
+    pub(crate) fn alone_with(&self, key: &DayKey) -> Alone<'_> {
+        let mut made = self.in_the_making.lock();
+        while !made.insert(key.clone()) {
+            self.one_is_made.wait(&mut made);
+        }
+        Alone { dir: self, key: key.clone() }
     }
 
     /// Gives the number of the time between two flushes; nothing while one is at work. A flush makes the pages that it writes read-only, so that the first

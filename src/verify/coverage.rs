@@ -4,7 +4,7 @@
 //!
 //! 1. *Whole* is claimed only where both ends of the day are shown: the last id of an earlier day or the first of a later one adjoins, or the
 //!    product's trading is known to have begun or ended there (id 1, or the journal's word).
-//! 2. Ids missing between two stored ones make every day that they may belong to *open*. One exception: a hole that spans a midnight while, by the
+//! 2. Ids missing between two stored ones make every day that they may belong to *open*. One exception: a hole over a midnight at which, by the
 //!    journal, no capture was running, is the end of one *partial* day and the beginning of another.
 //! 3. The first and the last captured day are *partial* unless rule 1 holds for their outer end.
 //! 4. A day without a record is *whole* where its neighbours' ids adjoin across it, else *unverifiable*.
@@ -186,7 +186,7 @@ pub fn judge(days: &[DayIds], history: &History) -> Coverage {
                 coverage.overlaps.push(Overlap { from: run.first.id, to, dates: (before.date, run.first.date) });
             } else if run.first.id > before.id + 1 {
                 let (from, to) = (before.id + 1, run.first.id - 1);
-                let is_absence = run.first.date != before.date && history.was_absent(before.time, run.first.time);
+                let is_absence = history.was_absent_between(before.date, run.first.date);
                 let why = history.explain(from, to, before.time, run.first.time);
                 coverage.holes.push(Hole { before, after: run.first, why, is_absence });
             }

@@ -54,6 +54,19 @@ fn a_hole_over_midnight_opens_both_days_unless_nobody_captured() {
     let coverage = judge(&days, &absent);
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Partial, Partial]);
     assert_eq!((coverage.missing(), coverage.holes.len()), (0, 1));
+    // A capture that was there at the midnight saw it, however short it was away before or after.
+    let beside = History {
+        absences: vec![Absence { from: at(9, 100), to: at(9, 200) }, Absence { from: at(10, 1), to: at(10, 2) }],
+        ..History::default()
+    };
+    assert_eq!(verdicts(&[day(9, &[1..=7]), day(10, &[10..=12])], &beside), [Open, Open]);
+    // Of several midnights every one.
+    let both = History {
+        absences: vec![Absence { from: at(9, 100), to: at(10, 200) }, Absence { from: at(10, 300), to: at(11, 0) }],
+        ..History::default()
+    };
+    assert_eq!(verdicts(&[day(9, &[1..=7]), day(11, &[10..=12])], &both), [Partial, Partial]);
+    assert_eq!(verdicts(&[day(9, &[1..=7]), day(11, &[10..=12])], &absent), [Open, Open]);
     // The same absence within one day leaves ids that are known to be missing.
     let within = History { absences: vec![Absence { from: at(9, 3), to: at(9, 4) }], ..History::default() };
     assert_eq!(verdicts(&[day(9, &[1..=4, 8..=9])], &within), [Open]);

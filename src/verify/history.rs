@@ -68,10 +68,16 @@ pub struct History {
 }
 
 impl History {
-    /// Tells whether no capture was running at some moment between two times.
+    /// Tells whether no capture was running at a time.
     #[must_use]
-    pub fn was_absent(&self, from: UnixNanos, to: UnixNanos) -> bool {
-        self.absences.iter().any(|absence| absence.from <= to && absence.to >= from)
+    pub fn was_absent(&self, at: UnixNanos) -> bool {
+        self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
+    }
+
+    /// Tells whether no capture was running at any of the midnights between two days, of which there is one.
+    #[must_use]
+    pub fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
+        before < after && (before.0 + 1..=after.0).all(|date| self.was_absent(UtcDay(date).start()))
     }
 
     /// Says why ids are missing between two times, and what was tried.

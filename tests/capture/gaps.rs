@@ -343,6 +343,32 @@ fn tickers_without_an_id_come_from_one_line_at_a_time() {
 }
 
 #[test]
+fn a_running_capture_that_is_asked_for_a_repair_tells_what_it_does_not_record() {
+    let server = Server::start(|_, mut session| {
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        if products.iter().any(|product| product == "BTC-USD") {
+            (1..=5).chain(8..=10).for_each(|id| session.send(frame(id)));
+        }
+        session.linger();
+    });
+    let (_folder, data) = folder();
+    let records = |product| Capture::start(&data, &[product, "--url", &server.url, "--gap-wait", "50ms", "--no-backfill"]);
+    let first = records("BTC-USD");
+    await_that("the tape is there", || ids(&data).len() == 8);
+    first.stop().assert_good();
+    let second = records("ETH-USD");
+    let repair = || {
+        let output = super::stage::coltape().arg("repair").arg(&data).arg("--any-endpoint").output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    await_that("it is connected", || journal(&data, "connected").len() == 2);
+    let (code, said) = repair();
+    assert!(code == Some(1) && said.contains("BTC-USD: 2 ids are missing; it is not recorded now"), "{code:?}: {said}");
+    second.stop().assert_good();
+}
+
+#[test]
 fn a_running_capture_takes_from_another_tape_what_it_misses() {
     let tape = |data: &Path, frames: Vec<String>, count: usize| {
         let server = sends(frames);

@@ -229,3 +229,18 @@ fn a_clean_stop_seals_what_a_killed_capture_left_although_nothing_new_came() {
     let records: usize = times.map(|(_, bytes)| bytes.len() / 4).sum();
     assert_eq!(records, 150, "each dataset's file holds its 50 records and nothing behind them");
 }
+
+#[test]
+fn an_endpoint_that_is_none_is_refused_before_the_directory_remembers_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let run = |args: &[&str]| {
+        let output = super::stage::coltape().args(["capture", "BTC-USD", "--data-dir"]).arg(&data).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run(&["--url", "http://x"]);
+    assert!(code == Some(2) && said.contains("http://x"), "{code:?}: {said}");
+    let (code, said) = run(&["--url", "ws://x", "--backfill-from", "2026-11-01"]);
+    assert!(code == Some(2) && said.contains("--rest-url"), "{code:?}: {said}");
+    assert!(!data.exists(), "nothing was made");
+}

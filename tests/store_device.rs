@@ -64,7 +64,8 @@ impl Shaky {
             && runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "lazy_itable_init=0,lazy_journal_init=0", &image_name])
             && runs("mount", &["-o", "loop,errors=continue,data_err=ignore", &image_name, point]);
         if !made {
-            println!("skipped: no ext4 on a loop device can be mounted here");
+            let _ =
+                std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: no ext4 on a loop device can be mounted here\n"));
             return None;
         }
         Some(shaky)

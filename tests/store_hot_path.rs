@@ -120,7 +120,7 @@ fn the_cache_of_what_has_long_been_on_disk_is_given_back_and_comes_again() {
     let column = day.files().column_path("maker_order_id");
     let last = (RECORDS - 1) * 16;
     if is_cached(&column, 0).is_none() {
-        println!("skipped: this file system does not say what is cached");
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: this file system does not say what is cached\n"));
         return;
     }
     assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(true), Some(true)));

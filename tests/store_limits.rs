@@ -52,7 +52,7 @@ impl Mounted {
             }
         };
         if !mounted {
-            println!("skipped: no {kind} can be mounted here");
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: no {kind} can be mounted here\n"));
             return None;
         }
         Some(Self { point, _folder: folder })

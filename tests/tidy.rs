@@ -183,7 +183,7 @@ fn the_top_level_holds_nothing_else() {
     ];
     let tracked = std::process::Command::new("git").arg("ls-files").current_dir(root()).output();
     let Some(tracked) = tracked.ok().filter(|tracked| tracked.status.success()) else {
-        eprintln!("skipped: this is no git checkout");
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: this is no git checkout\n"));
         return;
     };
     for path in String::from_utf8(tracked.stdout).unwrap().lines() {

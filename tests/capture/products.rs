@@ -150,7 +150,7 @@ fn one_product_whose_allocation_fails_costs_the_other_99_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let Some(_disk) = TinyDisk::mount(&data.join("P042-USD")) else {
-        eprintln!("skipped: mounting needs root");
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: mounting needs root\n"));
         return;
     };
     one_of_a_hundred_cannot_store(&data);

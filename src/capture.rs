@@ -199,7 +199,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };
     let endpoint = format!("{} {}", config.feed.name(), config.url);
     let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
-    check_maps(config)?;
+    check_maps(config, config.products.len()).map_err(CaptureError::Setting)?;
     let metrics = Arc::new(Metrics::default());
     let (scribe, scribe_thread) =
         Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone(), stop.clone()).map_err(starting("thread journal"))?;
@@ -251,7 +251,8 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     }
     let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
     let mend_thread = mend::start(&desk).map_err(starting("thread mend"))?;
-    let catalogue_thread = catalogue::start(config, &dir, &scribe, stop).map_err(starting("thread products"))?;
+    let ask_about = |products: &BTreeSet<ProductId>| catalogue::start(config, products, &dir, &scribe, stop);
+    let mut askers: Vec<_> = ask_about(&config.products).map_err(starting("thread products"))?.into_iter().collect();
     let settings = LineSettings::new(config, recorder, cores).map_err(CaptureError::Setting)?;
     let lines =
         Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.lines, config.products_per_connection));
@@ -270,7 +271,10 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     };
     let watch_thread = watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
 
-    wait_for_end(config, &lines, stop, start);
+    wait_for_end(config, &lines, stop, start, |products| match ask_about(products) {
+        Ok(asker) => askers.extend(asker),
+        Err(error) => log::warn!("product data of the new products is not fetched: {error}"),
+    });
     log::info!("stopping: draining the queues, flushing, sealing");
 
     let mut failures = lines.join();
@@ -304,8 +308,8 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
             Err(_) => log::error!("the recorder died"),
         }
     }
-    if catalogue_thread.is_some_and(|thread| thread.join().is_err()) {
-        log::error!("the products thread died");
+    if askers.into_iter().any(|thread| thread.join().is_err()) {
+        log::error!("a products thread died");
     }
     let mut summary = Summary::gather(&products, frames, &metrics, usize::from(config.lines));
     summary.watch = watch;
@@ -355,15 +359,15 @@ fn start_backfill(
     backfill::Backfill::start(&settings, &config.clock, metrics, scribe, deliveries, stop).map(Some)
 }
 
-/// Holds the maps that all products need against what the system allows, before any of them is made.
-fn check_maps(config: &CaptureConfig) -> Result<(), CaptureError> {
+/// Holds the maps that so many products need against what the system allows, before any of them is made.
+fn check_maps(config: &CaptureConfig, products: usize) -> Result<(), String> {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let columns = config.datasets.iter().map(|dataset| dataset.columns_of(config.columns).len()).sum();
-    let budget = map_budget(count(config.products.len()), count(config.datasets.iter().count()), count(columns));
+    let budget = map_budget(count(products), count(config.datasets.iter().count()), count(columns));
     let advice = "raise vm.max_map_count (sysctl) or record fewer products";
     if budget.needed / DAYS_BUDGETED > budget.allowed {
         let needed = budget.needed / DAYS_BUDGETED;
-        return Err(CaptureError::Setting(format!("{needed} memory maps are needed, {} are allowed: {advice}", budget.allowed)));
+        return Err(format!("{needed} memory maps are needed, {} are allowed: {advice}", budget.allowed));
     }
     if budget.needed > budget.allowed {
         log::warn!("{} memory maps may be needed around midnight, {} are allowed: {advice}", budget.needed, budget.allowed);
@@ -377,7 +381,7 @@ const DAYS_BUDGETED: u64 = 3;
 /// How often a capture that waits for its end looks for a signal to read its list of products again.
 const LOOK: Duration = Duration::from_secs(1);
 
-fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Instant) {
+fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Instant, mut ask_about: impl FnMut(&BTreeSet<ProductId>)) {
     let reread = Arc::new(AtomicBool::new(false));
     if config.products_file.is_some()
         && let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reread))
@@ -394,17 +398,25 @@ fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Insta
             return;
         }
         if reread.swap(false, Ordering::AcqRel) {
-            read_again(config, lines);
+            read_again(config, lines, &mut ask_about);
         }
     }
 }
 
 /// Reads the list of products again. A list that cannot be used changes nothing.
-fn read_again(config: &CaptureConfig, lines: &Lines) {
+fn read_again(config: &CaptureConfig, lines: &Lines, mut ask_about: impl FnMut(&BTreeSet<ProductId>)) {
     let Some(path) = &config.products_file else { return };
     let outcome = lines::read_products(path).and_then(|listed| {
         let wanted: BTreeSet<ProductId> = config.named_products.iter().cloned().chain(listed).collect();
-        if wanted.is_empty() { Err(format!("{} names no product", path.display())) } else { lines.bring(&wanted) }
+        if wanted.is_empty() {
+            return Err(format!("{} names no product", path.display()));
+        }
+        check_maps(config, wanted.len())?;
+        let changed = lines.bring(&wanted)?;
+        if changed.0 > 0 {
+            ask_about(&wanted);
+        }
+        Ok(changed)
     });
     match outcome {
         Ok((came, gone)) => log::info!("{}: {came} products more, {gone} fewer", path.display()),

@@ -34,7 +34,7 @@
 //! | `watch` | alerts, the memory trend | all counters | the writers are gone |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; what finds it full is counted | the process ends |
 //! | `signals` | the wish to end (`cli`) | SIGTERM, SIGHUP | the process ends |
-//! | `products` | `products.jsonl` | REST, once | it has its answer |
+//! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The files
 //!

@@ -37,7 +37,7 @@ mod totals;
 mod trouble;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -182,6 +182,11 @@ impl Endpoints {
 pub struct SimulateError {
     what: String,
     source: std::io::Error,
+}
+
+/// Has an error say which file it is about.
+fn naming(path: &Path) -> impl FnOnce(std::io::Error) -> std::io::Error {
+    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> SimulateError {

@@ -1,4 +1,4 @@
-//! The catalogue: what the products are, asked of REST at the start, written to `products.jsonl`.
+//! The catalogue: what the products are, asked of REST at the start and when the list of products grows, written to `products.jsonl`.
 //!
 //! 1. A line per product at the first start and whenever something about it changed; a reader takes a product's last line.
 //! 2. A capture without it is as good: where REST does not answer, that is a warning and a journal line.
@@ -32,17 +32,23 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts the thread `products`, or nothing where no REST endpoint is to be asked.
+/// Starts the thread `products`, which asks about these products, or nothing where no REST endpoint is to be asked.
 ///
 /// # Errors
 /// Where the machine has no thread left.
-pub fn start(config: &CaptureConfig, dir: &Arc<DataDir>, scribe: &Scribe, stop: &Stop) -> std::io::Result<Option<JoinHandle<()>>> {
+pub fn start(
+    config: &CaptureConfig,
+    products: &BTreeSet<ProductId>,
+    dir: &Arc<DataDir>,
+    scribe: &Scribe,
+    stop: &Stop,
+) -> std::io::Result<Option<JoinHandle<()>>> {
     let Some(url) = config.rest_url.clone() else {
         log::info!("no REST endpoint: product data is not fetched");
         return Ok(None);
     };
     let path = dir.path().join("_coltape").join(FILE_NAME);
-    let (products, ca_file, clock) = (config.products.clone(), config.ca_file.clone(), config.clock.clone());
+    let (products, ca_file, clock) = (products.clone(), config.ca_file.clone(), config.clock.clone());
     let (scribe, stop) = (scribe.clone(), stop.clone());
     let thread = std::thread::Builder::new().name("products".to_owned()).spawn(move || {
         let _on_panic = stop.on_panic();

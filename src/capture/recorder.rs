@@ -2,16 +2,17 @@
 //!
 //! 1. It never slows the capture: a connection's thread copies a frame into a spare buffer if there is one, and otherwise the frame is counted as not kept.
 //! 2. A line is `receive time in ns`, a tab, the frame's text. A frame that holds a line break cannot stand on a line: it is counted as not kept.
-//! 3. Files older than `--record-keep` are removed when a new hour begins.
+//! 3. Files hold whole lines. Where one cannot be written, what waited for it is counted as not kept, and the recording goes on when there is space.
+//! 4. Files older than `--record-keep` are removed when a new hour begins.
 //!
 //! Thread `record`: owns the file; ends when every handle is gone.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
@@ -24,6 +25,12 @@ const WAITING_FRAMES: usize = 16_384;
 
 /// Bytes that frames waiting for the recorder may hold together.
 const WAITING_BYTES: usize = 64 << 20;
+
+/// Lines are written when so many bytes of them wait.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Lines wait no longer than this.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Frame {
     recv: UnixNanos,
@@ -86,51 +93,134 @@ fn write_frames(
     waiting_bytes: &std::sync::atomic::AtomicUsize,
     metrics: &Metrics,
 ) -> std::io::Result<()> {
-    let mut open: Option<(u64, BufWriter<File>)> = None;
-    let mut told = false;
+    let mut open: Option<Hour> = None;
+    let mut is_failing = false;
     loop {
-        let frame = match frames.recv_timeout(Duration::from_secs(1)) {
-            Ok(frame) => frame,
-            Err(RecvTimeoutError::Timeout) => {
-                if let Some((_, file)) = &mut open {
-                    file.flush()?;
-                }
-                continue;
+        let outcome = match frames.recv_timeout(FLUSH_INTERVAL) {
+            Ok(frame) => {
+                waiting_bytes.fetch_sub(frame.text.len(), std::sync::atomic::Ordering::Relaxed);
+                write_frame(folder, keep, &mut open, &frame)
             }
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => open.as_mut().map_or(Ok(false), Hour::write),
+            Err(RecvTimeoutError::Disconnected) => {
+                return open.as_mut().map_or(Ok(()), |hour| hour.write().map(|_| ()).map_err(|lost| lost.count(metrics)));
+            }
         };
-        waiting_bytes.fetch_sub(frame.text.len(), std::sync::atomic::Ordering::Relaxed);
-        if let Err(error) = write_frame(folder, keep, &mut open, &frame) {
-            metrics.unrecorded_frames.one();
-            open = None;
-            if !told {
-                told = true;
-                log::error!("record: {}: {error}", folder.display());
+        match outcome {
+            Ok(is_written) => {
+                if is_written && std::mem::take(&mut is_failing) {
+                    log::warn!("record: {}: frames are kept again", folder.display());
+                }
+            }
+            Err(lost) => {
+                let error = lost.count(metrics);
+                open = None;
+                if !std::mem::replace(&mut is_failing, true) {
+                    log::error!("record: {}: {error}", folder.display());
+                }
             }
         }
-    }
-    match open {
-        Some((_, mut file)) => file.flush(),
-        None => Ok(()),
     }
 }
 
-fn write_frame(folder: &Path, keep: Duration, open: &mut Option<(u64, BufWriter<File>)>, frame: &Frame) -> std::io::Result<()> {
-    let hour = frame.recv.0 / (3600 * NANOS_PER_SECOND);
-    let file = match open {
-        Some((of, file)) if *of == hour => file,
+/// Takes a frame into the file of its hour; tells whether anything was written to a file.
+fn write_frame(folder: &Path, keep: Duration, open: &mut Option<Hour>, frame: &Frame) -> Result<bool, Lost> {
+    let number = frame.recv.0 / (3600 * NANOS_PER_SECOND);
+    let hour = match open {
+        Some(hour) if hour.number == number => hour,
         _ => {
-            if let Some((_, mut over)) = open.take() {
-                over.flush()?;
+            if let Some(mut over) = open.take() {
+                over.write().map_err(|lost| lost.and_one())?;
             }
             remove_old(folder, keep, frame.recv);
-            let file = File::options().append(true).create(true).open(folder.join(file_name(frame.recv)))?;
-            &mut open.insert((hour, BufWriter::with_capacity(256 << 10, file))).1
+            let hour = Hour::open(&folder.join(file_name(frame.recv)), number).map_err(|error| Lost { frames: 1, error })?;
+            open.insert(hour)
         }
     };
-    write!(file, "{}\t", frame.recv.0)?;
-    file.write_all(&frame.text)?;
-    file.write_all(b"\n")
+    hour.take(frame);
+    if hour.lines.len() >= WRITE_BYTES || hour.last_written.elapsed() >= FLUSH_INTERVAL { hour.write() } else { Ok(false) }
+}
+
+/// Frames that could not be written, and why.
+struct Lost {
+    frames: u64,
+    error: std::io::Error,
+}
+
+impl Lost {
+    fn and_one(self) -> Self {
+        Self { frames: self.frames + 1, ..self }
+    }
+
+    fn count(self, metrics: &Metrics) -> std::io::Error {
+        metrics.unrecorded_frames.add(self.frames);
+        self.error
+    }
+}
+
+/// The file of an hour, and the lines that it does not hold yet.
+struct Hour {
+    number: u64,
+    file: File,
+    /// Bytes of the file, all of them whole lines.
+    length: u64,
+    lines: Vec<u8>,
+    frames: u64,
+    last_written: Instant,
+}
+
+impl Hour {
+    /// Opens the file, and cuts a line off that an earlier recorder did not finish.
+    fn open(path: &Path, number: u64) -> std::io::Result<Self> {
+        let mut file = File::options().read(true).append(true).create(true).open(path)?;
+        let (found, length) = (file.metadata()?.len(), end_of_lines(&mut file)?);
+        if length < found {
+            file.set_len(length)?;
+        }
+        Ok(Self { number, file, length, lines: Vec::with_capacity(2 * WRITE_BYTES), frames: 0, last_written: Instant::now() })
+    }
+
+    fn take(&mut self, frame: &Frame) {
+        self.lines.extend_from_slice(frame.recv.0.to_string().as_bytes());
+        self.lines.push(b'\t');
+        self.lines.extend_from_slice(&frame.text);
+        self.lines.push(b'\n');
+        self.frames += 1;
+    }
+
+    /// Writes the lines that wait, all of them or none; tells whether there were any.
+    fn write(&mut self) -> Result<bool, Lost> {
+        self.last_written = Instant::now();
+        if self.lines.is_empty() {
+            return Ok(false);
+        }
+        if let Err(error) = self.file.write_all(&self.lines) {
+            // What went through ends in the middle of a line. Where it cannot be cut off now, whoever opens the file next does.
+            let _ = self.file.set_len(self.length);
+            return Err(Lost { frames: self.frames, error });
+        }
+        self.length += self.lines.len() as u64;
+        self.lines.clear();
+        self.frames = 0;
+        Ok(true)
+    }
+}
+
+/// Gives the length of the whole lines in a file.
+fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut chunk = vec![0; WRITE_BYTES];
+    while end > 0 {
+        let from = end.saturating_sub(WRITE_BYTES as u64);
+        let part = chunk.get_mut(..usize::try_from(end - from).unwrap_or(0)).unwrap_or_default();
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(from + at as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
 }
 
 /// Names the file of the hour that `at` lies in: `frames-2025-06-07T13.tsv`.
@@ -178,5 +268,42 @@ mod tests {
         let text = fs::read_to_string(folder.path().join("frames-2025-06-07T11.tsv")).expect("reads");
         assert_eq!(text, "1749294000000000000\t{\"b\":2}\n");
         assert_eq!(metrics.unrecorded_frames.get(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_costs_what_waited_and_the_recording_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::default());
+        let (recorder, thread) =
+            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
+        let full = folder.path().join("frames-2025-06-07T10.tsv");
+        std::os::unix::fs::symlink("/dev/full", &full).expect("a full file");
+        recorder.keep(at("2025-06-07T10:00:00Z"), b"{\"a\":1}");
+        recorder.keep(at("2025-06-07T10:00:01Z"), b"{\"b\":2}");
+        let start = Instant::now();
+        while metrics.unrecorded_frames.get() < 2 && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(metrics.unrecorded_frames.get(), 2);
+        fs::remove_file(&full).expect("space again");
+        recorder.keep(at("2025-06-07T10:00:02Z"), b"{\"c\":3}");
+        drop(recorder);
+        thread.join().expect("joins").expect("writes");
+        assert_eq!(fs::read_to_string(&full).expect("reads"), "1749290402000000000\t{\"c\":3}\n");
+        assert_eq!(metrics.unrecorded_frames.get(), 2);
+    }
+
+    #[test]
+    fn a_line_that_a_killed_recorder_left_half_written_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("frames");
+        for (left, lines) in [("", 0), ("1\ta\n", 4), ("1\ta\n2\tb", 4), ("1\ta", 0)] {
+            fs::write(&path, left).expect("writes");
+            assert_eq!(Hour::open(&path, 0).expect("opens").length, lines);
+            assert_eq!(fs::read(&path).expect("reads"), left.as_bytes().get(..usize::try_from(lines).expect("small")).expect("a prefix"));
+        }
+        let long = format!("1\ta\n{}", "x".repeat(3 * WRITE_BYTES));
+        fs::write(&path, long).expect("writes");
+        assert_eq!(Hour::open(&path, 0).expect("opens").length, 4);
     }
 }

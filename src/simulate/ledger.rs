@@ -99,7 +99,7 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Creates the file, if there is to be one.
     pub(super) fn create(path: Option<&Path>, wire: Wire) -> std::io::Result<Self> {
-        let file = path.map(File::create).transpose()?;
+        let file = path.map(|path| File::create(path).map_err(super::naming(path))).transpose()?;
         Ok(Self { file, text: Vec::new(), times: TimeSpeller::default(), wire, failure: None })
     }
 

@@ -38,7 +38,7 @@ impl Recording {
     /// # Errors
     /// Where the file cannot be read, or a line is none of a recording.
     pub(super) fn open(replay: &Replay) -> std::io::Result<Self> {
-        let text = std::fs::read(&replay.file)?;
+        let text = std::fs::read(&replay.file).map_err(super::naming(&replay.file))?;
         let wrong = |number: usize| {
             let text = format!("{}, line {}: no receive time and tab before the frame", replay.file.display(), number + 1);
             std::io::Error::new(std::io::ErrorKind::InvalidData, text)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::scripted::{Server, match_frame};
-use super::stage::{Capture, await_that, journal, query};
+use super::stage::{Capture, Simulator, await_that, journal, query};
 
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
@@ -207,4 +207,28 @@ fn a_list_read_again_on_sighup_brings_and_drops_products() {
     let ended = capture.stop();
     ended.assert_good();
     assert_eq!(server.connections(), 1, "the connection is kept");
+}
+
+#[test]
+fn the_catalogue_knows_what_was_added_on_sighup() {
+    let simulator = Simulator::start(&["--products", "3", "--rate", "1"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (data, list) = (folder.path().join("data"), folder.path().join("list"));
+    fs::write(&list, "BTC-USD\n").unwrap();
+    let rest = simulator.endpoints["rest_url"].as_str().unwrap();
+    let capture = Capture::start(&data, &["--products-file", list.to_str().unwrap(), "--url", &simulator.websocket(), "--rest-url", rest]);
+    let told = || {
+        let text = fs::read_to_string(data.join("_coltape/products.jsonl")).unwrap_or_default();
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.map(|line| (line["product"].as_str().unwrap().to_owned(), line["status"].as_str().unwrap().to_owned())).collect::<Vec<_>>()
+    };
+    let btc = ("BTC-USD".to_owned(), "online".to_owned());
+    await_that("the first product is described", || told() == [btc.clone()]);
+    fs::write(&list, "BTC-USD\nETH-USD\nNO-SUCH\n").unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    let unknown = ("NO-SUCH".to_owned(), "unknown to the exchange".to_owned());
+    await_that("the new ones are too, and no line is repeated", || {
+        told() == [btc.clone(), ("ETH-USD".to_owned(), "online".to_owned()), unknown.clone()]
+    });
+    capture.stop().assert_good();
 }

@@ -230,7 +230,11 @@ fn a_recording_is_served_verbatim() {
         let _ = simulation.wait();
     }
     let replay = Some(Replay { file: PathBuf::from("/nowhere.tsv"), speed: None });
-    assert!(Simulation::start(SimulateConfig { replay, ..config(1) }).is_err());
+    let refused = Simulation::start(SimulateConfig { replay, ..config(1) }).expect_err("no such recording");
+    assert!(refused.to_string().contains("/nowhere.tsv"), "{refused}");
+    let ledger = Some(PathBuf::from("/nowhere/ledger.jsonl"));
+    let refused = Simulation::start(SimulateConfig { ledger, ..config(1) }).expect_err("no such folder");
+    assert!(refused.to_string().contains("/nowhere/ledger.jsonl"), "{refused}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use native_tls::TlsAcceptor;
+use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
 pub use catalogue::products;
@@ -240,7 +240,7 @@ impl Simulation {
         inbox: Receiver<Event>,
         listener: TcpListener,
         rest_listener: Option<TcpListener>,
-        tls: Option<TlsAcceptor>,
+        tls: Option<SslAcceptor>,
         dice: Arc<Mutex<dice::Dice>>,
         archive: Arc<archive::Archive>,
         config: &SimulateConfig,

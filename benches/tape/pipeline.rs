@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use native_tls::TlsAcceptor;
+use openssl::ssl::SslAcceptor;
 
 use crate::corpus::product_name;
 use crate::designs::Task;
@@ -52,7 +52,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(design: &str, products: usize, folder: &Path, wire: &Wire, messages: usize, tls: Option<&(TlsAcceptor, PathBuf)>) -> Self {
+    fn start(design: &str, products: usize, folder: &Path, wire: &Wire, messages: usize, tls: Option<&(SslAcceptor, PathBuf)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let task = Task {
             design: design.to_owned(),

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coltape::time::{Clock, UnixNanos};
-use native_tls::{Identity, TlsAcceptor, TlsStream};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;
 use openssl::ec::{EcGroup, EcKey};
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
+use openssl::ssl::{SslAcceptor, SslMethod, SslStream};
 use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
 use openssl::x509::{X509, X509NameBuilder};
 use tungstenite::{Message, WebSocket};
@@ -68,7 +68,7 @@ pub enum Peer {
     /// TCP.
     Plain(TcpStream),
     /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<SslStream<TcpStream>>),
 }
 
 impl Peer {
@@ -97,7 +97,7 @@ impl Peer {
 }
 
 /// Accepts a connection, with TLS where there is an acceptor, and answers the handshake and the first subscription.
-pub fn accept(listener: &TcpListener, acceptor: Option<&TlsAcceptor>, products: usize) -> Peer {
+pub fn accept(listener: &TcpListener, acceptor: Option<&SslAcceptor>, products: usize) -> Peer {
     let (tcp, _) = listener.accept().unwrap();
     tcp.set_nodelay(true).unwrap();
     let names: Vec<String> = (0..products).map(|at| format!("\"{}\"", product_name(at))).collect();
@@ -119,7 +119,7 @@ pub fn accept(listener: &TcpListener, acceptor: Option<&TlsAcceptor>, products: 
 }
 
 /// Makes a certificate for this machine's loopback, writes it to `folder` as its own authority, and gives the acceptor and the file.
-pub fn certificate(folder: &Path) -> (TlsAcceptor, PathBuf) {
+pub fn certificate(folder: &Path) -> (SslAcceptor, PathBuf) {
     let key = PKey::from_ec_key(EcKey::generate(&EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap()).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
     name.append_entry_by_nid(Nid::COMMONNAME, "localhost").unwrap();
@@ -136,9 +136,12 @@ pub fn certificate(folder: &Path) -> (TlsAcceptor, PathBuf) {
     let names = SubjectAlternativeName::new().ip("127.0.0.1").build(&builder.x509v3_context(None, None)).unwrap();
     builder.append_extension(names).unwrap();
     builder.sign(&key, MessageDigest::sha256()).unwrap();
-    let pem = builder.build().to_pem().unwrap();
+    let authority = builder.build();
     let path = folder.join("ca.pem");
-    std::fs::write(&path, &pem).unwrap();
-    let identity = Identity::from_pkcs8(&pem, &key.private_key_to_pem_pkcs8().unwrap()).unwrap();
-    (TlsAcceptor::new(identity).unwrap(), path)
+    std::fs::write(&path, authority.to_pem().unwrap()).unwrap();
+    // As the exchange does: TLS 1.3, and the client's choice of a cipher. native-tls has its servers speak 1.2 alone, and ChaCha20 if they can.
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+    acceptor.set_private_key(&key).unwrap();
+    acceptor.set_certificate(&authority).unwrap();
+    (acceptor.build(), path)
 }

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 
-use native_tls::{Identity, TlsAcceptor};
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
 use openssl::ec::{EcGroup, EcKey};
@@ -12,6 +11,7 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::{PKey, Private};
+use openssl::ssl::{SslAcceptor, SslMethod};
 use openssl::x509::extension::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAlternativeName};
 use openssl::x509::{X509, X509Builder, X509Name, X509NameBuilder};
 
@@ -24,15 +24,17 @@ const VALID_DAYS: u32 = 30;
 ///
 /// # Errors
 /// Where OpenSSL refuses, or the file cannot be written.
-pub(super) fn make(folder: &Path) -> std::io::Result<(TlsAcceptor, PathBuf)> {
+pub(super) fn make(folder: &Path) -> std::io::Result<(SslAcceptor, PathBuf)> {
     let (authority, leaf, key) = sign()?;
     let file = folder.join(FILE);
     std::fs::create_dir_all(folder)?;
     std::fs::write(&file, authority.to_pem()?)?;
-    let chain = [leaf.to_pem()?, authority.to_pem()?].concat();
-    let identity = Identity::from_pkcs8(&chain, &key.private_key_to_pem_pkcs8()?).map_err(std::io::Error::other)?;
-    let acceptor = TlsAcceptor::new(identity).map_err(std::io::Error::other)?;
-    Ok((acceptor, file))
+    // As the exchange does: TLS 1.3, and the client's choice of a cipher. native-tls has its servers speak 1.2 alone.
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    acceptor.set_private_key(&key)?;
+    acceptor.set_certificate(&leaf)?;
+    acceptor.add_extra_chain_cert(authority)?;
+    Ok((acceptor.build(), file))
 }
 
 fn sign() -> Result<(X509, X509, PKey<Private>), ErrorStack> {

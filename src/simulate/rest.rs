@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use native_tls::TlsAcceptor;
+use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
 use super::archive::Archive;
@@ -51,7 +51,7 @@ pub(super) struct Rest {
     pub(super) archive: Arc<Archive>,
     pub(super) events: Sender<Event>,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<SslAcceptor>,
     pub(super) dice: Arc<Mutex<Dice>>,
     pub(super) limit: Option<Arc<Mutex<Limit>>>,
 }

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use native_tls::TlsAcceptor;
+use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -39,7 +39,7 @@ const CLOSE_POLLS: u32 = 20;
 pub(super) struct Door {
     pub(super) events: Sender<Event>,
     pub(super) stop: Arc<AtomicBool>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<SslAcceptor>,
     pub(super) dice: Arc<Mutex<Dice>>,
     /// Bytes that may wait for one client.
     pub(super) bound: usize,

@@ -3,7 +3,7 @@
 use std::io::{Read, Result, Write};
 use std::net::TcpStream;
 
-use native_tls::{TlsAcceptor, TlsStream};
+use openssl::ssl::{SslAcceptor, SslStream};
 
 /// A connection as the server holds it.
 #[derive(Debug)]
@@ -11,12 +11,12 @@ pub(super) enum Stream {
     /// TCP alone.
     Plain(TcpStream),
     /// TLS over TCP.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<SslStream<TcpStream>>),
 }
 
 impl Stream {
     /// Takes over an accepted connection, with the TLS handshake where there is an acceptor.
-    pub(super) fn accept(socket: TcpStream, tls: Option<&TlsAcceptor>) -> Result<Self> {
+    pub(super) fn accept(socket: TcpStream, tls: Option<&SslAcceptor>) -> Result<Self> {
         socket.set_nodelay(true)?;
         match tls {
             None => Ok(Self::Plain(socket)),

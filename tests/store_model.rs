@@ -71,6 +71,8 @@ struct World {
     durable: BTreeMap<u64, Trade>,
     /// Late records survive a restart of the machine as far as they are whole, which in a test's cache they all are.
     late: BTreeMap<u64, Trade>,
+    /// Those of them that were committed: an older copy comes back where a better one was not.
+    late_committed: BTreeMap<u64, Trade>,
 }
 
 impl World {
@@ -87,6 +89,7 @@ impl World {
             committed: empty(),
             durable: empty(),
             late: empty(),
+            late_committed: empty(),
         };
         world.start();
         world
@@ -138,6 +141,7 @@ impl World {
             Op::Commit => {
                 self.day.as_mut().unwrap().commit();
                 self.committed = self.inserted.clone();
+                self.late_committed = self.late.clone();
             }
             Op::Sync => {
                 self.syncer.as_mut().unwrap().cycle().unwrap();
@@ -148,7 +152,7 @@ impl World {
                 let opening = self.start();
                 assert!(matches!(opening, Opening::Continued { given_up: 0, .. }), "{opening:?}");
                 self.inserted = self.committed.clone();
-                self.late.retain(|id, row| self.committed.get(id) == Some(row));
+                self.late = self.late_committed.clone();
             }
             Op::Reboot => {
                 self.stop();
@@ -156,6 +160,7 @@ impl World {
                 let opening = self.start();
                 assert!(matches!(opening, Opening::Continued { .. }), "{opening:?}");
                 self.durable.extend(self.late.clone());
+                self.late_committed = self.late.clone();
                 self.inserted = self.durable.clone();
                 self.committed = self.durable.clone();
             }
@@ -169,6 +174,7 @@ impl World {
                 self.committed = self.inserted.clone();
                 self.durable = self.inserted.clone();
                 self.late.clear();
+                self.late_committed.clear();
                 self.stop();
                 assert_eq!(self.check(self.folder.path()), []);
                 assert_eq!(self.start(), Opening::Reopened { records: self.inserted.len() as u64 });

@@ -272,7 +272,11 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let watch_thread = watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
 
     wait_for_end(config, &lines, stop, start, |products| match ask_about(products) {
-        Ok(asker) => askers.extend(asker),
+        Ok(asker) => {
+            // Those that have their answer are let go of: a thread that nobody joins keeps its stack.
+            askers.retain(|asker| !asker.is_finished());
+            askers.extend(asker);
+        }
         Err(error) => log::warn!("product data of the new products is not fetched: {error}"),
     });
     log::info!("stopping: draining the queues, flushing, sealing");
@@ -308,8 +312,10 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
             Err(_) => log::error!("the recorder died"),
         }
     }
-    if askers.into_iter().any(|thread| thread.join().is_err()) {
-        log::error!("a products thread died");
+    for asker in askers {
+        if asker.join().is_err() {
+            log::error!("a products thread died");
+        }
     }
     let mut summary = Summary::gather(&products, frames, &metrics, usize::from(config.lines));
     summary.watch = watch;

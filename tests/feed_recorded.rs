@@ -7,6 +7,7 @@ use coltape::record::{Means, Side, Ticker, Trade};
 use coltape::time::{Timestamp, UnixNanos};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::Path;
 
 /// Gives a recording's frames, or nothing (with a word) where the folder is missing; CI has to have it.
@@ -14,7 +15,7 @@ fn frames(name: &str) -> Option<Vec<(UnixNanos, String)>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(name);
     let Ok(text) = std::fs::read_to_string(&path) else {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {} is missing\n", path.display()));
+        let _ = writeln!(std::io::stderr(), "skipped: {} is missing", path.display());
         return None;
     };
     let frame = |line: &str| {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -64,8 +65,7 @@ impl Shaky {
             && runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "lazy_itable_init=0,lazy_journal_init=0", &image_name])
             && runs("mount", &["-o", "loop,errors=continue,data_err=ignore", &image_name, point]);
         if !made {
-            let _ =
-                std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: no ext4 on a loop device can be mounted here\n"));
+            let _ = writeln!(std::io::stderr(), "skipped: no ext4 on a loop device can be mounted here");
             return None;
         }
         Some(shaky)

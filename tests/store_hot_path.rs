@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -120,7 +121,7 @@ fn the_cache_of_what_has_long_been_on_disk_is_given_back_and_comes_again() {
     let column = day.files().column_path("maker_order_id");
     let last = (RECORDS - 1) * 16;
     if is_cached(&column, 0).is_none() {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: this file system does not say what is cached\n"));
+        let _ = writeln!(std::io::stderr(), "skipped: this file system does not say what is cached");
         return;
     }
     assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(true), Some(true)));

@@ -52,7 +52,7 @@ impl Mounted {
             }
         };
         if !mounted {
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: no {kind} can be mounted here\n"));
+            let _ = writeln!(std::io::stderr(), "skipped: no {kind} can be mounted here");
             return None;
         }
         Some(Self { point, _folder: folder })

@@ -195,6 +195,17 @@ impl World {
     }
 }
 
+#[test]
+fn an_older_late_copy_comes_back_where_a_better_one_was_not_committed() {
+    let mut world = World::new();
+    let ops = [Op::Insert(43, 0, false), Op::Insert(42, 2, false), Op::Commit, Op::Insert(42, 2, true), Op::Restart, Op::Reboot];
+    for op in ops {
+        world.act(&op);
+        world.compare();
+    }
+    assert!(world.committed.keys().eq(&[42]), "43 was not on disk yet, 42 was");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

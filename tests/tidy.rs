@@ -5,6 +5,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Lines of a file without its tests, above which a noun is missing.
@@ -183,7 +184,7 @@ fn the_top_level_holds_nothing_else() {
     ];
     let tracked = std::process::Command::new("git").arg("ls-files").current_dir(root()).output();
     let Some(tracked) = tracked.ok().filter(|tracked| tracked.status.success()) else {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: this is no git checkout\n"));
+        let _ = writeln!(std::io::stderr(), "skipped: this is no git checkout");
         return;
     };
     for path in String::from_utf8(tracked.stdout).unwrap().lines() {

@@ -139,7 +139,7 @@ pub fn certificate(folder: &Path) -> (SslAcceptor, PathBuf) {
     let authority = builder.build();
     let path = folder.join("ca.pem");
     std::fs::write(&path, authority.to_pem().unwrap()).unwrap();
-    // As the exchange does: TLS 1.3, and the client's choice of a cipher. native-tls has its servers speak 1.2 alone, and ChaCha20 if they can.
+    // TLS 1.3 and the client's choice of a cipher, as servers of today have it. native-tls has its servers speak 1.2 alone, and ChaCha20 if they can.
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
     acceptor.set_private_key(&key).unwrap();
     acceptor.set_certificate(&authority).unwrap();

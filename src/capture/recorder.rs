@@ -188,7 +188,7 @@ impl Hour {
         self.frames += 1;
     }
 
-    /// Writes the lines that wait, all of them or none; tells whether there were any.
+    /// Writes the lines that wait; tells whether there were any.
     fn write(&mut self) -> Result<bool, Lost> {
         self.last_written = Instant::now();
         if self.lines.is_empty() {
@@ -201,6 +201,8 @@ impl Hour {
         }
         self.length += self.lines.len() as u64;
         self.lines.clear();
+        // One long frame must not hold its memory for the rest of the hour.
+        self.lines.shrink_to(2 * WRITE_BYTES);
         self.frames = 0;
         Ok(true)
     }

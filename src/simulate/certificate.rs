@@ -29,7 +29,7 @@ pub(super) fn make(folder: &Path) -> std::io::Result<(SslAcceptor, PathBuf)> {
     let file = folder.join(FILE);
     std::fs::create_dir_all(folder)?;
     std::fs::write(&file, authority.to_pem()?)?;
-    // As the exchange does: TLS 1.3, and the client's choice of a cipher. native-tls has its servers speak 1.2 alone.
+    // TLS 1.3 and the client's choice of a cipher, as servers of today have it. native-tls has its servers speak 1.2 alone.
     let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
     acceptor.set_private_key(&key)?;
     acceptor.set_certificate(&leaf)?;

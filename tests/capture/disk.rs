@@ -36,7 +36,7 @@ impl Mounts {
         if is_mounted {
             self.0.push(point.to_owned());
         } else {
-            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: nothing can be mounted here\n"));
+            let _ = writeln!(std::io::stderr(), "skipped: nothing can be mounted here");
         }
         is_mounted
     }
@@ -344,7 +344,7 @@ fn a_forbidden_data_directory_is_refused_by_its_name() {
     fs::copy(env!("CARGO_BIN_EXE_coltape"), &program).unwrap();
     let program = program.to_str().unwrap();
     if !nobody(program).arg("--version").output().is_ok_and(|done| done.status.success()) {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: this user cannot become another one\n"));
+        let _ = writeln!(std::io::stderr(), "skipped: this user cannot become another one");
         return;
     }
     let (closed, readable) = (folder.path().join("closed"), folder.path().join("readable"));
@@ -370,7 +370,7 @@ fn a_real_file_system_that_loses_power_keeps_what_was_promised() {
     println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     if let Some(why) = said.lines().find(|line| line.contains("skipped:")) {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{why}\n"));
+        let _ = writeln!(std::io::stderr(), "{why}");
     } else {
         assert!(said.contains("power cuts: 3 survived"), "{said}");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -150,7 +151,7 @@ fn one_product_whose_allocation_fails_costs_the_other_99_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let Some(_disk) = TinyDisk::mount(&data.join("P042-USD")) else {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: mounting needs root\n"));
+        let _ = writeln!(std::io::stderr(), "skipped: mounting needs root");
         return;
     };
     one_of_a_hundred_cannot_store(&data);

@@ -1,7 +1,7 @@
 //! The stage: runs the real binary as its users do, and reads what it says.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub(crate) fn recording(name: &str) -> Option<PathBuf> {
         return Some(path);
     }
     assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-    let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: {} is missing\n", path.display()));
+    let _ = writeln!(std::io::stderr(), "skipped: {} is missing", path.display());
     None
 }
 

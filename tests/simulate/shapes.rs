@@ -4,6 +4,7 @@
 //! its spelling. What the simulator sends may have no fact that the recording lacks, except those listed by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ fn recording(file: &str) -> Option<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(file);
     let text = std::fs::read_to_string(&path);
     if text.is_err() {
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("skipped: no recording at {}\n", path.display()));
+        let _ = writeln!(std::io::stderr(), "skipped: no recording at {}", path.display());
     }
     text.ok()
 }

@@ -257,6 +257,12 @@ fn tls_is_trusted_by_its_own_authority_only() {
     assert!(["subscriptions", "last_match"].iter().any(|kind| parse(&frame)["type"] == *kind), "{frame}");
     let shown = parse(&endpoints.to_json());
     assert_eq!(shown["websocket_url"], json!(endpoints.websocket_url));
+
+    let mut builder = openssl::ssl::SslConnector::builder(openssl::ssl::SslMethod::tls()).expect("a builder");
+    builder.set_ca_file(endpoints.ca_file.as_ref().expect("a file")).expect("reads");
+    let stream = builder.build().connect("127.0.0.1", TcpStream::connect(&address).expect("connects")).expect("trusted");
+    let cipher = stream.ssl().current_cipher().expect("a cipher").name();
+    assert_eq!((stream.ssl().version_str(), cipher), ("TLSv1.3", "TLS_AES_256_GCM_SHA384"), "the client's first choice");
 }
 
 #[test]

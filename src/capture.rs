@@ -194,6 +194,8 @@ pub enum CaptureError {
 /// Where it could not start. A capture that started and then failed gives a [`Summary`] that says so.
 pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError> {
     let start = Instant::now();
+    // Before anything that takes time: until it is heard, SIGHUP ends the process.
+    let reread = hear_sighup(config);
     let starting = |what| move |source| CaptureError::Start { what, source };
     let options =
         StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };
@@ -271,7 +273,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     };
     let watch_thread = watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
 
-    wait_for_end(config, &lines, stop, start, |products| match ask_about(products) {
+    wait_for_end(config, &lines, stop, (start, &reread), |products| match ask_about(products) {
         Ok(asker) => {
             // Those that have their answer are let go of: a thread that nobody joins keeps its stack.
             askers.retain(|asker| !asker.is_finished());
@@ -387,13 +389,24 @@ const DAYS_BUDGETED: u64 = 3;
 /// How often a capture that waits for its end looks for a signal to read its list of products again.
 const LOOK: Duration = Duration::from_secs(1);
 
-fn wait_for_end(config: &CaptureConfig, lines: &Lines, stop: &Stop, start: Instant, mut ask_about: impl FnMut(&BTreeSet<ProductId>)) {
+/// Has SIGHUP raise a flag where there is a list of products to be read again.
+fn hear_sighup(config: &CaptureConfig) -> Arc<AtomicBool> {
     let reread = Arc::new(AtomicBool::new(false));
     if config.products_file.is_some()
         && let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reread))
     {
         log::warn!("SIGHUP is not heard: {error}");
     }
+    reread
+}
+
+fn wait_for_end(
+    config: &CaptureConfig,
+    lines: &Lines,
+    stop: &Stop,
+    (start, reread): (Instant, &AtomicBool),
+    mut ask_about: impl FnMut(&BTreeSet<ProductId>),
+) {
     loop {
         let left = config.duration.map_or(LOOK, |duration| duration.saturating_sub(start.elapsed()).min(LOOK));
         if stop.wait(left) {

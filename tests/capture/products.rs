@@ -233,3 +233,18 @@ fn the_catalogue_knows_what_was_added_on_sighup() {
     });
     capture.stop().assert_good();
 }
+
+#[test]
+fn a_sighup_while_a_capture_starts_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, list) = (folder.path().join("data"), folder.path().join("list"));
+    // So many that there is time to signal before all of their writers stand.
+    fs::write(&list, names(300).join("\n")).unwrap();
+    let server = Server::start(|_, _| ());
+    let capture = Capture::start(&data, &["--products-file", list.to_str().unwrap(), "--url", &server.url]);
+    await_that("the directory is taken", || data.join("_coltape/lock").exists());
+    fs::write(&list, names(301).join("\n")).unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    await_that("the new product is taken up", || journal(&data, "product_added").iter().any(|event| event["product"] == "P300-USD"));
+    capture.stop().assert_good();
+}

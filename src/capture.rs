@@ -14,38 +14,13 @@
 //! 2. [`run`] starts every thread and joins every thread. A thread that fails or panics stops the capture with its reason: never half alive. (A writer starts over once.)
 //! 3. The order of the end: connections, queues, writers, watch, flush and seals, journal. What was received by then is stored, sealed and counted.
 
-pub mod alerts;
-pub mod backfill;
-pub mod catalogue;
+pub mod context;
 pub mod cores;
-pub mod deliveries;
-pub mod desk;
-pub mod echo;
-pub mod hand;
-pub mod line;
-pub mod lines;
-pub mod machine;
-pub mod mend;
-pub mod merge;
-pub mod metrics;
-pub mod provisioner;
-pub mod queue;
-pub mod recorder;
-pub mod registry;
-pub mod router;
-pub mod scribe;
-pub mod seat;
-pub mod shelf;
-#[cfg(test)]
-mod stage;
+pub mod net;
+pub mod report;
+pub mod service;
 pub mod stop;
-pub mod stored;
-pub mod summary;
-pub mod sync;
-pub mod ticker_turn;
-pub mod tray;
-pub mod watch;
-pub mod writer;
+pub mod write;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -62,16 +37,16 @@ use crate::store::journal::Event;
 use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
+use context::{CaptureContext, Datasets};
 use cores::Cores;
-use deliveries::Deliveries;
-use desk::{Datasets, Desk};
-use line::LineSettings;
-use lines::Lines;
-use metrics::Metrics;
-use registry::Registry;
-use scribe::Scribe;
+use net::connection::ConnectionSettings;
+use net::connections::Lines;
+use report::metrics::Metrics;
+use report::summary::{FrameTally, Summary};
+use service::journal::JournalHandle;
 use stop::Stop;
-use summary::{FrameTally, Summary};
+use write::deliveries::Deliveries;
+use write::registry::Registry;
 
 /// Stack of threads that do little, in bytes: hundreds of them must cost little.
 pub const SMALL_STACK_BYTES: usize = 256 << 10;
@@ -203,34 +178,35 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
     check_maps(config, config.products.len()).map_err(CaptureError::Setting)?;
     let metrics = Arc::new(Metrics::default());
-    let (scribe, scribe_thread) =
-        Scribe::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone(), stop.clone()).map_err(starting("thread journal"))?;
-    scribe.journal(
+    let (journal, scribe_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone(), stop.clone())
+        .map_err(starting("thread journal"))?;
+    journal.write(
         Event::new("capture_started")
             .text("endpoint", &endpoint)
             .number("products", u64::try_from(config.products.len()).unwrap_or(u64::MAX))
             .text("version", env!("CARGO_PKG_VERSION")),
     );
-    let (sync, sync_thread) = sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(&metrics), scribe.clone(), stop.clone())
-        .map_err(starting("thread sync"))?;
+    let (sync, sync_thread) =
+        service::sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(&metrics), journal.clone(), stop.clone())
+            .map_err(starting("thread sync"))?;
     let (provisioner, provisioner_thread) =
-        provisioner::Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), scribe.clone(), stop.clone())
+        service::files::Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), journal.clone(), stop.clone())
             .map_err(starting("thread provision"))?;
     let (recorder, recorder_thread) = match &config.record {
         Some((folder, keep)) => {
             let (recorder, thread) =
-                recorder::Recorder::start(folder, *keep, Arc::clone(&metrics), stop.clone()).map_err(starting("--record"))?;
+                net::recorder::Recorder::start(folder, *keep, Arc::clone(&metrics), stop.clone()).map_err(starting("--record"))?;
             (Some(recorder), Some(thread))
         }
         None => (None, None),
     };
     let deliveries = Arc::new(Deliveries::default());
-    let (backfill, fetchers) = match start_backfill(config, &metrics, &scribe, &deliveries, stop).map_err(CaptureError::Setting)? {
+    let (backfill, fetchers) = match start_backfill(config, &metrics, &journal, &deliveries, stop).map_err(CaptureError::Setting)? {
         Some((backfill, threads)) => (Some(backfill), threads),
         None => (None, Vec::new()),
     };
     let cores = Arc::new(Cores::new(config.pin.clone()));
-    let desk = Arc::new(Desk {
+    let context = Arc::new(CaptureContext {
         deliveries,
         backfill: backfill.clone(),
         gap_wait: config.gap_wait,
@@ -241,37 +217,40 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         datasets: config.datasets,
         clock: config.clock.clone(),
         metrics: Arc::clone(&metrics),
-        scribe: scribe.clone(),
+        journal: journal.clone(),
         sync,
         provisioner,
-        echoes: echo::Echoes::default(),
+        raw_frames: net::raw_frames::RawFrames::default(),
         stop: stop.clone(),
     });
-    let capacity = queue::capacity_within_budget(config.queue_capacity_msgs, config.products.len());
+    let capacity = write::queue::capacity_within_budget(config.queue_capacity_msgs, config.products.len());
     if capacity < config.queue_capacity_msgs {
-        log::info!("queues hold {capacity} messages a product, so that all of them fit into {} MiB", queue::QUEUE_BUDGET_BYTES >> 20);
+        log::info!(
+            "queues hold {capacity} messages a product, so that all of them fit into {} MiB",
+            write::queue::QUEUE_BUDGET_BYTES >> 20
+        );
     }
-    let registry = Arc::new(Registry::new(Arc::clone(&desk), capacity));
-    let mend_thread = mend::start(&desk).map_err(starting("thread mend"))?;
-    let ask_about = |products: &BTreeSet<ProductId>| catalogue::start(config, products, &dir, &scribe, stop);
+    let registry = Arc::new(Registry::new(Arc::clone(&context), capacity));
+    let mend_thread = service::repair::start(&context).map_err(starting("thread mend"))?;
+    let ask_about = |products: &BTreeSet<ProductId>| service::products::start(config, products, &dir, &journal, stop);
     let mut askers: Vec<_> = ask_about(&config.products).map_err(starting("thread products"))?.into_iter().collect();
-    let settings = LineSettings::new(config, recorder, cores).map_err(CaptureError::Setting)?;
+    let settings = ConnectionSettings::new(config, recorder, cores).map_err(CaptureError::Setting)?;
     let lines =
-        Arc::new(Lines::new(settings, Arc::clone(&registry), scribe.clone(), stop.clone(), config.lines, config.products_per_connection));
+        Arc::new(Lines::new(settings, Arc::clone(&registry), journal.clone(), stop.clone(), config.lines, config.products_per_connection));
     if let Err(reason) = lines.bring(&config.products) {
         // What has started is ended as at any stop, and says why.
         stop.fail(reason);
     }
     let end_of_watch = Stop::default();
-    let watched = watch::Watched {
+    let watched = report::watch::Watched {
         registry: Arc::clone(&registry),
         lines: Arc::clone(&lines),
         metrics: Arc::clone(&metrics),
-        scribe: scribe.clone(),
+        journal: journal.clone(),
         dir: Arc::clone(&dir),
         stop: stop.clone(),
     };
-    let watch_thread = watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
+    let watch_thread = report::watch::start(watched, end_of_watch.clone()).map_err(starting("thread watch"))?;
 
     wait_for_end(config, &lines, stop, (start, &reread), |products| match ask_about(products) {
         Ok(asker) => {
@@ -299,7 +278,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     // Nobody asks for room, flushes or seals any more: their threads end when they have done what was asked.
     drop(lines);
     drop(registry);
-    drop(desk);
+    drop(context);
     drop(backfill);
     match sync_thread.join() {
         Ok(Ok(())) => {}
@@ -325,7 +304,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     summary.elapsed = start.elapsed();
     summary.failure = stop.failure().or_else(|| failures.into_iter().next());
     let trades = summary.trades();
-    scribe.journal(
+    journal.write(
         Event::new("capture_stopped")
             .number("frames", summary.frames.frames)
             .number("trades_received", trades.received)
@@ -339,7 +318,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
             .text("sums", if summary.balances() { "hold" } else { "do not hold" })
             .text("failure", summary.failure.as_deref().unwrap_or("")),
     );
-    drop(scribe);
+    drop(journal);
     match scribe_thread.join() {
         Ok(Ok(())) => {}
         Ok(Err(error)) => summary.failure = summary.failure.or_else(|| Some(error.to_string())),
@@ -348,23 +327,23 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     Ok(summary)
 }
 
-type StartedBackfill = (backfill::Backfill, Vec<std::thread::JoinHandle<()>>);
+type StartedRestFetch = (service::rest_fetch::RestFetch, Vec<std::thread::JoinHandle<()>>);
 
 fn start_backfill(
     config: &CaptureConfig,
     metrics: &Arc<Metrics>,
-    scribe: &Scribe,
+    journal: &JournalHandle,
     deliveries: &Arc<Deliveries>,
     stop: &Stop,
-) -> Result<Option<StartedBackfill>, String> {
+) -> Result<Option<StartedRestFetch>, String> {
     let Some(url) = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.trades) else { return Ok(None) };
-    let settings = backfill::BackfillSettings {
+    let settings = service::rest_fetch::RestFetchSettings {
         url: url.clone(),
         roots: TlsRoots { ca_file: config.ca_file.clone() },
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     };
-    backfill::Backfill::start(&settings, &config.clock, metrics, scribe, deliveries, stop).map(Some)
+    service::rest_fetch::RestFetch::start(&settings, &config.clock, metrics, journal, deliveries, stop).map(Some)
 }
 
 /// Holds the maps that so many products need against what the system allows, before any of them is made.
@@ -425,7 +404,7 @@ fn wait_for_end(
 /// Reads the list of products again. A list that cannot be used changes nothing.
 fn read_again(config: &CaptureConfig, lines: &Lines, mut ask_about: impl FnMut(&BTreeSet<ProductId>)) {
     let Some(path) = &config.products_file else { return };
-    let outcome = lines::read_products(path).and_then(|listed| {
+    let outcome = net::connections::read_products(path).and_then(|listed| {
         let wanted: BTreeSet<ProductId> = config.named_products.iter().cloned().chain(listed).collect();
         if wanted.is_empty() {
             return Err(format!("{} names no product", path.display()));

@@ -1,7 +1,7 @@
 //! A local Coinbase for tests, demos and load: both WebSocket feeds, the REST endpoints and the `status` channel on loopback, seeded, with faults on a
 //! script and a ledger of what it produced.
 //!
-//! 1. Frames have the recorded shapes: key order, number spelling, order of messages (`exchange`, `advanced`, `desk`).
+//! 1. Frames have the recorded shapes: key order, number spelling, order of messages (`exchange_feed`, `advanced_feed`, `subscriptions`).
 //! 2. It shares no code with the feed's decoders; it uses the words of the tape only, so that a misreading in one cannot hide in the other.
 //! 3. What the market makes is the seed's doing alone; clients decide only what of it is sent.
 //! 4. After [`Simulation::stop`] every thread has been joined and the ledger is whole.
@@ -9,17 +9,18 @@
 //! Threads: `sim:floor` owns market, clients and ledger; `sim:door` accepts WebSocket clients and `sim:client:N` moves one's bytes; `sim:rest` and
 //! `sim:rest:N` do so for HTTP. `floor` hears of clients through one channel and speaks to them through their outboxes.
 
-mod advanced;
+mod advanced_feed;
 mod archive;
 mod book;
+mod broadcast;
 mod catalogue;
 mod certificate;
 mod client;
-mod desk;
-mod dice;
+mod disruption;
+mod distortion;
 mod exchange;
+mod exchange_feed;
 mod faults;
-mod floor;
 mod frame;
 mod ledger;
 mod limit;
@@ -28,13 +29,12 @@ mod outbox;
 mod replay;
 mod request;
 mod rest;
-mod round;
+mod schedule;
 mod server;
 mod spelling;
-mod spoiler;
 mod stream;
+mod subscriptions;
 mod totals;
-mod trouble;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ pub use totals::Totals;
 
 use crate::product::ProductId;
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
-use floor::{Event, Floor, Order};
+use exchange::{Event, Exchange, Order};
 use totals::Board;
 
 /// Which of Coinbase's feeds is simulated.
@@ -201,7 +201,7 @@ pub struct Simulation {
     events: Sender<Event>,
     board: Arc<Board>,
     stop: Arc<AtomicBool>,
-    floor: Option<JoinHandle<std::io::Result<Totals>>>,
+    exchange: Option<JoinHandle<std::io::Result<Totals>>>,
     doors: Vec<JoinHandle<()>>,
 }
 
@@ -217,9 +217,9 @@ impl Simulation {
         };
         let (events, inbox) = unbounded();
         let (archive, board, stop) = (Arc::new(archive::Archive::new(&config.products)), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let dice = Arc::new(Mutex::new(dice::Dice::for_clients(&config.faults, config.seed)));
-        let floor =
-            Floor::new(&config, Arc::clone(&archive), Arc::clone(&dice), Arc::clone(&board)).map_err(failed("ledger or recording"))?;
+        let schedule = Arc::new(Mutex::new(schedule::Schedule::for_clients(&config.faults, config.seed)));
+        let exchange = Exchange::new(&config, Arc::clone(&archive), Arc::clone(&schedule), Arc::clone(&board))
+            .map_err(failed("ledger or recording"))?;
         let (listener, address) = listen(config.listen)?;
         let rest = config.rest_listen.map(listen).transpose()?;
         let secure = if tls.is_some() { "s" } else { "" };
@@ -228,39 +228,39 @@ impl Simulation {
             rest_url: rest.as_ref().map(|(_, address)| format!("http{secure}://{address}")),
             ca_file,
         };
-        let mut simulation = Self { endpoints, events, board, stop, floor: None, doors: Vec::new() };
-        simulation.open(floor, inbox, listener, rest.map(|(listener, _)| listener), tls, dice, archive, &config)?;
+        let mut simulation = Self { endpoints, events, board, stop, exchange: None, doors: Vec::new() };
+        simulation.open(exchange, inbox, listener, rest.map(|(listener, _)| listener), tls, schedule, archive, &config)?;
         Ok(simulation)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
     fn open(
         &mut self,
-        floor: Floor,
+        exchange: Exchange,
         inbox: Receiver<Event>,
         listener: TcpListener,
         rest_listener: Option<TcpListener>,
         tls: Option<SslAcceptor>,
-        dice: Arc<Mutex<dice::Dice>>,
+        schedule: Arc<Mutex<schedule::Schedule>>,
         archive: Arc<archive::Archive>,
         config: &SimulateConfig,
     ) -> Result<(), SimulateError> {
         let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
-        let door = server::Door {
+        let door = server::Server {
             events: events.clone(),
             stop: Arc::clone(&stop),
             tls: tls.clone(),
-            dice: Arc::clone(&dice),
+            schedule: Arc::clone(&schedule),
             bound: config.client_bound_bytes,
         };
-        self.floor = Some(spawn("sim:floor", move || floor.run(&inbox))?);
+        self.exchange = Some(spawn("sim:exchange", move || exchange.run(&inbox))?);
         let flag = Arc::clone(&stop);
         self.doors.push(spawn("sim:door", move || {
             server::accept_loop(&listener, &flag, "sim:client", move |id, socket| door.serve(id, socket));
         })?);
         if let Some(listener) = rest_listener {
             let limit = config.rest_limit.map(|limit| Arc::new(Mutex::new(limit::Limit::new(limit, Instant::now()))));
-            let rest = rest::Rest { archive, events, stop: Arc::clone(&stop), tls, dice, limit };
+            let rest = rest::Rest { archive, events, stop: Arc::clone(&stop), tls, schedule, limit };
             self.doors.push(spawn("sim:rest", move || {
                 server::accept_loop(&listener, &stop, "sim:rest", move |id, socket| rest.serve(id, socket));
             })?);
@@ -342,7 +342,7 @@ impl Simulation {
 
     fn close(&mut self) -> Option<std::thread::Result<std::io::Result<Totals>>> {
         self.order(Order::Stop);
-        let ended = self.floor.take().map(JoinHandle::join);
+        let ended = self.exchange.take().map(JoinHandle::join);
         self.stop.store(true, Ordering::Relaxed);
         for door in self.doors.drain(..) {
             let _ = door.join();
@@ -353,7 +353,7 @@ impl Simulation {
 
 impl Drop for Simulation {
     fn drop(&mut self) {
-        if self.floor.is_some() {
+        if self.exchange.is_some() {
             let _ = self.close();
         }
     }

@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use coltape::capture::desk::Datasets;
+use coltape::capture::context::Datasets;
 use coltape::capture::stop::Stop;
 use coltape::capture::{self, CaptureConfig};
 use coltape::feed::Feed;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coltape::capture::queue::{Bell, Pulled, Pushed, QueueReceiver, QueueSender, queue};
+use coltape::capture::write::queue::{Pulled, Pushed, QueueReceiver, QueueSender, Wakeup, queue};
 use coltape::record::{MarketMessage, RawPlace};
 use coltape::schema::{Layout, Trades};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -42,17 +42,17 @@ struct Coltape {
     senders: Vec<QueueSender>,
     is_called: Arc<Vec<AtomicBool>>,
     calls: Option<Sender<usize>>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     taken: Arc<AtomicU64>,
     hand: Option<JoinHandle<()>>,
 }
 
-fn lend(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usize>, bell: &Bell, taken: &AtomicU64) {
+fn lend(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usize>, wakeup: &Wakeup, taken: &AtomicU64) {
     loop {
         let at = match calls.try_recv() {
             Ok(at) => at,
             Err(TryRecvError::Empty) => {
-                bell.wait_for_ring();
+                wakeup.wait_for_ring();
                 continue;
             }
             Err(TryRecvError::Disconnected) => return,
@@ -71,10 +71,10 @@ impl Coltape {
     fn new(writers: usize, capacity: usize) -> Self {
         let (senders, queues): (Vec<_>, Vec<_>) = (0..writers).map(|_| queue(capacity)).unzip();
         let is_called: Arc<Vec<AtomicBool>> = Arc::new((0..writers).map(|_| AtomicBool::new(false)).collect());
-        let ((calls, called), bell, taken) = (bounded(writers), Arc::new(Bell::default()), Arc::new(AtomicU64::new(0)));
-        let (flags, rung, count) = (Arc::clone(&is_called), Arc::clone(&bell), Arc::clone(&taken));
+        let ((calls, called), wakeup, taken) = (bounded(writers), Arc::new(Wakeup::default()), Arc::new(AtomicU64::new(0)));
+        let (flags, rung, count) = (Arc::clone(&is_called), Arc::clone(&wakeup), Arc::clone(&taken));
         let hand = std::thread::spawn(move || lend(&queues, &flags, &called, &rung, &count));
-        Self { senders, is_called, calls: Some(calls), bell, taken, hand: Some(hand) }
+        Self { senders, is_called, calls: Some(calls), wakeup, taken, hand: Some(hand) }
     }
 }
 
@@ -88,7 +88,7 @@ impl Line for Coltape {
         }
     }
     fn ring(&self) {
-        self.bell.nudge();
+        self.wakeup.notify();
     }
     fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
@@ -98,7 +98,7 @@ impl Line for Coltape {
 impl Drop for Coltape {
     fn drop(&mut self) {
         self.calls = None;
-        self.bell.ring();
+        self.wakeup.wake();
         self.hand.take().unwrap().join().unwrap();
     }
 }
@@ -176,7 +176,7 @@ fn busy(name: &'static str, line: impl Line + 'static, writers: usize) -> Entran
                         line.call(to);
                     }
                 }
-                line.ring();
+                line.wake();
             }
         }
         wait_until(|| line.taken() - before == BUSY);
@@ -196,7 +196,7 @@ fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entr
             let began = Instant::now();
             line.send(to);
             line.call(to);
-            line.ring();
+            line.wake();
             took += began.elapsed();
             wait_until(|| line.taken() == before + 1);
         }
@@ -207,7 +207,7 @@ fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entr
 
 /// The contests over so many writers.
 pub fn contests(writers: usize) -> [Contest; 2] {
-    let capacity = coltape::capture::queue::capacity_within_budget(50_000, writers);
+    let capacity = coltape::capture::write::queue::capacity_within_budget(50_000, writers);
     let (busy_name, asleep_name) = match writers {
         1 => ("queue: to 1 busy writer", "queue: to 1 sleeping writer"),
         12 => ("queue: to 12 busy writers", "queue: to 12 sleeping writers"),

@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 
 use super::args::{CaptureArgs, ColumnsArg, DatasetArg, DateFormatArg, FeedArg};
 use super::{DONE, FAILED, Failure, report};
-use crate::capture::desk::Datasets;
+use crate::capture::context::Datasets;
 use crate::capture::stop::Stop;
 use crate::capture::{self, CaptureConfig};
 use crate::feed::Feed;
@@ -45,7 +45,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     let feed = feed(args.feed);
     let mut products: BTreeSet<ProductId> = args.products.iter().cloned().collect();
     if let Some(path) = &args.products_file {
-        products.extend(capture::lines::read_products(path).map_err(Failure::Usage)?);
+        products.extend(capture::net::connections::read_products(path).map_err(Failure::Usage)?);
     }
     if products.is_empty() {
         return Err(Failure::Usage("no product to record".to_owned()));

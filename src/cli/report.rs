@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::capture::summary::{LineSummary, ProductSummary, Summary, Tally};
+use crate::capture::report::summary::{ConnectionSummary, ProductSummary, Summary, Tally};
 
 /// Lays the summary out as a table with its sums.
 #[must_use]
@@ -139,7 +139,7 @@ pub fn json_lines(summary: &Summary) -> String {
         let _ = writeln!(out, "{{\"rejected\":\"{reason}\",\"count\":{count}}}");
     }
     for (number, line) in summary.lines.iter().enumerate() {
-        let LineSummary { wins, duplicates, losses, lag_mean, lag_max } = line;
+        let ConnectionSummary { wins, duplicates, losses, lag_mean, lag_max } = line;
         let _ = writeln!(
             out,
             "{{\"line\":{number},\"wins\":{wins},\"duplicates\":{duplicates},\"losses\":{losses},\"lag_mean_us\":{lag_mean},\"lag_max_us\":{lag_max}}}"

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::dice::Doom;
 use super::frame::{self, Opcode};
 use super::outbox::{Cut, Outbox};
+use super::schedule::Doom;
 
 /// A set of channels, as bits: a client has one such set a product, and one for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::floor::Floor;
+use super::exchange::Exchange;
 
 /// Bytes that may wait for a client in a replay.
 const AHEAD_BYTES: usize = 1 << 20;
@@ -62,7 +62,7 @@ impl Recording {
     }
 }
 
-impl Floor {
+impl Exchange {
     /// Begins the replay for a client that has asked for something.
     pub(super) fn begin_replay(&mut self, at: usize, now: Instant) {
         if let Some(client) = self.clients.get_mut(at) {

@@ -20,12 +20,12 @@ use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
 use super::archive::Archive;
-use super::dice::Dice;
-use super::exchange::write_product;
+use super::exchange::Event;
+use super::exchange_feed::write_product;
 use super::faults::{Fault, FaultKind};
-use super::floor::Event;
 use super::ledger::Scene;
 use super::limit::Limit;
+use super::schedule::Schedule;
 use super::server::POLL;
 use super::spelling::{TimeSpeller, integer};
 use super::stream::Stream;
@@ -52,7 +52,7 @@ pub(super) struct Rest {
     pub(super) events: Sender<Event>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) tls: Option<SslAcceptor>,
-    pub(super) dice: Arc<Mutex<Dice>>,
+    pub(super) schedule: Arc<Mutex<Schedule>>,
     pub(super) limit: Option<Arc<Mutex<Limit>>>,
 }
 
@@ -192,7 +192,7 @@ impl Rest {
         }
         let mut page = self.archive.page(place, after, limit);
         if page.len() > 2
-            && let Some(fault) = self.dice.lock().draw_of(FaultKind::RestHole)
+            && let Some(fault) = self.schedule.lock().draw_of(FaultKind::RestHole)
         {
             let left_out = page.remove(page.len() / 2);
             self.note(fault, Scene::of_item(self.archive.products().get(place), true, left_out.trade_id));
@@ -235,7 +235,7 @@ impl Rest {
     }
 
     fn draw(&self, kind: FaultKind, target: &str) -> Option<Fault> {
-        let fault = self.dice.lock().draw_of(kind)?;
+        let fault = self.schedule.lock().draw_of(kind)?;
         let product = target.split('/').find_map(|step| self.place(step)).and_then(|place| self.archive.products().get(place));
         self.note(fault, Scene { detail: target.to_owned(), ..Scene::of_product(product) });
         Some(fault)

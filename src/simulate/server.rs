@@ -19,12 +19,12 @@ use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::dice::Dice;
+use super::exchange::Event;
 use super::faults::FaultKind;
-use super::floor::Event;
 use super::frame::{self, Opcode, Reader};
 use super::ledger::Scene;
 use super::outbox::{Cut, Outbox};
+use super::schedule::Schedule;
 use super::stream::Stream;
 
 /// How long a thread may sleep before it looks at the stop flag again.
@@ -36,11 +36,11 @@ const CLOSE_POLLS: u32 = 20;
 
 /// What the door needs to serve clients.
 #[derive(Clone)]
-pub(super) struct Door {
+pub(super) struct Server {
     pub(super) events: Sender<Event>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) tls: Option<SslAcceptor>,
-    pub(super) dice: Arc<Mutex<Dice>>,
+    pub(super) schedule: Arc<Mutex<Schedule>>,
     /// Bytes that may wait for one client.
     pub(super) bound: usize,
 }
@@ -66,10 +66,10 @@ pub(super) fn accept_loop(listener: &TcpListener, stop: &AtomicBool, name: &str,
     }
 }
 
-impl Door {
+impl Server {
     /// Serves one client from handshake to end.
     pub(super) fn serve(&self, id: u64, socket: TcpStream) {
-        if let Some(fault) = self.dice.lock().draw_of(FaultKind::RefuseConnection) {
+        if let Some(fault) = self.schedule.lock().draw_of(FaultKind::RefuseConnection) {
             let _ = self.events.send(Event::Fault(fault, Scene::of_client(id)));
             return;
         }

@@ -1,0 +1,200 @@
+//! The echo: the last frames of a connection as they came, so that a trade found in conflict later can be journaled with its raw text.
+//!
+//! 1. One thread writes, any thread reads; nobody waits, nobody allocates on the writing side.
+//! 2. A reader gets a frame whole or not at all: one that has been overwritten meanwhile is gone.
+//! 3. Bounded: [`FRAME_RING_BYTES`] a connection, some thousands of frames; a frame larger than a quarter of that is not kept.
+//!
+//! Orderings, as in a sequence lock: the writer moves `claimed` on before it overwrites anything (its release fence keeps the words behind it);
+//! a reader loads the words, then, behind an acquire fence, looks whether `claimed` has come within reach of what it read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering, fence};
+
+use parking_lot::Mutex;
+
+use crate::record::RawPlace;
+
+/// Bytes of one connection's echo.
+pub const FRAME_RING_BYTES: usize = 1 << 20;
+
+const WORD: usize = size_of::<u64>();
+const WORDS: usize = FRAME_RING_BYTES / WORD;
+
+/// Bits of a [`RawPlace`] that hold the position; the connection's number stands above them.
+const POSITION_BITS: u32 = 48;
+
+/// The echoes of all connections.
+#[derive(Default)]
+pub struct RawFrames {
+    all: Mutex<Vec<Arc<FrameRing>>>,
+}
+
+impl RawFrames {
+    /// Makes another connection's echo. Nothing more is kept where there are too many connections to tell apart.
+    pub fn add(&self) -> FrameRingWriter {
+        let mut all = self.all.lock();
+        let raw_frames = Arc::<FrameRing>::default();
+        let number = u16::try_from(all.len()).ok();
+        if number.is_some() {
+            all.push(Arc::clone(&raw_frames));
+        }
+        FrameRingWriter { raw_frames, number }
+    }
+
+    /// Gives the frame at a place; nothing where it has been overwritten. Cold.
+    #[must_use]
+    pub fn read(&self, place: RawPlace) -> Option<Vec<u8>> {
+        let number = usize::try_from(place.0 >> POSITION_BITS).ok()?;
+        let raw_frames = self.all.lock().get(number).map(Arc::clone)?;
+        raw_frames.read(place.0 & ((1 << POSITION_BITS) - 1))
+    }
+}
+
+/// One connection's way to keep its frames.
+pub struct FrameRingWriter {
+    raw_frames: Arc<FrameRing>,
+    number: Option<u16>,
+}
+
+impl FrameRingWriter {
+    /// Keeps a frame and tells where.
+    #[inline]
+    pub fn keep(&self, frame: &[u8]) -> RawPlace {
+        let Some(number) = self.number else { return RawPlace::default() };
+        match self.raw_frames.keep(frame) {
+            0 => RawPlace::default(),
+            position => RawPlace(u64::from(number) << POSITION_BITS | position),
+        }
+    }
+}
+
+/// One connection's last frames.
+pub struct FrameRing {
+    words: Box<[AtomicU64]>,
+    /// Words that have been written or are being written, counted from the first frame ever.
+    claimed: AtomicU64,
+}
+
+impl Default for FrameRing {
+    fn default() -> Self {
+        // The first word is left out, so that a place of 0 stands for none.
+        Self { words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(), claimed: AtomicU64::new(1) }
+    }
+}
+
+impl FrameRing {
+    fn word(&self, at: u64) -> Option<&AtomicU64> {
+        self.words.get(usize::try_from(at).ok()? % WORDS)
+    }
+
+    /// Keeps a frame and tells where; 0 where it is too large. Only the connection's thread calls this.
+    #[inline]
+    pub fn keep(&self, frame: &[u8]) -> u64 {
+        let needed = 1 + frame.len().div_ceil(WORD);
+        if needed > WORDS / 4 {
+            return 0;
+        }
+        let start = self.claimed.load(Ordering::Relaxed);
+        let end = start + needed as u64;
+        self.claimed.store(end, Ordering::Relaxed);
+        // Release: no word below is stored before the claim. Partner: the acquire fence in `read`.
+        fence(Ordering::Release);
+        let mut at = start;
+        let mut store = |word: u64| {
+            if let Some(place) = self.word(at) {
+                place.store(word, Ordering::Relaxed);
+            }
+            at += 1;
+        };
+        store(frame.len() as u64);
+        let (whole, rest) = frame.as_chunks::<WORD>();
+        whole.iter().for_each(|bytes| store(u64::from_le_bytes(*bytes)));
+        if !rest.is_empty() {
+            let mut bytes = [0; WORD];
+            bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            store(u64::from_le_bytes(bytes));
+        }
+        start
+    }
+
+    /// Gives the frame that begins at a word; nothing where it has been overwritten. Cold.
+    #[must_use]
+    pub fn read(&self, start: u64) -> Option<Vec<u8>> {
+        if start == 0 {
+            return None;
+        }
+        let length = usize::try_from(self.word(start)?.load(Ordering::Relaxed)).ok()?;
+        let words = length.div_ceil(WORD);
+        if words > WORDS / 4 {
+            return None;
+        }
+        let mut bytes = Vec::with_capacity(words * WORD);
+        for at in 1..=words as u64 {
+            bytes.extend_from_slice(&self.word(start + at)?.load(Ordering::Relaxed).to_le_bytes());
+        }
+        // Acquire: the claim is looked at after every word was loaded. Partner: the release fence in `keep`.
+        fence(Ordering::Acquire);
+        let claimed = self.claimed.load(Ordering::Relaxed);
+        if claimed.saturating_sub(start) > WORDS as u64 {
+            return None;
+        }
+        bytes.truncate(length);
+        Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_comes_back_as_it_came_until_it_is_overwritten() {
+        let raw_frames = FrameRing::default();
+        let frames: Vec<Vec<u8>> = (0..20u8).map(|at| vec![at; usize::from(at) * 7]).collect();
+        let places: Vec<u64> = frames.iter().map(|frame| raw_frames.keep(frame)).collect();
+        for (frame, place) in frames.iter().zip(&places) {
+            assert_eq!(raw_frames.read(*place).as_ref(), Some(frame));
+        }
+        for _ in 0..5 {
+            raw_frames.keep(&vec![1; FRAME_RING_BYTES / 5]);
+        }
+        assert_eq!(raw_frames.read(places[3]), None, "lapped");
+        assert_eq!(raw_frames.keep(&vec![1; FRAME_RING_BYTES]), 0, "too large to keep");
+        assert_eq!(raw_frames.read(0), None);
+    }
+
+    #[test]
+    fn connections_are_told_apart() {
+        let raw_frames = RawFrames::default();
+        let (first, second) = (raw_frames.add(), raw_frames.add());
+        let places = [first.keep(b"one"), second.keep(b"two")];
+        assert_eq!(places.map(|place| raw_frames.read(place)), [Some(b"one".to_vec()), Some(b"two".to_vec())]);
+        assert_eq!(raw_frames.read(RawPlace::default()), None);
+    }
+
+    #[test]
+    fn a_reader_never_gets_a_frame_in_part() {
+        let raw_frames = FrameRing::default();
+        let last = AtomicU64::new(0);
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for round in 0..200_000u64 {
+                    let byte = u8::try_from(round % 251).expect("small");
+                    last.store(raw_frames.keep(&vec![byte; 100 + usize::from(byte) * 8]), Ordering::Release);
+                }
+                is_over.store(true, Ordering::Release);
+            });
+            let mut read = 0u32;
+            while !is_over.load(Ordering::Acquire) {
+                let place = last.load(Ordering::Acquire);
+                if let Some(frame) = raw_frames.read(place) {
+                    let first = frame.first().copied().unwrap_or(0);
+                    assert!(frame.len() == 100 + usize::from(first) * 8 && frame.iter().all(|byte| *byte == first));
+                    read += 1;
+                }
+            }
+            assert!(read > 0);
+        });
+    }
+}

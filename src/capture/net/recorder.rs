@@ -1,0 +1,312 @@
+//! The recorder (`--record`): the frames as received, in hourly files that `simulate --replay` reads.
+//!
+//! 1. It never slows the capture: a connection's thread copies a frame into a spare buffer if there is one, and otherwise the frame is counted as not kept.
+//! 2. A line is `receive time in ns`, a tab, the frame's text. A frame that holds a line break cannot stand on a line: it is counted as not kept.
+//! 3. Files hold whole lines. Where one cannot be written, what waited for it is counted as not kept, and the recording goes on when there is space.
+//! 4. Files older than `--record-keep` are removed when a new hour begins.
+//!
+//! Thread `record`: owns the file; ends when every handle is gone.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::capture::report::metrics::Metrics;
+use crate::capture::stop::Stop;
+use crate::time::{NANOS_PER_SECOND, UnixNanos};
+
+/// Frames that may wait for the recorder.
+const WAITING_FRAMES: usize = 16_384;
+
+/// Bytes that frames waiting for the recorder may hold together.
+const WAITING_BYTES: usize = 64 << 20;
+
+/// Lines are written when so many bytes of them wait.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// Lines wait no longer than this.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+struct Frame {
+    recv: UnixNanos,
+    text: Box<[u8]>,
+}
+
+/// A connection's handle to the recorder.
+#[derive(Clone)]
+pub struct Recorder {
+    frames: Sender<Frame>,
+    waiting_bytes: Arc<std::sync::atomic::AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl Recorder {
+    /// Starts the thread `record`, which writes into `folder` and keeps hourly files for `keep`.
+    ///
+    /// # Errors
+    /// Where the folder cannot be made or the machine has no thread left.
+    pub fn start(
+        folder: &Path,
+        keep: Duration,
+        metrics: Arc<Metrics>,
+        stop: Stop,
+    ) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
+        fs::create_dir_all(folder)?;
+        let (sender, receiver) = bounded(WAITING_FRAMES);
+        let waiting_bytes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let recorder = Self { frames: sender, waiting_bytes: Arc::clone(&waiting_bytes), metrics: Arc::clone(&metrics) };
+        let folder = folder.to_owned();
+        let thread =
+            std::thread::Builder::new().name("record".to_owned()).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(move || {
+                let _on_panic = stop.on_panic();
+                write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics)
+            })?;
+        Ok((recorder, thread))
+    }
+
+    /// Keeps a frame if the recorder can.
+    pub fn keep(&self, recv: UnixNanos, text: &[u8]) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let is_kept = !text.contains(&b'\n') && self.waiting_bytes.load(Relaxed) + text.len() <= WAITING_BYTES && {
+            // Relaxed: a bound on memory, no order.
+            self.waiting_bytes.fetch_add(text.len(), Relaxed);
+            let is_sent = self.frames.try_send(Frame { recv, text: text.into() }).is_ok();
+            if !is_sent {
+                self.waiting_bytes.fetch_sub(text.len(), Relaxed);
+            }
+            is_sent
+        };
+        if !is_kept {
+            self.metrics.unrecorded_frames.one();
+        }
+    }
+}
+
+fn write_frames(
+    folder: &Path,
+    keep: Duration,
+    frames: &Receiver<Frame>,
+    waiting_bytes: &std::sync::atomic::AtomicUsize,
+    metrics: &Metrics,
+) -> std::io::Result<()> {
+    let mut open: Option<Hour> = None;
+    let mut is_failing = false;
+    loop {
+        let outcome = match frames.recv_timeout(FLUSH_INTERVAL) {
+            Ok(frame) => {
+                waiting_bytes.fetch_sub(frame.text.len(), std::sync::atomic::Ordering::Relaxed);
+                write_frame(folder, keep, &mut open, &frame)
+            }
+            Err(RecvTimeoutError::Timeout) => open.as_mut().map_or(Ok(false), Hour::write),
+            Err(RecvTimeoutError::Disconnected) => {
+                return open.as_mut().map_or(Ok(()), |hour| hour.write().map(|_| ()).map_err(|lost| lost.count(metrics)));
+            }
+        };
+        match outcome {
+            Ok(is_written) => {
+                if is_written && std::mem::take(&mut is_failing) {
+                    log::warn!("record: {}: frames are kept again", folder.display());
+                }
+            }
+            Err(lost) => {
+                let error = lost.count(metrics);
+                open = None;
+                if !std::mem::replace(&mut is_failing, true) {
+                    log::error!("record: {}: {error}", folder.display());
+                }
+            }
+        }
+    }
+}
+
+/// Takes a frame into the file of its hour; tells whether anything was written to a file.
+fn write_frame(folder: &Path, keep: Duration, open: &mut Option<Hour>, frame: &Frame) -> Result<bool, Lost> {
+    let number = frame.recv.0 / (3600 * NANOS_PER_SECOND);
+    let hour = match open {
+        Some(hour) if hour.number == number => hour,
+        _ => {
+            if let Some(mut over) = open.take() {
+                over.write().map_err(|lost| lost.and_one())?;
+            }
+            remove_old(folder, keep, frame.recv);
+            let hour = Hour::open(&folder.join(file_name(frame.recv)), number).map_err(|error| Lost { frames: 1, error })?;
+            open.insert(hour)
+        }
+    };
+    hour.take(frame);
+    if hour.lines.len() >= WRITE_BYTES || hour.last_written.elapsed() >= FLUSH_INTERVAL { hour.write() } else { Ok(false) }
+}
+
+/// Frames that could not be written, and why.
+struct Lost {
+    frames: u64,
+    error: std::io::Error,
+}
+
+impl Lost {
+    fn and_one(self) -> Self {
+        Self { frames: self.frames + 1, ..self }
+    }
+
+    fn count(self, metrics: &Metrics) -> std::io::Error {
+        metrics.unrecorded_frames.add(self.frames);
+        self.error
+    }
+}
+
+/// The file of an hour, and the lines that it does not hold yet.
+struct Hour {
+    number: u64,
+    file: File,
+    /// Bytes of the file, all of them whole lines.
+    length: u64,
+    lines: Vec<u8>,
+    frames: u64,
+    last_written: Instant,
+}
+
+impl Hour {
+    /// Opens the file, and cuts a line off that an earlier recorder did not finish.
+    fn open(path: &Path, number: u64) -> std::io::Result<Self> {
+        let mut file = File::options().read(true).append(true).create(true).open(path)?;
+        let (found, length) = (file.metadata()?.len(), end_of_lines(&mut file)?);
+        if length < found {
+            file.set_len(length)?;
+        }
+        Ok(Self { number, file, length, lines: Vec::with_capacity(2 * WRITE_BYTES), frames: 0, last_written: Instant::now() })
+    }
+
+    fn take(&mut self, frame: &Frame) {
+        self.lines.extend_from_slice(frame.recv.0.to_string().as_bytes());
+        self.lines.push(b'\t');
+        self.lines.extend_from_slice(&frame.text);
+        self.lines.push(b'\n');
+        self.frames += 1;
+    }
+
+    /// Writes the lines that wait; tells whether there were any.
+    fn write(&mut self) -> Result<bool, Lost> {
+        self.last_written = Instant::now();
+        if self.lines.is_empty() {
+            return Ok(false);
+        }
+        if let Err(error) = self.file.write_all(&self.lines) {
+            // What went through ends in the middle of a line. Where it cannot be cut off now, whoever opens the file next does.
+            let _ = self.file.set_len(self.length);
+            return Err(Lost { frames: self.frames, error });
+        }
+        self.length += self.lines.len() as u64;
+        self.lines.clear();
+        // One long frame must not hold its memory for the rest of the hour.
+        self.lines.shrink_to(2 * WRITE_BYTES);
+        self.frames = 0;
+        Ok(true)
+    }
+}
+
+/// Gives the length of the whole lines in a file.
+fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
+    let mut end = file.seek(SeekFrom::End(0))?;
+    let mut chunk = vec![0; WRITE_BYTES];
+    while end > 0 {
+        let from = end.saturating_sub(WRITE_BYTES as u64);
+        let part = chunk.get_mut(..usize::try_from(end - from).unwrap_or(0)).unwrap_or_default();
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(from + at as u64 + 1);
+        }
+        end = from;
+    }
+    Ok(0)
+}
+
+/// Names the file of the hour that `at` lies in: `frames-2025-06-07T13.tsv`.
+fn file_name(at: UnixNanos) -> PathBuf {
+    PathBuf::from(format!("frames-{}T{:02}.tsv", at.day(), at.0 / (3600 * NANOS_PER_SECOND) % 24))
+}
+
+fn remove_old(folder: &Path, keep: Duration, now: UnixNanos) {
+    let oldest = file_name(UnixNanos(now.0.saturating_sub(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX))));
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = PathBuf::from(entry.file_name());
+        let text = name.to_string_lossy();
+        // The names sort as their hours do.
+        if text.starts_with("frames-") && text.ends_with(".tsv") && name < oldest && fs::remove_file(entry.path()).is_err() {
+            log::warn!("record: cannot remove {}", entry.path().display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::parse_rfc3339;
+
+    fn at(text: &str) -> UnixNanos {
+        parse_rfc3339(text.as_bytes()).expect("a time").to_unix().expect("after 1970")
+    }
+
+    #[test]
+    fn frames_go_to_the_file_of_their_hour_and_old_hours_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::default());
+        let (recorder, thread) =
+            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
+        recorder.keep(at("2025-06-07T10:59:59.999999999Z"), b"{\"a\":1}");
+        recorder.keep(at("2025-06-07T11:00:00Z"), b"{\"b\":2}");
+        recorder.keep(at("2025-06-07T11:00:00Z"), b"two\nlines");
+        recorder.keep(at("2025-06-07T12:30:00Z"), b"{\"c\":3}");
+        drop(recorder);
+        thread.join().expect("joins").expect("writes");
+        let mut names: Vec<_> = fs::read_dir(folder.path()).expect("lists").map(|e| e.expect("entry").file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["frames-2025-06-07T11.tsv", "frames-2025-06-07T12.tsv"]);
+        let text = fs::read_to_string(folder.path().join("frames-2025-06-07T11.tsv")).expect("reads");
+        assert_eq!(text, "1749294000000000000\t{\"b\":2}\n");
+        assert_eq!(metrics.unrecorded_frames.get(), 1);
+    }
+
+    #[test]
+    fn a_full_disk_costs_what_waited_and_the_recording_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::default());
+        let (recorder, thread) =
+            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
+        let full = folder.path().join("frames-2025-06-07T10.tsv");
+        std::os::unix::fs::symlink("/dev/full", &full).expect("a full file");
+        recorder.keep(at("2025-06-07T10:00:00Z"), b"{\"a\":1}");
+        recorder.keep(at("2025-06-07T10:00:01Z"), b"{\"b\":2}");
+        let start = Instant::now();
+        while metrics.unrecorded_frames.get() < 2 && start.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(metrics.unrecorded_frames.get(), 2);
+        fs::remove_file(&full).expect("space again");
+        recorder.keep(at("2025-06-07T10:00:02Z"), b"{\"c\":3}");
+        drop(recorder);
+        thread.join().expect("joins").expect("writes");
+        assert_eq!(fs::read_to_string(&full).expect("reads"), "1749290402000000000\t{\"c\":3}\n");
+        assert_eq!(metrics.unrecorded_frames.get(), 2);
+    }
+
+    #[test]
+    fn a_line_that_a_killed_recorder_left_half_written_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("frames");
+        for (left, lines) in [("", 0), ("1\ta\n", 4), ("1\ta\n2\tb", 4), ("1\ta", 0)] {
+            fs::write(&path, left).expect("writes");
+            assert_eq!(Hour::open(&path, 0).expect("opens").length, lines);
+            assert_eq!(fs::read(&path).expect("reads"), left.as_bytes().get(..usize::try_from(lines).expect("small")).expect("a prefix"));
+        }
+        let long = format!("1\ta\n{}", "x".repeat(3 * WRITE_BYTES));
+        fs::write(&path, long).expect("writes");
+        assert_eq!(Hour::open(&path, 0).expect("opens").length, 4);
+    }
+}

@@ -1,0 +1,118 @@
+//! The writer's gaps: what is missing is told, wanted of REST, taken when it comes, and given up on at no time.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::{BRIEFLY, Writer};
+use crate::capture::write::deliveries::Delivery;
+use crate::capture::write::queue::QueueReceiver;
+use crate::feed::continuity::Gap;
+use crate::feed::sequencer::{GapNote, Why};
+use crate::record::{Means, RawPlace};
+use crate::store::journal::Event;
+
+impl Writer {
+    /// Has the trades looked for that lie between the time asked for and the first known id.
+    #[cold]
+    pub(super) fn search_below(&mut self, id: u64) {
+        if let Some(backfill) = self.context.backfill.as_ref().filter(|_| self.is_to_search)
+            && let Some(since) = backfill.since()
+        {
+            backfill.search(&self.product, since, id);
+            self.is_to_search = false;
+        }
+    }
+
+    /// Takes a page that the backfill or a repair has brought; tells whether there was one. More may wait: the live queue comes in between.
+    pub(super) fn take_delivery(&mut self, queue: &QueueReceiver) -> bool {
+        let Ok(delivery) = self.deliveries.try_recv() else { return false };
+        self.batch_start.get_or_insert_with(Instant::now);
+        match delivery {
+            Delivery::Trades(trades) => {
+                for trade in trades {
+                    self.metrics.trades.fetched.one();
+                    self.offer(queue, (trade, RawPlace::default()));
+                }
+            }
+            Delivery::Found(found) => {
+                if let Some(first_id) = found.began {
+                    self.context.journal.write(Event::new("trading_began").product(&self.product).number("first_id", first_id));
+                }
+                found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
+            }
+        }
+        if let Some(backfill) = &self.context.backfill {
+            self.wanted_revision = self.sequencer.chain().revision();
+            backfill.taken(&self.product, self.sequencer.chain().gaps());
+        }
+        true
+    }
+
+    /// Writes what has waited long enough, tells what has become a gap, and has it fetched.
+    #[inline]
+    pub(super) fn mind_gaps(&mut self, queue: &QueueReceiver) {
+        if self.sequencer.held() > 0 {
+            self.batch_start.get_or_insert_with(Instant::now);
+            self.sequencer.tell_gaps(self.started.elapsed());
+            self.put_ready(queue);
+        } else {
+            self.sequencer.tell_gaps(self.started.elapsed());
+        }
+        if self.has_gaps_to_settle() {
+            self.settle_gaps();
+        }
+    }
+
+    /// Tells whether the journal or the backfill is to be told of ids that are missing, or not any more.
+    #[inline]
+    pub(super) fn has_gaps_to_settle(&self) -> bool {
+        self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision
+    }
+
+    #[cold]
+    pub(super) fn settle_gaps(&mut self) {
+        for note in self.sequencer.take_notes() {
+            let event = |name: &str, gap: Gap| Event::new(name).product(&self.product).number("from_id", gap.from).number("to_id", gap.to);
+            self.context.journal.write(match note {
+                GapNote::Opened(gap, why) => {
+                    self.metrics.gaps.one();
+                    log::warn!("{}: {} trades missing, ids {} to {} ({})", self.product, gap.missing(), gap.from, gap.to, why.name());
+                    event("gap_opened", gap).text("why", why.name())
+                }
+                GapNote::Left(gap) => event("gap_left", gap),
+                GapNote::Filled(gap, means) => event("gap_filled", gap).text(
+                    "by",
+                    match means {
+                        Means::Rest => "rest",
+                        Means::Tape => "tape",
+                        Means::Live | Means::Snapshot => "line",
+                    },
+                ),
+            });
+        }
+        let chain = self.sequencer.chain();
+        self.metrics.missing_ids.store(chain.missing(), Relaxed);
+        if chain.revision() != self.wanted_revision {
+            self.wanted_revision = chain.revision();
+            if let Some(backfill) = &self.context.backfill {
+                backfill.want(&self.product, chain.gaps());
+            }
+        }
+    }
+
+    /// At the end gives what is missing the gap wait to come in by REST; the next start goes on with what has not.
+    pub(super) fn await_missing(&mut self, queue: &QueueReceiver) {
+        if self.context.backfill.is_none() {
+            return;
+        }
+        self.sequencer.tell_gaps_now();
+        self.settle_gaps();
+        let start = Instant::now();
+        while self.sequencer.chain().missing() > 0 && start.elapsed() < self.context.gap_wait {
+            queue.wait(self.context.gap_wait.saturating_sub(start.elapsed()).max(BRIEFLY));
+            while self.take_delivery(queue) {}
+            self.mind_gaps(queue);
+            self.commit();
+        }
+    }
+}

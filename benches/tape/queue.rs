@@ -33,7 +33,7 @@ fn message() -> MarketMessage {
 trait Line {
     fn send(&self, to: usize);
     fn call(&self, to: usize);
-    fn ring(&self);
+    fn wake(&self);
     fn taken(&self) -> u64;
 }
 
@@ -52,7 +52,7 @@ fn lend(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usi
         let at = match calls.try_recv() {
             Ok(at) => at,
             Err(TryRecvError::Empty) => {
-                wakeup.wait_for_ring();
+                wakeup.wait_until_woken();
                 continue;
             }
             Err(TryRecvError::Disconnected) => return,
@@ -87,7 +87,7 @@ impl Line for Coltape {
             self.calls.as_ref().unwrap().try_send(to).unwrap();
         }
     }
-    fn ring(&self) {
+    fn wake(&self) {
         self.wakeup.notify();
     }
     fn taken(&self) -> u64 {
@@ -134,7 +134,7 @@ impl Line for Plain {
         self.senders[to].send(message()).unwrap();
     }
     fn call(&self, _: usize) {}
-    fn ring(&self) {}
+    fn wake(&self) {}
     fn taken(&self) -> u64 {
         self.taken.load(Ordering::Acquire)
     }

@@ -7,7 +7,7 @@
 //!
 //! | layer | room | what lives there |
 //! |---|---|---|
-//! | words | [`product`], [`time`], [`decimal`], [`record`] | plain values: no I/O, no threads |
+//! | words | [`product`], [`time`], [`decimal`], [`record`], [`ids`] | plain values: no I/O, no threads |
 //! | layout | [`schema`] | **the** table of datasets and columns |
 //! | store | [`store`] | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | [`feed`] | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -44,6 +44,7 @@ pub mod capture;
 pub mod cli;
 pub mod decimal;
 pub mod feed;
+pub mod ids;
 pub mod json;
 pub mod product;
 pub mod query;

@@ -20,7 +20,6 @@ pub mod finding;
 pub mod history;
 pub mod ledger;
 mod matching;
-pub mod ranges;
 pub mod reconcile;
 pub mod report;
 pub mod report_text;

@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::time::Duration;
 
-use super::continuity::{Gap, Gaps, MAX_GAPS};
+use super::continuity::MAX_GAPS;
+use super::gap::{Gap, Gaps};
 use super::rest::{Advice, MAX_PAGE_TRADES};
 use crate::product::ProductId;
 use crate::record::Trade;

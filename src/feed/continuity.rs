@@ -1,15 +1,14 @@
-//! The chain of a product's trade ids: what is expected next, which ids are missing, and which id is too absurd to believe.
+//! [`Continuity`]: the chain of a product's trade ids. It knows the highest id, which ids below it are missing, and which ids are too far ahead to believe.
 //!
-//! Stands between queue and columns, does no I/O and knows no clock but the one handed in: (id, now) in, verdict out.
+//! It stands between queue and columns, does no I/O and reads no clock: an id comes in, what it changes goes out.
 //!
-//! 1. Trade ids rise by exactly 1 a product, over all its days: what lies between two of them and is not stored is missing.
-//! 2. Missing ids are kept as [`Gaps`]: disjoint, in rising order, at most [`MAX_GAPS`]; beyond that the oldest two are joined, so that nothing missing
-//!    is forgotten.
-//! 3. Ids may be known to be missing beyond the last one stored: a heartbeat named them, or trades behind them wait.
-//! 4. An id more than [`ABSURD_JUMP`] ahead is not believed until a second consecutive id or a heartbeat confirms it: one absurd message must never
-//!    make the real ones look old.
+//! 1. Trade ids rise by exactly 1 per product, over all its days. Ids between two stored ones that are not stored themselves are missing: they are a gap.
+//! 2. At most [`MAX_GAPS`] gaps are remembered. Beyond that the lowest two become one, so that no missing id is forgotten.
+//! 3. Ids may be known to be missing above the highest one stored: a heartbeat named them, or trades behind them wait.
+//! 4. An id more than [`ABSURD_JUMP`] ahead is not believed until a second consecutive id or a heartbeat confirms it
+//!    ([`Quarantine`](super::quarantine::Quarantine)): one absurd message must never make the real ones look old.
 
-use std::time::Duration;
+use crate::ids::{IdRange, IdSet};
 
 /// Jump of the trade id beyond which a single message is not believed.
 pub const ABSURD_JUMP: u64 = 1_000_000;
@@ -17,120 +16,15 @@ pub const ABSURD_JUMP: u64 = 1_000_000;
 /// Highest first id that is believed where nothing is known of a product: 2^40. The busiest product had passed 10^9 after eleven years.
 pub const ABSURD_FIRST: u64 = 1 << 40;
 
-/// Gaps remembered a product.
+/// Gaps remembered per product.
 pub const MAX_GAPS: usize = 1024;
 
-/// Ids missing between two known ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gap {
-    /// First id missing.
-    pub from: u64,
-    /// Last id missing.
-    pub to: u64,
-}
-
-impl Gap {
-    /// Gives how many ids are missing.
-    #[must_use]
-    pub const fn missing(self) -> u64 {
-        self.to - self.from + 1
-    }
-}
-
-/// A bounded set of missing ids.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gaps(Vec<Gap>);
-
-impl Gaps {
-    /// Adds ids. Gives the parts that were not in the set, in rising order.
-    pub fn add(&mut self, gap: Gap) -> Vec<Gap> {
-        let mut new = Vec::new();
-        let mut from = gap.from;
-        let first = self.0.partition_point(|known| known.to < gap.from);
-        let after = self.0.partition_point(|known| known.from <= gap.to);
-        for known in self.0.get(first..after).unwrap_or_default() {
-            if from < known.from {
-                new.push(Gap { from, to: known.from - 1 });
-            }
-            from = known.to.saturating_add(1);
-        }
-        if from <= gap.to && from >= gap.from {
-            new.push(Gap { from, to: gap.to });
-        }
-        if new.is_empty() {
-            return new;
-        }
-        // Joined with those it overlaps or adjoins.
-        let first = self.0.partition_point(|known| known.to.saturating_add(1) < gap.from);
-        let after = self.0.partition_point(|known| known.from <= gap.to.saturating_add(1));
-        let joined = self.0.get(first..after).unwrap_or_default();
-        let whole = Gap {
-            from: joined.first().map_or(gap.from, |known| known.from.min(gap.from)),
-            to: joined.last().map_or(gap.to, |known| known.to.max(gap.to)),
-        };
-        self.0.splice(first..after, [whole]);
-        self.bound();
-        new
-    }
-
-    /// Takes an id out. Tells whether it was in the set.
-    pub fn take(&mut self, id: u64) -> bool {
-        let at = self.0.partition_point(|gap| gap.to < id);
-        let Some(gap) = self.0.get(at).copied().filter(|gap| gap.from <= id) else { return false };
-        let left = (gap.from < id).then(|| Gap { from: gap.from, to: id - 1 });
-        let right = (id < gap.to).then(|| Gap { from: id + 1, to: gap.to });
-        self.0.splice(at..=at, left.into_iter().chain(right));
-        self.bound();
-        true
-    }
-
-    /// Takes a stretch of ids out.
-    pub fn take_all(&mut self, taken: Gap) {
-        let kept = self.0.iter().flat_map(|gap| {
-            let left = (gap.from < taken.from).then(|| Gap { from: gap.from, to: gap.to.min(taken.from - 1) });
-            let right = (gap.to > taken.to).then(|| Gap { from: gap.from.max(taken.to + 1), to: gap.to });
-            left.into_iter().chain(right)
-        });
-        self.0 = kept.collect();
-        self.bound();
-    }
-
-    fn bound(&mut self) {
-        while self.0.len() > MAX_GAPS {
-            let oldest = self.0.remove(0);
-            if let Some(next) = self.0.first_mut() {
-                next.from = oldest.from;
-            }
-        }
-    }
-
-    /// Gives the gaps in rising order.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Gap] {
-        &self.0
-    }
-
-    /// Gives how many ids are missing in all.
-    #[must_use]
-    pub fn missing(&self) -> u64 {
-        self.0.iter().fold(0, |sum, gap| sum.saturating_add(gap.missing()))
-    }
-}
-
-impl FromIterator<Gap> for Gaps {
-    fn from_iter<I: IntoIterator<Item = Gap>>(gaps: I) -> Self {
-        let mut set = Self::default();
-        gaps.into_iter().for_each(|gap| drop(set.add(gap)));
-        set
-    }
-}
-
-/// What an id was to the chain.
+/// What one id changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Ids that are missing before it, as far as that was not known.
-    pub opened: Vec<Gap>,
-    /// Whether it was known to be missing.
+    /// Ids below it that are missing and were not known to be.
+    pub opened: Vec<IdRange>,
+    /// Whether the id itself was known to be missing.
     pub filled: bool,
 }
 
@@ -138,15 +32,15 @@ pub struct Seen {
 #[derive(Debug, Clone, Default)]
 pub struct Continuity {
     last: Option<u64>,
-    gaps: Gaps,
+    missing: IdSet,
     revision: u64,
 }
 
 impl Continuity {
-    /// Continues a chain whose last stored id is known.
+    /// Continues a chain whose highest stored id is known.
     #[must_use]
     pub fn after(last: Option<u64>) -> Self {
-        Self { last, gaps: Gaps::default(), revision: 0 }
+        Self { last, missing: IdSet::new(), revision: 0 }
     }
 
     /// Gives the highest id seen.
@@ -155,19 +49,13 @@ impl Continuity {
         self.last
     }
 
-    /// Gives the gaps in rising order.
+    /// Gives the missing ids. Where gaps were joined (2.), some of these are not missing.
     #[must_use]
-    pub fn gaps(&self) -> &[Gap] {
-        self.gaps.as_slice()
+    pub const fn missing(&self) -> &IdSet {
+        &self.missing
     }
 
-    /// Gives how many ids are missing in all.
-    #[must_use]
-    pub fn missing(&self) -> u64 {
-        self.gaps.missing()
-    }
-
-    /// Gives a number that changes whenever the gaps do.
+    /// Gives a number that changes whenever the missing ids do.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
@@ -182,20 +70,21 @@ impl Continuity {
         }
     }
 
-    /// Tells whether an id is the next in turn, or lies behind: nothing is missing before it that was not known.
+    /// Tells whether an id is the next one or a lower one, so that storing it opens no gap.
     #[inline]
     #[must_use]
     pub fn is_in_turn(&self, id: u64) -> bool {
         self.last.is_none_or(|last| id <= last.saturating_add(1))
     }
 
-    /// Takes ids for missing. Gives those of which that was not known.
-    pub fn miss(&mut self, gap: Gap) -> Vec<Gap> {
-        if gap.from > gap.to {
-            return Vec::new();
+    /// Marks ids as missing. Gives those that were not known to be.
+    pub fn mark_missing(&mut self, ids: IdRange) -> Vec<IdRange> {
+        let opened: Vec<IdRange> = self.missing.absent_within(ids).collect();
+        if !opened.is_empty() {
+            self.missing.insert(ids);
+            self.missing.join_lowest(MAX_GAPS);
+            self.revision += 1;
         }
-        let opened = self.gaps.add(gap);
-        self.revision += u64::from(!opened.is_empty());
         opened
     }
 
@@ -203,95 +92,29 @@ impl Continuity {
     #[inline]
     pub fn see(&mut self, id: u64) -> Seen {
         let opened = match self.last {
-            Some(last) if id > last.saturating_add(1) => self.miss(Gap { from: last + 1, to: id - 1 }),
+            Some(last) if id > last.saturating_add(1) => self.open_gap(last, id),
             _ => Vec::new(),
         };
         self.last = self.last.max(Some(id));
-        let filled = !self.gaps.as_slice().is_empty() && self.gaps.take(id);
-        self.revision += u64::from(filled);
+        let filled = !self.missing.is_empty() && self.fill(id);
         Seen { opened, filled }
     }
-}
 
-/// How long an absurd id may wait for its confirmation.
-pub const QUARANTINE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Messages held for their confirmation at once.
-pub const MAX_QUARANTINED: usize = 64;
-
-/// Messages whose ids lie too far ahead, held until confirmed or given up.
-#[derive(Debug, Clone)]
-pub struct Quarantine<T> {
-    held: Vec<(u64, Duration, T)>,
-}
-
-impl<T> Default for Quarantine<T> {
-    fn default() -> Self {
-        Self { held: Vec::new() }
+    #[cold]
+    fn open_gap(&mut self, last: u64, id: u64) -> Vec<IdRange> {
+        IdRange::between(last, id).map_or_else(Vec::new, |ids| self.mark_missing(ids))
     }
-}
 
-impl<T> Quarantine<T> {
-    /// Holds a message. Gives back what is believed now, in rising order of id: nothing, or a run of two consecutive ids and all held behind it.
-    /// Where too many are held, the oldest is handed back as given up.
-    pub fn hold(&mut self, id: u64, now: Duration, message: T) -> Held<T> {
-        let is_consecutive = self.held.iter().any(|(other, ..)| other.abs_diff(id) == 1);
-        self.held.push((id, now, message));
-        if is_consecutive {
-            return Held { believed: self.release(id), given_up: None };
+    /// Removes an id from the missing ones. Tells whether it was among them.
+    fn fill(&mut self, id: u64) -> bool {
+        let was_missing = self.missing.remove_id(id);
+        if was_missing {
+            // A gap that the id has split may be one too many.
+            self.missing.join_lowest(MAX_GAPS);
+            self.revision += 1;
         }
-        let given_up = (self.held.len() > MAX_QUARANTINED).then(|| self.held.remove(0)).map(|(id, _, message)| (id, message));
-        Held { believed: Vec::new(), given_up }
+        was_missing
     }
-
-    /// A heartbeat named `last_id`: gives back what it confirms.
-    pub fn confirm(&mut self, last_id: u64) -> Vec<T> {
-        if self.held.iter().any(|(id, ..)| id.abs_diff(last_id) <= ABSURD_JUMP) { self.release(last_id) } else { Vec::new() }
-    }
-
-    fn release(&mut self, near: u64) -> Vec<T> {
-        let (mut believed, kept): (Vec<_>, Vec<_>) = self.held.drain(..).partition(|(id, ..)| id.abs_diff(near) <= ABSURD_JUMP);
-        self.held = kept;
-        believed.sort_by_key(|(id, ..)| *id);
-        believed.into_iter().map(|(_, _, message)| message).collect()
-    }
-
-    /// Gives back what has waited too long.
-    pub fn expire(&mut self, now: Duration) -> Vec<(u64, T)> {
-        if self.held.iter().all(|(_, since, _)| now.saturating_sub(*since) < QUARANTINE_PATIENCE) {
-            return Vec::new();
-        }
-        let (expired, kept): (Vec<_>, Vec<_>) =
-            self.held.drain(..).partition(|(_, since, _)| now.saturating_sub(*since) >= QUARANTINE_PATIENCE);
-        self.held = kept;
-        expired.into_iter().map(|(id, _, message)| (id, message)).collect()
-    }
-
-    /// Gives back everything, at a stop.
-    pub fn drain(&mut self) -> Vec<(u64, T)> {
-        self.held.drain(..).map(|(id, _, message)| (id, message)).collect()
-    }
-
-    /// Gives how many are held.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.held.len()
-    }
-
-    /// Tells whether none is held.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
-    }
-}
-
-/// What holding a message led to.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Held<T> {
-    /// Messages believed now, in rising order of id.
-    pub believed: Vec<T>,
-    /// The oldest message, given up to make room.
-    pub given_up: Option<(u64, T)>,
 }
 
 #[cfg(test)]
@@ -300,105 +123,90 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
+    fn range(first: u64, last: u64) -> IdRange {
+        IdRange::new(first, last).expect("first is not above last")
+    }
+
+    fn missing(chain: &Continuity) -> Vec<u64> {
+        chain.missing().iter().flat_map(IdRange::ids).collect()
+    }
+
     #[test]
     fn a_jump_opens_a_gap_and_its_last_id_closes_it() {
         let mut chain = Continuity::after(Some(10));
-        let seen = |opened: &[Gap], filled| Seen { opened: opened.to_vec(), filled };
+        let seen = |opened: &[IdRange], filled| Seen { opened: opened.to_vec(), filled };
         assert_eq!(chain.see(11), seen(&[], false));
         assert!(!chain.is_in_turn(14) && chain.is_in_turn(12) && chain.is_in_turn(3));
-        assert_eq!(chain.see(14), seen(&[Gap { from: 12, to: 13 }], false));
+        assert_eq!(chain.see(14), seen(&[range(12, 13)], false));
         let before = chain.revision();
         assert_eq!(chain.see(13), seen(&[], true));
         assert!(chain.revision() > before);
         assert_eq!(chain.see(13), seen(&[], false));
         assert_eq!(chain.see(12), seen(&[], true));
-        assert_eq!(chain.missing(), 0);
+        assert!(chain.missing().is_empty());
     }
 
     #[test]
-    fn ids_may_be_missing_beyond_the_last() {
+    fn ids_may_be_missing_above_the_highest() {
         let mut chain = Continuity::after(Some(10));
-        assert_eq!(chain.miss(Gap { from: 11, to: 14 }), [Gap { from: 11, to: 14 }]);
-        assert_eq!(chain.miss(Gap { from: 9, to: 16 }), [Gap { from: 9, to: 10 }, Gap { from: 15, to: 16 }]);
+        assert_eq!(chain.mark_missing(range(11, 14)), [range(11, 14)]);
+        assert_eq!(chain.mark_missing(range(9, 16)), [range(9, 10), range(15, 16)]);
         assert_eq!(chain.see(12), Seen { opened: vec![], filled: true });
-        assert_eq!((chain.missing(), chain.last()), (7, Some(12)));
-        assert_eq!(chain.miss(Gap { from: 5, to: 4 }), []);
+        assert_eq!((chain.missing().count(), chain.last()), (7, Some(12)));
+        assert_eq!(chain.mark_missing(range(15, 16)), []);
     }
 
     #[test]
-    fn one_absurd_id_is_held_and_two_consecutive_ones_are_believed() {
+    fn an_id_far_ahead_is_absurd_with_and_without_a_last_one() {
         let chain = Continuity::after(Some(1000));
         assert!(!chain.is_absurd(1000 + ABSURD_JUMP) && chain.is_absurd(1001 + ABSURD_JUMP));
         assert!(Continuity::default().is_absurd(1 << 63) && !Continuity::default().is_absurd(2_000_000_000));
-        let mut quarantine = Quarantine::default();
-        let far = 1 << 63;
-        assert_eq!(quarantine.hold(far, Duration::ZERO, 'a'), Held { believed: vec![], given_up: None });
-        assert_eq!(quarantine.hold(77_000_000, Duration::ZERO, 'b'), Held { believed: vec![], given_up: None });
-        assert_eq!(quarantine.hold(77_000_001, Duration::ZERO, 'c').believed, vec!['b', 'c']);
-        assert!(quarantine.expire(QUARANTINE_PATIENCE / 2).is_empty());
-        assert_eq!(quarantine.expire(QUARANTINE_PATIENCE), vec![(far, 'a')]);
     }
 
     #[test]
-    fn a_heartbeat_confirms_what_lies_near_it() {
-        let mut quarantine = Quarantine::default();
-        quarantine.hold(50_000_000, Duration::ZERO, 'a');
-        assert!(quarantine.confirm(1_000).is_empty());
-        assert_eq!(quarantine.confirm(50_000_003), vec!['a']);
-        assert!(quarantine.is_empty());
-    }
-
-    #[test]
-    fn the_quarantine_is_bounded() {
-        let mut quarantine = Quarantine::default();
-        let mut given_up = 0;
-        for step in 0..200u64 {
-            given_up += usize::from(quarantine.hold((1 << 50) + step * 10, Duration::ZERO, step).given_up.is_some());
-        }
-        assert_eq!((quarantine.len(), given_up), (MAX_QUARANTINED, 200 - MAX_QUARANTINED));
+    fn a_chain_goes_on_at_both_ends_of_the_numbers() {
+        let mut chain = Continuity::after(Some(u64::MAX - 2));
+        assert_eq!(chain.see(u64::MAX), Seen { opened: vec![IdRange::one(u64::MAX - 1)], filled: false });
+        assert!(chain.is_in_turn(u64::MAX) && chain.see(u64::MAX).opened.is_empty());
+        let mut chain = Continuity::after(Some(0));
+        assert_eq!(chain.see(2).opened, [IdRange::one(1)]);
     }
 
     proptest! {
         #[test]
-        fn gaps_are_what_a_set_says(ids in prop::collection::vec(1u64..200, 1..300)) {
+        fn the_missing_ids_are_what_a_set_says(ids in prop::collection::vec(1u64..200, 1..300)) {
             let mut chain = Continuity::default();
             let mut seen = BTreeSet::new();
             let first = ids[0];
             for id in ids {
                 let was_missing = id > first && !seen.contains(&id) && seen.last().is_some_and(|last| id < *last);
                 let is_in_turn = chain.is_in_turn(id);
-                let verdict = chain.see(id);
-                prop_assert_eq!(verdict.filled, was_missing);
-                prop_assert_eq!(verdict.opened.is_empty(), is_in_turn);
+                let change = chain.see(id);
+                prop_assert_eq!(change.filled, was_missing);
+                prop_assert_eq!(change.opened.is_empty(), is_in_turn);
                 seen.insert(id);
             }
             let last = *seen.last().expect("not empty");
-            let missing: Vec<u64> = (first..=last).filter(|id| !seen.contains(id)).collect();
-            let told: Vec<u64> = chain.gaps().iter().flat_map(|gap| gap.from..=gap.to).collect();
-            prop_assert_eq!(told, missing);
+            prop_assert_eq!(missing(&chain), (first..=last).filter(|id| !seen.contains(id)).collect::<Vec<_>>());
         }
 
         #[test]
-        fn a_set_of_gaps_is_a_set(steps in prop::collection::vec((0u8..3, 1u64..120, 0u64..20), 1..80)) {
-            let (mut gaps, mut model) = (Gaps::default(), BTreeSet::new());
-            for (what, from, more) in steps {
-                let gap = Gap { from, to: from + more };
-                match what {
-                    0 => {
-                        let new: Vec<u64> = gaps.add(gap).iter().flat_map(|part| part.from..=part.to).collect();
-                        let want: Vec<u64> = (gap.from..=gap.to).filter(|id| model.insert(*id)).collect();
-                        prop_assert_eq!(new, want);
-                    }
-                    1 => prop_assert_eq!(gaps.take(from), model.remove(&from)),
-                    _ => {
-                        gaps.take_all(gap);
-                        model.retain(|id| *id < gap.from || *id > gap.to);
-                    }
-                }
-                let ids: Vec<u64> = gaps.as_slice().iter().flat_map(|gap| gap.from..=gap.to).collect();
-                prop_assert_eq!(&ids, &model.iter().copied().collect::<Vec<_>>());
-                prop_assert!(gaps.as_slice().windows(2).all(|pair| pair[0].to < pair[1].from));
-                prop_assert_eq!(gaps.missing(), model.len() as u64);
+        fn what_is_marked_missing_is_told_as_new_once(steps in prop::collection::vec((any::<bool>(), 1u64..120, 0u64..20), 1..80)) {
+            let (mut chain, mut model) = (Continuity::after(Some(200)), BTreeSet::new());
+            for (is_gap, first, more) in steps {
+                let (ids, before) = (range(first, first + more), chain.revision());
+                let has_changed = if is_gap {
+                    let new: Vec<u64> = chain.mark_missing(ids).into_iter().flat_map(IdRange::ids).collect();
+                    let want: Vec<u64> = ids.ids().filter(|id| model.insert(*id)).collect();
+                    prop_assert_eq!(&new, &want);
+                    !new.is_empty()
+                } else {
+                    let change = chain.see(first);
+                    prop_assert_eq!(change, Seen { opened: Vec::new(), filled: model.remove(&first) });
+                    chain.revision() != before
+                };
+                prop_assert_eq!(chain.revision() != before, has_changed);
+                prop_assert_eq!(missing(&chain), model.iter().copied().collect::<Vec<_>>());
             }
         }
 
@@ -412,8 +220,8 @@ mod tests {
                 id += step;
                 chain.see(id);
             }
-            prop_assert!(chain.gaps().len() <= MAX_GAPS);
-            prop_assert!(missing.iter().all(|id| chain.gaps().iter().any(|gap| gap.from <= *id && *id <= gap.to)));
+            prop_assert!(chain.missing().ranges().len() <= MAX_GAPS);
+            prop_assert!(missing.iter().all(|id| chain.missing().contains(*id)));
         }
     }
 }

@@ -1,24 +1,31 @@
-//! [`ReorderWindow`]: what came ahead of its turn, held for a moment so that it can be written in order.
+//! [`ReorderWindow`]: items that came ahead of their turn, held for a moment so that they can be written in order.
 //!
-//! Does no I/O and reads no clock.
+//! No I/O, no clock; `now` is monotonic time since any fixed moment.
 //!
-//! 1. Nothing is held longer than the caller's patience: what has waited so long goes, and with it everything of a lower id.
-//! 2. At most [`MAX_HELD`] items; one more makes everything due.
+//! 1. No item is held longer than the wait that the caller names. What has waited so long is due, and so is every item of a lower id.
+//! 2. At most [`MAX_HELD`] items are held; the caller makes room by taking everything that is held when [`ReorderWindow::is_full`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::time::Duration;
 
-use super::continuity::Gap;
+use crate::ids::IdRange;
 
-/// Items held at once a product: two seconds of 8000 trades/s.
+/// Items held at once per product: two seconds of 8000 trades/s.
 pub const MAX_HELD: usize = 16_384;
 
-/// Items by id, held.
+/// Items by id.
 #[derive(Debug, Clone)]
 pub struct ReorderWindow<T> {
     held: BTreeMap<u64, T>,
-    /// In the order they came; ids that have gone are passed over.
-    arrivals: VecDeque<(Duration, u64)>,
+    /// In the order in which they came. Ids that are not held any more are skipped.
+    arrivals: VecDeque<Arrival>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    at: Duration,
+    id: u64,
 }
 
 impl<T> Default for ReorderWindow<T> {
@@ -41,7 +48,7 @@ impl<T> ReorderWindow<T> {
         self.held.len()
     }
 
-    /// Tells whether no more should be held.
+    /// Tells whether no more items should be held.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.held.len() >= MAX_HELD
@@ -53,7 +60,7 @@ impl<T> ReorderWindow<T> {
         self.held.keys().next_back().copied()
     }
 
-    /// Shows the item of an id.
+    /// Gives the item of an id.
     pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         self.held.get_mut(&id)
     }
@@ -61,54 +68,49 @@ impl<T> ReorderWindow<T> {
     /// Holds an item whose id is not held yet.
     pub fn hold(&mut self, id: u64, now: Duration, item: T) {
         self.held.insert(id, item);
-        self.arrivals.push_back((now, id));
+        self.arrivals.push_back(Arrival { at: now, id });
     }
 
-    /// Gives the item that follows `last` at once, if it is held.
-    pub fn next_after(&mut self, last: u64) -> Option<T> {
-        let entry = self.held.first_entry()?;
-        (*entry.key() <= last.saturating_add(1)).then(|| entry.remove())
+    /// Takes the item that comes right after `last`, if it is held.
+    pub fn pop_next(&mut self, last: u64) -> Option<T> {
+        self.pop_through(last.saturating_add(1))
     }
 
-    /// Gives the lowest item up to an id.
+    /// Takes the lowest item up to and including an id.
     pub fn pop_through(&mut self, id: u64) -> Option<T> {
         let entry = self.held.first_entry()?;
         (*entry.key() <= id).then(|| entry.remove())
     }
 
-    /// Gives the highest id of those that have been held for `patience`.
-    pub fn due(&mut self, now: Duration, patience: Duration) -> Option<u64> {
-        self.forget_gone();
-        let waited = self.arrivals.iter().take_while(|(since, _)| now.saturating_sub(*since) >= patience);
-        waited.map(|(_, id)| *id).filter(|id| self.held.contains_key(id)).max()
+    /// Gives the highest id of the items that have been held for at least `wait`.
+    pub fn due(&mut self, now: Duration, wait: Duration) -> Option<u64> {
+        self.forget_taken();
+        let waited = self.arrivals.iter().take_while(|arrival| now.saturating_sub(arrival.at) >= wait);
+        waited.map(|arrival| arrival.id).filter(|id| self.held.contains_key(id)).max()
     }
 
-    /// Gives since when the item that came first has been held.
+    /// Gives when the item that has been held longest came.
     pub fn oldest(&mut self) -> Option<Duration> {
-        self.forget_gone();
-        self.arrivals.front().map(|(since, _)| *since)
+        self.forget_taken();
+        self.arrivals.front().map(|arrival| arrival.at)
     }
 
-    fn forget_gone(&mut self) {
-        while self.arrivals.front().is_some_and(|(_, id)| !self.held.contains_key(id)) {
+    fn forget_taken(&mut self) {
+        while self.arrivals.front().is_some_and(|arrival| !self.held.contains_key(&arrival.id)) {
             self.arrivals.pop_front();
         }
     }
 
-    /// Lists the ids that are not held between `last` and `through`.
+    /// Lists the ids above `last`, up to and including `through`, that are not held.
     #[must_use]
-    pub fn gaps(&self, last: u64, through: u64) -> Vec<Gap> {
+    pub fn gaps(&self, last: u64, through: u64) -> Vec<IdRange> {
         let mut gaps = Vec::new();
-        let mut from = last.saturating_add(1);
-        for id in self.held.range(from..).map(|(id, _)| *id).take_while(|id| *id <= through) {
-            if from < id {
-                gaps.push(Gap { from, to: id - 1 });
-            }
-            from = id.saturating_add(1);
+        let mut before = last;
+        for id in self.held.range((Bound::Excluded(last), Bound::Unbounded)).map(|(id, _)| *id).take_while(|id| *id <= through) {
+            gaps.extend(IdRange::between(before, id));
+            before = id;
         }
-        if from <= through {
-            gaps.push(Gap { from, to: through });
-        }
+        gaps.extend(before.checked_add(1).and_then(|first| IdRange::new(first, through)));
         gaps
     }
 }
@@ -121,27 +123,31 @@ mod tests {
         Duration::from_millis(ms)
     }
 
+    fn range(first: u64, last: u64) -> IdRange {
+        IdRange::new(first, last).expect("first is not above last")
+    }
+
     #[test]
     fn what_came_ahead_follows_when_its_turn_has_come() {
         let mut window = ReorderWindow::default();
         window.hold(12, at(0), 'b');
         window.hold(11, at(1), 'a');
         window.hold(14, at(2), 'd');
-        assert_eq!(window.next_after(9), None);
-        assert_eq!(window.gaps(9, 14), [Gap { from: 10, to: 10 }, Gap { from: 13, to: 13 }]);
-        assert_eq!((window.next_after(10), window.next_after(11), window.next_after(12)), (Some('a'), Some('b'), None));
+        assert_eq!(window.pop_next(9), None);
+        assert_eq!(window.gaps(9, 14), [range(10, 10), range(13, 13)]);
+        assert_eq!((window.pop_next(10), window.pop_next(11), window.pop_next(12)), (Some('a'), Some('b'), None));
         assert_eq!((window.len(), window.highest()), (1, Some(14)));
-        assert_eq!(window.gaps(12, 16), [Gap { from: 13, to: 13 }, Gap { from: 15, to: 16 }]);
+        assert_eq!(window.gaps(12, 16), [range(13, 13), range(15, 16)]);
     }
 
     #[test]
-    fn nothing_waits_longer_than_the_patience() {
+    fn nothing_is_held_longer_than_the_wait() {
         let mut window = ReorderWindow::default();
         window.hold(20, at(0), 20);
         window.hold(15, at(500), 15);
         window.hold(30, at(1000), 30);
         assert_eq!(window.due(at(1999), at(2000)), None);
-        assert_eq!(window.due(at(2000), at(2000)), Some(20), "the first one's time is over, and with it that of all below");
+        assert_eq!(window.due(at(2000), at(2000)), Some(20), "the first item has waited long enough; all lower ids go with it");
         assert_eq!((window.pop_through(20), window.pop_through(20), window.pop_through(20)), (Some(15), Some(20), None));
         assert_eq!(window.oldest(), Some(at(1000)));
         assert_eq!(window.due(at(9000), at(2000)), Some(30));

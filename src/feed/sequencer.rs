@@ -1,36 +1,49 @@
-//! [`Sequencer`]: in which order a product's trades are written, which ids are missing, and what the journal has to say of it. No I/O, no clock.
+//! [`Sequencer`]: in which order a product's trades are written, which ids are missing, and what the journal says about them. No I/O, no clock.
 //!
-//! 1. A trade that is next in turn, or lies behind, is written at once. One that lies ahead waits for what is missing before it, at most the gap wait.
-//! 2. Ids that stay missing for [`GAP_GRACE`] are a gap: told once, and wanted of REST until filled. What another line or the next message heals sooner
-//!    is mere disorder.
-//! 3. Heartbeats that stay ahead for [`HEARTBEAT_GRACE`] tell a gap at the tail: a stalled channel is noticed without waiting for its next trade.
-//! 4. Every id is told missing at most once before it is told filled: the journal's gaps, taken together, are the ids that were missing.
+//! `now` is monotonic time since any fixed moment.
+//!
+//! 1. A trade that is next in turn, or has a lower id, is written at once. A trade that is ahead waits for the ids missing before it, at most for the gap
+//!    wait.
+//! 2. Ids that stay missing for [`GAP_GRACE`] are a gap: reported once, and requested from REST until filled. What another line or the next message brings
+//!    sooner is only disorder.
+//! 3. An id that heartbeats have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain. A stalled channel is thus noticed
+//!    without its next trade.
+//! 4. Every id is reported missing at most once before it is reported filled: the gaps in the journal, taken together, are the ids that were missing.
+//!
+//! All that there is to change about the gap wait is in this file; its length is a setting of the capture.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::continuity::{ABSURD_JUMP, Continuity, Gap};
+use super::continuity::{ABSURD_JUMP, Continuity, Seen};
 use super::reorder::ReorderWindow;
+use crate::ids::IdRange;
 use crate::record::{Means, RawPlace, Trade};
 
-/// How long an id may be missing before that is a gap: another line, or the next message, brings it sooner.
+/// How long an id may be missing before that is a gap. Another line, or the next message, usually brings it sooner.
 pub const GAP_GRACE: Duration = Duration::from_millis(250);
 
-/// How long a heartbeat may run ahead of the trade that it names.
+/// How long a heartbeat may name an id whose trade has not come.
 pub const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 
-/// Heartbeats remembered that run ahead.
+/// Ids remembered that heartbeats have named and that are still ahead.
 const MAX_AHEAD: usize = 16;
 
-/// A trade, and where its frame stands.
-pub type Sent = (Trade, RawPlace);
+/// A trade, and where the frame that brought it is kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReceivedTrade {
+    /// The trade.
+    pub trade: Trade,
+    /// Its frame; the default where no frame brought it.
+    pub place: RawPlace,
+}
 
-/// Why ids are taken for missing.
+/// How it was found that ids are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// A trade came from beyond them.
+pub enum GapCause {
+    /// A trade with a higher id came.
     Jump,
-    /// The exchange named a newer trade than it sent.
+    /// A heartbeat named a newer trade than came.
     Heartbeat,
     /// They passed while nothing was recorded.
     Restart,
@@ -38,8 +51,8 @@ pub enum Why {
     Asked,
 }
 
-impl Why {
-    /// Names the reason as the journal spells it.
+impl GapCause {
+    /// Gives the name that the journal uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,61 +64,89 @@ impl Why {
     }
 }
 
-/// What the journal is to say.
+/// What the journal is to be told about missing ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapNote {
-    /// These ids are missing.
-    Opened(Gap, Why),
-    /// Trades are written behind these ids, which are still missing.
-    Left(Gap),
-    /// These ids came in.
-    Filled(Gap, Means),
+pub enum GapEvent {
+    /// Ids are missing.
+    Opened {
+        /// Which.
+        ids: IdRange,
+        /// How that was found.
+        cause: GapCause,
+    },
+    /// A trade was written although these ids before it are missing.
+    Left {
+        /// Which.
+        ids: IdRange,
+    },
+    /// Missing ids came.
+    Filled {
+        /// Which.
+        ids: IdRange,
+        /// What brought them.
+        means: Means,
+    },
 }
 
-/// What became of a trade that lies ahead.
+/// What became of a trade that is ahead.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Held {
     /// It waits.
-    Waits,
-    /// One that agrees with it waits already; the one with the order ids is kept.
+    Waiting,
+    /// A trade of its id waits already and agrees with it. The one with the order ids is kept.
     Duplicate,
-    /// One that differs waits already, and is kept.
+    /// A trade of its id waits already and differs from it. That one is kept, and given here.
     Conflict(Trade),
 }
 
-/// One product's order.
+/// A heartbeat that named an id whose trade has not come.
+#[derive(Debug, Clone, Copy)]
+struct Heartbeat {
+    at: Duration,
+    id: u64,
+}
+
+/// The order of one product's trades.
 #[derive(Debug, Default)]
 pub struct Sequencer {
     chain: Continuity,
-    window: ReorderWindow<Sent>,
+    waiting: ReorderWindow<ReceivedTrade>,
     gap_wait: Duration,
-    /// Up to this id every missing one has been told.
-    told_through: u64,
-    ahead: VecDeque<(Duration, u64)>,
-    filled: Option<(Gap, Means)>,
-    notes: Vec<GapNote>,
+    /// Every missing id up to this one has been reported.
+    reported_through: u64,
+    /// In rising order of both fields.
+    ahead: VecDeque<Heartbeat>,
+    /// The last ids that were filled, in one run and by the same means. They are reported together.
+    filled: Option<(IdRange, Means)>,
+    events: Vec<GapEvent>,
     has_stored: bool,
 }
 
 impl Sequencer {
-    /// Goes on behind `last`, the newest stored id, with the holes before it.
+    /// Continues after `last`, the highest stored id, with the gaps below it. Trades wait behind missing ids for at most `gap_wait`.
     #[must_use]
-    pub fn new(last: Option<u64>, holes: impl IntoIterator<Item = Gap>, gap_wait: Duration) -> Self {
+    pub fn new(last: Option<u64>, gaps: impl IntoIterator<Item = IdRange>, gap_wait: Duration) -> Self {
         let mut sequencer = Self { chain: Continuity::after(last), gap_wait, ..Self::default() };
-        holes.into_iter().for_each(|hole| sequencer.miss(hole, Why::Restart));
+        gaps.into_iter().for_each(|ids| sequencer.mark_missing(ids, GapCause::Restart));
         sequencer
     }
 
-    /// Shows the chain of ids.
+    /// Gives the chain of ids.
     #[must_use]
     pub const fn chain(&self) -> &Continuity {
         &self.chain
     }
 
+    /// Gives how long a trade waits at most for the ids missing before it.
+    #[must_use]
+    pub const fn gap_wait(&self) -> Duration {
+        self.gap_wait
+    }
+
     /// Gives how many trades wait.
     #[must_use]
-    pub fn held(&self) -> usize {
-        self.window.len()
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Tells whether a trade is to be written at once.
@@ -115,80 +156,77 @@ impl Sequencer {
         self.chain.is_in_turn(id)
     }
 
-    /// Has a trade wait that lies ahead.
-    pub fn hold(&mut self, sent: Sent, now: Duration) -> Held {
-        let trade = &sent.0;
-        let Some(held) = self.window.get_mut(trade.trade_id) else {
-            self.window.hold(trade.trade_id, now, sent);
-            return Held::Waits;
+    /// Lets a trade wait that is ahead.
+    pub fn hold(&mut self, received: ReceivedTrade, now: Duration) -> Held {
+        let trade = &received.trade;
+        let Some(held) = self.waiting.get_mut(trade.trade_id) else {
+            self.waiting.hold(trade.trade_id, now, received);
+            return Held::Waiting;
         };
-        if !held.0.agrees_with(trade) {
-            return Held::Conflict(held.0);
+        if !held.trade.agrees_with(trade) {
+            return Held::Conflict(held.trade);
         }
-        if trade.completes(&held.0) {
-            *held = sent;
+        if trade.completes(&held.trade) {
+            *held = received;
         }
         Held::Duplicate
     }
 
-    /// Gives the waiting trade whose turn it is: because nothing is missing before it, or because it has waited long enough.
+    /// Takes the waiting trade whose turn it is: no id is missing before it, or it has waited for the gap wait.
     #[inline]
-    pub fn next_ready(&mut self, now: impl FnOnce() -> Duration) -> Option<Sent> {
-        if self.window.is_empty() {
+    pub fn pop_ready(&mut self, now: impl FnOnce() -> Duration) -> Option<ReceivedTrade> {
+        if self.waiting.is_empty() {
             return None;
         }
-        self.window.next_after(self.chain.last().unwrap_or(u64::MAX)).or_else(|| self.next_due(now()))
+        self.waiting.pop_next(self.chain.last().unwrap_or(u64::MAX)).or_else(|| self.pop_due(now()))
     }
 
     #[cold]
-    fn next_due(&mut self, now: Duration) -> Option<Sent> {
-        let due = if self.window.is_full() { self.window.highest() } else { self.window.due(now, self.gap_wait) };
-        self.window.pop_through(due?)
+    fn pop_due(&mut self, now: Duration) -> Option<ReceivedTrade> {
+        let due = if self.waiting.is_full() { self.waiting.highest() } else { self.waiting.due(now, self.gap_wait) };
+        self.waiting.pop_through(due?)
     }
 
-    /// Gives a waiting trade at the end, whether or not anything is missing before it.
-    pub fn next_left(&mut self) -> Option<Sent> {
-        self.window.pop_through(u64::MAX)
+    /// Takes the lowest waiting trade at the end, whether or not ids are missing before it.
+    pub fn pop_any(&mut self) -> Option<ReceivedTrade> {
+        self.waiting.pop_through(u64::MAX)
     }
 
     /// Takes note that a trade is stored.
     #[inline]
-    pub fn stored(&mut self, id: u64, means: Means) {
+    pub fn mark_stored(&mut self, id: u64, means: Means) {
         let before = self.chain.last();
         let seen = self.chain.see(id);
         if seen.filled || !seen.opened.is_empty() || before.is_some_and(|last| id > last.saturating_add(1)) {
-            let why = self.why_jump();
-            self.note_seen(before, id, seen.opened, seen.filled.then_some(means), why);
+            self.add_events(before, id, seen, means);
         }
         self.has_stored = true;
     }
 
     #[cold]
-    fn note_seen(&mut self, before: Option<u64>, id: u64, opened: Vec<Gap>, filled: Option<Means>, why: Why) {
-        self.notes.extend(opened.into_iter().map(|gap| GapNote::Opened(gap, why)));
-        if let Some(last) = before
-            && id > last.saturating_add(1)
-        {
-            self.notes.push(GapNote::Left(Gap { from: last + 1, to: id - 1 }));
+    fn add_events(&mut self, before: Option<u64>, id: u64, seen: Seen, means: Means) {
+        let cause = self.cause_of_jump();
+        self.events.extend(seen.opened.into_iter().map(|ids| GapEvent::Opened { ids, cause }));
+        let left = before.and_then(|last| IdRange::between(last, id));
+        self.events.extend(left.map(|ids| GapEvent::Left { ids }));
+        if !seen.filled {
+            return;
         }
-        let Some(means) = filled else { return };
-        match &mut self.filled {
-            Some((run, by)) if run.to.checked_add(1) == Some(id) && *by == means => run.to = id,
-            run => {
-                let told = run.replace((Gap { from: id, to: id }, means));
-                self.notes.extend(told.map(|(gap, by)| GapNote::Filled(gap, by)));
-            }
+        let follows = self.filled.as_mut().is_some_and(|(ids, by)| *by == means && ids.push(id));
+        if !follows {
+            let run = self.filled.replace((IdRange::one(id), means));
+            self.events.extend(run.map(|(ids, means)| GapEvent::Filled { ids, means }));
         }
     }
 
-    const fn why_jump(&self) -> Why {
-        if self.has_stored { Why::Jump } else { Why::Restart }
+    const fn cause_of_jump(&self) -> GapCause {
+        if self.has_stored { GapCause::Jump } else { GapCause::Restart }
     }
 
-    /// Takes ids for missing.
-    pub fn miss(&mut self, gap: Gap, why: Why) {
-        let opened = self.chain.miss(gap);
-        self.notes.extend(opened.into_iter().map(|gap| GapNote::Opened(gap, why)));
+    /// Marks ids as missing.
+    pub fn mark_missing(&mut self, ids: IdRange, cause: GapCause) {
+        let opened = self.chain.mark_missing(ids);
+        self.events.extend(opened.into_iter().map(|ids| GapEvent::Opened { ids, cause }));
     }
 
     /// Takes note of a heartbeat.
@@ -196,91 +234,93 @@ impl Sequencer {
     pub fn heartbeat(&mut self, last_trade_id: u64, now: Duration) {
         let Some(last) = self.chain.last() else { return };
         if last_trade_id > last {
-            self.note_ahead(last, last_trade_id, now);
+            self.remember_ahead(last, last_trade_id, now);
         }
     }
 
     #[cold]
-    fn note_ahead(&mut self, last: u64, id: u64, now: Duration) {
-        // A single word is not enough for a jump that would not be believed of a trade.
-        if id - last <= ABSURD_JUMP && self.ahead.len() < MAX_AHEAD && self.ahead.back().is_none_or(|(_, ahead)| id > *ahead) {
-            self.ahead.push_back((now, id));
+    fn remember_ahead(&mut self, last: u64, id: u64, now: Duration) {
+        // One heartbeat is not enough for a jump that would not be believed of a trade.
+        if id - last <= ABSURD_JUMP && self.ahead.len() < MAX_AHEAD && self.ahead.back().is_none_or(|newest| id > newest.id) {
+            self.ahead.push_back(Heartbeat { at: now, id });
         }
     }
 
-    /// Tells the ids that have been missing long enough to be a gap.
+    /// Reports the ids that have been missing long enough to be a gap.
     #[inline]
-    pub fn tell_gaps(&mut self, now: Duration) {
-        if !self.window.is_empty() || !self.ahead.is_empty() {
-            self.tell_due(now);
+    pub fn report_gaps(&mut self, now: Duration) {
+        if !self.waiting.is_empty() || !self.ahead.is_empty() {
+            self.report_due(now);
         }
     }
 
-    /// Tells every id that is missing, however lately: at the end nothing else will bring it.
-    pub fn tell_gaps_now(&mut self) {
+    /// Reports every missing id, however recent, at the end: no message will bring it any more.
+    pub fn report_all_gaps(&mut self) {
         let Some(last) = self.chain.last() else { return };
-        let through = self.ahead.back().map(|(_, id)| *id).max(self.window.highest());
+        let through = self.ahead.back().map(|newest| newest.id).max(self.waiting.highest());
         self.ahead.clear();
-        for gap in through.map(|through| self.window.gaps(last, through)).unwrap_or_default() {
-            let why = self.why_jump();
-            self.miss(gap, why);
+        for ids in through.map(|through| self.waiting.gaps(last, through)).unwrap_or_default() {
+            self.mark_missing(ids, self.cause_of_jump());
         }
     }
 
     #[cold]
-    fn tell_due(&mut self, now: Duration) {
+    fn report_due(&mut self, now: Duration) {
         let Some(last) = self.chain.last() else { return };
-        if let Some(through) = self.window.due(now, GAP_GRACE.min(self.gap_wait))
-            && through > self.told_through
+        if let Some(through) = self.waiting.due(now, self.grace())
+            && through > self.reported_through
         {
-            self.told_through = through;
-            let why = self.why_jump();
-            for gap in self.window.gaps(last, through) {
-                self.miss(gap, why);
+            self.reported_through = through;
+            for ids in self.waiting.gaps(last, through) {
+                self.mark_missing(ids, self.cause_of_jump());
             }
         }
-        while let Some((since, through)) = self.ahead.front().copied() {
-            if through > last {
-                if now.saturating_sub(since) < HEARTBEAT_GRACE {
+        while let Some(oldest) = self.ahead.front().copied() {
+            if oldest.id > last {
+                if now.saturating_sub(oldest.at) < HEARTBEAT_GRACE {
                     break;
                 }
-                for gap in self.window.gaps(last, through) {
-                    self.miss(gap, Why::Heartbeat);
+                for ids in self.waiting.gaps(last, oldest.id) {
+                    self.mark_missing(ids, GapCause::Heartbeat);
                 }
             }
             self.ahead.pop_front();
         }
     }
 
-    /// Gives how long nothing will be due if nothing comes; nothing where nothing waits.
-    pub fn patience(&mut self, now: Duration) -> Option<Duration> {
-        let ahead = self.ahead.front().map(|(since, _)| *since + HEARTBEAT_GRACE);
-        let is_told = self.window.highest().is_none_or(|highest| highest <= self.told_through);
-        let held = self.window.oldest().map(|oldest| {
-            let (told, written) = (oldest + GAP_GRACE.min(self.gap_wait), oldest + self.gap_wait);
-            // What came after the oldest is told a little later than it could be.
-            if is_told { written } else { written.min(told.max(now + GAP_GRACE / 4)) }
+    /// Gives how long an id may be missing before that is a gap: never longer than trades wait for it.
+    fn grace(&self) -> Duration {
+        GAP_GRACE.min(self.gap_wait)
+    }
+
+    /// Gives how long nothing will be due if no message comes; `None` where nothing waits.
+    pub fn time_until_due(&mut self, now: Duration) -> Option<Duration> {
+        let heartbeat = self.ahead.front().map(|oldest| oldest.at + HEARTBEAT_GRACE);
+        let is_reported = self.waiting.highest().is_none_or(|highest| highest <= self.reported_through);
+        let grace = self.grace();
+        let trade = self.waiting.oldest().map(|oldest| {
+            let (reported, written) = (oldest + grace, oldest + self.gap_wait);
+            // What came after the oldest is reported a little later than it could be.
+            if is_reported { written } else { written.min(reported.max(now + GAP_GRACE / 4)) }
         });
-        let next = match (ahead, held) {
+        let next = match (heartbeat, trade) {
             (Some(a), Some(b)) => a.min(b),
             (one, other) => one.or(other)?,
         };
         Some(next.saturating_sub(now))
     }
 
-    /// Takes what the journal is to say since the last call.
-    pub fn take_notes(&mut self) -> Vec<GapNote> {
-        if let Some((gap, by)) = self.filled.take() {
-            self.notes.push(GapNote::Filled(gap, by));
-        }
-        std::mem::take(&mut self.notes)
+    /// Takes what the journal is to be told since the last call.
+    pub fn take_events(&mut self) -> Vec<GapEvent> {
+        self.events.extend(self.filled.take().map(|(ids, means)| GapEvent::Filled { ids, means }));
+        std::mem::take(&mut self.events)
     }
 
-    /// Tells whether the journal is to say anything.
+    /// Tells whether the journal is to be told anything.
     #[inline]
     #[must_use]
-    pub fn has_notes(&self) -> bool {
-        self.filled.is_some() || !self.notes.is_empty()
+    pub fn has_events(&self) -> bool {
+        self.filled.is_some() || !self.events.is_empty()
     }
 }
 
@@ -299,7 +339,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    fn sent(trade_id: u64, means: Means) -> Sent {
+    fn received(trade_id: u64, means: Means) -> ReceivedTrade {
         let one = Decimal::new(1.0, 1.0, true);
         let maker_order_id = if means == Means::Live { OrderId([7; 16]) } else { OrderId::NIL };
         let (time, origin) = (UnixNanos(trade_id * 1_000_000_000), Origin::new(means, 0, false));
@@ -315,7 +355,19 @@ mod tests {
             recv: UnixNanos(0),
             origin,
         };
-        (trade, RawPlace::default())
+        ReceivedTrade { trade, place: RawPlace::default() }
+    }
+
+    fn range(first: u64, last: u64) -> IdRange {
+        IdRange::new(first, last).expect("first is not above last")
+    }
+
+    fn opened(first: u64, last: u64, cause: GapCause) -> GapEvent {
+        GapEvent::Opened { ids: range(first, last), cause }
+    }
+
+    fn filled(first: u64, last: u64, means: Means) -> GapEvent {
+        GapEvent::Filled { ids: range(first, last), means }
     }
 
     /// Offers a trade as a writer does; gives the ids written.
@@ -323,9 +375,9 @@ mod tests {
         let mut written = Vec::new();
         if sequencer.is_in_turn(id) {
             written.push(id);
-            sequencer.stored(id, means);
+            sequencer.mark_stored(id, means);
         } else {
-            sequencer.hold(sent(id, means), now);
+            sequencer.hold(received(id, means), now);
         }
         written.extend(ready(sequencer, now));
         written
@@ -333,22 +385,22 @@ mod tests {
 
     fn ready(sequencer: &mut Sequencer, now: Duration) -> Vec<u64> {
         let mut written = Vec::new();
-        while let Some((trade, _)) = sequencer.next_ready(|| now) {
+        while let Some(ReceivedTrade { trade, .. }) = sequencer.pop_ready(|| now) {
             written.push(trade.trade_id);
-            sequencer.stored(trade.trade_id, trade.origin.means().expect("known"));
+            sequencer.mark_stored(trade.trade_id, trade.origin.means().expect("known"));
         }
-        sequencer.tell_gaps(now);
+        sequencer.report_gaps(now);
         written
     }
 
     #[test]
-    fn disorder_that_heals_soon_is_no_gap() {
+    fn disorder_that_ends_soon_is_no_gap() {
         let mut sequencer = Sequencer::new(Some(10), [], WAIT);
         assert!(offer(&mut sequencer, 12, Means::Live, ms(0)).is_empty());
         assert!(offer(&mut sequencer, 13, Means::Live, ms(100)).is_empty());
-        assert_eq!(sequencer.patience(ms(100)), Some(ms(150)));
+        assert_eq!(sequencer.time_until_due(ms(100)), Some(ms(150)));
         assert_eq!(offer(&mut sequencer, 11, Means::Live, ms(249)), [11, 12, 13]);
-        assert!(!sequencer.has_notes() && sequencer.patience(ms(249)).is_none());
+        assert!(!sequencer.has_events() && sequencer.time_until_due(ms(249)).is_none());
     }
 
     #[test]
@@ -357,59 +409,59 @@ mod tests {
         offer(&mut sequencer, 11, Means::Live, ms(0));
         offer(&mut sequencer, 15, Means::Live, ms(0));
         assert!(ready(&mut sequencer, ms(250)).is_empty());
-        assert_eq!(sequencer.take_notes(), [GapNote::Opened(Gap { from: 12, to: 14 }, Why::Jump)]);
+        assert_eq!(sequencer.take_events(), [opened(12, 14, GapCause::Jump)]);
         assert_eq!(offer(&mut sequencer, 12, Means::Rest, ms(400)), [12]);
         assert_eq!(offer(&mut sequencer, 13, Means::Rest, ms(400)), [13]);
-        assert_eq!(sequencer.take_notes(), [GapNote::Filled(Gap { from: 12, to: 13 }, Means::Rest)]);
+        assert_eq!(sequencer.take_events(), [filled(12, 13, Means::Rest)]);
         assert!(ready(&mut sequencer, ms(1999)).is_empty());
         assert_eq!(ready(&mut sequencer, ms(2000)), [15]);
-        assert_eq!(sequencer.take_notes(), [GapNote::Left(Gap { from: 14, to: 14 })]);
+        assert_eq!(sequencer.take_events(), [GapEvent::Left { ids: range(14, 14) }]);
         assert_eq!(offer(&mut sequencer, 16, Means::Live, ms(2001)), [16], "only the first of them waited");
         assert_eq!(offer(&mut sequencer, 14, Means::Live, ms(9000)), [14]);
-        assert_eq!(sequencer.take_notes(), [GapNote::Filled(Gap { from: 14, to: 14 }, Means::Live)]);
-        assert_eq!(sequencer.chain().missing(), 0);
+        assert_eq!(sequencer.take_events(), [filled(14, 14, Means::Live)]);
+        assert_eq!(sequencer.chain().missing().count(), 0);
     }
 
     #[test]
-    fn a_heartbeat_that_stays_ahead_tells_a_gap_and_an_absurd_one_does_not() {
+    fn a_heartbeat_that_stays_ahead_reports_a_gap_and_an_absurd_one_does_not() {
         let mut sequencer = Sequencer::new(Some(10), [], WAIT);
         offer(&mut sequencer, 11, Means::Live, ms(0));
         sequencer.heartbeat(12, ms(0));
         offer(&mut sequencer, 12, Means::Live, ms(5));
         ready(&mut sequencer, ms(5000));
-        assert!(!sequencer.has_notes(), "it ran ahead slightly");
+        assert!(!sequencer.has_events(), "it ran ahead slightly");
         sequencer.heartbeat(14, ms(6000));
         sequencer.heartbeat(16, ms(7000));
         sequencer.heartbeat(1 << 60, ms(7000));
         ready(&mut sequencer, ms(7999));
-        assert!(!sequencer.has_notes());
+        assert!(!sequencer.has_events());
         ready(&mut sequencer, ms(8000));
-        assert_eq!(sequencer.take_notes(), [GapNote::Opened(Gap { from: 13, to: 14 }, Why::Heartbeat)]);
+        assert_eq!(sequencer.take_events(), [opened(13, 14, GapCause::Heartbeat)]);
         ready(&mut sequencer, ms(9000));
-        assert_eq!(sequencer.take_notes(), [GapNote::Opened(Gap { from: 15, to: 16 }, Why::Heartbeat)]);
-        assert_eq!((offer(&mut sequencer, 13, Means::Rest, ms(9001)), sequencer.chain().missing()), (vec![13], 3));
+        assert_eq!(sequencer.take_events(), [opened(15, 16, GapCause::Heartbeat)]);
+        assert_eq!((offer(&mut sequencer, 13, Means::Rest, ms(9001)), sequencer.chain().missing().count()), (vec![13], 3));
     }
 
     #[test]
-    fn a_restart_goes_on_with_its_holes() {
-        let mut sequencer = Sequencer::new(Some(100), [Gap { from: 50, to: 51 }], WAIT);
-        assert_eq!(sequencer.take_notes(), [GapNote::Opened(Gap { from: 50, to: 51 }, Why::Restart)]);
+    fn a_restart_goes_on_with_its_gaps() {
+        let mut sequencer = Sequencer::new(Some(100), [range(50, 51)], WAIT);
+        assert_eq!(sequencer.take_events(), [opened(50, 51, GapCause::Restart)]);
         offer(&mut sequencer, 200, Means::Live, ms(0));
         ready(&mut sequencer, ms(250));
-        assert_eq!(sequencer.take_notes(), [GapNote::Opened(Gap { from: 101, to: 199 }, Why::Restart)]);
-        assert_eq!(sequencer.chain().missing(), 101);
+        assert_eq!(sequencer.take_events(), [opened(101, 199, GapCause::Restart)]);
+        assert_eq!(sequencer.chain().missing().count(), 101);
     }
 
     #[test]
     fn of_two_copies_that_wait_the_one_with_order_ids_is_kept() {
         let mut sequencer = Sequencer::new(Some(10), [], WAIT);
-        assert_eq!(sequencer.hold(sent(12, Means::Rest), ms(0)), Held::Waits);
-        assert_eq!(sequencer.hold(sent(12, Means::Live), ms(1)), Held::Duplicate);
-        let mut other = sent(12, Means::Live);
-        other.0.side = Side::Sell;
+        assert_eq!(sequencer.hold(received(12, Means::Rest), ms(0)), Held::Waiting);
+        assert_eq!(sequencer.hold(received(12, Means::Live), ms(1)), Held::Duplicate);
+        let mut other = received(12, Means::Live);
+        other.trade.side = Side::Sell;
         assert!(matches!(sequencer.hold(other, ms(1)), Held::Conflict(_)));
-        let kept = sequencer.next_left().map(|(trade, _)| trade.origin.means());
-        assert_eq!((kept, sequencer.held()), (Some(Some(Means::Live)), 0));
+        let kept = sequencer.pop_any().map(|received| received.trade.origin.means());
+        assert_eq!((kept, sequencer.waiting()), (Some(Some(Means::Live)), 0));
     }
 
     proptest! {
@@ -423,7 +475,7 @@ mod tests {
                 order.swap(a % len, b % len);
             }
             let mut sequencer = Sequencer::new(Some(0), [], WAIT);
-            let (mut now, mut written, mut told) = (ms(0), Vec::new(), BTreeSet::new());
+            let (mut now, mut written, mut missing) = (ms(0), Vec::new(), BTreeSet::new());
             let mut came = std::collections::BTreeMap::new();
             for (id, step) in order.iter().zip(steps) {
                 now += ms(step);
@@ -437,16 +489,16 @@ mod tests {
             let mut sorted = written.clone();
             sorted.sort_unstable();
             prop_assert_eq!(sorted, ids.iter().copied().collect::<Vec<_>>());
-            prop_assert_eq!(sequencer.held(), 0);
-            for note in sequencer.take_notes() {
-                match note {
-                    GapNote::Opened(gap, _) => (gap.from..=gap.to).for_each(|id| assert!(told.insert(id), "{id} told twice")),
-                    GapNote::Filled(gap, _) => (gap.from..=gap.to).for_each(|id| assert!(told.remove(&id), "{id} was not told missing")),
-                    GapNote::Left(_) => {}
+            prop_assert_eq!(sequencer.waiting(), 0);
+            for event in sequencer.take_events() {
+                match event {
+                    GapEvent::Opened { ids, .. } => ids.ids().for_each(|id| assert!(missing.insert(id), "{id} reported twice")),
+                    GapEvent::Filled { ids, .. } => ids.ids().for_each(|id| assert!(missing.remove(&id), "{id} was not reported missing")),
+                    GapEvent::Left { .. } => {}
                 }
             }
             let last = *ids.iter().next_back().expect("one");
-            prop_assert_eq!(told.into_iter().collect::<Vec<_>>(), (1..last).filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+            prop_assert_eq!(missing.into_iter().collect::<Vec<_>>(), (1..last).filter(|id| !ids.contains(id)).collect::<Vec<_>>());
         }
     }
 }

@@ -10,12 +10,11 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use super::coverage::ids;
 use super::filed::Filed;
 use super::finding::{Findings, Kind, Place};
 use super::ledger::{Entry, Ledger, LedgerError};
 use super::matching::{Match, match_row, strangers, take_altered};
-use super::ranges::Ranges;
+use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades, Value};
@@ -92,10 +91,10 @@ struct OpenTicker {
 /// What is known of one product's trades.
 #[derive(Default)]
 struct Chain {
-    sent: Option<(u64, u64)>,
-    lost: Ranges,
-    unsent: Ranges,
-    shown: Ranges,
+    sent: Option<IdRange>,
+    lost: IdSet,
+    unsent: IdSet,
+    shown: IdSet,
 }
 
 /// Holds a tape against a ledger.
@@ -141,7 +140,7 @@ impl<'a> Reconciler<'a> {
                 Entry::Ticker { product, ticker, sent } if self.scope.has(&product, ticker.time) => {
                     self.take_ticker(&product, &ticker, sent, findings)
                 }
-                Entry::Shown { product, first, last } => self.chains.entry(product).or_default().shown.add(first, last),
+                Entry::Shown { product, first, last } => self.chains.entry(product).or_default().shown.extend(IdRange::new(first, last)),
                 Entry::Fault { name, time } => self.take_fault(&name, time),
                 Entry::End => has_end = true,
                 Entry::Trade { .. } | Entry::Ticker { .. } | Entry::Other => {}
@@ -168,9 +167,8 @@ impl<'a> Reconciler<'a> {
         self.sums.trades += 1;
         let chain = self.chains.entry(product.clone()).or_default();
         if sent {
-            chain.sent = Some(
-                chain.sent.map_or((trade.trade_id, trade.trade_id), |(first, last)| (first.min(trade.trade_id), last.max(trade.trade_id))),
-            );
+            let own = IdRange::one(trade.trade_id);
+            chain.sent = Some(chain.sent.map_or(own, |sent| sent.span(own)));
         }
         stored::of_row::<Trades>(trade, &mut self.expected);
         let files = self.files.get_mut(product).map(|files| &mut files.trades);
@@ -187,8 +185,8 @@ impl<'a> Reconciler<'a> {
                 findings.add(Kind::Altered, &place, || format!("trade {}: {}", trade.trade_id, columns.join(", ")));
             }
             Match::Again => findings.add(Kind::Ledger, &place, || format!("trade {} is twice in the ledger", trade.trade_id)),
-            Match::None if sent => chain.lost.add(trade.trade_id, trade.trade_id),
-            Match::None => chain.unsent.add(trade.trade_id, trade.trade_id),
+            Match::None if sent => chain.lost.insert(IdRange::one(trade.trade_id)),
+            Match::None => chain.unsent.insert(IdRange::one(trade.trade_id)),
         }
     }
 
@@ -266,28 +264,26 @@ impl<'a> Reconciler<'a> {
     fn settle_trades(&mut self, findings: &mut Findings) {
         for (product, chain) in &mut self.chains {
             let place = Place::of(product, Dataset::Trades);
-            for (from, to) in chain.lost.iter() {
-                findings.add_many(Kind::Lost, to - from + 1, &place, || format!("{} sent", ids(from, to)));
+            for ids in &chain.lost {
+                findings.add_many(Kind::Lost, ids.count(), &place, || format!("{ids} sent"));
             }
-            let (mut first, mut last) = chain.sent.unwrap_or((u64::MAX, 0));
-            for (from, to) in chain.shown.iter() {
-                (first, last) = (first.min(from), last.max(to));
-            }
-            for (from, to) in chain.unsent.iter() {
-                self.sums.trades_before += span(from, to.min(first.saturating_sub(1)));
-                let (from, to) = (from.max(first), to);
-                if from > to {
+            let span = chain.sent.into_iter().chain(&chain.shown).reduce(IdRange::span);
+            for ids in &chain.unsent {
+                let Some(span) = span else {
+                    self.sums.trades_before += ids.count();
                     continue;
+                };
+                let part = |of: Option<IdRange>| of.and_then(|of| ids.intersection(of));
+                self.sums.trades_before += part(span.below()).map_or(0, IdRange::count);
+                self.sums.trades_after += part(span.above()).map_or(0, IdRange::count);
+                let Some(ids) = part(Some(span)) else { continue };
+                for shown in chain.shown.within(ids) {
+                    findings.add_many(Kind::Lost, shown.count(), &place, || format!("{shown} sent on subscribing"));
                 }
-                self.sums.trades_after += span(from.max(last.saturating_add(1)), to);
-                let to = to.min(last);
-                for (from, to) in chain.shown.within(from, to) {
-                    findings.add_many(Kind::Lost, span(from, to), &place, || format!("{} sent on subscribing", ids(from, to)));
-                }
-                let unseen = span(from, to) - chain.shown.within(from, to).iter().map(|(from, to)| span(*from, *to)).sum::<u64>();
+                let unseen: u64 = chain.shown.absent_within(ids).map(IdRange::count).sum();
                 if unseen > 0 {
                     findings.add_many(Kind::NeverSent, unseen, &place, || {
-                        format!("{unseen} of {} never sent, and nothing else supplied them", ids(from, to))
+                        format!("{unseen} of {ids} never sent, and nothing else supplied them")
                     });
                 }
             }
@@ -311,9 +307,4 @@ fn note_misfiled(place: &Place, date: UtcDay, what: impl FnOnce() -> String, fin
 
 fn name_of(ticker: &Ticker) -> String {
     if ticker.sequence == 0 { format!("ticker of {}", ticker.time) } else { format!("ticker {} of {}", ticker.sequence, ticker.time) }
-}
-
-/// Gives how many ids there are from one to another, both included.
-const fn span(from: u64, to: u64) -> u64 {
-    if to < from { 0 } else { to - from + 1 }
 }

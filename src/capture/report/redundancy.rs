@@ -86,7 +86,7 @@ impl Redundancy {
         let before = chain.revision();
         chain.see(trade.trade_id);
         if chain.revision() != before {
-            counts.losses.store(chain.missing(), Relaxed);
+            counts.losses.store(chain.missing().count(), Relaxed);
         }
         Some(counts)
     }

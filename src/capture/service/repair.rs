@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::capture::context::CaptureContext;
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::backfill::Found;
-use crate::feed::continuity::Gap;
+use crate::feed::gap::Gap;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::repair::offer::{Offer, offers};

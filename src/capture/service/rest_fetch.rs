@@ -18,7 +18,7 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
-use crate::feed::continuity::Gap;
+use crate::feed::gap::Gap;
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;

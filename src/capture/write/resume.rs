@@ -1,13 +1,13 @@
-//! What is stored of a product before its writer goes on: the ends of its chain of trades, the holes in it, its newest ticker.
+//! What is stored of a product before its writer goes on: the ends of its chain of trades, the gaps in it, its newest ticker.
 
 use crate::capture::context::CaptureContext;
-use crate::feed::continuity::Gap;
+use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Trades};
-use crate::store::{Snapshot, StoreError, catalog, holes};
+use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
-/// Days looked at for holes, counted back from the newest that there is. What is missing before that is for `coltape repair`.
+/// Days searched for gaps, counted back from the newest that there is. What is missing before that is for `coltape repair`.
 const DAYS_BACK: usize = 7;
 
 /// What is stored of a product.
@@ -20,7 +20,7 @@ pub struct ResumePoint {
     /// The oldest trade, and its event time.
     pub first: Option<(u64, UnixNanos)>,
     /// Ids missing within the last days.
-    pub holes: Vec<Gap>,
+    pub missing: IdSet,
 }
 
 impl ResumePoint {
@@ -35,7 +35,7 @@ impl ResumePoint {
         if !context.datasets.trades {
             return Ok(Self { last_sequence, ..Self::default() });
         }
-        let found = holes::holes(dir, product, Some(DAYS_BACK))?;
+        let found = gaps(dir, product, Some(DAYS_BACK))?;
         for (date, error) in &found.unreadable {
             log::warn!("{product} {date}: its trades count as missing: {error}");
         }
@@ -43,7 +43,7 @@ impl ResumePoint {
             last_trade_id: last(Dataset::Trades)?.max(found.last),
             last_sequence,
             first: first(context, product)?,
-            holes: found.gaps.into_iter().map(|hole| Gap { from: hole.from, to: hole.to }).collect(),
+            missing: found.missing,
         })
     }
 

@@ -35,8 +35,8 @@ use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::open_days::{Blocked, OpenDays};
 use crate::capture::write::queue::{Pulled, QueueReceiver};
 use crate::capture::write::resume::ResumePoint;
-use crate::feed::continuity::Quarantine;
-use crate::feed::sequencer::{Held, Sent, Sequencer};
+use crate::feed::quarantine::Quarantine;
+use crate::feed::sequencer::{Held, ReceivedTrade, Sequencer};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
 use crate::store::Inserted;
@@ -75,7 +75,7 @@ pub struct Writer {
     is_to_search: bool,
     lines: Redundancy,
     last_sequence: u64,
-    doubted_trades: Quarantine<Sent>,
+    doubted_trades: Quarantine<ReceivedTrade>,
     doubted_ticker: Option<Ticker>,
     in_hand: Option<MarketMessage>,
     /// Whether others may put down what comes in turn.
@@ -119,7 +119,7 @@ impl Writer {
         }
         let mut writer = Self {
             open_days: OpenDays::new(Arc::clone(&context), product.clone(), queue.wakeup()),
-            sequencer: Sequencer::new(stored.last_trade_id, stored.holes, context.gap_wait),
+            sequencer: Sequencer::new(stored.last_trade_id, stored.missing, context.gap_wait),
             wanted_revision: 0,
             deliveries: context.deliveries.register(&product, &queue.wakeup()),
             is_to_search,
@@ -153,7 +153,7 @@ impl Writer {
 
     /// Gives the trades that are in no file and no counter yet.
     fn waiting(&self) -> u64 {
-        u64::try_from(self.doubted_trades.len() + self.sequencer.held()).unwrap_or(u64::MAX)
+        u64::try_from(self.doubted_trades.len() + self.sequencer.waiting()).unwrap_or(u64::MAX)
     }
 
     /// Takes what is in the queue, at most a batch, and what else has come or is due, and makes it visible.
@@ -194,40 +194,40 @@ impl Writer {
             return Round::Again;
         }
         let idle = if self.doubted_trades.is_empty() { IDLE } else { HOUSEKEEPING };
-        let longest = self.sequencer.patience(self.started.elapsed()).map_or(idle, |patience| patience.clamp(BRIEFLY, idle));
+        let longest = self.sequencer.time_until_due(self.started.elapsed()).map_or(idle, |due| due.clamp(BRIEFLY, idle));
         Round::Wait { longest }
     }
 
     fn take(&mut self, queue: &QueueReceiver, message: MarketMessage) {
         self.batch_start.get_or_insert_with(Instant::now);
         match message {
-            MarketMessage::Trade(trade, place) => self.take_trade(queue, (trade, place)),
+            MarketMessage::Trade(trade, place) => self.take_trade(queue, ReceivedTrade { trade, place }),
             MarketMessage::Ticker(ticker) => self.take_ticker(queue, ticker),
             MarketMessage::Heartbeat { last_trade_id, .. } => {
-                for sent in self.doubted_trades.confirm(last_trade_id) {
-                    self.offer(queue, sent);
+                for received in self.doubted_trades.confirm(last_trade_id) {
+                    self.offer(queue, received);
                 }
                 self.sequencer.heartbeat(last_trade_id, self.started.elapsed());
             }
         }
     }
 
-    fn take_trade(&mut self, queue: &QueueReceiver, sent: Sent) {
-        let id = sent.0.trade_id;
+    fn take_trade(&mut self, queue: &QueueReceiver, received: ReceivedTrade) {
+        let id = received.trade.trade_id;
         if !self.sequencer.chain().is_absurd(id) {
-            self.offer(queue, sent);
+            self.offer(queue, received);
             return;
         }
-        let held = self.doubted_trades.hold(id, self.started.elapsed(), sent);
+        let held = self.doubted_trades.hold(id, self.started.elapsed(), received);
         self.context.journal.write(Event::new("trade_doubted").product(&self.product).number("trade_id", id));
-        for sent in held.believed {
-            self.offer(queue, sent);
+        for received in held.believed {
+            self.offer(queue, received);
         }
         self.give_up(held.given_up);
     }
 
-    fn give_up(&mut self, doubted: impl IntoIterator<Item = (u64, Sent)>) {
-        for (_, (trade, _)) in doubted {
+    fn give_up(&mut self, doubted: impl IntoIterator<Item = ReceivedTrade>) {
+        for ReceivedTrade { trade, .. } in doubted {
             self.metrics.trades.rejected.one();
             self.context.journal.reject("trade id too far ahead, never confirmed", describe(&self.product, &trade).as_bytes());
         }
@@ -235,26 +235,26 @@ impl Writer {
 
     /// Writes a trade if it is its turn, and what waited for it; otherwise has it wait.
     #[inline]
-    fn offer(&mut self, queue: &QueueReceiver, sent: Sent) {
-        if self.sequencer.is_in_turn(sent.0.trade_id) {
-            self.put_trade(queue, &sent);
+    fn offer(&mut self, queue: &QueueReceiver, received: ReceivedTrade) {
+        if self.sequencer.is_in_turn(received.trade.trade_id) {
+            self.put_trade(queue, &received);
             self.put_ready(queue);
         } else {
-            self.hold(sent);
+            self.hold(received);
         }
     }
 
     #[cold]
-    fn hold(&mut self, sent: Sent) {
-        match self.sequencer.hold(sent, self.started.elapsed()) {
-            Held::Waits => {}
+    fn hold(&mut self, received: ReceivedTrade) {
+        match self.sequencer.hold(received, self.started.elapsed()) {
+            Held::Waiting => {}
             Held::Duplicate => {
                 self.metrics.trades.duplicate.one();
-                self.lines.note_duplicate(&sent.0, &self.metrics.lines);
+                self.lines.note_duplicate(&received.trade, &self.metrics.lines);
             }
             Held::Conflict(kept) => {
                 self.metrics.trades.conflict.one();
-                self.tell_conflict(&kept, &sent.0, sent.1);
+                self.tell_conflict(&kept, &received.trade, received.place);
             }
         }
     }
@@ -262,24 +262,24 @@ impl Writer {
     #[inline]
     fn put_ready(&mut self, queue: &QueueReceiver) {
         let started = self.started;
-        while let Some(sent) = self.sequencer.next_ready(|| started.elapsed()) {
-            self.put_waited(queue, sent);
+        while let Some(received) = self.sequencer.pop_ready(|| started.elapsed()) {
+            self.put_waited(queue, received);
         }
     }
 
     /// Writes a trade that has waited: how long is a figure of its own, no lag.
     #[cold]
-    fn put_waited(&mut self, queue: &QueueReceiver, sent: Sent) {
-        if sent.0.recv.0 != 0 {
-            let waited = Duration::from_nanos(self.context.clock.now().since(sent.0.recv));
+    fn put_waited(&mut self, queue: &QueueReceiver, received: ReceivedTrade) {
+        if received.trade.recv.0 != 0 {
+            let waited = Duration::from_nanos(self.context.clock.now().since(received.trade.recv));
             self.context.metrics.gap_wait_micros.see(micros(waited));
         }
         self.is_behind_gap = true;
-        self.put_trade(queue, &sent);
+        self.put_trade(queue, &received);
         self.is_behind_gap = false;
     }
 
-    fn put_trade(&mut self, queue: &QueueReceiver, (trade, place): &Sent) {
+    fn put_trade(&mut self, queue: &QueueReceiver, ReceivedTrade { trade, place }: &ReceivedTrade) {
         let counts = Arc::clone(&self.metrics);
         match self.patiently(queue, |open_days| open_days.insert_trade(trade)) {
             None => {
@@ -303,7 +303,7 @@ impl Writer {
                 self.note_stored(trade);
             }
         }
-        self.sequencer.stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
+        self.sequencer.mark_stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
     }
 
     #[inline]
@@ -415,9 +415,9 @@ impl Writer {
         debug_assert!(queue.is_empty(), "the queue has ended");
         while self.take_delivery(queue) {}
         self.await_missing(queue);
-        while let Some(sent) = self.sequencer.next_left() {
+        while let Some(received) = self.sequencer.pop_any() {
             self.batch_start.get_or_insert_with(Instant::now);
-            self.put_waited(queue, sent);
+            self.put_waited(queue, received);
         }
         self.settle_gaps();
         let doubted = self.doubted_trades.drain();

@@ -94,7 +94,7 @@ impl Writer {
     pub(super) fn note_ease(&mut self) {
         self.is_at_ease = self.doubted_ticker.is_none()
             && self.doubted_trades.is_empty()
-            && self.sequencer.held() == 0
+            && self.sequencer.waiting() == 0
             && self.blocked_since.is_none()
             && !self.is_to_search;
     }
@@ -106,7 +106,7 @@ impl Writer {
         }
         self.metrics.trades.written.one();
         self.lines.note_stored(trade, &self.metrics.lines);
-        self.sequencer.stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
+        self.sequencer.mark_stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
         true
     }
 

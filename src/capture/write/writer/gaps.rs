@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::{BRIEFLY, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::queue::QueueReceiver;
-use crate::feed::continuity::Gap;
-use crate::feed::sequencer::{GapNote, Why};
+use crate::feed::continuity::Continuity;
+use crate::feed::gap::Gap;
+use crate::feed::sequencer::{GapCause, GapEvent, ReceivedTrade};
+use crate::ids::IdRange;
 use crate::record::{Means, RawPlace};
 use crate::store::journal::Event;
 
@@ -31,19 +33,20 @@ impl Writer {
             Delivery::Trades(trades) => {
                 for trade in trades {
                     self.metrics.trades.fetched.one();
-                    self.offer(queue, (trade, RawPlace::default()));
+                    self.offer(queue, ReceivedTrade { trade, place: RawPlace::default() });
                 }
             }
             Delivery::Found(found) => {
                 if let Some(first_id) = found.began {
                     self.context.journal.write(Event::new("trading_began").product(&self.product).number("first_id", first_id));
                 }
-                found.gap.into_iter().for_each(|gap| self.sequencer.miss(gap, Why::Asked));
+                let gap = found.gap.and_then(|gap| IdRange::new(gap.from, gap.to));
+                gap.into_iter().for_each(|ids| self.sequencer.mark_missing(ids, GapCause::Asked));
             }
         }
         if let Some(backfill) = &self.context.backfill {
             self.wanted_revision = self.sequencer.chain().revision();
-            backfill.taken(&self.product, self.sequencer.chain().gaps());
+            backfill.taken(&self.product, &gaps(self.sequencer.chain()));
         }
         true
     }
@@ -51,12 +54,12 @@ impl Writer {
     /// Writes what has waited long enough, tells what has become a gap, and has it fetched.
     #[inline]
     pub(super) fn mind_gaps(&mut self, queue: &QueueReceiver) {
-        if self.sequencer.held() > 0 {
+        if self.sequencer.waiting() > 0 {
             self.batch_start.get_or_insert_with(Instant::now);
-            self.sequencer.tell_gaps(self.started.elapsed());
+            self.sequencer.report_gaps(self.started.elapsed());
             self.put_ready(queue);
         } else {
-            self.sequencer.tell_gaps(self.started.elapsed());
+            self.sequencer.report_gaps(self.started.elapsed());
         }
         if self.has_gaps_to_settle() {
             self.settle_gaps();
@@ -66,21 +69,24 @@ impl Writer {
     /// Tells whether the journal or the backfill is to be told of ids that are missing, or not any more.
     #[inline]
     pub(super) fn has_gaps_to_settle(&self) -> bool {
-        self.sequencer.has_notes() || self.sequencer.chain().revision() != self.wanted_revision
+        self.sequencer.has_events() || self.sequencer.chain().revision() != self.wanted_revision
     }
 
     #[cold]
     pub(super) fn settle_gaps(&mut self) {
-        for note in self.sequencer.take_notes() {
-            let event = |name: &str, gap: Gap| Event::new(name).product(&self.product).number("from_id", gap.from).number("to_id", gap.to);
-            self.context.journal.write(match note {
-                GapNote::Opened(gap, why) => {
+        for event in self.sequencer.take_events() {
+            let about = |name: &str, ids: IdRange| {
+                Event::new(name).product(&self.product).number("from_id", ids.first()).number("to_id", ids.last())
+            };
+            self.context.journal.write(match event {
+                GapEvent::Opened { ids, cause } => {
                     self.metrics.gaps.one();
-                    log::warn!("{}: {} trades missing, ids {} to {} ({})", self.product, gap.missing(), gap.from, gap.to, why.name());
-                    event("gap_opened", gap).text("why", why.name())
+                    let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
+                    log::warn!("{}: {count} trades missing, ids {first} to {last} ({cause})", self.product);
+                    about("gap_opened", ids).text("why", cause)
                 }
-                GapNote::Left(gap) => event("gap_left", gap),
-                GapNote::Filled(gap, means) => event("gap_filled", gap).text(
+                GapEvent::Left { ids } => about("gap_left", ids),
+                GapEvent::Filled { ids, means } => about("gap_filled", ids).text(
                     "by",
                     match means {
                         Means::Rest => "rest",
@@ -91,11 +97,11 @@ impl Writer {
             });
         }
         let chain = self.sequencer.chain();
-        self.metrics.missing_ids.store(chain.missing(), Relaxed);
+        self.metrics.missing_ids.store(chain.missing().count(), Relaxed);
         if chain.revision() != self.wanted_revision {
             self.wanted_revision = chain.revision();
             if let Some(backfill) = &self.context.backfill {
-                backfill.want(&self.product, chain.gaps());
+                backfill.want(&self.product, &gaps(chain));
             }
         }
     }
@@ -105,14 +111,18 @@ impl Writer {
         if self.context.backfill.is_none() {
             return;
         }
-        self.sequencer.tell_gaps_now();
+        self.sequencer.report_all_gaps();
         self.settle_gaps();
         let start = Instant::now();
-        while self.sequencer.chain().missing() > 0 && start.elapsed() < self.context.gap_wait {
-            queue.wait(self.context.gap_wait.saturating_sub(start.elapsed()).max(BRIEFLY));
+        while !self.sequencer.chain().missing().is_empty() && start.elapsed() < self.sequencer.gap_wait() {
+            queue.wait(self.sequencer.gap_wait().saturating_sub(start.elapsed()).max(BRIEFLY));
             while self.take_delivery(queue) {}
             self.mind_gaps(queue);
             self.commit();
         }
     }
+}
+
+fn gaps(chain: &Continuity) -> Vec<Gap> {
+    chain.missing().iter().map(Gap::from).collect()
 }

@@ -21,4 +21,4 @@ scripts/setup.sh
 export COLTAPE_FAULT_SEED=$seed COLTAPE_FAULT_TIMES=$times COLTAPE_FAULT_FEED=$feed
 COLTAPE_FAULT_SECONDS=$(awk -v m="$minutes" 'BEGIN { print int(m * 60) }')
 export COLTAPE_FAULT_SECONDS
-cargo test --locked --profile "$profile" --test faults -- --exact --nocapture faults::every_kind::nothing_is_lost_whatever_goes_wrong
+cargo test --locked --profile "$profile" --test endurance -- --exact --nocapture faults::every_kind::nothing_is_lost_whatever_goes_wrong

@@ -6,4 +6,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,4s/^# //p' "$0"; exit 0; fi
 scripts/setup.sh
-COLTAPE_KILLS=${1:-200} COLTAPE_KILLS_RATE=${COLTAPE_KILLS_RATE:-300} cargo test --locked --test kills -- --nocapture
+COLTAPE_KILLS=${1:-200} COLTAPE_KILLS_RATE=${COLTAPE_KILLS_RATE:-300} cargo test --locked --test endurance -- --nocapture kills::

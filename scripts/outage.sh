@@ -16,4 +16,4 @@ while (($#)); do
 done
 scripts/setup.sh
 export COLTAPE_OUTAGE_PRODUCTS=10 COLTAPE_OUTAGE_SECONDS=$seconds COLTAPE_OUTAGE_RATE=$rate COLTAPE_OUTAGE_WITHIN=120
-cargo test --locked --profile "$profile" --test faults -- --exact --nocapture faults::outage::an_outage_is_filled_while_live_trades_flow
+cargo test --locked --profile "$profile" --test endurance -- --exact --nocapture faults::outage::an_outage_is_filled_while_live_trades_flow

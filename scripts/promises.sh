@@ -2,29 +2,26 @@
 # Checks that every promise of the README, and every row of its failure table, is shown by a test that exists, ran and passed.
 # usage: scripts/promises.sh [LOG]     LOG: the output of `cargo test`; without it the tests are run
 #        scripts/promises.sh --self-test     shows that an invented, an ignored and a failed promise are refused
-# A row names its tests in backticks in its last column: a test (`day::a_name`, `a_name…` for one that begins so), all tests of a module (`day::*`), or
-# a whole test binary (`crash_images`). `scripts/…` names a script that one of the row's tests, or scripts/test.sh, runs.
+# A row names its tests in backticks in its last column: a test (`day::a_name`, `a_name…` for one that begins so) or all tests of a module (`day::*`).
+# The name of the test binary is the outermost module. `scripts/…` names a script that one of the row's tests, or scripts/test.sh, runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,6s/^# //p' "$0"; exit 0; fi
 
 # README LOG → every promise that nothing shows, one a line; exit 1 where there is any.
 check() {
-  awk -v tested="$(cat scripts/test.sh tests/*.rs tests/*/*.rs 2>/dev/null | grep -oE 'scripts/[a-z]+\.sh' | sort -u | tr '\n' ' ')" '
+  awk -v tested="$(grep -rhoE 'scripts/[a-z]+\.sh' scripts/test.sh tests | sort -u | tr '\n' ' ')" '
     function refuse(row, name, why) { printf "not shown: %s\n    `%s` %s\n", row, name, why; refused++ }
     # How the tests went that a name means: all of them have to be there and to have passed.
-    function judge(row, name,    prefix, whole, count, bad, key, test, parts, last) {
-      whole = prefix = 0
+    function judge(row, name,    prefix, count, bad, test, last) {
+      prefix = 0
       last = name
       if (sub(/…$/, "", name) || sub(/::\*$/, "::", name)) prefix = 1
-      for (key in result) {
-        split(key, parts, SUBSEP)
-        test = parts[2]
-        # The whole binary; a test by its full name, or without the modules before it.
-        if (parts[1] == name) whole = 1
-        else if (test != name && !ends(test, "::" name) && !(prefix && begins(test, name))) continue
+      for (test in result) {
+        # A test by its full name, or without the modules before it.
+        if (test != name && !ends(test, "::" name) && !(prefix && begins(test, name))) continue
         count++
-        if (result[key] != "ok") bad = bad " " test " (" result[key] ")"
+        if (result[test] != "ok") bad = bad " " test " (" result[test] ")"
       }
       if (!count) refuse(row, last, "names no test that ran")
       else if (bad) refuse(row, last, "did not pass:" bad)
@@ -37,10 +34,10 @@ check() {
     file == 1 && /^ *Running / { binary = $2 == "unittests" ? "lib" : $2; sub(/^.*tests\//, "", binary); sub(/\/main\.rs$|\.rs$/, "", binary) }
     file == 1 && /^ *Doc-tests / { binary = "doc" }
     file == 1 && match($0, /test [A-Za-z0-9_:]+( - should panic)? \.\.\. (ok|FAILED|ignored)/) {
-      line = substr($0, RSTART, RLENGTH); split(line, words, " "); result[binary, words[2]] = words[length(words)]; open = ""; next
+      line = substr($0, RSTART, RLENGTH); split(line, words, " "); result[binary "::" words[2]] = words[length(words)]; open = ""; next
     }
     file == 1 && match($0, /^test [A-Za-z0-9_:]+( - should panic)? \.\.\. /) { split($0, words, " "); open = words[2]; next }
-    file == 1 && open != "" && /(^|[^a-z])(ok|FAILED)$/ { result[binary, open] = /ok$/ ? "ok" : "FAILED"; open = ""; next }
+    file == 1 && open != "" && /(^|[^a-z])(ok|FAILED)$/ { result[binary "::" open] = /ok$/ ? "ok" : "FAILED"; open = ""; next }
     # The README.
     file == 2 && /^## / { section = $0 }
     file == 2 && (section == "## Guarantees" || section == "## When something goes wrong") && /^\|/ {
@@ -76,25 +73,25 @@ self_test() {
   cat >"$dir/log" <<'END'
      Running unittests src/lib.rs (target/debug/deps/coltape-0)
 test store::map::tests::a_file_grows ... ok
-     Running tests/capture.rs (target/debug/deps/capture-0)
+     Running tests/tape/main.rs (target/debug/deps/tape-0)
 test capture::day::a_good_one ... ok
 test capture::day::a_skipped_one ... ignored
 test capture::day::a_failed_one ... FAILED
 test capture::night::a_chatty_one ... some words
 more words
 ok
-     Running tests/crash_images/main.rs (target/debug/deps/crash_images-0)
-test whatever ... ok
+     Running tests/store/main.rs (target/debug/deps/store-0)
+test crash_images::whatever ... ok
 END
   readme() { # LAST-COLUMN
-    printf '## Guarantees\n\n| promise | shown by |\n|---|---|\n| it holds | %s |\n\n## When something goes wrong\n\n| what | what happens | shown by |\n|---|---|---|\n| it breaks | it says so | `crash_images` |\n' "$1" >"$dir/readme"
+    printf '## Guarantees\n\n| promise | shown by |\n|---|---|\n| it holds | %s |\n\n## When something goes wrong\n\n| what | what happens | shown by |\n|---|---|---|\n| it breaks | it says so | `crash_images::*` |\n' "$1" >"$dir/readme"
   }
   local name
-  for name in '`day::a_good_one`' '`a_good_one`' '`day::a_goo…`, `night::*`' '`crash_images`' '`whatever`' '`map::tests::a_file_grows`' '`scripts/powercut.sh`'; do
+  for name in '`day::a_good_one`' '`a_good_one`' '`day::a_goo…`, `night::*`' '`crash_images::*`' '`store::*`' '`store::crash_images::*`' '`whatever`' '`map::tests::a_file_grows`' '`scripts/powercut.sh`'; do
     readme "$name"
     check "$dir/readme" "$dir/log" >"$dir/said" || { echo "self-test: $name should hold"; cat "$dir/said"; return 1; }
   done
-  for name in 'nothing at all' '`day::an_invented_one`' '`good_one`' '`day::a_skipped_one`' '`day::a_failed_one`' '`day::*`' '`an_invented_binary`' '`a_good_one`, `night::an_inv…`' '`scripts/invented.sh`'; do
+  for name in 'nothing at all' '`day::an_invented_one`' '`good_one`' '`day::a_skipped_one`' '`day::a_failed_one`' '`day::*`' '`an_invented_binary::*`' '`store`' '`tape::*`' '`a_good_one`, `night::an_inv…`' '`scripts/invented.sh`'; do
     readme "$name"
     if check "$dir/readme" "$dir/log" >"$dir/said"; then echo "self-test: $name should not hold"; cat "$dir/said"; return 1; fi
   done

@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2s/^# //p' "$0"; exit 0; fi
 scripts/setup.sh
-COLTAPE_CRASH_IMAGES=${COLTAPE_CRASH_IMAGES:-100000} cargo test --locked --test crash_images -- --nocapture
-COLTAPE_JUNK_FRAMES=${COLTAPE_JUNK_FRAMES:-5000000} cargo test --locked --test capture -- --nocapture absurd::
+COLTAPE_CRASH_IMAGES=${COLTAPE_CRASH_IMAGES:-100000} cargo test --locked --test store -- --nocapture crash_images::
+COLTAPE_JUNK_FRAMES=${COLTAPE_JUNK_FRAMES:-5000000} cargo test --locked --test tape -- --nocapture absurd::
 scripts/faults.sh
 scripts/faults.sh --feed advanced
 scripts/outage.sh

@@ -14,7 +14,7 @@ use super::error::{At, StoreError};
 /// Holds a data directory for this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -30,7 +30,14 @@ impl DirLock {
         file.set_len(0).at("write", path)?;
         file.rewind().at("write", path)?;
         writeln!(file, "{}", std::process::id()).at("write", path)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Said aloud, as closing the file is not enough: a child that is just being started holds a copy of the descriptor until it runs its own program.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -57,7 +64,10 @@ pub fn holder_of(dir: &Path) -> Result<Option<String>, StoreError> {
         Err(error) => return Err(error).at("open", &path),
     };
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(None),
+        Ok(()) => {
+            let _ = rustix::fs::flock(&file, FlockOperation::Unlock);
+            Ok(None)
+        }
         Err(_) => Ok(Some(holder(&mut file))),
     }
 }

@@ -1,0 +1,9 @@
+//! The feed's layer, seen from outside: decoding, the recorded sessions, sessions in virtual time, sockets and REST against servers on loopback.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+mod decode;
+mod recorded;
+mod rest;
+mod session;
+mod socket;

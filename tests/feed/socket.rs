@@ -1,0 +1,360 @@
+//! A socket against servers on loopback that keep the protocol, bend it, break it or fall silent.
+
+use coltape::feed::endpoint::Endpoint;
+use coltape::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket, SocketError, Timeouts};
+use coltape::feed::tls::TlsRoots;
+use native_tls::{Identity, TlsAcceptor};
+use openssl::asn1::Asn1Time;
+use openssl::bn::BigNum;
+use openssl::hash::MessageDigest;
+use openssl::pkey::PKey;
+use openssl::rsa::Rsa;
+use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::{X509, X509NameBuilder};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::{CloseFrame, Role};
+use tungstenite::{Message, WebSocket};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn timeouts() -> Timeouts {
+    Timeouts { connect: Duration::from_secs(5), tick: Duration::from_millis(10), write: Duration::from_secs(5), spins: false }
+}
+
+/// Serves one TCP connection.
+fn tcp_server<R: Send + 'static>(serve: impl FnOnce(TcpStream) -> R + Send + 'static) -> (Endpoint, JoinHandle<R>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = Endpoint::parse(&format!("ws://{}/feed", listener.local_addr().unwrap())).unwrap();
+    let server = std::thread::spawn(move || {
+        let (tcp, _) = listener.accept().unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        serve(tcp)
+    });
+    (endpoint, server)
+}
+
+/// Serves one WebSocket connection.
+fn server<R: Send + 'static>(serve: impl FnOnce(WebSocket<TcpStream>) -> R + Send + 'static) -> (Endpoint, JoinHandle<R>) {
+    tcp_server(move |tcp| serve(tungstenite::accept(tcp).unwrap()))
+}
+
+fn connect(endpoint: &Endpoint) -> Socket {
+    Socket::connect(endpoint, &TlsRoots::default(), &timeouts()).unwrap()
+}
+
+#[derive(Debug, PartialEq)]
+enum Heard {
+    Text(Vec<u8>),
+    Closed(u16, String),
+    Lost(String),
+}
+
+/// Reads past idle ticks to the next thing that happens.
+fn hear(socket: &mut Socket) -> Heard {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match socket.read() {
+            Ok(Received::Text(text)) => return Heard::Text(text.to_vec()),
+            Ok(Received::Closed { code, reason }) => return Heard::Closed(code, reason),
+            Ok(Received::Idle) => assert!(Instant::now() < deadline, "nothing happened"),
+            Err(error) => return Heard::Lost(error.to_string()),
+        }
+    }
+}
+
+fn heard(text: &str) -> Heard {
+    Heard::Text(text.as_bytes().to_vec())
+}
+
+#[test]
+fn messages_go_both_ways_and_binary_ones_come_as_text() {
+    let (endpoint, server) = server(|mut peer| {
+        let asked = peer.read().unwrap();
+        peer.send(Message::text("one")).unwrap();
+        peer.send(Message::binary(vec![0xff, 0])).unwrap();
+        peer.send(Message::text("")).unwrap();
+        let _ = peer.read();
+        asked
+    });
+    let mut socket = connect(&endpoint);
+    socket.send_text("subscribe").unwrap();
+    assert_eq!(hear(&mut socket), heard("one"));
+    assert_eq!(hear(&mut socket), Heard::Text(vec![0xff, 0]));
+    assert_eq!(hear(&mut socket), heard(""));
+    socket.close();
+    assert_eq!(server.join().unwrap(), Message::text("subscribe"));
+}
+
+#[test]
+fn what_comes_right_behind_the_handshake_is_not_lost() {
+    let (endpoint, server) = tcp_server(|mut tcp| {
+        let mut request = Vec::new();
+        let mut byte = [0];
+        while !request.ends_with(b"\r\n\r\n") {
+            tcp.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        let request = String::from_utf8(request).unwrap();
+        let key = request.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
+        let upgrade = format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        );
+        tcp.write_all(&[upgrade.as_bytes(), b"\x81\x02hi"].concat()).unwrap();
+        let _ = tcp.read(&mut byte);
+        request
+    });
+    let mut socket = connect(&endpoint);
+    assert_eq!(hear(&mut socket), heard("hi"));
+    drop(socket);
+    let request = server.join().unwrap();
+    assert!(request.starts_with("GET /feed HTTP/1.1\r\n") && request.to_lowercase().contains("user-agent: coltape/"), "{request}");
+}
+
+#[test]
+fn fragments_are_put_together_and_a_stall_in_a_frame_loses_nothing() {
+    let (endpoint, server) = server(|mut peer| {
+        let tcp = peer.get_mut();
+        tcp.write_all(b"\x01\x03one\x00\x01 ").unwrap();
+        tcp.write_all(b"\x89\x00").unwrap();
+        // Half a header, and a pong to wait for before the rest is sent.
+        tcp.write_all(b"\x80").unwrap();
+        assert!(matches!(peer.read().unwrap(), Message::Pong(_)));
+        peer.get_mut().write_all(b"\x07tw").unwrap();
+        assert_eq!(peer.read().unwrap(), Message::text("go on"));
+        peer.get_mut().write_all(b"o yes").unwrap();
+        let _ = peer.read();
+    });
+    let mut socket = connect(&endpoint);
+    // Idle ticks pass while the frame is incomplete.
+    let mut idle = 0;
+    while idle < 5 {
+        match socket.read().unwrap() {
+            Received::Idle => idle += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    socket.send_text("go on").unwrap();
+    assert_eq!(hear(&mut socket), heard("one two yes"));
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
+fn pings_are_answered_while_nothing_else_comes() {
+    let (endpoint, server) = server(|mut peer| {
+        for payload in [vec![], b"alive".to_vec(), vec![7; 125]] {
+            peer.send(Message::Ping(payload.clone().into())).unwrap();
+            assert_eq!(peer.read().unwrap(), Message::Pong(payload.into()));
+        }
+        peer.send(Message::text("done")).unwrap();
+        let _ = peer.read();
+    });
+    let mut socket = connect(&endpoint);
+    assert_eq!(hear(&mut socket), heard("done"));
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_close_is_told_with_its_code_and_acknowledged() {
+    for (code, reason) in [(CloseCode::Normal, "deprecated hostname"), (CloseCode::Away, "")] {
+        let (endpoint, server) = server(move |mut peer| {
+            peer.close(Some(CloseFrame { code, reason: reason.into() })).unwrap();
+            peer.read().unwrap()
+        });
+        let mut socket = connect(&endpoint);
+        assert_eq!(hear(&mut socket), Heard::Closed(code.into(), reason.to_owned()));
+        assert!(server.join().unwrap().is_close());
+    }
+}
+
+#[test]
+fn a_stream_that_simply_ends_is_an_abnormal_close() {
+    let (endpoint, server) = server(|mut peer| peer.get_mut().write_all(b"\x81\x05hal").unwrap());
+    let mut socket = connect(&endpoint);
+    server.join().unwrap();
+    let Heard::Closed(code, _) = hear(&mut socket) else { panic!("a close was to come") };
+    assert_eq!(code, CLOSED_ABNORMALLY);
+}
+
+#[test]
+fn a_broken_protocol_or_bound_ends_the_connection() {
+    let too_long = [&[0x81, 127][..], &u64::try_from(MAX_FRAME_BYTES + 1).unwrap().to_be_bytes()].concat();
+    for bytes in [&b"\xf1\x02hi"[..], b"\x83\x02hi", b"\x81\x82aaaahi", b"\x80\x02hi", b"\x81\x02\xff\xff", b"\x09\x00", &too_long] {
+        let bytes = bytes.to_vec();
+        let (endpoint, server) = server(move |mut peer| {
+            peer.get_mut().write_all(&bytes).unwrap();
+            let _ = peer.read();
+        });
+        let mut socket = connect(&endpoint);
+        assert!(matches!(hear(&mut socket), Heard::Lost(_)));
+        drop(socket);
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn messages_at_hand_are_told_without_waiting_and_none_is_skipped() {
+    let (endpoint, server) = server(|mut peer| {
+        peer.get_mut().write_all(b"\x81\x01a\x81\x01b\x82\x01c\x89\x00\x81\x01d\x88\x02\x03\xe8").unwrap();
+        let _ = peer.read();
+    });
+    let mut socket = connect(&endpoint);
+    assert_eq!(hear(&mut socket), heard("a"));
+    for next in ["b", "c"] {
+        assert!(socket.has_buffered() && socket.has_buffered());
+        assert_eq!(hear(&mut socket), heard(next));
+    }
+    // A ping lies between; it is answered, and what follows is not lost by looking.
+    assert!((0..100).any(|_| socket.has_buffered()));
+    assert_eq!(hear(&mut socket), heard("d"));
+    assert!(socket.has_buffered());
+    assert_eq!(hear(&mut socket), Heard::Closed(1000, String::new()));
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_socket_that_spins_reads_what_comes_and_ends_its_tick() {
+    let (endpoint, server) = server(|mut peer| {
+        let _ = peer.read();
+        peer.get_mut().write_all(b"\x81\x01a\x81\x01b").unwrap();
+        let _ = peer.read();
+    });
+    let spinning = Timeouts { spins: true, ..timeouts() };
+    let mut socket = Socket::connect(&endpoint, &TlsRoots::default(), &spinning).unwrap();
+    let before = Instant::now();
+    assert!(matches!(socket.read(), Ok(Received::Idle)));
+    assert!(before.elapsed() >= spinning.tick);
+    socket.send_text("go on").unwrap();
+    assert_eq!([hear(&mut socket), hear(&mut socket)], [heard("a"), heard("b")]);
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
+fn bytes_that_wait_in_the_system_are_counted() {
+    // Asked for, since what follows the handshake at once is read along with it.
+    let (endpoint, server) = server(|mut peer| {
+        let _ = peer.read();
+        peer.get_mut().write_all(b"\x81\x05hello").unwrap();
+        let _ = peer.read();
+    });
+    let mut socket = connect(&endpoint);
+    socket.send_text("go on").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while socket.receive_queue_bytes() < 7 {
+        assert!(Instant::now() < deadline, "nothing arrived");
+    }
+    assert_eq!(hear(&mut socket), heard("hello"));
+    assert_eq!(socket.receive_queue_bytes(), 0);
+    drop(socket);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_refused_upgrade_tells_its_status() {
+    let (endpoint, server) = tcp_server(|mut tcp| {
+        let mut request = [0; 4096];
+        let _ = tcp.read(&mut request).unwrap();
+        tcp.write_all(b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n").unwrap();
+    });
+    let error = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts()).err().unwrap();
+    assert!(matches!(error, SocketError::Refused { status: 429, .. }), "{error}");
+    assert!(error.is_worth_another_try());
+    server.join().unwrap();
+}
+
+#[test]
+fn a_handshake_that_trickles_ends_at_its_deadline() {
+    let (endpoint, server) = tcp_server(|mut tcp| {
+        tcp.write_all(b"HTTP/1.1 101 Switching Protocols\r\nX-Long: ").unwrap();
+        // A byte now and then keeps a time-out for each read from ever striking. Ends when the other side gives up.
+        tcp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut request = [0; 4096];
+        while !matches!(tcp.read(&mut request), Ok(0)) && tcp.write_all(b"x").is_ok() {}
+    });
+    let began = Instant::now();
+    let timeouts = Timeouts { connect: Duration::from_millis(300), ..timeouts() };
+    let error = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts).err().unwrap();
+    assert!(began.elapsed() < Duration::from_secs(2), "{error}");
+    server.join().unwrap();
+}
+
+#[test]
+fn nobody_there_is_an_error_that_is_worth_another_try() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let gone = Endpoint::parse(&format!("ws://127.0.0.1:{port}")).unwrap();
+    let error = Socket::connect(&gone, &TlsRoots::default(), &timeouts()).err().unwrap();
+    assert!(matches!(error, SocketError::Connect { .. }) && error.is_worth_another_try(), "{error}");
+    let secure = Endpoint::parse("wss://127.0.0.1:1").unwrap();
+    let roots = TlsRoots { ca_file: Some("/nonexistent".into()) };
+    assert!(!Socket::connect(&secure, &roots, &timeouts()).err().unwrap().is_worth_another_try());
+}
+
+/// A certificate for `localhost` that signs itself, as PEM, and the identity to serve with.
+fn certificate() -> (Vec<u8>, Identity) {
+    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
+    let mut name = X509NameBuilder::new().unwrap();
+    name.append_entry_by_text("CN", "localhost").unwrap();
+    let name = name.build();
+    let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
+    builder.set_serial_number(&BigNum::from_u32(1).unwrap().to_asn1_integer().unwrap()).unwrap();
+    builder.set_subject_name(&name).unwrap();
+    builder.set_issuer_name(&name).unwrap();
+    builder.set_pubkey(&key).unwrap();
+    builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
+    builder.set_not_after(&Asn1Time::days_from_now(2).unwrap()).unwrap();
+    builder.append_extension(BasicConstraints::new().critical().ca().build().unwrap()).unwrap();
+    let names = SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(names).unwrap();
+    builder.sign(&key, MessageDigest::sha256()).unwrap();
+    let pem = builder.build().to_pem().unwrap();
+    let identity = Identity::from_pkcs8(&pem, &key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    (pem, identity)
+}
+
+#[test]
+fn tls_trusts_the_file_that_is_named_and_nobody_else() {
+    let (pem, identity) = certificate();
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("root.pem");
+    std::fs::write(&ca_file, pem).unwrap();
+
+    let listener = TcpListener::bind("localhost:0").unwrap();
+    let endpoint = Endpoint::parse(&format!("wss://localhost:{}", listener.local_addr().unwrap().port())).unwrap();
+    let server = std::thread::spawn(move || {
+        let acceptor = TlsAcceptor::new(identity).unwrap();
+        assert!(acceptor.accept(listener.accept().unwrap().0).is_err(), "the first comer does not trust us");
+        let secured = acceptor.accept(listener.accept().unwrap().0).unwrap();
+        let mut peer = tungstenite::accept(secured).unwrap();
+        // Three frames in one record, then a silence, then one more.
+        let mut raw = WebSocket::from_raw_socket(peer.get_mut(), Role::Server, None);
+        raw.get_mut().write_all(b"\x81\x01a\x81\x01b\x81\x01c").unwrap();
+        assert_eq!(peer.read().unwrap(), Message::text("more"));
+        peer.send(Message::text("d".repeat(100_000))).unwrap();
+        let _ = peer.read();
+    });
+
+    let refused = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts()).err().unwrap();
+    assert!(matches!(refused, SocketError::Tls { .. }) && refused.is_worth_another_try(), "{refused}");
+
+    let mut socket = Socket::connect(&endpoint, &TlsRoots { ca_file: Some(ca_file) }, &timeouts()).unwrap();
+    assert_eq!(hear(&mut socket), heard("a"));
+    assert!(socket.has_buffered());
+    assert_eq!(hear(&mut socket), heard("b"));
+    assert_eq!(hear(&mut socket), heard("c"));
+    assert!(!socket.has_buffered());
+    assert_eq!(socket.read().unwrap(), Received::Idle);
+    socket.send_text("more").unwrap();
+    assert_eq!(hear(&mut socket), heard(&"d".repeat(100_000)));
+    socket.close();
+    drop(socket);
+    server.join().unwrap();
+}

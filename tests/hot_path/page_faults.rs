@@ -1,0 +1,134 @@
+//! The append path's bargain with the system: whose thread takes the page faults, and that nothing is cut while it is mapped.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use coltape::decimal::Decimal;
+use coltape::product::ProductId;
+use coltape::record::Trade;
+use coltape::schema::{Layout, Trades};
+use coltape::store::probe::{Probe, Step, Verdict};
+use coltape::store::{DataDir, Day, Snapshot, StoreOptions, Syncer, seal};
+use coltape::time::{UnixNanos, UtcDay};
+
+const DAY: UtcDay = UtcDay(20_000);
+
+fn product() -> ProductId {
+    ProductId::new("BTC-USD").unwrap()
+}
+
+fn trade(id: u64) -> Trade {
+    let number = Decimal::from_f32(1.5);
+    Trade { trade_id: id, time: UnixNanos(DAY.start().0 + id), price: number, size: number, ..Trades::EMPTY }
+}
+
+/// The page faults of this thread so far. The first store into a page that only has blocks counts as a major one.
+fn faults() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    [fields[7], fields[9]].iter().map(|count| count.parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn a_fast_writer_finds_its_pages_present() {
+    const RECORDS: u64 = 1 << 16;
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    let (mut id, mut taken) = (0, 0);
+    while id < RECORDS {
+        let files = Arc::clone(day.files());
+        std::thread::spawn(move || files.provision().unwrap()).join().unwrap();
+        let (room, before) = (day.room().min(RECORDS - id), faults());
+        assert!(room > 0);
+        for _ in 0..room {
+            id += 1;
+            day.insert(&trade(id)).unwrap();
+        }
+        day.commit();
+        taken += faults() - before;
+    }
+    println!("{taken} faults");
+    // Each page of the columns would cost one. What the first room has, a flush meanwhile and the stack may cost some.
+    let pages = RECORDS * 96 / 4096;
+    assert!(taken < pages / 4, "{taken} faults over {pages} pages");
+    drop(day);
+    let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert_eq!(snapshot.count() as u64, RECORDS);
+    assert!(snapshot.rows().zip(1..).all(|(row, id)| row == trade(id)));
+}
+
+#[test]
+fn no_column_is_mapped_when_it_is_cut() {
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    let (cuts, mapped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen_cuts, seen_mapped, path) = (Arc::clone(&cuts), Arc::clone(&mapped), folder.path().to_string_lossy().into_owned());
+    let probe = Probe::new(move |step| {
+        if step == Step::Changed("cut") {
+            seen_cuts.fetch_add(1, Ordering::Relaxed);
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            // The commit page stays mapped: it is never cut.
+            let columns = maps.lines().filter(|line| line.contains(&path) && !line.contains("/commit."));
+            seen_mapped.fetch_add(columns.count(), Ordering::Relaxed);
+        }
+        Verdict::Go
+    });
+    let options = StoreOptions { force_fs: true, probe: Some(probe), ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    (1..=10).for_each(|id| assert!(day.insert(&trade(id)).is_ok()));
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert_eq!(cuts.load(Ordering::Relaxed), Trades::COLUMNS.len());
+    assert_eq!(mapped.load(Ordering::Relaxed), 0, "columns were still mapped while they were cut");
+}
+
+/// Tells whether a byte of a file is in the page cache; nothing where the file system does not say.
+fn is_cached(path: &std::path::Path, at: u64) -> Option<bool> {
+    let file = std::fs::File::open(path).unwrap();
+    let mut byte = [0];
+    match rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(&mut byte)], at, rustix::io::ReadWriteFlags::NOWAIT) {
+        Ok(count) => Some(count == 1),
+        Err(rustix::io::Errno::AGAIN) => Some(false),
+        Err(_) => None,
+    }
+}
+
+#[test]
+fn the_cache_of_what_has_long_been_on_disk_is_given_back_and_comes_again() {
+    const RECORDS: u64 = 20_000;
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions { force_fs: true, cached_bytes: 64 << 10, ..StoreOptions::default() };
+    let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    for id in 1..=RECORDS {
+        while day.insert(&trade(id)).is_err() {
+            day.files().provision().unwrap();
+        }
+    }
+    day.commit();
+    let column = day.files().column_path("maker_order_id");
+    let last = (RECORDS - 1) * 16;
+    if is_cached(&column, 0).is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: this file system does not say what is cached");
+        return;
+    }
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(true), Some(true)));
+    syncer.cycle().unwrap();
+    assert_eq!(day.files().durable(), RECORDS);
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(false), Some(true)), "the front is given back, the end is not");
+    // The writer's own look-ups, a reader, and what is appended later find all of it.
+    assert_eq!(day.find(1), Some(trade(1)));
+    day.insert(&trade(RECORDS + 1)).unwrap();
+    day.commit();
+    syncer.cycle().unwrap();
+    let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert!(snapshot.rows().zip(1..=RECORDS + 1).all(|(row, id)| row == trade(id)));
+    assert_eq!(snapshot.count() as u64, RECORDS + 1);
+}

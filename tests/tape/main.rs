@@ -1,0 +1,12 @@
+//! Recorded tapes and the commands that make, read, check and repair them: `capture`, `query`, `verify`, `repair`, `backfill`.
+//!
+//! Tests of this binary run beside each other. One that looks at the whole process (its threads, its descriptors, its allocations) belongs to `hot_path`.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
+
+mod capture;
+mod market;
+mod query;
+mod repair;
+mod verify_days;
+mod verify_ledger;

@@ -1,0 +1,71 @@
+//! A repair that dies between any two steps of the store loses nothing and is made good by the next one.
+//!
+//! The test runs itself again as a child, which aborts at the step it is told.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use coltape::record::Trade;
+use coltape::repair::{RepairConfig, repair};
+use coltape::store::probe::{Probe, Verdict};
+
+use super::tape::{as_rest, config, market, repaired, sealed, stored, told, trades};
+
+const STEP: &str = "COLTAPE_TEST_DIE_AT";
+const FOLDER: &str = "COLTAPE_TEST_FOLDER";
+/// How the child ends when there was no such step.
+const LIVED: i32 = 42;
+
+/// The child: repairs, and dies at the step it was told.
+#[test]
+fn child_of_a_killed_repair() {
+    let (Ok(step), Ok(folder)) = (std::env::var(STEP), std::env::var(FOLDER)) else { return };
+    let (step, seen): (u64, _) = (step.parse().unwrap(), AtomicU64::new(0));
+    let probe = Probe::new(move |_| {
+        if seen.fetch_add(1, Ordering::Relaxed) == step {
+            std::process::abort();
+        }
+        Verdict::Go
+    });
+    let folder = Path::new(&folder);
+    let report = repair(&RepairConfig { probe: Some(probe), ..config(&folder.join("own"), &[&folder.join("other")]) }).unwrap();
+    assert!(report.is_whole());
+    std::process::exit(LIVED);
+}
+
+/// Lets a repair die at `step`. Tells whether it had so many.
+fn die_at(step: u64, whole: &[Trade], own: &[Trade]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    sealed(&folder.path().join("own"), own);
+    sealed(&folder.path().join("other"), whole);
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "repair::killed::child_of_a_killed_repair"]).env(STEP, step.to_string()).env(FOLDER, folder.path());
+    let ended = child.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    let dir = folder.path().join("own");
+    let left = stored(&dir);
+    assert!(left.windows(2).all(|pair| pair[0].trade_id < pair[1].trade_id), "step {step}: nothing twice");
+    let has = |trade: &Trade| left.binary_search_by_key(&trade.trade_id, |left| left.trade_id);
+    for trade in own {
+        let at = has(trade).unwrap_or_else(|_| panic!("step {step}: {} is lost", trade.trade_id));
+        let full = Trade { origin: left[at].origin, ..whole[(trade.trade_id - whole[0].trade_id) as usize] };
+        assert!(left[at] == *trade || left[at] == full, "step {step}: {:?}", left[at]);
+    }
+    let report = repaired(&dir, &[&folder.path().join("other")]);
+    assert!(report.is_whole(), "step {step}: {:#?}", report.lines());
+    assert_eq!(told(&stored(&dir)), whole, "after a death at step {step}");
+    ended.code() != Some(LIVED)
+}
+
+#[test]
+fn a_repair_that_is_killed_between_any_two_steps_loses_nothing() {
+    let prints = market(300);
+    let whole = trades(&prints);
+    let own: Vec<Trade> = whole
+        .iter()
+        .filter(|trade| !trade.trade_id.is_multiple_of(7))
+        .map(|trade| if trade.trade_id.is_multiple_of(11) { as_rest(trade) } else { *trade })
+        .collect();
+    let steps = (0..1000).find(|step| !die_at(*step, &whole, &own)).unwrap();
+    assert!(steps > 60, "only {steps} steps");
+}

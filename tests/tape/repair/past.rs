@@ -1,0 +1,291 @@
+//! REST, played by the simulator: gaps and a product's past, through its faults.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use coltape::decimal;
+use coltape::product::ProductId;
+use coltape::record::{Means, OrderId, Origin, Side, Trade};
+use coltape::schema::{Dataset, Trades};
+use coltape::simulate::{Faults, SimulateConfig, Simulation};
+use coltape::store::{DayState, Snapshot, StoreOptions};
+use coltape::time::{Clock, Timestamp, UnixNanos, UtcDay, parse_rfc3339};
+use coltape::verify::coverage::Verdict;
+use coltape::verify::{VerifyConfig, verify};
+
+use super::tape::{await_that, coltape, filled_by, journal, repaired, said, sealed, stored, told};
+use crate::market::{FIRST_DAY, column_path, data_dir, product};
+
+/// A market whose past REST knows, and its ledger.
+struct Exchange {
+    folder: tempfile::TempDir,
+    simulation: Simulation,
+}
+
+impl Exchange {
+    /// Trades at two a second before `now`, which only REST shows.
+    fn with_past(count: u64, now: UnixNanos, faults: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = SimulateConfig {
+            products: vec![product()],
+            history: count,
+            start: Some(now),
+            faults: Faults::parse(faults).unwrap(),
+            ledger: Some(folder.path().join("ledger")),
+            ..SimulateConfig::default()
+        };
+        Self { simulation: Simulation::start(config).unwrap(), folder }
+    }
+
+    fn rest(&self) -> &str {
+        self.simulation.endpoints().rest_url.as_deref().unwrap()
+    }
+}
+
+/// The trades of such a past, as a market of the same seed writes them into its ledger when it ends.
+fn past(count: u64, now: UnixNanos) -> Vec<Trade> {
+    let Exchange { folder, simulation } = Exchange::with_past(count, now, "");
+    simulation.stop().unwrap();
+    let text = std::fs::read_to_string(folder.path().join("ledger")).unwrap();
+    text.lines().filter_map(trade_of).collect()
+}
+
+/// Reads a line of the ledger.
+fn trade_of(line: &str) -> Option<Trade> {
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    let text = |key: &str| line[key].as_str().unwrap();
+    let number = |key: &str| decimal::parse(text(key).as_bytes()).unwrap();
+    let id = |key: &str| {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text(key).replace('-', ""), &mut id).unwrap();
+        OrderId(id)
+    };
+    (line["kind"] == "trade").then(|| Trade {
+        trade_id: line["trade_id"].as_u64().unwrap(),
+        time: parse_rfc3339(text("time").as_bytes()).ok().and_then(Timestamp::to_unix).unwrap(),
+        price: number("price"),
+        size: number("size"),
+        side: if text("side") == "buy" { Side::Buy } else { Side::Sell },
+        maker_order_id: id("maker"),
+        taker_order_id: id("taker"),
+        sequence: line["sequence"].as_u64().unwrap(),
+        recv: UnixNanos(7),
+        origin: Origin::new(Means::Live, 0, false),
+    })
+}
+
+fn as_rest(trade: &Trade) -> Trade {
+    super::tape::as_rest(trade)
+}
+
+/// One hour after the second midnight.
+fn now() -> UnixNanos {
+    UnixNanos(FIRST_DAY.next().next().start().0 + 3_600_000_000_000)
+}
+
+fn backfill(dir: &Path, exchange: &Exchange, args: &[&str]) -> Command {
+    let mut command = coltape("backfill");
+    command.args([product().as_str(), "--rest-url", exchange.rest(), "--rest-rate", "500", "--data-dir"]).arg(dir).args(args);
+    command
+}
+
+fn run(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+#[test]
+fn ids_that_are_missing_come_from_rest_through_its_faults_and_get_their_order_ids_later() {
+    let exchange = Exchange::with_past(3000, now(), "rest-429*1,rest-500*1,rest-truncate*1,rest-hole*2");
+    let own = exchange.folder.path().join("own");
+    let all = past(3000, now());
+    assert_eq!(all.len(), 3000);
+    let seed = fastrand::u64(..);
+    eprintln!("seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let is_kept: Vec<bool> = (0..all.len()).map(|at| at == 0 || at + 1 == all.len() || random.u32(0..100) >= 5).collect();
+    let kept: Vec<Trade> = all.iter().zip(&is_kept).filter(|(_, kept)| **kept).map(|(trade, _)| *trade).collect();
+    let lost: Vec<u64> = all.iter().zip(&is_kept).filter(|(_, kept)| !**kept).map(|(trade, _)| trade.trade_id).collect();
+    sealed(&own, &kept);
+    let output = run({
+        let mut command = coltape("repair");
+        command.arg(&own).args(["--rest-url", exchange.rest(), "--rest-rate", "500"]);
+        command
+    });
+    assert!(output.status.success(), "{}", said(&output));
+    let want: Vec<Trade> = all.iter().map(|trade| if lost.contains(&trade.trade_id) { as_rest(trade) } else { *trade }).collect();
+    assert_eq!(stored(&own), want);
+    assert_eq!(filled_by(&own, "rest"), lost);
+    let totals = exchange.simulation.totals();
+    let faults: std::collections::BTreeSet<&str> = totals.faults.keys().copied().collect();
+    assert!(["rest-429", "rest-500", "rest-truncate", "rest-hole"].iter().all(|name| faults.contains(name)), "{faults:?}");
+    // The other box comes back: its tape has the order ids.
+    let other = exchange.folder.path().join("other");
+    sealed(&other, &all);
+    let report = repaired(&own, &[&other]);
+    assert!(report.is_whole() && report.sums().completed == lost.len() as u64, "{:#?}", report.lines());
+    assert_eq!(told(&stored(&own)), told(&all));
+}
+
+#[test]
+fn ids_that_rest_does_not_have_are_said_to_be_missing() {
+    let exchange = Exchange::with_past(200, now(), "");
+    let all = past(200, now());
+    let own = exchange.folder.path().join("own");
+    // What lies before the exchange's memory.
+    let old = Trade { trade_id: all[0].trade_id - 50, time: UnixNanos(all[0].time.0 - 1_000_000_000), ..all[0] };
+    let mut kept = vec![old];
+    kept.extend(all.iter().filter(|trade| !trade.trade_id.is_multiple_of(9)));
+    sealed(&own, &kept);
+    let output = run({
+        let mut command = coltape("repair");
+        command.arg(&own).args(["--rest-url", exchange.rest(), "--rest-rate", "500"]);
+        command
+    });
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    let (from, to) = (old.trade_id + 1, all[0].trade_id - 1);
+    assert!(text.contains(&format!("ids {from} to {to} missing: REST does not have them (asked 3 times)")), "{text}");
+    assert!(text.contains("49 ids missing"), "{text}");
+    let lacks = journal(&own, "backfill_lacks");
+    assert_eq!(lacks.len(), 1);
+    assert_eq!((lacks[0]["from_id"].as_u64(), lacks[0]["to_id"].as_u64(), lacks[0]["attempts"].as_u64()), (Some(from), Some(to), Some(3)));
+    assert_eq!(stored(&own).len(), all.len() + 1, "all others are there");
+}
+
+#[test]
+fn a_past_is_fetched_with_the_trade_before_and_the_one_behind() {
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 40_000_000_000);
+    let exchange = Exchange::with_past(2000, now, "rest-429*1,rest-500*1,rest-hole*1");
+    let own = exchange.folder.path().join("own");
+    let (from, to) = (UnixNanos(FIRST_DAY.next().start().0 - 100_000_000_000), FIRST_DAY.next().start());
+    let output = run(backfill(&own, &exchange, &["--from", &from.to_string(), "--to", &to.to_string()]));
+    assert!(output.status.success(), "{}", said(&output));
+    let all = past(2000, now);
+    let first = all.iter().position(|trade| trade.time >= from).unwrap();
+    let behind = all.iter().position(|trade| trade.time >= to).unwrap();
+    let want: Vec<Trade> = all[first - 1..=behind].iter().map(as_rest).collect();
+    assert_eq!(stored(&own), want, "from the one before to the one behind");
+    assert!(journal(&own, "trading_began").is_empty());
+}
+
+/// A quiet market's REST: trade `id` came `id - 1` times fifty seconds after `start`; there are `count`.
+fn quiet_market(start: UnixNanos, count: u64) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    // It ends with the process.
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = String::new();
+            BufReader::new(&connection).read_line(&mut request).unwrap();
+            let number = |key: &str| {
+                let (_, rest) = request.split_once(key)?;
+                rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
+            };
+            let newest = number("after=").map_or(count, |after| count.min(after - 1));
+            let oldest = (newest + 1).saturating_sub(number("limit=").unwrap()).max(1);
+            let trade = |id: u64| {
+                let time = UnixNanos(start.0 + (id - 1) * 50_000_000_000);
+                format!(r#"{{"time":"{time}","trade_id":{id},"price":"65083.67","size":"0.002186","side":"buy"}}"#)
+            };
+            let body = (oldest..=newest).rev().map(trade).collect::<Vec<_>>().join(",");
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
+            let _ = connection.write_all(format!("{head}[{body}]").as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_day_of_the_past_is_fetched_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = quiet_market(UnixNanos(FIRST_DAY.start().0 - 86_400_000_000_000), 6000);
+    let fetch = |name: &str, from: &str| {
+        let own = folder.path().join(name);
+        let mut command = coltape("backfill");
+        command.args([product().as_str(), "--rest-url", &url, "--rest-rate", "500", "--columns", "core", "--data-dir"]).arg(&own);
+        let output = command.args(["--from", from, "--to", &FIRST_DAY.next().to_string()]).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
+        assert!(proof.holds(), "{:#?}", proof.findings.listed());
+        assert!(!column_path(&own, Dataset::Trades, "trade_price_f64", FIRST_DAY).exists());
+        proof.days.iter().map(|day| (day.coverage.verdict, day.coverage.records)).collect::<Vec<_>>()
+    };
+    // With the trade before and the one behind, the day between is shown to be whole.
+    let (whole, partial) = (Verdict::Whole, Verdict::Partial);
+    assert_eq!(fetch("a day", &FIRST_DAY.to_string()), [(partial, 1), (whole, 1728), (partial, 1)]);
+    assert_eq!(fetch("from the first", "2025-01-01"), [(whole, 1728), (whole, 1728), (partial, 1)]);
+}
+
+#[test]
+fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 400_000_000_000);
+    let (exchange, all) = (Exchange::with_past(12_000, now, ""), past(12_000, now));
+    let own = exchange.folder.path().join("own");
+    // Slow enough to be killed in the middle of its twelve pages.
+    let mut slow = coltape("backfill");
+    slow.args([product().as_str(), "--rest-url", exchange.rest(), "--rest-rate", "40", "--from", "2025-06-01", "--data-dir"]).arg(&own);
+    let mut child = slow.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let count = |dir: &Path| {
+        let day = |date: UtcDay| Snapshot::<Trades>::open(dir, &product(), date).ok().flatten().map_or(0, |day| day.count());
+        day(FIRST_DAY) + day(FIRST_DAY.next())
+    };
+    await_that("some pages are stored", || count(&own) >= 2000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = count(&own);
+    assert!(left < 12_000, "killed too late to show anything");
+    let output = run(backfill(&own, &exchange, &["--from", "2025-06-01"]));
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains(&format!("{left} were stored already")) && text.contains(&format!("{} from REST", 12_000 - left)), "{text}");
+    assert_eq!(stored(&own), all.iter().map(as_rest).collect::<Vec<_>>());
+    assert_eq!(journal(&own, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect::<Vec<_>>(), [all[0].trade_id]);
+    let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
+    assert!(proof.holds(), "{:#?}", proof.findings.listed());
+    let verdicts: Vec<Verdict> = proof.days.iter().map(|day| day.coverage.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Whole, Verdict::Partial], "nothing shows what came after the last");
+    for date in [FIRST_DAY, FIRST_DAY.next()] {
+        let day = Snapshot::<Trades>::open(&own, &product(), date).unwrap().unwrap();
+        assert!(matches!(day.state(), DayState::Sealed { .. }) && day.check().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_a_capture_stored_is_kept_and_only_the_rest_is_fetched() {
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 100_000_000_000);
+    let (exchange, all) = (Exchange::with_past(3000, now, ""), past(3000, now));
+    let own = exchange.folder.path().join("own");
+    let kept: Vec<Trade> = all.iter().filter(|trade| trade.trade_id % 100 < 60).copied().collect();
+    sealed(&own, &kept);
+    let output = run(backfill(&own, &exchange, &["--from", "2025-06-01"]));
+    assert!(output.status.success(), "{}", said(&output));
+    let want: Vec<Trade> = all.iter().map(|trade| if trade.trade_id % 100 < 60 { *trade } else { as_rest(trade) }).collect();
+    assert_eq!(stored(&own), want, "live trades keep their order ids");
+}
+
+#[test]
+fn a_backfill_says_what_it_cannot_do() {
+    let exchange = Exchange::with_past(50, now(), "");
+    let own = exchange.folder.path().join("own");
+    let none = run(backfill(&own, &exchange, &["--from", "2025-07-01"]));
+    assert!(none.status.success() && said(&none).contains("has no trades in that time"), "{}", said(&none));
+    let none = run(backfill(&own, &exchange, &["--from", "2024-01-01", "--to", "2024-01-02"]));
+    assert!(none.status.success() && said(&none).contains("has no trades in that time"), "{}", said(&none));
+    assert_eq!(run(backfill(&own, &exchange, &["--from", "2025-06-08", "--to", "2025-06-08"])).status.code(), Some(2));
+    assert_eq!(run(backfill(&own, &exchange, &["--from", "2025-06-01", "--rest-rate", "0"])).status.code(), Some(2));
+    let mut unknown = coltape("backfill");
+    unknown.args(["NO-SUCH", "--rest-url", exchange.rest(), "--from", "2025-06-01", "--data-dir"]).arg(&own);
+    let unknown = run(unknown);
+    assert!(unknown.status.code() == Some(1) && said(&unknown).contains("refused with 404"), "{}", said(&unknown));
+    let _held = data_dir(&own, StoreOptions::default());
+    let held = run(backfill(&own, &exchange, &["--from", "2025-06-01"]));
+    assert!(held.status.code() == Some(1) && said(&held).contains("--backfill-from"), "{}", said(&held));
+    let mut elsewhere = coltape("backfill");
+    elsewhere.args([product().as_str(), "--from", "2025-06-01", "--data-dir"]).arg(&own);
+    assert_eq!(run(elsewhere).status.code(), Some(2), "a test's directory is not filled from production");
+    assert!(!column_path(&own, Dataset::Trades, "commit", FIRST_DAY).exists());
+    assert_eq!(ProductId::new("BTC-USD").unwrap(), product());
+}

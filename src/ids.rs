@@ -506,8 +506,8 @@ mod tests {
             // In falling order, so that nothing is added at the end.
             let [one, two] = [&a, &b].map(|model| model.iter().rev().copied().map(IdRange::one).collect::<IdSet>());
             prop_assert_eq!(one.ranges(), ranges_of(&a));
-            prop_assert_eq!(one.intersection(&two).ranges(), ranges_of(&a.intersection(&b).copied().collect()));
-            prop_assert_eq!(one.difference(&two).ranges(), ranges_of(&a.difference(&b).copied().collect()));
+            prop_assert_eq!(one.intersection(&two).ranges, ranges_of(&a.intersection(&b).copied().collect()));
+            prop_assert_eq!(one.difference(&two).ranges, ranges_of(&a.difference(&b).copied().collect()));
         }
 
         #[test]

@@ -118,7 +118,7 @@ pub fn rest_url_of(dir: &Path) -> Result<Option<String>, StoreError> {
 
 /// Tells which of Coinbase's own feeds an endpoint is.
 fn own_feed(endpoint: &str) -> Option<Feed> {
-    [Feed::Exchange, Feed::Advanced].into_iter().find(|feed| endpoint == format!("{} {}", feed.name(), feed.default_url()))
+    Feed::ALL.into_iter().find(|feed| endpoint == format!("{} {}", feed.name(), feed.default_url()))
 }
 
 /// Repairs a data directory.

@@ -1,46 +1,49 @@
-//! The Advanced Trade feed's messages: `market_trades` and `ticker` envelopes.
+//! The messages of the Advanced Trade feed: `market_trades`, `ticker`, `subscriptions`.
 //!
-//! 1. `side` is the **maker's** and is turned round. There are no order ids and no sequence of the product: nil and 0.
-//! 2. A message may hold several events, an event several products, and every batch is newest-first: all trades of a message are
-//!    handed over in rising trade id. A snapshot's are marked [`Means::Snapshot`].
-//! 3. A ticker carries no trade: the envelope's `timestamp`, volume NaN, side unknown, trade id and sequence 0.
-//! 4. One element or event that cannot be used does not cost its neighbours.
+//! 1. `side` is the **maker's** and is inverted. There are no order ids and no sequence of the product: nil and 0.
+//! 2. A message may hold several events and an event several products; every batch is newest-first. The handler gets all trades of a message in rising
+//!    trade id. Those of a snapshot are marked [`Means::Snapshot`].
+//! 3. A ticker carries no trade: it has the envelope's `timestamp`, volume NaN, side unknown, trade id and sequence 0.
+//! 4. An element or event that cannot be used does not affect the others.
 
+use super::control::{Channels, Control, product_set};
+use super::fate::FrameFate;
+use super::field::{self, source};
+use super::handler::{Handler, Item};
+use super::json::{Nodes, ROOT, shape};
+use super::reject::RejectReason;
 use crate::decimal::Decimal;
-use crate::feed::field;
-use crate::feed::handler::{FrameFate, Handler, Item, RejectReason};
-use crate::feed::json::{Nodes, ROOT, shape};
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::{TimeCache, UnixNanos};
 
-/// An envelope's fields in wire order (`client_id` was sent until early 2026).
+/// The fields of an envelope in wire order (`client_id` was sent until early 2026).
 const ENVELOPE: [&str; 5] = ["channel", "client_id", "timestamp", "sequence_num", "events"];
 
 shape! {
-    /// A trade's fields in wire order.
+    /// The fields of a trade in wire order.
     ListedTrade, 6:
         "product_id", "trade_id", "price", "size", "time", "side",
 }
 
 shape! {
-    /// A ticker's fields in wire order; the day's statistics are named only so that the order is met.
+    /// The fields of a ticker in wire order. The day's statistics are listed only because the order must match.
     ListedTicker, 13:
         "type", "product_id", "price", "volume_24_h", "low_24_h", "high_24_h", "low_52_w", "high_52_w",
         "price_percent_chg_24_h", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity",
 }
 
-/// A trade that waits for those of its frame to be put in order, with the places of its texts.
-pub(super) struct Waiting {
+/// A trade that waits until those of its frame are sorted, with the places of its texts.
+pub(super) struct UnsortedTrade {
     trade: Trade,
     product: usize,
     price: usize,
     size: usize,
 }
 
-/// Counts what became of a frame's elements.
+/// What became of a frame's elements.
 #[derive(Default)]
 struct Tally {
-    handed_over: usize,
+    used: usize,
     rejected: Option<RejectReason>,
 }
 
@@ -50,7 +53,7 @@ impl Tally {
         self.rejected = Some(why);
     }
 
-    /// Gives an event's type and the places of its elements; one of another shape is noted, and costs no other event.
+    /// Gives the type of an event and the places of its elements. An event of another shape is only counted.
     fn event<'t, 'i>(
         &mut self,
         nodes: Nodes<'t, 'i>,
@@ -66,49 +69,55 @@ impl Tally {
 
     fn fate(&self) -> FrameFate {
         match self.rejected {
-            _ if self.handed_over > 0 => FrameFate::Used,
+            _ if self.used > 0 => FrameFate::Used,
             Some(why) => FrameFate::Rejected(why),
             None => FrameFate::Ignored,
         }
     }
 }
 
-/// Hands over the trades of a `market_trades` message; `waiting` is a buffer to be reused.
+/// Gives the handler the trades of a `market_trades` message; `unsorted` is a buffer that is reused.
 pub(super) fn trades(
     nodes: Nodes<'_, '_>,
     times: &mut TimeCache,
-    waiting: &mut Vec<Waiting>,
+    unsorted: &mut Vec<UnsortedTrade>,
     recv: UnixNanos,
     line: u8,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
     let [.., events] = nodes.pick(ROOT, &ENVELOPE)?;
     let mut tally = Tally::default();
-    waiting.clear();
+    unsorted.clear();
     for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
         let Some((kind, trades)) = tally.event(nodes, event, "trades") else { continue };
         let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
         let origin = Origin::new(means, line, true);
         for place in trades {
             match trade(nodes, place, times, recv, origin) {
-                Ok(trade) => waiting.push(trade),
+                Ok(trade) => unsorted.push(trade),
                 Err(why) => tally.reject(Item::Trade, why, handler),
             }
         }
     }
-    // A run that falls throughout is turned round in one pass; nothing is allocated.
-    waiting.sort_unstable_by_key(|waiting| waiting.trade.trade_id);
-    for Waiting { trade, product, price, size } in waiting.iter() {
+    // A falling run is reversed in one pass; nothing is allocated.
+    unsorted.sort_unstable_by_key(|unsorted| unsorted.trade.trade_id);
+    for UnsortedTrade { trade, product, price, size } in unsorted.iter() {
         let product = nodes.text(*product).unwrap_or_default().as_bytes();
         handler.trade(product, trade);
-        let told = [("trade_price_f64", trade.price, *price), ("trade_size_f64", trade.size, *size)];
-        field::tell_inexact(nodes, told, |column, text| handler.inexact(product, column, trade.trade_id, text));
+        let sources = [source("trade_price_f64", trade.price, *price), source("trade_size_f64", trade.size, *size)];
+        field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
     }
-    tally.handed_over = waiting.len();
+    tally.used = unsorted.len();
     Ok(tally.fate())
 }
 
-fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache, recv: UnixNanos, origin: Origin) -> Result<Waiting, RejectReason> {
+fn trade(
+    nodes: Nodes<'_, '_>,
+    place: usize,
+    times: &mut TimeCache,
+    recv: UnixNanos,
+    origin: Origin,
+) -> Result<UnsortedTrade, RejectReason> {
     let [product, trade_id, price, size, time, side] = nodes.pick_shape::<ListedTrade, 6>(place)?;
     field::product(nodes, product)?;
     let trade = Trade {
@@ -124,10 +133,10 @@ fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut TimeCache, recv: UnixNa
         origin,
     };
     trade.validate(recv)?;
-    Ok(Waiting { trade, product, price, size })
+    Ok(UnsortedTrade { trade, product, price, size })
 }
 
-/// Hands over the tickers of a `ticker` message.
+/// Gives the handler the tickers of a `ticker` message.
 pub(super) fn tickers(
     nodes: Nodes<'_, '_>,
     times: &mut TimeCache,
@@ -144,7 +153,7 @@ pub(super) fn tickers(
         let Some((_, tickers)) = tally.event(nodes, event, "tickers") else { continue };
         for place in tickers {
             match ticker(nodes, place, time, recv, handler) {
-                Ok(()) => tally.handed_over += 1,
+                Ok(()) => tally.used += 1,
                 Err(why) => tally.reject(Item::Ticker, why, handler),
             }
         }
@@ -174,13 +183,26 @@ fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos, 
         side: None,
     };
     handler.ticker(product, &ticker);
-    let told = [
-        ("price_f64", price, price_at),
-        ("best_bid_f64", bid, bid_at),
-        ("best_ask_f64", ask, ask_at),
-        ("best_bid_size_f64", bid_size, bid_size_at),
-        ("best_ask_size_f64", ask_size, ask_size_at),
+    let sources = [
+        source("price_f64", price, price_at),
+        source("best_bid_f64", bid, bid_at),
+        source("best_ask_f64", ask, ask_at),
+        source("best_bid_size_f64", bid_size, bid_size_at),
+        source("best_ask_size_f64", ask_size, ask_size_at),
     ];
-    field::tell_inexact(nodes, told, |column, text| handler.inexact(product, column, recv.0, text));
+    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, recv.0, text));
     Ok(())
+}
+
+/// Reads a `subscriptions` message.
+pub(super) fn subscriptions(nodes: Nodes<'_, '_>) -> Result<Control, RejectReason> {
+    let [events] = nodes.pick(ROOT, &["events"])?;
+    let mut all = Channels::new();
+    for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
+        let [channels] = nodes.pick(event, &["subscriptions"])?;
+        for (name, products) in nodes.fields(channels).ok_or(RejectReason::Shape)? {
+            all.entry(name.to_owned()).or_default().extend(product_set(nodes, products));
+        }
+    }
+    Ok(Control::Subscriptions(all))
 }

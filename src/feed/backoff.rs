@@ -1,54 +1,60 @@
-//! How long to wait before connecting: [`Backoff`] for one line, [`ConnectGate`] for all of them.
+//! How long to wait before the next try: [`Backoff`] for one connection, [`ConnectGate`] for all of them, [`doubled`] for requests.
 //!
-//! Neither sleeps nor reads a clock; `now` is monotonic time since any fixed moment.
+//! All that there is to change about back-off is in this file. Nothing here sleeps or reads a clock; `now` is monotonic time since any fixed moment.
 
 use parking_lot::Mutex;
 use std::time::Duration;
 
 /// First wait after a connection was lost.
-pub const FIRST_WAIT: Duration = Duration::from_secs(1);
+pub(crate) const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait, jitter included.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// At most one connection is begun in this time: Coinbase cuts off who connects faster.
-pub const BETWEEN_CONNECTIONS: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// At most one connection is started in this time: Coinbase drops clients that connect faster.
+pub(crate) const BETWEEN_CONNECTIONS: Duration = Duration::from_secs(1);
 
-/// Waits that double from 1 s to 60 s, up to a quarter longer by chance, so that lines lost together do not come back together.
+/// Waits that double from 1 s to 60 s, each up to a quarter longer at random, so that connections lost together do not come back together.
 #[derive(Debug, Clone)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     base: Duration,
     random: fastrand::Rng,
 }
 
 impl Backoff {
-    /// Starts with the first wait; the jitter follows from `seed`.
+    /// Starts with the first wait. `seed` decides the jitter.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { base: FIRST_WAIT, random: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Gives the next wait and doubles the one after it.
-    pub fn wait(&mut self) -> Duration {
+    /// Gives the next wait, and doubles the one after it.
+    pub(crate) fn wait(&mut self) -> Duration {
         let wait = self.base.mul_f64(1.0 + self.random.f64() / 4.0);
         // A quarter more than 48 s is 60 s.
         self.base = (self.base * 2).min(LONGEST_WAIT * 4 / 5);
         wait
     }
 
-    /// Goes back to the first wait: the connection has proven good.
-    pub fn reset(&mut self) {
+    /// Goes back to the first wait, because the connection has proven good.
+    pub(crate) fn reset(&mut self) {
         self.base = FIRST_WAIT;
     }
 }
 
-/// Spaces out the connections of all lines of the process.
+/// Gives the wait after the first, second, third … failure in a row: `first`, twice as long, four times as long …, at most `longest`. No jitter.
+#[must_use]
+pub(crate) fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(longest)
+}
+
+/// Spaces the connections of the whole process.
 #[derive(Debug, Default)]
-pub struct ConnectGate {
+pub(crate) struct ConnectGate {
     free_at: Mutex<Duration>,
 }
 
 impl ConnectGate {
-    /// Takes the next free moment and gives how long to wait for it; the caller connects then, and not before.
-    pub fn reserve(&self, now: Duration) -> Duration {
+    /// Reserves the next free moment. Gives how long the caller has to wait before it connects.
+    pub(crate) fn reserve(&self, now: Duration) -> Duration {
         let mut free_at = self.free_at.lock();
         let at = now.max(*free_at);
         *free_at = at + BETWEEN_CONNECTIONS;
@@ -77,7 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn the_gate_lets_one_through_a_second() {
+    fn waits_without_jitter_double_up_to_the_longest() {
+        let seconds = |failures| doubled(Duration::from_secs(10), failures, Duration::from_secs(600)).as_secs();
+        assert_eq!([0, 1, 2, 3, 6, 7, u32::MAX].map(seconds), [10, 10, 20, 40, 320, 600, 600]);
+    }
+
+    #[test]
+    fn the_gate_lets_one_connection_through_a_second() {
         let (gate, ms) = (ConnectGate::default(), Duration::from_millis);
         assert_eq!(gate.reserve(ms(5000)), ms(0));
         assert_eq!(gate.reserve(ms(5000)), ms(1000));

@@ -11,26 +11,26 @@
 use crate::ids::{IdRange, IdSet};
 
 /// Jump of the trade id beyond which a single message is not believed.
-pub const ABSURD_JUMP: u64 = 1_000_000;
+pub(crate) const ABSURD_JUMP: u64 = 1_000_000;
 
 /// Highest first id that is believed where nothing is known of a product: 2^40. The busiest product had passed 10^9 after eleven years.
-pub const ABSURD_FIRST: u64 = 1 << 40;
+pub(crate) const ABSURD_FIRST: u64 = 1 << 40;
 
 /// Gaps remembered per product.
-pub const MAX_GAPS: usize = 1024;
+pub(crate) const MAX_GAPS: usize = 1024;
 
 /// What one id changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Ids below it that are missing and were not known to be.
-    pub opened: Vec<IdRange>,
+    pub(crate) opened: Vec<IdRange>,
     /// Whether the id itself was known to be missing.
-    pub filled: bool,
+    pub(crate) filled: bool,
 }
 
 /// The ids of one product.
 #[derive(Debug, Clone, Default)]
-pub struct Continuity {
+pub(crate) struct Continuity {
     last: Option<u64>,
     missing: IdSet,
     revision: u64,
@@ -39,31 +39,31 @@ pub struct Continuity {
 impl Continuity {
     /// Continues a chain whose highest stored id is known.
     #[must_use]
-    pub fn after(last: Option<u64>) -> Self {
+    pub(crate) fn after(last: Option<u64>) -> Self {
         Self { last, missing: IdSet::new(), revision: 0 }
     }
 
     /// Gives the highest id seen.
     #[must_use]
-    pub const fn last(&self) -> Option<u64> {
+    pub(crate) const fn last(&self) -> Option<u64> {
         self.last
     }
 
     /// Gives the missing ids. Where gaps were joined (2.), some of these are not missing.
     #[must_use]
-    pub const fn missing(&self) -> &IdSet {
+    pub(crate) const fn missing(&self) -> &IdSet {
         &self.missing
     }
 
     /// Gives a number that changes whenever the missing ids do.
     #[must_use]
-    pub const fn revision(&self) -> u64 {
+    pub(crate) const fn revision(&self) -> u64 {
         self.revision
     }
 
     /// Tells whether a single message with this id is too far ahead to be believed.
     #[must_use]
-    pub fn is_absurd(&self, id: u64) -> bool {
+    pub(crate) fn is_absurd(&self, id: u64) -> bool {
         match self.last {
             Some(last) => id.saturating_sub(last) > ABSURD_JUMP,
             None => id > ABSURD_FIRST,
@@ -73,12 +73,12 @@ impl Continuity {
     /// Tells whether an id is the next one or a lower one, so that storing it opens no gap.
     #[inline]
     #[must_use]
-    pub fn is_in_turn(&self, id: u64) -> bool {
+    pub(crate) fn is_in_turn(&self, id: u64) -> bool {
         self.last.is_none_or(|last| id <= last.saturating_add(1))
     }
 
     /// Marks ids as missing. Gives those that were not known to be.
-    pub fn mark_missing(&mut self, ids: IdRange) -> Vec<IdRange> {
+    pub(crate) fn mark_missing(&mut self, ids: IdRange) -> Vec<IdRange> {
         let opened: Vec<IdRange> = self.missing.absent_within(ids).collect();
         if !opened.is_empty() {
             self.missing.insert(ids);
@@ -90,7 +90,7 @@ impl Continuity {
 
     /// Takes an id that is stored into the chain.
     #[inline]
-    pub fn see(&mut self, id: u64) -> Seen {
+    pub(crate) fn see(&mut self, id: u64) -> Seen {
         let opened = match self.last {
             Some(last) if id > last.saturating_add(1) => self.open_gap(last, id),
             _ => Vec::new(),
@@ -191,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_marked_missing_is_told_as_new_once(steps in prop::collection::vec((any::<bool>(), 1u64..120, 0u64..20), 1..80)) {
+        fn ids_are_newly_missing_only_once(steps in prop::collection::vec((any::<bool>(), 1u64..120, 0u64..20), 1..80)) {
             let (mut chain, mut model) = (Continuity::after(Some(200)), BTreeSet::new());
             for (is_gap, first, more) in steps {
                 let (ids, before) = (range(first, first + more), chain.revision());

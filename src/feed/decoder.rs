@@ -1,17 +1,20 @@
-//! [`Decoder`]: one connection's frames to trades, tickers and control messages.
+//! [`Decoder`]: turns one connection's frames into trades, tickers and control messages.
 //!
-//! 1. The kind is read off the frame's first bytes; what is not captured is passed over without being parsed.
-//! 2. Every frame ends in exactly one [`FrameFate`], whatever its bytes; a frame that cannot be used changes nothing for the next.
-//! 3. After warm-up a used frame allocates nothing: parser, tape and batch buffers are kept (bounded, see `json`).
-//! 4. On the Advanced feed every frame's `sequence_num` is watched, that of passed-over channels included: a hole is told at once.
+//! 1. The type or channel is read from the frame's first bytes. A frame that is not captured is skipped without being parsed.
+//! 2. Every frame ends in exactly one [`FrameFate`], whatever its bytes. A frame that cannot be used changes nothing for the next.
+//! 3. After warm-up a used frame allocates nothing: the parser's and the batch's buffers are kept (bounded, see `json`).
+//! 4. On the Advanced feed the `sequence_num` of every frame is checked, skipped ones included. A gap in it is reported at once.
 //!
-//! One decoder belongs to one connection and one thread. Time of receipt comes in; no clock is read.
+//! A decoder belongs to one connection and one thread. It reads no clock: the time of receipt comes in.
 
-use crate::feed::control::{self, Control};
-use crate::feed::handler::{FrameFate, Handler, Item, RejectReason};
-use crate::feed::head::Head;
-use crate::feed::json::{Nodes, Parser};
-use crate::feed::{Feed, advanced, exchange};
+use super::control::Control;
+use super::fate::FrameFate;
+use super::handler::{Handler, Item};
+use super::head::Head;
+use super::json::{Nodes, Parser};
+use super::protocol::Feed;
+use super::reject::RejectReason;
+use super::{advanced, exchange};
 use crate::record::Means;
 use crate::time::{TimeCache, UnixNanos};
 
@@ -44,17 +47,17 @@ pub struct Decoder {
     line: u8,
     parser: Parser,
     times: TimeCache,
-    waiting: Vec<advanced::Waiting>,
+    unsorted: Vec<advanced::UnsortedTrade>,
     next_sequence: u64,
 }
 
 impl Decoder {
-    /// Makes the decoder of a line (0 to 15, stored with every trade) of a feed.
+    /// Makes a decoder of a feed for a connection of a line (0 to 15, stored with every trade).
     #[must_use]
     pub fn new(feed: Feed, line: u8) -> Self {
-        // A snapshot brings the last hundred trades of a product.
-        let waiting = Vec::with_capacity(if feed == Feed::Advanced { 1024 } else { 0 });
-        Self { feed, line, parser: Parser::new(), times: TimeCache::default(), waiting, next_sequence: 0 }
+        // A snapshot has the last hundred trades of a product.
+        let unsorted = Vec::with_capacity(if feed == Feed::Advanced { 1024 } else { 0 });
+        Self { feed, line, parser: Parser::new(), times: TimeCache::default(), unsorted, next_sequence: 0 }
     }
 
     /// Starts over with a new connection, whose messages count from 0 again.
@@ -62,68 +65,68 @@ impl Decoder {
         self.next_sequence = 0;
     }
 
-    /// Hands over what a frame holds; `recv` is the wall clock right after it was read.
+    /// Gives the handler what a frame holds. `recv` is the wall clock right after the frame was read.
     #[inline]
     pub fn decode<H: Handler>(&mut self, frame: &[u8], recv: UnixNanos, handler: &mut H) -> FrameFate {
-        let fate = match Head::scan(self.feed, frame) {
-            Err(_) => Err(RejectReason::NotJson),
-            Ok(head) => match self.feed {
-                Feed::Exchange => self.exchange(head, frame, recv, handler),
-                Feed::Advanced => self.advanced(head, frame, recv, handler),
-            },
+        let fate = match self.feed {
+            Feed::Exchange => self.exchange(frame, recv, handler),
+            Feed::Advanced => self.advanced(frame, recv, handler),
         };
         fate.unwrap_or_else(FrameFate::Rejected)
     }
 
-    fn exchange<H: Handler>(&mut self, head: Head<'_>, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
+    fn exchange<H: Handler>(&mut self, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
+        let head = Head::scan_type(frame)?;
         let (line, times) = (self.line, &mut self.times);
-        let (item, handed_over) = match plain(head.kind)? {
+        let (item, used) = match plain(head.kind)? {
             kind @ (b"match" | b"last_match") => {
                 let means = if kind == b"match" { Means::Live } else { Means::Snapshot };
-                let walk = |nodes: Nodes<'_, '_>, tape| exchange::trade((nodes, tape), times, recv, (line, means), handler);
+                let walk = |message: exchange::Message<'_, '_>| exchange::trade(message, times, recv, line, means, handler);
                 (Item::Trade, parse(&mut self.parser, head.body, frame, walk)?)
             }
             b"ticker" => {
-                let walk = |nodes: Nodes<'_, '_>, tape| exchange::ticker((nodes, tape), times, recv, handler);
+                let walk = |message: exchange::Message<'_, '_>| exchange::ticker(message, times, recv, handler);
                 (Item::Ticker, parse(&mut self.parser, head.body, frame, walk)?)
             }
             b"heartbeat" => {
-                parse(&mut self.parser, head.body, frame, |nodes, tape| exchange::heartbeat((nodes, tape), times, handler))??;
+                parse(&mut self.parser, head.body, frame, |message| exchange::heartbeat(message, times, handler))??;
                 return Ok(FrameFate::Used);
             }
-            b"subscriptions" => return self.control(frame, handler, control::exchange_subscriptions),
-            b"error" => return self.control(frame, handler, control::error),
-            b"status" => return self.control(frame, handler, control::status),
+            b"subscriptions" => return self.control(frame, handler, exchange::subscriptions),
+            b"error" => return self.control(frame, handler, Control::read_error),
+            b"status" => return self.control(frame, handler, exchange::status),
             _ => return Ok(FrameFate::Ignored),
         };
-        if let Err(why) = handed_over {
+        if let Err(why) = used {
             handler.reject_item(item, why);
             return Err(why);
         }
         Ok(FrameFate::Used)
     }
 
-    fn advanced<H: Handler>(&mut self, head: Head<'_>, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
+    fn advanced<H: Handler>(&mut self, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
+        let head = Head::scan_envelope(frame)?;
         if let Some(got) = head.sequence {
             let expected = std::mem::replace(&mut self.next_sequence, got.wrapping_add(1));
             if got != expected {
-                handler.control(Control::SequenceHole { expected, got });
+                handler.control(Control::SequenceGap { expected, got });
             }
         }
         if head.channel.is_none() {
             // Only errors come without an envelope.
-            return if plain(head.kind)? == b"error" { self.control(frame, handler, control::error) } else { Ok(FrameFate::Ignored) };
+            let is_error = plain(head.kind)? == b"error";
+            return if is_error { self.control(frame, handler, Control::read_error) } else { Ok(FrameFate::Ignored) };
         }
-        let (line, times, waiting) = (self.line, &mut self.times, &mut self.waiting);
+        let (line, times, unsorted) = (self.line, &mut self.times, &mut self.unsorted);
         match plain(head.channel)? {
-            b"market_trades" => self.parser.parse(frame, |nodes| advanced::trades(nodes, times, waiting, recv, line, handler))?,
+            b"market_trades" => self.parser.parse(frame, |nodes| advanced::trades(nodes, times, unsorted, recv, line, handler))?,
             b"ticker" => self.parser.parse(frame, |nodes| advanced::tickers(nodes, times, recv, handler))?,
             b"heartbeats" => {
                 // Its own time is in Go's format, and nothing depends on it.
                 handler.heartbeat(None, 0, None);
                 Ok(FrameFate::Control)
             }
-            b"subscriptions" => self.control(frame, handler, control::advanced_subscriptions),
+            b"subscriptions" => self.control(frame, handler, advanced::subscriptions),
             _ => Ok(FrameFate::Ignored),
         }
     }
@@ -141,21 +144,21 @@ impl Decoder {
     }
 }
 
-/// Parses an Exchange message: what follows its type where that stands first, as it always does, else all of it.
+/// Parses an Exchange message: what follows its type where that comes first, as it always does; otherwise all of it.
 #[inline(always)]
 fn parse<R>(
     parser: &mut Parser,
     body: Option<&[u8]>,
     frame: &[u8],
-    walk: impl FnOnce(Nodes<'_, '_>, exchange::Tape) -> R,
+    walk: impl FnOnce(exchange::Message<'_, '_>) -> R,
 ) -> Result<R, RejectReason> {
     match body {
-        Some(body) => parser.parse_rest(body, |nodes| walk(nodes, exchange::Tape::Rest)),
-        None => parser.parse(frame, |nodes| walk(nodes, exchange::Tape::Whole)),
+        Some(body) => parser.parse_rest(body, |nodes| walk(exchange::Message::AfterType(nodes))),
+        None => parser.parse(frame, |nodes| walk(exchange::Message::Whole(nodes))),
     }
 }
 
-/// Refuses a kind that is missing or spelled with escapes, so that no trade hides behind one.
+/// Rejects a type or channel that is missing or spelled with escapes, so that no trade can hide in it.
 fn plain(kind: Option<&[u8]>) -> Result<&[u8], RejectReason> {
     kind.filter(|kind| !kind.contains(&b'\\')).ok_or(RejectReason::NoKind)
 }

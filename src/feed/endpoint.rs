@@ -19,8 +19,9 @@ pub struct Endpoint {
     tls: bool,
 }
 
-/// Says why a text is no WebSocket address.
+/// Why a text is not a WebSocket address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("{url:?} is not an endpoint: {why}")]
 pub struct EndpointError {
     url: String,
@@ -31,7 +32,7 @@ impl Endpoint {
     /// Checks an address.
     ///
     /// # Errors
-    /// Where it has another scheme, no host, or a user name in it.
+    /// Where the address has another scheme, no host, a port that is none, or a user name.
     pub fn parse(url: &str) -> Result<Self, EndpointError> {
         let refused = |why| EndpointError { url: url.chars().take(200).collect(), why };
         let uri: Uri = url.parse().map_err(|_| refused("not a URL"))?;
@@ -44,7 +45,7 @@ impl Endpoint {
         if authority.as_str().contains('@') {
             return Err(refused("it holds a user name"));
         }
-        // An IPv6 address stands in brackets in a URL, and without them everywhere else.
+        // An IPv6 address has brackets in a URL and none everywhere else.
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         if host.is_empty() {
             return Err(refused("no host"));
@@ -59,19 +60,19 @@ impl Endpoint {
         Ok(Self { uri, host, port, tls })
     }
 
-    /// Gives the host's name or address, without brackets.
+    /// Gives the name or address of the host, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Gives the port, the scheme's own where the address names none.
+    /// Gives the port: the scheme's default where the address names none.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.port
     }
 
-    /// Tells whether TLS lies under the WebSocket.
+    /// Tells whether the WebSocket runs over TLS.
     #[must_use]
     pub const fn is_tls(&self) -> bool {
         self.tls
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_and_port_come_apart_in_every_spelling() {
+    fn host_and_port_are_found_in_every_spelling() {
         for (url, host, port, tls) in [
             ("ws://127.0.0.1:9001", "127.0.0.1", 9001, false),
             ("wss://localhost/feed?x=1", "localhost", 443, true),

@@ -1,67 +1,73 @@
-//! The Exchange feed's messages: `match`, `last_match`, `ticker`, `heartbeat`.
+//! The messages of the Exchange feed: `match`, `last_match`, `ticker`, `heartbeat`, `subscriptions`, `status`.
 //!
-//! 1. `match.side` is the **maker's** and is turned round; `ticker.side` is the **taker's** and is not
-//!    (in a recorded session the same trade shows opposite sides in the two, 107 of 107 times).
-//! 2. A `last_match` is a real trade, sent once a product on subscribing: decoded alike, marked [`Means::Snapshot`].
-//! 3. A ticker that lacks one of trade id, side, time and size carries no trade: side unknown, volume NaN, id 0; under its receive time where it has none.
+//! 1. `match.side` is the **maker's** and is inverted; `ticker.side` is the **taker's** and is not
+//!    (in a recorded session the same trade has opposite sides in the two, 107 of 107 times).
+//! 2. A `last_match` is a real trade, sent once per product on subscribing. It is decoded alike and marked [`Means::Snapshot`].
+//! 3. A ticker without a trade id, side, time or size carries no trade: its side is unknown, its volume NaN, its trade id 0. Without a time it gets its
+//!    receive time.
 
+use super::control::{Channels, Control, product_set};
+use super::field::{self, source};
+use super::handler::Handler;
+use super::json::{Nodes, ROOT, Shape, shape};
+use super::product_info::ProductInfo;
+use super::reject::RejectReason;
 use crate::decimal::Decimal;
-use crate::feed::field;
-use crate::feed::handler::{Handler, RejectReason};
-use crate::feed::json::{Nodes, Shape, shape};
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::{TimeCache, UnixNanos};
 
 shape! {
-    /// A match's fields in wire order, behind its type.
+    /// The fields of a match that follow its type, in wire order.
     Match, 9:
         "trade_id", "maker_order_id", "taker_order_id", "side", "size", "price", "product_id", "sequence",
         "time",
 }
 
 shape! {
-    /// A ticker's fields in wire order, behind its type; those of the day's statistics are named only so that the order is met.
+    /// The fields of a ticker that follow its type, in wire order. The day's statistics are listed only because the order must match.
     FullTicker, 16:
         "sequence", "product_id", "price", "open_24h", "volume_24h", "low_24h", "high_24h", "volume_30d",
         "best_bid", "best_bid_size", "best_ask", "best_ask_size", "side", "time", "trade_id", "last_size",
 }
 
 shape! {
-    /// A heartbeat's fields in wire order, behind its type.
+    /// The fields of a heartbeat that follow its type, in wire order.
     Heartbeat, 4: "last_trade_id", "product_id", "sequence", "time"
 }
 
-/// How a message lies on the tape.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tape {
-    /// Whole, its fields in any order.
-    Whole,
-    /// Without its `type`, which stood first and has been read.
-    Rest,
+/// The nodes of a message, with or without its `type`.
+#[derive(Clone, Copy)]
+pub(super) enum Message<'t, 'i> {
+    /// With it; the fields are in any order.
+    Whole(Nodes<'t, 'i>),
+    /// Without it: it came first and has been read.
+    AfterType(Nodes<'t, 'i>),
 }
 
-impl Tape {
+impl<'t, 'i> Message<'t, 'i> {
     #[inline(always)]
-    fn pick<S: Shape<N>, const N: usize>(self, nodes: Nodes<'_, '_>) -> Result<[usize; N], RejectReason> {
+    fn pick<S: Shape<N>, const N: usize>(self) -> Result<(Nodes<'t, 'i>, [usize; N]), RejectReason> {
         match self {
-            Self::Rest => nodes.pick_rest::<S, N>("type"),
-            Self::Whole => nodes.pick_whole::<S, N>("type"),
+            Self::AfterType(nodes) => Ok((nodes, nodes.pick_rest::<S, N>("type")?)),
+            Self::Whole(nodes) => Ok((nodes, nodes.pick_whole::<S, N>("type")?)),
         }
     }
 }
 
-/// Go's zero time, sent for *never*: 0001-01-01T00:00:00Z in seconds since the Unix epoch.
+/// Go's zero time, which is sent for *never*: 0001-01-01T00:00:00Z in seconds since the Unix epoch.
 const NEVER_SECONDS: i64 = -62_135_596_800;
 
-/// Hands over the trade of a `match` or `last_match`.
+/// Gives the handler the trade of a `match` or `last_match`.
 pub(super) fn trade(
-    (nodes, tape): (Nodes<'_, '_>, Tape),
+    message: Message<'_, '_>,
     times: &mut TimeCache,
     recv: UnixNanos,
-    (line, means): (u8, Means),
+    line: u8,
+    means: Means,
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
-    let [trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = tape.pick::<Match, 9>(nodes)?;
+    let (nodes, places) = message.pick::<Match, 9>()?;
+    let [trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = places;
     let product = field::product(nodes, product)?;
     let trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
@@ -77,26 +83,26 @@ pub(super) fn trade(
     };
     trade.validate(recv)?;
     handler.trade(product, &trade);
-    let told = [("trade_price_f64", trade.price, price_at), ("trade_size_f64", trade.size, size_at)];
-    field::tell_inexact(nodes, told, |column, text| handler.inexact(product, column, trade.trade_id, text));
+    let sources = [source("trade_price_f64", trade.price, price_at), source("trade_size_f64", trade.size, size_at)];
+    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
     Ok(())
 }
 
-/// Hands over a `ticker`.
+/// Gives the handler a `ticker`.
 pub(super) fn ticker(
-    (nodes, tape): (Nodes<'_, '_>, Tape),
+    message: Message<'_, '_>,
     times: &mut TimeCache,
     recv: UnixNanos,
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
-    let places = tape.pick::<FullTicker, 16>(nodes)?;
+    let (nodes, places) = message.pick::<FullTicker, 16>()?;
     let [sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
     let product = field::product(nodes, product)?;
     let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
     let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;
     let ask = field::number_or_none(nodes, ask_at, RejectReason::Price)?;
     if price.as_f64.is_nan() && bid.as_f64.is_nan() && ask.as_f64.is_nan() {
-        // It names a product and says nothing of it.
+        // It names a product and no price of it.
         return Err(RejectReason::Shape);
     }
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
@@ -108,7 +114,7 @@ pub(super) fn ticker(
     let side = if nodes.is_absent(side) { None } else { Some(field::side(nodes, side)?) };
     let trade_id = field::id_or_none(nodes, trade_id)?;
     if never && trade_id != 0 {
-        // That there is a trade belies the time. Without its trade the record would keep the sequence from the one that has it.
+        // A trade cannot have happened never. Stored without its trade, the ticker would keep out a later one of its sequence that has it.
         return Err(RejectReason::Implausible(Implausible::Time));
     }
     let size = field::number_or_none(nodes, size_at, RejectReason::Size)?;
@@ -131,24 +137,24 @@ pub(super) fn ticker(
         best_ask_size: ask_size.as_f64,
         side: side.filter(|_| carries),
     };
-    plausible(&ticker, carries)?;
+    check(&ticker, carries)?;
     handler.ticker(product, &ticker);
-    let told = [
-        ("price_f64", price, price_at),
-        ("volume_f64", ticker.volume, size_at),
-        ("best_bid_f64", bid, bid_at),
-        ("best_ask_f64", ask, ask_at),
-        ("best_bid_size_f64", bid_size, bid_size_at),
-        ("best_ask_size_f64", ask_size, ask_size_at),
+    let sources = [
+        source("price_f64", price, price_at),
+        source("volume_f64", ticker.volume, size_at),
+        source("best_bid_f64", bid, bid_at),
+        source("best_ask_f64", ask, ask_at),
+        source("best_bid_size_f64", bid_size, bid_size_at),
+        source("best_ask_size_f64", ask_size, ask_size_at),
     ];
     let key = if ticker.sequence == 0 { recv.0 } else { ticker.sequence };
-    field::tell_inexact(nodes, told, |column, text| handler.inexact(product, column, key, text));
+    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, key, text));
     Ok(())
 }
 
-/// Holds a ticker, and the trade in it if there is one, against the rules of a trade.
-fn plausible(ticker: &Ticker, carries: bool) -> Result<(), Implausible> {
-    // Neither is below 0. An f32 of 0 is a price or size that cannot be shown.
+/// Checks a ticker, and its trade where it carries one, by the rules of a trade.
+fn check(ticker: &Ticker, carries: bool) -> Result<(), Implausible> {
+    // None is below 0. An f32 of 0 is a price or size that cannot be stored.
     let above_zero = |value: Decimal| value.as_f32 > 0.0;
     if carries && !above_zero(ticker.price) {
         return Err(Implausible::Price);
@@ -162,17 +168,32 @@ fn plausible(ticker: &Ticker, carries: bool) -> Result<(), Implausible> {
     Ok(())
 }
 
-/// Hands over a `heartbeat`.
-pub(super) fn heartbeat(
-    (nodes, tape): (Nodes<'_, '_>, Tape),
-    times: &mut TimeCache,
-    handler: &mut impl Handler,
-) -> Result<(), RejectReason> {
-    let [last_trade_id, product, _, time] = tape.pick::<Heartbeat, 4>(nodes)?;
+/// Gives the handler a `heartbeat`.
+pub(super) fn heartbeat(message: Message<'_, '_>, times: &mut TimeCache, handler: &mut impl Handler) -> Result<(), RejectReason> {
+    let (nodes, [last_trade_id, product, _, time]) = message.pick::<Heartbeat, 4>()?;
     let product = field::product(nodes, product)?;
     let last_trade_id = field::id_or_none(nodes, last_trade_id)?;
-    // The beat is good without its time, which nothing depends on.
+    // Nothing depends on the time of a heartbeat.
     let time = field::timestamp(nodes, time, times).ok();
     handler.heartbeat(Some(product), last_trade_id, time);
     Ok(())
+}
+
+/// Reads a `subscriptions` message.
+pub(super) fn subscriptions(nodes: Nodes<'_, '_>) -> Result<Control, RejectReason> {
+    let [_, channels] = nodes.pick(ROOT, &["type", "channels"])?;
+    let mut all = Channels::new();
+    for channel in nodes.elements(channels).ok_or(RejectReason::Shape)? {
+        let [name, products] = nodes.pick(channel, &["name", "product_ids"])?;
+        let name = nodes.text(name).ok_or(RejectReason::Shape)?;
+        all.entry(name.to_owned()).or_default().extend(product_set(nodes, products));
+    }
+    Ok(Control::Subscriptions(all))
+}
+
+/// Reads a `status` message.
+pub(super) fn status(nodes: Nodes<'_, '_>) -> Result<Control, RejectReason> {
+    let [_, products] = nodes.pick(ROOT, &["type", "products"])?;
+    let places = nodes.elements(products).ok_or(RejectReason::Shape)?;
+    Ok(Control::Status(places.filter_map(|place| ProductInfo::read(nodes, place)).collect()))
 }

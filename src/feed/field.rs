@@ -1,17 +1,17 @@
-//! Fields to values: what both feeds and REST spell alike. Each refusal names its own reason.
+//! Reading the fields that both feeds and REST spell alike. Each field that cannot be used has its own reason.
 //!
-//! 1. Product, price, size, side and time are JSON strings; any other type is refused as what it should have been.
-//! 2. Sides are given as they stand; turning the maker's round is the business of whoever knows whose it is.
+//! 1. Product, price, size, side and time are JSON strings. Another type is rejected for the same reason as a wrong text.
+//! 2. Sides are given as they are. The caller, who knows whether it is the maker's, inverts it.
 
+use super::json::Nodes;
+use super::reject::RejectReason;
+use super::uuid;
 use crate::decimal::{self, Decimal};
-use crate::feed::handler::RejectReason;
-use crate::feed::json::Nodes;
-use crate::feed::uuid;
 use crate::product::ProductId;
 use crate::record::{Implausible, OrderId, Side};
 use crate::time::{TimeCache, Timestamp, UnixNanos};
 
-/// Reads a product's name; only a plain one becomes a path.
+/// Reads a product id. Only a plain one is used, as it becomes a path.
 pub(super) fn product<'i>(nodes: Nodes<'_, 'i>, place: usize) -> Result<&'i [u8], RejectReason> {
     let name = nodes.text(place).ok_or(RejectReason::Product)?.as_bytes();
     if ProductId::is_plain(name) { Ok(name) } else { Err(RejectReason::Product) }
@@ -23,19 +23,19 @@ pub(super) fn id(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, RejectReason
     nodes.whole(place).ok_or(RejectReason::Id)
 }
 
-/// Reads a trade id or sequence that may be absent, giving 0 for that.
+/// Reads a trade id or sequence that may be absent: 0 where it is.
 pub(super) fn id_or_none(nodes: Nodes<'_, '_>, place: usize) -> Result<u64, RejectReason> {
     if nodes.is_absent(place) { Ok(0) } else { id(nodes, place) }
 }
 
-/// Reads a decimal; `otherwise` says what it should have been.
+/// Reads a decimal; `otherwise` is the reason where it is none.
 #[inline(always)]
 pub(super) fn number(nodes: Nodes<'_, '_>, place: usize, otherwise: RejectReason) -> Result<Decimal, RejectReason> {
     let text = nodes.text(place).ok_or(otherwise)?;
     decimal::parse(text.as_bytes()).map_err(|_| otherwise)
 }
 
-/// Reads a decimal of a ticker that may be absent; it is never below 0 nor beyond what an f32 holds.
+/// Reads a decimal of a ticker that may be absent. It must be 0 or above, and finite as an f32.
 pub(super) fn number_or_none(nodes: Nodes<'_, '_>, place: usize, otherwise: RejectReason) -> Result<Decimal, RejectReason> {
     if nodes.is_absent(place) {
         return Ok(Decimal::NONE);
@@ -73,13 +73,23 @@ pub(super) fn order_id(nodes: Nodes<'_, '_>, place: usize) -> Result<OrderId, Re
     nodes.text(place).and_then(|text| uuid::decode(text.as_bytes())).ok_or(RejectReason::OrderId)
 }
 
-/// A decimal of a record together with its text's place and its column's name.
-pub(super) type Told = (&'static str, Decimal, usize);
+/// A decimal of a record, with its column's name and the place of its text.
+pub(super) struct Source {
+    pub(super) column: &'static str,
+    pub(super) value: Decimal,
+    pub(super) place: usize,
+}
 
-/// Hands the texts that do not print back to `inexact`, which takes column and text.
+/// Names the column and the place of a decimal.
+#[inline(always)]
+pub(super) const fn source(column: &'static str, value: Decimal, place: usize) -> Source {
+    Source { column, value, place }
+}
+
+/// Calls `inexact` with column and text of each decimal that its f64 does not print back.
 #[inline]
-pub(super) fn tell_inexact<const N: usize>(nodes: Nodes<'_, '_>, told: [Told; N], mut inexact: impl FnMut(&'static str, &[u8])) {
-    for (column, value, place) in told {
+pub(super) fn each_inexact<const N: usize>(nodes: Nodes<'_, '_>, sources: [Source; N], mut inexact: impl FnMut(&'static str, &[u8])) {
+    for Source { column, value, place } in sources {
         if !value.is_exact() {
             inexact(column, nodes.text(place).unwrap_or_default().as_bytes());
         }

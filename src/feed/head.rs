@@ -1,47 +1,55 @@
-//! The kind of a frame without parsing it: the few top-level fields that decide whether a frame is worth a parser.
+//! [`Head`]: the few top-level fields that decide whether a frame is worth parsing, read without a parser.
 //!
-//! 1. Fields are looked for in any order, but the scan stops as soon as it has what the feed needs; in wire order that is within the first bytes.
-//! 2. It proves nothing about the rest: a frame that is wanted is parsed in full afterwards, one that is not is passed over as it is.
-//! 3. Where a name stands twice the first one counts. No recursion, no allocation, each byte looked at once.
+//! 1. The fields are found in any order, but the scan stops as soon as it has what the feed needs. In wire order that is within the first bytes.
+//! 2. The scan proves nothing about the rest. A frame that is wanted is parsed in full afterwards; one that is not is skipped as it is.
+//! 3. Where a name occurs twice the first one counts. No recursion, no allocation; each byte is looked at once.
 
-use crate::feed::Feed;
+use super::reject::RejectReason;
 
 /// What the head of a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Head<'f> {
-    /// The text of the top-level `type`, as it stands in the frame.
+    /// The text of the top-level `type`, as it is in the frame.
     pub(super) kind: Option<&'f [u8]>,
     /// The text of the top-level `channel`.
     pub(super) channel: Option<&'f [u8]>,
     /// The digits of `sequence_num`.
     pub(super) sequence: Option<u64>,
-    /// What follows the `type`, from its comma on, where that stands first.
+    /// What follows the `type`, from its comma on, where that comes first.
     pub(super) body: Option<&'f [u8]>,
 }
 
-/// Longest kind in use, `subscriptions`, and some to spare, in bytes. A longer one is read all the same.
+/// Longest kind in use, `subscriptions`, and some to spare, in bytes. A longer one is read by [`Head::scan`].
 const LONGEST_KIND_BYTES: usize = 24;
 
-/// Says that the bytes are no JSON object as far as they were looked at.
+/// The bytes are not a JSON object as far as they were looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct NotAnObject;
 
+impl From<NotAnObject> for RejectReason {
+    fn from(_: NotAnObject) -> Self {
+        Self::NotJson
+    }
+}
+
 impl<'f> Head<'f> {
-    /// Scans a frame of a feed.
+    /// Finds the `type` of a message of the Exchange feed.
     #[inline]
-    pub(super) fn scan(feed: Feed, frame: &'f [u8]) -> Result<Self, NotAnObject> {
-        match Self::of_exchange_at_once(feed, frame) {
+    pub(super) fn scan_type(frame: &'f [u8]) -> Result<Self, NotAnObject> {
+        match Self::leading_type(frame) {
             Some(head) => Ok(head),
-            None => Self::scan_any(feed, frame),
+            None => Self::scan(frame, |head| head.kind.is_some()),
         }
     }
 
-    /// Reads what every message of the Exchange feed begins with: `{"type":"` and a kind without escapes.
+    /// Finds `channel` and `sequence_num` of an envelope of the Advanced Trade feed, or the `type` of a message without one.
+    pub(super) fn scan_envelope(frame: &'f [u8]) -> Result<Self, NotAnObject> {
+        Self::scan(frame, |head| head.channel.is_some() && head.sequence.is_some())
+    }
+
+    /// Reads how every message of the Exchange feed begins: `{"type":"` and a kind without escapes.
     #[inline]
-    fn of_exchange_at_once(feed: Feed, frame: &'f [u8]) -> Option<Self> {
-        if feed != Feed::Exchange {
-            return None;
-        }
+    fn leading_type(frame: &'f [u8]) -> Option<Self> {
         let rest = frame.strip_prefix(b"{\"type\":\"")?;
         let end = rest.iter().take(LONGEST_KIND_BYTES).position(|byte| matches!(byte, b'"' | b'\\'))?;
         let kind = rest.get(..end).filter(|_| rest.get(end) == Some(&b'"'))?;
@@ -49,7 +57,8 @@ impl<'f> Head<'f> {
         Some(Self { kind: Some(kind), body, ..Self::default() })
     }
 
-    fn scan_any(feed: Feed, frame: &'f [u8]) -> Result<Self, NotAnObject> {
+    /// Reads fields until `is_enough` says so, or to the object's end.
+    fn scan(frame: &'f [u8], is_enough: impl Fn(&Self) -> bool) -> Result<Self, NotAnObject> {
         let mut head = Self::default();
         let mut rest = Rest(frame);
         rest.expect(b'{')?;
@@ -65,11 +74,7 @@ impl<'f> Head<'f> {
                 (b"sequence_num", Some(b'0'..=b'9')) if head.sequence.is_none() => head.sequence = rest.number(),
                 _ => rest.skip_value()?,
             }
-            let enough = match feed {
-                Feed::Exchange => head.kind.is_some(),
-                Feed::Advanced => head.channel.is_some() && head.sequence.is_some(),
-            };
-            if enough {
+            if is_enough(&head) {
                 return Ok(head);
             }
             match rest.next() {
@@ -81,11 +86,11 @@ impl<'f> Head<'f> {
     }
 }
 
-/// What of a frame has not been looked at.
+/// The bytes of a frame that have not been looked at.
 struct Rest<'f>(&'f [u8]);
 
 impl<'f> Rest<'f> {
-    /// Gives the next byte that is no white space, without taking it.
+    /// Gives the next byte that is not white space, without taking it.
     fn peek(&mut self) -> Option<u8> {
         while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.0 {
             self.0 = rest;
@@ -103,7 +108,7 @@ impl<'f> Rest<'f> {
         if self.next() == Some(wanted) { Ok(()) } else { Err(NotAnObject) }
     }
 
-    /// Takes a string and gives what stands between its quotes, escapes as they are.
+    /// Takes a string. Gives what is between its quotes, escapes as they are.
     fn string(&mut self) -> Result<&'f [u8], NotAnObject> {
         self.expect(b'"')?;
         let (text, mut at) = (self.0, 0);
@@ -119,7 +124,7 @@ impl<'f> Rest<'f> {
         text.get(..at).ok_or(NotAnObject)
     }
 
-    /// Takes digits; nothing where they exceed a u64.
+    /// Takes digits. `None` where they exceed a u64.
     fn number(&mut self) -> Option<u64> {
         let mut value = Some(0u64);
         while let [digit @ b'0'..=b'9', rest @ ..] = self.0 {
@@ -129,7 +134,7 @@ impl<'f> Rest<'f> {
         value
     }
 
-    /// Passes over one value of any type: brackets are counted, not matched.
+    /// Skips one value of any type: brackets are counted, not matched.
     fn skip_value(&mut self) -> Result<(), NotAnObject> {
         let mut depth = 0u32;
         loop {
@@ -168,11 +173,11 @@ mod tests {
     use super::*;
 
     fn kind(frame: &str) -> Result<Option<&str>, NotAnObject> {
-        Head::scan(Feed::Exchange, frame.as_bytes()).map(|head| head.kind.map(|kind| std::str::from_utf8(kind).unwrap()))
+        Head::scan_type(frame.as_bytes()).map(|head| head.kind.map(|kind| std::str::from_utf8(kind).unwrap()))
     }
 
     #[test]
-    fn the_type_is_found_wherever_it_stands() {
+    fn the_type_is_found_anywhere() {
         assert_eq!(kind(r#"{"type":"match","x":1}"#), Ok(Some("match")));
         assert_eq!(kind(r#" { "x" : [ {"type":"no"}, "}\"" , -1.5e3, null ] , "y":{"type":"no"}, "type" : "match" }"#), Ok(Some("match")));
         assert_eq!(kind(r#"{"type":null,"type":"match","type":"other"}"#), Ok(Some("match")));
@@ -181,8 +186,8 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_finds_what_the_long_one_finds() {
-        for (frame, is_short) in [
+    fn the_fast_path_finds_what_the_scan_finds() {
+        for (frame, is_fast) in [
             (r#"{"type":"match","trade_id":1}"#, true),
             (r#"{"type":"","x":1}"#, true),
             (r#"{"type":"subscriptions_of_the_next_year","x":1}"#, false),
@@ -191,37 +196,40 @@ mod tests {
             (r#"{ "type":"match"}"#, false),
             (r#"{"type":"match"#, false),
         ] {
-            let (short, long) =
-                (Head::of_exchange_at_once(Feed::Exchange, frame.as_bytes()), Head::scan_any(Feed::Exchange, frame.as_bytes()));
-            assert_eq!(short.is_some(), is_short, "{frame}");
-            assert!(short.is_none_or(|short| Ok(Head { body: None, ..short }) == long), "{frame}");
+            let (fast, scanned) = (Head::leading_type(frame.as_bytes()), Head::scan(frame.as_bytes(), |head| head.kind.is_some()));
+            assert_eq!(fast.is_some(), is_fast, "{frame}");
+            assert!(fast.is_none_or(|fast| Ok(Head { body: None, ..fast }) == scanned), "{frame}");
         }
-        assert_eq!(Head::of_exchange_at_once(Feed::Advanced, br#"{"type":"match"}"#), None);
     }
 
     #[test]
-    fn what_ends_before_its_kind_is_no_object() {
+    fn what_ends_before_its_type_is_no_object() {
         for frame in ["", "null", "[]", "{", r#"{"type"#, r#"{"type":"match"#, r#"{"x":[[["#, r#"{"x":}"#, r#"{"x":1]"#, r#"{"x\"#, "{1:2}"]
         {
             assert_eq!(kind(frame), Err(NotAnObject), "{frame}");
         }
-        // What follows the kind is nobody's business here.
+        // What follows the type is not looked at.
         assert_eq!(kind(r#"{"type":"l2update","changes":[["#), Ok(Some("l2update")));
     }
 
     #[test]
-    fn the_sequence_is_found_before_and_behind_the_events() {
-        let scan = |frame: &'static str| Head::scan(Feed::Advanced, frame.as_bytes()).unwrap();
+    fn the_sequence_is_found_before_and_after_the_events() {
+        let scan = |frame: &'static str| Head::scan_envelope(frame.as_bytes()).unwrap();
         let wire = scan(r#"{"channel":"l2_data","client_id":"","timestamp":"t","sequence_num":17,"events":[["#);
         assert_eq!((wire.channel, wire.sequence), (Some(&b"l2_data"[..]), Some(17)));
-        let turned = scan(r#"{"events":[{"sequence_num":3,"channel":"x"}],"sequence_num":0,"channel":"ticker"}"#);
-        assert_eq!((turned.channel, turned.sequence), (Some(&b"ticker"[..]), Some(0)));
+        let inverted = scan(r#"{"events":[{"sequence_num":3,"channel":"x"}],"sequence_num":0,"channel":"ticker"}"#);
+        assert_eq!((inverted.channel, inverted.sequence), (Some(&b"ticker"[..]), Some(0)));
         assert_eq!(scan(r#"{"channel":"c","sequence_num":18446744073709551616}"#).sequence, None);
         assert_eq!(scan(r#"{"type":"error","message":"m"}"#).kind, Some(&b"error"[..]));
+        assert_eq!(
+            scan(r#"{"type":"match","channel":"c","sequence_num":1}"#).channel,
+            Some(&b"c"[..]),
+            "a leading type does not end the scan"
+        );
     }
 
     #[test]
-    fn nesting_however_deep_is_walked_without_recursion() {
+    fn deep_nesting_is_read_without_recursion() {
         let frame = format!(r#"{{"x":{}{},"type":"match"}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_eq!(kind(&frame), Ok(Some("match")));
     }

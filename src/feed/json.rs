@@ -1,23 +1,23 @@
-//! Walking simd-json's tape without allocating: [`Parser`] keeps the buffers, [`Nodes`] finds fields on the tape.
+//! Reading JSON without allocating: [`Parser`] keeps simd-json's buffers, [`Nodes`] finds fields among the parsed nodes (simd-json calls them its tape).
 //!
-//! 1. The text is copied once into a scratch buffer with simd-json's padding behind it; buffers and tape are reused from frame to frame.
-//! 2. Fields are looked for where the wire order has them first ([`Nodes::pick`]); any other order costs a few comparisons, not a failure.
-//! 3. A `null` or an empty string counts as absent. A name that stands twice refuses the object.
-//! 4. Bounded: texts above [`MAX_PARSED_BYTES`] and nesting above [`MAX_DEPTH`] are refused, and a large text's buffers are given back.
+//! 1. The text is copied once into a scratch buffer with simd-json's padding after it. Buffers and nodes are reused from frame to frame.
+//! 2. A field is first expected where the wire order has it ([`Nodes::pick`]). Another order costs a few comparisons and is not an error.
+//! 3. A `null` or an empty string counts as absent. An object in which a wanted name occurs twice is rejected.
+//! 4. Bounded: texts above [`MAX_PARSED_BYTES`] and nesting above [`MAX_DEPTH`] are rejected, and the buffers of a large text are freed.
 
-use crate::feed::handler::RejectReason;
+use super::reject::RejectReason;
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
-/// Longest text parsed, in bytes. The list of all products with their currencies, the longest message in use, has about 1 MiB.
+/// Longest text parsed, in bytes. The longest message in use, the list of all products with their currencies, has about 1 MiB.
 pub(super) const MAX_PARSED_BYTES: usize = 8 << 20;
 
-/// Deepest nesting parsed. What is used has five levels.
+/// Deepest nesting parsed. The messages in use have five levels.
 const MAX_DEPTH: usize = 64;
 
-/// Texts up to this length leave their buffers for the next one, in bytes.
+/// The buffers of texts up to this length are kept for the next text, in bytes.
 const KEPT_BYTES: usize = 1 << 20;
 
-/// The place of the outermost value; no field of an object stands there, so [`Nodes::pick`] uses it for *absent*.
+/// The place of the outermost value. No field of an object has this place, so [`Nodes::pick`] uses it for *absent*.
 pub(super) const ROOT: usize = 0;
 
 /// Parses one text after the other in the same buffers.
@@ -38,12 +38,12 @@ impl Parser {
         }
     }
 
-    /// Parses a text and hands its nodes to `walk`.
+    /// Parses a text and calls `walk` with its nodes.
     pub(super) fn parse<R>(&mut self, text: &[u8], walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
         self.parse_as(text, text.first().copied(), walk)
     }
 
-    /// Parses what follows an object's first field, from its comma on, as an object of the fields that are left.
+    /// Parses what follows an object's first field, from the comma on, as an object of the remaining fields.
     pub(super) fn parse_rest<R>(&mut self, rest: &[u8], walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
         self.parse_as(rest, Some(b'{'), walk)
     }
@@ -78,11 +78,11 @@ pub(super) trait Shape<const N: usize> {
     /// Their names.
     const NAMES: [&'static str; N];
 
-    /// Tells whether every second node is the next of the names. Spelled out name by name, so that a comparison is one or two of words, not a call.
+    /// Tells whether every second node is the next of the names. Written out name by name, so that each comparison is one or two words long, not a call.
     fn stands_in(fields: &[Node<'_>]) -> bool;
 }
 
-/// Makes a [`Shape`] of so many fields.
+/// Defines a [`Shape`] with its number of fields.
 macro_rules! shape {
     ($(#[$doc:meta])* $shape:ident, $count:literal: $($name:literal),+ $(,)?) => {
         $(#[$doc])*
@@ -101,14 +101,14 @@ macro_rules! shape {
 }
 pub(super) use shape;
 
-/// The nodes of a parsed text. A value is named by its place among them.
+/// The nodes of a parsed text. A value is identified by its place among them.
 #[derive(Clone, Copy)]
 pub(super) struct Nodes<'t, 'i>(&'t [Node<'i>]);
 
 impl<'t, 'i> Nodes<'t, 'i> {
     /// Gives the places of an object's named fields, [`ROOT`] for an absent one.
     ///
-    /// `names` are best in wire order: after a field found, the next one of the list is expected next.
+    /// `names` should be in wire order: after a field has been found, the next name is expected next.
     pub(super) fn pick<const N: usize>(self, object: usize, names: &[&str; N]) -> Result<[usize; N], RejectReason> {
         let mut places = [ROOT; N];
         let mut expected = 0;
@@ -131,13 +131,13 @@ impl<'t, 'i> Nodes<'t, 'i> {
     #[inline(always)]
     pub(super) fn pick_shape<S: Shape<N>, const N: usize>(self, object: usize) -> Result<[usize; N], RejectReason> {
         if self.is_flat_and_in_order::<S, N>(object) {
-            // Name and value take turns.
+            // Names and values alternate.
             return Ok(std::array::from_fn(|at| object + 2 + 2 * at));
         }
         self.pick(object, &S::NAMES)
     }
 
-    /// Gives the places of a shape's fields of an object whose first one, of another name, has been taken already: it must not stand there again.
+    /// Gives the places of a shape's fields of an object whose first field, `taken`, has been read already and must not occur again.
     #[inline(always)]
     pub(super) fn pick_rest<S: Shape<N>, const N: usize>(self, taken: &str) -> Result<[usize; N], RejectReason> {
         if self.is_flat_and_in_order::<S, N>(ROOT) {
@@ -149,7 +149,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         self.pick(ROOT, &S::NAMES)
     }
 
-    /// Gives the places of a shape's fields of a whole object, among them one of another name that must stand there once.
+    /// Gives the places of a shape's fields of a whole object, which also has a field `other` that must occur at most once.
     #[cold]
     pub(super) fn pick_whole<S: Shape<N>, const N: usize>(self, other: &str) -> Result<[usize; N], RejectReason> {
         if self.fields(ROOT).ok_or(RejectReason::Shape)?.filter(|(name, _)| *name == other).count() > 1 {
@@ -158,7 +158,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         self.pick(ROOT, &S::NAMES)
     }
 
-    /// Tells whether an object has just a shape's fields in its order, none of them an object or array that holds something.
+    /// Tells whether an object has exactly a shape's fields, in its order, and none of them is an object or array that holds something.
     #[inline(always)]
     fn is_flat_and_in_order<S: Shape<N>, const N: usize>(self, object: usize) -> bool {
         let Some(Node::Object { len, count }) = self.0.get(object) else { return false };
@@ -168,7 +168,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         self.0.get(object + 1..object + 1 + 2 * N).is_some_and(S::stands_in)
     }
 
-    /// Gives an object's names and the places of their values.
+    /// Goes through an object's names and the places of their values.
     pub(super) fn fields(self, object: usize) -> Option<impl Iterator<Item = (&'i str, usize)> + use<'t, 'i>> {
         let Some(Node::Object { len, .. }) = self.0.get(object) else { return None };
         let mut next = object + 1;
@@ -180,7 +180,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }))
     }
 
-    /// Gives the places of an array's elements.
+    /// Goes through the places of an array's elements.
     pub(super) fn elements(self, array: usize) -> Option<impl Iterator<Item = usize> + use<'t, 'i>> {
         let Some(Node::Array { len, .. }) = self.0.get(array) else { return None };
         let mut next = array + 1;
@@ -191,7 +191,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }))
     }
 
-    /// Gives the place behind a value and all that is in it.
+    /// Gives the place after a value and all that is in it.
     fn after(self, place: usize) -> usize {
         match self.0.get(place) {
             Some(Node::Object { count, .. } | Node::Array { count, .. }) => place + 1 + count,
@@ -208,7 +208,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }
     }
 
-    /// Gives a whole number, written as a number or as a string of digits: the two feeds differ in that.
+    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that.
     pub(super) fn whole(self, place: usize) -> Option<u64> {
         match self.0.get(place)? {
             Node::Static(StaticNode::U64(value)) => Some(*value),
@@ -254,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn only_a_flat_object_in_order_is_taken_the_short_way_and_both_ways_agree() {
+    fn only_a_flat_object_in_order_takes_the_fast_path_and_both_paths_agree() {
         let mut parser = Parser::new();
-        for (text, is_short) in [
+        for (text, is_fast) in [
             (r#"{"a":1,"b":"two"}"#, true),
             (r#"[{"a":null,"b":""}]"#, true),
             (r#"{"b":"two","a":1}"#, false),
@@ -274,12 +274,12 @@ mod tests {
                 assert_eq!(nodes.pick_shape::<Pair, 2>(object), nodes.pick(object, &["a", "b"]), "{text}");
                 nodes.is_flat_and_in_order::<Pair, 2>(object)
             });
-            assert_eq!(found, Ok(is_short), "{text}");
+            assert_eq!(found, Ok(is_fast), "{text}");
         }
     }
 
     #[test]
-    fn a_name_that_stands_twice_refuses_the_object() {
+    fn an_object_in_which_a_name_occurs_twice_is_rejected() {
         let mut parser = Parser::new();
         let pick = |nodes: Nodes<'_, '_>| nodes.pick(ROOT, &["a", "b"]).err();
         assert_eq!(parser.parse(br#"{"a":1,"b":2,"a":1}"#, pick), Ok(Some(RejectReason::Duplicate)));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_step_over_what_is_nested_in_them() {
+    fn elements_are_found_past_nested_values() {
         let mut parser = Parser::new();
         let ends = parser.parse(br#"[[1,[2]],{"a":[3]},"x",4]"#, |nodes| {
             nodes.elements(ROOT).unwrap().map(|place| (nodes.text(place).map(str::to_owned), nodes.whole(place))).collect::<Vec<_>>()

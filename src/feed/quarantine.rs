@@ -12,14 +12,14 @@ use std::time::Duration;
 use super::continuity::ABSURD_JUMP;
 
 /// How long a message may wait for its confirmation.
-pub const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Messages held at once.
-pub const MAX_QUARANTINED: usize = 64;
+pub(crate) const MAX_QUARANTINED: usize = 64;
 
 /// The messages held.
 #[derive(Debug, Clone)]
-pub struct Quarantine<T> {
+pub(crate) struct Quarantine<T> {
     held: Vec<Doubted<T>>,
 }
 
@@ -38,16 +38,16 @@ impl<T> Default for Quarantine<T> {
 
 /// What holding a message released.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Released<T> {
+pub(crate) struct Released<T> {
     /// Messages that are believed now, in rising order of id.
-    pub believed: Vec<T>,
+    pub(crate) believed: Vec<T>,
     /// The oldest message, given up to make room.
-    pub given_up: Option<T>,
+    pub(crate) given_up: Option<T>,
 }
 
 impl<T> Quarantine<T> {
     /// Holds a message. Gives what is believed because of it, and what had to make room.
-    pub fn hold(&mut self, id: u64, now: Duration, message: T) -> Released<T> {
+    pub(crate) fn hold(&mut self, id: u64, now: Duration, message: T) -> Released<T> {
         let is_confirmed = self.held.iter().any(|other| other.id.abs_diff(id) == 1);
         self.held.push(Doubted { id, since: now, message });
         if is_confirmed {
@@ -58,7 +58,7 @@ impl<T> Quarantine<T> {
     }
 
     /// Takes the newest id that a heartbeat named. Gives the messages that it confirms, in rising order of id.
-    pub fn confirm(&mut self, last_id: u64) -> Vec<T> {
+    pub(crate) fn confirm(&mut self, last_id: u64) -> Vec<T> {
         if self.held.iter().any(|held| is_near(held.id, last_id)) { self.release_near(last_id) } else { Vec::new() }
     }
 
@@ -69,25 +69,25 @@ impl<T> Quarantine<T> {
     }
 
     /// Gives up what has waited too long.
-    pub fn expire(&mut self, now: Duration) -> Vec<T> {
+    pub(crate) fn expire(&mut self, now: Duration) -> Vec<T> {
         let expired = self.held.extract_if(.., |held| now.saturating_sub(held.since) >= QUARANTINE_TIMEOUT);
         expired.map(|held| held.message).collect()
     }
 
     /// Gives up everything, at a stop.
-    pub fn drain(&mut self) -> Vec<T> {
+    pub(crate) fn drain(&mut self) -> Vec<T> {
         self.held.drain(..).map(|held| held.message).collect()
     }
 
     /// Gives how many are held.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.held.len()
     }
 
     /// Tells whether none is held.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 }

@@ -12,11 +12,11 @@ use std::time::Duration;
 use crate::ids::IdRange;
 
 /// Items held at once per product: two seconds of 8000 trades/s.
-pub const MAX_HELD: usize = 16_384;
+pub(super) const MAX_HELD: usize = 16_384;
 
 /// Items by id.
 #[derive(Debug, Clone)]
-pub struct ReorderWindow<T> {
+pub(super) struct ReorderWindow<T> {
     held: BTreeMap<u64, T>,
     /// In the order in which they came. Ids that are not held any more are skipped.
     arrivals: VecDeque<Arrival>,
@@ -38,59 +38,59 @@ impl<T> ReorderWindow<T> {
     /// Tells whether nothing is held.
     #[inline]
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 
     /// Gives how many items are held.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.held.len()
     }
 
     /// Tells whether no more items should be held.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.held.len() >= MAX_HELD
     }
 
     /// Gives the highest id held.
     #[must_use]
-    pub fn highest(&self) -> Option<u64> {
+    pub(super) fn highest(&self) -> Option<u64> {
         self.held.keys().next_back().copied()
     }
 
     /// Gives the item of an id.
-    pub fn get_mut(&mut self, id: u64) -> Option<&mut T> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         self.held.get_mut(&id)
     }
 
     /// Holds an item whose id is not held yet.
-    pub fn hold(&mut self, id: u64, now: Duration, item: T) {
+    pub(super) fn hold(&mut self, id: u64, now: Duration, item: T) {
         self.held.insert(id, item);
         self.arrivals.push_back(Arrival { at: now, id });
     }
 
     /// Takes the item that comes right after `last`, if it is held.
-    pub fn pop_next(&mut self, last: u64) -> Option<T> {
+    pub(super) fn pop_next(&mut self, last: u64) -> Option<T> {
         self.pop_through(last.saturating_add(1))
     }
 
     /// Takes the lowest item up to and including an id.
-    pub fn pop_through(&mut self, id: u64) -> Option<T> {
+    pub(super) fn pop_through(&mut self, id: u64) -> Option<T> {
         let entry = self.held.first_entry()?;
         (*entry.key() <= id).then(|| entry.remove())
     }
 
     /// Gives the highest id of the items that have been held for at least `wait`.
-    pub fn due(&mut self, now: Duration, wait: Duration) -> Option<u64> {
+    pub(super) fn due(&mut self, now: Duration, wait: Duration) -> Option<u64> {
         self.forget_taken();
         let waited = self.arrivals.iter().take_while(|arrival| now.saturating_sub(arrival.at) >= wait);
         waited.map(|arrival| arrival.id).filter(|id| self.held.contains_key(id)).max()
     }
 
     /// Gives when the item that has been held longest came.
-    pub fn oldest(&mut self) -> Option<Duration> {
+    pub(super) fn oldest(&mut self) -> Option<Duration> {
         self.forget_taken();
         self.arrivals.front().map(|arrival| arrival.at)
     }
@@ -103,7 +103,7 @@ impl<T> ReorderWindow<T> {
 
     /// Lists the ids above `last`, up to and including `through`, that are not held.
     #[must_use]
-    pub fn gaps(&self, last: u64, through: u64) -> Vec<IdRange> {
+    pub(super) fn gaps(&self, last: u64, through: u64) -> Vec<IdRange> {
         let mut gaps = Vec::new();
         let mut before = last;
         for id in self.held.range((Bound::Excluded(last), Bound::Unbounded)).map(|(id, _)| *id).take_while(|id| *id <= through) {

@@ -1,20 +1,20 @@
-//! The texts of subscribe and unsubscribe requests.
+//! [`compose`]: the texts of subscribe and unsubscribe requests.
 //!
-//! Product ids are plain and channel names are ours, so that nothing has to be escaped.
+//! Product ids are plain and channel names are constants, so that nothing has to be escaped.
 
-use crate::feed::Feed;
+use super::protocol::Feed;
 use crate::product::ProductId;
 
-/// What is asked of the channels.
+/// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
     Subscribe,
     Unsubscribe,
 }
 
-/// Composes the requests for some channels of some products, and for channels that take no products.
+/// Composes the requests for channels of some products, and for channels without products.
 ///
-/// The Exchange feed takes all in one, the Advanced Trade feed one channel a request.
+/// The Exchange feed takes all channels in one request, the Advanced Trade feed one channel per request.
 pub(super) fn compose(feed: Feed, verb: Verb, channels: &[&str], products: &[ProductId], bare: &[&str]) -> Vec<String> {
     let verb = match verb {
         Verb::Subscribe => "subscribe",
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn nothing_is_asked_for_nothing() {
-        for feed in [Feed::Exchange, Feed::Advanced] {
+        for feed in Feed::ALL {
             assert!(compose(feed, Verb::Subscribe, &["ticker"], &[], &[]).is_empty());
         }
     }

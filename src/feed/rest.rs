@@ -1,44 +1,46 @@
 //! [`RestClient`]: pages of past trades to fill gaps with, and the list of products.
 //!
-//! 1. A page is all or nothing: where one element cannot be used, stands twice or lies outside what was asked for, the whole page is
-//!    [`RestError::Bad`]. A gap must not be closed on the word of half a page.
-//! 2. Trades come in rising id, the taker's side, order ids nil, receive time 0, marked [`Means::Rest`]; both feeds share the ids.
-//! 3. Each error says what to do about it ([`RestError::advice`]); nothing is tried again here, and no rate is kept here.
-//! 4. Blocking, bounded by one time-out for the whole call and by 8 MiB for the answer. No proxy, and no setting from the environment.
+//! 1. A page is all or nothing. Where one element cannot be used, occurs twice or was not asked for, the whole page is [`RestError::Bad`]: half a page
+//!    proves nothing about a gap.
+//! 2. Trades come in rising id, with the taker's side, nil order ids and receive time 0, marked [`Means::Rest`]. Both feeds share the ids.
+//! 3. Each error says what to do about it ([`RestError::advice`]). Nothing is tried again here, and no rate is kept here.
+//! 4. Blocking. One time-out bounds the whole call, 8 MiB bound the answer. No proxy, and no setting from the environment.
 
-use crate::feed::control::ProductInfo;
-use crate::feed::field;
-use crate::feed::handler::RejectReason;
-use crate::feed::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
-use crate::feed::socket::AGENT;
-use crate::feed::tls::{RootsError, TlsRoots};
-use crate::product::ProductId;
-use crate::record::{Means, OrderId, Origin, Trade};
-use crate::time::{TimeCache, UnixNanos};
 use std::time::Duration;
+
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
-/// Most trades Coinbase gives in a page.
+use super::field::{self, source};
+use super::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
+use super::product_info::ProductInfo;
+use super::reject::RejectReason;
+use super::socket::AGENT;
+use super::tls::{RootsError, TlsRoots};
+use crate::product::ProductId;
+use crate::record::{Means, OrderId, Origin, Trade};
+use crate::time::{TimeCache, UnixNanos};
+
+/// Most trades of a page that Coinbase gives.
 pub const MAX_PAGE_TRADES: u16 = 1000;
 
-/// How long to wait where a 429 does not say.
+/// How long to wait after a 429 that does not say how long.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Longest wait taken from a 429: the server's clock is not ours to sleep by.
+/// Longest wait accepted from a 429, so that a wrong one does not stop everything.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// A page of past trades.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TradePage {
-    /// The trades in rising id. Ids that the exchange skipped are simply not there.
+    /// The trades in rising id. Ids that the exchange skipped are not in it.
     pub trades: Vec<Trade>,
-    /// Prices and sizes whose f64 does not print back.
+    /// Prices and sizes whose text an f64 does not print back.
     pub inexact: Vec<InexactText>,
 }
 
-/// A decimal text of a page that does not print back.
+/// A decimal text of a page that its f64 does not print back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InexactText {
     /// The trade.
@@ -49,13 +51,14 @@ pub struct InexactText {
     pub text: String,
 }
 
-/// Why there is no page.
+/// Why there is no answer that can be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RestError {
     /// The trusted roots cannot be used.
     #[error(transparent)]
     Roots(#[from] RootsError),
-    /// Not an `http://` or `https://` address.
+    /// The address is not `http://` or `https://`.
     #[error("{url:?} is not a REST endpoint (want https://host)")]
     Url {
         /// The address.
@@ -67,7 +70,7 @@ pub enum RestError {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// The server failed (5xx), did not answer in time, or could not be reached.
+    /// The server failed (5xx), did not answer in time, or cannot be reached.
     #[error("{what}: {why}")]
     Retry {
         /// What was asked for.
@@ -96,11 +99,11 @@ pub enum RestError {
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// Ask nothing for so long, then ask again.
+    /// Send no request for so long, then ask again.
     RetryAfter(Duration),
-    /// Ask again with a growing wait.
+    /// Ask again, with a growing wait.
     Retry,
-    /// Give this request up, ask for other things.
+    /// Give this request up; others may succeed.
     Skip,
     /// No request will succeed.
     Stop,
@@ -113,27 +116,27 @@ impl RestError {
         match self {
             Self::Roots(_) | Self::Url { .. } => Advice::Stop,
             Self::Slow { retry_after } => Advice::RetryAfter(*retry_after),
-            // A page that is cut short may come whole the next time; the caller bounds its tries.
+            // A page that is cut short may be whole the next time; the caller bounds its tries.
             Self::Retry { .. } | Self::Bad { .. } => Advice::Retry,
             Self::Refused { .. } => Advice::Skip,
         }
     }
 }
 
-/// Asks Coinbase's REST interface. Keeps connections alive and buffers for the next call; belongs to one thread.
+/// A client of Coinbase's REST interface. It keeps connections and buffers for the next call, and belongs to one thread.
 pub struct RestClient {
     base: String,
-    /// One that trusts the system's roots and, where a file names another root, one that trusts that.
+    /// One that trusts the system's roots, and one that trusts the roots of a file where one is named.
     agents: Vec<Agent>,
     parser: Parser,
     times: TimeCache,
 }
 
 impl RestClient {
-    /// Makes a client of an endpoint such as `https://api.exchange.coinbase.com`; connects to nothing yet.
+    /// Makes a client of an endpoint such as `https://api.exchange.coinbase.com`. Does not connect yet.
     ///
     /// # Errors
-    /// Where the address is none, or the roots cannot be read.
+    /// Where the address is not a REST endpoint, or the roots cannot be read.
     pub fn new(base_url: &str, roots: &TlsRoots, timeout: Duration) -> Result<Self, RestError> {
         let refused = || RestError::Url { url: base_url.chars().take(200).collect() };
         let uri: Uri = base_url.parse().map_err(|_| refused())?;
@@ -152,7 +155,7 @@ impl RestClient {
         Ok(Self { base, agents, parser: Parser::new(), times: TimeCache::default() })
     }
 
-    /// Gets every product there is, with its status.
+    /// Gets all products, with their status.
     ///
     /// # Errors
     /// See [`RestError`].
@@ -167,7 +170,7 @@ impl RestClient {
         if products.is_empty() { Err(bad(what, "it is empty".to_owned())) } else { Ok(products) }
     }
 
-    /// Gets the newest `limit` trades with ids **below** `after`, or the newest of all; `now` is the wall clock, for plausibility.
+    /// Gets the newest `limit` trades with ids **below** `after`, or the newest of all. `now` is the wall clock, by which times are checked.
     ///
     /// # Errors
     /// See [`RestError`].
@@ -224,8 +227,8 @@ fn agent(roots: RootCerts, timeout: Duration) -> Agent {
 fn body(mut response: Response<ureq::Body>, what: &str) -> Result<Vec<u8>, RestError> {
     let status = response.status();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        let told = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
-        let retry_after = told.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER);
+        let seconds = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let retry_after = seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER);
         return Err(RestError::Slow { retry_after });
     }
     if status.is_server_error() {
@@ -264,8 +267,8 @@ fn read_page(nodes: Nodes<'_, '_>, times: &mut TimeCache, now: UnixNanos) -> Res
         };
         trade.validate(now)?;
         page.trades.push(trade);
-        let told = [("trade_price_f64", trade.price, price_at), ("trade_size_f64", trade.size, size_at)];
-        field::tell_inexact(nodes, told, |column, text| {
+        let sources = [source("trade_price_f64", trade.price, price_at), source("trade_size_f64", trade.size, size_at)];
+        field::each_inexact(nodes, sources, |column, text| {
             let text = String::from_utf8_lossy(text).into_owned();
             page.inexact.push(InexactText { trade_id: trade.trade_id, column, text });
         });

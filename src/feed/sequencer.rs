@@ -21,26 +21,26 @@ use crate::ids::IdRange;
 use crate::record::{Means, RawPlace, Trade};
 
 /// How long an id may be missing before that is a gap. Another line, or the next message, usually brings it sooner.
-pub const GAP_GRACE: Duration = Duration::from_millis(250);
+pub(crate) const GAP_GRACE: Duration = Duration::from_millis(250);
 
 /// How long a heartbeat may name an id whose trade has not come.
-pub const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
+pub(crate) const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 
 /// Ids remembered that heartbeats have named and that are still ahead.
 const MAX_AHEAD: usize = 16;
 
 /// A trade, and where the frame that brought it is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ReceivedTrade {
+pub(crate) struct ReceivedTrade {
     /// The trade.
-    pub trade: Trade,
+    pub(crate) trade: Trade,
     /// Its frame; the default where no frame brought it.
-    pub place: RawPlace,
+    pub(crate) place: RawPlace,
 }
 
 /// How it was found that ids are missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapCause {
+pub(crate) enum GapCause {
     /// A trade with a higher id came.
     Jump,
     /// A heartbeat named a newer trade than came.
@@ -54,7 +54,7 @@ pub enum GapCause {
 impl GapCause {
     /// Gives the name that the journal uses.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Jump => "jump",
             Self::Heartbeat => "heartbeat",
@@ -64,9 +64,9 @@ impl GapCause {
     }
 }
 
-/// What the journal is to be told about missing ids.
+/// What the journal is to say about missing ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GapEvent {
+pub(crate) enum GapEvent {
     /// Ids are missing.
     Opened {
         /// Which.
@@ -90,7 +90,7 @@ pub enum GapEvent {
 
 /// What became of a trade that is ahead.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Held {
+pub(crate) enum Held {
     /// It waits.
     Waiting,
     /// A trade of its id waits already and agrees with it. The one with the order ids is kept.
@@ -108,7 +108,7 @@ struct Heartbeat {
 
 /// The order of one product's trades.
 #[derive(Debug, Default)]
-pub struct Sequencer {
+pub(crate) struct Sequencer {
     chain: Continuity,
     waiting: ReorderWindow<ReceivedTrade>,
     gap_wait: Duration,
@@ -125,7 +125,7 @@ pub struct Sequencer {
 impl Sequencer {
     /// Continues after `last`, the highest stored id, with the gaps below it. Trades wait behind missing ids for at most `gap_wait`.
     #[must_use]
-    pub fn new(last: Option<u64>, gaps: impl IntoIterator<Item = IdRange>, gap_wait: Duration) -> Self {
+    pub(crate) fn new(last: Option<u64>, gaps: impl IntoIterator<Item = IdRange>, gap_wait: Duration) -> Self {
         let mut sequencer = Self { chain: Continuity::after(last), gap_wait, ..Self::default() };
         gaps.into_iter().for_each(|ids| sequencer.mark_missing(ids, GapCause::Restart));
         sequencer
@@ -133,31 +133,31 @@ impl Sequencer {
 
     /// Gives the chain of ids.
     #[must_use]
-    pub const fn chain(&self) -> &Continuity {
+    pub(crate) const fn chain(&self) -> &Continuity {
         &self.chain
     }
 
     /// Gives how long a trade waits at most for the ids missing before it.
     #[must_use]
-    pub const fn gap_wait(&self) -> Duration {
+    pub(crate) const fn gap_wait(&self) -> Duration {
         self.gap_wait
     }
 
     /// Gives how many trades wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Tells whether a trade is to be written at once.
     #[inline]
     #[must_use]
-    pub fn is_in_turn(&self, id: u64) -> bool {
+    pub(crate) fn is_in_turn(&self, id: u64) -> bool {
         self.chain.is_in_turn(id)
     }
 
     /// Lets a trade wait that is ahead.
-    pub fn hold(&mut self, received: ReceivedTrade, now: Duration) -> Held {
+    pub(crate) fn hold(&mut self, received: ReceivedTrade, now: Duration) -> Held {
         let trade = &received.trade;
         let Some(held) = self.waiting.get_mut(trade.trade_id) else {
             self.waiting.hold(trade.trade_id, now, received);
@@ -174,7 +174,7 @@ impl Sequencer {
 
     /// Takes the waiting trade whose turn it is: no id is missing before it, or it has waited for the gap wait.
     #[inline]
-    pub fn pop_ready(&mut self, now: impl FnOnce() -> Duration) -> Option<ReceivedTrade> {
+    pub(crate) fn pop_ready(&mut self, now: impl FnOnce() -> Duration) -> Option<ReceivedTrade> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -188,13 +188,13 @@ impl Sequencer {
     }
 
     /// Takes the lowest waiting trade at the end, whether or not ids are missing before it.
-    pub fn pop_any(&mut self) -> Option<ReceivedTrade> {
+    pub(crate) fn pop_any(&mut self) -> Option<ReceivedTrade> {
         self.waiting.pop_through(u64::MAX)
     }
 
     /// Takes note that a trade is stored.
     #[inline]
-    pub fn mark_stored(&mut self, id: u64, means: Means) {
+    pub(crate) fn mark_stored(&mut self, id: u64, means: Means) {
         let before = self.chain.last();
         let seen = self.chain.see(id);
         if seen.filled || !seen.opened.is_empty() || before.is_some_and(|last| id > last.saturating_add(1)) {
@@ -224,14 +224,14 @@ impl Sequencer {
     }
 
     /// Marks ids as missing.
-    pub fn mark_missing(&mut self, ids: IdRange, cause: GapCause) {
+    pub(crate) fn mark_missing(&mut self, ids: IdRange, cause: GapCause) {
         let opened = self.chain.mark_missing(ids);
         self.events.extend(opened.into_iter().map(|ids| GapEvent::Opened { ids, cause }));
     }
 
     /// Takes note of a heartbeat.
     #[inline]
-    pub fn heartbeat(&mut self, last_trade_id: u64, now: Duration) {
+    pub(crate) fn heartbeat(&mut self, last_trade_id: u64, now: Duration) {
         let Some(last) = self.chain.last() else { return };
         if last_trade_id > last {
             self.remember_ahead(last, last_trade_id, now);
@@ -248,14 +248,14 @@ impl Sequencer {
 
     /// Reports the ids that have been missing long enough to be a gap.
     #[inline]
-    pub fn report_gaps(&mut self, now: Duration) {
+    pub(crate) fn report_gaps(&mut self, now: Duration) {
         if !self.waiting.is_empty() || !self.ahead.is_empty() {
             self.report_due(now);
         }
     }
 
     /// Reports every missing id, however recent, at the end: no message will bring it any more.
-    pub fn report_all_gaps(&mut self) {
+    pub(crate) fn report_all_gaps(&mut self) {
         let Some(last) = self.chain.last() else { return };
         let through = self.ahead.back().map(|newest| newest.id).max(self.waiting.highest());
         self.ahead.clear();
@@ -294,7 +294,7 @@ impl Sequencer {
     }
 
     /// Gives how long nothing will be due if no message comes; `None` where nothing waits.
-    pub fn time_until_due(&mut self, now: Duration) -> Option<Duration> {
+    pub(crate) fn time_until_due(&mut self, now: Duration) -> Option<Duration> {
         let heartbeat = self.ahead.front().map(|oldest| oldest.at + HEARTBEAT_GRACE);
         let is_reported = self.waiting.highest().is_none_or(|highest| highest <= self.reported_through);
         let grace = self.grace();
@@ -310,16 +310,16 @@ impl Sequencer {
         Some(next.saturating_sub(now))
     }
 
-    /// Takes what the journal is to be told since the last call.
-    pub fn take_events(&mut self) -> Vec<GapEvent> {
+    /// Takes what the journal is to say since the last call.
+    pub(crate) fn take_events(&mut self) -> Vec<GapEvent> {
         self.events.extend(self.filled.take().map(|(ids, means)| GapEvent::Filled { ids, means }));
         std::mem::take(&mut self.events)
     }
 
-    /// Tells whether the journal is to be told anything.
+    /// Tells whether the journal is to say anything.
     #[inline]
     #[must_use]
-    pub fn has_events(&self) -> bool {
+    pub(crate) fn has_events(&self) -> bool {
         self.filled.is_some() || !self.events.is_empty()
     }
 }

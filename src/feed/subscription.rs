@@ -1,104 +1,120 @@
-//! [`Subscription`]: what was asked for, what was acknowledged, and how to ask again without one bad name blinding the others.
+//! [`Subscription`]: what was requested and what was acknowledged, and how to request again so that one bad product does not cost the others.
 //!
-//! 1. The last `subscriptions` message is the truth, whole and at any time: a product counts as acknowledged when all its channels of data list it.
-//! 2. Products are asked for in groups. One not acknowledged in time is asked for again: without the products an error names; the rest of a
-//!    group that was acknowledged in part by itself; a group refused whole by halves. Halves are asked side by side, so the good ones flow at once.
-//! 3. Who is named is parked for ten minutes, across connections, and then asked for alone. Who is refused alone without being named is parked for
-//!    ten seconds at first, then twice as long each time, up to ten minutes: the refusal may have been of the moment.
-//!    How far the suspects are narrowed down is remembered from one connection to the next.
-//! 4. A server that acknowledges nobody condemns no product: the connection is replaced instead.
-//! 5. A product that vanishes from the list is asked for again. Requests are spaced out; Coinbase allows about 8 a second.
+//! No I/O, no clock; `now` is monotonic time since any fixed moment.
 //!
-//! No I/O, no clock.
+//! 1. The last `subscriptions` message is the truth, whole and at any time. A product counts as acknowledged when all its data channels list it.
+//! 2. Products are requested in groups. A group that is not acknowledged in time is requested again: without the products that an error names; where a
+//!    part of it was acknowledged, the rest by itself; where all of it was refused, as two halves. Both halves are requested at once, so the good products
+//!    of one need not wait for the other.
+//! 3. A product that an error names is not requested for ten minutes, across connections, and then alone. A product that is refused alone, without being
+//!    named, is not requested for ten seconds at first and then twice as long each time, up to ten minutes: the refusal may pass. How far the bad ones are
+//!    narrowed down is kept from one connection to the next.
+//! 4. Where a server acknowledges nothing, no product is blamed: the connection is replaced instead.
+//! 5. A product that vanishes from the list is requested again. Requests are spaced; Coinbase allows about 8 a second.
 
-use crate::feed::Feed;
-use crate::feed::control::Channels;
-use crate::feed::request::{self, Verb};
-use crate::feed::session::{Action, Note, Plan};
-use crate::product::ProductId;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// What is not acknowledged after this is asked for again.
+use super::action::{Action, SessionReport};
+use super::backoff::doubled;
+use super::control::Channels;
+use super::protocol::Feed;
+use super::request::{self, Verb};
+use super::session_config::SessionConfig;
+use crate::product::ProductId;
+
+/// What is not acknowledged within this time is requested again.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
-/// How long a refused product is left alone at most.
+/// Longest time for which a refused product is not requested.
 const PARKED_FOR: Duration = Duration::from_secs(600);
-/// How long a product is left alone that was refused without being named, for the first time.
+/// How long a product is not requested after it was refused for the first time without being named.
 const FIRST_PARKED_FOR: Duration = Duration::from_secs(10);
-/// After an error that names a product, how long the acknowledgement of the others may take.
+/// How long the acknowledgement of the other products may take after an error that names one.
 const GRACE_NAMED: Duration = Duration::from_millis(500);
-/// After an error that names none. Who has no subscription 5 s after connecting is cut off.
+/// How long it may take after an error that names none. Coinbase drops a client that has no subscription 5 s after connecting.
 const GRACE_UNNAMED: Duration = Duration::from_secs(2);
 /// Time between two requests.
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(150);
 
-/// Products asked for together.
+/// Products that are requested together.
 #[derive(Debug)]
 struct Group {
     products: Vec<ProductId>,
-    /// When it has to be acknowledged; nothing until it is asked for.
+    /// When it has to be acknowledged; `None` until it is requested.
     due: Option<Duration>,
     /// Whether an error came while it waited.
-    refused: bool,
+    is_refused: bool,
 }
 
 impl Group {
     fn new(products: Vec<ProductId>) -> Self {
-        Self { products, due: None, refused: false }
+        Self { products, due: None, is_refused: false }
     }
 }
 
-/// One connection's subscriptions, wanted and had.
+/// A channel without products.
+#[derive(Debug)]
+struct BareChannel {
+    name: &'static str,
+    /// When to check whether it is acknowledged; `None` until it is requested.
+    check_at: Option<Duration>,
+}
+
+impl BareChannel {
+    const fn new(name: &'static str) -> Self {
+        Self { name, check_at: None }
+    }
+}
+
+/// The subscriptions of one connection: wanted, requested, acknowledged.
 #[derive(Debug)]
 pub(super) struct Subscription {
     feed: Feed,
     channels: Vec<&'static str>,
-    /// Channels without products, each with the time to look whether it is acknowledged; nothing where it is not asked for yet.
-    bare: Vec<(&'static str, Option<Duration>)>,
+    bare: Vec<BareChannel>,
     wanted: BTreeSet<ProductId>,
     acknowledged: BTreeSet<ProductId>,
     bare_acknowledged: BTreeSet<&'static str>,
     groups: Vec<Group>,
-    /// Refused products and when they are asked for again.
+    /// Refused products, and when they are requested again.
     parked: BTreeMap<ProductId, Duration>,
-    /// How often products have been refused alone without being named, since they were last acknowledged.
+    /// How often a product has been refused alone, without being named, since it was last acknowledged.
     refusals: BTreeMap<ProductId, u32>,
-    /// Products that errors have named since they were asked for, with the error's words.
+    /// Products that errors have named since they were requested, with the error's text.
     named: BTreeMap<ProductId, String>,
     last_error: String,
     outbox: VecDeque<String>,
     next_request: Duration,
 }
 
-/// What a look at the clock brought.
+/// What a tick led to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    GoOn,
-    /// Nothing was acknowledged: another connection may do better.
+    Continue,
+    /// Nothing was acknowledged: another connection is to be tried.
     Replace,
 }
 
 impl Subscription {
-    pub(super) fn new(feed: Feed, plan: &Plan) -> Self {
+    pub(super) fn new(feed: Feed, config: &SessionConfig) -> Self {
         let mut channels = vec!["ticker"];
-        let mut bare = Vec::new();
-        if plan.trades {
+        if config.trades {
             channels.push(feed.trade_channel());
         }
-        match feed {
-            Feed::Exchange => {
-                channels.push(feed.heartbeat_channel());
-                if plan.status {
-                    bare.push(("status", None));
-                }
-            }
-            Feed::Advanced => bare.push((feed.heartbeat_channel(), None)),
+        let mut bare = Vec::new();
+        if feed.has_product_heartbeats() {
+            channels.push(feed.heartbeat_channel());
+        } else {
+            bare.push(BareChannel::new(feed.heartbeat_channel()));
+        }
+        if config.status {
+            bare.extend(feed.status_channel().map(BareChannel::new));
         }
         Self {
             feed,
             channels,
             bare,
-            wanted: plan.products.iter().cloned().collect(),
+            wanted: config.products.iter().cloned().collect(),
             acknowledged: BTreeSet::new(),
             bare_acknowledged: BTreeSet::new(),
             groups: Vec::new(),
@@ -111,9 +127,9 @@ impl Subscription {
         }
     }
 
-    /// Tells whether there is anything to connect for. The Advanced feed's heartbeats alone are no reason.
+    /// Tells whether there is anything to connect for. Heartbeats alone are no reason.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.wanted.is_empty() || (self.feed == Feed::Exchange && !self.bare.is_empty())
+        !self.wanted.is_empty() || self.bare.iter().any(|channel| channel.name != self.feed.heartbeat_channel())
     }
 
     /// Gives the products acknowledged on this connection.
@@ -121,12 +137,12 @@ impl Subscription {
         &self.acknowledged
     }
 
-    /// Tells whether something of this connection's subscriptions is acknowledged.
-    pub(super) fn has_any(&self) -> bool {
+    /// Tells whether this connection has acknowledged anything.
+    pub(super) fn has_acknowledgement(&self) -> bool {
         !self.acknowledged.is_empty() || !self.bare_acknowledged.is_empty()
     }
 
-    /// Begins a new connection: everything wanted is asked for anew, but for the parked.
+    /// Begins a new connection: requests everything that is wanted, except the parked products.
     pub(super) fn begin(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let mut asked: BTreeSet<ProductId> = self.groups.iter().flat_map(|group| group.products.iter().cloned()).collect();
         asked.extend(self.parked.keys().cloned());
@@ -139,10 +155,11 @@ impl Subscription {
         self.ask(now, actions);
     }
 
-    /// Ends the connection. Groups not acknowledged stay apart in the next one; those that an error met are halved, as a refusal can come
-    /// with a cut, and asked for last.
+    /// Ends the connection. Groups that are not acknowledged stay apart in the next one. Those that an error met are halved, because a server may refuse
+    /// by closing the connection, and requested last.
     pub(super) fn end(&mut self, now: Duration, actions: &mut Vec<Action>) {
-        let (refused, mut kept): (Vec<Group>, Vec<Group>) = std::mem::take(&mut self.groups).into_iter().partition(|group| group.refused);
+        let (refused, mut kept): (Vec<Group>, Vec<Group>) =
+            std::mem::take(&mut self.groups).into_iter().partition(|group| group.is_refused);
         for mut group in refused {
             match group.products.len() {
                 1 if !self.acknowledged.is_empty() => {
@@ -159,12 +176,12 @@ impl Subscription {
         self.named.clear();
         self.last_error.clear();
         self.outbox.clear();
-        for (_, due) in &mut self.bare {
-            *due = None;
+        for channel in &mut self.bare {
+            channel.check_at = None;
         }
     }
 
-    /// Asks for more products from now on.
+    /// Wants more products from now on.
     pub(super) fn add(&mut self, products: &[ProductId]) {
         let fresh: Vec<ProductId> = products.iter().filter(|product| self.wanted.insert((*product).clone())).cloned().collect();
         if !fresh.is_empty() {
@@ -172,7 +189,7 @@ impl Subscription {
         }
     }
 
-    /// Gives up products.
+    /// Does not want some products any more.
     pub(super) fn remove(&mut self, products: &[ProductId]) {
         let gone: Vec<ProductId> = products.iter().filter(|product| self.wanted.remove(*product)).cloned().collect();
         for group in &mut self.groups {
@@ -188,11 +205,11 @@ impl Subscription {
 
     /// Takes the list of present subscriptions.
     pub(super) fn list(&mut self, listed: &Channels, actions: &mut Vec<Action>) {
-        // A heartbeat carries no data: a server that lists none must not make products look refused.
+        // Heartbeats are no data: a server that lists none must not make the products look refused.
         let data = self.channels.iter().filter(|channel| **channel != self.feed.heartbeat_channel());
         let has = |product: &ProductId| data.clone().all(|channel| listed.get(*channel).is_some_and(|set| set.contains(product)));
         let acknowledged: BTreeSet<ProductId> = self.wanted.iter().filter(|product| has(product)).cloned().collect();
-        self.bare_acknowledged = self.bare.iter().map(|(channel, _)| *channel).filter(|channel| listed.contains_key(*channel)).collect();
+        self.bare_acknowledged = self.bare.iter().map(|channel| channel.name).filter(|name| listed.contains_key(*name)).collect();
         for product in &acknowledged {
             self.refusals.remove(product);
             self.parked.remove(product);
@@ -200,35 +217,35 @@ impl Subscription {
         }
         let vanished: Vec<ProductId> = self.acknowledged.difference(&acknowledged).cloned().collect();
         if !vanished.is_empty() {
-            actions.push(Action::Note(Note::Dropped { products: vanished.clone() }));
+            actions.push(Action::Report(SessionReport::Dropped { products: vanished.clone() }));
             self.groups.push(Group::new(vanished));
         }
         let before = self.acknowledged.len();
         self.acknowledged = acknowledged;
         self.groups.retain(|group| group.due.is_none() || !group.products.iter().all(|product| self.acknowledged.contains(product)));
         if self.acknowledged.len() != before {
-            actions.push(Action::Note(Note::Acknowledged { products: self.acknowledged.len(), wanted: self.wanted.len() }));
+            actions.push(Action::Report(SessionReport::Subscribed { products: self.acknowledged.len(), wanted: self.wanted.len() }));
         }
     }
 
-    /// Takes a refusal.
+    /// Takes an error.
     pub(super) fn refuse(&mut self, message: &str, reason: &str, now: Duration) {
-        let words = if reason.is_empty() { message.to_owned() } else { format!("{message}: {reason}") };
+        let text = if reason.is_empty() { message.to_owned() } else { format!("{message}: {reason}") };
         let named: Vec<ProductId> =
-            self.wanted.iter().filter(|product| names(&words, product) && !self.acknowledged.contains(*product)).cloned().collect();
+            self.wanted.iter().filter(|product| names(&text, product) && !self.acknowledged.contains(*product)).cloned().collect();
         let grace = now + if named.is_empty() { GRACE_UNNAMED } else { GRACE_NAMED };
         for group in &mut self.groups {
-            let meant = named.is_empty() || group.products.iter().any(|product| named.contains(product));
-            if let (Some(due), true) = (&mut group.due, meant) {
+            let is_meant = named.is_empty() || group.products.iter().any(|product| named.contains(product));
+            if let (Some(due), true) = (&mut group.due, is_meant) {
                 *due = grace.min(*due);
-                group.refused = true;
+                group.is_refused = true;
             }
         }
-        self.named.extend(named.into_iter().map(|product| (product, words.clone())));
-        self.last_error = words;
+        self.named.extend(named.into_iter().map(|product| (product, text.clone())));
+        self.last_error = text;
     }
 
-    /// Looks at what is due and sends what may be sent.
+    /// Acts on what is due, and sends what may be sent.
     pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) -> Verdict {
         for group in self.overdue(now) {
             if self.ask_again(group, now, actions) == Verdict::Replace {
@@ -242,10 +259,10 @@ impl Subscription {
             self.groups.push(Group::new(vec![product]));
         }
         self.ask(now, actions);
-        Verdict::GoOn
+        Verdict::Continue
     }
 
-    /// Takes out the groups whose time is up.
+    /// Removes the groups that should have been acknowledged by now.
     fn overdue(&mut self, now: Duration) -> Vec<Group> {
         if self.groups.iter().all(|group| group.due.is_none_or(|due| due > now)) {
             return Vec::new();
@@ -255,7 +272,7 @@ impl Subscription {
         overdue
     }
 
-    /// Decides what becomes of a group that was not acknowledged in time.
+    /// Decides what to do about a group that was not acknowledged in time.
     fn ask_again(&mut self, group: Group, now: Duration, actions: &mut Vec<Action>) -> Verdict {
         let asked = group.products.len();
         let mut missing: Vec<ProductId> = group.products.into_iter().filter(|product| !self.acknowledged.contains(product)).collect();
@@ -270,7 +287,7 @@ impl Subscription {
                 if self.acknowledged.is_empty() {
                     return Verdict::Replace;
                 }
-                let why = if group.refused { self.last_error.clone() } else { "not acknowledged".to_owned() };
+                let why = if group.is_refused { self.last_error.clone() } else { "not acknowledged".to_owned() };
                 for product in missing {
                     self.park_unnamed(product, why.clone(), now, actions);
                 }
@@ -278,25 +295,25 @@ impl Subscription {
             left if left == asked => self.groups.extend(halves(missing)),
             _ => self.groups.push(Group::new(missing)),
         }
-        Verdict::GoOn
+        Verdict::Continue
     }
 
     fn park_unnamed(&mut self, product: ProductId, why: String, now: Duration, actions: &mut Vec<Action>) {
-        let times = self.refusals.entry(product.clone()).or_insert(0);
-        let wait = FIRST_PARKED_FOR.saturating_mul(1 << (*times).min(10)).min(PARKED_FOR);
-        *times = times.saturating_add(1);
+        let refusals = self.refusals.entry(product.clone()).or_insert(0);
+        *refusals = refusals.saturating_add(1);
+        let wait = doubled(FIRST_PARKED_FOR, *refusals, PARKED_FOR);
         self.park(product, why, wait, now, actions);
     }
 
     fn park(&mut self, product: ProductId, why: String, wait: Duration, now: Duration, actions: &mut Vec<Action>) {
-        actions.push(Action::Note(Note::Refused { product: product.clone(), why, again_in: wait }));
+        actions.push(Action::Report(SessionReport::Refused { product: product.clone(), why, again_in: wait }));
         self.parked.insert(product, now + wait);
     }
 
-    /// Sends what waits, as the spacing allows.
+    /// Sends requests, as far as their spacing allows.
     fn ask(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.groups.retain(|group| !group.products.is_empty());
-        // A group is taken up when its request can go out, so that its time, and the blame for an error, starts with it.
+        // A group is composed only when its request can be sent: from then on its time runs, and errors may be about it.
         while now >= self.next_request {
             if let Some(request) = self.outbox.pop_front() {
                 actions.push(Action::Send(request));
@@ -309,7 +326,7 @@ impl Subscription {
                 None => &[],
                 Some(group) => {
                     group.due = Some(now + ACKNOWLEDGED_WITHIN);
-                    actions.push(Action::Note(Note::Asked { products: group.products.len() }));
+                    actions.push(Action::Report(SessionReport::Subscribing { products: group.products.len() }));
                     group.products.as_slice()
                 }
             };
@@ -317,16 +334,17 @@ impl Subscription {
         }
     }
 
-    /// Gives the channels without products that are to be asked for: at first, after five seconds, and then now and then.
+    /// Gives the channels without products that are to be requested: at first, again after five seconds, and then every ten minutes until acknowledged.
     fn bare_due(&mut self, now: Duration) -> Vec<&'static str> {
-        let mut due_now = Vec::new();
-        for (channel, due) in &mut self.bare {
-            if due.is_none_or(|due| due <= now && !self.bare_acknowledged.contains(channel)) {
-                *due = Some(now + if due.is_none() { ACKNOWLEDGED_WITHIN } else { PARKED_FOR });
-                due_now.push(*channel);
+        let mut due = Vec::new();
+        for channel in &mut self.bare {
+            let is_missing = !self.bare_acknowledged.contains(channel.name);
+            if channel.check_at.is_none_or(|at| at <= now && is_missing) {
+                channel.check_at = Some(now + if channel.check_at.is_none() { ACKNOWLEDGED_WITHIN } else { PARKED_FOR });
+                due.push(channel.name);
             }
         }
-        due_now
+        due
     }
 }
 
@@ -335,8 +353,8 @@ fn halves(mut products: Vec<ProductId>) -> [Group; 2] {
     [Group::new(products), Group::new(second)]
 }
 
-/// Tells whether a product stands in an error's words as a word of its own.
-fn names(words: &str, product: &ProductId) -> bool {
+/// Tells whether an error's text has a product as a word of its own.
+fn names(text: &str, product: &ProductId) -> bool {
     let part = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.');
-    words.split(|character| !part(character)).any(|word| word.trim_end_matches('.') == product.as_str())
+    text.split(|character| !part(character)).any(|word| word.trim_end_matches('.') == product.as_str())
 }

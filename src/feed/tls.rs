@@ -1,17 +1,18 @@
-//! [`TlsRoots`]: whom TLS trusts — the system's roots, and one more where a file names it.
+//! [`TlsRoots`]: the root certificates that TLS trusts: the system's, and those of a file where one is named.
 
 use native_tls::{Certificate, TlsConnector};
 use std::path::PathBuf;
 
-/// The roots that a connection's certificate has to lead to: the system's, and those of a PEM file.
+/// The root certificates that a server's certificate must lead to: the system's, and those of a PEM file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsRoots {
-    /// A PEM file with one or more certificates, as a test endpoint has them.
+    /// A PEM file with one or more certificates, for example those of a test endpoint.
     pub ca_file: Option<PathBuf>,
 }
 
-/// Says why the roots cannot be used. Trying again does not help.
+/// Why the root certificates cannot be used. Trying again does not help.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RootsError {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
@@ -33,7 +34,7 @@ pub enum RootsError {
 }
 
 impl TlsRoots {
-    /// Makes the connector; the file is read anew each time.
+    /// Makes a connector. The file is read anew each time.
     pub(super) fn connector(&self) -> Result<TlsConnector, RootsError> {
         let mut builder = TlsConnector::builder();
         for certificate in self.extra()? {
@@ -49,7 +50,7 @@ impl TlsRoots {
         if found.is_empty() { Err(RootsError::Empty { path: path.clone() }) } else { Ok(found) }
     }
 
-    /// Gives the PEM text of the file, for a client that builds its own connector.
+    /// Gives the text of the PEM file, for a client that makes its own connector.
     pub(super) fn pem(&self) -> Result<Option<Vec<u8>>, RootsError> {
         let Some(path) = &self.ca_file else { return Ok(None) };
         std::fs::read(path).map(Some).map_err(|source| RootsError::Read { path: path.clone(), source })

@@ -1,32 +1,32 @@
-//! Order ids on the hot path: UUID text to its 16 bytes, eight digits at a time, proven equal to taking the dashes out and asking `hex`.
+//! [`decode`]: reads an order id on the hot path, from UUID text to its 16 bytes, eight digits at a time. Tests prove it equal to `hex` without the dashes.
 //!
-//! Five times as fast as a table of 256 digits, twenty times as fast as `hex`. Everywhere else `hex` makes, checks and shows order ids.
+//! It is five times as fast as a table of 256 digits and twenty times as fast as `hex`. Everywhere else `hex` makes, checks and shows order ids.
 
 use crate::record::OrderId;
 
-/// The same byte eight times.
+/// Gives the same byte eight times.
 const fn eight(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
 
-/// The upper bit of each byte of a word where that byte is at least `least`; right for bytes below 128.
+/// Gives a word with the upper bit of each byte set where that byte is at least `least`. Correct for bytes below 128.
 const fn at_least(word: u64, least: u8) -> u64 {
     (word + eight(128 - least)) & eight(0x80)
 }
 
-/// Turns eight hex digits, the first in the lowest byte, into four bytes; the second value is not 0 where one of them is no hex digit.
+/// Turns eight hex digits, the first in the lowest byte, into four bytes. The second value is not 0 where one of them is not a hex digit.
 #[inline(always)]
 fn four_bytes(digits: u64) -> (u32, u64) {
-    // 128 and above is no digit; without those bits no addition below carries into the next byte.
+    // 128 and above is not a digit; without those bits no addition below carries into the next byte.
     let (beyond, digits) = (digits & eight(0x80), digits & eight(0x7f));
-    // Only letters become lower-case letters by this.
+    // This makes lower-case letters of letters, and of nothing else.
     let lower = digits | eight(0x20);
     let is_letter = at_least(lower, b'a') & !at_least(lower, b'f' + 1);
     let is_digit = at_least(digits, b'0') & !at_least(digits, b'9' + 1);
     let wrong = beyond | ((is_letter | is_digit) ^ eight(0x80));
-    // The lower half of a digit is its value, that of a letter 9 less than its.
+    // The lower half of a digit is its value; the lower half of a letter is 9 less than its value.
     let values = (digits & eight(0x0f)) + (is_letter >> 7) * 9;
-    // Pairs to bytes, which then stand in every second byte, and those together.
+    // Pairs of digits become bytes, in every second byte of the word; then these are put together.
     let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
     let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
     let (low, high) = (quads & 0xffff, quads >> 32);
@@ -35,14 +35,14 @@ fn four_bytes(digits: u64) -> (u32, u64) {
     (bytes, wrong)
 }
 
-/// Reads `27fff20b-af29-4f45-8744-56dd1ef57dc0`, in either case; nothing where the text has another shape.
-// Inlined, as 17 bytes that pass through memory are stored one way and loaded another, which stalls.
+/// Reads `27fff20b-af29-4f45-8744-56dd1ef57dc0`, in either case. `None` where the text has another shape.
+// Inlined: otherwise 17 bytes pass through memory, stored in other pieces than loaded, which stalls.
 #[inline(always)]
 pub(super) fn decode(text: &[u8]) -> Option<OrderId> {
     let text: &[u8; 36] = text.try_into().ok()?;
     let [a0, a1, a2, a3, a4, a5, a6, a7, d1, b0, b1, b2, b3, d2, b4, b5, b6, b7, d3, c0, c1, c2, c3, d4, c4, c5, c6, c7, rest @ ..] = *text;
     let part = |digits: [u8; 8]| four_bytes(u64::from_le_bytes(digits));
-    // One by one: mapped as an array they pass through memory.
+    // One by one: mapped as an array they would pass through memory.
     let (first, w1) = part([a0, a1, a2, a3, a4, a5, a6, a7]);
     let (second, w2) = part([b0, b1, b2, b3, b4, b5, b6, b7]);
     let (third, w3) = part([c0, c1, c2, c3, c4, c5, c6, c7]);
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The slow twin: the dashes out, then `hex`.
+    /// The slow way: without the dashes, then `hex`.
     fn by_hex(text: &[u8]) -> Option<OrderId> {
         if text.len() != 36 || [8, 13, 18, 23].iter().any(|at| text[*at] != b'-') {
             return None;
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_value_at_every_place_is_judged_as_hex_judges_it() {
+    fn every_byte_value_at_every_place_is_read_as_hex_reads_it() {
         let good = *b"27fff20b-af29-4F45-8744-56dd1ef57dc0";
         for place in 0..36 {
             for value in 0..=255 {
@@ -80,7 +80,7 @@ mod tests {
                 assert_eq!(decode(&text), by_hex(&text), "{place} {value}");
             }
         }
-        // Neighbours must not reach into each other: every pair of values side by side.
+        // Bytes must not affect their neighbours: every pair of values side by side.
         for pair in 0..=u16::MAX {
             let mut text = good;
             [text[2], text[3]] = pair.to_be_bytes();

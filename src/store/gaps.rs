@@ -64,7 +64,7 @@ pub fn gaps_at_most(dir: &Path, product: &ProductId, days: Option<usize>, most: 
     Ok(StoredIds { missing, first: Some(ids.first()), last: Some(ids.last()), unreadable })
 }
 
-/// Finds what one day stores; nothing where it is empty.
+/// Finds what one day stores. `None` where it is empty.
 fn stretch(day: &Snapshot<Trades>) -> Result<Option<Stretch>, StoreError> {
     let Some(end) = day.count().checked_sub(1) else { return Ok(None) };
     let id = |number| day.key_at(number).unwrap_or(0);
@@ -276,9 +276,9 @@ mod tests {
             let (Some(first), Some(last)) = (stored.first(), stored.last()) else { return Ok(()) };
             let chain = chain.expect("something is stored");
             prop_assert_eq!((chain.ids.first(), chain.ids.last()), (*first, *last));
-            let told: Vec<u64> = chain.missing.iter().flat_map(IdRange::ids).collect();
+            let found: Vec<u64> = chain.missing.iter().flat_map(IdRange::ids).collect();
             let missing: Vec<u64> = (*first..=*last).filter(|id| !stored.contains(id)).collect();
-            prop_assert_eq!(told, missing);
+            prop_assert_eq!(found, missing);
         }
 
         #[test]

@@ -1,4 +1,4 @@
-//! What the recordings do not hold: every odd shape that the feeds' documentation or history knows, and a hundred thousand that nobody does.
+//! Frames that the recordings do not hold: every odd form known from the feeds' documentation or history, and a hundred thousand random ones.
 
 use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
 use coltape::record::{Implausible, Means, Side, Ticker, Trade};
@@ -80,7 +80,7 @@ fn key_order_and_white_space_change_nothing() {
 }
 
 #[test]
-fn a_second_type_refuses_a_message_wherever_it_and_the_first_one_stand() {
+fn a_second_type_rejects_a_message_wherever_the_two_are() {
     for good in [MATCH, TICKER] {
         let kind = good.split('"').nth(3).unwrap();
         let behind = good.replace('}', &format!(r#","type":"{kind}"}}"#));
@@ -92,7 +92,7 @@ fn a_second_type_refuses_a_message_wherever_it_and_the_first_one_stand() {
         for bad in [behind, twice_last] {
             assert_eq!(decode(Feed::Exchange, &bad).0, FrameFate::Rejected(RejectReason::Duplicate), "{bad}");
         }
-        // What follows the type is parsed by itself: what is no object with it is none without it.
+        // What follows the type is parsed by itself: what is not an object with it is not one without it.
         let head = format!(r#"{{"type":"{kind}","#);
         for bad in
             [head.clone(), format!("{head}}}"), format!("{head},{}", &good[head.len()..]), format!("{head}{}", &good[head.len() + 1..])]
@@ -114,10 +114,10 @@ fn a_trimmed_fraction_is_a_fraction_and_the_side_is_the_takers() {
 
 #[test]
 fn a_ticker_of_a_product_that_never_traded_is_stored_under_its_receive_time() {
-    let lacking = r#"{"type":"ticker","sequence":9,"product_id":"NEW-USD","price":"0","best_bid":"1","best_ask":"2"}"#;
+    let absent = r#"{"type":"ticker","sequence":9,"product_id":"NEW-USD","price":"0","best_bid":"1","best_ask":"2"}"#;
     let nulls = r#"{"type":"ticker","sequence":9,"product_id":"NEW-USD","price":"0","best_bid":"1","best_ask":"2","side":"","time":null,"trade_id":null,"last_size":""}"#;
     let never = r#"{"type":"ticker","sequence":9,"product_id":"NEW-USD","price":"0","best_bid":"1","best_ask":"2","side":"","time":"0001-01-01T00:00:00Z","trade_id":0,"last_size":"0"}"#;
-    for frame in [lacking, nulls, never] {
+    for frame in [absent, nulls, never] {
         let (fate, kept) = decode(Feed::Exchange, frame);
         assert_eq!(fate, FrameFate::Used, "{frame}");
         let (_, ticker) = &kept.tickers[0];
@@ -128,7 +128,7 @@ fn a_ticker_of_a_product_that_never_traded_is_stored_under_its_receive_time() {
 }
 
 #[test]
-fn a_ticker_that_lacks_a_part_of_its_trade_carries_none() {
+fn a_ticker_without_a_part_of_its_trade_carries_none() {
     for part in [r#""side":"buy","#, r#""trade_id":7,"#, r#","last_size":"0.04""#, r#""time":"2026-08-09T21:05:48.77Z","#] {
         let (fate, kept) = decode(Feed::Exchange, &TICKER.replace(part, ""));
         assert_eq!(fate, FrameFate::Used);
@@ -139,7 +139,7 @@ fn a_ticker_that_lacks_a_part_of_its_trade_carries_none() {
 }
 
 #[test]
-fn a_ticker_that_names_a_trade_of_the_year_one_or_says_nothing_is_rejected() {
+fn a_ticker_with_a_trade_of_the_year_one_or_without_prices_is_rejected() {
     let absurd = TICKER.replace("2026-08-09T21:05:48.77Z", "0001-01-01T00:00:00Z");
     assert_ne!(absurd, TICKER);
     for (frame, why) in [
@@ -195,14 +195,14 @@ fn every_unusable_field_of_a_match_has_its_reason() {
         let (fate, kept) = decode(Feed::Exchange, &frame);
         assert_eq!(fate, FrameFate::Rejected(why), "{frame}");
         assert!(kept.trades.is_empty());
-        // A frame that is no JSON has no elements.
-        let told = if why == Why::NotJson { vec![] } else { vec![(Item::Trade, why)] };
-        assert_eq!(kept.rejected, told, "{frame}");
+        // A frame that is not JSON has no elements.
+        let items = if why == Why::NotJson { vec![] } else { vec![(Item::Trade, why)] };
+        assert_eq!(kept.rejected, items, "{frame}");
     }
 }
 
 #[test]
-fn an_absurd_ticker_is_refused_for_its_reason() {
+fn an_absurd_ticker_is_rejected_with_its_reason() {
     use RejectReason as Why;
     for (field, by, why) in [
         ("14.755", "-1", Why::Price),
@@ -220,7 +220,7 @@ fn an_absurd_ticker_is_refused_for_its_reason() {
 }
 
 #[test]
-fn what_does_not_print_back_is_told_with_its_text_after_its_record() {
+fn a_text_that_does_not_print_back_comes_after_its_record() {
     let (_, kept) = decode(Feed::Exchange, &MATCH.replace("14.7775", "1234567890.12345678").replace("0.04", "0.1234567890123456789"));
     let expected = [("trade_price_f64", 7, "1234567890.12345678".to_owned()), ("trade_size_f64", 7, "0.1234567890123456789".to_owned())];
     assert_eq!((kept.trades.len(), kept.inexact), (1, expected.to_vec()));
@@ -229,7 +229,7 @@ fn what_does_not_print_back_is_told_with_its_text_after_its_record() {
 }
 
 #[test]
-fn other_types_are_passed_over_whatever_follows() {
+fn other_types_are_skipped_whatever_follows() {
     for frame in [
         r#"{"type":"l2update","changes":[["buy","1","2"]"#,
         r#"{"type":"snapshot","bids":[[[[[["#,
@@ -245,7 +245,7 @@ fn other_types_are_passed_over_whatever_follows() {
 }
 
 #[test]
-fn a_frame_without_a_kind_is_refused_and_one_with_an_escaped_kind_too() {
+fn a_frame_without_a_type_or_with_an_escaped_one_is_rejected() {
     use RejectReason as Why;
     for (frame, why) in [
         ("{}", Why::NoKind),
@@ -262,7 +262,7 @@ fn a_frame_without_a_kind_is_refused_and_one_with_an_escaped_kind_too() {
 }
 
 #[test]
-fn a_heartbeat_brings_the_newest_trade_id() {
+fn a_heartbeat_has_the_newest_trade_id() {
     let frame = r#"{"type":"heartbeat","last_trade_id":17,"product_id":"BTC-USD","sequence":90,"time":"2014-11-07T08:19:28.464459Z"}"#;
     let (fate, kept) = decode(Feed::Exchange, frame);
     let [(product, id, time)] = kept.beats.as_slice() else { panic!("{:?}", kept.beats) };
@@ -274,19 +274,19 @@ fn a_heartbeat_brings_the_newest_trade_id() {
 }
 
 #[test]
-fn errors_of_either_feed_are_told_in_any_key_order() {
-    let told = |message: &str, reason: &str| vec![Control::Error { message: message.to_owned(), reason: reason.to_owned() }];
+fn errors_of_both_feeds_are_read_in_any_key_order() {
+    let error = |message: &str, reason: &str| vec![Control::Error { message: message.to_owned(), reason: reason.to_owned() }];
     for frame in [
         r#"{"type":"error","message":"Failed to subscribe","reason":"X-USD is delisted"}"#,
         r#"{"reason":"X-USD is delisted","message":"Failed to subscribe","type":"error"}"#,
     ] {
         let (fate, kept) = decode(Feed::Exchange, frame);
-        assert_eq!((fate, kept.controls), (FrameFate::Control, told("Failed to subscribe", "X-USD is delisted")));
+        assert_eq!((fate, kept.controls), (FrameFate::Control, error("Failed to subscribe", "X-USD is delisted")));
     }
     let (fate, kept) = decode(Feed::Advanced, r#"{"type":"error","message":"authentication failure"}"#);
-    assert_eq!((fate, kept.controls), (FrameFate::Control, told("authentication failure", "")));
+    assert_eq!((fate, kept.controls), (FrameFate::Control, error("authentication failure", "")));
     let (fate, kept) = decode(Feed::Exchange, r#"{"type":"error","message":7,"reason":null}"#);
-    assert_eq!((fate, kept.controls), (FrameFate::Control, told("", "")), "even an odd refusal is one");
+    assert_eq!((fate, kept.controls), (FrameFate::Control, error("", "")), "even an odd refusal is one");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn all_trades_of_all_events_and_products_come_in_rising_id() {
 }
 
 #[test]
-fn one_bad_element_or_event_does_not_cost_its_neighbours() {
+fn one_bad_element_or_event_does_not_affect_the_others() {
     let bad = fill("A-USD", 8).replace("1.5", "x");
     let events = format!(
         r#"[{{"type":"update","trades":[{},{bad}]}},{{"type":"update","trades":7}},{{"type":"update","trades":[{}]}}]"#,
@@ -357,27 +357,27 @@ fn one_bad_element_or_event_does_not_cost_its_neighbours() {
 }
 
 #[test]
-fn sequence_numbers_are_watched_over_all_channels_and_begin_anew_with_a_connection() {
+fn sequence_numbers_are_checked_over_all_channels_and_start_over_with_a_connection() {
     let (mut decoder, mut kept) = (Decoder::new(Feed::Advanced, 0), Kept::default());
     let mut number = |decoder: &mut Decoder, number: u64| {
         let frame = format!(r#"{{"channel":"l2_data","timestamp":"t","sequence_num":{number},"events":[]}}"#);
         decoder.decode(frame.as_bytes(), RECV, &mut kept);
         std::mem::take(&mut kept.controls)
     };
-    let hole = |expected, got| vec![Control::SequenceHole { expected, got }];
+    let gap = |expected, got| vec![Control::SequenceGap { expected, got }];
     assert_eq!(number(&mut decoder, 0), []);
     assert_eq!(number(&mut decoder, 1), []);
-    assert_eq!(number(&mut decoder, 3), hole(2, 3));
+    assert_eq!(number(&mut decoder, 3), gap(2, 3));
     assert_eq!(number(&mut decoder, 4), []);
-    assert_eq!(number(&mut decoder, 4), hole(5, 4));
+    assert_eq!(number(&mut decoder, 4), gap(5, 4));
     decoder.begin_connection();
     assert_eq!(number(&mut decoder, 0), []);
-    assert_eq!(number(&mut decoder, u64::MAX), hole(1, u64::MAX));
+    assert_eq!(number(&mut decoder, u64::MAX), gap(1, u64::MAX));
     assert_eq!(number(&mut decoder, 0), []);
 }
 
-/// Makes a good frame worse in one of many ways.
-fn spoiled(random: &mut fastrand::Rng, good: &[String]) -> Vec<u8> {
+/// Damages a good frame in one of many ways.
+fn damaged(random: &mut fastrand::Rng, good: &[String]) -> Vec<u8> {
     let mut bytes = good[random.usize(..good.len())].clone().into_bytes();
     match random.u8(..8) {
         0 => (0..random.usize(..200)).map(|_| random.u8(..)).collect(),
@@ -443,7 +443,7 @@ fn spoiled(random: &mut fastrand::Rng, good: &[String]) -> Vec<u8> {
 }
 
 #[test]
-fn a_hundred_thousand_junk_frames_end_in_one_fate_each_and_leave_the_decoder_whole() {
+fn a_hundred_thousand_damaged_frames_have_one_fate_each_and_leave_the_decoder_usable() {
     let exchange = vec![
         MATCH.to_owned(),
         TICKER.to_owned(),
@@ -469,14 +469,14 @@ fn a_hundred_thousand_junk_frames_end_in_one_fate_each_and_leave_the_decoder_who
         let (mut decoder, mut kept, mut fates) = (Decoder::new(feed, 0), Kept::default(), [0usize; 4]);
         let expected = decode(feed, &good[0]).1.trades;
         for _ in 0..50_000 {
-            let frame = spoiled(&mut random, &good);
+            let frame = damaged(&mut random, &good);
             let before = (kept.trades.len() + kept.tickers.len() + kept.beats.len(), kept.rejected.len());
             let fate = decoder.decode(&frame, RECV, &mut kept);
-            let handed_over = kept.trades.len() + kept.tickers.len() + kept.beats.len() - before.0;
+            let used = kept.trades.len() + kept.tickers.len() + kept.beats.len() - before.0;
             match fate {
-                FrameFate::Used => assert!(handed_over > 0),
-                FrameFate::Control => assert!(handed_over <= 1),
-                FrameFate::Ignored | FrameFate::Rejected(_) => assert_eq!(handed_over, 0),
+                FrameFate::Used => assert!(used > 0),
+                FrameFate::Control => assert!(used <= 1),
+                FrameFate::Ignored | FrameFate::Rejected(_) => assert_eq!(used, 0),
             }
             fates[match fate {
                 FrameFate::Used => 0,

@@ -1,4 +1,4 @@
-//! Both recorded sessions decoded and held, field by field, against an independent reading: serde_json, std, `jiff` and `hex`.
+//! Both recorded sessions are decoded and compared, field by field, with an independent reading: serde_json, std, `jiff` and `hex`.
 
 use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
 use coltape::record::{Means, Side, Ticker, Trade};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
-/// Gives a recording's frames, or nothing (with a word) where the folder is missing; CI has to have it.
+/// Gives the frames of a recording. Where the folder is missing, prints that and gives nothing; CI must have it.
 fn frames(name: &str) -> Option<Vec<(UnixNanos, String)>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(name);
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -162,7 +162,7 @@ fn the_same_trade_has_the_same_taker_in_match_and_ticker() {
 }
 
 #[test]
-fn the_exchange_session_tells_its_subscriptions() {
+fn the_exchange_session_has_its_subscriptions() {
     let Some(frames) = frames("exchange-2021-04-17.tsv") else { return };
     let (kept, _) = decode(Feed::Exchange, &frames);
     let Some(Control::Subscriptions(last)) = kept.controls.last() else { panic!("{:?}", kept.controls) };
@@ -184,7 +184,7 @@ fn every_field_of_the_advanced_session_is_read_as_it_was_sent() {
     ];
     assert_eq!(fates, counted(&expected));
     assert_eq!((kept.trades.len(), kept.tickers.len(), kept.beats), (279, 160, 25));
-    assert!(kept.controls.iter().all(|control| matches!(control, Control::Subscriptions(_))), "no hole in a whole session");
+    assert!(kept.controls.iter().all(|control| matches!(control, Control::Subscriptions(_))), "no gap in a whole session");
 
     let (mut trades, mut tickers) = (kept.trades.iter(), kept.tickers.iter());
     for (recv, frame) in &frames {
@@ -193,7 +193,7 @@ fn every_field_of_the_advanced_session_is_read_as_it_was_sent() {
         if frame["channel"] == "market_trades" {
             let [event] = events.as_slice() else { panic!("one event a message in this session") };
             let means = if event["type"] == "snapshot" { Means::Snapshot } else { Means::Live };
-            // Newest first as sent, oldest first as handed over.
+            // Sent newest first, decoded oldest first.
             for sent in event["trades"].as_array().expect("trades").iter().rev() {
                 let (product, trade) = trades.next().expect("as many as were sent");
                 assert_eq!(product.as_str(), sent["product_id"]);
@@ -225,7 +225,7 @@ fn every_field_of_the_advanced_session_is_read_as_it_was_sent() {
 }
 
 #[test]
-fn trade_ids_of_the_advanced_session_run_without_a_gap_in_the_order_handed_over() {
+fn trade_ids_of_the_advanced_session_come_in_order_without_a_gap() {
     let Some(frames) = frames("advanced-2026-08-09.tsv") else { return };
     let (kept, _) = decode(Feed::Advanced, &frames);
     let mut last: BTreeMap<&str, u64> = BTreeMap::new();
@@ -238,12 +238,12 @@ fn trade_ids_of_the_advanced_session_run_without_a_gap_in_the_order_handed_over(
 }
 
 #[test]
-fn one_frame_taken_out_of_the_advanced_session_is_one_hole() {
+fn one_frame_removed_from_the_advanced_session_is_one_sequence_gap() {
     let Some(mut frames) = frames("advanced-2026-08-09.tsv") else { return };
     let taken = frames.iter().position(|(_, frame)| frame.starts_with(r#"{"channel":"l2_data""#)).expect("an order book frame");
     frames.remove(taken);
     let (kept, _) = decode(Feed::Advanced, &frames);
-    let holes: Vec<_> = kept.controls.iter().filter(|control| matches!(control, Control::SequenceHole { .. })).collect();
+    let gaps: Vec<_> = kept.controls.iter().filter(|control| matches!(control, Control::SequenceGap { .. })).collect();
     let expected = u64::try_from(taken).expect("small");
-    assert_eq!(holes, [&Control::SequenceHole { expected, got: expected + 1 }]);
+    assert_eq!(gaps, [&Control::SequenceGap { expected, got: expected + 1 }]);
 }

@@ -51,7 +51,7 @@ fn trade(id: u64, side: &str) -> String {
 }
 
 #[test]
-fn a_page_comes_in_rising_id_with_the_takers_side_and_without_order_ids() {
+fn a_page_has_rising_ids_the_takers_side_and_no_order_ids() {
     let body = format!("[{},{}]", trade(102, "sell"), trade(100, "buy"));
     let (url, server) = serve_once(answer("200 OK", "CB-AFTER: 100\r\n", &body));
     let page = client(&format!("{url}/")).trades_page(&ProductId::new("BTC-USD").unwrap(), Some(103), 5000, NOW).unwrap();
@@ -80,7 +80,7 @@ fn an_empty_page_is_a_page() {
 }
 
 #[test]
-fn a_page_with_one_fault_is_no_page() {
+fn a_page_with_one_fault_is_rejected() {
     let good = trade(100, "buy");
     for body in [
         format!("[{good},{}]", trade(103, "buy")),
@@ -102,7 +102,7 @@ fn a_page_with_one_fault_is_no_page() {
 }
 
 #[test]
-fn each_refusal_says_what_to_do() {
+fn each_error_says_what_to_do() {
     let advice = |bytes: String| {
         let (url, server) = serve_once(bytes);
         let error = client(&url).products().unwrap_err();
@@ -120,7 +120,7 @@ fn each_refusal_says_what_to_do() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_left_after_the_time_out() {
+fn a_server_that_does_not_answer_is_given_up_after_the_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let mut client = RestClient::new(&url, &TlsRoots::default(), Duration::from_millis(100)).unwrap();
@@ -128,7 +128,7 @@ fn a_server_that_does_not_answer_is_left_after_the_time_out() {
 }
 
 #[test]
-fn what_is_no_endpoint_stops() {
+fn an_address_that_is_no_endpoint_stops() {
     for url in ["", "ws://x", "https://", "api.exchange.coinbase.com", "http://x/?a=b"] {
         let error = RestClient::new(url, &TlsRoots::default(), Duration::from_secs(1)).err().unwrap();
         assert_eq!(error.advice(), Advice::Stop, "{url}");
@@ -138,7 +138,7 @@ fn what_is_no_endpoint_stops() {
 }
 
 #[test]
-fn products_are_listed_with_what_is_known_of_them() {
+fn products_are_listed_with_their_properties() {
     let body = r#"[{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","quote_increment":"0.01","base_increment":"0.00000001",
         "display_name":"BTC/USD","min_market_funds":"1","margin_enabled":false,"status":"online","trading_disabled":false},
         {"id":"../x","status":"online"},{"id":"OLD-USD","status":"delisted"},{"id":"HALT-USD","status":"online","trading_disabled":true}]"#;

@@ -1,7 +1,9 @@
-//! A socket against servers on loopback that keep the protocol, bend it, break it or fall silent.
+//! A socket against servers on loopback that keep the protocol, break it or fall silent.
 
 use coltape::feed::endpoint::Endpoint;
-use coltape::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket, SocketError, Timeouts};
+use coltape::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket};
+use coltape::feed::socket_error::SocketError;
+use coltape::feed::timeouts::Timeouts;
 use coltape::feed::tls::TlsRoots;
 use native_tls::{Identity, TlsAcceptor};
 use openssl::asn1::Asn1Time;
@@ -19,10 +21,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role};
 use tungstenite::{Message, WebSocket};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 fn timeouts() -> Timeouts {
-    Timeouts { connect: Duration::from_secs(5), tick: Duration::from_millis(10), write: Duration::from_secs(5), spins: false }
+    let mut timeouts = Timeouts::default();
+    (timeouts.connect, timeouts.tick, timeouts.write) = (Duration::from_secs(5), Duration::from_millis(10), Duration::from_secs(5));
+    timeouts
 }
 
 /// Serves one TCP connection.
@@ -31,7 +35,7 @@ fn tcp_server<R: Send + 'static>(serve: impl FnOnce(TcpStream) -> R + Send + 'st
     let endpoint = Endpoint::parse(&format!("ws://{}/feed", listener.local_addr().unwrap())).unwrap();
     let server = std::thread::spawn(move || {
         let (tcp, _) = listener.accept().unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.set_read_timeout(Some(DEADLINE)).unwrap();
         serve(tcp)
     });
     (endpoint, server)
@@ -55,7 +59,7 @@ enum Heard {
 
 /// Reads past idle ticks to the next thing that happens.
 fn hear(socket: &mut Socket) -> Heard {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     loop {
         match socket.read() {
             Ok(Received::Text(text)) => return Heard::Text(text.to_vec()),
@@ -90,7 +94,7 @@ fn messages_go_both_ways_and_binary_ones_come_as_text() {
 }
 
 #[test]
-fn what_comes_right_behind_the_handshake_is_not_lost() {
+fn what_comes_right_after_the_handshake_is_not_lost() {
     let (endpoint, server) = tcp_server(|mut tcp| {
         let mut request = Vec::new();
         let mut byte = [0];
@@ -161,7 +165,7 @@ fn pings_are_answered_while_nothing_else_comes() {
 }
 
 #[test]
-fn a_close_is_told_with_its_code_and_acknowledged() {
+fn a_close_is_given_with_its_code_and_acknowledged() {
     for (code, reason) in [(CloseCode::Normal, "deprecated hostname"), (CloseCode::Away, "")] {
         let (endpoint, server) = server(move |mut peer| {
             peer.close(Some(CloseFrame { code, reason: reason.into() })).unwrap();
@@ -174,11 +178,11 @@ fn a_close_is_told_with_its_code_and_acknowledged() {
 }
 
 #[test]
-fn a_stream_that_simply_ends_is_an_abnormal_close() {
+fn a_stream_that_ends_without_a_close_is_closed_abnormally() {
     let (endpoint, server) = server(|mut peer| peer.get_mut().write_all(b"\x81\x05hal").unwrap());
     let mut socket = connect(&endpoint);
     server.join().unwrap();
-    let Heard::Closed(code, _) = hear(&mut socket) else { panic!("a close was to come") };
+    let Heard::Closed(code, _) = hear(&mut socket) else { panic!("no close came") };
     assert_eq!(code, CLOSED_ABNORMALLY);
 }
 
@@ -199,7 +203,7 @@ fn a_broken_protocol_or_bound_ends_the_connection() {
 }
 
 #[test]
-fn messages_at_hand_are_told_without_waiting_and_none_is_skipped() {
+fn buffered_messages_are_read_ahead_without_waiting_and_none_is_skipped() {
     let (endpoint, server) = server(|mut peer| {
         peer.get_mut().write_all(b"\x81\x01a\x81\x01b\x82\x01c\x89\x00\x81\x01d\x88\x02\x03\xe8").unwrap();
         let _ = peer.read();
@@ -207,13 +211,13 @@ fn messages_at_hand_are_told_without_waiting_and_none_is_skipped() {
     let mut socket = connect(&endpoint);
     assert_eq!(hear(&mut socket), heard("a"));
     for next in ["b", "c"] {
-        assert!(socket.has_buffered() && socket.has_buffered());
+        assert!(socket.read_ahead() && socket.read_ahead());
         assert_eq!(hear(&mut socket), heard(next));
     }
-    // A ping lies between; it is answered, and what follows is not lost by looking.
-    assert!((0..100).any(|_| socket.has_buffered()));
+    // A ping comes before it; it is answered, and reading ahead loses nothing after it.
+    assert!((0..100).any(|_| socket.read_ahead()));
     assert_eq!(hear(&mut socket), heard("d"));
-    assert!(socket.has_buffered());
+    assert!(socket.read_ahead());
     assert_eq!(hear(&mut socket), Heard::Closed(1000, String::new()));
     drop(socket);
     server.join().unwrap();
@@ -226,7 +230,8 @@ fn a_socket_that_spins_reads_what_comes_and_ends_its_tick() {
         peer.get_mut().write_all(b"\x81\x01a\x81\x01b").unwrap();
         let _ = peer.read();
     });
-    let spinning = Timeouts { spins: true, ..timeouts() };
+    let mut spinning = timeouts();
+    spinning.spins = true;
     let mut socket = Socket::connect(&endpoint, &TlsRoots::default(), &spinning).unwrap();
     let before = Instant::now();
     assert!(matches!(socket.read(), Ok(Received::Idle)));
@@ -239,7 +244,7 @@ fn a_socket_that_spins_reads_what_comes_and_ends_its_tick() {
 
 #[test]
 fn bytes_that_wait_in_the_system_are_counted() {
-    // Asked for, since what follows the handshake at once is read along with it.
+    // Sent on request, because what follows the handshake at once is read with it.
     let (endpoint, server) = server(|mut peer| {
         let _ = peer.read();
         peer.get_mut().write_all(b"\x81\x05hello").unwrap();
@@ -247,7 +252,7 @@ fn bytes_that_wait_in_the_system_are_counted() {
     });
     let mut socket = connect(&endpoint);
     socket.send_text("go on").unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     while socket.receive_queue_bytes() < 7 {
         assert!(Instant::now() < deadline, "nothing arrived");
     }
@@ -258,7 +263,7 @@ fn bytes_that_wait_in_the_system_are_counted() {
 }
 
 #[test]
-fn a_refused_upgrade_tells_its_status() {
+fn a_refused_upgrade_gives_its_status() {
     let (endpoint, server) = tcp_server(|mut tcp| {
         let mut request = [0; 4096];
         let _ = tcp.read(&mut request).unwrap();
@@ -266,35 +271,36 @@ fn a_refused_upgrade_tells_its_status() {
     });
     let error = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts()).err().unwrap();
     assert!(matches!(error, SocketError::Refused { status: 429, .. }), "{error}");
-    assert!(error.is_worth_another_try());
+    assert!(error.is_retryable());
     server.join().unwrap();
 }
 
 #[test]
-fn a_handshake_that_trickles_ends_at_its_deadline() {
+fn a_handshake_byte_by_byte_ends_at_its_deadline() {
     let (endpoint, server) = tcp_server(|mut tcp| {
         tcp.write_all(b"HTTP/1.1 101 Switching Protocols\r\nX-Long: ").unwrap();
-        // A byte now and then keeps a time-out for each read from ever striking. Ends when the other side gives up.
+        // A byte now and then keeps the time-out of a single read from expiring. Ends when the client gives up.
         tcp.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let mut request = [0; 4096];
         while !matches!(tcp.read(&mut request), Ok(0)) && tcp.write_all(b"x").is_ok() {}
     });
     let began = Instant::now();
-    let timeouts = Timeouts { connect: Duration::from_millis(300), ..timeouts() };
+    let mut timeouts = timeouts();
+    timeouts.connect = Duration::from_millis(300);
     let error = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts).err().unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "{error}");
     server.join().unwrap();
 }
 
 #[test]
-fn nobody_there_is_an_error_that_is_worth_another_try() {
+fn a_server_that_is_not_there_is_a_retryable_error() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let gone = Endpoint::parse(&format!("ws://127.0.0.1:{port}")).unwrap();
     let error = Socket::connect(&gone, &TlsRoots::default(), &timeouts()).err().unwrap();
-    assert!(matches!(error, SocketError::Connect { .. }) && error.is_worth_another_try(), "{error}");
+    assert!(matches!(error, SocketError::Connect { .. }) && error.is_retryable(), "{error}");
     let secure = Endpoint::parse("wss://127.0.0.1:1").unwrap();
     let roots = TlsRoots { ca_file: Some("/nonexistent".into()) };
-    assert!(!Socket::connect(&secure, &roots, &timeouts()).err().unwrap().is_worth_another_try());
+    assert!(!Socket::connect(&secure, &roots, &timeouts()).err().unwrap().is_retryable());
 }
 
 /// A certificate for `localhost` that signs itself, as PEM, and the identity to serve with.
@@ -321,7 +327,7 @@ fn certificate() -> (Vec<u8>, Identity) {
 }
 
 #[test]
-fn tls_trusts_the_file_that_is_named_and_nobody_else() {
+fn tls_trusts_the_named_file_and_no_other_root() {
     let (pem, identity) = certificate();
     let folder = tempfile::tempdir().unwrap();
     let ca_file = folder.path().join("root.pem");
@@ -331,7 +337,7 @@ fn tls_trusts_the_file_that_is_named_and_nobody_else() {
     let endpoint = Endpoint::parse(&format!("wss://localhost:{}", listener.local_addr().unwrap().port())).unwrap();
     let server = std::thread::spawn(move || {
         let acceptor = TlsAcceptor::new(identity).unwrap();
-        assert!(acceptor.accept(listener.accept().unwrap().0).is_err(), "the first comer does not trust us");
+        assert!(acceptor.accept(listener.accept().unwrap().0).is_err(), "the first client does not trust us");
         let secured = acceptor.accept(listener.accept().unwrap().0).unwrap();
         let mut peer = tungstenite::accept(secured).unwrap();
         // Three frames in one record, then a silence, then one more.
@@ -343,14 +349,14 @@ fn tls_trusts_the_file_that_is_named_and_nobody_else() {
     });
 
     let refused = Socket::connect(&endpoint, &TlsRoots::default(), &timeouts()).err().unwrap();
-    assert!(matches!(refused, SocketError::Tls { .. }) && refused.is_worth_another_try(), "{refused}");
+    assert!(matches!(refused, SocketError::Tls { .. }) && refused.is_retryable(), "{refused}");
 
     let mut socket = Socket::connect(&endpoint, &TlsRoots { ca_file: Some(ca_file) }, &timeouts()).unwrap();
     assert_eq!(hear(&mut socket), heard("a"));
-    assert!(socket.has_buffered());
+    assert!(socket.read_ahead());
     assert_eq!(hear(&mut socket), heard("b"));
     assert_eq!(hear(&mut socket), heard("c"));
-    assert!(!socket.has_buffered());
+    assert!(!socket.read_ahead());
     assert_eq!(socket.read().unwrap(), Received::Idle);
     socket.send_text("more").unwrap();
     assert_eq!(hear(&mut socket), heard(&"d".repeat(100_000)));

@@ -1,7 +1,8 @@
-//! The hot path allocates nothing: a counting allocator watches one thread through a million messages, decoded and read over loopback.
+//! The hot path allocates nothing: a counting allocator watches one thread while it decodes a million messages, and reads a million over loopback.
 
 use coltape::feed::endpoint::Endpoint;
-use coltape::feed::socket::{Received, Socket, Timeouts};
+use coltape::feed::socket::{Received, Socket};
+use coltape::feed::timeouts::Timeouts;
 use coltape::feed::tls::TlsRoots;
 use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
 use coltape::record::{Ticker, Trade};
@@ -19,7 +20,7 @@ const MESSAGES: usize = 1_000_000;
 struct Tally {
     trades: usize,
     tickers: usize,
-    beats: usize,
+    heartbeats: usize,
     inexact: usize,
 }
 
@@ -31,7 +32,7 @@ impl Handler for Tally {
         self.tickers += 1;
     }
     fn heartbeat(&mut self, _: Option<&[u8]>, _: u64, _: Option<Timestamp>) {
-        self.beats += 1;
+        self.heartbeats += 1;
     }
     fn inexact(&mut self, _: &[u8], _: &'static str, _: u64, _: &[u8]) {
         self.inexact += 1;
@@ -115,13 +116,13 @@ fn a_million_exchange_frames_are_decoded_without_an_allocation() {
     decode(WARM_UP, &mut tally);
     assert_eq!(allocations_during(|| decode(MESSAGES, &mut tally)), 0);
     let all = (WARM_UP + MESSAGES) as f64;
-    assert!(tally.trades as f64 > all * 0.49 && tally.tickers as f64 > all * 0.29 && tally.beats as f64 > all * 0.09);
+    assert!(tally.trades as f64 > all * 0.49 && tally.tickers as f64 > all * 0.29 && tally.heartbeats as f64 > all * 0.09);
 }
 
 #[test]
 fn a_million_advanced_frames_are_decoded_without_an_allocation() {
     let _alone = crate::alone();
-    // A hole is told by a call of `control`, which this tally refuses: the numbers have to run on through every round.
+    // A gap leads to a call of `control`, at which this tally panics: the numbers must be consecutive through every round.
     const ROUND: usize = 5000;
     let messages: Vec<String> = (0..ROUND).map(advanced_message).collect();
     let (mut decoder, mut tally) = (Decoder::new(Feed::Advanced, 0), Tally::default());
@@ -169,13 +170,13 @@ fn a_million_messages_are_read_from_a_socket_without_an_allocation() {
         for _ in 0..rounds {
             peer.get_mut().write_all(&stream).unwrap();
         }
-        // The client goes first.
+        // The client closes first.
         let _ = peer.read();
     });
 
     let mut socket = Socket::connect(&endpoint, &TlsRoots::default(), &Timeouts::default()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    let (mut read, mut at_hand) = (0usize, 0usize);
+    let (mut read, mut buffered) = (0usize, 0usize);
     let mut read_up_to = |wanted: usize| {
         while read < wanted {
             match socket.read().unwrap() {
@@ -183,15 +184,15 @@ fn a_million_messages_are_read_from_a_socket_without_an_allocation() {
                     assert_eq!(text, messages[read % messages.len()].as_bytes());
                     read += 1;
                 }
-                Received::Idle => assert!(Instant::now() < deadline, "the peer has gone silent"),
+                Received::Idle => assert!(Instant::now() < deadline, "the server has gone silent"),
                 Received::Closed { code, .. } => panic!("closed with {code}"),
             }
-            at_hand += usize::from(socket.has_buffered());
+            buffered += usize::from(socket.read_ahead());
         }
     };
     read_up_to(WARM_UP);
     assert_eq!(allocations_during(|| read_up_to(WARM_UP + MESSAGES)), 0);
-    assert!(at_hand > MESSAGES / 2, "only {at_hand} messages were at hand");
+    assert!(buffered > MESSAGES / 2, "only {buffered} messages were buffered");
     drop(socket);
     server.join().unwrap();
 }

@@ -26,10 +26,14 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::registry::Registry;
 use crate::capture::write::ticker_source::LinePlace;
+use crate::feed::action::{Action, SessionReport};
 use crate::feed::backoff::ConnectGate;
 use crate::feed::endpoint::Endpoint;
-use crate::feed::session::{Action, Note, Plan, Session, SessionEvent};
-use crate::feed::socket::{Received, Socket, SocketError, Timeouts};
+use crate::feed::session::{Session, SessionEvent};
+use crate::feed::session_config::SessionConfig;
+use crate::feed::socket::{Received, Socket};
+use crate::feed::socket_error::SocketError;
+use crate::feed::timeouts::Timeouts;
 use crate::feed::tls::TlsRoots;
 use crate::feed::{Control, Decoder, Feed, FrameFate};
 use crate::product::ProductId;
@@ -125,11 +129,11 @@ impl ConnectionHandle {
         let name = format!("line:{place}");
         let metrics = Arc::new(ConnectionMetrics::default());
         // The Advanced feed's tickers carry nothing to merge them by.
-        let shares_tickers = settings.feed == Feed::Advanced && settings.lines > 1;
+        let shares_tickers = !settings.feed.has_ticker_sequence() && settings.lines > 1;
         let line_place = LinePlace { number, shares_tickers };
         let router = Router::new(&place, Arc::clone(registry), journal.clone(), Arc::clone(&metrics), line_place, &products)?;
         let (orders, incoming) = unbounded();
-        let plan = Plan {
+        let config = SessionConfig {
             products,
             trades: settings.trades,
             status: false,
@@ -138,7 +142,7 @@ impl ConnectionHandle {
         };
         let mut line = Line {
             name: name.clone(),
-            session: Session::new(settings.feed, &plan),
+            session: Session::new(settings.feed, &config),
             decoder: Decoder::new(settings.feed, number),
             router,
             metrics: Arc::clone(&metrics),
@@ -281,7 +285,7 @@ impl Line {
                     return Some(error.to_string());
                 }
             }
-            is_fresh = !socket.has_buffered();
+            is_fresh = !socket.read_ahead();
             if is_fresh {
                 self.append_batch(socket, read_at);
             }
@@ -301,7 +305,7 @@ impl Line {
     #[inline]
     fn append_batch(&mut self, socket: &Socket, read_at: Instant) {
         let is_late = |since: Instant| read_at.saturating_duration_since(since) >= FLUSH_BATCH_WITHIN;
-        if socket.is_behind() && !self.router.touched_since().is_some_and(is_late) && socket.is_readable_within(Duration::ZERO) {
+        if socket.was_last_read_full() && !self.router.touched_since().is_some_and(is_late) && socket.is_readable_within(Duration::ZERO) {
             return;
         }
         self.router.append_batch();
@@ -315,7 +319,7 @@ impl Line {
         let pending = std::mem::take(&mut self.pending);
         self.carry_out(pending)?;
         while let Some(control) = self.router.take_control() {
-            if let Control::SequenceHole { expected, got } = control {
+            if let Control::SequenceGap { expected, got } = control {
                 self.metrics.sequence_holes.one();
                 log::warn!("{}: messages {expected} to {} of this connection are missing", self.name, got.saturating_sub(1));
                 let event = Event::new("sequence_hole").text("line", &self.name);
@@ -355,7 +359,7 @@ impl Line {
     /// At a stop, takes what the system has received already, for at most half a second.
     fn drain(&mut self, socket: &mut Socket) {
         let end = Instant::now() + Duration::from_millis(500);
-        while (socket.has_buffered() || socket.receive_queue_bytes() > 0) && Instant::now() < end {
+        while (socket.read_ahead() || socket.receive_queue_bytes() > 0) && Instant::now() < end {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
                     let recv = self.settings.clock.now();
@@ -379,7 +383,7 @@ impl Line {
                     }
                 }
                 Action::Disconnect => self.disconnect("replaced"),
-                Action::Note(note) => self.note(&note),
+                Action::Report(report) => self.report(&report),
             }
         }
         Ok(())
@@ -402,7 +406,7 @@ impl Line {
             }
             Err(error) => {
                 self.tell_failure(&error);
-                if !error.is_worth_another_try() {
+                if !error.is_retryable() {
                     return Err(format!("{}: {error}", self.name));
                 }
                 SessionEvent::ConnectFailed
@@ -435,32 +439,32 @@ impl Line {
         }
     }
 
-    fn note(&self, note: &Note) {
+    fn report(&self, report: &SessionReport) {
         let event = |name| Event::new(name).text("line", &self.name);
-        match note {
-            Note::Asked { products } => self.journal.write(event("subscribing").number("products", count(*products))),
-            Note::Acknowledged { products, wanted } => {
+        match report {
+            SessionReport::Subscribing { products } => self.journal.write(event("subscribing").number("products", count(*products))),
+            SessionReport::Subscribed { products, wanted } => {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
                 self.journal.write(event("subscribed").number("products", count(*products)).number("wanted", count(*wanted)));
             }
-            Note::Error { message, reason } => {
+            SessionReport::Error { message, reason } => {
                 log::warn!("{}: the exchange says: {message} {reason}", self.name);
                 self.journal.write(event("exchange_error").text("message", message).text("reason", reason));
             }
-            Note::Refused { product, why, again_in } => {
+            SessionReport::Refused { product, why, again_in } => {
                 log::warn!("{product}: refused ({why}), asked for again in {} s", again_in.as_secs());
                 self.journal.write(event("product_refused").product(product).text("why", why).number("again_in_s", again_in.as_secs()));
             }
-            Note::Dropped { products } => {
+            SessionReport::Dropped { products } => {
                 for product in products {
                     self.journal.write(event("product_dropped").product(product));
                 }
             }
-            Note::Proven => self.journal.write(event("connection_proven")),
-            Note::Silent => self.journal.write(event("connection_silent")),
-            Note::Unacknowledged => self.journal.write(event("nothing_acknowledged")),
-            Note::Lost { lived } => self.journal.write(event("session_ended").number("lived_s", lived.as_secs())),
-            Note::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
+            SessionReport::Proven => self.journal.write(event("connection_proven")),
+            SessionReport::Silent => self.journal.write(event("connection_silent")),
+            SessionReport::Unacknowledged => self.journal.write(event("nothing_acknowledged")),
+            SessionReport::Ended { lasted } => self.journal.write(event("session_ended").number("lived_s", lasted.as_secs())),
+            SessionReport::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
         }
     }
 }

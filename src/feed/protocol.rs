@@ -1,0 +1,79 @@
+//! [`Feed`]: which of Coinbase's two public feeds, and what differs between them apart from the form of their messages.
+
+/// One of Coinbase's two public feeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Feed {
+    /// The Exchange feed: `ticker`, `matches`, `heartbeat`, `status`.
+    #[default]
+    Exchange,
+    /// The Advanced Trade feed: `ticker`, `market_trades`, `heartbeats`.
+    Advanced,
+}
+
+impl Feed {
+    /// All feeds.
+    pub const ALL: [Self; 2] = [Self::Exchange, Self::Advanced];
+
+    /// Gives the name that the command line and the journal use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exchange => "exchange",
+            Self::Advanced => "advanced",
+        }
+    }
+
+    /// Gives the public WebSocket endpoint.
+    #[must_use]
+    pub const fn default_url(self) -> &'static str {
+        match self {
+            Self::Exchange => "wss://ws-feed.exchange.coinbase.com",
+            Self::Advanced => "wss://advanced-trade-ws.coinbase.com",
+        }
+    }
+
+    /// Gives the REST endpoint that has past trades. It serves both feeds, which share its trade ids.
+    #[must_use]
+    pub const fn default_rest_url(self) -> &'static str {
+        "https://api.exchange.coinbase.com"
+    }
+
+    /// Gives the channel that carries individual trades.
+    #[must_use]
+    pub const fn trade_channel(self) -> &'static str {
+        match self {
+            Self::Exchange => "matches",
+            Self::Advanced => "market_trades",
+        }
+    }
+
+    /// Gives the channel that shows that the connection is alive.
+    #[must_use]
+    pub const fn heartbeat_channel(self) -> &'static str {
+        match self {
+            Self::Exchange => "heartbeat",
+            Self::Advanced => "heartbeats",
+        }
+    }
+
+    /// Tells whether heartbeats are subscribed to per product. Otherwise they are the connection's, and name no product.
+    #[must_use]
+    pub const fn has_product_heartbeats(self) -> bool {
+        matches!(self, Self::Exchange)
+    }
+
+    /// Gives the channel that lists all products, where the feed has one.
+    #[must_use]
+    pub const fn status_channel(self) -> Option<&'static str> {
+        match self {
+            Self::Exchange => Some("status"),
+            Self::Advanced => None,
+        }
+    }
+
+    /// Tells whether a ticker carries the product's sequence, by which the tickers of several connections can be merged.
+    #[must_use]
+    pub const fn has_ticker_sequence(self) -> bool {
+        matches!(self, Self::Exchange)
+    }
+}

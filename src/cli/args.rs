@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::units;
+use crate::feed::Feed;
 use crate::product::ProductId;
 use crate::simulate::GRAMMAR;
 use crate::time::UnixNanos;
@@ -43,6 +44,15 @@ pub enum FeedArg {
     Exchange,
     /// advanced-trade-ws.coinbase.com: trades in batches, no order ids
     Advanced,
+}
+
+impl From<FeedArg> for Feed {
+    fn from(arg: FeedArg) -> Self {
+        match arg {
+            FeedArg::Exchange => Self::Exchange,
+            FeedArg::Advanced => Self::Advanced,
+        }
+    }
 }
 
 /// The columns kept.

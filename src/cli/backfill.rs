@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use super::args::{BackfillArgs, ColumnsArg, DateFormatArg};
-use super::{DONE, FAILED, Failure, capture, repair};
+use super::{DONE, FAILED, Failure, repair};
+use crate::feed::Feed;
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
 use crate::schema::ColumnSet;
@@ -27,7 +28,7 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     };
     // A directory that is begun with Coinbase's own REST is Coinbase's own; one that remembers an endpoint has been looked at.
     let is_new = endpoint_of(&dir).map_err(Failure::failed)?.is_none();
-    let feed = capture::feed(args.feed);
+    let feed = Feed::from(args.feed);
     let endpoint = (is_new && args.rest.rest_url.is_none()).then(|| format!("{} {}", feed.name(), feed.default_url()));
     let config = BackfillConfig {
         dir,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{CaptureArgs, ColumnsArg, DatasetArg, DateFormatArg, FeedArg};
+use super::args::{CaptureArgs, ColumnsArg, DatasetArg, DateFormatArg};
 use super::{DONE, FAILED, Failure, report};
 use crate::capture::context::Datasets;
 use crate::capture::stop::Stop;
@@ -42,7 +42,7 @@ pub fn run(args: &CaptureArgs) -> Result<u8, Failure> {
 }
 
 fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
-    let feed = feed(args.feed);
+    let feed = Feed::from(args.feed);
     let mut products: BTreeSet<ProductId> = args.products.iter().cloned().collect();
     if let Some(path) = &args.products_file {
         products.extend(capture::net::connections::read_products(path).map_err(Failure::Usage)?);
@@ -95,15 +95,6 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
         duration: args.duration,
         clock: Clock::System,
     })
-}
-
-/// Translates the feed's name.
-#[must_use]
-pub const fn feed(arg: FeedArg) -> Feed {
-    match arg {
-        FeedArg::Exchange => Feed::Exchange,
-        FeedArg::Advanced => Feed::Advanced,
-    }
 }
 
 /// Has SIGINT and SIGTERM end the capture; SIGHUP too, where there is no list of products to be read again.

@@ -112,10 +112,10 @@ pub enum Means {
 }
 
 impl Origin {
-    /// Composes the bits.
+    /// Composes the bits. `line` is 0 to 15; `feed` is the number of the feed (0 Exchange, 1 Advanced).
     #[must_use]
-    pub const fn new(means: Means, line: u8, advanced: bool) -> Self {
-        Self(means as u32 | ((line as u32 & 0xf) << 4) | ((advanced as u32) << 8))
+    pub const fn new(means: Means, line: u8, feed: u8) -> Self {
+        Self(means as u32 | ((line as u32 & 0xf) << 4) | ((feed as u32) << 8))
     }
 
     /// Gives bits 4–7: which of several redundant lines.

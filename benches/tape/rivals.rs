@@ -48,7 +48,7 @@ pub mod value {
             taker_order_id: order(&value["taker_order_id"])?,
             sequence: value["sequence"].as_u64()?,
             recv,
-            origin: Origin::new(Means::Live, 0, false),
+            origin: Origin::new(Means::Live, 0, 0),
         };
         Some((value["product_id"].as_str()?.to_owned(), trade))
     }
@@ -86,7 +86,7 @@ pub mod value {
                     taker_order_id: OrderId::NIL,
                     sequence: 0,
                     recv,
-                    origin: Origin::new(Means::Live, 0, true),
+                    origin: Origin::new(Means::Live, 0, 1),
                 });
             }
         }
@@ -215,7 +215,7 @@ impl TypedMatch<'_> {
             taker_order_id: fast::order(self.taker_order_id)?,
             sequence: self.sequence,
             recv,
-            origin: Origin::new(Means::Live, 0, false),
+            origin: Origin::new(Means::Live, 0, 0),
         };
         trade.validate(recv).ok()?;
         Some(trade)
@@ -261,7 +261,7 @@ impl TypedEnvelope<'_> {
                 taker_order_id: OrderId::NIL,
                 sequence: 0,
                 recv,
-                origin: Origin::new(Means::Live, 0, true),
+                origin: Origin::new(Means::Live, 0, 1),
             };
             trade.validate(recv).ok()?;
             take(trade);

@@ -11,6 +11,7 @@ use super::fate::FrameFate;
 use super::field::{self, source};
 use super::handler::{Handler, Item};
 use super::json::{Nodes, ROOT, shape};
+use super::protocol::Feed;
 use super::reject::RejectReason;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
@@ -91,7 +92,7 @@ pub(super) fn trades(
     for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
         let Some((kind, trades)) = tally.event(nodes, event, "trades") else { continue };
         let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
-        let origin = Origin::new(means, line, true);
+        let origin = Origin::new(means, line, Feed::Advanced.number());
         for place in trades {
             match trade(nodes, place, times, recv, origin) {
                 Ok(trade) => unsorted.push(trade),

@@ -364,7 +364,7 @@ mod tests {
             taker_order_id: OrderId::NIL,
             sequence: 0,
             recv: UnixNanos(0),
-            origin: Origin::new(Means::Rest, 0, false),
+            origin: Origin::new(Means::Rest, 0, 0),
         }
     }
 

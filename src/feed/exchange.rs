@@ -11,6 +11,7 @@ use super::field::{self, source};
 use super::handler::Handler;
 use super::json::{Nodes, ROOT, Shape, shape};
 use super::product_info::ProductInfo;
+use super::protocol::Feed;
 use super::reject::RejectReason;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
@@ -79,7 +80,7 @@ pub(super) fn trade(
         taker_order_id: field::order_id(nodes, taker)?,
         sequence: field::id_or_none(nodes, sequence)?,
         recv,
-        origin: Origin::new(means, line, false),
+        origin: Origin::new(means, line, Feed::Exchange.number()),
     };
     trade.validate(recv)?;
     handler.trade(product, &trade);

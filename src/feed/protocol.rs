@@ -23,6 +23,15 @@ impl Feed {
         }
     }
 
+    /// Gives the number that the `trade_origin` column stores.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Exchange => 0,
+            Self::Advanced => 1,
+        }
+    }
+
     /// Gives the public WebSocket endpoint.
     #[must_use]
     pub const fn default_url(self) -> &'static str {
@@ -69,6 +78,12 @@ impl Feed {
             Self::Exchange => Some("status"),
             Self::Advanced => None,
         }
+    }
+
+    /// Tells whether one request may subscribe to several channels. Otherwise each channel takes a request of its own, in another form.
+    #[must_use]
+    pub const fn has_requests_for_many_channels(self) -> bool {
+        matches!(self, Self::Exchange)
     }
 
     /// Tells whether a ticker carries the product's sequence, by which the tickers of several connections can be merged.

@@ -22,16 +22,13 @@ pub(super) fn compose(feed: Feed, verb: Verb, channels: &[&str], products: &[Pro
     };
     let names: Vec<String> = products.iter().map(|product| format!("\"{product}\"")).collect();
     let (names, channels) = (names.join(","), if products.is_empty() { &[] } else { channels });
-    match feed {
-        Feed::Exchange => {
-            let full = channels.iter().map(|channel| format!(r#"{{"name":"{channel}","product_ids":[{names}]}}"#));
-            let all: Vec<String> = full.chain(bare.iter().map(|channel| format!(r#"{{"name":"{channel}"}}"#))).collect();
-            if all.is_empty() { Vec::new() } else { vec![format!(r#"{{"type":"{verb}","channels":[{}]}}"#, all.join(","))] }
-        }
-        Feed::Advanced => {
-            let full = channels.iter().map(|channel| format!(r#"{{"type":"{verb}","product_ids":[{names}],"channel":"{channel}"}}"#));
-            full.chain(bare.iter().map(|channel| format!(r#"{{"type":"{verb}","channel":"{channel}"}}"#))).collect()
-        }
+    if feed.has_requests_for_many_channels() {
+        let full = channels.iter().map(|channel| format!(r#"{{"name":"{channel}","product_ids":[{names}]}}"#));
+        let all: Vec<String> = full.chain(bare.iter().map(|channel| format!(r#"{{"name":"{channel}"}}"#))).collect();
+        if all.is_empty() { Vec::new() } else { vec![format!(r#"{{"type":"{verb}","channels":[{}]}}"#, all.join(","))] }
+    } else {
+        let full = channels.iter().map(|channel| format!(r#"{{"type":"{verb}","product_ids":[{names}],"channel":"{channel}"}}"#));
+        full.chain(bare.iter().map(|channel| format!(r#"{{"type":"{verb}","channel":"{channel}"}}"#))).collect()
     }
 }
 

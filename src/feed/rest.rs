@@ -15,6 +15,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use super::field::{self, source};
 use super::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
 use super::product_info::ProductInfo;
+use super::protocol::Feed;
 use super::reject::RejectReason;
 use super::socket::AGENT;
 use super::tls::{RootsError, TlsRoots};
@@ -263,7 +264,7 @@ fn read_page(nodes: Nodes<'_, '_>, times: &mut TimeCache, now: UnixNanos) -> Res
             taker_order_id: OrderId::NIL,
             sequence: 0,
             recv: UnixNanos::default(),
-            origin: Origin::new(Means::Rest, 0, false),
+            origin: Origin::new(Means::Rest, 0, Feed::Exchange.number()),
         };
         trade.validate(now)?;
         page.trades.push(trade);

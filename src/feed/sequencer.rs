@@ -342,7 +342,7 @@ mod tests {
     fn received(trade_id: u64, means: Means) -> ReceivedTrade {
         let one = Decimal::new(1.0, 1.0, true);
         let maker_order_id = if means == Means::Live { OrderId([7; 16]) } else { OrderId::NIL };
-        let (time, origin) = (UnixNanos(trade_id * 1_000_000_000), Origin::new(means, 0, false));
+        let (time, origin) = (UnixNanos(trade_id * 1_000_000_000), Origin::new(means, 0, 0));
         let trade = Trade {
             trade_id,
             time,

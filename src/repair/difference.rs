@@ -105,7 +105,7 @@ mod tests {
             taker_order_id: OrderId([2; 16]),
             sequence: 5,
             recv: UnixNanos(9),
-            origin: Origin::new(Means::Live, 1, false),
+            origin: Origin::new(Means::Live, 1, 0),
         }
     }
 
@@ -142,10 +142,10 @@ mod tests {
             taker_order_id: OrderId::NIL,
             sequence: 0,
             recv: UnixNanos(0),
-            origin: Origin::new(Means::Rest, 0, false),
+            origin: Origin::new(Means::Rest, 0, 0),
             ..trade()
         };
-        assert_eq!(completed(&rest, &told), Some(Trade { origin: Origin::new(Means::Tape, 1, false), ..told }));
+        assert_eq!(completed(&rest, &told), Some(Trade { origin: Origin::new(Means::Tape, 1, 0), ..told }));
         assert_eq!(completed(&told, &trade()), None);
         assert_eq!(completed(&rest, &rest), None);
     }

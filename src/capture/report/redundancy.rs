@@ -115,7 +115,7 @@ mod tests {
             taker_order_id: OrderId::NIL,
             sequence: 0,
             recv: UnixNanos(recv),
-            origin: Origin::new(Means::Live, line, false),
+            origin: Origin::new(Means::Live, line, 0),
         }
     }
 

@@ -72,7 +72,7 @@ fn trade_of(line: &str) -> Option<Trade> {
         taker_order_id: id("taker"),
         sequence: line["sequence"].as_u64().unwrap(),
         recv: UnixNanos(7),
-        origin: Origin::new(Means::Live, 0, false),
+        origin: Origin::new(Means::Live, 0, 0),
     })
 }
 

@@ -79,7 +79,7 @@ pub(crate) fn told(trades: &[Trade]) -> Vec<Trade> {
 /// A trade as REST tells it.
 pub(crate) fn as_rest(trade: &Trade) -> Trade {
     use coltape::record::{Means, Origin};
-    let origin = Origin::new(Means::Rest, 0, false);
+    let origin = Origin::new(Means::Rest, 0, 0);
     Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, sequence: 0, recv: UnixNanos(0), origin, ..*trade }
 }
 

@@ -1,13 +1,14 @@
-//! A local Coinbase for tests, demos and load: both WebSocket feeds, the REST endpoints and the `status` channel on loopback, seeded, with faults on a
-//! script and a ledger of what it produced.
+//! A local Coinbase for tests, demos and load: both WebSocket feeds, the REST endpoints and the `status` channel on loopback. It is seeded, it makes the
+//! faults of a script, and it writes a ledger of what it produced.
 //!
-//! 1. Frames have the recorded shapes: key order, number spelling, order of messages (`exchange_feed`, `advanced_feed`, `subscriptions`).
-//! 2. It shares no code with the feed's decoders; it uses the words of the tape only, so that a misreading in one cannot hide in the other.
-//! 3. What the market makes is the seed's doing alone; clients decide only what of it is sent.
-//! 4. After [`Simulation::stop`] every thread has been joined and the ledger is whole.
+//! 1. Frames have the recorded shapes: order of keys, format of numbers, order of messages (`exchange_feed`, `advanced_feed`, `subscriptions`).
+//! 2. It shares no code with the feed's decoders and uses only the words of the tape, so that a mistake in one cannot hide the same mistake in the other.
+//! 3. The market depends on the seed alone. Clients decide only which part of it is sent.
+//! 4. After [`Simulation::stop`] every thread has been joined and the ledger is complete.
 //!
-//! Threads: `sim:floor` owns market, clients and ledger; `sim:door` accepts WebSocket clients and `sim:client:N` moves one's bytes; `sim:rest` and
-//! `sim:rest:N` do so for HTTP. `floor` hears of clients through one channel and speaks to them through their outboxes.
+//! Threads: `sim:exchange` owns market, clients and ledger. `sim:websocket` accepts WebSocket clients, and `sim:client:N` moves the bytes of one;
+//! `sim:rest` and `sim:rest:N` do the same for HTTP. The other threads send events to `sim:exchange` through one bounded channel. It sends frames to clients
+//! through their outboxes.
 
 mod advanced_feed;
 mod archive;
@@ -15,337 +16,223 @@ mod book;
 mod broadcast;
 mod catalogue;
 mod certificate;
+mod channels;
 mod client;
+mod config;
 mod disruption;
 mod distortion;
+mod endpoints;
+mod error;
+mod event;
+mod event_loop;
 mod exchange;
 mod exchange_feed;
 mod faults;
+mod format;
 mod frame;
 mod ledger;
-mod limit;
 mod market;
+mod missed;
+mod outage;
 mod outbox;
+mod progress;
+mod rate_limit;
+mod recording;
 mod replay;
 mod request;
 mod rest;
 mod schedule;
 mod server;
-mod spelling;
 mod stream;
 mod subscriptions;
+mod target;
 mod totals;
+mod trade;
+mod windows;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use openssl::ssl::SslAcceptor;
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 
 pub use catalogue::products;
-pub use faults::{Fault, FaultKind, Faults, FaultsError, GRAMMAR};
+pub use config::{SimulateConfig, SimulatedFeed};
+pub use endpoints::Endpoints;
+pub use error::SimulateError;
+pub use faults::{Faults, FaultsError, GRAMMAR};
 pub use outbox::Cut;
-pub use replay::Replay;
+pub use recording::Replay;
 pub use totals::Totals;
 
 use crate::product::ProductId;
-use crate::time::{NANOS_PER_SECOND, UnixNanos};
-use exchange::{Event, Exchange, Order};
-use totals::Board;
+use archive::Archive;
+use error::failed;
+use event::{Command, EVENTS, Event};
+use exchange::{Exchange, Shared};
+use progress::Progress;
+use rate_limit::RateLimit;
+use rest::RestServer;
+use schedule::Schedule;
+use server::{ServerContext, WebSocketServer, accept_loop};
 
-/// Which of Coinbase's feeds is simulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Wire {
-    /// The Exchange feed.
-    #[default]
-    Exchange,
-    /// The Advanced Trade feed.
-    Advanced,
-}
-
-impl Wire {
-    /// Names the feed as `--feed` does.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exchange => "exchange",
-            Self::Advanced => "advanced",
-        }
-    }
-}
-
-/// Everything a simulator is told.
-#[derive(Debug, Clone)]
-pub struct SimulateConfig {
-    /// Which feed.
-    pub wire: Wire,
-    /// Where WebSocket clients come in; port 0 takes any free one.
-    pub listen: SocketAddr,
-    /// Where REST clients come in; none for no REST.
-    pub rest_listen: Option<SocketAddr>,
-    /// The exchange's products.
-    pub products: Vec<ProductId>,
-    /// Trades a second a product.
-    pub rate_per_product: f64,
-    /// Whether there are tickers.
-    pub tickers: bool,
-    /// How long the event clock runs; for ever where there is none.
-    pub duration: Option<Duration>,
-    /// Decides over everything that is drawn.
-    pub seed: u64,
-    /// Where the event clock starts; at the moment it starts where there is none.
-    pub start: Option<UnixNanos>,
-    /// What goes wrong.
-    pub faults: Faults,
-    /// Where the ledger is written.
-    pub ledger: Option<PathBuf>,
-    /// A recording to serve instead of a market.
-    pub replay: Option<Replay>,
-    /// Serve by TLS, and write the certificate into this folder.
-    pub tls: Option<PathBuf>,
-    /// Trades a product that lie before the start.
-    pub history: u64,
-    /// Whether one bad product refuses an Exchange request whole.
-    pub refuse_whole: bool,
-    /// Bytes that may wait for one client before it is cut off.
-    pub client_bound_bytes: usize,
-    /// REST requests a second over all clients, beyond which a request is answered by 429; nothing for no limit.
-    pub rest_limit: Option<u32>,
-}
-
-impl Default for SimulateConfig {
-    /// One product, 10 trades a second, any free ports of loopback.
-    fn default() -> Self {
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            wire: Wire::Exchange,
-            listen: any,
-            rest_listen: Some(any),
-            products: products(1).unwrap_or_default(),
-            rate_per_product: 10.0,
-            tickers: true,
-            duration: None,
-            seed: 1,
-            start: None,
-            faults: Faults::default(),
-            ledger: None,
-            replay: None,
-            tls: None,
-            history: 120,
-            refuse_whole: true,
-            client_bound_bytes: 64 << 20,
-            rest_limit: None,
-        }
-    }
-}
-
-/// Where the simulator is found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoints {
-    /// The WebSocket endpoint, `ws://…` or `wss://…`.
-    pub websocket_url: String,
-    /// The REST endpoint, `http://…` or `https://…`.
-    pub rest_url: Option<String>,
-    /// The authority to trust.
-    pub ca_file: Option<PathBuf>,
-}
-
-impl Endpoints {
-    /// Shows the endpoints as one line of JSON.
-    #[must_use]
-    pub fn to_json(&self) -> String {
-        let shown = |text: Option<String>| {
-            let mut out = Vec::new();
-            match text {
-                None => out.extend_from_slice(b"null"),
-                Some(text) => spelling::quoted(&mut out, &text),
-            }
-            String::from_utf8_lossy(&out).into_owned()
-        };
-        format!(
-            "{{\"websocket_url\":{},\"rest_url\":{},\"ca_file\":{}}}",
-            shown(Some(self.websocket_url.clone())),
-            shown(self.rest_url.clone()),
-            shown(self.ca_file.as_ref().map(|file| file.display().to_string()))
-        )
-    }
-}
-
-/// Why a simulator did not start, or did not end well.
-#[derive(Debug, thiserror::Error)]
-#[error("simulator: {what}: {source}")]
-pub struct SimulateError {
-    what: String,
-    source: std::io::Error,
-}
-
-/// Has an error say which file it is about.
-fn naming(path: &Path) -> impl FnOnce(std::io::Error) -> std::io::Error {
-    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
-fn failed(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> SimulateError {
-    let what = what.into();
-    |source| SimulateError { what, source }
-}
-
-/// A running simulator. Dropping it ends it too, its totals unread.
+/// A running simulator. Dropping it stops it too, without its totals.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use coltape::simulate::{Faults, SimulateConfig, Simulation};
+///
+/// let mut config = SimulateConfig::default();
+/// config.rate_per_product = 100.0;
+/// config.duration = Some(Duration::from_secs(1));
+/// config.faults = Faults::parse("drop=0.01,reset@500ms")?;
+/// let simulation = Simulation::start(config)?;
+/// println!("connect to {}", simulation.endpoints().websocket_url);
+/// let totals = simulation.stop()?;
+/// assert_eq!(totals.connections, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Simulation {
     endpoints: Endpoints,
     events: Sender<Event>,
-    board: Arc<Board>,
+    progress: Arc<Progress>,
     stop: Arc<AtomicBool>,
     exchange: Option<JoinHandle<std::io::Result<Totals>>>,
-    doors: Vec<JoinHandle<()>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 impl Simulation {
-    /// Opens the doors. The event clock starts when clients have subscribed to every product.
+    /// Starts the servers. The event clock starts when clients have subscribed to every product.
     ///
     /// # Errors
-    /// Where an address cannot be listened on, or ledger, recording or certificate cannot be made.
+    /// An address cannot be listened on; the ledger, the recording or the certificate cannot be opened or made; or a thread cannot be started. Threads that
+    /// were started before are joined.
     pub fn start(config: SimulateConfig) -> Result<Self, SimulateError> {
-        let (tls, ca_file) = match config.tls.as_deref().map(certificate::make).transpose().map_err(failed("certificate"))? {
-            Some((acceptor, file)) => (Some(acceptor), Some(file)),
-            None => (None, None),
-        };
-        let (events, inbox) = unbounded();
-        let (archive, board, stop) = (Arc::new(archive::Archive::new(&config.products)), Arc::default(), Arc::new(AtomicBool::new(false)));
-        let schedule = Arc::new(Mutex::new(schedule::Schedule::for_clients(&config.faults, config.seed)));
-        let exchange = Exchange::new(&config, Arc::clone(&archive), Arc::clone(&schedule), Arc::clone(&board))
-            .map_err(failed("ledger or recording"))?;
-        let (listener, address) = listen(config.listen)?;
-        let rest = config.rest_listen.map(listen).transpose()?;
+        let identity = config.tls.as_deref().map(certificate::make).transpose().map_err(failed("certificate"))?;
+        let (tls, ca_file) = identity.map(|identity| (identity.acceptor, identity.ca_file)).unzip();
+        let archive = Arc::new(Archive::new(&config.products));
+        let schedule = Arc::new(Mutex::new(Schedule::for_requests(&config.faults, config.seed)));
+        let progress = Arc::new(Progress::default());
+        let shared = Shared { archive: Arc::clone(&archive), schedule: Arc::clone(&schedule), progress: Arc::clone(&progress) };
+        let exchange = Exchange::new(&config, shared).map_err(failed("ledger or recording"))?;
+        let websocket = Listener::open(config.listen)?;
+        let rest = config.rest_listen.map(Listener::open).transpose()?;
         let secure = if tls.is_some() { "s" } else { "" };
         let endpoints = Endpoints {
-            websocket_url: format!("ws{secure}://{address}"),
-            rest_url: rest.as_ref().map(|(_, address)| format!("http{secure}://{address}")),
+            websocket_url: format!("ws{secure}://{}", websocket.address),
+            rest_url: rest.as_ref().map(|rest| format!("http{secure}://{}", rest.address)),
             ca_file,
         };
-        let mut simulation = Self { endpoints, events, board, stop, exchange: None, doors: Vec::new() };
-        simulation.open(exchange, inbox, listener, rest.map(|(listener, _)| listener), tls, schedule, archive, &config)?;
+        let (events, inbox) = bounded(EVENTS);
+        let stop = Arc::new(AtomicBool::new(false));
+        let context = ServerContext { events: events.clone(), stop: Arc::clone(&stop), tls, schedule };
+        // From here on an error drops `simulation`, which stops and joins the threads that have been started.
+        let mut simulation = Self { endpoints, events, progress, stop, exchange: None, servers: Vec::new() };
+        simulation.exchange = Some(spawn("sim:exchange", move || exchange.run(&inbox))?);
+        let server = WebSocketServer { context: context.clone(), bound_bytes: config.client_bound_bytes };
+        let stop = Arc::clone(&context.stop);
+        simulation.servers.push(spawn("sim:websocket", move || {
+            accept_loop(&websocket.socket, &stop, "sim:client", move |id, socket| server.serve(id, socket));
+        })?);
+        if let Some(rest) = rest {
+            let limit = config.rest_limit.map(|limit| Arc::new(Mutex::new(RateLimit::new(limit, Instant::now()))));
+            let stop = Arc::clone(&context.stop);
+            let server = RestServer { context, archive, limit };
+            simulation.servers.push(spawn("sim:rest", move || {
+                accept_loop(&rest.socket, &stop, "sim:rest", move |id, socket| server.serve(id, socket));
+            })?);
+        }
         Ok(simulation)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one start, used once")]
-    fn open(
-        &mut self,
-        exchange: Exchange,
-        inbox: Receiver<Event>,
-        listener: TcpListener,
-        rest_listener: Option<TcpListener>,
-        tls: Option<SslAcceptor>,
-        schedule: Arc<Mutex<schedule::Schedule>>,
-        archive: Arc<archive::Archive>,
-        config: &SimulateConfig,
-    ) -> Result<(), SimulateError> {
-        let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
-        let door = server::Server {
-            events: events.clone(),
-            stop: Arc::clone(&stop),
-            tls: tls.clone(),
-            schedule: Arc::clone(&schedule),
-            bound: config.client_bound_bytes,
-        };
-        self.exchange = Some(spawn("sim:exchange", move || exchange.run(&inbox))?);
-        let flag = Arc::clone(&stop);
-        self.doors.push(spawn("sim:door", move || {
-            server::accept_loop(&listener, &flag, "sim:client", move |id, socket| door.serve(id, socket));
-        })?);
-        if let Some(listener) = rest_listener {
-            let limit = config.rest_limit.map(|limit| Arc::new(Mutex::new(limit::Limit::new(limit, Instant::now()))));
-            let rest = rest::Rest { archive, events, stop: Arc::clone(&stop), tls, schedule, limit };
-            self.doors.push(spawn("sim:rest", move || {
-                server::accept_loop(&listener, &stop, "sim:rest", move |id, socket| rest.serve(id, socket));
-            })?);
-        }
-        Ok(())
-    }
-
-    /// Says where it is found.
+    /// Gives the addresses that clients connect to.
     #[must_use]
     pub fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// Reads the totals so far; they are at most a fraction of a second old.
+    /// Gives the totals so far. They are at most a fraction of a second old.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.board.totals()
+        self.progress.totals()
     }
 
-    /// Waits until the event clock runs; says whether it did within the time.
+    /// Waits until the event clock runs, for `at_most`. Tells whether it runs.
     #[must_use]
     pub fn wait_started(&self, at_most: Duration) -> bool {
-        self.board.wait_started(at_most)
+        self.progress.wait_started(at_most)
     }
 
-    /// Waits until the market's duration (or the recording) is over and everything has left for the sockets. The doors stay open, and heartbeats go on,
-    /// until [`Simulation::stop`]: what is missing can still be fetched. Without a duration it waits for ever.
+    /// Waits until the market's duration (or the recording) is over and all its frames have left for the sockets. The servers go on, with heartbeats, until
+    /// [`Simulation::stop`], so that clients can still fetch what they miss. Without a duration it never returns.
     #[must_use]
     pub fn wait(&self) -> Totals {
-        self.board.wait_done();
-        self.board.totals()
+        self.progress.wait_done();
+        self.progress.totals()
     }
 
-    /// Tells whether what [`Simulation::wait`] waits for has come.
+    /// Tells whether [`Simulation::wait`] would return at once.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.board.is_done()
+        self.progress.is_done()
     }
 
     /// Ends every connection.
     pub fn drop_connections(&self, cut: Cut) {
-        self.order(Order::Cut(cut));
+        self.command(Command::Disconnect(cut));
     }
 
-    /// Ends a product's trading.
+    /// Stops the trading of a product.
     pub fn delist(&self, product: &ProductId) {
-        self.order(Order::Delist(product.clone()));
+        self.command(Command::Delist(product.clone()));
     }
 
-    /// Holds the event clock, the ledger being written up to there, or lets it go on from where it was held.
-    pub fn pause(&self, is_paused: bool) {
-        self.order(Order::Pause(is_paused));
+    /// Stops the event clock, and writes the ledger up to there.
+    pub fn pause(&self) {
+        self.command(Command::Pause);
+    }
+
+    /// Lets the event clock go on from where [`Simulation::pause`] stopped it.
+    pub fn resume(&self) {
+        self.command(Command::Resume);
     }
 
     /// Sends a text frame to every client.
-    pub fn say(&self, text: &str) {
-        self.order(Order::Say(text.to_owned()));
+    pub fn send_text(&self, text: &str) {
+        self.command(Command::SendText(text.to_owned()));
     }
 
-    /// Closes everything, joins every thread and finishes the ledger.
+    /// Stops everything, joins every thread and completes the ledger.
     ///
     /// # Errors
-    /// The ledger's first failed write.
+    /// The first write to the ledger that failed.
     ///
     /// # Panics
-    /// Where the floor has panicked: a mistake of the simulator itself.
+    /// The exchange's thread has panicked, which is a bug of the simulator.
     pub fn stop(mut self) -> Result<Totals, SimulateError> {
         match self.close() {
             Some(Ok(ended)) => ended.map_err(failed("ledger")),
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Ok(self.board.totals()),
+            None => Ok(self.progress.totals()),
         }
     }
 
-    fn order(&self, order: Order) {
-        // The floor ends before its channel only where it has panicked, which `stop` reports.
-        let _ = self.events.send(Event::Order(order));
+    fn command(&self, command: Command) {
+        // This fails only where the exchange's thread has panicked, which `stop` reports.
+        let _ = self.events.send(Event::Command(command));
     }
 
     fn close(&mut self) -> Option<std::thread::Result<std::io::Result<Totals>>> {
-        self.order(Order::Stop);
+        self.command(Command::Stop);
         let ended = self.exchange.take().map(JoinHandle::join);
         self.stop.store(true, Ordering::Relaxed);
-        for door in self.doors.drain(..) {
-            let _ = door.join();
+        for server in self.servers.drain(..) {
+            let _ = server.join();
         }
         ended
     }
@@ -359,21 +246,24 @@ impl Drop for Simulation {
     }
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulateError> {
-    let open = || {
-        let listener = TcpListener::bind(address)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    };
-    open().map_err(failed(format!("listening on {address}")))
+/// A socket that accepts connections, and its address.
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    fn open(address: SocketAddr) -> Result<Self, SimulateError> {
+        let open = || {
+            let socket = TcpListener::bind(address)?;
+            socket.set_nonblocking(true)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
+        };
+        open().map_err(failed(format!("listening on {address}")))
+    }
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, SimulateError> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(failed(format!("thread {name}")))
-}
-
-/// Nanoseconds of a duration; beyond five centuries, the longest there are.
-fn nanos(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(NANOS_PER_SECOND).saturating_add(u64::from(duration.subsec_nanos()))
 }

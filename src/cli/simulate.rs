@@ -1,4 +1,4 @@
-//! `coltape simulate`: from arguments to a running simulator, its endpoints on stdout, its totals at the end.
+//! `coltape simulate`: starts a simulator from the arguments, prints its endpoints, and prints its totals at the end.
 
 use std::io::Write;
 use std::time::Duration;
@@ -10,15 +10,15 @@ use super::args::{FeedArg, SimulateArgs};
 use super::{DONE, Failure};
 use crate::capture::stop::Stop;
 use crate::product::ProductId;
-use crate::simulate::{Faults, Replay, SimulateConfig, Simulation, Wire, products};
+use crate::simulate::{Faults, Replay, SimulateConfig, SimulatedFeed, Simulation, products};
 
-/// How often it looks whether the market is over.
-const LOOK: Duration = Duration::from_millis(20);
+/// Time between two checks whether the market is over.
+const CHECK_EVERY: Duration = Duration::from_millis(20);
 
-/// Carries the command out. The totals are printed when the market is over; the ledger is whole when the process has ended.
+/// Runs the command. Prints the totals when the market is over; the ledger is complete when the process has ended.
 ///
 /// # Errors
-/// Where the settings contradict each other or an address cannot be listened on.
+/// An argument is wrong, or [`Simulation::start`] or [`Simulation::stop`] fails.
 pub fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let config = config(args)?;
     let names: Vec<String> = config.products.iter().map(|product| format!("\"{product}\"")).collect();
@@ -30,9 +30,9 @@ pub fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let endpoints = simulation.endpoints().to_json();
     let opened = endpoints.strip_suffix('}').unwrap_or(&endpoints);
     print_line(&format!("{opened},\"products\":[{}]}}", names.join(",")))?;
-    while !stop.wait(LOOK) && !simulation.is_over() {}
+    while !stop.wait(CHECK_EVERY) && !simulation.is_over() {}
     print_line(&simulation.totals().to_json())?;
-    // The doors stay open: clients take what is on the way, and fetch what they miss.
+    // The servers go on: clients read what is on the way, and fetch what they miss.
     let _ = stop.wait(args.linger);
     simulation.stop().map_err(Failure::failed)?;
     Ok(DONE)
@@ -49,9 +49,9 @@ fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {
     }
     let tls = args.tls.then(|| std::env::temp_dir().join(format!("coltape-simulate-{}", std::process::id())));
     Ok(SimulateConfig {
-        wire: match args.feed {
-            FeedArg::Exchange => Wire::Exchange,
-            FeedArg::Advanced => Wire::Advanced,
+        feed: match args.feed {
+            FeedArg::Exchange => SimulatedFeed::Exchange,
+            FeedArg::Advanced => SimulatedFeed::Advanced,
         },
         listen: args.listen,
         rest_listen: Some(args.rest_listen),

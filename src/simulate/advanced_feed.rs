@@ -1,98 +1,116 @@
-//! Messages of the Advanced Trade feed, in the recorded key order and spelling.
+//! Messages of the Advanced Trade feed, with the recorded order of keys and format of values.
 //!
-//! 1. A message is kept in pieces until it is sent, because `sequence_num` is the connection's own and a connection gets only the products it asked
-//!    for: [`Parts`] holds one piece of text a product, [`write_message`] puts envelope and chosen pieces together.
-//! 2. Within a piece trades stand newest first; `side` is the maker's, in capitals; trade ids are strings; times are trimmed.
-//! 3. Order ids, sequence numbers, and in tickers trade id, side, time and last size do not exist on this feed.
+//! 1. A message is kept in parts until it is sent: each connection has its own `sequence_num` and gets only the products that it asked for. [`Parts`]
+//!    holds the text of each product; [`write_message`] writes the envelope and the parts for one connection.
+//! 2. Within a part the newest trade comes first. `side` is the maker's, in capitals; trade ids are strings; times are trimmed.
+//! 3. This feed has no order ids and no sequences. Its tickers have no trade id, side, time or last size.
 
-use super::archive::Past;
-use super::exchange_feed::write_names;
-use super::market::{Day, Quote};
-use super::spelling::{Amount, TimeSpeller, integer};
+use super::archive::PublicTrade;
+use super::exchange_feed::{ProductStatus, Subscribed, write_names, write_product};
+use super::format::{Amount, TimeFormatter, integer, text};
+use super::trade::{Summary, UpdateKind};
 use crate::product::ProductId;
 use crate::record::Side;
 use crate::time::UnixNanos;
 
-/// The events of one message to come: a piece of text a product.
+/// The events of one message before it is sent: the text of each product.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     text: Vec<u8>,
-    marks: Vec<(usize, usize)>,
+    ends: Vec<PartEnd>,
+}
+
+/// Where the text of a product ends; it begins where the one before ends.
+#[derive(Debug, Clone, Copy)]
+struct PartEnd {
+    /// Index of the product.
+    product: usize,
+    end: usize,
 }
 
 impl Parts {
-    /// Forgets all pieces.
+    /// Removes all parts.
     pub(super) fn clear(&mut self) {
         self.text.clear();
-        self.marks.clear();
+        self.ends.clear();
     }
 
-    /// Adds a product's trades as they stand in a `trades` array.
+    /// Adds a product's trades, as in a `trades` array. `index` is the product's index in the configured list.
     pub(super) fn push_trades(
         &mut self,
-        times: &mut TimeSpeller,
-        at: usize,
+        times: &mut TimeFormatter,
+        index: usize,
         product: &ProductId,
-        newest_first: impl Iterator<Item = Past>,
+        newest_first: impl Iterator<Item = PublicTrade>,
     ) {
-        for (place, past) in newest_first.enumerate() {
-            if place > 0 {
+        for (at, trade) in newest_first.enumerate() {
+            if at > 0 {
                 self.text.push(b',');
             }
-            write_trade(&mut self.text, times, product, past);
+            write_trade(&mut self.text, times, product, trade);
         }
-        self.marks.push((at, self.text.len()));
+        self.ends.push(PartEnd { product: index, end: self.text.len() });
     }
 
-    /// Adds a product's ticker as it stands in a `tickers` array.
-    pub(super) fn push_ticker(&mut self, at: usize, product: &ProductId, price: Amount, quote: Quote, day: Day) {
-        write_ticker(&mut self.text, product, price, quote, day);
-        self.marks.push((at, self.text.len()));
+    /// Adds a product's ticker, as in a `tickers` array.
+    pub(super) fn push_ticker(&mut self, index: usize, product: &ProductId, summary: Summary) {
+        write_ticker(&mut self.text, product, summary);
+        self.ends.push(PartEnd { product: index, end: self.text.len() });
     }
 
-    /// Gives the places of the products that have a piece.
-    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
-        self.marks.iter().map(|(place, _)| *place)
+    /// Gives the indexes of the products that have a part.
+    pub(super) fn products(&self) -> impl Iterator<Item = usize> {
+        self.ends.iter().map(|part| part.product)
     }
 
-    /// Gives each product's place in the configured list and its piece.
-    fn pieces(&self) -> impl Iterator<Item = (usize, &[u8])> {
-        let starts = std::iter::once(0).chain(self.marks.iter().map(|(_, end)| *end));
-        starts.zip(&self.marks).map(|(start, (product, end))| (*product, self.text.get(start..*end).unwrap_or_default()))
+    /// Gives the index of each product and its text.
+    fn texts(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|part| part.end));
+        starts.zip(&self.ends).map(|(start, part)| (part.product, self.text.get(start..part.end).unwrap_or_default()))
     }
 }
 
-/// What a message says around its pieces.
+/// The type of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum EventKind {
+    /// What was there before the subscription.
+    Snapshot,
+    /// What has happened since the last message.
+    Update,
+}
+
+/// What a message has around its parts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Envelope {
-    /// `market_trades` or `ticker`.
-    pub(super) channel: &'static str,
-    /// The name of the array in an event: `trades` or `tickers`.
-    pub(super) array: &'static str,
-    /// `snapshot` or `update`.
-    pub(super) kind: &'static str,
+    /// What its parts are.
+    pub(super) update: UpdateKind,
+    pub(super) event: EventKind,
     /// The envelope's time.
     pub(super) time: UnixNanos,
-    /// Whether each product stands in an event of its own.
+    /// Each product has an event of its own.
     pub(super) is_split: bool,
 }
 
-/// Writes the message with those pieces that `takes` lets through; writes nothing and says `false` where none is.
+/// Writes a message with the parts of the products for which `takes` is true. Writes nothing where there is none. Tells whether it has written.
 pub(super) fn write_message(
     out: &mut Vec<u8>,
-    times: &mut TimeSpeller,
+    times: &mut TimeFormatter,
     envelope: Envelope,
     sequence_num: u64,
     parts: &Parts,
     takes: impl Fn(usize) -> bool,
 ) -> bool {
     let mut is_open = false;
-    for (product, piece) in parts.pieces() {
+    for (product, part) in parts.texts() {
         if !takes(product) {
             continue;
         }
         if !is_open {
-            open(out, times, envelope.channel, envelope.time, sequence_num);
+            let channel = match envelope.update {
+                UpdateKind::Trade => "market_trades",
+                UpdateKind::Ticker => "ticker",
+            };
+            open(out, times, channel, envelope.time, sequence_num);
             open_event(out, envelope);
         } else if envelope.is_split {
             text(out, "]},");
@@ -101,7 +119,7 @@ pub(super) fn write_message(
             out.push(b',');
         }
         is_open = true;
-        out.extend_from_slice(piece);
+        out.extend_from_slice(part);
     }
     if is_open {
         text(out, "]}]}");
@@ -109,28 +127,28 @@ pub(super) fn write_message(
     is_open
 }
 
-/// Writes a `subscriptions` acknowledgement: the whole present set, which may be `{}`.
+/// Writes a `subscriptions` acknowledgement: everything that the client has subscribed to, which may be `{}`.
 pub(super) fn write_subscriptions(
     out: &mut Vec<u8>,
-    times: &mut TimeSpeller,
+    times: &mut TimeFormatter,
     time: UnixNanos,
     sequence_num: u64,
-    channels: &[(&str, Vec<&str>)],
+    channels: &[Subscribed<'_>],
 ) {
     open(out, times, "subscriptions", time, sequence_num);
     text(out, "{\"subscriptions\":{");
-    for (at, (name, products)) in channels.iter().enumerate() {
+    for (at, Subscribed { channel, names }) in channels.iter().enumerate() {
         text(out, if at > 0 { ",\"" } else { "\"" });
-        text(out, name);
+        text(out, channel);
         text(out, "\":[");
-        write_names(out, products);
+        write_names(out, names);
         text(out, "]");
     }
     text(out, "}}]}");
 }
 
-/// Writes a `heartbeats` message; `uptime` is the server's, and its seconds are the counter.
-pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeSpeller, time: UnixNanos, sequence_num: u64, uptime: UnixNanos) {
+/// Writes a `heartbeats` message. `uptime` is the server's; its seconds are the counter.
+pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeFormatter, time: UnixNanos, sequence_num: u64, uptime: UnixNanos) {
     open(out, times, "heartbeats", time, sequence_num);
     text(out, "{\"current_time\":\"");
     times.go(out, time, uptime);
@@ -140,24 +158,24 @@ pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeSpeller, time: 
 }
 
 /// Writes a `status` message of every product.
-pub(super) fn write_status(out: &mut Vec<u8>, times: &mut TimeSpeller, time: UnixNanos, sequence_num: u64, products: &[(ProductId, bool)]) {
+pub(super) fn write_status(out: &mut Vec<u8>, times: &mut TimeFormatter, time: UnixNanos, sequence_num: u64, products: &[ProductStatus]) {
     open(out, times, "status", time, sequence_num);
     text(out, "{\"type\":\"snapshot\",\"products\":[");
-    for (at, (product, is_online)) in products.iter().enumerate() {
+    for (at, status) in products.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        super::exchange_feed::write_product(out, product, *is_online);
+        write_product(out, &status.product, status.is_online);
     }
     text(out, "]}]}");
 }
 
-/// Writes the error that any request gets which the feed does not know.
+/// Writes the error that answers any request which the feed does not know.
 pub(super) fn write_error(out: &mut Vec<u8>) {
     text(out, "{\"type\":\"error\",\"message\":\"authentication failure\"}");
 }
 
-fn open(out: &mut Vec<u8>, times: &mut TimeSpeller, channel: &str, time: UnixNanos, sequence_num: u64) {
+fn open(out: &mut Vec<u8>, times: &mut TimeFormatter, channel: &str, time: UnixNanos, sequence_num: u64) {
     text(out, "{\"channel\":\"");
     text(out, channel);
     text(out, "\",\"timestamp\":\"");
@@ -169,33 +187,46 @@ fn open(out: &mut Vec<u8>, times: &mut TimeSpeller, channel: &str, time: UnixNan
 
 fn open_event(out: &mut Vec<u8>, envelope: Envelope) {
     text(out, "{\"type\":\"");
-    text(out, envelope.kind);
+    text(
+        out,
+        match envelope.event {
+            EventKind::Snapshot => "snapshot",
+            EventKind::Update => "update",
+        },
+    );
     text(out, "\",\"");
-    text(out, envelope.array);
+    text(
+        out,
+        match envelope.update {
+            UpdateKind::Trade => "trades",
+            UpdateKind::Ticker => "tickers",
+        },
+    );
     text(out, "\":[");
 }
 
-fn write_trade(out: &mut Vec<u8>, times: &mut TimeSpeller, product: &ProductId, past: Past) {
+fn write_trade(out: &mut Vec<u8>, times: &mut TimeFormatter, product: &ProductId, trade: PublicTrade) {
     text(out, "{\"product_id\":\"");
     text(out, product.as_str());
     text(out, "\",\"trade_id\":\"");
-    integer(out, past.trade_id);
+    integer(out, trade.trade_id);
     text(out, "\",\"price\":\"");
-    past.price.trimmed(out);
+    trade.price.trimmed(out);
     text(out, "\",\"size\":\"");
-    past.size.trimmed(out);
+    trade.size.trimmed(out);
     text(out, "\",\"time\":\"");
-    times.trimmed(out, past.time);
+    times.trimmed(out, trade.time);
     text(
         out,
-        match past.side.turned() {
+        match trade.side.turned() {
             Side::Buy => "\",\"side\":\"BUY\"}",
             Side::Sell => "\",\"side\":\"SELL\"}",
         },
     );
 }
 
-fn write_ticker(out: &mut Vec<u8>, product: &ProductId, price: Amount, quote: Quote, day: Day) {
+fn write_ticker(out: &mut Vec<u8>, product: &ProductId, summary: Summary) {
+    let Summary { price, quote, day } = summary;
     text(out, "{\"type\":\"ticker\",\"product_id\":\"");
     text(out, product.as_str());
     text(out, "\",\"price\":\"");
@@ -209,7 +240,7 @@ fn write_ticker(out: &mut Vec<u8>, product: &ProductId, price: Amount, quote: Qu
         value.trimmed(out);
     }
     text(out, "\",\"price_percent_chg_24_h\":\"");
-    // Rising or falling by the price's distance from the open, in hundred-millionths of a percent.
+    // The price's distance from the open, in hundred-millionths of a percent.
     let (above, below) = (price.units.saturating_sub(day.open.units), day.open.units.saturating_sub(price.units));
     if below > 0 {
         out.push(b'-');
@@ -225,8 +256,4 @@ fn write_ticker(out: &mut Vec<u8>, product: &ProductId, price: Amount, quote: Qu
         value.trimmed(out);
     }
     text(out, "\"}");
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
 }

@@ -1,9 +1,9 @@
-//! Every trade the market has made, kept for REST and for snapshots.
+//! The trades that the market has made, kept for REST and for snapshots.
 //!
-//! 1. A product's trades stand in rising id order without a gap, so an id is a place.
-//! 2. Over all products at most [`MAX_TRADES`] are kept; the oldest go first, and REST then no longer knows them.
+//! 1. The trades of a product are in order of their ids, without a gap, so that an id gives an index.
+//! 2. At most [`MAX_TRADES`] are kept over all products. The oldest are removed first; REST then no longer has them.
 //!
-//! The floor appends, REST's threads read: one lock a product, held for a page at most.
+//! The exchange's thread appends and the threads of REST read. Each product has a lock, which is kept for one page at most.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 
 use super::catalogue::{Shape, shape_of};
-use super::market::Print;
-use super::spelling::Amount;
+use super::format::Amount;
+use super::trade::Trade;
 use crate::product::ProductId;
 use crate::record::Side;
 use crate::time::UnixNanos;
@@ -22,7 +22,7 @@ const MAX_TRADES: usize = 16_000_000;
 
 /// A trade as REST and the Advanced feed know it: without order ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Past {
+pub(super) struct PublicTrade {
     pub(super) trade_id: u64,
     pub(super) time: UnixNanos,
     pub(super) price: Amount,
@@ -31,95 +31,102 @@ pub(super) struct Past {
     pub(super) side: Side,
 }
 
-impl From<&Print> for Past {
-    fn from(print: &Print) -> Self {
-        Self { trade_id: print.trade_id, time: print.time, price: print.price, size: print.size, side: print.side }
+impl From<&Trade> for PublicTrade {
+    fn from(trade: &Trade) -> Self {
+        Self { trade_id: trade.trade_id, time: trade.time, price: trade.price, size: trade.size, side: trade.side }
     }
 }
 
+/// A trade without what its product and its index give.
 #[derive(Debug, Clone, Copy)]
-struct Kept {
+struct StoredTrade {
     time: UnixNanos,
-    price: u64,
-    size: u64,
+    price_ticks: u64,
+    size_units: u64,
     side: Side,
 }
 
+/// The trades of one product.
 #[derive(Debug)]
-struct Shelf {
+struct ProductTrades {
     first_id: u64,
     shape: Shape,
-    trades: VecDeque<Kept>,
+    trades: VecDeque<StoredTrade>,
 }
 
-/// All products' trades.
+/// The trades of all products.
 #[derive(Debug)]
 pub(super) struct Archive {
     products: Vec<ProductId>,
     is_delisted: Vec<AtomicBool>,
-    shelves: Vec<Mutex<Shelf>>,
-    per_product: usize,
+    by_product: Vec<Mutex<ProductTrades>>,
+    max_per_product: usize,
 }
 
 impl Archive {
-    /// Makes empty shelves.
+    /// Makes an archive without trades.
     pub(super) fn new(products: &[ProductId]) -> Self {
-        let shelf = |product| Mutex::new(Shelf { first_id: 0, shape: shape_of(product), trades: VecDeque::new() });
+        let empty = |product| Mutex::new(ProductTrades { first_id: 0, shape: shape_of(product), trades: VecDeque::new() });
         Self {
             products: products.to_vec(),
             is_delisted: products.iter().map(|_| AtomicBool::new(false)).collect(),
-            shelves: products.iter().map(shelf).collect(),
-            per_product: (MAX_TRADES / products.len().max(1)).max(1),
+            by_product: products.iter().map(empty).collect(),
+            max_per_product: (MAX_TRADES / products.len().max(1)).max(1),
         }
     }
 
-    /// All products, in the configured order.
+    /// Gives all products, in the configured order.
     pub(super) fn products(&self) -> &[ProductId] {
         &self.products
     }
 
-    /// Notes that a product trades no more.
+    /// Records that a product trades no more.
     pub(super) fn delist(&self, product: usize) {
-        // Relaxed: a note of its own, it orders nothing else.
+        // Relaxed: the flag orders nothing else.
         self.is_delisted.get(product).into_iter().for_each(|is| is.store(true, Ordering::Relaxed));
     }
 
-    /// Whether a product trades.
+    /// Tells whether a product trades.
     pub(super) fn is_online(&self, product: usize) -> bool {
         self.is_delisted.get(product).is_some_and(|is| !is.load(Ordering::Relaxed))
     }
 
     /// Appends a trade.
-    pub(super) fn push(&self, print: &Print) {
-        let Some(shelf) = self.shelves.get(print.product) else { return };
-        let mut shelf = shelf.lock();
-        if shelf.trades.is_empty() {
-            shelf.first_id = print.trade_id;
+    pub(super) fn push(&self, trade: &Trade) {
+        let Some(kept) = self.by_product.get(trade.product) else { return };
+        let mut kept = kept.lock();
+        if kept.trades.is_empty() {
+            kept.first_id = trade.trade_id;
         }
-        debug_assert_eq!(shelf.first_id + shelf.trades.len() as u64, print.trade_id, "ids go up by one");
-        shelf.trades.push_back(Kept { time: print.time, price: print.price.units, size: print.size.units, side: print.side });
-        if shelf.trades.len() > self.per_product {
-            shelf.trades.pop_front();
-            shelf.first_id += 1;
+        debug_assert_eq!(kept.first_id + kept.trades.len() as u64, trade.trade_id, "ids go up by one");
+        kept.trades.push_back(StoredTrade {
+            time: trade.time,
+            price_ticks: trade.price.units,
+            size_units: trade.size.units,
+            side: trade.side,
+        });
+        if kept.trades.len() > self.max_per_product {
+            kept.trades.pop_front();
+            kept.first_id += 1;
         }
     }
 
-    /// Gives up to `limit` trades with ids below `below` (the newest ones where it is `None`), newest first.
-    pub(super) fn page(&self, product: usize, below: Option<u64>, limit: usize) -> Vec<Past> {
-        let Some(shelf) = self.shelves.get(product) else { return Vec::new() };
-        let shelf = shelf.lock();
-        let (first_id, shape) = (shelf.first_id, shelf.shape);
-        let known = below.map_or(shelf.trades.len(), |below| usize::try_from(below.saturating_sub(first_id)).unwrap_or(usize::MAX));
-        let end = known.min(shelf.trades.len());
+    /// Gives up to `limit` trades with ids below `below`, newest first; the newest trades of all where `below` is `None`.
+    pub(super) fn page(&self, product: usize, below: Option<u64>, limit: usize) -> Vec<PublicTrade> {
+        let Some(kept) = self.by_product.get(product) else { return Vec::new() };
+        let kept = kept.lock();
+        let (first_id, shape) = (kept.first_id, kept.shape);
+        let known = below.map_or(kept.trades.len(), |below| usize::try_from(below.saturating_sub(first_id)).unwrap_or(usize::MAX));
+        let end = known.min(kept.trades.len());
         let start = end.saturating_sub(limit);
-        let past = |(at, kept): (usize, &Kept)| Past {
+        let public = |(at, stored): (usize, &StoredTrade)| PublicTrade {
             trade_id: first_id + (start + at) as u64,
-            time: kept.time,
-            price: shape.price(kept.price),
-            size: shape.size(kept.size),
-            side: kept.side,
+            time: stored.time,
+            price: shape.price(stored.price_ticks),
+            size: shape.size(stored.size_units),
+            side: stored.side,
         };
-        let mut page: Vec<Past> = shelf.trades.range(start..end).enumerate().map(past).collect();
+        let mut page: Vec<PublicTrade> = kept.trades.range(start..end).enumerate().map(public).collect();
         page.reverse();
         page
     }
@@ -135,18 +142,18 @@ mod tests {
     fn a_page_holds_the_newest_ids_below_the_given_one() {
         let names = products(2).expect("names");
         let archive = Archive::new(&names);
-        let mut prints = Vec::new();
-        Market::new(&names, 1.0, 1, UnixNanos(1_750_000_000_000_000_000)).history(50, &mut prints);
-        prints.iter().for_each(|print| archive.push(print));
-        let first = prints[0].trade_id;
-        let ids = |below, limit| archive.page(0, below, limit).iter().map(|past| past.trade_id - first).collect::<Vec<_>>();
+        let mut trades = Vec::new();
+        Market::new(&names, 1.0, 1, UnixNanos(1_750_000_000_000_000_000)).history(50, &mut trades);
+        trades.iter().for_each(|trade| archive.push(trade));
+        let first = trades[0].trade_id;
+        let ids = |below, limit| archive.page(0, below, limit).iter().map(|trade| trade.trade_id - first).collect::<Vec<_>>();
         assert_eq!(ids(None, 3), [49, 48, 47]);
         assert_eq!(ids(Some(first + 3), 2), [2, 1], "exclusive");
         assert_eq!(ids(Some(first + 1), 10), [0]);
         assert!(ids(Some(first), 10).is_empty());
         assert!(ids(Some(0), 10).is_empty());
         assert_eq!(ids(Some(u64::MAX), 1), [49]);
-        assert_eq!(archive.page(0, None, 50), prints[..50].iter().rev().map(Past::from).collect::<Vec<_>>());
+        assert_eq!(archive.page(0, None, 50), trades[..50].iter().rev().map(PublicTrade::from).collect::<Vec<_>>());
         assert_eq!(archive.page(2, None, 50), []);
     }
 }

@@ -1,33 +1,35 @@
-//! One product's book: where its price stands, and the next sweep through it.
+//! One product's order book: its prices, and the next sweep through it.
 //!
-//! The rules it obeys are the market's; see [`market`](super::market). Numbers are whole ticks and whole units of a size: nothing here is rounded.
+//! Its rules are those of [`market`](super::market). Numbers are whole ticks and whole units of a size; nothing here is rounded.
 
 use fastrand::Rng;
 
 use super::catalogue::Shape;
-use super::market::{Day, Print, Quote};
-use super::spelling::Amount;
+use super::trade::{DayStats, Quote, Summary, TickerOrder, Trade};
 use crate::record::{OrderId, Side};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// Longest sweep, in trades.
 pub(super) const MAX_FILLS: u64 = 20;
-/// Share of a second's trades that come in its burst, and the share of the second that the burst takes.
-const BURST: (f64, f64) = (0.4, 0.04);
+/// Share of a second's trades that come in its burst.
+const BURST_TRADES: f64 = 0.4;
+/// Share of the second that the burst takes.
+const BURST_TIME: f64 = 0.04;
 
-/// One product's book.
+/// One product's order book. Prices are in ticks, sizes in units.
 #[derive(Debug)]
 pub(super) struct Book {
     product: usize,
     shape: Shape,
     pub(super) rng: Rng,
     rate: f64,
-    /// Where in the second its burst begins.
+    /// Where in the second its burst begins, from 0 to 1.
     phase: f64,
     trade_id: u64,
     sequence: u64,
-    /// Trades since the start, the planned sweep included.
+    /// Trades since the start, with those of the planned sweep.
     made: u64,
+    /// Trades of the planned sweep.
     pub(super) planned: u64,
     newest: UnixNanos,
     bid: u64,
@@ -70,7 +72,7 @@ impl Book {
         }
     }
 
-    /// Plans the next sweep: how many trades, and when, in nanoseconds after the start.
+    /// Plans the next sweep. Gives its moment, in nanoseconds after the start; `None` where the rate is 0.
     pub(super) fn plan(&mut self) -> Option<u64> {
         if self.rate <= 0.0 {
             return None;
@@ -78,21 +80,14 @@ impl Book {
         self.planned = self.draw_fills();
         let trades = self.made as f64 + self.planned as f64 * self.rng.f64();
         self.made += self.planned;
-        Some(nanos(self.warp(trades / self.rate)))
+        Some(nanos(self.with_bursts(trades / self.rate)))
     }
 
-    /// Bends even time into a burst a second. Rising and continuous; whole seconds (of this product's phase) stay where they are.
-    fn warp(&self, seconds: f64) -> f64 {
+    /// Moves evenly spread times so that every second has a burst. The result rises with `seconds` without a jump, and whole seconds (counted from this
+    /// product's phase) stay where they are.
+    fn with_bursts(&self, seconds: f64) -> f64 {
         let shifted = seconds + self.phase;
-        let (whole, part) = (shifted.floor(), shifted.fract());
-        let (share, width) = BURST;
-        let bent = if part < share { part * width / share } else { width + (part - share) * (1.0 - width) / (1.0 - share) };
-        (whole + bent - self.warped_phase()).max(0.0)
-    }
-
-    fn warped_phase(&self) -> f64 {
-        let (share, width) = BURST;
-        if self.phase < share { self.phase * width / share } else { width + (self.phase - share) * (1.0 - width) / (1.0 - share) }
+        (shifted.floor() + burst_time(shifted.fract()) - burst_time(self.phase)).max(0.0)
     }
 
     pub(super) fn draw_fills(&mut self) -> u64 {
@@ -104,23 +99,23 @@ impl Book {
         }
     }
 
-    /// Lets one taker's order trade `fills` times.
-    pub(super) fn sweep(&mut self, time: UnixNanos, fills: u64, out: &mut Vec<Print>) {
-        // The wire has microseconds; times of one product never fall.
+    /// Executes one taker's order in `fills` trades, and appends them.
+    pub(super) fn sweep(&mut self, time: UnixNanos, fills: u64, out: &mut Vec<Trade>) {
+        // The Exchange feed shows microseconds, and the times of one product never fall.
         let time = UnixNanos(time.0 / 1000 * 1000).max(self.newest);
         self.newest = time;
         self.drift();
         let taker = draw_id(&mut self.rng);
         let side = self.draw_side();
         for fill in 0..fills {
-            // A quarter of the fills hits the order that the one before has left in part.
+            // A quarter of the fills meets the same maker's order as the fill before.
             if self.rng.u32(0..4) > 0 {
                 self.resting = draw_id(&mut self.rng);
             }
             let ticks = if side == Side::Buy { self.ask } else { self.bid };
             let size = self.draw_size();
             if self.rng.u32(0..5) < 2 {
-                self.use_up(side);
+                self.take_level(side);
             }
             self.last = ticks;
             self.low = self.low.min(ticks);
@@ -128,7 +123,7 @@ impl Book {
             self.volume = self.volume.saturating_add(size);
             self.trade_id += 1;
             self.sequence += if fill == 0 { 1 + self.rng.u64(0..40) } else { 2 };
-            out.push(Print {
+            out.push(Trade {
                 product: self.product,
                 trade_id: self.trade_id,
                 time,
@@ -140,14 +135,24 @@ impl Book {
                 sequence: self.sequence,
                 quote: self.quote(),
                 day: self.day(),
-                has_ticker: fill + 1 == fills || self.rng.u32(0..10) > 0,
-                ticker_first: self.rng.u32(0..4) == 0,
+                ticker: self.draw_ticker(fill + 1 == fills),
             });
         }
         self.close_spread(side);
     }
 
-    /// Takes the sides' turns at random, but turns back a price that has left half to double of where it started.
+    /// Draws whether a trade has a ticker and which of the two comes first. The last trade of a sweep always has one.
+    fn draw_ticker(&mut self, is_last: bool) -> TickerOrder {
+        let has_ticker = is_last || self.rng.u32(0..10) > 0;
+        let is_before = self.rng.u32(0..4) == 0;
+        match (has_ticker, is_before) {
+            (false, _) => TickerOrder::None,
+            (true, true) => TickerOrder::BeforeTrade,
+            (true, false) => TickerOrder::AfterTrade,
+        }
+    }
+
+    /// Draws the taker's side. A price below half or above double of where it started is turned back.
     fn draw_side(&mut self) -> Side {
         if self.bid <= self.shape.start_ticks / 2 + 1 {
             Side::Buy
@@ -160,7 +165,7 @@ impl Book {
         }
     }
 
-    /// Draws a size: a single unit, a round lot or anything over three orders of magnitude.
+    /// Draws a size: one unit, a round lot, or anything over three orders of magnitude.
     fn draw_size(&mut self) -> u64 {
         let usual = self.shape.usual_size.max(1);
         match self.rng.u32(0..100) {
@@ -170,7 +175,8 @@ impl Book {
         }
     }
 
-    fn use_up(&mut self, side: Side) {
+    /// Moves the price of the side that the taker has used up.
+    fn take_level(&mut self, side: Side) {
         let step = 1 + self.rng.u64(0..3);
         match side {
             Side::Buy => self.ask += step,
@@ -178,7 +184,7 @@ impl Book {
         }
     }
 
-    /// Quotes move between sweeps: sizes always, prices by a tick now and then.
+    /// Moves the quote between sweeps: the sizes always, a price by one tick now and then.
     pub(super) fn drift(&mut self) {
         self.bid_size = self.draw_size();
         self.ask_size = self.draw_size();
@@ -191,7 +197,7 @@ impl Book {
         }
     }
 
-    /// After a sweep the other side follows.
+    /// Lets the other side follow after a sweep.
     fn close_spread(&mut self, side: Side) {
         if self.ask - self.bid > 4 {
             let left = 1 + self.rng.u64(0..3);
@@ -202,9 +208,9 @@ impl Book {
         }
     }
 
-    /// Gives the last price, the quote and the day as they stand.
-    pub(super) fn top(&self) -> (Amount, Quote, Day) {
-        (self.shape.price(self.last), self.quote(), self.day())
+    /// Gives the last price, the quote and the day.
+    pub(super) fn summary(&self) -> Summary {
+        Summary { price: self.shape.price(self.last), quote: self.quote(), day: self.day() }
     }
 
     fn quote(&self) -> Quote {
@@ -216,13 +222,22 @@ impl Book {
         }
     }
 
-    fn day(&self) -> Day {
-        Day {
+    fn day(&self) -> DayStats {
+        DayStats {
             open: self.shape.price(self.open),
             low: self.shape.price(self.low),
             high: self.shape.price(self.high),
             volume: self.shape.size(self.volume),
         }
+    }
+}
+
+/// Maps a part of a second, from 0 to 1, so that its first [`BURST_TRADES`] fall into [`BURST_TIME`].
+fn burst_time(part: f64) -> f64 {
+    if part < BURST_TRADES {
+        part * BURST_TIME / BURST_TRADES
+    } else {
+        BURST_TIME + (part - BURST_TRADES) * (1.0 - BURST_TIME) / (1.0 - BURST_TRADES)
     }
 }
 
@@ -235,7 +250,7 @@ fn draw_id(rng: &mut Rng) -> OrderId {
     OrderId(bytes)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a float becomes the nearest u64 or saturates, which is what a far future may do")]
+#[expect(clippy::cast_possible_truncation, reason = "a time too far ahead becomes the latest there is")]
 fn nanos(seconds: f64) -> u64 {
     (seconds * NANOS_PER_SECOND as f64) as u64
 }

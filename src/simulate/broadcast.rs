@@ -1,432 +1,374 @@
-//! One round of the exchange: what the market made becomes frames, ledger lines and counts.
+//! One step of event time: the market's trades become frames, lines of the ledger and counts.
 //!
-//! 1. Exchange: a frame a trade and a ticker, in the market's order, at once.
-//! 2. Advanced: windows of [`WINDOW_NANOS`] of event time, as measured (20 a second). Per product one batch, newest first, of at most [`MAX_BATCH`]
-//!    trades; now and then two products share a message, in one event or in two. A ticker follows for every product that traded, and now and then one for
-//!    a product that did not.
-//! 3. Each trade or ticker is `sent` if any open client got it, and gets its ledger line in the same round, unless it is held back.
-//! 4. Each frame may be lost on its way to each connection by itself; a message lost so, or in a silence, has taken its connection's number with it.
+//! 1. Exchange feed: each trade and each ticker has a frame of its own, in the market's order, at once.
+//! 2. Advanced feed: event time is cut into windows of [`WINDOW_NANOS`]. Each product has one batch in a window, newest trade first, in messages of at most
+//!    [`MAX_BATCH`] trades. Now and then two products share a message, in one event or in two. Every product that traded gets a ticker, and now and then some
+//!    product gets one without a trade.
+//! 3. A trade or ticker is `sent` if any open client received it. Its line in the ledger is written in the same step, unless it is held back.
+//! 4. Each connection may lose each frame by itself. A message that is lost so, or in a silence, still uses a number of its connection.
 
-use std::ops::Range;
 use std::time::Instant;
 
-use super::Wire;
-use super::advanced_feed::{self, Envelope, Parts};
-use super::archive::Past;
-use super::client::Channels;
-use super::distortion::{Fate, Item, absurd, junk, with_absurd_id, with_absurd_time};
+use super::advanced_feed::{self, Envelope, EventKind, Parts};
+use super::archive::PublicTrade;
+use super::channels::Channels;
+use super::config::SimulatedFeed;
+use super::distortion::{Update, Variant};
 use super::exchange::Exchange;
 use super::exchange_feed;
-use super::faults::{Fault, FaultKind};
-use super::ledger::{Missed, Scene, TickerLine};
-use super::market::Print;
-use crate::time::UnixNanos;
+use super::faults::{Fault, FaultKind, Scope};
+use super::ledger::{TickerLine, TradeLine};
+use super::missed::Missed;
+use super::target::FaultTarget;
+use super::trade::{Summary, TickerOrder, UpdateKind};
+use super::windows::{Piece, WINDOW_NANOS, Windows};
+use crate::ids::IdRange;
 
-/// Length of a window of the Advanced feed.
-pub(super) const WINDOW_NANOS: u64 = 50_000_000;
 /// Most trades of one product in one message.
 const MAX_BATCH: usize = 500;
 
-/// What a round of the Advanced feed works with; kept for its buffers.
-#[derive(Debug, Default)]
-pub(super) struct Broadcast {
-    batches: Vec<Vec<Item>>,
-    touched: Vec<usize>,
-    /// Windows made so far.
-    done: u64,
-    parts: Parts,
-    /// The product and the places in its batch of each piece of the message under way.
-    pieces: Vec<(usize, Range<usize>)>,
-    /// The products that the last message brought to somebody.
-    reached: Vec<usize>,
-}
-
-impl Broadcast {
-    pub(super) fn new(products: usize) -> Self {
-        Self { batches: vec![Vec::new(); products], ..Self::default() }
-    }
-
-    /// Takes all windows up to this place on the event clock for done.
-    pub(super) fn go_on_from(&mut self, offset: u64) {
-        self.done = offset / WINDOW_NANOS;
-    }
-}
-
-/// The ticker that the Exchange feed sends of a trade.
-pub(super) fn ticker_line(print: &Print) -> TickerLine {
-    TickerLine { time: print.time, price: print.price, quote: print.quote, trade: Some(*print) }
+/// A message that one connection lost.
+struct Loss {
+    fault: Fault,
+    client: u64,
+    /// The products in it that the client is subscribed to.
+    products: Vec<usize>,
 }
 
 impl Exchange {
-    /// Makes event time up to `upto` (nanoseconds after the start) and sends what it brings.
+    /// Makes event time up to `upto`, in nanoseconds after the start, and sends what happens in it.
     pub(super) fn step(&mut self, upto: u64, is_last: bool) {
-        match self.wire {
-            Wire::Exchange => {
+        match self.feed {
+            SimulatedFeed::Exchange => {
                 self.offset = upto;
-                self.make(is_last);
-                self.send_exchange();
+                self.make_updates(is_last);
+                self.send_updates();
             }
-            Wire::Advanced => {
-                while self.rounds_end(upto, is_last) > self.windowed() {
-                    self.make_window(upto, is_last);
+            SimulatedFeed::Advanced => {
+                while Windows::complete_at(upto, is_last) > self.windows.made {
+                    self.windows.made += 1;
+                    self.offset = (self.windows.made * WINDOW_NANOS).min(upto);
+                    self.make_updates(is_last && self.offset == upto);
+                    self.send_window();
                 }
                 self.offset = upto;
             }
         }
-        self.end_stalls();
+        self.record_ended_stalls();
         self.flush_clients();
     }
 
-    /// Sends everything that was to come later.
-    pub(super) fn let_go_of_held(&mut self) {
+    /// Sends everything that is held back.
+    pub(super) fn release_held(&mut self) {
         if self.distortion.is_empty() {
             return;
         }
-        let mut items = std::mem::take(&mut self.items);
-        self.distortion.release(u64::MAX, &mut items);
-        self.items = items;
-        match self.wire {
-            Wire::Exchange => self.send_exchange(),
-            Wire::Advanced => self.send_window(),
+        let mut updates = std::mem::take(&mut self.updates);
+        self.distortion.release(u64::MAX, &mut updates);
+        self.updates = updates;
+        match self.feed {
+            SimulatedFeed::Exchange => self.send_updates(),
+            SimulatedFeed::Advanced => self.send_window(),
         }
-        self.end_stalls();
+        self.record_ended_stalls();
         self.flush_clients();
     }
 
-    /// Takes what the market made up to the offset past the dice, into `items`.
-    fn make(&mut self, is_last: bool) {
-        let (mut prints, mut items) = (std::mem::take(&mut self.prints), std::mem::take(&mut self.items));
-        self.distortion.release(self.offset, &mut items);
-        self.market.advance(self.offset, &mut prints);
-        for mut print in prints.drain(..) {
-            if self.is_delisted.get(print.product).is_none_or(|is| *is) {
+    /// Makes the market's trades up to the offset, draws their faults, and collects in `updates` what is to be sent.
+    fn make_updates(&mut self, is_last: bool) {
+        let (mut trades, mut updates) = (std::mem::take(&mut self.trades), std::mem::take(&mut self.updates));
+        self.distortion.release(self.offset, &mut updates);
+        self.market.advance(self.offset, &mut trades);
+        for mut trade in trades.drain(..) {
+            if !self.is_online(trade.product) {
                 continue;
             }
-            print.time = self.stepped(print.time);
-            self.note_newest(&print);
+            trade.time = self.with_clock_step(trade.time);
+            self.keep(&trade);
             self.totals.trades_produced += 1;
-            let has_ticker = self.tickers && print.has_ticker && self.wire == Wire::Exchange;
+            let has_ticker = self.sends_tickers && trade.has_ticker() && self.feed == SimulatedFeed::Exchange;
             self.totals.tickers_produced += u64::from(has_ticker);
-            let order = if print.ticker_first { [false, true] } else { [true, false] };
-            for is_trade in order {
-                if is_trade || has_ticker {
-                    let item = Item { print, is_trade, fate: Fate::Sent };
-                    // What nobody hears gives no opportunity: each fault is to strike somebody.
-                    let channel = if is_trade { Channels::TRADES } else { Channels::TICKER };
-                    if !self.schedule.is_empty() && !self.is_heard(print.product, channel) {
-                        items.extend(self.distortion.pass_by(item));
-                    } else if let Some(fault) = self.distortion.pass(item, &mut self.schedule, self.offset, &mut items) {
-                        self.fire_at(fault, &item);
-                    }
-                }
+            let kinds: &[UpdateKind] = match trade.ticker {
+                _ if !has_ticker => &[UpdateKind::Trade],
+                TickerOrder::BeforeTrade => &[UpdateKind::Ticker, UpdateKind::Trade],
+                TickerOrder::AfterTrade | TickerOrder::None => &[UpdateKind::Trade, UpdateKind::Ticker],
+            };
+            for kind in kinds.iter().copied() {
+                self.draw_fault(Update { trade, kind, variant: Variant::Original }, &mut updates);
             }
         }
         if is_last {
-            self.distortion.release(u64::MAX, &mut items);
+            self.distortion.release(u64::MAX, &mut updates);
         }
-        (self.prints, self.items) = (prints, items);
+        (self.trades, self.updates) = (trades, updates);
     }
 
-    /// Whether anybody would get what is sent of a product now.
-    pub(super) fn is_heard(&self, place: usize, channel: Channels) -> bool {
-        self.clients.iter().any(|client| client.wants(place, channel) && !client.is_silent())
-    }
-
-    /// Notes a fault that has happened to one item, or lets happen what it was only the opportunity of.
-    fn fire_at(&mut self, fault: Fault, item: &Item) {
-        if fault.kind.strikes_an_item() {
-            let scene = Scene::of_item(self.products.get(item.print.product), item.is_trade, item.print.trade_id);
-            self.note_fault(fault, &scene);
-        } else {
-            self.fire(fault, Instant::now());
+    /// Draws the fault of one update. An update that no client would receive is no opportunity, so that each fault affects somebody.
+    fn draw_fault(&mut self, update: Update, out: &mut Vec<Update>) {
+        if !self.schedule.is_empty() && !self.is_heard(update.trade.product, Channels::of(update.kind)) {
+            out.extend(self.distortion.apply_stall(update));
+        } else if let Some(fault) = self.distortion.apply(update, &mut self.schedule, self.offset, out) {
+            if fault.kind.scope() == Scope::Update {
+                let target = FaultTarget::of_update(self.products.get(update.trade.product), update.kind, update.trade.trade_id);
+                self.record_fault(fault, &target);
+            } else {
+                self.fire(fault, Instant::now());
+            }
         }
     }
 
-    fn send_exchange(&mut self) {
-        let mut items = std::mem::take(&mut self.items);
-        let mut coming = items.drain(..).peekable();
-        while let Some(item) = coming.next() {
-            // What comes twice is not lost: its copy would bring it all the same.
-            let has_copy = coming.peek().is_some_and(|next| next.fate == Fate::Copy);
-            let sent = item.fate != Fate::Lost && self.send_item(&item, has_copy);
-            let Some(product) = self.products.get(item.print.product) else { continue };
-            if matches!(item.fate, Fate::Sent | Fate::Lost) {
-                self.totals.count(item.is_trade, sent);
-                if item.is_trade {
-                    self.ledger.trade(product, &item.print, sent, false);
-                } else {
-                    self.ledger.ticker(product, &ticker_line(&item.print), sent);
+    /// Sends the updates on the Exchange feed.
+    fn send_updates(&mut self) {
+        let mut updates = std::mem::take(&mut self.updates);
+        let mut coming = updates.drain(..).peekable();
+        while let Some(update) = coming.next() {
+            // An update that is sent twice cannot be lost: the client would receive its duplicate.
+            let has_duplicate = coming.peek().is_some_and(|next| next.variant == Variant::Duplicate);
+            let is_sent = update.variant != Variant::Dropped && self.send_update(&update, has_duplicate);
+            let Some(product) = self.products.get(update.trade.product) else { continue };
+            if update.variant.is_accounted() {
+                self.totals.count(update.kind, is_sent);
+                match update.kind {
+                    UpdateKind::Trade => self.ledger.trade(product, &update.trade, TradeLine::live(is_sent)),
+                    UpdateKind::Ticker => self.ledger.ticker(product, &TickerLine::of_trade(&update.trade), is_sent),
                 }
             }
         }
         drop(coming);
-        self.items = items;
+        self.updates = updates;
     }
 
-    /// Sends one frame to all who want it; says whether anybody got it.
-    fn send_item(&mut self, item: &Item, has_copy: bool) -> bool {
-        let Some(product) = self.products.get(item.print.product) else { return false };
-        let print = if item.fate == Fate::AbsurdId { with_absurd_id(item.print, item.is_trade) } else { item.print };
+    /// Sends one frame to all subscribed clients. Tells whether any client received it.
+    fn send_update(&mut self, update: &Update, has_duplicate: bool) -> bool {
+        let Update { kind, variant, .. } = *update;
+        let trade = variant.shown(update.trade, kind);
+        let Some(product) = self.products.get(trade.product) else { return false };
         self.scratch.clear();
-        if item.fate == Fate::Junk {
-            self.scratch.extend_from_slice(junk(self.rng.usize(0..100)).as_bytes());
-        } else if item.is_trade {
-            exchange_feed::write_match(&mut self.scratch, &mut self.times, product, &print, "match");
-        } else {
-            exchange_feed::write_ticker(&mut self.scratch, &mut self.times, product, &print);
+        match (variant.replacement(&mut self.rng), kind) {
+            (Some(text), _) => self.scratch.extend_from_slice(text.as_bytes()),
+            (None, UpdateKind::Trade) => exchange_feed::write_match(&mut self.scratch, &mut self.times, product, &trade, "match"),
+            (None, UpdateKind::Ticker) => exchange_feed::write_ticker(&mut self.scratch, &mut self.times, product, &trade),
         }
-        if item.fate == Fate::AbsurdTime {
-            self.scratch = with_absurd_time(&self.scratch);
-        }
-        let channel = if item.is_trade { Channels::TRADES } else { Channels::TICKER };
-        let may_lose = item.fate == Fate::Sent && !has_copy && self.schedule.may(FaultKind::Lose);
-        let (mut sent, mut lost) = (false, Vec::new());
-        for client in self.clients.iter_mut().filter(|client| client.wants(print.product, channel)) {
+        variant.distort(&mut self.scratch);
+        let channel = Channels::of(kind);
+        let may_lose = variant == Variant::Original && !has_duplicate && self.schedule.may_fire(FaultKind::Lose);
+        let (mut is_sent, mut losses) = (false, Vec::new());
+        for client in self.clients.iter_mut().filter(|client| client.is_subscribed(trade.product, channel)) {
             if may_lose
                 && !client.is_silent()
                 && let Some(fault) = self.schedule.draw_of(FaultKind::Lose)
             {
-                lost.push((fault, client.id));
+                losses.push(Loss { fault, client: client.id, products: Vec::new() });
             } else if client.send(&self.scratch) {
-                sent = true;
-            } else if item.is_trade && item.fate == Fate::Sent {
-                client.miss(print.product, print.trade_id, print.trade_id);
+                is_sent = true;
+            } else if kind == UpdateKind::Trade && variant == Variant::Original {
+                client.add_missed(trade.product, IdRange::one(trade.trade_id));
             }
         }
-        for (fault, client) in lost {
-            let scene = Scene::of_item(self.products.get(print.product), item.is_trade, print.trade_id);
-            self.note_fault(fault, &Scene { client: Some(client), ..scene });
+        for loss in losses {
+            let target = FaultTarget::of_update(self.products.get(trade.product), kind, trade.trade_id);
+            self.record_fault(loss.fault, &FaultTarget { client: Some(loss.client), ..target });
         }
-        sent
+        is_sent
     }
 
-    /// Where the windows that are complete at `upto` end; the market's last one ends with it.
-    fn rounds_end(&self, upto: u64, is_last: bool) -> u64 {
-        if is_last { upto.div_ceil(WINDOW_NANOS) } else { upto / WINDOW_NANOS }
-    }
-
-    fn windowed(&self) -> u64 {
-        self.rounds.done
-    }
-
-    fn make_window(&mut self, upto: u64, is_last: bool) {
-        self.rounds.done += 1;
-        self.offset = (self.rounds.done * WINDOW_NANOS).min(upto);
-        self.make(is_last && self.offset == upto);
-        self.send_window();
-    }
-
-    /// Sends what a window brought, and its tickers.
+    /// Sends the trades and tickers of a window on the Advanced feed.
     fn send_window(&mut self) {
-        let mut items = std::mem::take(&mut self.items);
-        for item in items.drain(..) {
-            let Some(batch) = self.rounds.batches.get_mut(item.print.product) else { continue };
-            match item.fate {
-                Fate::Sent | Fate::Copy => {
-                    if batch.is_empty() {
-                        self.rounds.touched.push(item.print.product);
-                    }
-                    batch.push(item);
+        let mut updates = std::mem::take(&mut self.updates);
+        for update in updates.drain(..) {
+            let Some(batch) = self.windows.batches.get_mut(update.trade.product) else { continue };
+            if update.variant == Variant::Dropped {
+                self.record_dropped(&update);
+            } else if update.variant.is_absurd() {
+                self.send_absurd(&update);
+            } else {
+                if batch.is_empty() {
+                    self.windows.traded.push(update.trade.product);
                 }
-                Fate::Lost => self.leave_out(&item),
-                Fate::AbsurdId | Fate::AbsurdTime | Fate::Junk => self.send_odd(&item),
+                batch.push(update);
             }
         }
-        self.items = items;
-        let touched = std::mem::take(&mut self.rounds.touched);
-        let mut batches = std::mem::take(&mut self.rounds.batches);
-        self.send_batches(&touched, &batches);
-        if self.tickers {
-            for place in &touched {
-                let newest = batches.get(*place).and_then(|batch| batch.last()).map(|item| item.print);
-                if let Some(print) = newest {
-                    self.send_ticker(*place, TickerLine { trade: None, ..ticker_line(&print) }, print.day);
+        self.updates = updates;
+        let traded = std::mem::take(&mut self.windows.traded);
+        let mut batches = std::mem::take(&mut self.windows.batches);
+        self.send_batches(&traded, &batches);
+        if self.sends_tickers {
+            for product in &traded {
+                if let Some(Update { trade, .. }) = batches.get(*product).and_then(|batch| batch.last()) {
+                    self.send_ticker(*product, Summary { price: trade.price, quote: trade.quote, day: trade.day });
                 }
             }
             self.send_idle_ticker();
         }
-        for place in &touched {
-            batches.get_mut(*place).into_iter().for_each(Vec::clear);
+        for product in &traded {
+            batches.get_mut(*product).into_iter().for_each(Vec::clear);
         }
-        (self.rounds.touched, self.rounds.batches) = (touched, batches);
-        self.rounds.touched.clear();
+        (self.windows.traded, self.windows.batches) = (traded, batches);
+        self.windows.traded.clear();
     }
 
-    /// A trade that is never sent takes a number of its connections' messages with it.
-    fn leave_out(&mut self, item: &Item) {
-        self.skip_number(item.print.product, Channels::TRADES);
-        self.totals.count(true, false);
-        if let Some(product) = self.products.get(item.print.product) {
-            self.ledger.trade(product, &item.print, false, false);
+    /// Records a trade that is never sent. It uses a number of each subscribed connection.
+    fn record_dropped(&mut self, update: &Update) {
+        self.skip_number(update.trade.product, Channels::TRADES);
+        self.totals.count(UpdateKind::Trade, false);
+        if let Some(product) = self.products.get(update.trade.product) {
+            self.ledger.trade(product, &update.trade, TradeLine::Unsent);
         }
     }
 
-    fn skip_number(&mut self, place: usize, channel: Channels) {
-        for client in self.clients.iter_mut().filter(|client| client.wants(place, channel)) {
+    fn skip_number(&mut self, product: usize, channel: Channels) {
+        for client in self.clients.iter_mut().filter(|client| client.is_subscribed(product, channel)) {
             client.next_sequence_num();
         }
     }
 
-    fn send_odd(&mut self, item: &Item) {
-        let place = item.print.product;
-        if item.fate == Fate::Junk {
-            let text = junk(self.rng.usize(0..100));
-            for client in self.clients.iter_mut().filter(|client| client.wants(place, Channels::TRADES)) {
+    /// Sends an extra message that no client may take for a trade.
+    fn send_absurd(&mut self, update: &Update) {
+        let product = update.trade.product;
+        if let Some(text) = update.variant.replacement(&mut self.rng) {
+            for client in self.clients.iter_mut().filter(|client| client.is_subscribed(product, Channels::TRADES)) {
                 let _ = client.send(text.as_bytes());
             }
             return;
         }
-        let mut past = Past::from(&item.print);
-        if item.fate == Fate::AbsurdId {
-            past.trade_id = absurd(past.trade_id);
-        }
+        let trade = PublicTrade::from(&update.variant.shown(update.trade, UpdateKind::Trade));
         let mut parts = Parts::default();
-        if let Some(product) = self.products.get(place) {
-            parts.push_trades(&mut self.times, place, product, std::iter::once(past));
+        if let Some(name) = self.products.get(product) {
+            parts.push_trades(&mut self.times, product, name, std::iter::once(trade));
         }
-        let envelope = self.envelope("market_trades", "update", false);
-        self.rounds.pieces.clear();
-        self.send_parts(envelope, &parts, &[], item.fate == Fate::AbsurdTime);
+        let envelope = self.update_envelope(UpdateKind::Trade, false);
+        self.windows.pieces.clear();
+        self.send_parts(envelope, &parts, &[], update.variant);
     }
 
-    fn send_batches(&mut self, touched: &[usize], batches: &[Vec<Item>]) {
-        let mut parts = std::mem::take(&mut self.rounds.parts);
+    fn send_batches(&mut self, traded: &[usize], batches: &[Vec<Update>]) {
+        let mut parts = std::mem::take(&mut self.windows.parts);
         parts.clear();
-        self.rounds.pieces.clear();
-        for (at, place) in touched.iter().enumerate() {
-            let (Some(batch), Some(product)) = (batches.get(*place), self.products.get(*place).cloned()) else { continue };
+        self.windows.pieces.clear();
+        for (at, product) in traded.iter().copied().enumerate() {
+            let (Some(batch), Some(name)) = (batches.get(product), self.products.get(product).cloned()) else { continue };
             let mut from = 0;
             while let Some(chunk) = batch.get(from..batch.len().min(from + MAX_BATCH)).filter(|chunk| !chunk.is_empty()) {
-                parts.push_trades(&mut self.times, *place, &product, chunk.iter().rev().map(|item| Past::from(&item.print)));
-                self.rounds.pieces.push((*place, from..from + chunk.len()));
+                parts.push_trades(&mut self.times, product, &name, chunk.iter().rev().map(|update| PublicTrade::from(&update.trade)));
+                self.windows.pieces.push(Piece { product, range: from..from + chunk.len() });
                 from += chunk.len();
-                // One in five messages has the next product's trades in it too.
-                let is_shared = from == batch.len() && at + 1 < touched.len() && self.rng.u32(0..5) == 0;
+                // One in five messages also has the trades of the next product.
+                let is_shared = from == batch.len() && at + 1 < traded.len() && self.rng.u32(0..5) == 0;
                 if !is_shared {
                     let is_split = self.rng.bool();
-                    let envelope = self.envelope("market_trades", "update", is_split);
-                    self.send_parts(envelope, &parts, batches, false);
-                    self.enter_pieces(batches);
+                    let envelope = self.update_envelope(UpdateKind::Trade, is_split);
+                    self.send_parts(envelope, &parts, batches, Variant::Original);
+                    self.record_pieces(batches);
                     parts.clear();
                 }
             }
         }
-        self.rounds.parts = parts;
+        self.windows.parts = parts;
     }
 
-    /// Writes down the trades of the message that has just been sent.
-    fn enter_pieces(&mut self, batches: &[Vec<Item>]) {
-        let mut pieces = std::mem::take(&mut self.rounds.pieces);
-        for (place, range) in pieces.drain(..) {
-            let sent = self.rounds.reached.contains(&place);
-            let Some(product) = self.products.get(place) else { continue };
-            for item in batches.get(place).and_then(|batch| batch.get(range)).unwrap_or_default() {
-                if item.fate == Fate::Sent {
-                    self.totals.count(true, sent);
-                    self.ledger.trade(product, &item.print, sent, false);
-                }
+    /// Writes the trades of the message that has just been sent to the ledger.
+    fn record_pieces(&mut self, batches: &[Vec<Update>]) {
+        let mut pieces = std::mem::take(&mut self.windows.pieces);
+        for Piece { product, range } in pieces.drain(..) {
+            let is_sent = self.windows.delivered.contains(&product);
+            let Some(name) = self.products.get(product) else { continue };
+            let updates = batches.get(product).and_then(|batch| batch.get(range)).unwrap_or_default();
+            for update in updates.iter().filter(|update| update.variant.is_accounted()) {
+                self.totals.count(UpdateKind::Trade, is_sent);
+                self.ledger.trade(name, &update.trade, TradeLine::live(is_sent));
             }
         }
-        self.rounds.pieces = pieces;
+        self.windows.pieces = pieces;
     }
 
-    fn send_ticker(&mut self, place: usize, line: TickerLine, day: super::market::Day) {
-        let Some(product) = self.products.get(place).cloned() else { return };
-        let envelope = self.envelope("ticker", "update", false);
-        let dropped = if self.schedule.may(FaultKind::Drop) { self.schedule.draw_of(FaultKind::Drop) } else { None };
-        let sent = if let Some(fault) = dropped {
-            self.skip_number(place, Channels::TICKER);
-            self.note_fault(fault, &Scene::of_item(Some(&product), false, 0));
+    fn send_ticker(&mut self, product: usize, summary: Summary) {
+        let Some(name) = self.products.get(product).cloned() else { return };
+        let envelope = self.update_envelope(UpdateKind::Ticker, false);
+        let dropped = if self.schedule.may_fire(FaultKind::Drop) { self.schedule.draw_of(FaultKind::Drop) } else { None };
+        let is_sent = if let Some(fault) = dropped {
+            self.skip_number(product, Channels::TICKER);
+            self.record_fault(fault, &FaultTarget::of_update(Some(&name), UpdateKind::Ticker, 0));
             false
         } else {
-            let mut parts = std::mem::take(&mut self.rounds.parts);
+            let mut parts = std::mem::take(&mut self.windows.parts);
             parts.clear();
-            parts.push_ticker(place, &product, line.price, line.quote, day);
-            self.send_parts(envelope, &parts, &[], false);
-            self.rounds.parts = parts;
-            self.rounds.reached.contains(&place)
+            parts.push_ticker(product, &name, summary);
+            self.send_parts(envelope, &parts, &[], Variant::Original);
+            self.windows.parts = parts;
+            self.windows.delivered.contains(&product)
         };
         self.totals.tickers_produced += 1;
-        self.totals.count(false, sent);
-        self.ledger.ticker(&product, &TickerLine { time: envelope.time, ..line }, sent);
+        self.totals.count(UpdateKind::Ticker, is_sent);
+        self.ledger.ticker(&name, &TickerLine::of_summary(envelope.time, summary), is_sent);
     }
 
-    /// In three windows of ten the quote of some product moves without a trade.
+    /// Moves the quote of some product without a trade, in three windows of ten, and sends its ticker.
     fn send_idle_ticker(&mut self) {
-        let place = self.rng.usize(0..self.products.len().max(1));
-        let is_idle = self.rng.u32(0..10) < 3 && self.rounds.batches.get(place).is_none_or(Vec::is_empty);
-        if is_idle
-            && self.is_delisted.get(place) == Some(&false)
-            && let Some((price, quote, day)) = self.market.drift(place)
+        let product = self.rng.usize(0..self.products.len().max(1));
+        let is_due = self.rng.u32(0..10) < 3;
+        if is_due
+            && self.is_online(product)
+            && let Some(summary) = self.market.drift(product)
         {
-            self.send_ticker(place, TickerLine { time: UnixNanos(0), price, quote, trade: None }, day);
+            self.send_ticker(product, summary);
         }
     }
 
-    pub(super) fn envelope(&mut self, channel: &'static str, kind: &'static str, is_split: bool) -> Envelope {
-        let array = if channel == "ticker" { "tickers" } else { "trades" };
-        Envelope { channel, array, kind, time: self.envelope_time(), is_split }
+    fn update_envelope(&mut self, update: UpdateKind, is_split: bool) -> Envelope {
+        Envelope { update, event: EventKind::Update, time: self.envelope_time(), is_split }
     }
 
-    /// Sends each client its share of a message of trades, whose pieces `batches` holds, or of a ticker; notes which products reached somebody.
-    fn send_parts(&mut self, envelope: Envelope, parts: &Parts, batches: &[Vec<Item>], is_absurd: bool) {
-        self.rounds.reached.clear();
-        let is_ticker = envelope.channel == "ticker";
-        let channel = if is_ticker { Channels::TICKER } else { Channels::TRADES };
-        let may_lose = (is_ticker || !batches.is_empty()) && self.schedule.may(FaultKind::Lose);
-        let mut lost = Vec::new();
+    /// Sends each client its parts of a message of trades, whose pieces stand in `batches`, or of a ticker. Notes which products were delivered.
+    fn send_parts(&mut self, envelope: Envelope, parts: &Parts, batches: &[Vec<Update>], variant: Variant) {
+        self.windows.delivered.clear();
+        let channel = Channels::of(envelope.update);
+        let may_lose = variant == Variant::Original && self.schedule.may_fire(FaultKind::Lose);
+        let mut losses = Vec::new();
         for client in &mut self.clients {
             self.scratch.clear();
             let number = client.sequence_num;
-            let takes = |place| client.wants(place, channel);
+            let takes = |product| client.is_subscribed(product, channel);
             if !advanced_feed::write_message(&mut self.scratch, &mut self.times, envelope, number, parts, takes) {
                 continue;
             }
             client.sequence_num += 1;
-            if is_absurd {
-                self.scratch = with_absurd_time(&self.scratch);
-            }
+            variant.distort(&mut self.scratch);
             if may_lose
                 && !client.is_silent()
                 && let Some(fault) = self.schedule.draw_of(FaultKind::Lose)
             {
-                lost.push((fault, client.id, parts.places().filter(|place| client.wants(*place, channel)).collect::<Vec<_>>()));
+                let products = parts.products().filter(|product| client.is_subscribed(*product, channel)).collect();
+                losses.push(Loss { fault, client: client.id, products });
             } else if client.send(&self.scratch) {
-                self.rounds.reached.extend(parts.places().filter(|place| client.wants(*place, channel)));
+                self.windows.delivered.extend(parts.products().filter(|product| client.is_subscribed(*product, channel)));
             } else {
-                for (place, range) in &self.rounds.pieces {
-                    if client.wants(*place, channel)
-                        && let Some((first, last)) = ids_of(batches, *place, range)
+                for piece in &self.windows.pieces {
+                    if client.is_subscribed(piece.product, channel)
+                        && let Some(ids) = piece.ids(batches)
                     {
-                        client.miss(*place, first, last);
+                        client.add_missed(piece.product, ids);
                     }
                 }
             }
         }
-        for (fault, client, places) in lost {
-            self.note_lost(fault, client, &places, batches, is_ticker);
+        for loss in losses {
+            self.record_loss(&loss, batches, envelope.update);
         }
     }
 
-    /// Notes a message that one connection did not get: a fault, and a line for every product in it.
-    fn note_lost(&mut self, fault: Fault, client: u64, places: &[usize], batches: &[Vec<Item>], is_ticker: bool) {
-        let place = places.first().copied().unwrap_or_default();
-        if is_ticker {
-            let scene = Scene::of_item(self.products.get(place), false, 0);
-            return self.note_fault(fault, &Scene { client: Some(client), ..scene });
+    /// Records a message that one connection lost: the fault, and the trades of each product in it.
+    fn record_loss(&mut self, loss: &Loss, batches: &[Vec<Update>], kind: UpdateKind) {
+        if kind == UpdateKind::Ticker {
+            let product = loss.products.first().and_then(|product| self.products.get(*product));
+            let target = FaultTarget::of_update(product, UpdateKind::Ticker, 0);
+            return self.record_fault(loss.fault, &FaultTarget { client: Some(loss.client), ..target });
         }
-        self.note_fault(fault, &Scene::of_client(client));
+        self.record_fault(loss.fault, &FaultTarget::of_client(loss.client));
         let now = self.now();
-        for (place, range) in self.rounds.pieces.iter().filter(|(place, _)| places.contains(place)) {
-            if let (Some(product), Some(ids)) = (self.products.get(*place), ids_of(batches, *place, range)) {
-                self.ledger.missed(product, now, Missed { why: FaultKind::Lose, ids, client: Some(client), is_late: false });
+        for piece in self.windows.pieces.iter().filter(|piece| loss.products.contains(&piece.product)) {
+            if let (Some(product), Some(ids)) = (self.products.get(piece.product), piece.ids(batches)) {
+                self.ledger.missed(product, now, Missed { why: FaultKind::Lose, ids, client: Some(loss.client), is_late: false });
             }
         }
     }
-}
-
-/// Gives the lowest and the highest id of a piece of a batch.
-fn ids_of(batches: &[Vec<Item>], place: usize, range: &Range<usize>) -> Option<(u64, u64)> {
-    let ids = || batches.get(place)?.get(range.clone()).map(|items| items.iter().map(|item| item.print.trade_id));
-    Some((ids()?.min()?, ids()?.max()?))
 }

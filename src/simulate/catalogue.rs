@@ -1,17 +1,17 @@
-//! The products of the simulated exchange: their names and the shape of their numbers.
+//! The products of the simulated exchange: their names, and the shape of their prices and sizes.
 //!
-//! 1. A product keeps its shape whatever else is configured: known names have their own, others are given one by their name's hash.
+//! 1. A product has the same shape in every configuration. A known name has its own shape; any other has one by the number in its name.
 //! 2. Among any eight consecutive made-up products there are prices above 131 072 (where an f32 loses cents) and prices of a few 1e-8.
 
-use super::spelling::Amount;
+use super::format::Amount;
 use crate::product::{ProductId, ProductIdError};
 
-/// How a product's numbers look.
+/// The shape of a product's prices and sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Digits behind the point of its prices; one tick is one unit of the last.
+    /// Decimals of its prices; one tick is one unit of the last.
     pub(super) price_decimals: u8,
-    /// Digits behind the point of its sizes.
+    /// Decimals of its sizes.
     pub(super) size_decimals: u8,
     /// Where its price starts, in ticks.
     pub(super) start_ticks: u64,
@@ -35,7 +35,7 @@ const fn shape(price_decimals: u8, size_decimals: u8, start_ticks: u64, usual_si
     Shape { price_decimals, size_decimals, start_ticks, usual_size }
 }
 
-/// Names in the order in which `--products N` hands them out, with prices of mid 2025 or of the recordings.
+/// Names in the order in which `--products N` uses them, with prices of mid 2025 or of the recordings.
 const KNOWN: [(&str, Shape); 16] = [
     ("BTC-USD", shape(2, 8, 6_508_366, 700_000)),
     ("ETH-USD", shape(2, 8, 191_943, 9_000_000)),
@@ -55,7 +55,7 @@ const KNOWN: [(&str, Shape); 16] = [
     ("BTC-EUR", shape(2, 8, 5_601_212, 500_000)),
 ];
 
-/// Shapes of every other name.
+/// The shapes of all other names.
 const OTHERS: [Shape; 8] = [
     shape(2, 8, 20_480_017, 40_000),
     shape(8, 8, 37, 900_000_000_000),
@@ -71,7 +71,7 @@ const OTHERS: [Shape; 8] = [
 pub(super) fn shape_of(product: &ProductId) -> Shape {
     let known = KNOWN.iter().find(|(name, _)| *name == product.as_str()).map(|(_, shape)| *shape);
     let made_up = || {
-        // Made-up names end in their number before the dash, so that consecutive ones take consecutive shapes.
+        // A made-up name has its number before the dash, so consecutive names have consecutive shapes.
         let number = product.as_str().bytes().fold(0u64, |sum, byte| match byte {
             b'0'..=b'9' => sum.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')),
             _ => sum,
@@ -82,10 +82,10 @@ pub(super) fn shape_of(product: &ProductId) -> Shape {
     known.unwrap_or_else(made_up)
 }
 
-/// Names the first `count` products: real ones first, then `P001-USD`, `P002-USD` and so on.
+/// Gives the names of the first `count` products: real ones first, then `P001-USD`, `P002-USD` and so on.
 ///
 /// # Errors
-/// Never for the names it makes; the error is the product id's.
+/// None for the names that it makes. The type is that of [`ProductId::new`].
 pub fn products(count: usize) -> Result<Vec<ProductId>, ProductIdError> {
     let known = KNOWN.iter().map(|(name, _)| ProductId::new(name));
     let made_up = (1usize..).map(|number| ProductId::new(&format!("P{number:03}-USD")));

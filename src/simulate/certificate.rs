@@ -1,6 +1,6 @@
-//! The simulator's certificate: an authority of its own and a leaf for `localhost` and `127.0.0.1`, made anew at every start.
+//! The simulator's certificate: an authority of its own, and a certificate for `localhost` and `127.0.0.1`. Both are made anew at every start.
 //!
-//! The authority's certificate is written to a file that a client is told to trust (`--ca-file`); both keys stay in memory.
+//! The authority's certificate is written to a file, which a client is told to trust (`--ca-file`). Both keys stay in memory.
 
 use std::path::{Path, PathBuf};
 
@@ -20,25 +20,38 @@ const FILE: &str = "simulate-ca.pem";
 /// Days a certificate is valid.
 const VALID_DAYS: u32 = 30;
 
-/// Makes a certificate, writes its authority's to `folder`, and gives the acceptor and the file's path.
-///
-/// # Errors
-/// Where OpenSSL refuses, or the file cannot be written.
-pub(super) fn make(folder: &Path) -> std::io::Result<(SslAcceptor, PathBuf)> {
-    let (authority, leaf, key) = sign()?;
-    let file = folder.join(FILE);
-    std::fs::create_dir_all(folder)?;
-    std::fs::write(&file, authority.to_pem()?)?;
-    // TLS 1.3 and the client's choice of a cipher, as servers of today have it. native-tls has its servers speak 1.2 alone.
-    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
-    acceptor.set_private_key(&key)?;
-    acceptor.set_certificate(&leaf)?;
-    acceptor.add_extra_chain_cert(authority)?;
-    Ok((acceptor.build(), file))
+/// The server's side of TLS.
+pub(super) struct Identity {
+    pub(super) acceptor: SslAcceptor,
+    /// The file with the authority's certificate.
+    pub(super) ca_file: PathBuf,
 }
 
-fn sign() -> Result<(X509, X509, PKey<Private>), ErrorStack> {
-    let (authority_key, leaf_key) = (new_key()?, new_key()?);
+struct Certificates {
+    authority: X509,
+    server: X509,
+    server_key: PKey<Private>,
+}
+
+/// Makes a certificate and writes its authority's to `folder`.
+///
+/// # Errors
+/// OpenSSL fails, or the file cannot be written.
+pub(super) fn make(folder: &Path) -> std::io::Result<Identity> {
+    let Certificates { authority, server, server_key } = sign()?;
+    let ca_file = folder.join(FILE);
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(&ca_file, authority.to_pem()?)?;
+    // TLS 1.3 with the client's choice of a cipher, as today's servers have it. A server of native-tls speaks TLS 1.2 only.
+    let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
+    acceptor.set_private_key(&server_key)?;
+    acceptor.set_certificate(&server)?;
+    acceptor.add_extra_chain_cert(authority)?;
+    Ok(Identity { acceptor: acceptor.build(), ca_file })
+}
+
+fn sign() -> Result<Certificates, ErrorStack> {
+    let (authority_key, server_key) = (new_key()?, new_key()?);
     let authority_name = name("coltape simulator authority")?;
 
     let mut builder = begin(&authority_name, &authority_name, &authority_key)?;
@@ -47,14 +60,14 @@ fn sign() -> Result<(X509, X509, PKey<Private>), ErrorStack> {
     builder.sign(&authority_key, MessageDigest::sha256())?;
     let authority = builder.build();
 
-    let mut builder = begin(&name("localhost")?, &authority_name, &leaf_key)?;
+    let mut builder = begin(&name("localhost")?, &authority_name, &server_key)?;
     builder.append_extension(BasicConstraints::new().build()?)?;
     builder.append_extension(ExtendedKeyUsage::new().server_auth().build()?)?;
     let names =
         SubjectAlternativeName::new().dns("localhost").ip("127.0.0.1").ip("::1").build(&builder.x509v3_context(Some(&authority), None))?;
     builder.append_extension(names)?;
     builder.sign(&authority_key, MessageDigest::sha256())?;
-    Ok((authority, builder.build(), leaf_key))
+    Ok(Certificates { authority, server: builder.build(), server_key })
 }
 
 fn begin(subject: &X509Name, issuer: &X509Name, key: &PKey<Private>) -> Result<X509Builder, ErrorStack> {

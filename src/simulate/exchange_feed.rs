@@ -1,55 +1,55 @@
-//! Frames of the Exchange feed, in the recorded key order and spelling.
+//! Messages of the Exchange feed, with the recorded order of keys and format of values.
 //!
-//! 1. `match` shows the **maker's** side, `ticker` the taker's; prices and sizes of trades are trimmed, quotes padded to the increment, day volumes
-//!    padded to 8 decimals, times padded to 6 digits. All as measured in the recordings.
-//! 2. `best_bid_size` and `best_ask_size` are always sent (the feed has them since 2022).
-//! 3. Payloads only: headers are put in front by whoever sends.
+//! 1. A `match` shows the **maker's** side, a `ticker` the taker's. Prices and sizes of trades are trimmed, quotes are padded to the increment, day volumes
+//!    to 8 decimals, times to 6 digits. All of this was measured in the recordings.
+//! 2. `best_bid_size` and `best_ask_size` are always sent; the feed has them since 2022.
+//! 3. The functions write payloads only. The sender adds the frame's header.
 
 use super::catalogue::{currencies, shape_of};
-use super::market::Print;
-use super::spelling::{Amount, TimeSpeller, integer, order_id, quoted};
+use super::format::{Amount, TimeFormatter, integer, order_id, quoted, text};
+use super::trade::Trade;
 use crate::product::ProductId;
 use crate::time::UnixNanos;
 
 /// Decimals that the volumes of a day are padded to.
 const VOLUME_DECIMALS: u8 = 8;
-/// How many days' volume `volume_30d` shows.
+/// `volume_30d` shows the day's volume this many times.
 const MONTH_DAYS: u64 = 30;
 
-/// Writes a `match`, or a `last_match` as sent on subscribing.
-pub(super) fn write_match(out: &mut Vec<u8>, times: &mut TimeSpeller, product: &ProductId, print: &Print, kind: &str) {
+/// Writes a `match`, or a `last_match` as it is sent on subscribing.
+pub(super) fn write_match(out: &mut Vec<u8>, times: &mut TimeFormatter, product: &ProductId, trade: &Trade, kind: &str) {
     text(out, "{\"type\":\"");
     text(out, kind);
     text(out, "\",\"trade_id\":");
-    integer(out, print.trade_id);
+    integer(out, trade.trade_id);
     text(out, ",\"maker_order_id\":\"");
-    order_id(out, print.maker);
+    order_id(out, trade.maker);
     text(out, "\",\"taker_order_id\":\"");
-    order_id(out, print.taker);
+    order_id(out, trade.taker);
     text(out, "\",\"side\":\"");
-    text(out, print.side.turned().name());
+    text(out, trade.side.turned().name());
     text(out, "\",\"size\":\"");
-    print.size.trimmed(out);
+    trade.size.trimmed(out);
     text(out, "\",\"price\":\"");
-    print.price.trimmed(out);
+    trade.price.trimmed(out);
     text(out, "\",\"product_id\":\"");
     text(out, product.as_str());
     text(out, "\",\"sequence\":");
-    integer(out, print.sequence);
+    integer(out, trade.sequence);
     text(out, ",\"time\":\"");
-    times.micros(out, print.time);
+    times.micros(out, trade.time);
     text(out, "\"}");
 }
 
 /// Writes a `ticker`.
-pub(super) fn write_ticker(out: &mut Vec<u8>, times: &mut TimeSpeller, product: &ProductId, print: &Print) {
-    let (quote, day) = (print.quote, print.day);
+pub(super) fn write_ticker(out: &mut Vec<u8>, times: &mut TimeFormatter, product: &ProductId, trade: &Trade) {
+    let (quote, day) = (trade.quote, trade.day);
     text(out, "{\"type\":\"ticker\",\"sequence\":");
-    integer(out, print.sequence);
+    integer(out, trade.sequence);
     text(out, ",\"product_id\":\"");
     text(out, product.as_str());
     text(out, "\",\"price\":\"");
-    print.price.trimmed(out);
+    trade.price.trimmed(out);
     text(out, "\",\"open_24h\":\"");
     day.open.trimmed(out);
     text(out, "\",\"volume_24h\":\"");
@@ -69,18 +69,18 @@ pub(super) fn write_ticker(out: &mut Vec<u8>, times: &mut TimeSpeller, product: 
     text(out, "\",\"best_ask_size\":\"");
     quote.ask_size.padded(out, VOLUME_DECIMALS);
     text(out, "\",\"side\":\"");
-    text(out, print.side.name());
+    text(out, trade.side.name());
     text(out, "\",\"time\":\"");
-    times.micros(out, print.time);
+    times.micros(out, trade.time);
     text(out, "\",\"trade_id\":");
-    integer(out, print.trade_id);
+    integer(out, trade.trade_id);
     text(out, ",\"last_size\":\"");
-    print.size.trimmed(out);
+    trade.size.trimmed(out);
     text(out, "\"}");
 }
 
 /// Writes a `heartbeat`: the product's newest trade at `now`.
-pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeSpeller, product: &ProductId, newest: &Print, now: UnixNanos) {
+pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeFormatter, product: &ProductId, newest: &Trade, now: UnixNanos) {
     text(out, "{\"type\":\"heartbeat\",\"last_trade_id\":");
     integer(out, newest.trade_id);
     text(out, ",\"product_id\":\"");
@@ -92,20 +92,35 @@ pub(super) fn write_heartbeat(out: &mut Vec<u8>, times: &mut TimeSpeller, produc
     text(out, "\"}");
 }
 
-/// Writes a `subscriptions` acknowledgement: the whole present set; `with_accounts` adds `"account_ids":null`, which newer servers send.
-pub(super) fn write_subscriptions(out: &mut Vec<u8>, channels: &[(&str, Vec<&str>)], with_accounts: bool) {
+/// The channels that a client has subscribed to, and the products of each.
+#[derive(Debug)]
+pub(super) struct Subscribed<'a> {
+    pub(super) channel: &'static str,
+    pub(super) names: Vec<&'a str>,
+}
+
+/// A product and whether it trades.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProductStatus {
+    pub(super) product: ProductId,
+    pub(super) is_online: bool,
+}
+
+/// Writes a `subscriptions` acknowledgement: everything that the client has subscribed to. `with_accounts` adds `"account_ids":null`, which newer servers
+/// send.
+pub(super) fn write_subscriptions(out: &mut Vec<u8>, channels: &[Subscribed<'_>], with_accounts: bool) {
     text(out, "{\"type\":\"subscriptions\",\"channels\":[");
-    for (at, (name, products)) in channels.iter().enumerate() {
+    for (at, Subscribed { channel, names }) in channels.iter().enumerate() {
         text(out, if at > 0 { ",{\"name\":\"" } else { "{\"name\":\"" });
-        text(out, name);
+        text(out, channel);
         text(out, "\",\"product_ids\":[");
-        write_names(out, products);
+        write_names(out, names);
         text(out, if with_accounts { "],\"account_ids\":null}" } else { "]}" });
     }
     text(out, "]}");
 }
 
-/// Writes an `error`; its keys come in either order.
+/// Writes an `error`. Its keys come in either order.
 pub(super) fn write_error(out: &mut Vec<u8>, message: &str, reason: Option<&str>, type_first: bool) {
     text(out, if type_first { "{\"type\":\"error\",\"message\":" } else { "{\"message\":" });
     quoted(out, message);
@@ -116,17 +131,17 @@ pub(super) fn write_error(out: &mut Vec<u8>, message: &str, reason: Option<&str>
     text(out, if type_first { "}" } else { ",\"type\":\"error\"}" });
 }
 
-/// Writes a `status`: every product and the currencies they are made of.
-pub(super) fn write_status(out: &mut Vec<u8>, products: &[(ProductId, bool)]) {
+/// Writes a `status`: every product and every currency.
+pub(super) fn write_status(out: &mut Vec<u8>, products: &[ProductStatus]) {
     text(out, "{\"type\":\"status\",\"products\":[");
-    for (at, (product, is_online)) in products.iter().enumerate() {
+    for (at, status) in products.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
-        write_product(out, product, *is_online);
+        write_product(out, &status.product, status.is_online);
     }
     text(out, "],\"currencies\":[");
-    let mut names: Vec<&str> = products.iter().flat_map(|(product, _)| <[&str; 2]>::from(currencies(product))).collect();
+    let mut names: Vec<&str> = products.iter().flat_map(|status| <[&str; 2]>::from(currencies(&status.product))).collect();
     names.sort_unstable();
     names.dedup();
     for (at, name) in names.iter().enumerate() {
@@ -142,7 +157,7 @@ pub(super) fn write_status(out: &mut Vec<u8>, products: &[(ProductId, bool)]) {
     text(out, "]}");
 }
 
-/// Writes one product as `status` and `GET /products` show it.
+/// Writes one product, as in `status` and `GET /products`.
 pub(super) fn write_product(out: &mut Vec<u8>, product: &ProductId, is_online: bool) {
     let (base, quote) = currencies(product);
     let shape = shape_of(product);
@@ -177,8 +192,4 @@ pub(super) fn write_names(out: &mut Vec<u8>, names: &[&str]) {
         text(out, name);
         out.push(b'"');
     }
-}
-
-fn text(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
 }

@@ -1,18 +1,19 @@
-//! WebSocket framing, server's side: headers written in front of payloads, a client's masked frames read back.
+//! WebSocket frames on the server's side: it writes headers before payloads, and reads the masked frames of clients.
 //!
-//! Frames are written by hand so that thousands of them leave in one `write`, and so that a fault can cut one in half; the handshake is tungstenite's.
+//! The module writes frames itself so that thousands of them leave in one `write`, and so that a fault can end in the middle of one. The handshake is done
+//! by tungstenite.
 //!
-//! 1. What the server writes is one unmasked, unfragmented frame a message (RFC 6455, 5.2).
-//! 2. A client's frame must be masked and is at most [`MAX_REQUEST_BYTES`] long; anything else ends the session.
-//! 3. Bytes that are not yet a whole frame are kept: [`Reader::next`] never loses any.
+//! 1. The server writes each message as one unmasked, unfragmented frame (RFC 6455, 5.2).
+//! 2. A client's frame must be masked and at most [`MAX_REQUEST_BYTES`] long. Anything else ends the session.
+//! 3. Bytes that are not yet a whole frame are kept; [`Reader::next`] loses none.
 
-/// Longest message a client may send, in bytes. 900 product names three times over are about 50 KB.
+/// Longest message of a client, in bytes. A request that names 900 products three times has about 50 KB.
 pub(super) const MAX_REQUEST_BYTES: usize = 1 << 20;
 
 const FIN: u8 = 0x80;
 const MASKED: u8 = 0x80;
 
-/// What kind of frame it is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     /// The rest of a fragmented message.
@@ -21,11 +22,11 @@ pub(super) enum Opcode {
     Text,
     /// Bytes.
     Binary,
-    /// The peer is leaving.
+    /// The peer ends the connection.
     Close,
-    /// The peer wants an answer.
+    /// The peer asks for a pong.
     Ping,
-    /// The answer.
+    /// The answer to a ping.
     Pong,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-/// Appends the header of a frame whose payload of `length` bytes the caller appends.
+/// Appends the header of a frame. The caller appends the payload of `length` bytes.
 pub(super) fn header(out: &mut Vec<u8>, opcode: Opcode, length: usize) {
     out.push(FIN | opcode.code());
     match (u8::try_from(length), u16::try_from(length)) {
@@ -67,27 +68,27 @@ pub(super) fn write_close(out: &mut Vec<u8>, code: u16, reason: &str) {
     write(out, Opcode::Close, &payload);
 }
 
-/// Says that a client broke the protocol.
+/// A client broke the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the client broke the WebSocket protocol")]
 pub(super) struct ProtocolError;
 
-/// Puts a client's bytes together to frames.
+/// Makes frames of the bytes that a client sends.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     bytes: Vec<u8>,
 }
 
 impl Reader {
-    /// Takes what was read from the socket.
+    /// Adds bytes that were read from the socket.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Gives the next whole frame, unmasked, or nothing until more bytes have come.
+    /// Gives the next whole frame, unmasked; `None` where more bytes are needed.
     ///
     /// # Errors
-    /// Where the frame is unmasked, too long or of no known kind.
+    /// The frame is unmasked, too long or of no known kind.
     pub(super) fn next(&mut self) -> Result<Option<(Opcode, Vec<u8>)>, ProtocolError> {
         let [first, second, rest @ ..] = self.bytes.as_slice() else { return Ok(None) };
         let opcode = Opcode::ALL.iter().find(|(code, _)| *code == first & 0x0f).map(|(_, opcode)| *opcode).ok_or(ProtocolError)?;
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unmasked_or_too_long_ends_the_session() {
+    fn an_unmasked_or_too_long_frame_ends_the_session() {
         let mut reader = Reader::default();
         reader.feed(&[0x81, 1, b'x']);
         assert_eq!(reader.next(), Err(ProtocolError));

@@ -1,13 +1,13 @@
-//! The seeded market: sweeps of trades and the quotes they leave.
+//! The seeded market: sweeps of trades, and the quotes after them.
 //!
-//! 1. What it produces depends on the seed, the products and the rate alone, never on when it is asked: every sweep has its own instant on the event
-//!    clock, and [`Market::advance`] hands out those that have come. Each product draws from a generator of its own.
-//! 2. Per product `trade_id` goes up by exactly 1, `sequence` rises with holes, the time never falls. The trades of one sweep share time, taker and
-//!    taker's order id; their prices only walk away from the taker.
-//! 3. The quote of a print is the book **after** it: the bid below the ask, neither below one tick; a trade that leaves part of its level leaves the
-//!    quote at its price.
-//! 4. The trades up to a moment follow `rate × time` to within one sweep, so that a reached rate can be held against the asked one; within each second
-//!    two fifths of them come in a burst of ten times the rate.
+//! 1. The trades depend on the seed, the products and the rate alone, never on the time of a call. Every sweep has its own moment on the event clock, and
+//!    [`Market::advance`] gives those whose moment has come. Each product draws from a generator of its own.
+//! 2. In each product `trade_id` rises by exactly 1, `sequence` rises and skips numbers, and the time never falls. The trades of one sweep share time and
+//!    taker's order id. Their prices only move away from the taker.
+//! 3. The quote of a trade is that of the order book **after** it. The bid is below the ask, and neither is below one tick. A trade that leaves part of its
+//!    level leaves the quote at its price.
+//! 4. The number of trades up to a moment is `rate × time` to within one sweep, so that the reached rate can be compared with the asked one. In each second
+//!    two fifths of the trades come in a burst of ten times the rate.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,55 +16,14 @@ use fastrand::Rng;
 
 use super::book::Book;
 use super::catalogue::shape_of;
-use super::spelling::Amount;
+use super::trade::{Summary, TickerOrder, Trade};
 use crate::product::ProductId;
-use crate::record::{OrderId, Side};
 use crate::time::UnixNanos;
 
-/// The top of a book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Quote {
-    pub(super) bid: Amount,
-    pub(super) ask: Amount,
-    pub(super) bid_size: Amount,
-    pub(super) ask_size: Amount,
-}
-
-/// What a ticker tells of the day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Day {
-    pub(super) open: Amount,
-    pub(super) low: Amount,
-    pub(super) high: Amount,
-    pub(super) volume: Amount,
-}
-
-/// One trade and the quote it left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Print {
-    /// Place of the product in the configured list.
-    pub(super) product: usize,
-    pub(super) trade_id: u64,
-    pub(super) time: UnixNanos,
-    pub(super) price: Amount,
-    pub(super) size: Amount,
-    /// The taker's side.
-    pub(super) side: Side,
-    pub(super) maker: OrderId,
-    pub(super) taker: OrderId,
-    pub(super) sequence: u64,
-    pub(super) quote: Quote,
-    pub(super) day: Day,
-    /// Whether a ticker tells of it; in a cascade some do not.
-    pub(super) has_ticker: bool,
-    /// Whether that ticker comes before the match, as in a quarter of the recorded cases.
-    pub(super) ticker_first: bool,
-}
-
-/// How long before the start the first trade of the history lies, in nanoseconds a trade.
+/// Distance of the trades of the history, in nanoseconds.
 const HISTORY_SPACING_NANOS: u64 = 500_000_000;
 
-/// All products' books.
+/// The order books of all products.
 #[derive(Debug)]
 pub(super) struct Market {
     books: Vec<Book>,
@@ -73,7 +32,7 @@ pub(super) struct Market {
 }
 
 impl Market {
-    /// Opens the books; `rate` is trades a second a product, `start` where the event clock begins.
+    /// Makes the order books. `rate` is trades per second and product, `start` where the event clock begins.
     pub(super) fn new(products: &[ProductId], rate: f64, seed: u64, start: UnixNanos) -> Self {
         let mut books: Vec<Book> = products
             .iter()
@@ -88,18 +47,18 @@ impl Market {
         Self { books, due, start }
     }
 
-    /// Sets where the event clock begins, once the first client is there.
+    /// Moves the start of the event clock to `start`, unless it lies later already.
     pub(super) fn start_at(&mut self, start: UnixNanos) {
         self.start = self.start.max(start);
     }
 
-    /// Where the event clock begins.
+    /// Gives where the event clock begins.
     pub(super) fn start(&self) -> UnixNanos {
         self.start
     }
 
-    /// Makes `count` trades a product that lie before the start, oldest first.
-    pub(super) fn history(&mut self, count: u64, out: &mut Vec<Print>) {
+    /// Makes `count` trades of each product that lie before the start, oldest first.
+    pub(super) fn history(&mut self, count: u64, out: &mut Vec<Trade>) {
         for book in &mut self.books {
             let before = out.len();
             let first = self.start.0.saturating_sub(count.saturating_mul(HISTORY_SPACING_NANOS));
@@ -110,15 +69,15 @@ impl Market {
                 book.sweep(UnixNanos(first + made * HISTORY_SPACING_NANOS + spread), fills, out);
                 made += fills;
             }
-            // The newest one has a ticker, so that the one sent on subscribing is known to the ledger.
-            if let Some(newest) = out.get_mut(before..).and_then(|made| made.last_mut()) {
-                newest.has_ticker = true;
+            // The newest trade has a ticker, so that the ledger has the one that is sent on subscribing.
+            if let Some(newest) = out.get_mut(before..).and_then(|made| made.last_mut()).filter(|newest| !newest.has_ticker()) {
+                newest.ticker = TickerOrder::AfterTrade;
             }
         }
     }
 
-    /// Hands out, in order of time, every trade whose instant lies at or before `offset` nanoseconds after the start.
-    pub(super) fn advance(&mut self, offset: u64, out: &mut Vec<Print>) {
+    /// Appends every trade up to `offset` nanoseconds after the start, in order of time.
+    pub(super) fn advance(&mut self, offset: u64, out: &mut Vec<Trade>) {
         while let Some(Reverse((at, product))) = self.due.peek().copied() {
             if at > offset {
                 return;
@@ -133,11 +92,11 @@ impl Market {
         }
     }
 
-    /// Moves a product's quote without a trade and gives it, with its last price and its day.
-    pub(super) fn drift(&mut self, product: usize) -> Option<(Amount, Quote, Day)> {
+    /// Moves a product's quote without a trade, and gives it.
+    pub(super) fn drift(&mut self, product: usize) -> Option<Summary> {
         let book = self.books.get_mut(product)?;
         book.drift();
-        Some(book.top())
+        Some(book.summary())
     }
 }
 
@@ -145,13 +104,14 @@ impl Market {
 mod tests {
     use super::super::book::MAX_FILLS;
     use super::super::catalogue::products;
+    use super::super::trade::Quote;
     use super::*;
-
+    use crate::record::Side;
     use crate::time::NANOS_PER_SECOND;
 
     const START: UnixNanos = UnixNanos(1_750_000_000_000_000_000);
 
-    fn produce(seed: u64, count: usize, rate: f64, steps: &[u64]) -> Vec<Print> {
+    fn produce(seed: u64, count: usize, rate: f64, steps: &[u64]) -> Vec<Trade> {
         let mut market = Market::new(&products(count).expect("names"), rate, seed, START);
         let mut out = Vec::new();
         market.history(120, &mut out);
@@ -162,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_decides_and_the_asking_does_not() {
+    fn the_seed_decides_and_the_time_of_asking_does_not() {
         let whole = produce(7, 3, 500.0, &[3 * NANOS_PER_SECOND]);
         let sliced = produce(7, 3, 500.0, &(0..=3000).map(|ms| ms * 1_000_000).collect::<Vec<_>>());
         assert_eq!(whole, sliced);
@@ -171,36 +131,36 @@ mod tests {
 
     #[test]
     fn every_product_obeys_the_rules_of_the_tape() {
-        let prints = produce(1, 24, 2000.0, &[2 * NANOS_PER_SECOND]);
+        let trades = produce(1, 24, 2000.0, &[2 * NANOS_PER_SECOND]);
         for product in 0..24 {
-            let own: Vec<&Print> = prints.iter().filter(|print| print.product == product).collect();
+            let own: Vec<&Trade> = trades.iter().filter(|trade| trade.product == product).collect();
             for pair in own.windows(2) {
                 let (before, after) = (pair[0], pair[1]);
                 assert_eq!(after.trade_id, before.trade_id + 1);
                 assert!(after.sequence > before.sequence && after.time >= before.time);
                 if before.taker == after.taker {
                     assert_eq!((before.time, before.side), (after.time, after.side));
-                    let walks = after.price.units.cmp(&before.price.units);
-                    assert!(if after.side == Side::Buy { walks.is_ge() } else { walks.is_le() });
+                    let moves = after.price.units.cmp(&before.price.units);
+                    assert!(if after.side == Side::Buy { moves.is_ge() } else { moves.is_le() });
                 }
             }
-            for print in own {
-                let Quote { bid, ask, .. } = print.quote;
-                assert!(bid.units >= 1 && bid.units < ask.units, "{print:?}");
-                assert!(print.size.units >= 1 && print.price.units >= 1);
-                assert!(if print.side == Side::Buy { ask.units >= print.price.units } else { bid.units <= print.price.units });
+            for trade in own {
+                let Quote { bid, ask, .. } = trade.quote;
+                assert!(bid.units >= 1 && bid.units < ask.units, "{trade:?}");
+                assert!(trade.size.units >= 1 && trade.price.units >= 1);
+                assert!(if trade.side == Side::Buy { ask.units >= trade.price.units } else { bid.units <= trade.price.units });
             }
         }
-        assert!(prints.windows(2).any(|pair| pair[0].taker == pair[1].taker && pair[0].maker != pair[1].maker));
-        assert!(prints.windows(2).any(|pair| pair[1].product == pair[0].product && pair[1].sequence > pair[0].sequence + 1));
-        assert!(prints.iter().any(|print| !print.has_ticker) && prints.iter().any(|print| print.ticker_first));
+        assert!(trades.windows(2).any(|pair| pair[0].taker == pair[1].taker && pair[0].maker != pair[1].maker));
+        assert!(trades.windows(2).any(|pair| pair[1].product == pair[0].product && pair[1].sequence > pair[0].sequence + 1));
+        assert!(trades.iter().any(|trade| !trade.has_ticker()) && trades.iter().any(|trade| trade.ticker == TickerOrder::BeforeTrade));
     }
 
     #[test]
-    fn the_asked_rate_is_kept_and_a_tenth_of_a_second_bursts() {
+    fn the_asked_rate_is_kept_and_every_second_has_a_burst() {
         for (rate, seconds) in [(10.0, 20), (1000.0, 2)] {
-            let prints = produce(3, 1, rate, &[seconds * NANOS_PER_SECOND]);
-            let live: Vec<u64> = prints.iter().filter(|print| print.time >= START).map(|print| print.time.0 - START.0).collect();
+            let trades = produce(3, 1, rate, &[seconds * NANOS_PER_SECOND]);
+            let live: Vec<u64> = trades.iter().filter(|trade| trade.time >= START).map(|trade| trade.time.0 - START.0).collect();
             let asked = rate * seconds as f64;
             assert!((live.len() as f64 - asked).abs() <= 2.0 * MAX_FILLS as f64, "{} of {asked}", live.len());
             let busiest = (0..seconds * 100).map(|slot| live.iter().filter(|at| *at / 10_000_000 == slot).count()).max().unwrap_or(0);
@@ -209,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_of_zero_is_silence() {
+    fn a_rate_of_zero_makes_no_trades() {
         assert_eq!(produce(3, 2, 0.0, &[u64::MAX]).len(), 240);
     }
 }

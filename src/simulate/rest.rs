@@ -1,34 +1,31 @@
-//! The REST door: a small blocking HTTP/1.1 server with the few endpoints a capture needs.
+//! The REST server: a small blocking HTTP/1.1 server with the few endpoints that a capture needs.
 //!
 //! - `GET /products`, `GET /products/{id}`: the exchange's products and their status.
 //! - `GET /products/{id}/trades?limit=N&after=ID`: trades with ids **below** `after`, newest first, the maker's side, no order ids; the header `CB-AFTER`
-//!   names the page's oldest id, `CB-BEFORE` its newest. `limit` is 1000 at most and 1000 where it is not given.
-//! - `GET /time`; anything else is 404.
+//!   has the page's oldest id, `CB-BEFORE` its newest. `limit` is 1000 at most, and 1000 by default.
+//! - `GET /time`. Anything else is 404.
 //!
-//! 1. Prices and sizes are padded to 8 decimals: numbers equal to the feed's, spelled otherwise.
-//! 2. Connections are kept alive; each has a thread (`sim:rest:N`) that ends within [`POLL`](super::server::POLL) of the stop flag.
-//! 3. It serves what the market has made, sent or not: that is what fills a gap.
+//! 1. Prices and sizes are padded to 8 decimals: the same numbers as on the feed, in another format.
+//! 2. Connections are kept alive. Each has a thread (`sim:rest:N`), which ends within [`POLL`](super::server::POLL) of the stop flag.
+//! 3. It serves all trades that the market has made, sent or not, so that a client can fill a gap.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-use openssl::ssl::SslAcceptor;
 use parking_lot::Mutex;
 
 use super::archive::Archive;
-use super::exchange::Event;
+use super::event::Event;
 use super::exchange_feed::write_product;
 use super::faults::{Fault, FaultKind};
-use super::ledger::Scene;
-use super::limit::Limit;
-use super::schedule::Schedule;
-use super::server::POLL;
-use super::spelling::{TimeSpeller, integer};
+use super::format::{TimeFormatter, integer};
+use super::rate_limit::RateLimit;
+use super::server::{POLL, ServerContext};
 use super::stream::Stream;
+use super::target::FaultTarget;
+use super::trade::UpdateKind;
 use crate::time::Clock;
 
 /// Longest request head, in bytes.
@@ -38,22 +35,19 @@ const MAX_PAGE: usize = 1000;
 /// Digits that prices and sizes are padded to.
 const DECIMALS: u8 = 8;
 
-/// Answers one request too many; `wait` is rounded up to whole seconds.
+/// Answers a request above the rate limit. `wait` is rounded up to whole seconds.
 fn too_many(wait: Duration) -> Answer {
     let seconds = wait.as_millis().div_ceil(1000).max(1);
     let answer = Answer::message("429 Too Many Requests", "Public rate limit exceeded");
     Answer { headers: format!("Retry-After: {seconds}\r\n"), ..answer }
 }
 
-/// What the REST door serves from.
+/// The REST server.
 #[derive(Clone)]
-pub(super) struct Rest {
+pub(super) struct RestServer {
+    pub(super) context: ServerContext,
     pub(super) archive: Arc<Archive>,
-    pub(super) events: Sender<Event>,
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) tls: Option<SslAcceptor>,
-    pub(super) schedule: Arc<Mutex<Schedule>>,
-    pub(super) limit: Option<Arc<Mutex<Limit>>>,
+    pub(super) limit: Option<Arc<Mutex<RateLimit>>>,
 }
 
 /// An answer, before its head is written.
@@ -74,8 +68,8 @@ impl Answer {
     }
 }
 
-impl Rest {
-    /// Serves one connection until either side is done with it.
+impl RestServer {
+    /// Serves one connection until either side ends it.
     pub(super) fn serve(&self, id: u64, socket: TcpStream) {
         if let Err(error) = self.run(socket) {
             log::debug!("simulator: REST connection {id} ended: {error}");
@@ -84,7 +78,7 @@ impl Rest {
 
     fn run(&self, socket: TcpStream) -> std::io::Result<()> {
         socket.set_nonblocking(false)?;
-        let mut stream = Stream::accept(socket, self.tls.as_ref())?;
+        let mut stream = Stream::accept(socket, self.context.tls.as_ref())?;
         stream.socket().set_read_timeout(Some(POLL))?;
         let mut pending = Vec::new();
         while let Some(head) = self.read_head(&mut stream, &mut pending)? {
@@ -93,7 +87,7 @@ impl Rest {
             let refused = self.refuse();
             let is_refused = refused.is_some();
             let mut answer = refused.unwrap_or_else(|| self.answer(method, target));
-            let is_cut = !is_refused && self.spoil(&mut answer, target);
+            let is_cut = !is_refused && self.disrupt(&mut answer, target);
             let Answer { status, headers, body } = answer;
             let length = body.len();
             let mut out = format!(
@@ -110,7 +104,7 @@ impl Rest {
         Ok(())
     }
 
-    /// Reads up to the empty line; gives the request line, or nothing where the client (or the simulator) is done.
+    /// Reads up to the empty line. Gives the request line; `None` where the client has left or the simulator stops.
     fn read_head(&self, stream: &mut Stream, pending: &mut Vec<u8>) -> std::io::Result<Option<String>> {
         let mut buffer = [0; 4096];
         loop {
@@ -119,7 +113,7 @@ impl Rest {
                 let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
                 return Ok(Some(String::from_utf8_lossy(line).into_owned()));
             }
-            if pending.len() > MAX_HEAD_BYTES || self.stop.load(Ordering::Relaxed) {
+            if pending.len() > MAX_HEAD_BYTES || self.context.is_stopping() {
                 return Ok(None);
             }
             match stream.read(&mut buffer) {
@@ -131,11 +125,10 @@ impl Rest {
         }
     }
 
-    /// Counts a request, and answers the one that is too many for the limit.
+    /// Counts a request. Gives the answer to one above the rate limit.
     fn refuse(&self) -> Option<Answer> {
-        let wait = self.limit.as_ref().and_then(|limit| limit.lock().ask(Instant::now()).err());
-        // The floor may have ended; then nobody counts.
-        let _ = self.events.send(Event::Rest { is_refused: wait.is_some() });
+        let wait = self.limit.as_ref().and_then(|limit| limit.lock().take(Instant::now()).err());
+        self.context.send(Event::RestRequest { is_refused: wait.is_some() });
         wait.map(too_many)
     }
 
@@ -151,36 +144,36 @@ impl Rest {
                 Answer::new("200 OK", format!("{{\"iso\":\"{now}\",\"epoch\":{}}}", now.seconds()).into_bytes())
             }
             ["products"] => self.all_products(),
-            ["products", name] => match self.place(name) {
-                Some(place) => Answer::new("200 OK", self.product(place)),
+            ["products", name] => match self.index(name) {
+                Some(index) => Answer::new("200 OK", self.product(index)),
                 None => Answer::message("404 Not Found", "NotFound"),
             },
-            ["products", name, "trades"] => match self.place(name) {
-                Some(place) => self.trades(place, query),
+            ["products", name, "trades"] => match self.index(name) {
+                Some(index) => self.trades(index, query),
                 None => Answer::message("404 Not Found", "NotFound"),
             },
             _ => Answer::message("404 Not Found", "Route not found"),
         }
     }
 
-    fn place(&self, name: &str) -> Option<usize> {
+    fn index(&self, name: &str) -> Option<usize> {
         self.archive.products().iter().position(|product| product.as_str() == name)
     }
 
-    fn product(&self, place: usize) -> Vec<u8> {
+    fn product(&self, index: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Some(product) = self.archive.products().get(place) {
-            write_product(&mut out, product, self.archive.is_online(place));
+        if let Some(product) = self.archive.products().get(index) {
+            write_product(&mut out, product, self.archive.is_online(index));
         }
         out
     }
 
     fn all_products(&self) -> Answer {
-        let products: Vec<Vec<u8>> = (0..self.archive.products().len()).map(|place| self.product(place)).collect();
+        let products: Vec<Vec<u8>> = (0..self.archive.products().len()).map(|index| self.product(index)).collect();
         Answer::new("200 OK", [b"[".as_slice(), &products.join(&b','), b"]"].concat())
     }
 
-    fn trades(&self, place: usize, query: &str) -> Answer {
+    fn trades(&self, index: usize, query: &str) -> Answer {
         let (mut limit, mut after) = (MAX_PAGE, None);
         for (key, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
             match (key, value.parse::<u64>()) {
@@ -190,25 +183,26 @@ impl Rest {
                 _ => {}
             }
         }
-        let mut page = self.archive.page(place, after, limit);
+        let mut page = self.archive.page(index, after, limit);
         if page.len() > 2
-            && let Some(fault) = self.schedule.lock().draw_of(FaultKind::RestHole)
+            && let Some(fault) = self.context.draw(FaultKind::RestGap)
         {
             let left_out = page.remove(page.len() / 2);
-            self.note(fault, Scene::of_item(self.archive.products().get(place), true, left_out.trade_id));
+            let target = FaultTarget::of_update(self.archive.products().get(index), UpdateKind::Trade, left_out.trade_id);
+            self.context.send(Event::Fault(fault, target));
         }
-        let (mut body, mut times) = (vec![b'['], TimeSpeller::default());
-        for (at, past) in page.iter().enumerate() {
+        let (mut body, mut times) = (vec![b'['], TimeFormatter::default());
+        for (at, trade) in page.iter().enumerate() {
             body.extend_from_slice(if at > 0 { b",{\"time\":\"" } else { b"{\"time\":\"" });
-            times.micros(&mut body, past.time);
+            times.micros(&mut body, trade.time);
             body.extend_from_slice(b"\",\"trade_id\":");
-            integer(&mut body, past.trade_id);
+            integer(&mut body, trade.trade_id);
             body.extend_from_slice(b",\"price\":\"");
-            past.price.padded(&mut body, DECIMALS);
+            trade.price.padded(&mut body, DECIMALS);
             body.extend_from_slice(b"\",\"size\":\"");
-            past.size.padded(&mut body, DECIMALS);
+            trade.size.padded(&mut body, DECIMALS);
             body.extend_from_slice(b"\",\"side\":\"");
-            body.extend_from_slice(past.side.turned().name().as_bytes());
+            body.extend_from_slice(trade.side.turned().name().as_bytes());
             body.extend_from_slice(b"\"}");
         }
         body.push(b']');
@@ -219,10 +213,10 @@ impl Rest {
         answer
     }
 
-    /// Lets faults happen to an answer; says whether it is to end before its end.
-    fn spoil(&self, answer: &mut Answer, target: &str) -> bool {
+    /// Applies faults to an answer. Tells whether only its first half is to be sent.
+    fn disrupt(&self, answer: &mut Answer, target: &str) -> bool {
         if let Some(fault) = self.draw(FaultKind::RestSlow, target) {
-            self.wait(fault.length);
+            self.wait(fault.length());
         }
         if self.draw(FaultKind::Rest429, target).is_some() {
             *answer = too_many(Duration::from_secs(1));
@@ -234,22 +228,18 @@ impl Rest {
         false
     }
 
+    /// Draws a fault of one kind, and reports it where it fires.
     fn draw(&self, kind: FaultKind, target: &str) -> Option<Fault> {
-        let fault = self.schedule.lock().draw_of(kind)?;
-        let product = target.split('/').find_map(|step| self.place(step)).and_then(|place| self.archive.products().get(place));
-        self.note(fault, Scene { detail: target.to_owned(), ..Scene::of_product(product) });
+        let fault = self.context.draw(kind)?;
+        let product = target.split('/').find_map(|step| self.index(step)).and_then(|index| self.archive.products().get(index));
+        self.context.send(Event::Fault(fault, FaultTarget { detail: target.to_owned(), ..FaultTarget::of_product(product) }));
         Some(fault)
     }
 
-    fn note(&self, fault: Fault, scene: Scene) {
-        // The floor may have ended; then nobody counts.
-        let _ = self.events.send(Event::Fault(fault, scene));
-    }
-
-    /// Takes its time, but not past the simulator's end.
+    /// Waits, but not after the simulator's stop.
     fn wait(&self, length: Duration) {
         let deadline = Instant::now() + length;
-        while !self.stop.load(Ordering::Relaxed) && Instant::now() < deadline {
+        while !self.context.is_stopping() && Instant::now() < deadline {
             std::thread::sleep(POLL.min(deadline.saturating_duration_since(Instant::now())));
         }
     }

@@ -1,160 +1,192 @@
-//! The dice: when the faults of a script fire.
+//! The schedule of faults: when the rules of a script fire.
 //!
-//! 1. Every draw comes from one seeded generator a part of the simulator.
-//! 2. A fault whose moment has come is *armed* and waits for the first opportunity of its kind; every other draw is made at the opportunity itself.
-//! 3. Repeated faults of connections are not drawn here: each connection has a clock of its own, see [`Doom`].
-//! 4. Once it is calm, nothing fires any more, armed or not.
+//! 1. Each of the two schedules (of frames, of requests) draws from a seeded generator of its own.
+//! 2. A fault whose moment has come is *armed*: it waits for the first opportunity of its kind. Every other draw is made at the opportunity itself.
+//! 3. Repeated faults of connections are not drawn here. Each connection has a clock of its own; see [`RepeatedFault`].
+//! 4. After the script's `calm@` moment nothing fires any more, armed or not.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::faults::{Fault, FaultKind, Faults, When};
+use super::faults::{Fault, FaultKind, Faults, Rule, Scope, When};
 
 /// Draws the faults of one part of the simulator.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// Those drawn at each opportunity.
-    rules: Vec<(Fault, When)>,
-    /// Those of a moment, soonest first.
-    moments: VecDeque<(Duration, Fault)>,
-    /// Those that come again: next moment, fault, usual time between.
-    repeated: Vec<(Duration, Fault, Duration)>,
-    /// Those that come again for each connection.
-    dooms: Vec<(Fault, Duration)>,
+    /// Rules that are drawn at each opportunity.
+    rules: Vec<Rule>,
+    /// Faults of one moment, soonest first.
+    moments: VecDeque<Moment>,
+    /// Repeated faults that do not belong to a connection.
+    repeated: Vec<Repeated>,
+    /// Repeated faults of each connection.
+    of_connections: Vec<ConnectionRule>,
     /// Faults whose moment has come and that wait for an opportunity.
     armed: VecDeque<Fault>,
     calm: Option<Duration>,
     rng: Rng,
 }
 
-/// A fault that will befall a connection, again and again.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Doom {
-    /// What.
+struct Moment {
+    at: Duration,
+    fault: Fault,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Repeated {
+    next: Duration,
+    fault: Fault,
+    period: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ConnectionRule {
+    fault: Fault,
+    period: Duration,
+}
+
+/// A fault that one connection suffers again and again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RepeatedFault {
     pub(super) fault: Fault,
-    /// How long until then.
-    pub(super) after: Duration,
-    every: Duration,
+    /// The time until it fires.
+    pub(super) delay: Duration,
+    /// The average time between two.
+    period: Duration,
 }
 
 impl Schedule {
-    /// The dice of the frames and connections, thrown by the floor.
+    /// Makes the schedule of frames, products and open connections. The exchange's thread draws from it.
     pub(super) fn for_frames(faults: &Faults, seed: u64) -> Self {
-        Self::new(faults, seed, |kind| !kind.waits_for_a_client())
+        Self::new(faults, seed, |scope| scope != Scope::Request)
     }
 
-    /// The dice of connections, subscriptions and REST requests as they come in.
-    pub(super) fn for_clients(faults: &Faults, seed: u64) -> Self {
-        Self::new(faults, seed.wrapping_add(1), FaultKind::waits_for_a_client)
+    /// Makes the schedule of connections, subscriptions and REST requests as they come in.
+    pub(super) fn for_requests(faults: &Faults, seed: u64) -> Self {
+        Self::new(faults, seed.wrapping_add(1), |scope| scope == Scope::Request)
     }
 
-    fn new(faults: &Faults, seed: u64, belongs: impl Fn(FaultKind) -> bool) -> Self {
+    fn new(faults: &Faults, seed: u64, belongs: impl Fn(Scope) -> bool) -> Self {
         let mut schedule = Self {
             rules: Vec::new(),
             moments: VecDeque::new(),
             repeated: Vec::new(),
-            dooms: Vec::new(),
+            of_connections: Vec::new(),
             armed: VecDeque::new(),
             calm: faults.calm,
             rng: Rng::with_seed(seed ^ 0x5eed_fa17),
         };
-        for (fault, when) in faults.rules.iter().copied().filter(|(fault, _)| belongs(fault.kind)) {
+        for rule in faults.rules.iter().copied().filter(|rule| belongs(rule.fault.kind.scope())) {
+            let Rule { fault, when } = rule;
             match when {
-                When::At(moment) => schedule.moments.push_back((moment, fault)),
-                When::Every(time) if fault.kind.strikes_a_connection() => schedule.dooms.push((fault, time)),
-                When::Every(time) => {
-                    let first = schedule.jitter(time);
-                    schedule.repeated.push((first, fault, time));
+                When::At(at) => schedule.moments.push_back(Moment { at, fault }),
+                When::Every(period) if fault.kind.scope() == Scope::Connection => {
+                    schedule.of_connections.push(ConnectionRule { fault, period });
                 }
-                When::Chance(_) | When::Count(_) => schedule.rules.push((fault, when)),
+                When::Every(period) => {
+                    let next = jitter(&mut schedule.rng, period);
+                    schedule.repeated.push(Repeated { next, fault, period });
+                }
+                When::Chance(_) | When::Count(_) => schedule.rules.push(rule),
             }
         }
-        // Stable: what has the same moment keeps the script's order.
-        schedule.moments.make_contiguous().sort_by_key(|(moment, _)| *moment);
+        // A stable sort: rules of the same moment keep the script's order.
+        schedule.moments.make_contiguous().sort_by_key(|moment| moment.at);
         schedule
     }
 
-    fn jitter(&mut self, time: Duration) -> Duration {
-        time.mul_f64(0.5 + self.rng.f64())
-    }
-
-    /// Whether there is anything left to draw.
+    /// Tells whether nothing is left to draw.
     pub(super) fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.moments.is_empty() && self.repeated.is_empty() && self.dooms.is_empty() && self.armed.is_empty()
+        self.rules.is_empty()
+            && self.moments.is_empty()
+            && self.repeated.is_empty()
+            && self.of_connections.is_empty()
+            && self.armed.is_empty()
     }
 
-    /// Whether a fault of this kind may come at the next opportunity.
-    pub(super) fn may(&self, kind: FaultKind) -> bool {
-        self.rules.iter().any(|(fault, _)| fault.kind == kind) || self.armed.iter().any(|fault| fault.kind == kind)
+    /// Tells whether a fault of this kind may fire at the next opportunity.
+    pub(super) fn may_fire(&self, kind: FaultKind) -> bool {
+        self.rules.iter().any(|rule| rule.fault.kind == kind) || self.armed.iter().any(|fault| fault.kind == kind)
     }
 
-    /// Arms the faults whose moment has come. Call it as the event clock moves.
+    /// Arms the faults whose moment has come. Call it as the event clock moves; `offset` is the time since the clock's start.
     pub(super) fn arm(&mut self, offset: Duration) {
         if self.calm.is_some_and(|calm| calm <= offset) {
             self.rules.clear();
             self.moments.clear();
             self.repeated.clear();
-            self.dooms.clear();
+            self.of_connections.clear();
             self.armed.clear();
             return;
         }
-        while let Some((_, fault)) = self.moments.pop_front_if(|(moment, _)| *moment <= offset) {
-            self.armed.push_back(fault);
+        while let Some(moment) = self.moments.pop_front_if(|moment| moment.at <= offset) {
+            self.armed.push_back(moment.fault);
         }
-        for (next, fault, time) in &mut self.repeated {
-            if *next <= offset {
-                self.armed.push_back(*fault);
-                *next = offset + time.mul_f64(0.5 + self.rng.f64());
+        for repeated in &mut self.repeated {
+            if repeated.next <= offset {
+                self.armed.push_back(repeated.fault);
+                repeated.next = offset + jitter(&mut self.rng, repeated.period);
             }
         }
     }
 
-    /// Draws what will befall a connection that has just come.
-    pub(super) fn dooms(&mut self) -> Vec<Doom> {
-        let dooms = self.dooms.clone();
-        dooms.into_iter().map(|(fault, every)| Doom { fault, after: self.jitter(every), every }).collect()
+    /// Draws the repeated faults of a connection that has just been opened.
+    pub(super) fn draw_repeated(&mut self) -> Vec<RepeatedFault> {
+        let Self { of_connections, rng, .. } = self;
+        of_connections
+            .iter()
+            .map(|rule| RepeatedFault { fault: rule.fault, delay: jitter(rng, rule.period), period: rule.period })
+            .collect()
     }
 
-    /// Draws when a doom comes again; nothing where it is calm.
-    pub(super) fn doom_again(&mut self, doom: Doom) -> Option<Doom> {
-        (!self.dooms.is_empty()).then(|| Doom { after: self.jitter(doom.every), ..doom })
+    /// Draws when a connection's fault fires again; gives nothing after the `calm@` moment.
+    pub(super) fn draw_next(&mut self, before: RepeatedFault) -> Option<RepeatedFault> {
+        let is_calm = self.of_connections.is_empty();
+        (!is_calm).then(|| RepeatedFault { delay: jitter(&mut self.rng, before.period), ..before })
     }
 
-    /// Whether connections still have dooms.
-    pub(super) fn has_dooms(&self) -> bool {
-        !self.dooms.is_empty()
+    /// Tells whether connections still have repeated faults.
+    pub(super) fn has_repeated(&self) -> bool {
+        !self.of_connections.is_empty()
     }
 
-    /// Takes an armed fault that `is_wanted`.
+    /// Removes the first armed fault of a kind that `is_wanted`, and gives it.
     pub(super) fn take_armed(&mut self, is_wanted: impl Fn(FaultKind) -> bool) -> Option<Fault> {
         let at = self.armed.iter().position(|fault| is_wanted(fault.kind))?;
         self.armed.remove(at)
     }
 
-    /// Gives every opportunity to one kind: for connections, requests and frames to one connection.
+    /// Draws for an opportunity of one kind: a connection, a request, a frame to one connection.
     pub(super) fn draw_of(&mut self, kind: FaultKind) -> Option<Fault> {
-        self.take_armed(|armed| armed == kind).or_else(|| self.throw(|drawn| drawn == kind))
+        self.take_armed(|armed| armed == kind).or_else(|| self.draw_rule(|drawn| drawn == kind))
     }
 
-    /// Gives one frame's opportunity to all kinds but those of a frame's way to one connection; the first rule that fires has it. An armed fault that
-    /// does not strike a frame is not taken: it waits for whom it can strike.
+    /// Draws for a trade or ticker. It is an opportunity for all kinds but those of one frame to one connection; the first rule that fires gets it. Of
+    /// the armed faults only one of a trade or ticker is taken; others wait for an opportunity of their own.
     pub(super) fn draw(&mut self) -> Option<Fault> {
-        self.take_armed(FaultKind::strikes_an_item).or_else(|| self.throw(|drawn| drawn != FaultKind::Lose))
+        let of_update = |kind: FaultKind| kind.scope() == Scope::Update;
+        self.take_armed(of_update).or_else(|| self.draw_rule(|drawn| drawn.scope() != Scope::Frame))
     }
 
-    fn throw(&mut self, is_wanted: impl Fn(FaultKind) -> bool) -> Option<Fault> {
+    fn draw_rule(&mut self, is_wanted: impl Fn(FaultKind) -> bool) -> Option<Fault> {
         let Self { rules, rng, .. } = self;
-        rules.iter_mut().filter(|(fault, _)| is_wanted(fault.kind)).find_map(|(fault, when)| match when {
-            When::Chance(chance) => (rng.f64() < *chance).then_some(*fault),
+        rules.iter_mut().filter(|rule| is_wanted(rule.fault.kind)).find_map(|rule| match &mut rule.when {
+            When::Chance(chance) => (rng.f64() < *chance).then_some(rule.fault),
             When::Count(left) if *left > 0 => {
                 *left -= 1;
-                Some(*fault)
+                Some(rule.fault)
             }
             When::Count(_) | When::At(_) | When::Every(_) => None,
         })
     }
+}
+
+/// Draws a time between half of `period` and one and a half of it.
+fn jitter(rng: &mut Rng, period: Duration) -> Duration {
+    period.mul_f64(0.5 + rng.f64())
 }
 
 #[cfg(test)]
@@ -162,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dice_fire_by_count_by_moment_and_by_chance() {
+    fn faults_fire_by_count_by_moment_and_by_chance() {
         let faults = Faults::parse("duplicate*2,drop@1s,rest-429*1").expect("a script");
         let mut schedule = Schedule::for_frames(&faults, 1);
         let kinds = |schedule: &mut Schedule| (0..4).filter_map(|_| schedule.draw()).map(|fault| fault.kind).collect::<Vec<_>>();
@@ -173,7 +205,7 @@ mod tests {
         assert_eq!(kinds(&mut schedule), [FaultKind::Drop]);
         schedule.arm(Duration::from_secs(2));
         assert_eq!(kinds(&mut schedule), []);
-        let mut rest = Schedule::for_clients(&faults, 1);
+        let mut rest = Schedule::for_requests(&faults, 1);
         assert_eq!(rest.draw_of(FaultKind::Rest500), None);
         assert!(rest.draw_of(FaultKind::Rest429).is_some());
         assert_eq!(rest.draw_of(FaultKind::Rest429), None);
@@ -183,25 +215,25 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_comes_about_as_often_as_said_and_calm_ends_everything() {
+    fn repeated_faults_fire_about_as_often_as_asked_and_calm_ends_everything() {
         let faults = Faults::parse("drop@every:100ms,reset@every:3s,lose=1,stall@1s,junk@30s,calm@20s").expect("a script");
         let mut schedule = Schedule::for_frames(&faults, 3);
         let (mut drops, mut losses) = (0, 0);
         for ms in 0..30_000 {
             schedule.arm(Duration::from_millis(ms));
             while let Some(fault) = schedule.draw() {
-                assert_eq!(fault.kind, FaultKind::Drop, "neither a connection's fault nor a lost frame is a frame's");
+                assert_eq!(fault.kind, FaultKind::Drop, "neither a connection's fault nor a lost frame is a fault of a trade");
                 drops += 1;
             }
             losses += usize::from(schedule.draw_of(FaultKind::Lose).is_some());
         }
         assert!((170..230).contains(&drops), "{drops}");
-        assert_eq!((losses, schedule.is_empty(), schedule.dooms().len()), (20_000, true, 0));
+        assert_eq!((losses, schedule.is_empty(), schedule.draw_repeated().len()), (20_000, true, 0));
         let mut schedule = Schedule::for_frames(&faults, 3);
-        let dooms = [schedule.dooms(), schedule.dooms()].concat();
-        assert!(dooms.iter().all(|doom| (1500..4500).contains(&doom.after.as_millis())), "{dooms:?}");
-        assert_ne!(dooms[0].after, dooms[1].after);
-        let again = schedule.doom_again(dooms[0]).map(|doom| doom.after);
-        assert!(again.is_some_and(|after| (1500..4500).contains(&after.as_millis())));
+        let repeated = [schedule.draw_repeated(), schedule.draw_repeated()].concat();
+        assert!(repeated.iter().all(|repeated| (1500..4500).contains(&repeated.delay.as_millis())), "{repeated:?}");
+        assert_ne!(repeated[0].delay, repeated[1].delay);
+        let next = schedule.draw_next(repeated[0]).map(|next| next.delay);
+        assert!(next.is_some_and(|delay| (1500..4500).contains(&delay.as_millis())));
     }
 }

@@ -1,21 +1,21 @@
-//! A client's byte stream, plain or TLS.
+//! A client's byte stream: plain TCP or TLS.
 
 use std::io::{Read, Result, Write};
 use std::net::TcpStream;
 
 use openssl::ssl::{SslAcceptor, SslStream};
 
-/// A connection as the server holds it.
+/// The server's side of a connection.
 #[derive(Debug)]
 pub(super) enum Stream {
-    /// TCP alone.
+    /// Plain TCP.
     Plain(TcpStream),
     /// TLS over TCP.
     Tls(Box<SslStream<TcpStream>>),
 }
 
 impl Stream {
-    /// Takes over an accepted connection, with the TLS handshake where there is an acceptor.
+    /// Takes an accepted socket. Does the TLS handshake where there is an acceptor.
     pub(super) fn accept(socket: TcpStream, tls: Option<&SslAcceptor>) -> Result<Self> {
         socket.set_nodelay(true)?;
         match tls {
@@ -27,7 +27,7 @@ impl Stream {
         }
     }
 
-    /// The socket below.
+    /// Gives the socket.
     pub(super) fn socket(&self) -> &TcpStream {
         match self {
             Self::Plain(socket) => socket,

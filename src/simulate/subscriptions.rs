@@ -1,57 +1,73 @@
-//! The floor's desk: what clients ask, and what they are told besides trades and tickers.
+//! The requests of clients, and what clients receive besides live trades and tickers.
 //!
-//! 1. Subscriptions add up; every answered request is acknowledged with the whole present set, the names in any order.
-//! 2. On subscribing, Exchange sends one `last_match` and one `ticker` a product, before, after or around the acknowledgement; Advanced sends snapshots
-//!    first. One acknowledgement in four comes up to [`LATEST_ACK_MS`] later, after live messages.
-//! 3. Exchange refuses a request whole for one bad product (or, where so configured, serves the others); Advanced leaves it out in silence.
+//! 1. Subscriptions add up. Every answered request is acknowledged with everything that the client has subscribed to, the names in any order.
+//! 2. On subscribing, the Exchange feed sends one `last_match` and one `ticker` of each product: before, after or around the acknowledgement. The Advanced
+//!    feed sends snapshots first. One acknowledgement in four comes up to [`LATEST_ACKNOWLEDGEMENT_MS`] later, after live messages.
+//! 3. The Exchange feed refuses the whole request for one bad product, unless it is configured to serve the others. The Advanced feed leaves the bad product
+//!    out without a word.
 
 use std::time::{Duration, Instant};
 
-use super::advanced_feed::{self, Parts};
-use super::client::{Channels, Client};
-use super::exchange::Exchange;
-use super::exchange_feed;
+use super::advanced_feed::{self, Envelope, EventKind, Parts};
+use super::channels::{self, ChannelSpec, Channels};
+use super::client::Client;
+use super::config::SimulatedFeed;
+use super::exchange::{Exchange, LateAcknowledgement};
+use super::exchange_feed::{self, ProductStatus, Subscribed};
 use super::faults::FaultKind;
-use super::ledger::{Scene, TickerLine};
-use super::request::{Asked, Request};
-use super::{Wire, broadcast};
-use crate::product::ProductId;
+use super::ledger::TickerLine;
+use super::request::{ChannelRequest, Request, RequestAction};
+use super::target::FaultTarget;
+use super::trade::{Summary, UpdateKind};
+use crate::ids::IdRange;
 
-/// Latest a late acknowledgement comes, in milliseconds.
-const LATEST_ACK_MS: u64 = 60;
+/// Latest that a late acknowledgement comes, in milliseconds.
+const LATEST_ACKNOWLEDGEMENT_MS: u64 = 60;
 /// Trades of a snapshot.
 const SNAPSHOT_TRADES: usize = 100;
 
 const AUTHENTICATE: &str =
     "level2, level3, and full channels now require authentication. https://docs.cloud.coinbase.com/exchange/docs/websocket-auth";
 
-/// The channels of both feeds: name, set, whether it is asked for by product.
-const EXCHANGE: [(&str, Channels, bool); 4] = [
-    ("matches", Channels::TRADES, true),
-    ("ticker", Channels::TICKER, true),
-    ("heartbeat", Channels::HEARTBEAT, true),
-    ("status", Channels::STATUS, false),
-];
-const ADVANCED: [(&str, Channels, bool); 4] = [
-    ("market_trades", Channels::TRADES, true),
-    ("ticker", Channels::TICKER, true),
-    ("heartbeats", Channels::HEARTBEAT, false),
-    ("status", Channels::STATUS, false),
-];
-
-/// One channel of a request, understood.
-struct Order {
+/// One channel of a request, checked.
+struct Subscription {
     channel: Channels,
-    /// Places of its products; a channel of the whole connection has none.
-    places: Vec<usize>,
-    by_product: bool,
+    /// Indexes of its products; empty for a channel of the connection.
+    products: Vec<usize>,
+    is_by_product: bool,
+}
+
+/// A channel that a client did not have before.
+#[derive(Debug, Clone, Copy)]
+struct Added {
+    channel: Channels,
+    product: usize,
+}
+
+/// Why a request is refused.
+struct Refusal {
+    message: &'static str,
+    reason: Option<String>,
+}
+
+impl Refusal {
+    fn because(reason: String) -> Self {
+        Self { message: "Failed to subscribe", reason: Some(reason) }
+    }
+}
+
+/// Whether a product that cannot be subscribed to is an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BadProducts {
+    Refuse,
+    LeaveOut,
 }
 
 impl Exchange {
-    /// Answers what a client sent.
+    /// Answers a message of a client.
     pub(super) fn answer(&mut self, id: u64, mut text: Vec<u8>, now: Instant) {
         self.totals.requests += 1;
-        let Some(at) = self.clients.iter().position(|client| client.id == id && !client.is_cut) else { return };
+        let Some(at) = self.client_index(id).filter(|at| self.clients.get(*at).is_some_and(|client| !client.is_cut)) else { return };
         let request = Request::parse(&mut text);
         if self.recording.is_some() {
             self.begin_replay(at, now);
@@ -60,77 +76,70 @@ impl Exchange {
         let Some(request) = request else {
             return self.refuse(at, "Malformed JSON", None);
         };
-        let refused = if request.is_subscribe { self.client_dice.lock().draw_of(FaultKind::RefuseSubscription) } else { None };
+        let is_subscribe = request.action == RequestAction::Subscribe;
+        let refused = if is_subscribe { self.shared.schedule.lock().draw_of(FaultKind::RefuseSubscription) } else { None };
         if let Some(fault) = refused {
-            self.note_fault(fault, &Scene::of_client(id));
+            self.record_fault(fault, &FaultTarget::of_client(id));
             return self.refuse(at, "Failed to subscribe", Some("Internal error"));
         }
-        let orders = match self.understand(&request) {
-            Ok(orders) => orders,
-            Err((message, reason)) => {
-                self.refuse(at, &message, reason.as_deref());
-                if self.refuse_whole || self.wire == Wire::Advanced {
+        let subscriptions = match self.check(&request) {
+            Ok(subscriptions) => subscriptions,
+            Err(refusal) => {
+                self.refuse(at, refusal.message, refusal.reason.as_deref());
+                if self.refuse_whole || self.feed == SimulatedFeed::Advanced {
                     return;
                 }
-                request.channels.iter().filter_map(|asked| self.understand_one(asked, true).ok()).collect()
+                request.channels.iter().filter_map(|asked| self.check_channel(asked, BadProducts::LeaveOut).ok()).collect()
             }
         };
         let Some(client) = self.clients.get_mut(at) else { return };
         client.has_asked = true;
-        let mut fresh = Vec::new();
-        for order in &orders {
-            for place in &order.places {
-                let Some(takes) = client.takes.get_mut(*place) else { continue };
-                if request.is_subscribe && !takes.has(order.channel) {
-                    fresh.push((order.channel, *place));
-                }
-                takes.set(order.channel, request.is_subscribe);
+        let added = match request.action {
+            RequestAction::Subscribe => add(client, &subscriptions),
+            RequestAction::Unsubscribe => {
+                remove(client, &subscriptions);
+                Vec::new()
             }
-            if !order.by_product {
-                if request.is_subscribe && !client.itself.has(order.channel) && order.channel == Channels::STATUS {
-                    fresh.push((order.channel, 0));
-                }
-                client.itself.set(order.channel, request.is_subscribe);
-            }
+        };
+        if is_subscribe && !subscriptions.is_empty() {
+            self.last_subscribed = Some(now);
         }
-        if request.is_subscribe && !orders.is_empty() {
-            self.last_asked = Some(now);
-        }
-        self.tell(at, &fresh, now);
+        self.send_initial(at, &added, now);
     }
 
-    /// Sends what comes on subscribing, and the acknowledgement somewhere among it or later.
-    fn tell(&mut self, at: usize, fresh: &[(Channels, usize)], now: Instant) {
+    /// Sends what comes on subscribing, and the acknowledgement among it or later.
+    fn send_initial(&mut self, at: usize, added: &[Added], now: Instant) {
         let is_late = self.rng.u32(0..4) == 0;
-        let ack_after = if is_late {
+        let acknowledged_after = if is_late {
             usize::MAX
-        } else if self.wire == Wire::Advanced {
-            fresh.len()
+        } else if self.feed == SimulatedFeed::Advanced {
+            added.len()
         } else {
-            self.rng.usize(0..=fresh.len())
+            self.rng.usize(0..=added.len())
         };
-        for (place, (channel, product)) in fresh.iter().enumerate() {
-            if place == ack_after {
+        for (number, Added { channel, product }) in added.iter().copied().enumerate() {
+            if number == acknowledged_after {
                 self.acknowledge(at);
             }
-            match self.wire {
-                Wire::Exchange => self.show_exchange(at, *channel, *product),
-                Wire::Advanced => self.show_advanced(at, *channel, *product),
+            match self.feed {
+                SimulatedFeed::Exchange => self.send_newest(at, channel, product),
+                SimulatedFeed::Advanced => self.send_snapshot(at, channel, product),
             }
         }
-        if ack_after == fresh.len() {
+        if acknowledged_after == added.len() {
             self.acknowledge(at);
         }
         if is_late && let Some(client) = self.clients.get(at) {
-            self.late.push((now + Duration::from_millis(self.rng.u64(1..=LATEST_ACK_MS)), client.id));
+            let due = now + Duration::from_millis(self.rng.u64(1..=LATEST_ACKNOWLEDGEMENT_MS));
+            self.late_acknowledgements.push(LateAcknowledgement { due, client: client.id });
         }
     }
 
-    /// Sends acknowledgements whose time has come.
-    pub(super) fn send_late(&mut self, now: Instant) {
-        while let Some(due) = self.late.iter().position(|(due, _)| *due <= now) {
-            let (_, id) = self.late.swap_remove(due);
-            if let Some(at) = self.clients.iter().position(|client| client.id == id) {
+    /// Sends the late acknowledgements that are due.
+    pub(super) fn send_late_acknowledgements(&mut self, now: Instant) {
+        while let Some(due) = self.late_acknowledgements.iter().position(|late| late.due <= now) {
+            let late = self.late_acknowledgements.swap_remove(due);
+            if let Some(at) = self.client_index(late.client) {
                 self.acknowledge(at);
                 self.clients.get_mut(at).map(Client::flush);
             }
@@ -139,91 +148,99 @@ impl Exchange {
 
     fn refuse(&mut self, at: usize, message: &str, reason: Option<&str>) {
         let mut out = Vec::new();
-        match self.wire {
-            Wire::Exchange => exchange_feed::write_error(&mut out, message, reason, self.rng.bool()),
-            Wire::Advanced => advanced_feed::write_error(&mut out),
+        match self.feed {
+            SimulatedFeed::Exchange => exchange_feed::write_error(&mut out, message, reason, self.rng.bool()),
+            SimulatedFeed::Advanced => advanced_feed::write_error(&mut out),
         }
         if let Some(client) = self.clients.get_mut(at) {
             let _ = client.send(&out);
         }
     }
 
-    fn understand(&self, request: &Request) -> Result<Vec<Order>, (String, Option<String>)> {
+    fn check(&self, request: &Request) -> Result<Vec<Subscription>, Refusal> {
         if request.channels.is_empty() {
-            return Err(("Failed to subscribe".to_owned(), Some("No channels provided".to_owned())));
+            return Err(Refusal::because("No channels provided".to_owned()));
         }
-        request.channels.iter().map(|asked| self.understand_one(asked, self.wire == Wire::Advanced)).collect()
+        let bad_products = match self.feed {
+            SimulatedFeed::Exchange => BadProducts::Refuse,
+            SimulatedFeed::Advanced => BadProducts::LeaveOut,
+        };
+        request.channels.iter().map(|asked| self.check_channel(asked, bad_products)).collect()
     }
 
-    fn understand_one(&self, asked: &Asked, leave_out: bool) -> Result<Order, (String, Option<String>)> {
-        let failed = |reason: String| ("Failed to subscribe".to_owned(), Some(reason));
-        let table = if self.wire == Wire::Exchange { &EXCHANGE } else { &ADVANCED };
+    fn check_channel(&self, asked: &ChannelRequest, bad_products: BadProducts) -> Result<Subscription, Refusal> {
         let name = asked.channel.as_str();
-        let Some((_, channel, by_product)) = table.iter().find(|(known, ..)| *known == name).copied() else {
+        let Some(spec) = channels::of_feed(self.feed).iter().find(|spec| spec.name == name) else {
             let is_private = matches!(name, "level2" | "level3" | "full");
-            return Err(if is_private { (AUTHENTICATE.to_owned(), None) } else { failed(format!("{name} is not a valid channel")) });
+            return Err(if is_private {
+                Refusal { message: AUTHENTICATE, reason: None }
+            } else {
+                Refusal::because(format!("{name} is not a valid channel"))
+            });
         };
-        let mut places = Vec::new();
-        for product in asked.products.iter().filter(|_| by_product) {
-            match self.places.get(product).map(|place| (*place, self.is_delisted.get(*place) == Some(&true))) {
-                Some((place, false)) => places.push(place),
-                _ if leave_out => {}
-                Some((_, true)) => return Err(failed(format!("{product} is delisted"))),
-                None => return Err(failed(format!("{product} is not a valid product"))),
+        let mut products = Vec::new();
+        for product in asked.products.iter().filter(|_| spec.is_by_product) {
+            match self.index_by_name.get(product).copied() {
+                Some(index) if !self.is_delisted.get(index).is_some_and(|is_delisted| *is_delisted) => products.push(index),
+                _ if bad_products == BadProducts::LeaveOut => {}
+                Some(_) => return Err(Refusal::because(format!("{product} is delisted"))),
+                None => return Err(Refusal::because(format!("{product} is not a valid product"))),
             }
         }
-        Ok(Order { channel, places, by_product })
+        Ok(Subscription { channel: spec.channel, products, is_by_product: spec.is_by_product })
     }
 
     fn acknowledge(&mut self, at: usize) {
         let time = self.envelope_time();
         let Some(client) = self.clients.get_mut(at) else { return };
-        let mut channels: Vec<(&str, Vec<&str>)> = Vec::new();
-        for (name, channel, by_product) in if self.wire == Wire::Exchange { EXCHANGE } else { ADVANCED } {
-            if by_product {
-                let taken = self.products.iter().zip(&client.takes).filter(|(_, takes)| takes.has(channel));
-                let mut names: Vec<&str> = taken.map(|(product, _)| product.as_str()).collect();
+        let mut subscribed: Vec<Subscribed<'_>> = Vec::new();
+        for ChannelSpec { name, channel, is_by_product } in channels::of_feed(self.feed).iter().copied() {
+            if is_by_product {
+                let products = self.products.iter().zip(&client.by_product).filter(|(_, channels)| channels.has(channel));
+                let mut names: Vec<&str> = products.map(|(product, _)| product.as_str()).collect();
                 self.rng.shuffle(&mut names);
                 if !names.is_empty() {
-                    channels.push((name, names));
+                    subscribed.push(Subscribed { channel: name, names });
                 }
-            } else if client.itself.has(channel) {
-                channels.push((name, if self.wire == Wire::Advanced { vec![name] } else { Vec::new() }));
+            } else if client.of_connection.has(channel) {
+                let names = if self.feed == SimulatedFeed::Advanced { vec![name] } else { Vec::new() };
+                subscribed.push(Subscribed { channel: name, names });
             }
         }
         let mut out = Vec::new();
-        match self.wire {
-            Wire::Exchange => {
-                self.rng.shuffle(&mut channels);
-                exchange_feed::write_subscriptions(&mut out, &channels, self.rng.bool());
+        match self.feed {
+            SimulatedFeed::Exchange => {
+                self.rng.shuffle(&mut subscribed);
+                exchange_feed::write_subscriptions(&mut out, &subscribed, self.rng.bool());
             }
-            Wire::Advanced => {
+            SimulatedFeed::Advanced => {
                 let number = client.next_sequence_num();
-                advanced_feed::write_subscriptions(&mut out, &mut self.times, time, number, &channels);
+                advanced_feed::write_subscriptions(&mut out, &mut self.times, time, number, &subscribed);
             }
         }
         let _ = client.send(&out);
     }
 
-    fn show_exchange(&mut self, at: usize, channel: Channels, place: usize) {
+    /// Sends the newest trade or ticker of a product, or the `status`, on the Exchange feed.
+    fn send_newest(&mut self, at: usize, channel: Channels, product: usize) {
         let mut out = Vec::new();
         let statuses = self.statuses();
-        let (Some(client), Some(product)) = (self.clients.get_mut(at), self.products.get(place)) else { return };
+        let (Some(client), Some(name)) = (self.clients.get_mut(at), self.products.get(product)) else { return };
         if channel == Channels::STATUS {
             exchange_feed::write_status(&mut out, &statuses);
         } else if channel == Channels::TRADES
-            && let Some(Some(print)) = self.newest.get(place)
+            && let Some(Some(trade)) = self.newest.get(product)
         {
-            exchange_feed::write_match(&mut out, &mut self.times, product, print, "last_match");
+            exchange_feed::write_match(&mut out, &mut self.times, name, trade, "last_match");
             if !client.is_silent() {
-                self.ledger.initial(client.id, "matches", product, print.trade_id, print.trade_id);
+                self.ledger.initial(client.id, "matches", name, IdRange::one(trade.trade_id));
             }
         } else if channel == Channels::TICKER
-            && let Some(Some(print)) = self.newest_ticker.get(place)
+            && let Some(Some(trade)) = self.newest_ticker.get(product)
         {
-            exchange_feed::write_ticker(&mut out, &mut self.times, product, print);
+            exchange_feed::write_ticker(&mut out, &mut self.times, name, trade);
             if !client.is_silent() {
-                self.ledger.initial(client.id, "ticker", product, print.trade_id, print.trade_id);
+                self.ledger.initial(client.id, "ticker", name, IdRange::one(trade.trade_id));
             }
         }
         if !out.is_empty() {
@@ -231,28 +248,31 @@ impl Exchange {
         }
     }
 
-    fn show_advanced(&mut self, at: usize, channel: Channels, place: usize) {
+    /// Sends the snapshot of a product, or the `status`, on the Advanced feed.
+    fn send_snapshot(&mut self, at: usize, channel: Channels, product: usize) {
         if channel == Channels::STATUS {
             return self.send_status(Some(at));
         }
-        let Some(product) = self.products.get(place).cloned() else { return };
+        let Some(name) = self.products.get(product).cloned() else { return };
         let is_silent = self.clients.get(at).is_none_or(Client::is_silent);
         let mut parts = Parts::default();
         let envelope = if channel == Channels::TRADES {
-            let page = self.archive.page(place, None, SNAPSHOT_TRADES);
-            if let (Some(newest), Some(oldest), Some(client), false) = (page.first(), page.last(), self.clients.get(at), is_silent) {
-                self.ledger.initial(client.id, "market_trades", &product, oldest.trade_id, newest.trade_id);
+            let page = self.shared.archive.page(product, None, SNAPSHOT_TRADES);
+            let ids = page.iter().map(|trade| IdRange::one(trade.trade_id)).reduce(IdRange::span);
+            if let (Some(ids), Some(client), false) = (ids, self.clients.get(at), is_silent) {
+                self.ledger.initial(client.id, "market_trades", &name, ids);
             }
-            parts.push_trades(&mut self.times, place, &product, page.into_iter());
-            self.envelope("market_trades", "snapshot", false)
+            parts.push_trades(&mut self.times, product, &name, page.into_iter());
+            self.snapshot_envelope(UpdateKind::Trade)
         } else if channel == Channels::TICKER
-            && let Some(Some(print)) = self.newest.get(place).copied()
+            && let Some(Some(newest)) = self.newest.get(product).copied()
         {
-            let envelope = self.envelope("ticker", "snapshot", false);
-            parts.push_ticker(place, &product, print.price, print.quote, print.day);
+            let envelope = self.snapshot_envelope(UpdateKind::Ticker);
+            let summary = Summary { price: newest.price, quote: newest.quote, day: newest.day };
+            parts.push_ticker(product, &name, summary);
             self.totals.tickers_produced += 1;
-            self.totals.count(false, !is_silent);
-            self.ledger.ticker(&product, &TickerLine { time: envelope.time, trade: None, ..broadcast::ticker_line(&print) }, !is_silent);
+            self.totals.count(UpdateKind::Ticker, !is_silent);
+            self.ledger.ticker(&name, &TickerLine::of_summary(envelope.time, summary), !is_silent);
             envelope
         } else {
             return;
@@ -265,21 +285,25 @@ impl Exchange {
         }
     }
 
-    /// Sends the second's heartbeats, and `status` where it is time.
-    pub(super) fn beat(&mut self, with_status: bool) {
+    fn snapshot_envelope(&mut self, update: UpdateKind) -> Envelope {
+        Envelope { update, event: EventKind::Snapshot, time: self.envelope_time(), is_split: false }
+    }
+
+    /// Sends the heartbeats of this second, and `status` where it is due.
+    pub(super) fn send_heartbeats(&mut self, with_status: bool) {
         let (now, uptime) = (self.now(), self.uptime());
         let mut out = Vec::new();
-        if self.wire == Wire::Exchange {
-            for ((place, product), newest) in self.products.iter().enumerate().zip(&self.newest) {
-                let (Some(newest), false) = (newest, self.is_delisted.get(place) == Some(&true)) else { continue };
+        if self.feed == SimulatedFeed::Exchange {
+            for ((index, product), newest) in self.products.iter().enumerate().zip(&self.newest) {
+                let (Some(newest), Some(false)) = (newest, self.is_delisted.get(index)) else { continue };
                 out.clear();
                 exchange_feed::write_heartbeat(&mut out, &mut self.times, product, newest, now);
-                for client in self.clients.iter_mut().filter(|client| client.wants(place, Channels::HEARTBEAT)) {
+                for client in self.clients.iter_mut().filter(|client| client.is_subscribed(index, Channels::HEARTBEAT)) {
                     let _ = client.send(&out);
                 }
             }
         } else {
-            for client in self.clients.iter_mut().filter(|client| client.wants_itself(Channels::HEARTBEAT)) {
+            for client in self.clients.iter_mut().filter(|client| client.is_subscribed_itself(Channels::HEARTBEAT)) {
                 out.clear();
                 let number = client.next_sequence_num();
                 advanced_feed::write_heartbeat(&mut out, &mut self.times, now, number, uptime);
@@ -292,29 +316,30 @@ impl Exchange {
         self.flush_clients();
     }
 
-    /// Stops a product's trading and tells those who watch.
-    pub(super) fn delist(&mut self, place: usize) {
-        if let Some(is_delisted) = self.is_delisted.get_mut(place) {
+    /// Stops a product's trading, and sends the new `status`.
+    pub(super) fn delist(&mut self, product: usize) {
+        if let Some(is_delisted) = self.is_delisted.get_mut(product) {
             *is_delisted = true;
         }
-        self.archive.delist(place);
+        self.shared.archive.delist(product);
         for client in &mut self.clients {
-            client.takes.get_mut(place).into_iter().for_each(|takes| *takes = Channels::default());
+            client.by_product.get_mut(product).into_iter().for_each(|channels| *channels = Channels::default());
         }
         self.send_status(None);
     }
 
+    /// Sends `status` to the client at index `only`, or to all where it is `None`.
     fn send_status(&mut self, only: Option<usize>) {
         let (statuses, time) = (self.statuses(), self.envelope_time());
         let mut out = Vec::new();
         for (at, client) in self.clients.iter_mut().enumerate() {
-            if only.is_some_and(|only| only != at) || !client.wants_itself(Channels::STATUS) {
+            if only.is_some_and(|only| only != at) || !client.is_subscribed_itself(Channels::STATUS) {
                 continue;
             }
             out.clear();
-            match self.wire {
-                Wire::Exchange => exchange_feed::write_status(&mut out, &statuses),
-                Wire::Advanced => {
+            match self.feed {
+                SimulatedFeed::Exchange => exchange_feed::write_status(&mut out, &statuses),
+                SimulatedFeed::Advanced => {
                     let number = client.next_sequence_num();
                     advanced_feed::write_status(&mut out, &mut self.times, time, number, &statuses);
                 }
@@ -323,7 +348,41 @@ impl Exchange {
         }
     }
 
-    fn statuses(&self) -> Vec<(ProductId, bool)> {
-        self.products.iter().cloned().zip(self.is_delisted.iter().map(|is| !is)).collect()
+    fn statuses(&self) -> Vec<ProductStatus> {
+        let statuses = self.products.iter().cloned().zip(&self.is_delisted);
+        statuses.map(|(product, is_delisted)| ProductStatus { product, is_online: !is_delisted }).collect()
+    }
+}
+
+/// Adds subscriptions to a client. Gives those that it did not have.
+fn add(client: &mut Client, subscriptions: &[Subscription]) -> Vec<Added> {
+    let mut added = Vec::new();
+    for Subscription { channel, products, is_by_product } in subscriptions {
+        for product in products {
+            let Some(channels) = client.by_product.get_mut(*product) else { continue };
+            if !channels.has(*channel) {
+                added.push(Added { channel: *channel, product: *product });
+            }
+            channels.insert(*channel);
+        }
+        if !is_by_product {
+            if !client.of_connection.has(*channel) && *channel == Channels::STATUS {
+                added.push(Added { channel: *channel, product: 0 });
+            }
+            client.of_connection.insert(*channel);
+        }
+    }
+    added
+}
+
+/// Removes subscriptions from a client.
+fn remove(client: &mut Client, subscriptions: &[Subscription]) {
+    for Subscription { channel, products, is_by_product } in subscriptions {
+        for product in products {
+            client.by_product.get_mut(*product).into_iter().for_each(|channels| channels.remove(*channel));
+        }
+        if !is_by_product {
+            client.of_connection.remove(*channel);
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! The faults proof: a tape that goes wrong in every way the simulator knows, a capture that must have all of it in the end, and the simulator's ledger
-//! as the judge — of every field of every trade, and of what the capture's own journal says was missing.
+//! The proof against faults: the simulator makes every fault that it has, and in the end the capture must have every trade.
+//!
+//! The simulator's ledger decides. Every field of every stored trade is compared with it, and so is what the capture's journal says was missing.
 
 pub(crate) mod every_kind;
 pub(crate) mod journal;

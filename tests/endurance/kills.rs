@@ -1,20 +1,20 @@
-//! kill -9: the real program is killed at random moments of its life, again and again, and started again each time.
+//! kill -9: the real program is killed at random moments, again and again, and started again each time.
 //!
-//! No committed record is lost, none is stored twice, none is changed; a reader that has seen a record finds it again, before the next start and after it;
-//! and what passed while nothing ran is fetched, until every trade that the exchange made is there once.
+//! No committed record is lost, none is stored twice, none is changed. A reader that has seen a record finds it again, before the next start and after it.
+//! The trades of the time in which no capture ran are fetched, until every trade that the exchange made is stored once.
 //!
-//! `scripts/kills.sh` runs hundreds; here it is ten or a few more. `COLTAPE_SEED` repeats a campaign's draws, `COLTAPE_KILLS` sets how many kills,
-//! `COLTAPE_KILLS_RATE` trades a second and product, `COLTAPE_KILLS_TELL` has each kill told.
+//! `scripts/kills.sh` runs hundreds of kills; here there are ten or a few more. `COLTAPE_SEED` repeats the draws of a run, `COLTAPE_KILLS` sets the number of
+//! kills, `COLTAPE_KILLS_RATE` the trades per second and product, and `COLTAPE_KILLS_TELL` prints each kill.
 
-pub(crate) mod account;
+pub(crate) mod capture_process;
 pub(crate) mod exchange;
+pub(crate) mod final_check;
 pub(crate) mod journal;
 pub(crate) mod page;
 pub(crate) mod reader;
 pub(crate) mod segment;
 pub(crate) mod tally;
 pub(crate) mod tape;
-pub(crate) mod victim;
 
 use std::time::Duration;
 
@@ -23,21 +23,21 @@ use fastrand::Rng;
 use segment::{Plan, Script};
 use tally::Tally;
 
-/// Kills of one market at most.
+/// Most kills of one market.
 const KILLS_PER_MARKET: usize = 20;
 
-/// Kills where nothing else is asked for.
+/// Kills where the environment sets no number.
 const FEW: u64 = 10;
 
-/// Markets beyond those that were needed, before it is said that a kind of kill does not happen.
+/// Markets beyond the expected number, before the test fails because a kind of kill has not happened.
 const SPARE_MARKETS: u64 = 4;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap())
 }
 
-/// Draws what a market is like, for so many kills that are left and the kinds that have not happened.
-fn script(seed: u64, number: u64, left: u64, lacks: &[&str], rate: u32) -> Script {
+/// Draws a market. `left` is the number of kills that are left, `missing` the kinds that have not happened yet.
+fn script(seed: u64, number: u64, left: u64, missing: &[&str], rate: u32) -> Script {
     let mut rng = Rng::with_seed(seed.wrapping_add(number));
     let mut plans = if number > 0 {
         let plan = |kind: &&str| match *kind {
@@ -47,7 +47,7 @@ fn script(seed: u64, number: u64, left: u64, lacks: &[&str], rate: u32) -> Scrip
             "roll-over" => Plan::RollOver,
             _ => Plan::Load,
         };
-        lacks.iter().map(plan).collect()
+        missing.iter().map(plan).collect()
     } else if rng.bool() {
         vec![Plan::Load, Plan::RollOver, Plan::Start]
     } else {
@@ -57,8 +57,8 @@ fn script(seed: u64, number: u64, left: u64, lacks: &[&str], rate: u32) -> Scrip
     if left > FEW {
         rest.extend([
             Plan::RollOver,
-            Plan::Whole,
-            Plan::Whole,
+            Plan::NoGap,
+            Plan::NoGap,
             Plan::Seal,
             Plan::Stop,
             Plan::Start,
@@ -70,9 +70,9 @@ fn script(seed: u64, number: u64, left: u64, lacks: &[&str], rate: u32) -> Scrip
     }
     rng.shuffle(&mut rest);
     plans.extend(rest);
-    plans.truncate(usize::try_from(left).unwrap().clamp(3.max(lacks.len()), KILLS_PER_MARKET));
+    plans.truncate(usize::try_from(left).unwrap().clamp(3.max(missing.len()), KILLS_PER_MARKET));
     let today = Clock::System.now().day();
-    // One in four markets lives on days long past: they are sealed at every start, and all that comes is late.
+    // One in four markets has days long past. They are sealed at every start, and all their trades are late.
     let is_past = number > 0 && left > FEW && rng.u32(0..4) == 0;
     let second = if is_past { UtcDay(today.0 - 100) } else { today };
     let faults = if rng.bool() {
@@ -92,18 +92,18 @@ fn script(seed: u64, number: u64, left: u64, lacks: &[&str], rate: u32) -> Scrip
 }
 
 #[test]
-fn whatever_is_committed_survives_kill_9_and_what_is_missed_is_fetched() {
+fn committed_records_survive_kill_9_and_missed_trades_are_fetched() {
     let seed = setting("COLTAPE_SEED").unwrap_or_else(|| fastrand::u64(0..1_000_000));
     let wanted = setting("COLTAPE_KILLS").unwrap_or(FEW);
     let rate = u32::try_from(setting("COLTAPE_KILLS_RATE").unwrap_or(150)).unwrap();
     println!("seed {seed}: {wanted} kills, 20 products at {rate} trades/s each");
     let mut tally = Tally::default();
     for number in 0.. {
-        if tally.kills >= wanted && tally.lacks().is_empty() {
+        if tally.kills >= wanted && tally.missing_kinds().is_empty() {
             break;
         }
-        assert!(number < wanted / 5 + SPARE_MARKETS, "it does not come to pass: {:?}\n{tally}", tally.lacks());
-        let script = script(seed, number, wanted.saturating_sub(tally.kills), &tally.lacks(), rate);
+        assert!(number < wanted / 5 + SPARE_MARKETS, "these kinds of kill have not happened: {:?}\n{tally}", tally.missing_kinds());
+        let script = script(seed, number, wanted.saturating_sub(tally.kills), &tally.missing_kinds(), rate);
         let folder = tempfile::tempdir().unwrap();
         match segment::run(&script, folder.path()) {
             Ok(of_one) => tally += of_one,

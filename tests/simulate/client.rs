@@ -1,20 +1,29 @@
-//! A small client of the simulator, and its ledger read back.
+//! A small client of the simulator, and a reader of its ledger.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{SimulateConfig, Simulation, Wire, products};
+use coltape::simulate::{SimulateConfig, SimulatedFeed, Simulation, products};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
-/// Longest any test waits for anything.
+/// Longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A configuration with `count` products and no surprises.
+/// Makes a configuration with `count` products and no faults.
 pub(crate) fn config(count: usize) -> SimulateConfig {
-    SimulateConfig { products: products(count).expect("names"), ..SimulateConfig::default() }
+    let mut config = SimulateConfig::default();
+    config.products = products(count).expect("names");
+    config
+}
+
+/// Makes a configuration with `count` products, and changes it.
+pub(crate) fn config_with(count: usize, change: impl FnOnce(&mut SimulateConfig)) -> SimulateConfig {
+    let mut config = config(count);
+    change(&mut config);
+    config
 }
 
 /// A WebSocket client.
@@ -36,7 +45,7 @@ impl Client {
         self.socket.send(Message::text(request.to_string())).expect("sends");
     }
 
-    /// Subscribes, Exchange form.
+    /// Subscribes, in the form of the Exchange feed.
     pub(crate) fn subscribe(&mut self, channels: &[&str], products: &[&str]) {
         self.ask(&json!({"type": "subscribe", "channels": channels, "product_ids": products}));
     }
@@ -44,7 +53,7 @@ impl Client {
     /// Subscribes to trades, tickers and heartbeats of every product, in the feed's own form.
     pub(crate) fn subscribe_all(&mut self, config: &SimulateConfig) {
         let names: Vec<&str> = config.products.iter().map(|product| product.as_str()).collect();
-        if config.wire == Wire::Exchange {
+        if config.feed == SimulatedFeed::Exchange {
             self.subscribe(&["matches", "ticker", "heartbeat"], &names);
         } else {
             for channel in ["market_trades", "ticker", "heartbeats"] {
@@ -53,7 +62,7 @@ impl Client {
         }
     }
 
-    /// Gives the next text, or nothing where none comes for a moment; the error where the connection has ended.
+    /// Gives the next text; `None` where none comes for a moment, an error where the connection has ended.
     pub(crate) fn next(&mut self) -> Result<Option<String>, tungstenite::Error> {
         loop {
             match self.socket.read() {
@@ -73,12 +82,12 @@ impl Client {
         }
     }
 
-    /// Reads until `is_enough` of what was read, or fails the test.
+    /// Reads frames until `is_enough` is true of them. Fails the test where it never is.
     pub(crate) fn read_until(&mut self, is_enough: impl Fn(&[String]) -> bool) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut frames = Vec::new();
         while !is_enough(&frames) {
-            assert!(Instant::now() < deadline, "waited in vain; {} frames, the last {:?}", frames.len(), frames.last());
+            assert!(Instant::now() < deadline, "too few frames: {}, the last {:?}", frames.len(), frames.last());
             frames.extend(self.next().expect("an open connection"));
         }
         frames
@@ -101,7 +110,7 @@ impl Client {
         frames
     }
 
-    /// Reads until the connection ends; gives how.
+    /// Reads until the connection ends. Gives the frames, and how it ended.
     pub(crate) fn read_to_cut(&mut self) -> (Vec<String>, String) {
         let deadline = Instant::now() + PATIENCE;
         let mut frames = Vec::new();
@@ -110,7 +119,7 @@ impl Client {
                 Ok(frame) => frames.extend(frame),
                 Err(error) => return (frames, error.to_string()),
             }
-            assert!(Instant::now() < deadline, "the connection goes on");
+            assert!(Instant::now() < deadline, "the connection does not end");
         }
     }
 }
@@ -125,13 +134,13 @@ pub(crate) fn of_kind(frames: &[String], kind: &str) -> Vec<Value> {
     frames.iter().map(|frame| parse(frame)).filter(|value| value["type"] == kind || value["channel"] == kind).collect()
 }
 
-/// Reads a ledger's lines of one kind.
+/// Reads the ledger's lines of one kind.
 pub(crate) fn ledger(path: &Path, kind: &str) -> Vec<Value> {
     let text = std::fs::read_to_string(path).expect("a ledger");
     text.lines().map(parse).filter(|line| line["kind"] == kind).collect()
 }
 
-/// Asks by HTTP/1.1; gives status line with headers, and body.
+/// Sends a GET request by HTTP/1.1. Gives the status line with the headers, and the body.
 pub(crate) fn get(simulation: &Simulation, target: &str) -> (String, Vec<u8>) {
     let url = simulation.endpoints().rest_url.as_deref().expect("REST");
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("connects");

@@ -1,19 +1,20 @@
-//! What flows without faults: everything the market made, once, in order, and as the ledger says.
+//! A market without faults: clients receive everything once, in order, and as the ledger says.
 
 use std::time::Duration;
 
-use coltape::simulate::{SimulateConfig, Simulation, Wire};
+use coltape::simulate::{SimulateConfig, SimulatedFeed, Simulation};
 use coltape::time::UnixNanos;
 use serde_json::{Value, json};
 
-use crate::client::{Client, config, ledger, of_kind, parse};
+use crate::client::{Client, config, config_with, ledger, of_kind, parse};
 
 const START: UnixNanos = UnixNanos(1_750_000_000_000_000_000);
 
-/// Runs a market to its end with one client; gives the client's frames and the ledger's folder.
+/// Runs a market to its end with one client. Gives the client's frames, the ledger's folder and the totals.
 fn run(config: SimulateConfig) -> (Vec<String>, tempfile::TempDir, coltape::simulate::Totals) {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = SimulateConfig { ledger: Some(folder.path().join("ledger")), ..config };
+    let mut config = config;
+    config.ledger = Some(folder.path().join("ledger"));
     let simulation = Simulation::start(config.clone()).expect("starts");
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
@@ -22,7 +23,7 @@ fn run(config: SimulateConfig) -> (Vec<String>, tempfile::TempDir, coltape::simu
     (frames, folder, totals)
 }
 
-/// Compares keys that two objects have in common under other names.
+/// Compares values that a frame and a line of the ledger have under different keys.
 fn same(frame: &Value, line: &Value, keys: &[(&str, &str)]) {
     for (in_frame, in_ledger) in keys {
         assert_eq!(frame[in_frame], line[in_ledger], "{in_frame} of {frame} and {line}");
@@ -35,7 +36,11 @@ fn turned(side: &Value) -> Value {
 
 #[test]
 fn exchange_sends_every_trade_and_ticker_once_as_the_ledger_says() {
-    let config = SimulateConfig { rate_per_product: 400.0, duration: Some(Duration::from_secs(1)), start: Some(START), ..config(3) };
+    let config = config_with(3, |config| {
+        config.rate_per_product = 400.0;
+        config.duration = Some(Duration::from_secs(1));
+        config.start = Some(START);
+    });
     let (frames, folder, totals) = run(config);
     let path = folder.path().join("ledger");
     let trades: Vec<Value> = ledger(&path, "trade").into_iter().filter(|line| line["history"] != true).collect();
@@ -54,7 +59,7 @@ fn exchange_sends_every_trade_and_ticker_once_as_the_ledger_says() {
     let initial = last_matches.len();
     let tickers = of_kind(&frames, "ticker");
     let lines = ledger(&path, "ticker");
-    assert_eq!(tickers.len(), lines.len(), "the first one of each product is the history's, shown on subscribing");
+    assert_eq!(tickers.len(), lines.len(), "the first one of each product is of the history, sent on subscribing");
     assert_eq!(totals.tickers_sent as usize, lines.len() - initial);
     let keys = [("trade_id", "trade_id"), ("product_id", "product"), ("price", "price"), ("last_size", "last_size"), ("time", "time")];
     for (frame, line) in tickers[initial..].iter().zip(&lines[initial..]) {
@@ -76,13 +81,12 @@ fn exchange_sends_every_trade_and_ticker_once_as_the_ledger_says() {
 
 #[test]
 fn advanced_sends_every_trade_newest_first_and_numbers_every_message() {
-    let config = SimulateConfig {
-        wire: Wire::Advanced,
-        rate_per_product: 400.0,
-        duration: Some(Duration::from_secs(1)),
-        start: Some(START),
-        ..config(3)
-    };
+    let config = config_with(3, |config| {
+        config.feed = SimulatedFeed::Advanced;
+        config.rate_per_product = 400.0;
+        config.duration = Some(Duration::from_secs(1));
+        config.start = Some(START);
+    });
     let (frames, folder, totals) = run(config);
     let path = folder.path().join("ledger");
     let numbers: Vec<u64> = frames.iter().map(|frame| parse(frame)["sequence_num"].as_u64().expect("a number")).collect();
@@ -137,16 +141,15 @@ fn advanced_sends_every_trade_newest_first_and_numbers_every_message() {
 
 #[test]
 fn the_same_seed_gives_the_same_ledger() {
-    for wire in [Wire::Exchange, Wire::Advanced] {
+    for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
         let produced = |seed| {
-            let config = SimulateConfig {
-                wire,
-                seed,
-                rate_per_product: 300.0,
-                duration: Some(Duration::from_millis(300)),
-                start: Some(START),
-                ..config(4)
-            };
+            let config = config_with(4, |config| {
+                config.feed = feed;
+                config.seed = seed;
+                config.rate_per_product = 300.0;
+                config.duration = Some(Duration::from_millis(300));
+                config.start = Some(START);
+            });
             let (_, folder, _) = run(config);
             let text = std::fs::read_to_string(folder.path().join("ledger")).expect("a ledger");
             text.lines().filter(|line| !line.contains("\"kind\":\"end\"")).map(str::to_owned).collect::<Vec<_>>()
@@ -161,12 +164,11 @@ fn the_same_seed_gives_the_same_ledger() {
 #[test]
 fn the_asked_rate_is_reached_with_the_ledger_on() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = SimulateConfig {
-        rate_per_product: 10_000.0,
-        duration: Some(Duration::from_secs(1)),
-        ledger: Some(folder.path().join("ledger")),
-        ..config(2)
-    };
+    let config = config_with(2, |config| {
+        config.rate_per_product = 10_000.0;
+        config.duration = Some(Duration::from_secs(1));
+        config.ledger = Some(folder.path().join("ledger"));
+    });
     let simulation = Simulation::start(config.clone()).expect("starts");
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);

@@ -1,4 +1,4 @@
-//! The simulator, seen from outside: through its sockets, its REST endpoints and its ledger.
+//! The simulator, tested from outside: through its sockets, its REST endpoints and its ledger.
 
 #![allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
@@ -6,5 +6,5 @@ mod client;
 mod flow;
 mod kinds;
 mod rest;
+mod sessions;
 mod shapes;
-mod trouble;

@@ -1,11 +1,11 @@
-//! The REST endpoints: paging as Coinbase does it, and what can go wrong with it.
+//! The REST endpoints: pages as Coinbase has them, and their faults.
 
 use std::time::{Duration, Instant};
 
 use coltape::simulate::{Faults, SimulateConfig, Simulation};
 use serde_json::Value;
 
-use crate::client::{config, get, header, parse};
+use crate::client::{config, config_with, get, header, parse};
 
 fn page(simulation: &Simulation, query: &str) -> (String, Vec<Value>) {
     let (head, body) = get(simulation, &format!("/products/BTC-USD/trades{query}"));
@@ -20,7 +20,7 @@ fn ids(page: &[Value]) -> Vec<u64> {
 
 #[test]
 fn a_page_is_newest_first_and_after_is_exclusive() {
-    let simulation = Simulation::start(SimulateConfig { history: 1500, ..config(2) }).expect("starts");
+    let simulation = Simulation::start(config_with(2, |config| config.history = 1500)).expect("starts");
     let (head, newest) = page(&simulation, "?limit=10");
     let all = ids(&newest);
     let top = all[0];
@@ -30,8 +30,8 @@ fn a_page_is_newest_first_and_after_is_exclusive() {
         (Some(top.to_string().as_str()), Some((top - 9).to_string().as_str()))
     );
     let (_, next) = page(&simulation, &format!("?limit=10&after={}", top - 9));
-    assert_eq!(ids(&next), (10..20).map(|back| top - back).collect::<Vec<_>>(), "the adjoining page");
-    // The hole (a, b) is filled upwards by windows after=a+1001.
+    assert_eq!(ids(&next), (10..20).map(|back| top - back).collect::<Vec<_>>(), "the next page");
+    // The gap between ids a and b is filled upwards by windows after=a+1001.
     let (_, window) = page(&simulation, &format!("?limit=1000&after={}", top - 1400 + 1001));
     assert_eq!((window.len(), ids(&window)[999], ids(&window)[0]), (1000, top - 1399, top - 400));
     assert_eq!(page(&simulation, "?limit=5000").1.len(), 1000, "a page has 1000 at most");
@@ -63,7 +63,7 @@ fn products_and_unknown_routes_are_answered() {
 #[test]
 fn rest_faults_fire_as_often_as_asked_and_are_counted() {
     let faults = Faults::parse("rest-429*1,rest-500*1,rest-truncate*1,rest-hole*1,rest-slow:100ms*1").expect("a script");
-    let simulation = Simulation::start(SimulateConfig { faults, ..config(1) }).expect("starts");
+    let simulation = Simulation::start(config_with(1, |config| config.faults = faults)).expect("starts");
     let started = Instant::now();
     let (head, _) = get(&simulation, "/products");
     assert!(started.elapsed() >= Duration::from_millis(100));
@@ -72,8 +72,8 @@ fn rest_faults_fire_as_often_as_asked_and_are_counted() {
     let (head, body) = get(&simulation, "/products");
     let length: usize = header(&head, "Content-Length").and_then(|length| length.parse().ok()).expect("a length");
     assert!(body.len() < length);
-    let (_, holed) = page(&simulation, "?limit=9");
-    assert_eq!((holed.len(), page(&simulation, "?limit=9").1.len()), (8, 9));
+    let (_, short) = page(&simulation, "?limit=9");
+    assert_eq!((short.len(), page(&simulation, "?limit=9").1.len()), (8, 9));
     let totals = simulation.stop().expect("ends");
     let names: Vec<&str> = totals.faults.keys().copied().collect();
     assert_eq!(names, ["rest-429", "rest-500", "rest-hole", "rest-slow", "rest-truncate"]);

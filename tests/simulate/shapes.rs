@@ -1,20 +1,20 @@
-//! The shapes of the frames, held against the recorded ones as text: key order, kinds of values, spelling of numbers, times and sides.
+//! The shapes of the frames, compared with recorded ones as text: order of keys, kinds of values, format of numbers, times and sides.
 //!
-//! Each frame is read into *facts*: for every object its path with its keys in the order of the text, for every other value its path with the pattern of
-//! its spelling. What the simulator sends may have no fact that the recording lacks, except those listed by name.
+//! Each frame is read into *facts*. An object gives its path with its keys in the order of the text; any other value gives its path with the pattern of
+//! its text. The simulator's frames have no fact that the recording does not have, except those listed by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coltape::simulate::{Faults, SimulateConfig, Simulation, Wire};
+use coltape::simulate::{Faults, SimulateConfig, SimulatedFeed, Simulation};
 
-use crate::client::{Client, config, parse};
+use crate::client::{Client, config, config_with, parse};
 
 type Facts = BTreeMap<String, BTreeSet<String>>;
 
-/// Gives the pattern of a text value.
+/// Gives the pattern of a value.
 fn pattern(key: &str, value: &str) -> String {
     let is_decimal = !value.is_empty() && value.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let is_uuid = value.len() == 36 && value.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
@@ -62,7 +62,7 @@ fn read(rest: &mut &str, path: &str, key: &str, facts: &mut BTreeSet<String>) {
                 *rest = rest.strip_prefix(',').unwrap_or(rest);
             }
             *rest = &rest[1..];
-            // Which channels a set of subscriptions has is the client's doing.
+            // The channels of an acknowledgement are those that the client asked for.
             if key != "subscriptions" {
                 facts.insert(format!("{path} {{{}}}", keys.join(",")));
             }
@@ -126,12 +126,17 @@ fn recorded(file: &str) -> Option<Facts> {
     Some(facts_of(text.lines().map(|line| line.split_once('\t').expect("a tab").1)))
 }
 
-/// The frames of a market in which everything goes wrong that leaves frames whole and times and ids plausible.
-fn generated(wire: Wire) -> Vec<String> {
+/// Gives the frames of a market with every fault that leaves frames whole, and times and ids plausible.
+fn generated(feed: SimulatedFeed) -> Vec<String> {
     let script = "drop=0.01,duplicate=0.01,reorder=0.01,delay:50ms=0.01,lose=0.01,stall:200ms@100ms,stall-lost:200ms@150ms,silent:100ms@400ms,\
                   clock-step@500ms,outage:20s@800ms,clock-step:5m@900ms";
     let faults = Faults::parse(script).expect("a script");
-    let config = SimulateConfig { wire, rate_per_product: 150.0, duration: Some(Duration::from_millis(1300)), faults, ..config(16) };
+    let config = config_with(16, |config| {
+        config.feed = feed;
+        config.rate_per_product = 150.0;
+        config.duration = Some(Duration::from_millis(1300));
+        config.faults = faults;
+    });
     let simulation = Simulation::start(config.clone()).expect("starts");
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
@@ -140,8 +145,8 @@ fn generated(wire: Wire) -> Vec<String> {
     frames
 }
 
-/// Facts of ours that the recording lacks, kind by kind.
-fn strange(ours: &Facts, recorded: &Facts) -> Vec<String> {
+/// Gives the facts of ours that the recording does not have, kind by kind.
+fn unrecorded(ours: &Facts, recorded: &Facts) -> Vec<String> {
     let none = BTreeSet::new();
     let missing = |kind: &String| recorded.get(kind).unwrap_or(&none);
     ours.iter().flat_map(|(kind, facts)| facts.difference(missing(kind)).map(move |fact| format!("{kind}{fact}"))).collect()
@@ -150,7 +155,7 @@ fn strange(ours: &Facts, recorded: &Facts) -> Vec<String> {
 #[test]
 fn exchange_frames_have_the_recorded_shapes() {
     let Some(recorded) = recorded("exchange-2021-04-17.tsv") else { return };
-    let ours = facts_of(generated(Wire::Exchange).iter().map(String::as_str));
+    let ours = facts_of(generated(SimulatedFeed::Exchange).iter().map(String::as_str));
     let mut known = vec![
         // Not recorded; documented.
         "heartbeat {type,last_trade_id,product_id,sequence,time}",
@@ -159,19 +164,19 @@ fn exchange_frames_have_the_recorded_shapes() {
         "heartbeat.sequence = a number",
         "heartbeat.time = a time of 6 digits",
         "heartbeat.type = \"heartbeat\"",
-        // Another channel than the recording's.
+        // A channel that the recording does not have.
         "subscriptions.channels[].name = \"heartbeat\"",
         // Since 2022.
         "ticker {type,sequence,product_id,price,open_24h,volume_24h,low_24h,high_24h,volume_30d,best_bid,best_bid_size,best_ask,best_ask_size,side,time,trade_id,last_size}",
         "ticker.best_ask_size = a decimal",
         "ticker.best_bid_size = a decimal",
     ];
-    let strange = strange(&ours, &recorded);
-    if strange.iter().any(|fact| fact.contains("account_ids")) {
+    let unrecorded = unrecorded(&ours, &recorded);
+    if unrecorded.iter().any(|fact| fact.contains("account_ids")) {
         known.extend(["subscriptions.channels[] {name,product_ids,account_ids}", "subscriptions.channels[].account_ids = null"]);
     }
     known.sort_unstable();
-    assert_eq!(strange, known);
+    assert_eq!(unrecorded, known);
     for side in ["match.side = \"buy\"", "match.side = \"sell\"", "ticker.side = \"buy\"", "ticker.side = \"sell\""] {
         let (kind, fact) = side.split_once('.').expect("a kind");
         assert!(ours[kind].contains(&format!(".{fact}")), "{side}");
@@ -181,12 +186,12 @@ fn exchange_frames_have_the_recorded_shapes() {
 #[test]
 fn advanced_frames_have_the_recorded_shapes() {
     let Some(recorded) = recorded("advanced-2026-08-09.tsv") else { return };
-    let ours = facts_of(generated(Wire::Advanced).iter().map(String::as_str));
-    assert_eq!(strange(&ours, &recorded), Vec::<String>::new());
+    let ours = facts_of(generated(SimulatedFeed::Advanced).iter().map(String::as_str));
+    assert_eq!(unrecorded(&ours, &recorded), Vec::<String>::new());
     assert_eq!(ours.keys().collect::<Vec<_>>(), recorded.keys().collect::<Vec<_>>());
 }
 
-/// Tells of every key whose values are decimals whether all of them are trimmed.
+/// Tells for every key with decimals whether all its values are trimmed.
 fn trimmed_keys(text: &str) -> BTreeMap<String, bool> {
     let mut all = BTreeMap::new();
     for pair in text.split("\",\"").flat_map(|part| part.split([',', '{'])) {
@@ -201,13 +206,13 @@ fn trimmed_keys(text: &str) -> BTreeMap<String, bool> {
 
 #[test]
 fn decimals_are_trimmed_and_padded_where_the_recorded_ones_are() {
-    for (wire, file) in [(Wire::Exchange, "exchange-2021-04-17.tsv"), (Wire::Advanced, "advanced-2026-08-09.tsv")] {
+    for (feed, file) in [(SimulatedFeed::Exchange, "exchange-2021-04-17.tsv"), (SimulatedFeed::Advanced, "advanced-2026-08-09.tsv")] {
         let Some(recording) = recording(file) else { return };
-        let (recorded, ours) = (trimmed_keys(&recording), trimmed_keys(&generated(wire).join("\n")));
+        let (recorded, ours) = (trimmed_keys(&recording), trimmed_keys(&generated(feed).join("\n")));
         assert!(ours.len() > 8, "{ours:?}");
         for (key, is_trimmed) in ours {
             let expected = recorded.get(&key).copied();
-            assert_eq!(is_trimmed, expected.unwrap_or(is_trimmed), "{key} of {wire:?}");
+            assert_eq!(is_trimmed, expected.unwrap_or(is_trimmed), "{key} of {feed:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A small made-up market: its trades and tickers as texts, stored through the store, and told once more as a ledger.
+//! A small made-up market: its trades and tickers with their texts. It can be stored, and written as a ledger.
 #![allow(dead_code, clippy::indexing_slicing, reason = "each test binary uses a part, and a test may panic")]
 
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use coltape::time::{UnixNanos, UtcDay};
 /// 2025-06-07, a Saturday.
 pub(crate) const FIRST_DAY: UtcDay = UtcDay(20_246);
 
-/// A trade with the texts it came as, and the quote it left.
+/// A print of the tape: one trade with its texts, and the quote after it.
 #[derive(Clone)]
 pub(crate) struct Print {
     pub(crate) trade: Trade,
@@ -31,7 +31,7 @@ pub(crate) fn product() -> ProductId {
     ProductId::new("BTC-USD").expect("a product")
 }
 
-/// Makes `count` trades from `first_id` on, beginning at `start`, `step` nanoseconds apart; the trades of three share a time.
+/// Makes `count` trades from `first_id` on. The first is at `start`; they are `step` nanoseconds apart on average, and three at a time share one time.
 pub(crate) fn prints(first_id: u64, count: u64, start: UnixNanos, step: u64) -> Vec<Print> {
     (0..count)
         .map(|at| {
@@ -58,7 +58,7 @@ pub(crate) fn prints(first_id: u64, count: u64, start: UnixNanos, step: u64) -> 
         .collect()
 }
 
-/// The ticker that tells of a trade.
+/// Makes the ticker of a trade.
 pub(crate) fn ticker(print: &Print) -> Ticker {
     let number = |text: &str| decimal::parse(text.as_bytes()).expect("a decimal");
     let trade = &print.trade;
@@ -112,7 +112,7 @@ pub(crate) fn store<L: Layout>(dir: &Arc<DataDir>, product: &ProductId, rows: &[
     }
 }
 
-/// Stores trades and tickers of the market.
+/// Stores the trades and tickers of the market.
 pub(crate) fn store_all(path: &Path, prints: &[Print], options: StoreOptions) {
     let dir = data_dir(path, options);
     let trades: Vec<Trade> = prints.iter().map(|print| print.trade).collect();
@@ -150,15 +150,15 @@ pub(crate) fn ledger(product: &ProductId, prints: &[Print]) -> String {
     out
 }
 
-/// Names a column file.
+/// Gives the path of a column file.
 pub(crate) fn column_path(dir: &Path, dataset: Dataset, column: &str, date: UtcDay) -> PathBuf {
     dir.join(product().as_str()).join(dataset.folder()).join(format!("{column}.{date}.bin"))
 }
 
-/// One record as its bytes, column by column.
+/// The bytes of one record, column by column.
 pub(crate) type Bytes = Vec<Vec<u8>>;
 
-/// Lets a test rewrite the records of a sealed day behind everybody's back. The commit page goes: the content alone has to give it away.
+/// Changes the records of a sealed day without the store. The commit page is removed, so that only the contents can show the change.
 pub(crate) fn rewrite(dir: &Path, dataset: Dataset, date: UtcDay, change: impl FnOnce(&mut Vec<Bytes>)) {
     let _ = std::fs::remove_file(column_path(dir, dataset, "commit", date));
     let columns: Vec<(PathBuf, usize)> =
@@ -175,7 +175,7 @@ pub(crate) fn rewrite(dir: &Path, dataset: Dataset, date: UtcDay, change: impl F
     }
 }
 
-/// Finds a column's place in its dataset.
+/// Gives the index of a column in its dataset.
 pub(crate) fn column(dataset: Dataset, name: &str) -> usize {
     dataset.columns().iter().position(|column| column.name == name).expect("a column")
 }

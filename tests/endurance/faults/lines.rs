@@ -1,9 +1,9 @@
-//! Two lines, each losing one frame in twenty and dying every few seconds, and no REST: what either of them had is there.
+//! Two lines without REST. Each loses one frame in twenty, and its connections end every few seconds. Every trade that one of them received is stored.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{SimulateConfig, Wire};
+use coltape::simulate::SimulatedFeed;
 
 use super::run::{Run, Stopped, market};
 use super::tape;
@@ -11,31 +11,33 @@ use super::truth::Chain;
 
 const LENGTH: Duration = Duration::from_secs(15);
 
-fn run(wire: Wire, script: &str) -> Stopped {
-    let config = SimulateConfig { wire, seed: 7, ..market(4, 50.0, LENGTH) };
+fn run(feed: SimulatedFeed, script: &str) -> Stopped {
+    let mut config = market(4, 50.0, LENGTH);
+    config.feed = feed;
+    config.seed = 7;
     let run = Run::start(config, script, &["--lines", "2", "--no-backfill", "--idle-timeout", "2s"]);
     run.await_market(LENGTH + Duration::from_secs(30));
-    // What was sent has arrived when two looks in a row find as much.
+    // Everything has arrived when two counts in a row are equal.
     let deadline = Instant::now() + Duration::from_secs(20);
-    let look = || run.names.iter().map(|product| tape::count(&run.data, product.as_str())).sum::<usize>();
+    let stored = || run.names.iter().map(|product| tape::count(&run.data, product.as_str())).sum::<usize>();
     let mut before = 0;
     loop {
         std::thread::sleep(Duration::from_millis(2500));
-        let now = look();
+        let now = stored();
         if now == before {
             break;
         }
-        assert!(Instant::now() < deadline, "still growing");
+        assert!(Instant::now() < deadline, "the number of trades still grows");
         before = now;
     }
     run.stop()
 }
 
-/// Holds what is stored against what at least one connection was sent.
-fn assert_all_that_either_had(stopped: &Stopped) {
+/// Compares what is stored with what at least one connection received.
+fn assert_all_received_are_stored(stopped: &Stopped) {
     stopped.ended.assert_good();
-    let verdict = tape::judge(&stopped.data, &stopped.truth);
-    assert!(verdict.doubled.is_empty() && verdict.altered.is_empty() && verdict.invented.is_empty(), "{verdict:?}");
+    let verdict = tape::compare(&stopped.data, &stopped.truth);
+    assert!(verdict.duplicated.is_empty() && verdict.altered.is_empty() && verdict.invented.is_empty(), "{verdict:?}");
     let unsent: BTreeSet<(String, u64)> = stopped
         .truth
         .products
@@ -51,13 +53,14 @@ fn assert_all_that_either_had(stopped: &Stopped) {
         unsent.len(),
         stopped.totals.connections
     );
-    assert!(lost.is_empty(), "a line had them: {:?}", lost.iter().take(5).collect::<Vec<_>>());
+    assert!(lost.is_empty(), "a line received them: {:?}", lost.iter().take(5).collect::<Vec<_>>());
     assert!(losses > 50 && stopped.totals.connections > 6, "{:?}", stopped.totals);
-    assert!((unsent.len() as u64) < verdict.equal / 10, "two lines are better than one");
+    assert!((unsent.len() as u64) < verdict.equal / 10, "both lines lost too many");
     assert_figures_add_up(stopped, verdict.equal);
 }
 
-/// Every stored trade was some line's first, every copy some line's second, and what the exchange took from a line that line counts as lost.
+/// Checks the figures of the lines: every stored trade is the win of one line, every duplicate is counted by the line that came second, and each line counts
+/// the trades that the exchange kept from it as lost.
 fn assert_figures_add_up(stopped: &Stopped, stored: u64) {
     let report = stopped.ended.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let lines: Vec<serde_json::Value> = report.filter(|line| !line["line"].is_null()).collect();
@@ -66,18 +69,18 @@ fn assert_figures_add_up(stopped: &Stopped, stored: u64) {
     assert_eq!(lines.len(), 2);
     assert_eq!(sum("wins"), stored);
     assert_eq!(sum("duplicates") as f64, stopped.ended.figure("trades_duplicate"));
-    assert!(lines.iter().all(|line| line["wins"].as_u64() > Some(stored / 10)), "each line was worth something: {lines:?}");
-    // What a later connection was shown on subscribing was not lost after all.
-    let of_product = |(product, chain): (&String, &Chain)| stopped.truth.struck("lose", product).difference(&chain.shown).count();
-    let taken: usize = stopped.truth.products.iter().map(of_product).sum();
-    assert!(sum("losses") >= taken as u64, "{taken} trades were kept from a line");
+    assert!(lines.iter().all(|line| line["wins"].as_u64() > Some(stored / 10)), "each line has wins: {lines:?}");
+    // Trades that a later connection was shown on subscribing are not lost.
+    let of_product = |(product, chain): (&String, &Chain)| stopped.truth.affected("lose", product).difference(&chain.shown).count();
+    let kept_back: usize = stopped.truth.products.iter().map(of_product).sum();
+    assert!(sum("losses") >= kept_back as u64, "{kept_back} trades were kept from a line");
 }
 
 #[test]
-fn what_either_of_two_lines_had_is_stored_once() {
+fn what_one_of_two_lines_received_is_stored_once() {
     std::thread::scope(|scope| {
-        for wire in [Wire::Exchange, Wire::Advanced] {
-            scope.spawn(move || assert_all_that_either_had(&run(wire, "lose=0.05,close:1001@every:4s")));
+        for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
+            scope.spawn(move || assert_all_received_are_stored(&run(feed, "lose=0.05,close:1001@every:4s")));
         }
     });
 }

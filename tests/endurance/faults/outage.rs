@@ -1,6 +1,6 @@
-//! An outage: everything of it is fetched within the rate limit, and the live tape does not wait for it.
+//! An outage: all its trades are fetched within the rate limit, and live trades do not wait for them.
 //!
-//! `COLTAPE_OUTAGE_SECONDS` and `COLTAPE_OUTAGE_RATE` make it another run; `scripts/outage.sh` sets them.
+//! `COLTAPE_OUTAGE_SECONDS` and `COLTAPE_OUTAGE_RATE` make it another run. `scripts/outage.sh` sets them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,18 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use coltape::schema::Dataset;
-use coltape::simulate::SimulateConfig;
 use coltape::store::catalog;
 use coltape::time::{Clock, UnixNanos};
 
 use super::run::{Run, market};
 use super::tape;
 
-/// Where the hot sector of a commit page says how many records are complete in every column.
+/// Offset in a commit page, in bytes, of the number of records that are complete in every column.
 const COMMITTED_AT: u64 = 512;
 
-/// Follows a day's columns as any program may that knows the format: the commit page's count, and the receive times up to it. What is fetched comes late
-/// and is not in them, so that a look costs next to nothing, however much there is of it.
+/// Follows the columns of a day with the format alone: the commit page's count, and the receive times up to it. Fetched trades are late records and are not
+/// in these columns, so that a look costs little, however many there are.
 struct Follower {
     page: File,
     receipts: PathBuf,
@@ -28,7 +27,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// Follows all days of a product that there are.
+    /// Follows all days of all products.
     fn all(run: &Run) -> Vec<Self> {
         let mut followers = Vec::new();
         for product in &run.names {
@@ -49,7 +48,7 @@ impl Follower {
         u64::from_le_bytes(bytes)
     }
 
-    /// Gives how long ago each trade was received that has become visible since the last look, if it was received live and after `after`.
+    /// Gives the age of each trade that has become visible since the last look, counted from its receipt. Leaves out trades received before `after`.
     fn look(&mut self, after: UnixNanos) -> Vec<Duration> {
         let committed = self.committed();
         if committed <= self.seen {
@@ -66,35 +65,37 @@ impl Follower {
 
 struct Outcome {
     trades: u64,
-    /// From the outage's end to the last missing trade's being there.
+    /// Time from the outage's end until the last missing trade was stored.
     complete: Duration,
-    /// Longest from receipt to visible, of live trades received after the first gap wait.
+    /// Longest time from receipt to visible, of live trades received after the first gap wait.
     behind: Duration,
 }
 
 fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Outcome {
-    // The tape goes on until everything is there.
+    // Live trades go on until everything is stored.
     let length = Duration::from_secs(6) + at_most;
-    let config = SimulateConfig { tickers: false, rest_limit: Some(8), ..market(products as usize, f64::from(rate), length) };
+    let mut config = market(products as usize, f64::from(rate), length);
+    config.tickers = false;
+    config.rest_limit = Some(8);
     let script = format!("outage:{}s@3s", outage.as_secs());
     let run = Run::start(config, &script, &["--rest-rate", "8", "--datasets", "trades"]);
     assert!(run.simulation.wait_started(Duration::from_secs(60)));
     let missed = u64::from(products * rate) * outage.as_secs() * 95 / 100;
     let deadline = Instant::now() + at_most + Duration::from_secs(60);
-    // The outage is over when what happened in it has been made and the live tape goes on.
+    // The outage is over when its trades have been made and live trades go on.
     while run.simulation.totals().trades_never_sent < missed {
         assert!(Instant::now() < deadline, "the outage never ended");
         std::thread::sleep(Duration::from_millis(20));
     }
     let over = Instant::now();
-    // Live trades are followed from when the first of them need not wait for the gap any more.
+    // Live trades are followed from when they need not wait for the gap any more.
     let after = UnixNanos(Clock::System.now().0 + 3_000_000_000);
     let mut followers = Follower::all(&run);
     let is_done = AtomicBool::new(false);
     let (complete, waits) = std::thread::scope(|scope| {
         let following = scope.spawn(|| {
             let mut waits = Vec::new();
-            // Until a second and a half of live trades has been followed, however quick the filling was.
+            // At least a second and a half of live trades is followed, however fast the gap is filled.
             while !is_done.load(Ordering::Relaxed) || Clock::System.now().0 < after.0 + 1_500_000_000 {
                 followers.iter_mut().for_each(|follower| waits.extend(follower.look(after)));
                 std::thread::sleep(Duration::from_millis(2));
@@ -111,7 +112,7 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
     assert!(complete < at_most, "not complete within {at_most:?}");
     assert!(waits.len() > 100, "live trades were followed");
     let behind = waits.iter().max().copied().unwrap();
-    run.simulation.pause(true);
+    run.simulation.pause();
     run.await_all(Duration::from_secs(10));
     let stopped = run.stop();
     let verdict = stopped.assert_nothing_lost();
@@ -129,7 +130,7 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
     Outcome { trades: verdict.equal, complete, behind }
 }
 
-/// Whether a product has every id between its first and its last, and more of them than the outage alone has.
+/// Tells whether a product has every id from its first to its last, and more than the outage alone has.
 fn is_complete(run: &Run, product: &coltape::product::ProductId, least: u64) -> bool {
     tape::span(&run.data, product.as_str()).is_some_and(|(first, last, count)| count == last - first + 1 && count > least)
 }
@@ -138,7 +139,7 @@ fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text:?} is no number")))
 }
 
-/// A short one, or that of `scripts/outage.sh`: ten minutes of ten products, which have to be there within two.
+/// A short outage, or that of `scripts/outage.sh`: ten minutes of ten products, which must be stored within two minutes.
 #[test]
 fn an_outage_is_filled_while_live_trades_flow() {
     let seconds = setting("COLTAPE_OUTAGE_SECONDS", 40);

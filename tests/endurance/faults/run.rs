@@ -1,4 +1,4 @@
-//! One run: a simulator in this process, a capture as its users start it, and the wait until nothing is missing any more.
+//! One run: a simulator in this process and a capture in a process of its own, until no trade is missing any more.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,17 +21,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Starts both; `config` without its ledger and faults, `options` of the capture beside where and what.
+    /// Starts both. The ledger and the faults of `config` are set here. `options` are the capture's, besides its products and addresses.
     pub(crate) fn start(config: SimulateConfig, script: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger.jsonl"));
         let names = config.products.clone();
-        let faults = Faults::parse(script).unwrap();
-        let wire = config.wire.name();
-        let simulation = Simulation::start(SimulateConfig { faults, ledger: Some(ledger.clone()), ..config }).unwrap();
+        let mut config = config;
+        config.faults = Faults::parse(script).unwrap();
+        config.ledger = Some(ledger.clone());
+        let feed = config.feed.name();
+        let simulation = Simulation::start(config).unwrap();
         let endpoints = simulation.endpoints().clone();
         let rest = endpoints.rest_url.unwrap();
-        let mut args = vec!["--feed", wire, "--url", &endpoints.websocket_url, "--rest-url", &rest];
+        let mut args = vec!["--feed", feed, "--url", &endpoints.websocket_url, "--rest-url", &rest];
         args.extend(names.iter().map(ProductId::as_str));
         args.extend(options);
         let capture = Some(Capture::start(&data, &args));
@@ -40,15 +42,15 @@ impl Run {
 
     /// Waits until the market is over.
     pub(crate) fn await_market(&self, at_most: Duration) {
-        assert!(self.simulation.wait_started(Duration::from_secs(60)), "the capture never subscribed to everything");
+        assert!(self.simulation.wait_started(Duration::from_secs(60)), "the capture has not subscribed to everything");
         let deadline = Instant::now() + at_most;
         while !self.simulation.is_over() {
-            assert!(Instant::now() < deadline, "the market goes on");
+            assert!(Instant::now() < deadline, "the market does not end");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// Waits until every product has as many trades as the ledger expects, or the time is over: what is missing then is for the judge. Gives how long.
+    /// Waits until every product has as many trades as the ledger expects, or the time is over. Does not fail for missing trades. Gives how long it took.
     pub(crate) fn await_all(&self, at_most: Duration) -> Duration {
         let since = Instant::now();
         let truth = Truth::read(&self.ledger, false);
@@ -63,7 +65,7 @@ impl Run {
         since.elapsed()
     }
 
-    /// Stops the capture first, so that what it does at its end finds the simulator there, then the simulator; gives what both say.
+    /// Stops the capture, then the simulator, so that the capture still has REST at its end. Gives the results of both.
     pub(crate) fn stop(mut self) -> Stopped {
         let ended = self.capture.take().unwrap().stop();
         let totals = self.simulation.stop().unwrap();
@@ -72,7 +74,7 @@ impl Run {
     }
 }
 
-/// What a run left.
+/// The results of a run.
 pub(crate) struct Stopped {
     pub(crate) ended: Ended,
     pub(crate) totals: Totals,
@@ -84,19 +86,23 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
-    /// Holds every field of every trade against the ledger, and the sealed files against the rule that ids rise.
+    /// Compares every field of every trade with the ledger, and checks that ids rise in the sealed files.
     pub(crate) fn assert_nothing_lost(&self) -> tape::Verdict {
         self.ended.assert_good();
-        let verdict = tape::judge(&self.data, &self.truth);
+        let verdict = tape::compare(&self.data, &self.truth);
         verdict.assert_clean();
         let sealed: usize = self.names.iter().map(|product| tape::assert_sealed_in_order(&self.data, product.as_str())).sum();
-        assert_eq!(sealed as u64, verdict.equal, "the sealed files hold what was read, once");
+        assert_eq!(sealed as u64, verdict.equal, "the sealed files have every trade once");
         assert_eq!(self.ended.figure("missing_ids"), 0.0, "{}", self.ended.stdout());
         verdict
     }
 }
 
-/// A market of so many products, without faults.
+/// Makes a market with `count` products, without faults.
 pub(crate) fn market(count: usize, rate: f64, length: Duration) -> SimulateConfig {
-    SimulateConfig { products: products(count).unwrap(), rate_per_product: rate, duration: Some(length), ..SimulateConfig::default() }
+    let mut config = SimulateConfig::default();
+    config.products = products(count).unwrap();
+    config.rate_per_product = rate;
+    config.duration = Some(length);
+    config
 }

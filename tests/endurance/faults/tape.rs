@@ -1,4 +1,4 @@
-//! The tape as it was stored, held against the ledger field by field.
+//! Compares the stored trades with the ledger, field by field.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,39 +10,39 @@ use coltape::store::{Snapshot, catalog};
 
 use super::truth::{Made, Truth};
 
-/// What is wrong with a tape.
+/// The result of the comparison.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) equal: u64,
     pub(crate) by_rest: u64,
     pub(crate) missing: Vec<(String, u64)>,
-    pub(crate) doubled: Vec<(String, u64)>,
+    pub(crate) duplicated: Vec<(String, u64)>,
     pub(crate) altered: Vec<String>,
     pub(crate) invented: Vec<(String, u64)>,
-    /// Trades of delisted products behind the last one anybody was told of, and not stored.
-    pub(crate) untold: u64,
-    /// How each stored trade came.
+    /// Trades of delisted products after the last one that any client was told of, and not stored.
+    pub(crate) unannounced: u64,
+    /// The source of each stored trade.
     pub(crate) means: BTreeMap<(String, u64), Means>,
 }
 
 impl Verdict {
-    /// Fails with the first of everything that is wrong.
+    /// Fails where anything is wrong, and shows the first of each.
     pub(crate) fn assert_clean(&self) {
         let first = |list: &[(String, u64)]| format!("{} ({:?}…)", list.len(), list.iter().take(5).collect::<Vec<_>>());
         assert!(
-            self.missing.is_empty() && self.doubled.is_empty() && self.altered.is_empty() && self.invented.is_empty(),
-            "missing {}, doubled {}, invented {}, altered {} ({:#?}…)",
+            self.missing.is_empty() && self.duplicated.is_empty() && self.altered.is_empty() && self.invented.is_empty(),
+            "missing {}, stored twice {}, invented {}, altered {} ({:#?}…)",
             first(&self.missing),
-            first(&self.doubled),
+            first(&self.duplicated),
             first(&self.invented),
             self.altered.len(),
             self.altered.iter().take(5).collect::<Vec<_>>()
         );
-        assert!(self.equal > 0, "there is something to be right about");
+        assert!(self.equal > 0, "no trade was compared");
     }
 }
 
-/// All stored trades of a product, day by day, late ones in their place.
+/// Gives all stored trades of a product, day by day, with late ones in their place.
 pub(crate) fn stored(data: &Path, product: &str) -> Vec<Trade> {
     let product = ProductId::new(product).unwrap();
     let days = catalog::days(data, &product, Dataset::Trades).unwrap_or_default();
@@ -50,7 +50,7 @@ pub(crate) fn stored(data: &Path, product: &str) -> Vec<Trade> {
     days.into_iter().filter_map(open).flat_map(|day| day.rows().collect::<Vec<_>>()).collect()
 }
 
-/// First and last id stored of a product, and how many there are.
+/// Gives the first and the last id stored of a product, and the number of trades.
 pub(crate) fn span(data: &Path, product: &str) -> Option<(u64, u64, u64)> {
     let product = ProductId::new(product).unwrap();
     let days = catalog::days(data, &product, Dataset::Trades).unwrap_or_default();
@@ -65,20 +65,20 @@ pub(crate) fn span(data: &Path, product: &str) -> Option<(u64, u64, u64)> {
 pub(crate) fn count(data: &Path, product: &str) -> usize {
     let product = ProductId::new(product).unwrap();
     let days = catalog::days(data, &product, Dataset::Trades).unwrap_or_default();
-    // A day that is just being made or replaced is looked at again.
+    // A day that is just being made or replaced counts at the next look.
     days.into_iter().filter_map(|date| Snapshot::<Trades>::open(data, &product, date).ok().flatten()).map(|day| day.count()).sum()
 }
 
-/// Holds everything stored against the ledger.
-pub(crate) fn judge(data: &Path, truth: &Truth) -> Verdict {
+/// Compares everything that is stored with the ledger.
+pub(crate) fn compare(data: &Path, truth: &Truth) -> Verdict {
     let mut verdict = Verdict::default();
     for (product, chain) in &truth.products {
-        let (expected, untold) = truth.expected(product);
+        let (expected, unannounced) = truth.expected(product);
         let mut seen = BTreeSet::new();
         for trade in stored(data, product) {
             let key = (product.clone(), trade.trade_id);
             if !seen.insert(trade.trade_id) {
-                verdict.doubled.push(key);
+                verdict.duplicated.push(key);
                 continue;
             }
             let Some(made) = chain.made.get(&trade.trade_id) else {
@@ -96,39 +96,40 @@ pub(crate) fn judge(data: &Path, truth: &Truth) -> Verdict {
             verdict.means.insert(key, means);
         }
         verdict.missing.extend(expected.difference(&seen).map(|id| (product.clone(), *id)));
-        verdict.untold += untold.difference(&seen).count() as u64;
+        verdict.unannounced += unannounced.difference(&seen).count() as u64;
     }
     verdict
 }
 
-/// The fields of a stored trade that are not what the exchange made. What REST supplied may lack what REST does not know, all of it together.
+/// Gives the fields of a stored trade that differ from what the exchange made. A trade from REST may be without order ids and sequence, but only without all
+/// of them.
 fn differences(trade: &Trade, made: &Made) -> Vec<String> {
     let mut wrong = Vec::new();
-    let mut hold = |name: &str, is_right: bool, found: &dyn std::fmt::Debug| {
+    let mut check = |name: &str, is_right: bool, found: &dyn std::fmt::Debug| {
         if !is_right {
             wrong.push(format!("{name} is {found:?}"));
         }
     };
-    hold("time", trade.time.0 == made.time_nanos, &trade.time);
+    check("time", trade.time.0 == made.time_nanos, &trade.time);
     for (name, stored, text) in [("price", trade.price, &made.price), ("size", trade.size, &made.size)] {
-        hold(name, stored.as_f64.to_bits() == text.parse::<f64>().unwrap().to_bits(), &stored);
-        hold(name, stored.as_f32.to_bits() == text.parse::<f32>().unwrap().to_bits(), &stored);
+        check(name, stored.as_f64.to_bits() == text.parse::<f64>().unwrap().to_bits(), &stored);
+        check(name, stored.as_f32.to_bits() == text.parse::<f32>().unwrap().to_bits(), &stored);
     }
-    hold("side", (trade.side == Side::Buy) == made.is_buy, &trade.side);
+    check("side", (trade.side == Side::Buy) == made.is_buy, &trade.side);
     let means = trade.origin.means();
     let is_live = means != Some(Means::Rest);
     let is_bare = trade.maker_order_id.is_nil() && trade.taker_order_id.is_nil() && trade.sequence == 0;
     if is_live || !is_bare {
         let order = |id: &Option<String>| id.clone().unwrap_or_else(|| "00000000-0000-0000-0000-000000000000".to_owned());
-        hold("maker", trade.maker_order_id.to_string() == order(&made.maker), &trade.maker_order_id);
-        hold("taker", trade.taker_order_id.to_string() == order(&made.taker), &trade.taker_order_id);
-        hold("sequence", trade.sequence == made.sequence, &trade.sequence);
+        check("maker", trade.maker_order_id.to_string() == order(&made.maker), &trade.maker_order_id);
+        check("taker", trade.taker_order_id.to_string() == order(&made.taker), &trade.taker_order_id);
+        check("sequence", trade.sequence == made.sequence, &trade.sequence);
     }
-    hold("recv", (trade.recv.0 > 0) == is_live, &trade.recv);
+    check("recv", (trade.recv.0 > 0) == is_live, &trade.recv);
     wrong
 }
 
-/// The ids in a sealed day's bare file: each greater than the one before, as any program reads them.
+/// Checks in the files of the sealed days that each id is greater than the one before, without the program's reader. Gives their number.
 pub(crate) fn assert_sealed_in_order(data: &Path, product: &str) -> usize {
     let mut last = 0;
     let mut count = 0;

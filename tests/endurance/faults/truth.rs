@@ -1,6 +1,6 @@
-//! The ledger, read for what is true: every trade with its fields as text, who got it, and which fault struck which ids.
+//! The ledger as the truth of a run: every trade with its fields as text, whether it was sent, and which fault affected which ids.
 //!
-//! It is read with serde_json, std and jiff only: no code of the program's own stands between the ledger and the judgement.
+//! It is read with serde_json, std and jiff only, so that no code of the program can hide a mistake.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,12 +37,12 @@ pub(crate) struct Fired {
     pub(crate) label: String,
     pub(crate) time_nanos: u64,
     pub(crate) product: Option<String>,
-    /// The trades it struck by itself.
+    /// The trades that it affected by itself.
     pub(crate) ids: Option<(u64, u64)>,
     pub(crate) client: Option<u64>,
 }
 
-/// Trades that a fault which lasts kept from one connection or from all.
+/// Trades that a lasting fault kept from one connection or from all.
 #[derive(Debug, Clone)]
 pub(crate) struct Missed {
     pub(crate) why: String,
@@ -57,7 +57,7 @@ pub(crate) struct Truth {
     pub(crate) products: BTreeMap<String, Chain>,
     pub(crate) fired: Vec<Fired>,
     pub(crate) missed: Vec<Missed>,
-    /// When a connection was seen to be gone, on the event clock.
+    /// When connections ended, on the event clock.
     pub(crate) gone: Vec<u64>,
 }
 
@@ -71,22 +71,22 @@ fn text(value: &Value) -> Option<String> {
 }
 
 impl Truth {
-    /// Reads a ledger; the end line must be there where `is_whole`.
+    /// Reads a ledger. Fails where `is_whole` and the last line is missing.
     pub(crate) fn read(path: &Path, is_whole: bool) -> Self {
         let mut truth = Self::default();
         let file = std::fs::read_to_string(path).unwrap();
         let mut has_end = false;
-        // A ledger still being written may end within a line.
+        // A ledger that is still being written may end in the middle of a line.
         let lines = file.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         for line in lines.map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-            truth.take(&line);
+            truth.add(&line);
             has_end |= line["kind"] == "end";
         }
-        assert!(has_end || !is_whole, "the ledger has no end");
+        assert!(has_end || !is_whole, "the ledger has no last line");
         truth
     }
 
-    fn take(&mut self, line: &Value) {
+    fn add(&mut self, line: &Value) {
         let ids = || Some((line["first"].as_u64()?, line["last"].as_u64()?));
         let product = || line["product"].as_str().unwrap().to_owned();
         match line["kind"].as_str().unwrap() {
@@ -134,8 +134,8 @@ impl Truth {
         }
     }
 
-    /// The trades of a product that a capture must have: from the first one it was shown or sent. Those behind the last one that anybody was ever told
-    /// of may be missing where the product was delisted: nothing speaks of them any more.
+    /// Gives the trades of a product that a capture must have: all from the first one that was shown or sent. Second, where the product was delisted, those
+    /// after the last one that any client was told of: they may be missing, as nothing names them any more.
     pub(crate) fn expected(&self, product: &str) -> (BTreeSet<u64>, BTreeSet<u64>) {
         let Some(chain) = self.products.get(product) else { return Default::default() };
         let told = |(id, made): &(&u64, &Made)| made.is_sent || chain.shown.contains(*id);
@@ -145,22 +145,22 @@ impl Truth {
         all.partition(|id| id <= last || !chain.is_delisted)
     }
 
-    /// The live trades of a product that were never sent as they happened, and not shown on subscribing either.
+    /// Gives the live trades of a product that were neither sent when they happened nor shown on subscribing.
     pub(crate) fn unsent(&self, product: &str) -> BTreeSet<u64> {
         let chain = &self.products[product];
         let unsent = chain.made.iter().filter(|(id, made)| !made.is_sent && !made.is_history && !chain.shown.contains(id));
         unsent.map(|(id, _)| *id).collect()
     }
 
-    /// The ids of a product that a kind of fault struck one by one.
-    pub(crate) fn struck(&self, label: &str, product: &str) -> BTreeSet<u64> {
+    /// Gives the ids of a product that a kind of fault affected by itself.
+    pub(crate) fn affected(&self, label: &str, product: &str) -> BTreeSet<u64> {
         let by_fault = self.fired.iter().filter(|fired| fired.label == label && fired.product.as_deref() == Some(product));
         let by_lasting = self.missed.iter().filter(|missed| missed.why == label && missed.product == product);
         let ranges = by_fault.filter_map(|fired| fired.ids).chain(by_lasting.map(|missed| missed.ids));
         ranges.flat_map(|(first, last)| first..=last).collect()
     }
 
-    /// How often a kind came.
+    /// Counts how often a kind fired.
     pub(crate) fn times(&self, label: &str) -> u64 {
         self.fired.iter().filter(|fired| fired.label == label).count() as u64
     }

@@ -1,4 +1,4 @@
-//! The exchange: `coltape simulate` in a process of its own, which outlives every capture.
+//! The exchange: `coltape simulate` in a process of its own, which runs longer than every capture.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use coltape::product::ProductId;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::victim::coltape;
+use super::capture_process::coltape;
 
-/// A running simulator; killed when dropped.
+/// A running simulator. Dropping it kills it.
 pub(crate) struct Exchange {
     child: Child,
     is_over: Arc<AtomicBool>,
@@ -23,13 +23,13 @@ pub(crate) struct Exchange {
     pub(crate) products: Vec<ProductId>,
 }
 
-/// What the market is to be.
+/// The settings of a market.
 #[derive(Debug, Clone)]
 pub(crate) struct Market {
     pub(crate) products: usize,
     pub(crate) rate: u32,
     pub(crate) seed: u64,
-    pub(crate) lasts: Duration,
+    pub(crate) duration: Duration,
     /// Where the event clock begins, RFC 3339.
     pub(crate) start: String,
     pub(crate) faults: String,
@@ -39,7 +39,14 @@ impl Exchange {
     pub(crate) fn start(market: &Market, ledger: &Path) -> Self {
         let mut child = coltape()
             .args(["simulate", "--linger", "600s", "--products", &market.products.to_string(), "--rate", &market.rate.to_string()])
-            .args(["--seed", &market.seed.to_string(), "--duration", &format!("{}ms", market.lasts.as_millis()), "--start", &market.start])
+            .args([
+                "--seed",
+                &market.seed.to_string(),
+                "--duration",
+                &format!("{}ms", market.duration.as_millis()),
+                "--start",
+                &market.start,
+            ])
             .args(["--faults", &market.faults, "--ledger"])
             .arg(ledger)
             .env("RUST_LOG", "error")
@@ -64,12 +71,12 @@ impl Exchange {
         Self { child, is_over, listener: Some(listener), url: text("websocket_url"), rest_url: text("rest_url"), products }
     }
 
-    /// Tells whether the market is over. Connections and REST stay open, and the ledger has all its trades.
+    /// Tells whether the market is over. Connections and REST stay open then, and the ledger has all trades.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Closes the doors and finishes the ledger; gives the market's totals.
+    /// Stops the simulator, which completes the ledger. Gives the market's totals.
     pub(crate) fn close(mut self) -> serde_json::Value {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();

@@ -1,9 +1,9 @@
-//! The journal of one run: which trade ids it has told missing and not yet filled.
+//! The journal of one run: the trade ids that it has named as missing and not yet as filled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Reads on from where it began.
+/// Reads what is added to the journal.
 pub(crate) struct Journal {
     folder: PathBuf,
     read: BTreeMap<PathBuf, usize>,
@@ -11,7 +11,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Begins behind what is there.
+    /// Begins after what is there already.
     pub(crate) fn from_now(data: &Path) -> Self {
         let mut journal = Self { folder: data.join("_coltape"), read: BTreeMap::new(), missing: BTreeMap::new() };
         for (path, bytes) in journal.files() {
@@ -26,8 +26,8 @@ impl Journal {
         journals.filter_map(|path| std::fs::read(&path).ok().map(|bytes| (path, bytes))).collect()
     }
 
-    /// Gives the products that miss something now, by the journal's word.
-    pub(crate) fn gapped(&mut self) -> usize {
+    /// Counts the products that miss a trade now, by the journal.
+    pub(crate) fn products_with_gaps(&mut self) -> usize {
         for (path, bytes) in self.files() {
             let read = self.read.entry(path).or_default();
             let new = &bytes[(*read).min(bytes.len())..];

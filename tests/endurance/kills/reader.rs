@@ -1,4 +1,4 @@
-//! A live reader: looks at several products as fast as it can while captures come and go, and holds every look against all it has seen before.
+//! A live reader. It reads several products as fast as it can while captures are started and killed, and compares everything with what it has seen before.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use coltape::time::UtcDay;
 
 use super::tape::Tape;
 
-/// What the reader tells while it looks.
+/// What the reader shows while it reads.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     is_to_stop: AtomicBool,
-    /// Trades that it has seen for the first time.
+    /// Trades that it has seen for the first time in this run.
     pub(crate) fresh: AtomicU64,
     /// Trades of the second date that it has seen.
     pub(crate) of_second_day: AtomicU64,
@@ -31,34 +31,38 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Starts looking at the products given, beginning with what has been seen of them.
+    /// Starts to read products. `seen` is what has been seen of them before.
     pub(crate) fn start(data: &Path, dates: [UtcDay; 2], seen: BTreeMap<ProductId, Tape>) -> Self {
         let progress = Arc::new(Progress::default());
-        let (told, data) = (Arc::clone(&progress), data.to_owned());
+        let (shared, data) = (Arc::clone(&progress), data.to_owned());
         let thread = std::thread::spawn(move || {
-            let seen = follow(&data, dates, seen, &told);
-            told.has_failed.store(seen.is_err(), Relaxed);
+            let seen = follow(&data, dates, seen, &shared);
+            shared.has_failed.store(seen.is_err(), Relaxed);
             seen
         });
         Self { progress, thread }
     }
 
-    /// Has it look once more, and gives what it has seen.
+    /// Lets it read once more, and gives what it has seen.
     pub(crate) fn finish(self) -> Result<BTreeMap<ProductId, Tape>, String> {
         self.progress.is_to_stop.store(true, Relaxed);
         self.thread.join().map_err(|_| "the reader panicked".to_owned())?
     }
 
-    /// Tells whether it has found something wrong; [`Reader::finish`] says what.
+    /// Tells whether it has found an error, which [`Reader::finish`] gives.
     pub(crate) fn has_failed(&self) -> bool {
         self.progress.has_failed.load(Relaxed)
     }
 }
 
-/// Whether these are all rows of a day, or only the new ones; the rows.
-type Look<L> = (bool, Vec<<L as Layout>::Row>);
+/// What a look at a day has found.
+struct Look<L: Layout> {
+    /// These are all rows of the day, not only the new ones.
+    is_whole: bool,
+    rows: Vec<L::Row>,
+}
 
-/// A dataset-day that is followed.
+/// A dataset-day that is read again and again.
 struct Followed<L: Layout> {
     date: UtcDay,
     day: Option<Snapshot<L>>,
@@ -72,7 +76,7 @@ impl<L: Layout> Followed<L> {
         Self { date, day: None, state: None, records: 0, late: 0 }
     }
 
-    /// Looks again. Gives the rows that are new, or all rows where the day's files may be others; nothing where nothing has changed.
+    /// Reads again. Gives the new rows, or all rows where the day may have other files; `None` where nothing has changed.
     fn look(&mut self, data: &Path, product: &ProductId) -> Result<Option<Look<L>>, String> {
         let failed = |error: coltape::store::StoreError| format!("a reader of {product} {}: {error}", L::DATASET.folder());
         let has_changed = match &mut self.day {
@@ -101,7 +105,7 @@ impl<L: Layout> Followed<L> {
             base.chain(day.late()[self.late..].iter().copied()).collect()
         };
         (self.state, self.records, self.late) = (Some(day.state()), day.base_count(), day.late().len());
-        Ok(Some((is_other, rows)))
+        Ok(Some(Look { is_whole: is_other, rows }))
     }
 }
 
@@ -119,9 +123,9 @@ fn follow(
         for (product, trades, md) in &mut followed {
             let tape = seen.entry(product.clone()).or_default();
             for day in trades {
-                let Some((is_whole, rows)) = day.look(&data, product)? else { continue };
+                let Some(Look { is_whole, rows }) = day.look(&data, product)? else { continue };
                 if is_whole {
-                    // Other files: what was there before must be there still.
+                    // Other files: they must have everything that was there before.
                     let ids: std::collections::BTreeSet<u64> = rows.iter().map(|row| row.trade_id).collect();
                     let gone = tape.trades.values().find(|trade| trade.time.day() == day.date && !ids.contains(&trade.trade_id));
                     if let Some(gone) = gone {
@@ -136,7 +140,7 @@ fn follow(
                 }
             }
             for day in md {
-                let Some((is_whole, rows)) = day.look(&data, product)? else { continue };
+                let Some(Look { is_whole, rows }) = day.look(&data, product)? else { continue };
                 if is_whole {
                     let keys: std::collections::BTreeSet<u64> = rows.iter().map(|row| row.sequence).collect();
                     let gone = tape.md.values().find(|ticker| ticker.time.day() == day.date && !keys.contains(&ticker.sequence));
@@ -152,7 +156,7 @@ fn follow(
         if is_last {
             return Ok(seen);
         }
-        // As fast as it can, but on two cores the capture is to get somewhere too.
+        // Not faster: on two cores the capture needs time too.
         std::thread::yield_now();
         std::thread::sleep(std::time::Duration::from_micros(500));
     }

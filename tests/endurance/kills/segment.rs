@@ -1,4 +1,4 @@
-//! One market, and the captures that are killed under it: what was seen is found again after every kill, and at the end all of it is there.
+//! One market, and the captures that are killed during it. After every kill everything that was seen is found again, and at the end every trade is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,32 +11,32 @@ use coltape::time::UtcDay;
 use fastrand::Rng;
 use serde_json::Value;
 
-use super::account::{self, Ledger, Sums};
+use super::capture_process::{CaptureProcess, End, coltape};
 use super::exchange::{Exchange, Market};
+use super::final_check::{self, Ledger, Sums};
 use super::journal::Journal;
 use super::page;
 use super::reader::Reader;
 use super::tally::Tally;
 use super::tape::Tape;
-use super::victim::{End, Victim, coltape};
 
-/// How long anything may take before it is given up on.
+/// Longest that anything may take before the test fails.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// A start that is killed is killed within so many milliseconds.
+/// Longest time from a start to its kill, in milliseconds.
 const START_MS: u64 = 300;
 
-/// When a capture is to be killed.
+/// When a capture is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
-    /// While it starts: recovery, the seal of what is left over, the look for holes.
+    /// While it starts: recovery, the seal of days left over, the search for gaps.
     Start,
     /// While it records.
     Load,
     /// While it records and trades are known to be missing.
     Gap,
-    /// While it records and nothing is known to be missing.
-    Whole,
+    /// While it records and no trade is known to be missing.
+    NoGap,
     /// Shortly after the first trades of the next day.
     RollOver,
     /// Within 200 ms of SIGTERM.
@@ -47,13 +47,13 @@ pub(crate) enum Plan {
     Replace,
 }
 
-/// What one market is like.
+/// The settings of one market, and the plan of its kills.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) seed: u64,
     pub(crate) rate: u32,
     pub(crate) plans: Vec<Plan>,
-    /// The days on either side of the midnight that it passes.
+    /// The days before and after the midnight that the market passes.
     pub(crate) dates: [UtcDay; 2],
     /// How long before midnight it begins.
     pub(crate) before_midnight: Duration,
@@ -69,15 +69,15 @@ struct Segment<'a> {
     said: PathBuf,
     args: Vec<String>,
     rng: Rng,
-    /// All that has been seen so far.
+    /// Everything that has been seen so far.
     seen: BTreeMap<ProductId, Tape>,
-    /// The newest tickers' sequences that each capture left.
+    /// The sequences of the newest tickers that each capture left.
     ends: BTreeMap<ProductId, BTreeSet<u64>>,
     tally: Tally,
 }
 
 const PRODUCTS: usize = 20;
-/// Products that the live reader looks at during one run.
+/// Products that the live reader reads during one run.
 const WATCHED: usize = 5;
 
 /// Runs a market to its end.
@@ -87,7 +87,7 @@ pub(crate) fn run(script: &Script, folder: &Path) -> Result<Tally, String> {
         products: PRODUCTS,
         rate: script.rate,
         seed: script.seed,
-        lasts: script.before_midnight + Duration::from_millis(1300 * script.plans.len() as u64),
+        duration: script.before_midnight + Duration::from_millis(1300 * script.plans.len() as u64),
         start: (script.dates[1].start().0 - u64::try_from(script.before_midnight.as_nanos()).unwrap()).to_time(),
         faults: script.faults.clone(),
     };
@@ -129,16 +129,16 @@ impl ToTime for u64 {
 }
 
 impl Segment<'_> {
-    fn capture(&self) -> Victim {
-        Victim::start(&self.args, &self.data, &self.said)
+    fn capture(&self) -> CaptureProcess {
+        CaptureProcess::start(&self.args, &self.data, &self.said)
     }
 
-    /// Lets some random time pass.
-    fn dawdle(&mut self, at_most_ms: u64) {
+    /// Waits for a random time.
+    fn wait_up_to(&mut self, at_most_ms: u64) {
         std::thread::sleep(Duration::from_micros(self.rng.u64(0..=at_most_ms * 1000)));
     }
 
-    /// Waits until something is so, the market is over, the reader has found something wrong, or `at_most` has passed.
+    /// Waits until `holds`, the market is over, the reader has found an error, or `at_most` has passed. Tells whether `holds`.
     fn wait(&self, reader: &Reader, at_most: Duration, mut holds: impl FnMut() -> bool) -> bool {
         let start = Instant::now();
         loop {
@@ -154,50 +154,50 @@ impl Segment<'_> {
 
     fn kill_one(&mut self, plan: Plan) -> Result<(), String> {
         let mut journal = Journal::from_now(&self.data);
-        let scene_before = page::scene(&self.data, &self.exchange.products, self.script.dates);
+        let states_before = page::day_states(&self.data, &self.exchange.products, self.script.dates);
         let left_files = page::new_files(&self.data, &self.exchange.products, self.script.dates);
         let mut names: Vec<ProductId> = self.exchange.products.clone();
         self.rng.shuffle(&mut names);
         let watched = names.into_iter().take(WATCHED).map(|name| (name.clone(), self.seen[&name].clone())).collect();
         let reader = Reader::start(&self.data, self.script.dates, watched);
         let began = Instant::now();
-        let mut victim = self.capture();
+        let mut capture = self.capture();
         let mut is_stopping = false;
         if plan == Plan::Start {
-            self.dawdle(START_MS);
+            self.wait_up_to(START_MS);
         } else {
             let records = || reader.progress.fresh.load(Relaxed) > 0;
             self.wait(&reader, DEADLINE, records);
             match plan {
                 Plan::Gap => {
-                    self.wait(&reader, Duration::from_secs(4), || journal.gapped() > 0);
-                    self.dawdle(100);
+                    self.wait(&reader, Duration::from_secs(4), || journal.products_with_gaps() > 0);
+                    self.wait_up_to(100);
                 }
-                Plan::Whole => {
-                    // What passed while nothing ran is noticed a moment after the first trades have come.
-                    self.dawdle(500);
-                    self.wait(&reader, Duration::from_secs(6), || journal.gapped() == 0);
+                Plan::NoGap => {
+                    // The gap of the time without a capture is noticed shortly after the first trades.
+                    self.wait_up_to(500);
+                    self.wait(&reader, Duration::from_secs(6), || journal.products_with_gaps() == 0);
                 }
                 Plan::RollOver => {
                     self.wait(&reader, DEADLINE, || reader.progress.of_second_day.load(Relaxed) > 0);
-                    self.dawdle(300);
+                    self.wait_up_to(300);
                 }
-                Plan::Load => self.dawdle(800),
-                _ => self.dawdle(400),
+                Plan::Load => self.wait_up_to(800),
+                _ => self.wait_up_to(400),
             }
         }
         if matches!(plan, Plan::Stop | Plan::Seal | Plan::Replace) {
             is_stopping = true;
-            victim.ask_to_stop();
-            self.let_it_stop(plan, &mut victim)?;
+            capture.ask_to_stop();
+            self.wait_for_stop(plan, &mut capture)?;
         }
-        let end = victim.kill()?;
+        let end = capture.kill()?;
         let took = began.elapsed();
         let seen_live = reader.finish()?;
-        let scene = page::scene(&self.data, &self.exchange.products, self.script.dates);
-        let gapped = journal.gapped();
+        let states = page::day_states(&self.data, &self.exchange.products, self.script.dates);
+        let gapped = journal.products_with_gaps();
         let had_second_day = self.newest_time() >= self.script.dates[1].start().0;
-        let had_new = self.look(&seen_live)?;
+        let had_new = self.check_stored(&seen_live)?;
         if matches!(end, End::Itself) {
             self.tally.too_late += 1;
             return Ok(());
@@ -205,30 +205,30 @@ impl Segment<'_> {
         self.tally.kills += 1;
         let is_start = plan == Plan::Start && took <= Duration::from_millis(START_MS + 50);
         let is_load = !is_stopping && plan != Plan::Start && had_new;
-        // What an earlier kill left and this capture did not get to is not this kill's.
+        // Files that an earlier kill left, and that this capture has not touched, do not count for this kill.
         let files = page::new_files(&self.data, &self.exchange.products, self.script.dates);
-        let is_other = files != left_files || scene.replacing != scene_before.replacing || scene.new_files != scene_before.new_files;
-        let is_replace = is_other && (scene.new_files > 0 || scene.replacing > 0);
-        let has_closed = (scene.cut, scene.sealed_newest) != (scene_before.cut, scene_before.sealed_newest);
-        let is_seal = is_stopping && has_closed && (scene.cut > 0 || scene.sealed_newest > 0);
-        let is_roll_over = scene.left_over > 0 || (!had_second_day && had_new && self.newest_time() >= self.script.dates[1].start().0);
+        let is_other = files != left_files || states.replacing != states_before.replacing || states.new_files != states_before.new_files;
+        let is_replace = is_other && (states.new_files > 0 || states.replacing > 0);
+        let has_closed = (states.cut, states.sealed_newest) != (states_before.cut, states_before.sealed_newest);
+        let is_seal = is_stopping && has_closed && (states.cut > 0 || states.sealed_newest > 0);
+        let is_roll_over = states.left_over > 0 || (!had_second_day && had_new && self.newest_time() >= self.script.dates[1].start().0);
         let tally = &mut self.tally;
         for (count, is) in tally.kinds.iter_mut().zip([is_start, is_load, is_seal, is_replace, is_roll_over]) {
             *count += u64::from(is);
         }
         tally.draining += u64::from(is_stopping && !is_seal && !is_replace);
-        tally.announced += u64::from(is_replace && scene.replacing > 0);
-        tally.unannounced += u64::from(is_replace && scene.replacing == 0);
+        tally.announced += u64::from(is_replace && states.replacing > 0);
+        tally.unannounced += u64::from(is_replace && states.replacing == 0);
         tally.gaps_open += u64::from(is_load && gapped > 0);
         tally.no_gap += u64::from(is_load && gapped == 0);
         if std::env::var_os("COLTAPE_KILLS_TELL").is_some() {
-            eprintln!("  {plan:?} after {} ms, {gapped} products with gaps, {scene:?}", took.as_millis());
+            eprintln!("  {plan:?} after {} ms, {gapped} products with gaps, {states:?}", took.as_millis());
         }
         Ok(())
     }
 
-    /// Waits for the moment of a stop at which it is to be killed.
-    fn let_it_stop(&mut self, plan: Plan, victim: &mut Victim) -> Result<(), String> {
+    /// Waits for the moment of the stop at which the plan kills the capture.
+    fn wait_for_stop(&mut self, plan: Plan, capture: &mut CaptureProcess) -> Result<(), String> {
         let start = Instant::now();
         let (data, products, dates) = (&self.data, &self.exchange.products, self.script.dates);
         let left_files = page::new_files(data, products, dates);
@@ -238,23 +238,23 @@ impl Segment<'_> {
             Plan::Seal => page::is_sealing(data, products, newest),
             _ => true,
         };
-        while !is_reached() && !victim.has_ended() {
+        while !is_reached() && !capture.has_ended() {
             if start.elapsed() > DEADLINE {
                 return Err("a capture that was asked to stop neither seals nor ends".to_owned());
             }
         }
         let at_most = if plan == Plan::Stop { 200 } else { [1, 5, 20, 80][self.rng.usize(0..4)] };
-        self.dawdle(at_most);
+        self.wait_up_to(at_most);
         Ok(())
     }
 
-    /// The newest event time seen.
+    /// Gives the newest event time seen, in nanoseconds.
     fn newest_time(&self) -> u64 {
         self.seen.values().filter_map(|tape| tape.trades.values().next_back()).map(|trade| trade.time.0).max().unwrap_or(0)
     }
 
-    /// Looks at everything that is stored, and holds it against all that has been seen. Tells whether there is anything new.
-    fn look(&mut self, seen_live: &BTreeMap<ProductId, Tape>) -> Result<bool, String> {
+    /// Reads everything that is stored, and compares it with everything that has been seen. Tells whether there is a new trade.
+    fn check_stored(&mut self, seen_live: &BTreeMap<ProductId, Tape>) -> Result<bool, String> {
         let mut has_new = false;
         for product in self.exchange.products.clone() {
             let at = |what| format!("{product}: {what}");
@@ -273,9 +273,9 @@ impl Segment<'_> {
         Ok(has_new)
     }
 
-    /// Captures until nothing is missing, stops, and holds the whole of it against the ledger.
+    /// Captures until no trade is missing, stops, and compares everything with the ledger.
     fn finish(mut self, path: &Path) -> Result<Tally, String> {
-        let mut victim = self.capture();
+        let mut capture = self.capture();
         let start = Instant::now();
         while !self.exchange.is_over() {
             if start.elapsed() > DEADLINE {
@@ -285,33 +285,33 @@ impl Segment<'_> {
         }
         let start = Instant::now();
         let ledger = Ledger::read(path);
-        while let Some(lacks) = self.lacks(&ledger)? {
-            if start.elapsed() > DEADLINE || victim.has_ended() {
-                victim.ask_to_stop();
-                victim.wait()?;
-                return Err(format!("what is missing does not come: {lacks}"));
+        while let Some(missing) = self.missing(&ledger)? {
+            if start.elapsed() > DEADLINE || capture.has_ended() {
+                capture.ask_to_stop();
+                capture.wait()?;
+                return Err(format!("trades are still missing: {missing}"));
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        victim.ask_to_stop();
-        if matches!(victim.wait()?, End::Killed) {
-            return Err("somebody else killed the capture".to_owned());
+        capture.ask_to_stop();
+        if matches!(capture.wait()?, End::Killed) {
+            return Err("the capture was killed from outside".to_owned());
         }
-        self.look(&BTreeMap::new())?;
-        let scene = page::scene(&self.data, &self.exchange.products, self.script.dates);
-        if scene.live + scene.replacing + scene.new_files > 0 {
-            return Err(format!("not all is sealed after a clean stop: {scene:?}"));
+        self.check_stored(&BTreeMap::new())?;
+        let states = page::day_states(&self.data, &self.exchange.products, self.script.dates);
+        if states.live + states.replacing + states.new_files > 0 {
+            return Err(format!("days are not sealed after a clean stop: {states:?}"));
         }
         let _totals = self.exchange.close();
         let ledger = Ledger::read(path);
         let products: Vec<ProductId> = self.seen.keys().cloned().collect();
-        self.tally.sums = account::settle(&self.data, &products, self.script.dates, &ledger, self.script.lines, &self.ends)?;
+        self.tally.sums = final_check::check(&self.data, &products, self.script.dates, &ledger, self.script.lines, &self.ends)?;
         verify(&self.data, path, &self.tally.sums)?;
         Ok(self.tally)
     }
 
-    /// Says what is missing up to the market's last trades; nothing where it is all there.
-    fn lacks(&self, ledger: &Ledger) -> Result<Option<String>, String> {
+    /// Tells what is missing up to the market's last trades; `None` where every trade is there.
+    fn missing(&self, ledger: &Ledger) -> Result<Option<String>, String> {
         for product in &self.exchange.products {
             let stored = holes(&self.data, product, None).map_err(|error| error.to_string())?;
             if !stored.gaps.is_empty() || stored.last != ledger.last(product) || !stored.unreadable.is_empty() {
@@ -322,8 +322,8 @@ impl Segment<'_> {
     }
 }
 
-/// Holds the tape against itself and against the ledger by `coltape verify`. Only tickers may be missing, those that passed while
-/// nothing ran, and what lies before a product's first stored trade.
+/// Checks the tape with `coltape verify`, without and with the ledger. Only tickers of the time without a capture may be missing, and trades before a product's
+/// first stored one.
 fn verify(data: &Path, ledger: &Path, counted: &Sums) -> Result<(), String> {
     let plain = coltape().arg("verify").arg(data).output().unwrap();
     if !plain.status.success() {
@@ -338,7 +338,7 @@ fn verify(data: &Path, ledger: &Path, counted: &Sums) -> Result<(), String> {
         summary["findings"].as_object().unwrap().keys().filter(|kind| *kind != "lost" && *kind != "never_sent").collect();
     let sums = line("ledger")?;
     let sum = |key: &str| sums[key].as_u64().unwrap();
-    // What lies before a product's first stored trade cannot be known to be missing: all others are there, every field equal.
+    // A capture cannot know of trades before a product's first stored one. All others are there, with every field equal.
     let is_all = sum("trades") == sum("trades_equal") + counted.before && sum("trades_equal") == counted.trades;
     if !others.is_empty() || !is_all {
         let findings: Vec<&Value> = lines.iter().filter(|line| line["line"] == "finding" && line["kind"] != "lost").take(10).collect();

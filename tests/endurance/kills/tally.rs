@@ -1,28 +1,29 @@
-//! What a campaign of kills came to, and whether every kind of kill happened.
+//! The counts of a run of kills, and whether every kind of kill has happened.
 
 use std::ops::AddAssign;
 
-use super::account::Sums;
+use super::final_check::Sums;
 
-/// The kinds of kill that must happen. One kill may be of several.
+/// The kinds of kill that must happen. One kill may be of several kinds.
 pub(crate) const KINDS: [&str; 5] = ["start", "load", "seal", "replace", "roll-over"];
 
-/// Counts of a campaign.
+/// The counts of a run of kills.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
     pub(crate) kills: u64,
-    /// By [`KINDS`].
+    /// Kills of each kind, in the order of [`KINDS`].
     pub(crate) kinds: [u64; 5],
-    /// After SIGTERM, before anything was sealed.
+    /// Kills after SIGTERM, before a day was sealed.
     pub(crate) draining: u64,
-    /// While replacements were announced: they are rolled forward.
+    /// Kills while a replacement was announced. The next start completes it.
     pub(crate) announced: u64,
-    /// While the new files of a replacement were not announced yet: they are discarded.
+    /// Kills while the new files of a replacement were not announced yet. The next start removes them.
     pub(crate) unannounced: u64,
-    /// Under load, with trades known to be missing and without.
+    /// Kills under load with trades known to be missing.
     pub(crate) gaps_open: u64,
+    /// Kills under load without.
     pub(crate) no_gap: u64,
-    /// Captures that had ended before SIGKILL came.
+    /// Captures that had ended before the SIGKILL.
     pub(crate) too_late: u64,
     pub(crate) segments: u64,
     /// Records that were found again after a kill.
@@ -33,8 +34,8 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// The kinds that have not happened.
-    pub(crate) fn lacks(&self) -> Vec<&'static str> {
+    /// Gives the kinds that have not happened.
+    pub(crate) fn missing_kinds(&self) -> Vec<&'static str> {
         KINDS.into_iter().zip(self.kinds).filter(|(_, count)| *count == 0).map(|(kind, _)| kind).collect()
     }
 }
@@ -71,7 +72,7 @@ impl std::fmt::Display for Tally {
         writeln!(f, "  {} records found again after a kill, {} of them first seen by a live reader", self.held, self.seen_live)?;
         write!(
             f,
-            "  at the end {} trades, each once and equal to the ledger ({} from REST, without order ids), {} tickers stored, {} missed while dead",
+            "  at the end {} trades, each once and equal to the ledger ({} from REST, without order ids), {} tickers stored, {} missed while no capture ran",
             self.sums.trades, self.sums.from_rest, self.sums.tickers, self.sums.tickers_missed
         )
     }

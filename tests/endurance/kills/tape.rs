@@ -1,4 +1,4 @@
-//! A product's tape as somebody has seen it, and whether a later look finds all of it again.
+//! The records of one product as they were seen, and whether a later look has all of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,16 +11,16 @@ use coltape::time::UtcDay;
 
 use super::page;
 
-/// What `TICKER_TRADES` stores of a ticker, but for the spread: time, price, volume, side.
-type Told = (u64, u32, u32, Option<Side>);
+/// What `TICKER_TRADES` stores of a ticker, without the spread: time, price, volume, side.
+type TickerTrade = (u64, u32, u32, Option<Side>);
 
-/// Everything seen of one product.
+/// Everything that was seen of one product.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Tape {
     pub(crate) trades: BTreeMap<u64, Trade>,
     /// By sequence.
     pub(crate) md: BTreeMap<u64, Ticker>,
-    ticker_trades: BTreeMap<UtcDay, Vec<Told>>,
+    ticker_trades: BTreeMap<UtcDay, Vec<TickerTrade>>,
 }
 
 fn is_same(was: &Ticker, is: &Ticker) -> bool {
@@ -31,13 +31,13 @@ fn is_same(was: &Ticker, is: &Ticker) -> bool {
         && decimals(was).into_iter().zip(decimals(is)).all(|(was, is)| was.agrees_with(is))
 }
 
-/// A stored trade never changes, but that one from REST may get its order ids.
+/// Tells whether `is` is the trade `was`. A stored trade never changes, except that one from REST may get its order ids.
 fn is_kept(was: &Trade, is: &Trade) -> bool {
     was == is || (was.origin.means() == Some(Means::Rest) && is.completes(was) && is.agrees_with(was))
 }
 
 impl Tape {
-    /// Takes a trade. Gives whether it is new; an error where it had been seen with other fields.
+    /// Adds a trade. Tells whether it is new; an error where it was seen with other fields before.
     pub(crate) fn see_trade(&mut self, trade: Trade) -> Result<bool, String> {
         match self.trades.insert(trade.trade_id, trade) {
             Some(was) if !is_kept(&was, &trade) => Err(format!("trade {} was {was:?}\nand is {trade:?}", trade.trade_id)),
@@ -45,7 +45,7 @@ impl Tape {
         }
     }
 
-    /// Takes a ticker, likewise.
+    /// Adds a ticker, in the same way.
     pub(crate) fn see_ticker(&mut self, ticker: Ticker) -> Result<bool, String> {
         match self.md.insert(ticker.sequence, ticker) {
             Some(was) if !is_same(&was, &ticker) => Err(format!("ticker {} was {was:?}\nand is {ticker:?}", ticker.sequence)),
@@ -53,7 +53,7 @@ impl Tape {
         }
     }
 
-    /// Holds a later look against this one: everything is there, nothing has changed. Gives the records held.
+    /// Checks that a later look has every record, unchanged. Gives the number of records compared.
     pub(crate) fn is_within(&self, later: &Self) -> Result<u64, String> {
         for (id, was) in &self.trades {
             match later.trades.get(id) {
@@ -81,7 +81,7 @@ impl Tape {
         Ok(held as u64)
     }
 
-    /// Reads all that is stored of a product, holding what a reader is shown against what the commit pages say.
+    /// Reads everything that is stored of a product, and compares what the reader shows with the commit pages.
     pub(crate) fn read(data: &Path, product: &ProductId) -> Result<Self, String> {
         let mut tape = Self::default();
         for row in rows::<Trades>(data, product)?.into_iter().flat_map(|(_, rows)| rows) {
@@ -94,9 +94,9 @@ impl Tape {
                 return Err(format!("ticker {} is stored twice", row.sequence));
             }
         }
-        let told = |row: &Ticker| (row.time.0, row.price.as_f32.to_bits(), row.volume.as_f32.to_bits(), row.side);
+        let of_ticker = |row: &Ticker| (row.time.0, row.price.as_f32.to_bits(), row.volume.as_f32.to_bits(), row.side);
         tape.ticker_trades =
-            rows::<TickerTrades>(data, product)?.into_iter().map(|(date, rows)| (date, rows.iter().map(told).collect())).collect();
+            rows::<TickerTrades>(data, product)?.into_iter().map(|(date, rows)| (date, rows.iter().map(of_ticker).collect())).collect();
         Ok(tape)
     }
 }
@@ -109,7 +109,7 @@ fn rows<L: Layout>(data: &Path, product: &ProductId) -> Result<Vec<DayRows<L>>, 
     for date in catalog::days(data, product, L::DATASET).map_err(|error| error.to_string())? {
         let Some(day) = Snapshot::<L>::open(data, product, date).map_err(|error| error.to_string())? else { continue };
         let place = || format!("{product} {} {date}", L::DATASET.folder());
-        // The page's own word, read without the program's help: what was committed is what is shown.
+        // The page is read without the program's reader: exactly the committed records must be shown.
         if let Some(page) = page::read(data, product, L::DATASET, date)
             && page.phase == page::LIVE
             && (day.state() != DayState::Live || day.base_count() as u64 != page.committed)

@@ -341,13 +341,11 @@ fn of_capture(dir: &Path) -> Vec<Trade> {
 fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let (own, other) = (folder.path().join("own"), folder.path().join("other"));
-    let config = coltape::simulate::SimulateConfig {
-        products: vec![product()],
-        rate_per_product: 400.0,
-        tickers: false,
-        duration: Some(std::time::Duration::from_secs(4)),
-        ..coltape::simulate::SimulateConfig::default()
-    };
+    let mut config = coltape::simulate::SimulateConfig::default();
+    config.products = vec![product()];
+    config.rate_per_product = 400.0;
+    config.tickers = false;
+    config.duration = Some(std::time::Duration::from_secs(4));
     let simulation = coltape::simulate::Simulation::start(config).unwrap();
     let capture = |dir: &Path| {
         let mut command = coltape("capture");

@@ -28,14 +28,12 @@ impl Exchange {
     /// Trades at two a second before `now`, which only REST shows.
     fn with_past(count: u64, now: UnixNanos, faults: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = SimulateConfig {
-            products: vec![product()],
-            history: count,
-            start: Some(now),
-            faults: Faults::parse(faults).unwrap(),
-            ledger: Some(folder.path().join("ledger")),
-            ..SimulateConfig::default()
-        };
+        let mut config = SimulateConfig::default();
+        config.products = vec![product()];
+        config.history = count;
+        config.start = Some(now);
+        config.faults = Faults::parse(faults).unwrap();
+        config.ledger = Some(folder.path().join("ledger"));
         Self { simulation: Simulation::start(config).unwrap(), folder }
     }
 

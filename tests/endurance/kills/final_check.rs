@@ -1,7 +1,7 @@
-//! The account at the end: the bare column files of the sealed days held against the exchange's ledger, without the program's reader.
+//! The check at the end: the column files of the sealed days are compared with the exchange's ledger, without the program's reader.
 //!
-//! Every trade of the ledger from the first stored one on is there once, in order, with every field; every ticker that is missing passed while a capture
-//! was dead, or was sent out of turn.
+//! Every trade of the ledger from the first stored one on is there once, in order, with every field. Every ticker that is missing was sent while no capture
+//! ran, or was sent out of order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -11,14 +11,14 @@ use coltape::product::ProductId;
 use coltape::time::UtcDay;
 use serde_json::Value;
 
-/// What the ledger says, by product.
+/// The ledger, by product.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) trades: BTreeMap<String, BTreeMap<u64, Value>>,
-    /// Sequences of tickers that were sent.
+    /// The sequences of the tickers that were sent.
     tickers: BTreeMap<String, BTreeSet<u64>>,
-    /// Trades and tickers that were sent out of turn.
-    out_of_turn: usize,
+    /// Trades and tickers that were sent out of order.
+    out_of_order: usize,
 }
 
 impl Ledger {
@@ -35,31 +35,31 @@ impl Ledger {
                 "ticker" if line["sent"] == true => {
                     ledger.tickers.entry(product).or_default().insert(line["sequence"].as_u64().unwrap());
                 }
-                "fault" if line["fault"] == "reorder" || line["fault"] == "delay" => ledger.out_of_turn += 1,
+                "fault" if line["fault"] == "reorder" || line["fault"] == "delay" => ledger.out_of_order += 1,
                 _ => {}
             }
         }
         ledger
     }
 
-    /// The newest trade of a product.
+    /// Gives the id of a product's newest trade.
     pub(crate) fn last(&self, product: &ProductId) -> Option<u64> {
         self.trades.get(product.as_str())?.keys().next_back().copied()
     }
 }
 
-/// What was counted.
+/// The counts of the check.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Sums {
-    /// Trades stored, every field equal.
+    /// Trades stored, with every field equal.
     pub(crate) trades: u64,
     /// Trades that the exchange made before a product's first stored one.
     pub(crate) before: u64,
-    /// Of those stored, supplied by REST and without order ids.
+    /// Of those stored, trades from REST without order ids.
     pub(crate) from_rest: u64,
     /// Tickers stored.
     pub(crate) tickers: u64,
-    /// Tickers sent while a capture was dead or dying.
+    /// Tickers that were sent while no capture ran, or while one was being killed.
     pub(crate) tickers_missed: u64,
 }
 
@@ -71,8 +71,8 @@ fn column<const N: usize>(folder: &Path, name: &str, dates: [UtcDay; 2]) -> Vec<
 
 const REST: u32 = 2;
 
-/// Holds the sealed days of all products against the ledger. `ends` are the newest tickers' sequences that each kill left.
-pub(crate) fn settle(
+/// Compares the sealed days of all products with the ledger. `ends` are the sequences of the newest tickers that each kill left.
+pub(crate) fn check(
     data: &Path,
     products: &[ProductId],
     dates: [UtcDay; 2],
@@ -81,7 +81,7 @@ pub(crate) fn settle(
     ends: &BTreeMap<ProductId, BTreeSet<u64>>,
 ) -> Result<Sums, String> {
     let mut sums = Sums::default();
-    let mut out_of_turn = 0;
+    let mut out_of_order = 0;
     for product in products {
         let nothing = BTreeMap::new();
         let made = ledger.trades.get(product.as_str()).unwrap_or(&nothing);
@@ -91,18 +91,18 @@ pub(crate) fn settle(
         sums.tickers += stored.len() as u64;
         let ends = ends.get(product);
         for sequence in ledger.tickers.get(product.as_str()).into_iter().flatten().filter(|sequence| !stored.contains(sequence)) {
-            // A ticker that passed while nobody listened lies right behind the last one that a killed capture had stored.
+            // A ticker that was sent while no capture ran comes right after the last one that a killed capture had stored.
             match stored.range(..sequence).next_back() {
-                Some(before) if !ends.is_some_and(|ends| ends.contains(before)) => out_of_turn += 1,
+                Some(before) if !ends.is_some_and(|ends| ends.contains(before)) => out_of_order += 1,
                 _ => sums.tickers_missed += 1,
             }
         }
     }
-    // Of two lines that start one after the other the second may overtake the first, whose tickers are stale then.
-    if lines == 1 && out_of_turn > ledger.out_of_turn {
+    // With two lines, the one that starts second may be ahead of the first, whose tickers are stale then.
+    if lines == 1 && out_of_order > ledger.out_of_order {
         return Err(format!(
-            "{out_of_turn} tickers are missing that were sent while a capture stood; only {} were out of turn",
-            ledger.out_of_turn
+            "{out_of_order} tickers are missing that were sent while a capture ran; only {} were out of order",
+            ledger.out_of_order
         ));
     }
     Ok(sums)
@@ -112,16 +112,16 @@ impl Sums {
     fn add_trades(&mut self, folder: &Path, dates: [UtcDay; 2], made: &BTreeMap<u64, Value>) -> Result<(), String> {
         let ids: Vec<u64> = column::<8>(folder, "trade_id", dates).into_iter().map(u64::from_le_bytes).collect();
         let first = *ids.first().ok_or("no trade is stored")?;
-        let want: Vec<u64> = made.range(first..).map(|(id, _)| *id).collect();
-        if ids != want {
-            let (stored, made): (BTreeSet<u64>, BTreeSet<u64>) = (ids.iter().copied().collect(), want.iter().copied().collect());
+        let wanted: Vec<u64> = made.range(first..).map(|(id, _)| *id).collect();
+        if ids != wanted {
+            let (stored, made): (BTreeSet<u64>, BTreeSet<u64>) = (ids.iter().copied().collect(), wanted.iter().copied().collect());
             let lost: Vec<_> = made.difference(&stored).take(5).collect();
             let invented: Vec<_> = stored.difference(&made).take(5).collect();
             return Err(format!(
                 "{} trades stored ({} different), {} made since the first; lost {lost:?}…, invented {invented:?}…",
                 ids.len(),
                 stored.len(),
-                want.len()
+                wanted.len()
             ));
         }
         let u32s = |name| column::<4>(folder, name, dates).into_iter().map(u32::from_le_bytes).collect::<Vec<_>>();
@@ -139,7 +139,7 @@ impl Sums {
             let uuid = |key: &str| u128::from_str_radix(&text(key).replace('-', ""), 16).unwrap().to_be_bytes();
             let is_rest = origins[at] & 0xf == REST;
             let has_orders = (makers[at], takers[at], sequences[at]) == (uuid("maker"), uuid("taker"), said["sequence"].as_u64().unwrap());
-            let lacks_orders = is_rest && (makers[at], takers[at], sequences[at]) == ([0; 16], [0; 16], 0);
+            let has_no_orders = is_rest && (makers[at], takers[at], sequences[at]) == ([0; 16], [0; 16], 0);
             let is_equal = (seconds[at], nanos[at]) == (second, u32::try_from(time.subsec_nanosecond()).unwrap())
                 && f32::from_le_bytes(prices[at]).to_bits() == text("price").parse::<f32>().unwrap().to_bits()
                 && f32::from_le_bytes(sizes[at]).to_bits() == text("size").parse::<f32>().unwrap().to_bits()
@@ -147,11 +147,11 @@ impl Sums {
                 && exact_sizes[at].to_bits() == text("size").parse::<f64>().unwrap().to_bits()
                 && sides[at] == u32::from(text("side") == "buy")
                 && dates[usize::from(time.as_second() >= i64::from(dates[1].0) * 86_400)] == UtcDay(second / 86_400)
-                && (has_orders || lacks_orders);
+                && (has_orders || has_no_orders);
             if !is_equal {
                 return Err(format!("trade {id} (record {at}, origin {:#x}) is not what the ledger says: {said}", origins[at]));
             }
-            self.from_rest += u64::from(lacks_orders);
+            self.from_rest += u64::from(has_no_orders);
         }
         self.trades += ids.len() as u64;
         self.before += made.range(..first).count() as u64;

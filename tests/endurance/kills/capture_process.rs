@@ -1,4 +1,4 @@
-//! The capture that is killed.
+//! A capture in a process of its own, which can be killed.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The program under test, or the one that `COLTAPE_KILLS_BIN` names.
+/// Gives the program under test, or the one that `COLTAPE_KILLS_BIN` names.
 pub(crate) fn coltape() -> Command {
     let binary = std::env::var_os("COLTAPE_KILLS_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_coltape").into());
     let mut command = Command::new(binary);
@@ -15,8 +15,8 @@ pub(crate) fn coltape() -> Command {
     command
 }
 
-/// A running capture; killed when dropped.
-pub(crate) struct Victim {
+/// A running capture. Dropping it kills it.
+pub(crate) struct CaptureProcess {
     child: Child,
     said: PathBuf,
 }
@@ -25,12 +25,12 @@ pub(crate) struct Victim {
 pub(crate) enum End {
     /// By SIGKILL.
     Killed,
-    /// By itself, before SIGKILL reached it.
+    /// By itself, before the SIGKILL.
     Itself,
 }
 
-impl Victim {
-    /// Starts `coltape capture`; what it says goes to the file `said`.
+impl CaptureProcess {
+    /// Starts `coltape capture`. Its output goes to the file `said`.
     pub(crate) fn start(args: &[String], data: &Path, said: &Path) -> Self {
         let out = File::options().create(true).append(true).open(said).unwrap();
         let child = coltape()
@@ -56,7 +56,7 @@ impl Victim {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Kills it. That it had ended by itself with a failure is an error.
+    /// Kills it. Gives an error where it has ended by itself with a failure before.
     pub(crate) fn kill(mut self) -> Result<End, String> {
         self.child.kill().unwrap();
         self.wait()
@@ -72,12 +72,12 @@ impl Victim {
         } else {
             let said = std::fs::read_to_string(&self.said).unwrap_or_default();
             let lines: Vec<&str> = said.lines().rev().take(20).collect();
-            Err(format!("the capture ended with {status}; the last it said, newest first:\n{}", lines.join("\n")))
+            Err(format!("the capture ended with {status}; its last lines, newest first:\n{}", lines.join("\n")))
         }
     }
 }
 
-impl Drop for Victim {
+impl Drop for CaptureProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,10 +1,10 @@
-//! How Coinbase spells numbers, times and ids: text written into reused buffers, without `format!`.
+//! The format of numbers, times and ids on Coinbase's feeds. Text is written into reused buffers, without `format!`.
 //!
 //! 1. Nothing here allocates once the buffer has grown.
 //! 2. A number is an [`Amount`]: whole units of its last decimal. It is written *trimmed* (`67.021`) or *padded* (`67.0210`); the recordings show both
 //!    in one message.
 //! 3. A time is written with six padded digits (Exchange) or trimmed (Advanced: up to six in a trade, up to nine in an envelope).
-//! 4. [`TimeSpeller`] keeps the text of the second it wrote last: at load, nearly every frame falls into the same one.
+//! 4. [`TimeFormatter`] keeps the text of the second that it wrote last. Under load nearly every frame falls into the same second.
 
 use crate::record::OrderId;
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
@@ -14,7 +14,7 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos};
 pub(super) struct Amount {
     /// The number without its point.
     pub(super) units: u64,
-    /// How many of its digits stand behind the point, 0 to 18.
+    /// How many of its digits stand after the decimal point, 0 to 18.
     pub(super) decimals: u8,
 }
 
@@ -29,7 +29,7 @@ impl Amount {
         Self { units, decimals }.padded(out, decimals);
     }
 
-    /// Writes the number with at least `width` digits behind the point.
+    /// Writes the number with at least `width` digits after the decimal point.
     pub(super) fn padded(self, out: &mut Vec<u8>, width: u8) {
         let scale = 10u64.pow(u32::from(self.decimals));
         integer(out, self.units / scale);
@@ -42,6 +42,11 @@ impl Amount {
         }
         out.extend(std::iter::repeat_n(b'0', usize::from(width.saturating_sub(self.decimals))));
     }
+}
+
+/// Writes text.
+pub(super) fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
 }
 
 /// Writes a whole number.
@@ -63,7 +68,7 @@ pub(super) fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
 /// Writes an order id as its UUID.
 pub(super) fn order_id(out: &mut Vec<u8>, id: OrderId) {
     let mut text = [0; 32];
-    // The buffer is exactly twice the id's length, which is the only thing that can go wrong.
+    // This fails only where the buffer is not twice the id's length, and it is.
     let _ = hex::encode_to_slice(id.0, &mut text);
     let (first, rest) = text.split_at(8);
     out.extend_from_slice(first);
@@ -76,7 +81,7 @@ pub(super) fn order_id(out: &mut Vec<u8>, id: OrderId) {
     }
 }
 
-/// Writes a JSON string, quotes and escapes included: for text that came from a client.
+/// Writes text from a client as a JSON string, with quotes and escapes.
 pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for character in text.chars() {
@@ -101,15 +106,15 @@ pub(super) fn quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Writes times, keeping the text of the second it wrote last.
+/// Writes times. Keeps the text of the second that it wrote last.
 #[derive(Debug, Default)]
-pub(super) struct TimeSpeller {
+pub(super) struct TimeFormatter {
     second: Option<u64>,
     text: Vec<u8>,
 }
 
-impl TimeSpeller {
-    /// Writes `2021-04-17T16:43:37.531550Z`: always six digits, the rest cut off.
+impl TimeFormatter {
+    /// Writes `2021-04-17T16:43:37.531550Z`: always six digits; the rest is cut off.
     pub(super) fn micros(&mut self, out: &mut Vec<u8>, time: UnixNanos) {
         self.write_second(out, time, b'T');
         out.push(b'.');
@@ -124,7 +129,7 @@ impl TimeSpeller {
         out.push(b'Z');
     }
 
-    /// Writes `2026-09-05 22:10:30.25788961 +0000 UTC m=+139651.27`, Go's spelling; the last part is the server's uptime.
+    /// Writes `2026-09-05 22:10:30.25788961 +0000 UTC m=+139651.27`, the format of Go; the last part is the server's uptime in seconds.
     pub(super) fn go(&mut self, out: &mut Vec<u8>, time: UnixNanos, uptime: UnixNanos) {
         self.write_second(out, time, b' ');
         fraction(out, time);
@@ -165,7 +170,7 @@ fn fraction(out: &mut Vec<u8>, time: UnixNanos) {
 mod tests {
     use super::*;
 
-    fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).expect("text")
@@ -182,37 +187,37 @@ mod tests {
             (u64::MAX, 8, "184467440737.09551615", "184467440737.09551615"),
         ] {
             let amount = Amount { units, decimals };
-            assert_eq!(text(|out| amount.trimmed(out)), trimmed);
-            assert_eq!(text(|out| amount.padded(out, decimals)), padded);
+            assert_eq!(written(|out| amount.trimmed(out)), trimmed);
+            assert_eq!(written(|out| amount.padded(out, decimals)), padded);
         }
-        assert_eq!(text(|out| Amount { units: 7, decimals: 1 }.padded(out, 8)), "0.70000000");
-        assert_eq!(text(|out| Amount { units: 7, decimals: 0 }.padded(out, 2)), "7.00");
+        assert_eq!(written(|out| Amount { units: 7, decimals: 1 }.padded(out, 8)), "0.70000000");
+        assert_eq!(written(|out| Amount { units: 7, decimals: 0 }.padded(out, 2)), "7.00");
     }
 
     #[test]
     fn times_are_cut_padded_and_trimmed_as_recorded() {
-        let mut speller = TimeSpeller::default();
+        let mut times = TimeFormatter::default();
         let time = |nanos: u64| UnixNanos(1_618_677_817_000_000_000 + nanos);
-        assert_eq!(text(|out| speller.micros(out, time(531_550_999))), "2021-04-17T16:43:37.531550Z");
-        assert_eq!(text(|out| speller.trimmed(out, time(504_360_000))), "2021-04-17T16:43:37.50436Z");
-        assert_eq!(text(|out| speller.trimmed(out, time(1))), "2021-04-17T16:43:37.000000001Z");
-        assert_eq!(text(|out| speller.trimmed(out, time(0))), "2021-04-17T16:43:37Z");
-        assert_eq!(text(|out| speller.micros(out, time(1_000_000_000))), "2021-04-17T16:43:38.000000Z");
-        let shown = text(|out| speller.go(out, time(257_889_610), UnixNanos(41_691_260_485_341)));
+        assert_eq!(written(|out| times.micros(out, time(531_550_999))), "2021-04-17T16:43:37.531550Z");
+        assert_eq!(written(|out| times.trimmed(out, time(504_360_000))), "2021-04-17T16:43:37.50436Z");
+        assert_eq!(written(|out| times.trimmed(out, time(1))), "2021-04-17T16:43:37.000000001Z");
+        assert_eq!(written(|out| times.trimmed(out, time(0))), "2021-04-17T16:43:37Z");
+        assert_eq!(written(|out| times.micros(out, time(1_000_000_000))), "2021-04-17T16:43:38.000000Z");
+        let shown = written(|out| times.go(out, time(257_889_610), UnixNanos(41_691_260_485_341)));
         assert_eq!(shown, "2021-04-17 16:43:37.25788961 +0000 UTC m=+41691.260485341");
     }
 
     #[test]
     fn order_ids_and_integers_agree_with_std() {
         let id = OrderId([0x27, 0xff, 0xf2, 0x0b, 0xaf, 0x29, 0x4f, 0x45, 0x87, 0x44, 0x56, 0xdd, 0x1e, 0xf5, 0x7d, 0xc0]);
-        assert_eq!(text(|out| order_id(out, id)), id.to_string());
+        assert_eq!(written(|out| order_id(out, id)), id.to_string());
         for value in [0, 9, 10, 99, 100, u64::MAX] {
-            assert_eq!(text(|out| integer(out, value)), value.to_string());
+            assert_eq!(written(|out| integer(out, value)), value.to_string());
         }
     }
 
     #[test]
     fn what_a_client_said_cannot_break_out_of_its_string() {
-        assert_eq!(text(|out| quoted(out, "a\"b\\c\né")), r#""a\"b\\c\u000aé""#);
+        assert_eq!(written(|out| quoted(out, "a\"b\\c\né")), r#""a\"b\\c\u000aé""#);
     }
 }

@@ -1,14 +1,14 @@
-//! Clients that come, go and misbehave, and faults on a script.
+//! Sessions of clients: subscriptions, refusals, ends of connections, TLS, recordings.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{Cut, Faults, Replay, SimulateConfig, Simulation, Wire};
+use coltape::simulate::{Cut, Faults, Replay, SimulateConfig, SimulatedFeed, Simulation};
 use serde_json::{Value, json};
 
-use crate::client::{Client, PATIENCE, config, ledger, of_kind, parse};
+use crate::client::{Client, PATIENCE, config, config_with, ledger, of_kind, parse};
 
 fn started(config: SimulateConfig) -> Simulation {
     Simulation::start(config).expect("starts")
@@ -19,8 +19,8 @@ fn has(kind: &'static str) -> impl Fn(&[String]) -> bool {
 }
 
 #[test]
-fn subscriptions_add_up_and_each_client_gets_only_its_own() {
-    let simulation = started(SimulateConfig { rate_per_product: 200.0, ..config(3) });
+fn subscriptions_add_up_and_each_client_receives_only_its_own() {
+    let simulation = started(config_with(3, |config| config.rate_per_product = 200.0));
     let (mut first, mut second) = (Client::connect(&simulation), Client::connect(&simulation));
     first.subscribe(&["matches"], &["BTC-USD"]);
     first.read_until(has("subscriptions"));
@@ -33,7 +33,7 @@ fn subscriptions_add_up_and_each_client_gets_only_its_own() {
         .map(|channel| format!("{} {}", channel["name"].as_str().expect("a name"), channel["product_ids"]))
         .collect();
     set.sort();
-    assert_eq!(set, [r#"matches ["BTC-USD"]"#, r#"ticker ["ETH-USD"]"#], "the whole present set");
+    assert_eq!(set, [r#"matches ["BTC-USD"]"#, r#"ticker ["ETH-USD"]"#], "everything that the client has subscribed to");
     assert_eq!(simulation.totals().trades_produced, 0, "the clock waits for every product");
     second.subscribe(&["matches"], &["ETH-USD", "SOL-USD"]);
     assert!(simulation.wait_started(PATIENCE));
@@ -48,7 +48,7 @@ fn subscriptions_add_up_and_each_client_gets_only_its_own() {
 }
 
 #[test]
-fn what_exchange_refuses_it_names_and_what_advanced_does_not_know_it_leaves_out() {
+fn the_exchange_feed_names_what_it_refuses_and_the_advanced_feed_leaves_out_what_it_does_not_know() {
     let simulation = started(config(2));
     let mut client = Client::connect(&simulation);
     let mut refused = |channels: &[&str], products: &[&str]| {
@@ -66,13 +66,13 @@ fn what_exchange_refuses_it_names_and_what_advanced_does_not_know_it_leaves_out(
     assert_eq!(refused(&["ticker"], &["BTC-USD"]), "Failed to subscribe: BTC-USD is delisted");
     simulation.stop().expect("ends");
 
-    let simulation = started(SimulateConfig { refuse_whole: false, ..config(2) });
+    let simulation = started(config_with(2, |config| config.refuse_whole = false));
     let mut client = Client::connect(&simulation);
     client.subscribe(&["matches"], &["BTC-USD", "NO-NE"]);
     let frames = client.read_until(|frames| has("error")(frames) && has("subscriptions")(frames));
     assert_eq!(of_kind(&frames, "subscriptions")[0]["channels"][0]["product_ids"], json!(["BTC-USD"]));
 
-    let simulation = started(SimulateConfig { wire: Wire::Advanced, ..config(2) });
+    let simulation = started(config_with(2, |config| config.feed = SimulatedFeed::Advanced));
     let mut client = Client::connect(&simulation);
     client.ask(&json!({"type": "subscribe", "channel": "ticker", "product_ids": ["NO-NE", "BTC-USD"]}));
     let frames = client.read_until(has("subscriptions"));
@@ -83,11 +83,14 @@ fn what_exchange_refuses_it_names_and_what_advanced_does_not_know_it_leaves_out(
 }
 
 #[test]
-fn the_market_goes_on_while_nobody_listens() {
+fn the_market_goes_on_while_no_client_is_connected() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("ledger");
-    let config =
-        SimulateConfig { rate_per_product: 500.0, duration: Some(Duration::from_secs(1)), ledger: Some(path.clone()), ..config(1) };
+    let config = config_with(1, |config| {
+        config.rate_per_product = 500.0;
+        config.duration = Some(Duration::from_secs(1));
+        config.ledger = Some(path.clone());
+    });
     let simulation = started(config.clone());
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
@@ -106,7 +109,7 @@ fn the_market_goes_on_while_nobody_listens() {
     let totals = simulation.stop().expect("a whole ledger");
     let last = of_kind(&frames, "last_match").remove(0)["trade_id"].clone();
     let next = of_kind(&frames, "match").remove(0)["trade_id"].clone();
-    assert_eq!(next.as_u64(), last.as_u64().map(|id| id + 1), "nothing falls between the last match and the first");
+    assert_eq!(next.as_u64(), last.as_u64().map(|id| id + 1), "no trade is lost between the last match and the first");
     let trades: Vec<Value> = ledger(&path, "trade").into_iter().filter(|line| line["history"] != true).collect();
     let unsent = trades.iter().filter(|line| line["sent"] == false).count() as u64;
     assert_eq!((trades.len() as u64, unsent), (totals.trades_produced, totals.trades_never_sent));
@@ -114,7 +117,7 @@ fn the_market_goes_on_while_nobody_listens() {
 }
 
 #[test]
-fn every_kind_of_cut_is_seen_by_the_client_as_what_it_is() {
+fn the_client_sees_each_kind_of_cut_as_what_it_is() {
     for (script, expected) in [
         ("close:1000@100ms", "closed 1000"),
         ("close:1001@100ms", "closed 1001"),
@@ -123,7 +126,10 @@ fn every_kind_of_cut_is_seen_by_the_client_as_what_it_is() {
         ("half-frame@100ms", "without closing handshake"),
     ] {
         let faults = Faults::parse(script).expect("a script");
-        let config = SimulateConfig { rate_per_product: 100.0, faults, ..config(1) };
+        let config = config_with(1, |config| {
+            config.rate_per_product = 100.0;
+            config.faults = faults;
+        });
         let simulation = started(config.clone());
         let mut client = Client::connect(&simulation);
         client.subscribe_all(&config);
@@ -136,19 +142,18 @@ fn every_kind_of_cut_is_seen_by_the_client_as_what_it_is() {
 }
 
 #[test]
-fn spoiled_trades_are_counted_and_the_ledger_knows_what_was_lost() {
-    for wire in [Wire::Exchange, Wire::Advanced] {
+fn faults_of_trades_are_counted_and_the_ledger_tells_what_was_lost() {
+    for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger");
         let script = "drop=0.05,duplicate=0.05,reorder=0.05,delay:50ms=0.05,absurd-id=0.01,absurd-time=0.01,junk=0.01,stall:100ms@300ms";
-        let config = SimulateConfig {
-            wire,
-            rate_per_product: 500.0,
-            duration: Some(Duration::from_secs(1)),
-            faults: Faults::parse(script).expect("a script"),
-            ledger: Some(path.clone()),
-            ..config(2)
-        };
+        let config = config_with(2, |config| {
+            config.feed = feed;
+            config.rate_per_product = 500.0;
+            config.duration = Some(Duration::from_secs(1));
+            config.faults = Faults::parse(script).expect("a script");
+            config.ledger = Some(path.clone());
+        });
         let simulation = started(config.clone());
         let mut client = Client::connect(&simulation);
         client.subscribe_all(&config);
@@ -163,13 +168,13 @@ fn spoiled_trades_are_counted_and_the_ledger_knows_what_was_lost() {
         assert!(lost > 10 && ledger(&path, "fault").iter().filter(|line| line["fault"] == "drop").count() as u64 >= lost);
         let text = frames.join("\n");
         let shown = |line: &Value| {
-            let (id, quote) = (&line["trade_id"], if wire == Wire::Advanced { "\"" } else { "" });
+            let (id, quote) = (&line["trade_id"], if feed == SimulatedFeed::Advanced { "\"" } else { "" });
             let product = line["product"].as_str().expect("a product");
-            match wire {
-                Wire::Exchange => frames
+            match feed {
+                SimulatedFeed::Exchange => frames
                     .iter()
                     .any(|frame| frame.contains(&format!("\"match\",\"trade_id\":{id},")) && frame.contains(&format!("\"{product}\""))),
-                Wire::Advanced => text.contains(&format!("\"product_id\":\"{product}\",\"trade_id\":{quote}{id}{quote},")),
+                SimulatedFeed::Advanced => text.contains(&format!("\"product_id\":\"{product}\",\"trade_id\":{quote}{id}{quote},")),
             }
         };
         for line in trades.iter().step_by(7) {
@@ -180,9 +185,9 @@ fn spoiled_trades_are_counted_and_the_ledger_knows_what_was_lost() {
 }
 
 #[test]
-fn refused_connections_and_subscriptions_end_after_their_count() {
+fn connections_and_subscriptions_are_refused_as_often_as_asked() {
     let faults = Faults::parse("refuse-connection*1,refuse-subscription*1").expect("a script");
-    let simulation = started(SimulateConfig { faults, ..config(1) });
+    let simulation = started(config_with(1, |config| config.faults = faults));
     let address = simulation.endpoints().websocket_url.trim_start_matches("ws://").to_owned();
     let mut stream = TcpStream::connect(&address).expect("connects");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -197,9 +202,12 @@ fn refused_connections_and_subscriptions_end_after_their_count() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_cut_off_and_the_market_does_not_wait() {
-    let config =
-        SimulateConfig { rate_per_product: 20_000.0, duration: Some(Duration::from_secs(2)), client_bound_bytes: 1 << 20, ..config(1) };
+fn a_client_that_does_not_read_is_disconnected_and_the_market_does_not_wait() {
+    let config = config_with(1, |config| {
+        config.rate_per_product = 20_000.0;
+        config.duration = Some(Duration::from_secs(2));
+        config.client_bound_bytes = 1 << 20;
+    });
     let simulation = started(config.clone());
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
@@ -212,7 +220,7 @@ fn a_client_that_does_not_read_is_cut_off_and_the_market_does_not_wait() {
 }
 
 #[test]
-fn a_recording_is_served_verbatim() {
+fn a_recording_is_served_unchanged() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("recording.tsv");
     let frames: Vec<String> = (0..5000).map(|at| format!("{{\"type\":\"x\",\"n\":{at},\"tab\":\"a\tb\"}}")).collect();
@@ -220,7 +228,7 @@ fn a_recording_is_served_verbatim() {
     std::fs::write(&file, lines.concat()).expect("writes");
     for (speed, least) in [(None, Duration::ZERO), (Some(0.5), Duration::from_millis(199))] {
         let replay = Some(Replay { file: file.clone(), speed });
-        let simulation = started(SimulateConfig { replay, ..config(1) });
+        let simulation = started(config_with(1, |config| config.replay = replay));
         let mut client = Client::connect(&simulation);
         client.subscribe(&["matches"], &["BTC-USD"]);
         let from = Instant::now();
@@ -230,24 +238,24 @@ fn a_recording_is_served_verbatim() {
         let _ = simulation.wait();
     }
     let replay = Some(Replay { file: PathBuf::from("/nowhere.tsv"), speed: None });
-    let refused = Simulation::start(SimulateConfig { replay, ..config(1) }).expect_err("no such recording");
+    let refused = Simulation::start(config_with(1, |config| config.replay = replay)).expect_err("no such recording");
     assert!(refused.to_string().contains("/nowhere.tsv"), "{refused}");
     let ledger = Some(PathBuf::from("/nowhere/ledger.jsonl"));
-    let refused = Simulation::start(SimulateConfig { ledger, ..config(1) }).expect_err("no such folder");
+    let refused = Simulation::start(config_with(1, |config| config.ledger = ledger)).expect_err("no such folder");
     assert!(refused.to_string().contains("/nowhere/ledger.jsonl"), "{refused}");
 }
 
 #[test]
-fn tls_is_trusted_by_its_own_authority_only() {
+fn a_client_trusts_tls_only_with_the_simulators_authority() {
     let folder = tempfile::tempdir().expect("a folder");
-    let simulation = started(SimulateConfig { tls: Some(folder.path().to_owned()), ..config(1) });
+    let simulation = started(config_with(1, |config| config.tls = Some(folder.path().to_owned())));
     let endpoints = simulation.endpoints().clone();
     assert!(endpoints.websocket_url.starts_with("wss://") && endpoints.rest_url.as_deref().is_some_and(|url| url.starts_with("https://")));
     let address = endpoints.websocket_url.trim_start_matches("wss://").to_owned();
     let pem = std::fs::read(endpoints.ca_file.as_ref().expect("a file")).expect("reads");
     let authority = native_tls::Certificate::from_pem(&pem).expect("a certificate");
-    let stranger = native_tls::TlsConnector::new().expect("a connector");
-    assert!(stranger.connect("127.0.0.1", TcpStream::connect(&address).expect("connects")).is_err());
+    let without_authority = native_tls::TlsConnector::new().expect("a connector");
+    assert!(without_authority.connect("127.0.0.1", TcpStream::connect(&address).expect("connects")).is_err());
     let connector = native_tls::TlsConnector::builder().add_root_certificate(authority).build().expect("a connector");
     let stream = connector.connect("127.0.0.1", TcpStream::connect(&address).expect("connects")).expect("trusted");
     let (mut socket, _) = tungstenite::client(&endpoints.websocket_url, stream).expect("a handshake");
@@ -266,14 +274,14 @@ fn tls_is_trusted_by_its_own_authority_only() {
 }
 
 #[test]
-fn status_lists_every_product_and_says_who_is_delisted() {
-    for wire in [Wire::Exchange, Wire::Advanced] {
-        let simulation = started(SimulateConfig { wire, ..config(3) });
+fn status_lists_every_product_and_tells_which_is_delisted() {
+    for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
+        let simulation = started(config_with(3, |config| config.feed = feed));
         let mut client = Client::connect(&simulation);
         client.ask(&json!({"type": "subscribe", "channel": "status", "channels": []}));
         let products = |frames: &[String]| {
             let status = of_kind(frames, "status").pop()?;
-            let list = if wire == Wire::Exchange { &status["products"] } else { &status["events"][0]["products"] };
+            let list = if feed == SimulatedFeed::Exchange { &status["products"] } else { &status["events"][0]["products"] };
             Some(list.as_array()?.iter().map(|product| product["status"].as_str().unwrap_or("").to_owned()).collect::<Vec<_>>())
         };
         let frames = client.read_until(has("status"));
@@ -286,32 +294,39 @@ fn status_lists_every_product_and_says_who_is_delisted() {
 #[test]
 fn a_silent_connection_stays_open_and_what_it_missed_is_never_sent() {
     let faults = Faults::parse("silent:300ms@100ms").expect("a script");
-    let config = SimulateConfig { rate_per_product: 300.0, duration: Some(Duration::from_secs(1)), faults, ..config(1) };
+    let config = config_with(1, |config| {
+        config.rate_per_product = 300.0;
+        config.duration = Some(Duration::from_secs(1));
+        config.faults = faults;
+    });
     let simulation = started(config.clone());
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
     let frames = client.read_to_end(&simulation);
     let totals = simulation.stop().expect("ends");
     let ids: Vec<u64> = of_kind(&frames, "match").iter().map(|frame| frame["trade_id"].as_u64().expect("an id")).collect();
-    let holes = ids.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
-    assert_eq!((holes, totals.connections, totals.faults.get("silent")), (1, 1, Some(&1)));
+    let gaps = ids.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+    assert_eq!((gaps, totals.connections, totals.faults.get("silent")), (1, 1, Some(&1)));
     assert_eq!(totals.trades_never_sent, totals.trades_produced - ids.len() as u64);
 }
 
 #[test]
 fn a_paused_market_makes_nothing_and_goes_on_where_it_was() {
-    let config = SimulateConfig { rate_per_product: 1000.0, duration: Some(Duration::from_secs(1)), ..config(1) };
+    let config = config_with(1, |config| {
+        config.rate_per_product = 1000.0;
+        config.duration = Some(Duration::from_secs(1));
+    });
     let simulation = started(config.clone());
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
     client.read_until(|frames| of_kind(frames, "match").len() > 10);
-    simulation.pause(true);
-    simulation.say("{\"type\":\"paused\"}");
+    simulation.pause();
+    simulation.send_text("{\"type\":\"paused\"}");
     client.read_until(has("paused"));
     // A heartbeat comes every second, paused or not; between two of them nothing else may.
     let frames = client.read_until(|frames| of_kind(frames, "heartbeat").len() == 2);
     assert!(of_kind(&frames, "match").is_empty());
-    simulation.pause(false);
+    simulation.resume();
     let frames = client.read_to_end(&simulation);
     let totals = simulation.stop().expect("ends");
     assert!(of_kind(&frames, "match").len() > 100 && totals.trades_produced >= 950, "{totals:?}");

@@ -33,7 +33,7 @@ use crate::feed::backfill::USUAL_REQUESTS_PER_S;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::ColumnSet;
-use crate::store::journal::Event;
+use crate::store::event::{Event, SumCheck};
 use crate::store::{DataDir, StoreError, StoreOptions, map_budget};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
@@ -180,12 +180,11 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let metrics = Arc::new(Metrics::default());
     let (journal, scribe_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), config.clock.clone(), stop.clone())
         .map_err(starting("thread journal"))?;
-    journal.write(
-        Event::new("capture_started")
-            .text("endpoint", &endpoint)
-            .number("products", u64::try_from(config.products.len()).unwrap_or(u64::MAX))
-            .text("version", env!("CARGO_PKG_VERSION")),
-    );
+    journal.write(Event::CaptureStarted {
+        endpoint: endpoint.clone(),
+        products: u64::try_from(config.products.len()).unwrap_or(u64::MAX),
+        version: env!("CARGO_PKG_VERSION").into(),
+    });
     let (sync, sync_thread) =
         service::sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(&metrics), journal.clone(), stop.clone())
             .map_err(starting("thread sync"))?;
@@ -304,20 +303,19 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     summary.elapsed = start.elapsed();
     summary.failure = stop.failure().or_else(|| failures.into_iter().next());
     let trades = summary.trades();
-    journal.write(
-        Event::new("capture_stopped")
-            .number("frames", summary.frames.frames)
-            .number("trades_received", trades.received)
-            .number("trades_fetched", trades.fetched)
-            .number("trades_written", trades.written)
-            .number("trades_late", trades.late)
-            .number("trades_duplicate", trades.duplicate)
-            .number("trades_conflict", trades.conflict)
-            .number("trades_shed", trades.shed)
-            .number("trades_rejected", trades.rejected + summary.frames.rejected_trades)
-            .text("sums", if summary.balances() { "hold" } else { "do not hold" })
-            .text("failure", summary.failure.as_deref().unwrap_or("")),
-    );
+    journal.write(Event::CaptureStopped {
+        frames: summary.frames.frames,
+        trades_received: trades.received,
+        trades_fetched: trades.fetched,
+        trades_written: trades.written,
+        trades_late: trades.late,
+        trades_duplicate: trades.duplicate,
+        trades_conflict: trades.conflict,
+        trades_shed: trades.shed,
+        trades_rejected: trades.rejected + summary.frames.rejected_trades,
+        sums: if summary.balances() { SumCheck::Hold } else { SumCheck::DoNotHold },
+        failure: summary.failure.clone().unwrap_or_default(),
+    });
     drop(journal);
     match scribe_thread.join() {
         Ok(Ok(())) => {}

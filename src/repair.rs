@@ -33,7 +33,7 @@ use crate::feed::Feed;
 use crate::feed::rest::RestError;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::store::probe::Probe;
 use crate::store::{DataDir, Hole, StoreError, StoreOptions, catalog, endpoint_of};
 use crate::time::{Clock, DateFormat};
@@ -141,7 +141,7 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
         (Some(Arc::new(DataDir::open_of_any_endpoint(&config.dir, options)?)), Notes::of(&config.dir, &config.clock))
     };
     let tapes: Vec<String> = config.from.iter().map(|tape| tape.display().to_string()).collect();
-    notes.journal(Event::new("repair_started").text("from", &tapes.join(", ")).flag("rest", fetcher.is_some()))?;
+    notes.journal(Event::RepairStarted { from: tapes.join(", "), rest: fetcher.is_some() })?;
     let mut report = Report { is_dry: config.is_dry, products: products.clone(), ..Report::default() };
     for product in &products {
         let chain = Chain::read(&config.dir, product)?;
@@ -214,14 +214,14 @@ fn repair_product(work: &mut Work<'_>, config: &RepairConfig, mut fetcher: Optio
     work.miss(&gaps, |ids| lacking.why(ids).unwrap_or_else(|| unasked.to_owned()));
     let done: Vec<_> = work.report.days.iter().filter(|((product, _), _)| product == work.product).map(|(_, day)| *day).collect();
     let sum = |of: fn(&report::DayWork) -> u64| done.iter().map(of).sum::<u64>();
-    let event = Event::new("repaired")
-        .product(work.product)
-        .number("from_tapes", sum(|day| day.from_tapes))
-        .number("from_rest", sum(|day| day.from_rest))
-        .number("completed", sum(|day| day.completed))
-        .number("disagreements", work.conflicts)
-        .number("missing", sum(|day| day.missing));
-    work.notes.journal(event)?;
+    work.notes.journal(Event::Repaired {
+        product: work.product.clone(),
+        from_tapes: sum(|day| day.from_tapes),
+        from_rest: sum(|day| day.from_rest),
+        completed: sum(|day| day.completed),
+        disagreements: work.conflicts,
+        missing: sum(|day| day.missing),
+    })?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod commit;
 mod day;
 mod directory;
 mod error;
+pub mod event;
 mod files;
 pub mod filesystem;
 pub mod gaps;

@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use simd_json::prelude::*;
-
 use crate::product::ProductId;
-use crate::store::journal;
+use crate::store::event::{Event, Line};
+use crate::store::journal::{self, EXACT_TEXTS};
 use crate::time::UtcDay;
 
 /// The texts of one product.
@@ -23,16 +22,10 @@ impl ExactTexts {
     #[must_use]
     pub fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts = HashMap::new();
-        for line in journal::read(dir, "exact", first, UtcDay(u32::MAX)) {
-            let mut line = line.into_bytes();
-            let Ok(value) = simd_json::to_borrowed_value(&mut line) else { continue };
-            if value.get_str("product") != Some(product.as_str()) {
-                continue;
-            }
-            if let (Some(column), Some(key), Some(text)) = (value.get_str("column"), value.get_u64("key"), value.get_str("text"))
-                && is_number(text)
-            {
-                texts.insert((column.to_owned(), key), text.to_owned());
+        for line in journal::events(dir, EXACT_TEXTS, first, UtcDay(u32::MAX)) {
+            let Ok(Line { event: Some(Event::Exact { product: whose, column, key, text }), .. }) = line else { continue };
+            if whose == *product && is_number(&text) {
+                texts.insert((column.into_owned(), key), text);
             }
         }
         Self { texts }

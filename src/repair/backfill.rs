@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset};
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::store::{DataDir, Hole, StoreOptions, catalog, holes};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
@@ -96,11 +96,7 @@ fn backfill_with(config: &BackfillConfig, mut fetcher: Fetcher, progress: &mut d
         None => DataDir::open_of_any_endpoint(path, options)?,
     });
     let mut notes = Notes::of(path, clock);
-    let asked = Event::new("backfill_started").product(product).text("from", &config.from.to_string());
-    notes.journal(match config.to {
-        Some(to) => asked.text("to", &to.to_string()),
-        None => asked,
-    })?;
+    notes.journal(Event::BackfillStarted { product: product.clone(), from: config.from, to: config.to })?;
     let mut done = Backfilled { report: Report { products: vec![product.clone()], ..Report::default() }, ..Backfilled::default() };
     let Some(span) = span(&mut fetcher, product, config.from, config.to)? else { return Ok(done) };
     let mut work = Work {
@@ -133,11 +129,11 @@ fn backfill_with(config: &BackfillConfig, mut fetcher: Fetcher, progress: &mut d
     work.miss(&missing, |ids| lacking.why(ids).unwrap_or_else(|| "they are missing still".to_owned()));
     if span.is_beginning && work.chain.ends().is_some_and(|(first, _)| first == span.first) {
         done.began = Some(span.first);
-        work.notes.journal(Event::new("trading_began").product(product).number("first_id", span.first))?;
+        work.notes.journal(Event::TradingBegan { product: product.clone(), first_id: span.first })?;
     }
     let sums = work.report.sums();
-    let event = Event::new("backfilled").product(product).number("from_rest", sums.from_rest).number("missing", sums.missing);
-    work.notes.journal(event.number("disagreements", work.conflicts))?;
+    let (from_rest, missing, disagreements) = (sums.from_rest, sums.missing, work.conflicts);
+    work.notes.journal(Event::Backfilled { product: product.clone(), from_rest, missing, disagreements })?;
     done.ids = Some(span.ids);
     Ok(done)
 }

@@ -7,11 +7,11 @@
 
 use std::path::Path;
 
-use simd_json::prelude::*;
-
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades};
-use crate::store::{Hole, Inserted, Snapshot, catalog, journal};
+use crate::store::event::{Event, GapFiller, Line};
+use crate::store::journal::{self, EXACT_TEXTS};
+use crate::store::{Hole, Inserted, Snapshot, catalog};
 use crate::time::UtcDay;
 
 use super::chain;
@@ -137,7 +137,7 @@ fn take_day(
     });
     if let Some(run) = run {
         taken.runs.push(run);
-        work.notes.gap_filled(work.product, run, "tape")?;
+        work.notes.gap_filled(work.product, run, GapFiller::Tape)?;
     }
     if unusable > 0 {
         work.remark(format!("{} {date}: {unusable} trades that are implausible or of another day are not used", tape.display()));
@@ -190,7 +190,7 @@ fn put(
             let before = run.replace(Hole { from: trade.trade_id, to: trade.trade_id });
             if let Some(before) = before {
                 taken.runs.push(before);
-                work.notes.gap_filled(work.product, before, "tape").map_err(|error| Err(error.into()))?;
+                work.notes.gap_filled(work.product, before, GapFiller::Tape).map_err(|error| Err(error.into()))?;
             }
         }
     }
@@ -204,16 +204,10 @@ fn copy_texts(work: &mut Work<'_>, tape: &Path, taken: &mut Taken, first: UtcDay
     }
     taken.runs.sort_by_key(|run| run.from);
     let is_taken = |id: u64| taken.runs.get(taken.runs.partition_point(|run| run.to < id)).is_some_and(|run| run.from <= id);
-    for line in journal::read(tape, "exact", first, UtcDay(last.0.saturating_add(LATER_DAYS))) {
-        let mut line = line.into_bytes();
-        let Ok(value) = simd_json::to_borrowed_value(&mut line) else { continue };
-        let (Some(column), Some(id), Some(text)) = (value.get_str("column"), value.get_u64("key"), value.get_str("text")) else { continue };
-        if value.get_str("product") != Some(work.product.as_str()) || !column.starts_with("trade_") || !is_taken(id) {
-            continue;
-        }
-        let time = value.get_str("time").and_then(|time| crate::time::parse_rfc3339(time.as_bytes()).ok()).and_then(|time| time.to_unix());
-        if let Some(time) = time {
-            work.notes.exact(time, work.product, column, id, text)?;
+    for line in journal::events(tape, EXACT_TEXTS, first, UtcDay(last.0.saturating_add(LATER_DAYS))) {
+        let Ok(Line { time, event: Some(Event::Exact { product, column, key, text }) }) = line else { continue };
+        if product == *work.product && column.starts_with("trade_") && is_taken(key) {
+            work.notes.exact(time, work.product, &column, key, &text)?;
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::ColumnSet;
-use crate::store::journal::Event;
+use crate::store::event::{Event, GapFiller};
 use crate::store::{Hole, Inserted, StoreError, holes};
 use crate::time::{UnixNanos, UtcDay};
 
@@ -14,7 +14,7 @@ use super::chain::Chain;
 use super::difference::{Difference, columns_that_differ, shown};
 use super::fetch::Fetcher;
 use super::gather::{self, Brought, Lacking};
-use super::notes::{Notes, about_ids};
+use super::notes::{Notes, range};
 use super::report::Report;
 
 /// Gaps looked at together: about as many as a million single lost trades.
@@ -68,10 +68,16 @@ impl Work<'_> {
         let columns = if columns.is_empty() { vec!["the day"] } else { columns };
         self.conflicts += 1;
         if self.conflicts <= MAX_CONFLICTS_JOURNALED {
-            let event = Event::new("conflict").product(self.product).number("trade_id", stored.trade_id);
-            let event =
-                event.text("stored", &shown(&stored)).text("sent", &shown(&told)).text("by", by).text("columns", &columns.join(","));
-            self.notes.journal(event)?;
+            self.notes.journal(Event::Conflict {
+                product: self.product.clone(),
+                trade_id: stored.trade_id,
+                stored: Some(shown(&stored)),
+                sent: Some(shown(&told)),
+                by: Some(by.to_owned()),
+                columns: Some(columns.join(",")),
+                text: None,
+                raw: None,
+            })?;
         }
         self.report.differs(Difference { product: self.product.clone(), date, stored, told, by: by.to_owned(), columns });
         Ok(())
@@ -95,13 +101,13 @@ impl Work<'_> {
                     Some(run) if run.to + 1 == trade.trade_id => run.to = trade.trade_id,
                     _ => {
                         if let Some(run) = run.replace(Hole { from: trade.trade_id, to: trade.trade_id }) {
-                            self.notes.gap_filled(product, run, "rest")?;
+                            self.notes.gap_filled(product, run, GapFiller::Rest)?;
                         }
                     }
                 }
             }
             if let Some(run) = run {
-                self.notes.gap_filled(product, run, "rest")?;
+                self.notes.gap_filled(product, run, GapFiller::Rest)?;
             }
             for text in &brought.inexact {
                 if let Some(trade) = brought.trades.iter().find(|trade| trade.trade_id == text.trade_id) {
@@ -115,12 +121,13 @@ impl Work<'_> {
             Ok::<(), WorkError>(())
         })?;
         for ids in &lacking.lacks {
-            let event = about_ids("backfill_lacks", product, *ids).number("attempts", u64::from(gather::ATTEMPTS));
-            self.notes.journal(event)?;
+            let (product, attempts) = (product.clone(), u64::from(gather::ATTEMPTS));
+            self.notes.journal(Event::BackfillEmpty { product, ids: range(*ids), attempts })?;
         }
         if let Some((ids, error)) = &lacking.failed {
             for ids in ids {
-                self.notes.journal(about_ids("backfill_failed", product, *ids).text("error", &error.to_string()))?;
+                let (product, error) = (product.clone(), error.to_string());
+                self.notes.journal(Event::BackfillFailed { product, ids: range(*ids), failures: None, error })?;
             }
         }
         Ok(lacking)

@@ -1,120 +1,28 @@
-//! JSON-lines files beside the tape: the journal of events, rejected messages, exact texts, the products.
+//! The JSON-lines files beside the tape: the journal of events, rejected messages, exact texts.
 //!
-//! 1. One line an event: `time` (RFC 3339, UTC) first, `event` second, then the fields in the order they were given.
-//! 2. Space is taken ahead with `fallocate(KEEP_SIZE)`, so that a full disk can still be written down; the length is always that of the lines.
-//! 3. One file a UTC day of writing. A line that a crash cut short is ended before the next one is written, and passed over when read.
-//! 4. A capped file takes so many bytes a day; what is beyond is counted, and the count written when the day ends or the file is closed.
+//! 1. A line is an [`Event`] with its time, see [`super::event`].
+//! 2. Space is allocated ahead with `fallocate(KEEP_SIZE)`, so that a full disk can still be journaled. The length of a file is always that of its lines.
+//! 3. There is one file for each UTC day of writing. A line that a crash cut short is ended before the next one is written, and passed over when read.
+//! 4. A capped file takes a fixed number of bytes a day. Lines beyond it are counted, and the count is written when the day ends or the file is closed.
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{At, StoreError};
+use super::event::{Event, Line, LineError};
 use super::filesystem;
 use super::place::OWN_FOLDER;
-use crate::product::ProductId;
 use crate::time::{DateFormat, UnixNanos, UtcDay};
 
-/// One event on its way to a line.
-///
-/// ```
-/// use coltape::store::journal::Event;
-/// use coltape::time::UnixNanos;
-/// let line = Event::new("gap_opened").number("after_id", 17).text("why", "a \"hole\"").line(UnixNanos(1_000_000_000));
-/// assert_eq!(line, r#"{"time":"1970-01-01T00:00:01.000000000Z","event":"gap_opened","after_id":17,"why":"a \"hole\""}"#);
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// All after the time.
-    rest: String,
-}
+/// Name of the files that hold the journal's events.
+pub const JOURNAL: &str = "journal";
+/// Name of the files that hold [`Event::Reject`]: messages that could not be used.
+pub const REJECTS: &str = "rejects";
+/// Name of the files that hold [`Event::Exact`]: decimal texts that no f64 gives back.
+pub const EXACT_TEXTS: &str = "exact";
 
-impl Event {
-    /// Begins an event of that name.
-    #[must_use]
-    pub fn new(name: &str) -> Self {
-        Self { rest: String::new() }.text("event", name)
-    }
-
-    /// Adds the product.
-    #[must_use]
-    pub fn product(self, product: &ProductId) -> Self {
-        self.text("product", product.as_str())
-    }
-
-    /// Adds a whole number.
-    #[must_use]
-    pub fn number(self, name: &str, value: u64) -> Self {
-        self.raw(name, value)
-    }
-
-    /// Adds a fraction; one that is not finite is null.
-    #[must_use]
-    pub fn fraction(self, name: &str, value: f64) -> Self {
-        if value.is_finite() { self.raw(name, value) } else { self.raw(name, "null") }
-    }
-
-    /// Adds a truth value.
-    #[must_use]
-    pub fn flag(self, name: &str, value: bool) -> Self {
-        self.raw(name, value)
-    }
-
-    /// Adds a text.
-    #[must_use]
-    pub fn text(mut self, name: &str, value: &str) -> Self {
-        self.name(name);
-        quote(&mut self.rest, value);
-        self
-    }
-
-    /// Adds a text of bytes from outside; what is no UTF-8 is shown as such.
-    #[must_use]
-    pub fn bytes(self, name: &str, value: &[u8]) -> Self {
-        self.text(name, &String::from_utf8_lossy(value))
-    }
-
-    fn raw(mut self, name: &str, value: impl std::fmt::Display) -> Self {
-        self.name(name);
-        // Writing to a string does not fail.
-        let _ = write!(self.rest, "{value}");
-        self
-    }
-
-    fn name(&mut self, name: &str) {
-        self.rest.push(',');
-        quote(&mut self.rest, name);
-        self.rest.push(':');
-    }
-
-    /// Gives the line, without its end.
-    #[must_use]
-    pub fn line(&self, time: UnixNanos) -> String {
-        format!("{{\"time\":\"{time}\"{}}}", self.rest)
-    }
-}
-
-/// Puts a JSON string behind `out`.
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-/// Bytes of space taken ahead.
+/// Bytes allocated ahead of need.
 const AHEAD: u64 = 1 << 20;
 
 /// A JSON-lines file that is being written, one a day.
@@ -138,22 +46,22 @@ struct Today {
 }
 
 impl JournalFile {
-    /// Writes `{name}.{date}.jsonl` in the data directory `dir`, without a bound.
+    /// Begins files `{name}.{date}.jsonl` for the data directory `dir`, without a limit.
     #[must_use]
     pub fn new(dir: &Path, name: &str) -> Self {
         Self::capped(dir, name, u64::MAX)
     }
 
-    /// Writes at most `cap` bytes a day, and counts what is beyond.
+    /// Begins files that take at most `cap` bytes a day. Events beyond that are counted.
     #[must_use]
     pub fn capped(dir: &Path, name: &str, cap: u64) -> Self {
         Self { folder: dir.join(OWN_FOLDER), name: name.to_owned(), cap, today: None }
     }
 
-    /// Writes an event that happened at `time`, in the file of that day.
+    /// Appends an event that happened at `time` (wall clock) to the file of that day.
     ///
     /// # Errors
-    /// Where the disk is full beyond the space taken ahead, or the system refuses.
+    /// Where the disk is full and the space allocated ahead is used up, or the system refuses the write.
     pub fn append(&mut self, time: UnixNanos, event: &Event) -> Result<(), StoreError> {
         if self.today.as_ref().is_some_and(|today| today.date != time.day()) {
             self.finish()?;
@@ -171,20 +79,20 @@ impl JournalFile {
         today.write(line.as_bytes())
     }
 
-    /// Counts the events of the day that the cap kept out.
+    /// Gives how many events of the day the cap has kept out.
     #[must_use]
     pub fn excess(&self) -> u64 {
         self.today.as_ref().map_or(0, |today| today.excess)
     }
 
-    /// Writes down the excess and closes the file.
+    /// Writes how many events the cap has kept out, if any, and closes the file.
     ///
     /// # Errors
-    /// Where the line cannot be written.
+    /// Where that line cannot be written.
     pub fn finish(&mut self) -> Result<(), StoreError> {
         match self.today.take() {
             Some(mut today) if today.excess > 0 => {
-                let mut line = Event::new("capped").number("excess", today.excess).line(UnixNanos(today.date.next().start().0 - 1));
+                let mut line = Event::Capped { excess: today.excess }.line(UnixNanos(today.date.next().start().0 - 1));
                 line.push('\n');
                 today.write(line.as_bytes())
             }
@@ -215,7 +123,7 @@ impl Today {
         let end = self.length + line.len() as u64;
         if end > self.allocated {
             let ahead = (end + AHEAD).next_multiple_of(AHEAD);
-            // A disk that has no room for the next stretch may still have some for the line: that is what the reserve is for.
+            // A disk without room for all of this may still have room for the line: that is what the reserve is for.
             if filesystem::allocate_beside_reserve(&self.file, self.length, ahead, &self.path).is_ok() {
                 self.allocated = ahead;
             }
@@ -227,7 +135,12 @@ impl Today {
     }
 }
 
-/// Goes through the lines of the days `from` to `to` (both included) in order. Lines that a crash cut short are passed over.
+/// Gives the events of the days `from` to `to` (both included) in order, as [`read`] gives the lines.
+pub fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = Result<Line, LineError>> {
+    read(dir, name, from, to).map(Line::parse)
+}
+
+/// Gives the lines of the days `from` to `to` (both included) in order. Passes over lines that a crash cut short, and over files that cannot be read.
 pub fn read(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = String> {
     let folder = dir.join(OWN_FOLDER);
     let prefix = format!("{name}.");
@@ -246,25 +159,31 @@ pub fn read(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<I
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
+    use crate::ids::IdRange;
+    use crate::product::ProductId;
 
     fn at(day: u32, nanos: u64) -> UnixNanos {
         UnixNanos(UtcDay(day).start().0 + nanos)
     }
 
+    fn gap(id: u64) -> Event {
+        let product = ProductId::new("BTC-USD").expect("a product");
+        Event::GapLeft { product, ids: IdRange::one(id) }
+    }
+
     #[test]
     fn lines_go_to_the_day_they_happened_on_and_come_back_in_order() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut journal = JournalFile::new(dir.path(), "journal");
-        for (day, name) in [(100, "a"), (100, "b"), (101, "c")] {
-            journal
-                .append(at(day, 5), &Event::new(name).flag("yes", true).fraction("share", 0.5).fraction("none", f64::NAN))
-                .expect("written");
+        let mut journal = JournalFile::new(dir.path(), JOURNAL);
+        for (day, id) in [(100, 1), (100, 2), (101, 3)] {
+            journal.append(at(day, 5), &gap(id)).expect("written");
         }
-        let lines: Vec<String> = read(dir.path(), "journal", UtcDay(0), UtcDay(200)).collect();
+        let lines: Vec<String> = read(dir.path(), JOURNAL, UtcDay(0), UtcDay(200)).collect();
         assert_eq!(lines.len(), 3);
-        assert_eq!(lines[1], r#"{"time":"1970-04-11T00:00:00.000000005Z","event":"b","yes":true,"share":0.5,"none":null}"#);
-        assert_eq!(read(dir.path(), "journal", UtcDay(101), UtcDay(101)).count(), 1);
+        assert_eq!(lines[1], r#"{"time":"1970-04-11T00:00:00.000000005Z","event":"gap_left","product":"BTC-USD","from_id":2,"to_id":2}"#);
+        let events: Vec<Line> = events(dir.path(), JOURNAL, UtcDay(0), UtcDay(200)).map(|line| line.expect("a line")).collect();
+        assert_eq!(events[2], Line { time: at(101, 5), event: Some(gap(3)) });
+        assert_eq!(read(dir.path(), JOURNAL, UtcDay(101), UtcDay(101)).count(), 1);
         assert_eq!(read(dir.path(), "other", UtcDay(0), UtcDay(200)).count(), 0);
     }
 
@@ -274,37 +193,26 @@ mod tests {
         let path = dir.path().join(OWN_FOLDER).join("journal.1970-04-11.jsonl");
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         std::fs::write(&path, b"{\"time\":\"x\"}\n{\"time\":\"cut").expect("written");
-        JournalFile::new(dir.path(), "journal").append(at(100, 0), &Event::new("next")).expect("written");
-        let lines: Vec<String> = read(dir.path(), "journal", UtcDay(100), UtcDay(100)).collect();
+        JournalFile::new(dir.path(), JOURNAL).append(at(100, 0), &gap(7)).expect("written");
+        let lines: Vec<String> = read(dir.path(), JOURNAL, UtcDay(100), UtcDay(100)).collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines[1].contains("next"));
+        assert!(lines[1].contains("gap_left"));
     }
 
     #[test]
-    fn what_is_beyond_the_cap_is_counted() {
+    fn events_beyond_the_cap_are_counted() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut rejects = JournalFile::capped(dir.path(), "rejects", 200);
+        let mut rejects = JournalFile::capped(dir.path(), REJECTS, 200);
+        let reject = Event::Reject { reason: "not_json".into(), raw: "{".to_owned() };
         for _ in 0..10 {
-            rejects.append(at(100, 0), &Event::new("reject").bytes("raw", b"\xff{")).expect("written");
+            rejects.append(at(100, 0), &reject).expect("written");
         }
-        let kept = read(dir.path(), "rejects", UtcDay(100), UtcDay(100)).count() as u64;
+        let kept = read(dir.path(), REJECTS, UtcDay(100), UtcDay(100)).count() as u64;
         assert!(kept > 0 && kept + rejects.excess() == 10);
         let excess = rejects.excess();
-        rejects.append(at(101, 0), &Event::new("reject")).expect("written");
+        rejects.append(at(101, 0), &reject).expect("written");
         assert_eq!(rejects.excess(), 0);
-        let last = read(dir.path(), "rejects", UtcDay(100), UtcDay(100)).last().expect("a line");
+        let last = read(dir.path(), REJECTS, UtcDay(100), UtcDay(100)).last().expect("a line");
         assert!(last.contains(&format!("\"excess\":{excess}")), "{last}");
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_one_line_of_json(name in "[a-z]{1,8}", text: String) {
-            let line = Event::new("e").text(&name, &text).line(UnixNanos(7));
-            prop_assert!(!line.contains('\n'));
-            let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-            if name != "event" && name != "time" {
-                prop_assert_eq!(read[&name].as_str(), Some(text.as_str()));
-            }
-        }
     }
 }

@@ -11,7 +11,8 @@ use coltape::decimal::Decimal;
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Dataset, Layout, TickerTrades, Trades};
-use coltape::store::journal::{self, Event, JournalFile};
+use coltape::store::event::Event;
+use coltape::store::journal::{self, JournalFile};
 use coltape::store::{
     self, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
 };
@@ -145,7 +146,7 @@ fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_writt
     let left = space.free - 16_384;
     std::fs::write(disk.point.join("other"), vec![1; usize::try_from(left).unwrap()]).unwrap();
     let mut journal = JournalFile::new(&disk.point, "journal");
-    journal.append(DAY.start(), &Event::new("allocation_failed").text("error", &full.to_string())).unwrap();
+    journal.append(DAY.start(), &Event::SyncFailed { error: full.to_string() }).unwrap();
     assert_eq!(journal::read(&disk.point, "journal", DAY, DAY).count(), 1);
     assert!(dir.free_space().unwrap().free <= 16_384);
     assert!(written > 10_000, "only {written}");

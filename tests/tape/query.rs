@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use coltape::query::{Format, QueryConfig, QueryError, query};
 use coltape::record::{OrderId, Trade};
 use coltape::schema::{ColumnSet, Dataset, TickerTrades, Trades};
-use coltape::store::journal::{Event, JournalFile};
+use coltape::store::event::Event;
+use coltape::store::journal::{EXACT_TEXTS, JournalFile};
 use coltape::store::{Day, Inserted, StoreOptions, seal};
 use coltape::time::UnixNanos;
 
@@ -229,8 +230,8 @@ fn a_text_longer_than_an_f64_prints_as_it_came_unless_raw() {
     let long = "0.12345678901234567890";
     all[1].trade.price = coltape::decimal::parse(long.as_bytes()).expect("a decimal");
     store_all(dir.path(), &all, StoreOptions::default());
-    let event = Event::new("exact").product(&product()).text("column", "trade_price_f64").number("key", 2).text("text", long);
-    JournalFile::new(dir.path(), "exact").append(noon(), &event).expect("written");
+    let event = Event::Exact { product: product(), column: "trade_price_f64".into(), key: 2, text: long.to_owned() };
+    JournalFile::new(dir.path(), EXACT_TEXTS).append(noon(), &event).expect("written");
     let asked =
         QueryConfig { columns: vec!["trade_id".into(), "trade_price_f64".into()], tail: Some(1), ..config(dir.path(), Format::Jsonl) };
     assert_eq!(ask(&asked), format!("{{\"trade_id\":2,\"trade_price_f64\":{long}}}\n"));

@@ -37,7 +37,7 @@ use crate::feed::timeouts::Timeouts;
 use crate::feed::tls::TlsRoots;
 use crate::feed::{Control, Decoder, Feed, FrameFate};
 use crate::product::ProductId;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::time::{Clock, UnixNanos};
 
 /// How long a line without a connection sleeps between two looks.
@@ -322,8 +322,7 @@ impl Line {
             if let Control::SequenceGap { expected, got } = control {
                 self.metrics.sequence_holes.one();
                 log::warn!("{}: messages {expected} to {} of this connection are missing", self.name, got.saturating_sub(1));
-                let event = Event::new("sequence_hole").text("line", &self.name);
-                self.journal.write(event.number("expected", expected).number("got", got));
+                self.journal.write(Event::SequenceGap { line: self.name.clone(), expected, got });
                 continue;
             }
             let actions = self.session.on(SessionEvent::Control(&control), self.elapsed());
@@ -401,7 +400,7 @@ impl Line {
                 self.metrics.connects.one();
                 self.metrics.is_connected.store(true, Relaxed);
                 log::info!("{}: connected to {}", self.name, self.settings.endpoint);
-                self.journal.write(Event::new("connected").text("line", &self.name));
+                self.journal.write(Event::Connected { line: self.name.clone() });
                 SessionEvent::Connected
             }
             Err(error) => {
@@ -418,7 +417,7 @@ impl Line {
 
     fn tell_failure(&self, error: &SocketError) {
         log::warn!("{}: {error}", self.name);
-        self.journal.write(Event::new("connect_failed").text("line", &self.name).text("error", &error.to_string()));
+        self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
     }
 
     /// The connection is gone by itself.
@@ -435,35 +434,36 @@ impl Line {
             socket.close();
             self.metrics.losses.one();
             log::warn!("{}: connection lost: {why}", self.name);
-            self.journal.write(Event::new("connection_lost").text("line", &self.name).text("why", why));
+            self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
         }
     }
 
     fn report(&self, report: &SessionReport) {
-        let event = |name| Event::new(name).text("line", &self.name);
+        let line = self.name.clone();
         match report {
-            SessionReport::Subscribing { products } => self.journal.write(event("subscribing").number("products", count(*products))),
+            SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
             SessionReport::Subscribed { products, wanted } => {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
-                self.journal.write(event("subscribed").number("products", count(*products)).number("wanted", count(*wanted)));
+                self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
             }
             SessionReport::Error { message, reason } => {
                 log::warn!("{}: the exchange says: {message} {reason}", self.name);
-                self.journal.write(event("exchange_error").text("message", message).text("reason", reason));
+                self.journal.write(Event::ExchangeError { line, message: message.clone(), reason: reason.clone() });
             }
             SessionReport::Refused { product, why, again_in } => {
                 log::warn!("{product}: refused ({why}), asked for again in {} s", again_in.as_secs());
-                self.journal.write(event("product_refused").product(product).text("why", why).number("again_in_s", again_in.as_secs()));
+                let (product, why, again_in_s) = (product.clone(), why.clone(), again_in.as_secs());
+                self.journal.write(Event::ProductRefused { line, product, why, again_in_s });
             }
             SessionReport::Dropped { products } => {
                 for product in products {
-                    self.journal.write(event("product_dropped").product(product));
+                    self.journal.write(Event::ProductDropped { line: line.clone(), product: product.clone() });
                 }
             }
-            SessionReport::Proven => self.journal.write(event("connection_proven")),
-            SessionReport::Silent => self.journal.write(event("connection_silent")),
-            SessionReport::Unacknowledged => self.journal.write(event("nothing_acknowledged")),
-            SessionReport::Ended { lasted } => self.journal.write(event("session_ended").number("lived_s", lasted.as_secs())),
+            SessionReport::Proven => self.journal.write(Event::ConnectionProven { line }),
+            SessionReport::Silent => self.journal.write(Event::ConnectionSilent { line }),
+            SessionReport::Unacknowledged => self.journal.write(Event::NothingAcknowledged { line }),
+            SessionReport::Ended { lasted } => self.journal.write(Event::SessionEnded { line, lived_s: lasted.as_secs() }),
             SessionReport::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
         }
     }

@@ -15,7 +15,7 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::registry::Registry;
 use crate::product::ProductId;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 
 struct Entry {
     handle: ConnectionHandle,
@@ -59,9 +59,9 @@ impl Lines {
         // Every writer stands before the first frame can come.
         for product in &came {
             drop(self.registry.route(product)?);
-            self.tell("product_added", product);
+            self.journal.write(Event::ProductAdded { product: (*product).clone() });
         }
-        gone.iter().for_each(|product| self.tell("product_removed", product));
+        gone.iter().for_each(|product| self.journal.write(Event::ProductRemoved { product: (*product).clone() }));
         for (line, entries) in (0u8..).zip(lines.iter_mut()) {
             self.bring_on(line, entries, wanted)?;
         }
@@ -95,10 +95,6 @@ impl Lines {
             entries.push(Entry { handle, products: products.iter().cloned().collect() });
         }
         Ok(())
-    }
-
-    fn tell(&self, event: &str, product: &ProductId) {
-        self.journal.write(Event::new(event).product(product));
     }
 
     /// Shows every line.

@@ -30,7 +30,7 @@ use crate::feed::{Control, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 use crate::store::Pages;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::time::{Timestamp, UnixNanos};
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
@@ -339,8 +339,8 @@ impl Router {
         let Some(entry) = self.entries.get(at) else { return false };
         let (has_turn, is_new) = entry.route.ticker_source.take(self.place_of_line.number);
         if is_new {
-            let event = Event::new("ticker_seam").product(&entry.route.product);
-            self.journal.write(event.number("to_line", u64::from(self.place_of_line.number)));
+            let (product, to_line) = (entry.route.product.clone(), u64::from(self.place_of_line.number));
+            self.journal.write(Event::TickerSeam { product, to_line });
         }
         if !has_turn {
             entry.route.metrics.tickers.stale.one();
@@ -366,7 +366,7 @@ impl Router {
                 if entry.hole.is_none() {
                     metrics.is_shedding.store(true, Relaxed);
                     log::error!("{}: queue full, shedding until it is half empty", entry.route.product);
-                    self.journal.write(Event::new("shed_started").product(&entry.route.product));
+                    self.journal.write(Event::ShedStarted { product: entry.route.product.clone() });
                 }
                 let hole = entry.hole.get_or_insert_default();
                 match message {
@@ -393,14 +393,13 @@ fn end_hole(entry: &mut Entry, journal: &JournalHandle) {
     let Some(hole) = entry.hole.take() else { return };
     entry.route.metrics.is_shedding.store(false, Relaxed);
     log::warn!("{}: shed {} trades and {} tickers", entry.route.product, hole.trades, hole.tickers);
-    journal.write(
-        Event::new("shed_ended")
-            .product(&entry.route.product)
-            .number("first_trade_id", hole.first_trade_id)
-            .number("last_trade_id", hole.last_trade_id)
-            .number("trades", hole.trades)
-            .number("tickers", hole.tickers),
-    );
+    journal.write(Event::ShedEnded {
+        product: entry.route.product.clone(),
+        first_trade_id: hole.first_trade_id,
+        last_trade_id: hole.last_trade_id,
+        trades: hole.trades,
+        tickers: hole.tickers,
+    });
 }
 
 impl Drop for Router {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::capture::service::journal::JournalHandle;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 
 /// What alerts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,8 +89,11 @@ impl Change {
         } else {
             log::info!("cleared {name} {subject}");
         }
-        let event = if self.is_raised { "alert_raised" } else { "alert_cleared" };
-        journal.write(Event::new(event).text("alert", name).text("subject", subject).text("text", text));
+        let (alert, subject, text) = (name.into(), subject.clone(), text.clone());
+        journal.write(match self.is_raised {
+            true => Event::AlertRaised { alert, subject, text },
+            false => Event::AlertCleared { alert, subject, text },
+        });
     }
 }
 

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::capture::report::metrics::Metrics;
-use crate::capture::service::journal::{JournalHandle, about_day};
+use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::queue::Wakeup;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Md, TickerTrades, Trades};
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::store::{DataDir, Day, DayFiles, DayKey, Sealed, StoreError, seal};
 use crate::time::{Clock, UtcDay};
 
@@ -137,7 +137,7 @@ impl Work {
             Ok(()) => {
                 if self.told.remove(files.key()) {
                     log::info!("{}: there is room again", files.key());
-                    self.journal.write(about_day(Event::new("allocation_recovered"), files.key()));
+                    self.journal.write(Event::AllocationRecovered { day: files.key().clone() });
                 }
                 wakeup.wake();
             }
@@ -152,7 +152,7 @@ impl Work {
         self.metrics.write_failures.one();
         if self.told.insert(key.clone()) {
             log::error!("{key}: {error}");
-            self.journal.write(about_day(Event::new("allocation_failed"), &key).text("error", &error.to_string()));
+            self.journal.write(Event::AllocationFailed { day: key, error: error.to_string() });
         }
     }
 
@@ -206,16 +206,16 @@ impl Work {
 
 fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: Result<Sealed, StoreError>) {
     match outcome {
-        Ok(sealed) => journal.write(
-            about_day(Event::new("day_sealed"), key)
-                .number("records", sealed.records)
-                .number("late_merged", u64::from(sealed.merged))
-                .number("generation", u64::from(sealed.generation)),
-        ),
+        Ok(sealed) => journal.write(Event::DaySealed {
+            day: key.clone(),
+            records: sealed.records,
+            late_merged: u64::from(sealed.merged),
+            generation: u64::from(sealed.generation),
+        }),
         Err(error) => {
             metrics.write_failures.one();
             log::error!("{key}: not sealed: {error}");
-            journal.write(about_day(Event::new("seal_failed"), key).text("error", &error.to_string()));
+            journal.write(Event::SealFailed { day: key.clone(), error: error.to_string() });
         }
     }
 }

@@ -14,8 +14,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use crate::capture::report::metrics::Metrics;
 use crate::capture::stop::Stop;
 use crate::product::ProductId;
-use crate::store::journal::{Event, JournalFile};
-use crate::store::{DataDir, DayKey, StoreError};
+use crate::store::event::Event;
+use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS};
+use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
 /// Lines that may wait for the scribe in each channel.
@@ -29,7 +30,8 @@ pub const REJECTS_CAP_BYTES: u64 = 64 << 20;
 
 struct QueuedEvent {
     at: UnixNanos,
-    event: Event,
+    /// Boxed: the channel has room for many, and an event has many fields.
+    event: Box<Event>,
 }
 
 enum QueuedLine {
@@ -70,7 +72,7 @@ impl JournalHandle {
 
     /// Journals an event, stamped with the time of now.
     pub fn write(&self, event: Event) {
-        if self.journal.try_send(QueuedEvent { at: self.clock.now(), event }).is_err() {
+        if self.journal.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
     }
@@ -109,9 +111,9 @@ struct JournalWriter<'a> {
 impl<'a> JournalWriter<'a> {
     fn new(dir: &DataDir, metrics: &'a Metrics, clock: &'a Clock) -> Self {
         Self {
-            journal: JournalFile::new(dir.path(), "journal"),
-            rejects: JournalFile::capped(dir.path(), "rejects", REJECTS_CAP_BYTES),
-            exact: JournalFile::new(dir.path(), "exact"),
+            journal: JournalFile::new(dir.path(), JOURNAL),
+            rejects: JournalFile::capped(dir.path(), REJECTS, REJECTS_CAP_BYTES),
+            exact: JournalFile::new(dir.path(), EXACT_TEXTS),
             metrics,
             clock,
             unwritten_told: 0,
@@ -151,11 +153,11 @@ impl<'a> JournalWriter<'a> {
     fn keep(&mut self, line: QueuedLine) -> Result<(), StoreError> {
         match line {
             QueuedLine::Reject { at, reason, raw } => {
-                self.rejects.append(at, &Event::new("reject").text("reason", reason).bytes("raw", &raw))
+                let raw = String::from_utf8_lossy(&raw).into_owned();
+                self.rejects.append(at, &Event::Reject { reason: reason.into(), raw })
             }
             QueuedLine::Exact { at, product, column, key, text } => {
-                let event = Event::new("exact").product(&product).text("column", column).number("key", key).text("text", &text);
-                self.exact.append(at, &event)
+                self.exact.append(at, &Event::Exact { product, column: column.into(), key, text: text.into_string() })
             }
         }
     }
@@ -164,7 +166,7 @@ impl<'a> JournalWriter<'a> {
         let unwritten = self.metrics.unwritten_lines.get();
         if unwritten != self.unwritten_told {
             self.unwritten_told = unwritten;
-            let written = self.journal.append(self.clock.now(), &Event::new("lines_lost").number("lines", unwritten));
+            let written = self.journal.append(self.clock.now(), &Event::LinesLost { lines: unwritten });
             self.note(written);
         }
     }
@@ -176,10 +178,4 @@ impl<'a> JournalWriter<'a> {
             log::error!("journal: {error}");
         }
     }
-}
-
-/// Names the dataset-day that an event is about.
-#[must_use]
-pub fn about_day(event: Event, key: &DayKey) -> Event {
-    event.product(&key.product).text("dataset", key.dataset.name()).text("date", &key.date.to_string())
 }

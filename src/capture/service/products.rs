@@ -6,7 +6,6 @@
 //! Thread `products`: asks once, with a few retries, and ends.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
@@ -22,8 +21,8 @@ use crate::feed::rest::RestClient;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::store::DataDir;
-use crate::store::journal::Event;
-use crate::time::{Clock, UnixNanos};
+use crate::store::event::{Event, Line};
+use crate::time::Clock;
 
 /// File below `_coltape`.
 pub const FILE_NAME: &str = "products.jsonl";
@@ -54,10 +53,10 @@ pub fn start(
         let _on_panic = stop.on_panic();
         let outcome = fetch(&url, ca_file.as_deref(), &stop).and_then(|infos| keep(&path, &products, &infos, &url, &clock));
         match outcome {
-            Ok(changed) => journal.write(Event::new("products_fetched").number("changed", changed).text("source", &url)),
+            Ok(changed) => journal.write(Event::ProductsFetched { changed, source: url }),
             Err(reason) => {
                 log::warn!("product data is not to be had: {reason}");
-                journal.write(Event::new("products_unknown").text("source", &url).text("error", &reason));
+                journal.write(Event::ProductsUnknown { source: url, error: reason });
             }
         }
     })?;
@@ -83,17 +82,17 @@ fn fetch(url: &str, ca_file: Option<&Path>, stop: &Stop) -> Result<Vec<ProductIn
 /// Appends a line for every product that is new or has changed; gives how many.
 fn keep(path: &Path, products: &BTreeSet<ProductId>, infos: &[ProductInfo], source: &str, clock: &Clock) -> Result<u64, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let known = known_lines(path);
+    let known = known(path);
     let mut text = String::new();
     let mut changed = 0;
     for product in products {
-        let line = match infos.iter().find(|info| info.id == *product) {
+        let event = match infos.iter().find(|info| info.id == *product) {
             Some(info) => describe(info, source),
-            None => format!("\"event\":\"product\",\"product\":\"{product}\",\"status\":\"unknown to the exchange\""),
+            None => Event::ProductUnknown { product: product.clone(), status: "unknown to the exchange".into() },
         };
-        if known.get(product.as_str()) != Some(&line) {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "{{\"time\":\"{}\",{line}}}", clock.now());
+        if known.get(product) != Some(&event) {
+            text.push_str(&event.line(clock.now()));
+            text.push('\n');
             changed += 1;
         }
     }
@@ -103,37 +102,25 @@ fn keep(path: &Path, products: &BTreeSet<ProductId>, infos: &[ProductInfo], sour
     Ok(changed)
 }
 
-/// Shows a product as the fields of its line, time apart.
-fn describe(info: &ProductInfo, source: &str) -> String {
-    let line = Event::new("product")
-        .product(&info.id)
-        .text("base_currency", &info.base_currency)
-        .text("quote_currency", &info.quote_currency)
-        .text("base_increment", &info.base_increment)
-        .text("quote_increment", &info.quote_increment)
-        .text("min_market_funds", &info.min_market_funds)
-        .text("status", &info.status)
-        .text("alias", &info.alias)
-        .flag("trading_disabled", info.trading_disabled)
-        .text("source", source)
-        .line(UnixNanos(0));
-    without_time(&line).unwrap_or_default().to_owned()
-}
-
-/// Gives the fields of a line behind its time.
-fn without_time(line: &str) -> Option<&str> {
-    line.split_once("Z\",")?.1.strip_suffix('}')
-}
-
-/// Gives each product's last line, without its time, by name.
-fn known_lines(path: &Path) -> HashMap<String, String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
-    let mut known = HashMap::new();
-    for line in text.lines() {
-        let Some(rest) = without_time(line) else { continue };
-        if let Some(name) = rest.split_once("\"product\":\"").and_then(|(_, tail)| tail.split('"').next()) {
-            known.insert(name.to_owned(), rest.to_owned());
-        }
+/// Gives the event that describes a product.
+fn describe(info: &ProductInfo, source: &str) -> Event {
+    Event::Product {
+        product: info.id.clone(),
+        base_currency: info.base_currency.clone(),
+        quote_currency: info.quote_currency.clone(),
+        base_increment: info.base_increment.clone(),
+        quote_increment: info.quote_increment.clone(),
+        min_market_funds: info.min_market_funds.clone(),
+        status: info.status.clone(),
+        alias: info.alias.clone(),
+        trading_disabled: info.trading_disabled,
+        source: source.to_owned(),
     }
-    known
+}
+
+/// Gives each product's last event in the file.
+fn known(path: &Path) -> HashMap<ProductId, Event> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let events = text.lines().filter_map(|line| Line::parse(line).ok()?.event);
+    events.filter_map(|event| Some((event.product()?.clone(), event))).collect()
 }

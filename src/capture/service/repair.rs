@@ -16,7 +16,7 @@ use crate::feed::gap::Gap;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::repair::offer::{Offer, offers};
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::store::request::{RepairAnswer, RepairRequest};
 use crate::store::{StoreError, catalog, holes};
 
@@ -81,7 +81,7 @@ struct LiveRepair<'a> {
 impl LiveRepair<'_> {
     fn answer(mut self) -> RepairAnswer {
         let tapes: Vec<String> = self.request.from.iter().map(|tape| tape.display().to_string()).collect();
-        self.context.journal.write(Event::new("repair_asked").text("from", &tapes.join(", ")).flag("rest", self.request.rest));
+        self.context.journal.write(Event::RepairAsked { from: tapes.join(", "), rest: self.request.rest });
         let recorded = self.context.deliveries.products();
         let wanted: Vec<ProductId> =
             recorded.into_iter().filter(|known| self.request.product.as_ref().is_none_or(|asked| asked == known)).collect();
@@ -106,7 +106,7 @@ impl LiveRepair<'_> {
         if self.request.product.is_none() {
             self.tell_of_others(&wanted);
         }
-        self.context.journal.write(Event::new("repaired").flag("whole", self.is_whole && error.is_none()));
+        self.context.journal.write(Event::RepairAnswered { whole: self.is_whole && error.is_none() });
         RepairAnswer { id: self.request.id, whole: self.is_whole && error.is_none(), error, lines: self.lines }
     }
 
@@ -174,8 +174,16 @@ impl LiveRepair<'_> {
                     differing += 1;
                     if differing <= MOST_DIFFERENCES {
                         lines.push(difference.to_string());
-                        let event = Event::new("conflict").product(product).number("trade_id", difference.stored.trade_id);
-                        context.journal.write(event.text("by", &difference.by).text("text", &difference.to_string()));
+                        context.journal.write(Event::Conflict {
+                            product: product.clone(),
+                            trade_id: difference.stored.trade_id,
+                            stored: None,
+                            sent: None,
+                            by: Some(difference.by.clone()),
+                            columns: None,
+                            text: Some(difference.to_string()),
+                            raw: None,
+                        });
                     }
                 }
             }

@@ -21,8 +21,9 @@ use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
 use crate::feed::gap::Gap;
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
 use crate::feed::tls::TlsRoots;
+use crate::ids::IdRange;
 use crate::product::ProductId;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::time::{Clock, UnixNanos};
 
 /// Requests under way at once: at a fifth of a second an answer, as many as the rate allows.
@@ -222,27 +223,23 @@ impl Shared {
         if failures.is_power_of_two() && !matches!(advice, Advice::RetryAfter(_)) || failures == 1 {
             log::warn!("backfill: {error}; asked again in {} s", wait.as_secs());
             let ids = ask.ids();
-            self.journal.write(
-                Event::new("backfill_failed")
-                    .product(&ask.product)
-                    .number("from_id", ids.from)
-                    .number("to_id", ids.to)
-                    .number("failures", u64::from(failures))
-                    .text("error", &error.to_string()),
-            );
+            self.journal.write(Event::BackfillFailed {
+                product: ask.product.clone(),
+                ids: IdRange::one(ids.from).span(IdRange::one(ids.to)),
+                failures: Some(u64::from(failures)),
+                error: error.to_string(),
+            });
         }
         self.changed.notify_one();
     }
 
     fn note_lack(&self, product: &ProductId, lack: &Lack) {
         if lack.tries.is_power_of_two() {
-            self.journal.write(
-                Event::new("backfill_lacks")
-                    .product(product)
-                    .number("from_id", lack.gap.from)
-                    .number("to_id", lack.gap.to)
-                    .number("attempts", u64::from(lack.tries)),
-            );
+            self.journal.write(Event::BackfillEmpty {
+                product: product.clone(),
+                ids: IdRange::one(lack.gap.from).span(IdRange::one(lack.gap.to)),
+                attempts: u64::from(lack.tries),
+            });
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::capture::report::metrics::{Metrics, micros};
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::schema::Dataset;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::store::{DataDir, DayFiles, SyncError, Syncer};
 
 /// Unflushed bytes that start a cycle before its time.
@@ -62,7 +62,7 @@ pub fn start(
         let result = run(dir, interval, &metrics, &journal, &receiver);
         if let Err(error) = &result {
             metrics.write_failures.one();
-            journal.write(Event::new("sync_failed").text("error", &error.to_string()));
+            journal.write(Event::SyncFailed { error: error.to_string() });
             stop.fail(format!("sync: {error}"));
         }
         result
@@ -110,7 +110,7 @@ fn run(
         if report.recovered {
             metrics.write_failures.one();
             log::error!("a flush failed; what it may have lost has been stored again and is on disk");
-            journal.write(Event::new("flush_recovered"));
+            journal.write(Event::FlushRecovered);
         }
         previous_start = start;
         if is_last {

@@ -13,13 +13,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
-use crate::capture::service::journal::about_day;
 use crate::capture::write::queue::Wakeup;
 use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
-use crate::store::journal::Event;
-use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Pages, Trusted, seal};
+use crate::store::event::Event;
+use crate::store::{Day, DayFiles, DayKey, InsertError, Inserted, Opening, Pages, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
@@ -357,23 +356,16 @@ impl OpenDays {
     }
 
     fn note_opening(&self, key: &DayKey, how: &Opening) {
-        let event = about_day(Event::new("day_opened"), key);
-        self.context.journal.write(match how {
-            Opening::Created => event.text("how", "created"),
-            Opening::Reopened { records } => event.text("how", "reopened").number("records", *records),
-            Opening::Sealed { records } => event.text("how", "for late records").number("records", *records),
-            Opening::Continued { records, given_up, trusted } => {
-                if *given_up > 0 {
-                    log::warn!("{key}: recovered; {given_up} records behind the last definite one are given up");
-                }
-                let believed = if *trusted == Trusted::Committed { "committed" } else { "durable" };
-                event.text("how", "continued").number("records", *records).number("given_up", *given_up).text("believed", believed)
+        match how {
+            Opening::Continued { given_up, .. } if *given_up > 0 => {
+                log::warn!("{key}: recovered; {given_up} records behind the last definite one are given up");
             }
             Opening::Quarantined { why, moved_to } => {
                 log::error!("{key}: damaged ({why}); moved to {}, an empty day begins", moved_to.display());
-                event.text("how", "quarantined").text("why", why).text("moved_to", &moved_to.display().to_string())
             }
-        });
+            _ => {}
+        }
+        self.context.journal.write(Event::DayOpened { day: key.clone(), opening: how.clone() });
     }
 
     fn note_block<L: Layout>(&mut self, date: UtcDay, error: InsertError) -> Blocked {
@@ -382,13 +374,12 @@ impl OpenDays {
             if !self.told_blocked {
                 self.told_blocked = true;
                 log::error!("{} {} {date}: {error}", self.product, L::DATASET.folder());
-                self.context.journal.write(
-                    Event::new("write_failed")
-                        .product(&self.product)
-                        .text("dataset", L::DATASET.name())
-                        .text("date", &date.to_string())
-                        .text("error", &error.to_string()),
-                );
+                self.context.journal.write(Event::WriteFailed {
+                    product: self.product.clone(),
+                    dataset: Some(L::DATASET),
+                    date: Some(date),
+                    error: error.to_string(),
+                });
             }
         }
         Blocked

@@ -19,7 +19,7 @@ use crate::capture::write::slot::{StepTally, WriterSlot};
 use crate::capture::write::ticker_source::TickerSource;
 use crate::capture::write::writer;
 use crate::product::ProductId;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 
 /// Labels taken that were not asked for.
 pub const MAX_UNASKED: usize = 64;
@@ -125,7 +125,7 @@ impl Registry {
             }
             entries.unasked += 1;
             log::warn!("{product} arrives though nobody asked for it; it is stored under that name");
-            self.context.journal.write(Event::new("product_unasked").product(product));
+            self.context.journal.write(Event::ProductUnasked { product: product.clone() });
         }
         let capacity = queue::capacity_of_one_more(self.capacity_msgs, entries.routes.len(), entries.slots);
         entries.slots += capacity;

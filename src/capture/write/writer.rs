@@ -40,7 +40,7 @@ use crate::feed::sequencer::{Held, ReceivedTrade, Sequencer};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
 use crate::store::Inserted;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 use crate::time::UnixNanos;
 
 /// Messages between two commits at most.
@@ -219,7 +219,7 @@ impl Writer {
             return;
         }
         let held = self.doubted_trades.hold(id, self.started.elapsed(), received);
-        self.context.journal.write(Event::new("trade_doubted").product(&self.product).number("trade_id", id));
+        self.context.journal.write(Event::TradeDoubted { product: self.product.clone(), trade_id: id });
         for received in held.believed {
             self.offer(queue, received);
         }
@@ -318,14 +318,16 @@ impl Writer {
     /// Journals a conflict with the raw text of the trade's frame, as long as that is at hand.
     fn tell_conflict(&self, stored: &Trade, trade: &Trade, place: RawPlace) {
         log::warn!("{}: trade {} came again with other fields; the first is kept", self.product, trade.trade_id);
-        let event = Event::new("conflict")
-            .product(&self.product)
-            .number("trade_id", trade.trade_id)
-            .text("stored", &describe(&self.product, stored))
-            .text("sent", &describe(&self.product, trade));
-        self.context.journal.write(match self.context.raw_frames.read(place) {
-            Some(raw) => event.bytes("raw", raw.get(..LONGEST_REJECT_BYTES).unwrap_or(&raw)),
-            None => event,
+        let raw = self.context.raw_frames.read(place);
+        self.context.journal.write(Event::Conflict {
+            product: self.product.clone(),
+            trade_id: trade.trade_id,
+            stored: Some(describe(&self.product, stored)),
+            sent: Some(describe(&self.product, trade)),
+            by: None,
+            columns: None,
+            text: None,
+            raw: raw.map(|raw| String::from_utf8_lossy(raw.get(..LONGEST_REJECT_BYTES).unwrap_or(&raw)).into_owned()),
         });
     }
 

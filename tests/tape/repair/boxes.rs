@@ -281,8 +281,9 @@ fn texts_that_no_float_holds_come_along() {
     sealed(&other, &all);
     let mut exact = coltape::store::journal::JournalFile::new(&other, "exact");
     for key in [1099, 1100] {
-        let event = coltape::store::journal::Event::new("exact").product(&product()).text("column", "trade_size_f64").number("key", key);
-        exact.append(long.time, &event.text("text", "1234567890.12345678")).unwrap();
+        let text = "1234567890.12345678".to_owned();
+        let event = coltape::store::event::Event::Exact { product: product(), column: "trade_size_f64".into(), key, text };
+        exact.append(long.time, &event).unwrap();
     }
     assert!(repaired(&own, &[&other]).is_whole());
     let output = coltape("query")

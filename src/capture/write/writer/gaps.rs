@@ -11,7 +11,7 @@ use crate::feed::gap::Gap;
 use crate::feed::sequencer::{GapCause, GapEvent, ReceivedTrade};
 use crate::ids::IdRange;
 use crate::record::{Means, RawPlace};
-use crate::store::journal::Event;
+use crate::store::event::{Event, GapFiller};
 
 impl Writer {
     /// Has the trades looked for that lie between the time asked for and the first known id.
@@ -38,7 +38,7 @@ impl Writer {
             }
             Delivery::Found(found) => {
                 if let Some(first_id) = found.began {
-                    self.context.journal.write(Event::new("trading_began").product(&self.product).number("first_id", first_id));
+                    self.context.journal.write(Event::TradingBegan { product: self.product.clone(), first_id });
                 }
                 let gap = found.gap.and_then(|gap| IdRange::new(gap.from, gap.to));
                 gap.into_iter().for_each(|ids| self.sequencer.mark_missing(ids, GapCause::Asked));
@@ -75,25 +75,23 @@ impl Writer {
     #[cold]
     pub(super) fn settle_gaps(&mut self) {
         for event in self.sequencer.take_events() {
-            let about = |name: &str, ids: IdRange| {
-                Event::new(name).product(&self.product).number("from_id", ids.first()).number("to_id", ids.last())
-            };
+            let product = self.product.clone();
             self.context.journal.write(match event {
                 GapEvent::Opened { ids, cause } => {
                     self.metrics.gaps.one();
                     let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
                     log::warn!("{}: {count} trades missing, ids {first} to {last} ({cause})", self.product);
-                    about("gap_opened", ids).text("why", cause)
+                    Event::GapOpened { product, ids, why: cause.into() }
                 }
-                GapEvent::Left { ids } => about("gap_left", ids),
-                GapEvent::Filled { ids, means } => about("gap_filled", ids).text(
-                    "by",
-                    match means {
-                        Means::Rest => "rest",
-                        Means::Tape => "tape",
-                        Means::Live | Means::Snapshot => "line",
-                    },
-                ),
+                GapEvent::Left { ids } => Event::GapLeft { product, ids },
+                GapEvent::Filled { ids, means } => {
+                    let by = match means {
+                        Means::Rest => GapFiller::Rest,
+                        Means::Tape => GapFiller::Tape,
+                        Means::Live | Means::Snapshot => GapFiller::Line,
+                    };
+                    Event::GapFilled { product, ids, by }
+                }
             });
         }
         let chain = self.sequencer.chain();

@@ -13,7 +13,7 @@ use crate::capture::write::resume::ResumePoint;
 use crate::capture::write::slot::{SlotState, WriterSlot};
 use crate::product::ProductId;
 use crate::record::MarketMessage;
-use crate::store::journal::Event;
+use crate::store::event::Event;
 
 /// Runs a product's writer to the end of its queue.
 ///
@@ -46,7 +46,7 @@ pub fn run(context: &Arc<CaptureContext>, product: &ProductId, metrics: &Arc<Pro
         drop(writer);
         if attempt == 1 {
             log::error!("{product}: the writer panicked and is started again");
-            context.journal.write(Event::new("writer_restarted").product(product));
+            context.journal.write(Event::WriterRestarted { product: product.clone() });
         }
     }
     Err(format!("{product}: the writer panicked twice"))
@@ -67,7 +67,8 @@ fn await_stored(context: &CaptureContext, product: &ProductId, metrics: &Product
                 if !std::mem::replace(&mut is_told, true) {
                     context.metrics.write_failures.one();
                     log::error!("{product}: {error}");
-                    context.journal.write(Event::new("write_failed").product(product).text("error", &error.to_string()));
+                    let (product, error) = (product.clone(), error.to_string());
+                    context.journal.write(Event::WriteFailed { product, dataset: None, date: None, error });
                 }
                 queue.wait(BLOCKED_WAIT);
             }

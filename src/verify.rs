@@ -126,9 +126,9 @@ fn verify_product(config: &VerifyConfig, product: &ProductId, history: &History,
         let found = if is_asked { &mut *findings } else { &mut ignored };
         let mut runs = Runs::default();
         let link = |time, values: &[Value]| Link { date: day.date, id: day::long(values, 0).unwrap_or(0), time };
-        let (kept, snapshot) = check_day::<Trades>(config, product, day.date, found, |_, time, values| runs.see(link(time, values)));
+        let (kept, snapshot) = check_day::<Trades>(config, product, day.date, found, |_, time, values| runs.push(link(time, values)));
         day.records = kept.sums.records;
-        day.runs = snapshot.is_some().then(|| runs.done());
+        day.runs = snapshot.is_some().then(|| runs.into_vec());
         if is_asked {
             product_days.entry(day.date).or_insert_with(Vec::new).push(kept);
             trades.days.extend(snapshot.map(|snapshot| FiledDay::new(day.date, snapshot)));
@@ -138,19 +138,16 @@ fn verify_product(config: &VerifyConfig, product: &ProductId, history: &History,
     let ticker_trades = open_tickers::<TickerTrades>(config, product, &mut product_days, findings)?;
     let coverage = judge(&ids, history);
     let is_asked = |from: UtcDay, to: UtcDay| config.date.is_none_or(|only| from <= only && only <= to);
-    for overlap in coverage.overlaps.iter().filter(|overlap| is_asked(overlap.dates.0, overlap.dates.1)) {
-        let place = Place::on(product, Dataset::Trades, overlap.dates.1);
-        let count = overlap.to.saturating_sub(overlap.from) + 1;
-        findings.add_many(Kind::IdTwice, count, &place, || {
-            format!("{} stored on {} too", coverage::ids(overlap.from, overlap.to), overlap.dates.0)
-        });
+    for overlap in coverage.overlaps.iter().filter(|overlap| is_asked(overlap.date, overlap.again_on)) {
+        let place = Place::on(product, Dataset::Trades, overlap.again_on);
+        findings.add_many(Kind::IdTwice, overlap.ids.count(), &place, || format!("{} stored on {} too", overlap.ids, overlap.date));
     }
-    for hole in coverage.holes.into_iter().filter(|hole| is_asked(hole.before.date, hole.after.date)) {
-        if !hole.is_absence {
-            let place = Place::on(product, Dataset::Trades, hole.before.date);
-            findings.add_many(Kind::Missing, hole.missing(), &place, || format!("{}: {}", coverage::ids(hole.from(), hole.to()), hole.why));
+    for gap in coverage.gaps.into_iter().filter(|gap| is_asked(gap.before.date, gap.after.date)) {
+        if !gap.is_absence {
+            let place = Place::on(product, Dataset::Trades, gap.before.date);
+            findings.add_many(Kind::Missing, gap.ids.count(), &place, || format!("{}: {}", gap.ids, gap.why));
         }
-        report.holes.push((product.clone(), hole));
+        report.gaps.push((product.clone(), gap));
     }
     for (date, datasets) in product_days {
         let judged = coverage.days.iter().find(|day| day.date == date).cloned();

@@ -1,6 +1,6 @@
 //! Verdicts of made-up chains of ids: every rule of coverage from both sides.
 
-use super::super::history::{Absence, Remark};
+use super::super::history::{Absence, Explanation, Role};
 use super::*;
 use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY};
 use Verdict::{Open, Partial, Unverifiable, Whole};
@@ -13,9 +13,13 @@ fn at(date: u32, second: u64) -> UnixNanos {
 fn day(date: u32, ids: &[std::ops::RangeInclusive<u64>]) -> DayIds {
     let mut runs = Runs::default();
     for (second, id) in ids.iter().cloned().flatten().enumerate() {
-        runs.see(Link { date: UtcDay(date), id, time: at(date, second as u64) });
+        runs.push(Link { date: UtcDay(date), id, time: at(date, second as u64) });
     }
-    DayIds { date: UtcDay(date), runs: Some(runs.done()), records: ids.iter().cloned().flatten().count() as u64 }
+    DayIds { date: UtcDay(date), runs: Some(runs.into_vec()), records: ids.iter().cloned().flatten().count() as u64 }
+}
+
+fn range(first: u64, last: u64) -> IdRange {
+    IdRange::new(first, last).expect("first is not above last")
 }
 
 fn verdicts(days: &[DayIds], history: &History) -> Vec<Verdict> {
@@ -34,7 +38,7 @@ fn only_a_day_whose_neighbours_adjoin_is_whole() {
 #[test]
 fn where_trading_began_and_ended_the_outer_days_are_whole() {
     assert_eq!(verdicts(&[day(9, &[1..=7]), day(10, &[8..=8])], &History::default()), [Whole, Partial]);
-    let known = History { began: Some(5), ended: Some(8), ..History::default() };
+    let known = History { first_id_ever: Some(5), last_id_ever: Some(8), ..History::default() };
     assert_eq!(verdicts(&[day(9, &[5..=7]), day(10, &[8..=8])], &known), [Whole, Whole]);
     assert_eq!(verdicts(&[day(9, &[6..=7]), day(10, &[8..=9])], &known), [Partial, Partial]);
 }
@@ -43,17 +47,17 @@ fn where_trading_began_and_ended_the_outer_days_are_whole() {
 fn one_missing_id_opens_the_day_and_is_counted_once() {
     let coverage = judge(&[day(9, &[1..=7]), day(10, &[8..=10, 12..=15]), day(11, &[16..=17])], &History::default());
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Whole, Open, Partial]);
-    assert_eq!((coverage.missing(), coverage.holes[0].from(), coverage.holes[0].to()), (1, 11, 11));
+    assert_eq!((coverage.missing(), coverage.gaps[0].ids), (1, IdRange::one(11)));
 }
 
 #[test]
-fn a_hole_over_midnight_opens_both_days_unless_nobody_captured() {
+fn a_gap_over_midnight_opens_both_days_unless_no_capture_was_running() {
     let days = [day(9, &[1..=7]), day(10, &[10..=12])];
     assert_eq!(verdicts(&days, &History::default()), [Open, Open]);
     let absent = History { absences: vec![Absence { from: at(9, 100), to: at(10, 0) }], ..History::default() };
     let coverage = judge(&days, &absent);
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Partial, Partial]);
-    assert_eq!((coverage.missing(), coverage.holes.len()), (0, 1));
+    assert_eq!((coverage.missing(), coverage.gaps.len()), (0, 1));
     // A capture that was there at the midnight saw it, however short it was away before or after.
     let beside = History {
         absences: vec![Absence { from: at(9, 100), to: at(9, 200) }, Absence { from: at(10, 1), to: at(10, 2) }],
@@ -67,7 +71,7 @@ fn a_hole_over_midnight_opens_both_days_unless_nobody_captured() {
     };
     assert_eq!(verdicts(&[day(9, &[1..=7]), day(11, &[10..=12])], &both), [Partial, Partial]);
     assert_eq!(verdicts(&[day(9, &[1..=7]), day(11, &[10..=12])], &absent), [Open, Open]);
-    // The same absence within one day leaves ids that are known to be missing.
+    // An absence within one day leaves ids that are known to be missing.
     let within = History { absences: vec![Absence { from: at(9, 3), to: at(9, 4) }], ..History::default() };
     assert_eq!(verdicts(&[day(9, &[1..=4, 8..=9])], &within), [Open]);
 }
@@ -76,13 +80,13 @@ fn a_hole_over_midnight_opens_both_days_unless_nobody_captured() {
 fn days_that_interleave_around_midnight_make_one_chain() {
     let coverage = judge(&[day(9, &[1..=7, 9..=9]), day(10, &[8..=8, 10..=12]), day(11, &[13..=13])], &History::default());
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Whole, Whole, Partial]);
-    assert!(coverage.holes.is_empty() && coverage.overlaps.is_empty());
+    assert!(coverage.gaps.is_empty() && coverage.overlaps.is_empty());
 }
 
 #[test]
 fn an_id_in_two_days_is_an_overlap() {
     let coverage = judge(&[day(9, &[1..=7]), day(10, &[6..=9])], &History::default());
-    assert_eq!(coverage.overlaps, [Overlap { from: 6, to: 7, dates: (UtcDay(9), UtcDay(10)) }]);
+    assert_eq!(coverage.overlaps, [Overlap { ids: range(6, 7), date: UtcDay(9), again_on: UtcDay(10) }]);
 }
 
 #[test]
@@ -101,13 +105,15 @@ fn an_unreadable_day_is_unverifiable_and_its_neighbours_are_open() {
 }
 
 #[test]
-fn a_hole_says_why_and_what_was_tried() {
+fn a_gap_says_why_and_what_was_tried() {
     let mut history = History::default();
-    history.remarks.push(Remark { time: at(9, 3), event: "gap_opened".to_owned(), ids: Some((5, 7)), text: String::new() });
+    let said =
+        |second, event, role, text: &str| Explanation { time: at(9, second), event, role, ids: Some(range(5, 7)), text: text.to_owned() };
+    history.explanations.push(said(3, "gap_opened", Role::Cause, ""));
     let coverage = judge(&[day(9, &[1..=4, 8..=9])], &history);
-    let why = &coverage.holes[0].why;
+    let why = &coverage.gaps[0].why;
     assert!(why.contains("gap_opened") && why.contains("no backfill tried"), "{why}");
-    history.remarks.push(Remark { time: at(9, 4), event: "backfill_failed".to_owned(), ids: Some((5, 7)), text: "429".to_owned() });
-    let why = judge(&[day(9, &[1..=4, 8..=9])], &history).holes[0].why.clone();
+    history.explanations.push(said(4, "backfill_failed", Role::Attempt, "429"));
+    let why = judge(&[day(9, &[1..=4, 8..=9])], &history).gaps[0].why.clone();
     assert!(why.contains("backfill_failed") && why.contains("429") && !why.contains("no backfill tried"), "{why}");
 }

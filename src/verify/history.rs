@@ -1,112 +1,109 @@
-//! What the journal tells of a product: when nobody captured, what was lost and why, what was tried.
+//! What the journal says about a product: when no capture was running, which ids were lost and why, and what was tried to get them.
 //!
-//! 1. The journal explains, it never excuses: with one exception (an absence over midnight, see [`super::coverage`]) no verdict depends on it but for
-//!    where trading began and ended.
-//! 2. A capture that ended without saying so was there until its last line.
-//! 3. Lines that cannot be read are counted and passed over; what is kept is bounded.
-//!
-//! Events used: `capture_started`, `capture_stopped`; `trading_began` with `first_id`, `trading_ended` with `last_id`; and as an explanation any event with
-//! `from_id`/`to_id` or `first_trade_id`/`last_trade_id` of the product, any `day_opened` with `given_up`, and whatever befell a connection, the disk or
-//! the capture around the hole. An event whose name begins with `backfill` counts as an attempt.
+//! 1. The journal explains and never excuses. A verdict depends on it in two cases only: an absence over midnight (see [`super::coverage`]), and where
+//!    trading began or ended.
+//! 2. A capture that ended without saying so was running until its last line.
+//! 3. A line that cannot be read is counted and passed over. An event that this version does not know still shows that a capture was running.
+//! 4. The number of explanations kept is bounded.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use simd_json::prelude::*;
-
+use crate::ids::IdRange;
 use crate::product::ProductId;
-use crate::time::{NANOS_PER_SECOND, Timestamp, UnixNanos, UtcDay, parse_rfc3339};
+use crate::store::Opening;
+use crate::store::event::{Event, Line, LineError, SumCheck};
+use crate::store::journal::{self, JOURNAL};
+use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
-/// Remarks kept a product, and for all products together.
-const MAX_REMARKS: usize = 100_000;
-/// How far outside a hole an event without ids may lie to explain it, in nanoseconds. A lost connection lies within it, between the trade before and the
-/// one after; this is for two clocks that differ.
+/// Explanations kept of a product, and as many of all products together.
+const MAX_EXPLANATIONS: usize = 100_000;
+/// How far from a gap an event without ids may lie to explain it, in nanoseconds. The loss of a connection lies between the trade before the gap and the
+/// one after it; this is for two clocks that differ.
 const NEAR_NANOS: u64 = 2 * NANOS_PER_SECOND;
-/// Remarks shown of one hole.
+/// Causes, and attempts, that are shown of one gap.
 const MAX_SHOWN: usize = 5;
 
-/// A stretch in which no capture was running.
+/// A stretch of time in which no capture was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absence {
-    /// Its beginning: the end of one capture, as far as it is known.
+    /// The end of one capture, as far as it is known.
     pub from: UnixNanos,
-    /// Its end: the start of the next.
+    /// The start of the next one.
     pub to: UnixNanos,
 }
 
-/// A journal line that may explain a hole.
+/// How an event bears on missing ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It may have lost them, or says what became of them.
+    Cause,
+    /// It was an attempt to get them from REST.
+    Attempt,
+}
+
+/// An event that may explain a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remark {
+pub struct Explanation {
     /// When it was written.
     pub time: UnixNanos,
-    /// What happened.
-    pub event: String,
-    /// The trade ids it speaks of.
-    pub ids: Option<(u64, u64)>,
-    /// Its own words.
+    /// The name of the event.
+    pub event: &'static str,
+    /// How it bears on missing ids.
+    pub role: Role,
+    /// The trade ids that it names. Without them it explains gaps of about its time.
+    pub ids: Option<IdRange>,
+    /// The event's own words.
     pub text: String,
 }
 
-impl std::fmt::Display for Remark {
+impl Explanation {
+    /// Makes an explanation of an event; nothing where the event has nothing to do with missing ids.
+    #[must_use]
+    pub fn new(time: UnixNanos, event: &Event) -> Option<Self> {
+        use Role::{Attempt, Cause};
+        let none = String::new;
+        let (role, ids, text) = match event {
+            Event::GapOpened { ids, why, .. } => (Cause, Some(*ids), why.to_string()),
+            Event::GapLeft { ids, .. } | Event::GapFilled { ids, .. } => (Cause, Some(*ids), none()),
+            Event::ShedStarted { .. } => (Cause, None, none()),
+            Event::ShedEnded { trades: 0, .. } => return None,
+            Event::ShedEnded { first_trade_id, last_trade_id, .. } => {
+                (Cause, Some(IdRange::one(*first_trade_id).span(IdRange::one(*last_trade_id))), none())
+            }
+            Event::DayOpened { opening: Opening::Continued { given_up, .. }, .. } if *given_up > 0 => {
+                (Cause, None, format!("{given_up} records given up"))
+            }
+            Event::ConnectionLost { why, .. } => (Cause, None, why.clone()),
+            Event::SyncFailed { error } | Event::WriteFailed { error, .. } | Event::AllocationFailed { error, .. } => {
+                (Cause, None, error.clone())
+            }
+            Event::ConnectionProven { .. }
+            | Event::ConnectionSilent { .. }
+            | Event::WriterRestarted { .. }
+            | Event::FlushRecovered
+            | Event::LinesLost { .. } => (Cause, None, none()),
+            Event::BackfillFailed { ids, error, .. } => (Attempt, Some(*ids), error.clone()),
+            Event::BackfillEmpty { ids, .. } => (Attempt, Some(*ids), none()),
+            Event::BackfillStarted { .. } | Event::Backfilled { .. } => (Attempt, None, none()),
+            _ => return None,
+        };
+        Some(Self { time, event: event.name(), role, ids, text })
+    }
+
+    /// Tells whether it may explain why `ids` are missing between two times.
+    fn concerns(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> bool {
+        match self.ids {
+            Some(named) => named.overlaps(ids),
+            None => self.time.0 >= from.0.saturating_sub(NEAR_NANOS) && self.time.0 <= to.0.saturating_add(NEAR_NANOS),
+        }
+    }
+}
+
+impl std::fmt::Display for Explanation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} at {}", self.event, self.time)?;
         if self.text.is_empty() { Ok(()) } else { write!(f, " ({})", self.text) }
-    }
-}
-
-/// What the journal tells of one product.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    /// When nobody captured, in order.
-    pub absences: Vec<Absence>,
-    /// What may explain its holes, in order.
-    pub remarks: Vec<Remark>,
-    /// Id of its first trade ever, where known.
-    pub began: Option<u64>,
-    /// Id of its last trade ever, where known.
-    pub ended: Option<u64>,
-}
-
-impl History {
-    /// Tells whether no capture was running at a time.
-    #[must_use]
-    pub fn was_absent(&self, at: UnixNanos) -> bool {
-        self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
-    }
-
-    /// Tells whether no capture was running at any of the midnights between two days, of which there is one.
-    #[must_use]
-    pub fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
-        before < after && (before.0 + 1..=after.0).all(|date| self.was_absent(UtcDay(date).start()))
-    }
-
-    /// Says why ids are missing between two times, and what was tried.
-    #[must_use]
-    pub fn explain(&self, from_id: u64, to_id: u64, from: UnixNanos, to: UnixNanos) -> String {
-        let near = |time: UnixNanos| time.0 >= from.0.saturating_sub(NEAR_NANOS) && time.0 <= to.0.saturating_add(NEAR_NANOS);
-        let concerns = |remark: &&Remark| match remark.ids {
-            Some((first, last)) => first <= to_id && last >= from_id,
-            None => near(remark.time),
-        };
-        let absences = self.absences.iter().filter(|absence| absence.from <= to && absence.to >= from);
-        let mut said: Vec<String> = absences.map(|absence| absence.to_string()).collect();
-        let (tried, mut seen): (Vec<&Remark>, Vec<&Remark>) =
-            self.remarks.iter().filter(concerns).partition(|remark| remark.event.starts_with("backfill"));
-        // What names the very ids says most.
-        seen.sort_by_key(|remark| remark.ids.is_none());
-        for remarks in [&seen, &tried] {
-            said.extend(remarks.iter().take(MAX_SHOWN).map(ToString::to_string));
-            if remarks.len() > MAX_SHOWN {
-                said.push(format!("{} more such lines", remarks.len() - MAX_SHOWN));
-            }
-        }
-        if said.is_empty() {
-            said.push("the journal does not say why".to_owned());
-        }
-        if tried.is_empty() {
-            said.push("no backfill tried".to_owned());
-        }
-        said.join("; ")
     }
 }
 
@@ -116,11 +113,67 @@ impl std::fmt::Display for Absence {
     }
 }
 
-/// The whole journal of a data directory.
+/// What the journal says about one product.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// When no capture was running, in order.
+    pub absences: Vec<Absence>,
+    /// What may explain its gaps, in order.
+    pub explanations: Vec<Explanation>,
+    /// The id of its first trade ever, where known.
+    pub first_id_ever: Option<u64>,
+    /// The id of its last trade ever, where known.
+    pub last_id_ever: Option<u64>,
+}
+
+impl History {
+    /// Tells whether no capture was running at a time.
+    #[must_use]
+    pub fn was_absent(&self, at: UnixNanos) -> bool {
+        self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
+    }
+
+    /// Tells whether there is a midnight between two days, and no capture was running at any such midnight.
+    #[must_use]
+    pub fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
+        before < after && (before.0 + 1..=after.0).all(|date| self.was_absent(UtcDay(date).start()))
+    }
+
+    /// Says why `ids` are missing between the times of the trades before and after them, and what was tried.
+    #[must_use]
+    pub fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
+        let absences = self.absences.iter().filter(|absence| absence.from <= to && absence.to >= from);
+        let mut said: Vec<String> = absences.map(ToString::to_string).collect();
+        let (mut causes, attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
+            .explanations
+            .iter()
+            .filter(|explanation| explanation.concerns(ids, from, to))
+            .partition(|explanation| explanation.role == Role::Cause);
+        // Those that name the very ids say most.
+        causes.sort_by_key(|cause| cause.ids.is_none());
+        for explanations in [&causes, &attempts] {
+            said.extend(explanations.iter().take(MAX_SHOWN).map(ToString::to_string));
+            if explanations.len() > MAX_SHOWN {
+                said.push(format!("{} more such lines", explanations.len() - MAX_SHOWN));
+            }
+        }
+        if said.is_empty() {
+            said.push("the journal does not say why".to_owned());
+        }
+        if attempts.is_empty() {
+            said.push("no backfill tried".to_owned());
+        }
+        said.join("; ")
+    }
+}
+
+/// The journal of a data directory.
 #[derive(Debug, Default)]
 pub struct Journal {
+    /// What concerns every product.
     shared: History,
     products: BTreeMap<ProductId, History>,
+    /// The last line of a running capture.
     newest: Option<UnixNanos>,
     is_running: bool,
     /// Lines that could not be read.
@@ -130,13 +183,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Reads the journals of a data directory, oldest first. Where there are none nothing is known.
+    /// Reads the journals of a data directory, oldest first. It is empty where there are none.
     #[must_use]
     pub fn read(dir: &Path) -> Self {
         let mut journal = Self::default();
-        for line in crate::store::journal::read(dir, "journal", UtcDay(0), UtcDay(u32::MAX)) {
-            journal.take_line(&mut line.into_bytes());
-        }
+        journal::events(dir, JOURNAL, UtcDay(0), UtcDay(u32::MAX)).for_each(|line| journal.take(line));
         journal
     }
 
@@ -145,67 +196,48 @@ impl Journal {
     pub fn of(&self, product: &ProductId) -> History {
         let mut history = self.products.get(product).cloned().unwrap_or_default();
         history.absences.clone_from(&self.shared.absences);
-        history.remarks.extend(self.shared.remarks.iter().cloned());
-        history.remarks.sort_by_key(|remark| remark.time);
+        history.explanations.extend(self.shared.explanations.iter().cloned());
+        history.explanations.sort_by_key(|explanation| explanation.time);
         history
     }
 
-    fn take_line(&mut self, line: &mut [u8]) {
-        let Ok(value) = simd_json::to_borrowed_value(line) else {
+    fn take(&mut self, line: Result<Line, LineError>) {
+        let Ok(Line { time, event }) = line else {
             self.unreadable += 1;
             return;
         };
-        let time = value.get_str("time").and_then(|time| parse_rfc3339(time.as_bytes()).ok()).and_then(Timestamp::to_unix);
-        let (Some(time), Some(event)) = (time, value.get_str("event")) else {
-            self.unreadable += 1;
-            return;
-        };
-        self.note_presence(event, time);
-        if event == "capture_stopped" && value.get_str("sums").is_some_and(|sums| sums != "hold") {
+        self.note_presence(time, event.as_ref());
+        let Some(event) = event else { return };
+        if let Event::CaptureStopped { sums: SumCheck::DoNotHold, .. } = event {
             self.unbalanced.push(time);
         }
-        let product = value.get_str("product").and_then(|product| ProductId::new(product).ok());
-        let ids = [("from_id", "to_id"), ("first_trade_id", "last_trade_id")];
-        let ids = ids.into_iter().find_map(|(first, last)| value.get_u64(first).zip(value.get_u64(last)));
-        let given_up = value.get_u64("given_up").filter(|given_up| *given_up > 0);
-        let words = ["text", "why", "reason", "error"].into_iter().filter_map(|key| value.get_str(key)).filter(|words| !words.is_empty());
-        let mut text = words.collect::<Vec<_>>().join(", ");
-        if let Some(given_up) = given_up {
-            text = format!("{given_up} records given up");
-        }
-        let befell =
-            ["connection", "line_", "shed", "sync_failed", "write_failed", "allocation_failed", "writer_restarted", "flush", "lines_lost"];
-        let is_remark =
-            ids.is_some() || given_up.is_some() || event.starts_with("backfill") || befell.iter().any(|prefix| event.starts_with(prefix));
-        let history = match product {
-            Some(product) => self.products.entry(product).or_default(),
+        let history = match event.product() {
+            Some(product) => self.products.entry(product.clone()).or_default(),
             None => &mut self.shared,
         };
         match event {
-            "trading_began" => history.began = value.get_u64("first_id"),
-            "trading_ended" => history.ended = value.get_u64("last_id"),
-            _ if is_remark && history.remarks.len() < MAX_REMARKS => {
-                history.remarks.push(Remark { time, event: event.to_owned(), ids, text });
-            }
+            Event::TradingBegan { first_id, .. } => history.first_id_ever = Some(first_id),
+            Event::TradingEnded { last_id, .. } => history.last_id_ever = Some(last_id),
+            _ if history.explanations.len() < MAX_EXPLANATIONS => history.explanations.extend(Explanation::new(time, &event)),
             _ => {}
         }
     }
 
-    fn note_presence(&mut self, event: &str, time: UnixNanos) {
+    /// Takes into account what a line shows about when a capture was running.
+    fn note_presence(&mut self, time: UnixNanos, event: Option<&Event>) {
         match event {
-            "capture_started" => {
-                // The first capture ever: nobody captured before.
-                let from = self.newest.unwrap_or_default();
-                self.shared.absences.push(Absence { from, to: time });
+            Some(Event::CaptureStarted { .. }) => {
+                // Before the first capture ever nothing was captured.
+                self.shared.absences.push(Absence { from: self.newest.unwrap_or_default(), to: time });
                 self.is_running = true;
             }
-            // Who repairs or backfills holds the directory: a capture that did not say that it stopped was killed before that.
-            "capture_stopped" | "repair_started" | "backfill_started" => self.is_running = false,
+            // `repair` and `backfill` hold the directory. A capture that has not said that it stopped was killed before.
+            Some(Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. }) => self.is_running = false,
             _ => {}
         }
-        // What is written after a capture's end (a repair's lines) is no sign of a capture.
-        if self.is_running || event == "capture_stopped" {
-            self.newest = Some(self.newest.map_or(time, |newest| newest.max(time)));
+        // Lines behind a capture's end, a repair's for example, do not show a capture.
+        if self.is_running || matches!(event, Some(Event::CaptureStopped { .. })) {
+            self.newest = self.newest.max(Some(time));
         }
     }
 }
@@ -213,8 +245,17 @@ impl Journal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::event::GapFiller;
+    use crate::time::{Timestamp, parse_rfc3339};
 
-    fn journal(lines: &[&str]) -> Journal {
+    const STARTED: &str = r#""event":"capture_started","endpoint":"exchange","products":1,"version":"0.1.0"}"#;
+    const STOPPED: &str = r#""event":"capture_stopped","frames":0,"trades_received":0,"trades_fetched":0,"trades_written":0,"trades_late":0,"trades_duplicate":0,"trades_conflict":0,"trades_shed":0,"trades_rejected":0,"sums":"hold","failure":""}"#;
+
+    fn at(time: &str, event: &str) -> String {
+        format!(r#"{{"time":"{time}",{event}"#)
+    }
+
+    fn journal(lines: &[String]) -> Journal {
         let dir = tempfile::tempdir().expect("a folder");
         let own = dir.path().join(crate::store::OWN_FOLDER);
         std::fs::create_dir(&own).expect("made");
@@ -231,15 +272,19 @@ mod tests {
 
     #[test]
     fn between_a_stop_and_the_next_start_nobody_captured() {
+        let repaired =
+            r#""event":"repaired","product":"BTC-USD","from_tapes":0,"from_rest":1,"completed":0,"disagreements":0,"missing":0}"#;
+        let raised = r#""event":"alert_raised","alert":"lag_above_1_s","subject":"","text":"2 s"}"#;
         let read = journal(&[
-            r#"{"time":"2025-06-07T10:00:00Z","event":"capture_started"}"#,
-            r#"{"time":"2025-06-07T12:00:00Z","event":"capture_stopped"}"#,
-            r#"{"time":"2025-06-07T13:00:00Z","event":"repaired"}"#,
-            r#"{"time":"2025-06-08T09:00:00Z","event":"capture_started"}"#,
-            r#"{"time":"2025-06-08T11:00:00Z","event":"alert_raised"}"#,
-            r#"{"time":"2025-06-08T13:00:00Z","event":"repair_started"}"#,
-            r#"{"time":"2025-06-08T13:01:00Z","event":"repaired"}"#,
-            r#"{"time":"2025-06-08T15:00:00Z","event":"capture_started"}"#,
+            at("2025-06-07T10:00:00Z", STARTED),
+            at("2025-06-07T12:00:00Z", STOPPED),
+            at("2025-06-07T13:00:00Z", repaired),
+            at("2025-06-08T09:00:00Z", STARTED),
+            at("2025-06-08T10:00:00Z", raised),
+            at("2025-06-08T11:00:00Z", r#""event":"an_event_of_a_later_version"}"#),
+            at("2025-06-08T13:00:00Z", r#""event":"repair_started","from":"","rest":true}"#),
+            at("2025-06-08T13:01:00Z", repaired),
+            at("2025-06-08T15:00:00Z", STARTED),
         ]);
         let absences = read.of(&ProductId::new("BTC-USD").expect("a product")).absences;
         let ends: Vec<(UnixNanos, UnixNanos)> = absences.iter().map(|absence| (absence.from, absence.to)).collect();
@@ -248,27 +293,52 @@ mod tests {
             [
                 (UnixNanos(0), moment("2025-06-07T10:00:00Z")),
                 (moment("2025-06-07T12:00:00Z"), moment("2025-06-08T09:00:00Z")),
-                // It died without a word; its last line was at eleven.
+                // It was killed; its last line was at eleven, whatever it says.
                 (moment("2025-06-08T11:00:00Z"), moment("2025-06-08T15:00:00Z")),
             ]
         );
     }
 
     #[test]
-    fn a_product_hears_of_its_own_ids_and_of_what_befell_everyone() {
+    fn a_product_is_told_of_its_own_ids_and_of_what_concerns_every_product() {
+        let opened = |product: &str| format!(r#""event":"gap_opened","product":"{product}","from_id":5,"to_id":9,"why":"jump"}}"#);
         let read = journal(&[
-            r#"{"time":"2025-06-07T10:00:00Z","event":"gap_opened","product":"BTC-USD","from_id":5,"to_id":9}"#,
-            r#"{"time":"2025-06-07T10:00:00Z","event":"gap_opened","product":"ETH-USD","from_id":5,"to_id":9}"#,
-            r#"{"time":"2025-06-07T10:00:01Z","event":"connection_lost","reason":"reset by peer"}"#,
-            r#"{"time":"2025-06-07T10:00:01Z","event":}"#,
-            r#"{"time":"2025-06-07T10:00:02Z","event":"trading_ended","product":"BTC-USD","last_id":77}"#,
-            r#"{"time":"2025-06-07T10:00:02Z","event":"capture_started"}"#,
+            at("2025-06-07T10:00:00Z", &opened("BTC-USD")),
+            at("2025-06-07T10:00:00Z", &opened("ETH-USD")),
+            at("2025-06-07T10:00:01Z", r#""event":"connection_lost","line":"line:0.0","why":"reset by peer"}"#),
+            at("2025-06-07T10:00:01Z", r#""event":}"#),
+            at("2025-06-07T10:00:01Z", r#""event":"gap_opened","product":"BTC-USD","from_id":5}"#),
+            at("2025-06-07T10:00:02Z", r#""event":"trading_ended","product":"BTC-USD","last_id":77}"#),
+            at("2025-06-07T10:00:02Z", STARTED),
         ]);
         let history = read.of(&ProductId::new("BTC-USD").expect("a product"));
-        assert_eq!((history.remarks.len(), history.ended, read.unreadable), (2, Some(77), 1));
-        let why = history.explain(9, 12, moment("2025-06-07T10:00:00Z"), moment("2025-06-07T10:00:00Z"));
+        assert_eq!((history.explanations.len(), history.last_id_ever, read.unreadable), (2, Some(77), 2));
+        let range = |from, to| IdRange::new(from, to).expect("a range");
+        let why = history.explain(range(9, 12), moment("2025-06-07T10:00:00Z"), moment("2025-06-07T10:00:00Z"));
         assert!(why.contains("gap_opened") && why.contains("reset by peer"), "{why}");
-        let far = history.explain(10, 12, moment("2025-06-07T11:00:00Z"), moment("2025-06-07T11:00:01Z"));
+        let far = history.explain(range(10, 12), moment("2025-06-07T11:00:00Z"), moment("2025-06-07T11:00:01Z"));
         assert!(far.contains("does not say why") && far.contains("no backfill tried"), "{far}");
+    }
+
+    #[test]
+    fn every_event_that_bears_on_missing_ids_explains_in_its_own_words() {
+        let product = || ProductId::new("BTC-USD").expect("a product");
+        let (ids, error) = (IdRange::one(7), "HTTP 429".to_owned());
+        let said = |event: Event| Explanation::new(UnixNanos(0), &event).map(|said| (said.role, said.ids, said.text));
+        assert_eq!(
+            said(Event::BackfillFailed { product: product(), ids, failures: None, error: error.clone() }),
+            Some((Role::Attempt, Some(ids), error.clone()))
+        );
+        assert_eq!(said(Event::BackfillEmpty { product: product(), ids, attempts: 4 }), Some((Role::Attempt, Some(ids), String::new())));
+        assert_eq!(said(Event::GapFilled { product: product(), ids, by: GapFiller::Rest }), Some((Role::Cause, Some(ids), String::new())));
+        assert_eq!(said(Event::SyncFailed { error: error.clone() }), Some((Role::Cause, None, error.clone())));
+        let shed = |trades| {
+            let (first_trade_id, last_trade_id) = if trades == 0 { (0, 0) } else { (7, 9) };
+            said(Event::ShedEnded { product: product(), first_trade_id, last_trade_id, trades, tickers: 1 })
+        };
+        assert_eq!(shed(0), None, "tickers have no ids");
+        assert_eq!(shed(3), Some((Role::Cause, IdRange::new(7, 9), String::new())));
+        // A connection that could not be opened has lost nothing.
+        assert_eq!(said(Event::ConnectFailed { line: String::new(), error }), None);
     }
 }

@@ -91,9 +91,13 @@ struct OpenTicker {
 /// What is known of one product's trades.
 #[derive(Default)]
 struct Chain {
+    /// From the first trade sent to the last.
     sent: Option<IdRange>,
+    /// Trades sent and not stored.
     lost: IdSet,
+    /// Trades neither sent nor stored.
     unsent: IdSet,
+    /// Trades sent once more when a connection subscribed.
     shown: IdSet,
 }
 
@@ -166,9 +170,9 @@ impl<'a> Reconciler<'a> {
     fn take_trade(&mut self, product: &ProductId, trade: &Trade, sent: bool, findings: &mut Findings) {
         self.sums.trades += 1;
         let chain = self.chains.entry(product.clone()).or_default();
+        let id = IdRange::one(trade.trade_id);
         if sent {
-            let own = IdRange::one(trade.trade_id);
-            chain.sent = Some(chain.sent.map_or(own, |sent| sent.span(own)));
+            chain.sent = Some(chain.sent.map_or(id, |sent| sent.span(id)));
         }
         stored::of_row::<Trades>(trade, &mut self.expected);
         let files = self.files.get_mut(product).map(|files| &mut files.trades);
@@ -185,8 +189,8 @@ impl<'a> Reconciler<'a> {
                 findings.add(Kind::Altered, &place, || format!("trade {}: {}", trade.trade_id, columns.join(", ")));
             }
             Match::Again => findings.add(Kind::Ledger, &place, || format!("trade {} is twice in the ledger", trade.trade_id)),
-            Match::None if sent => chain.lost.insert(IdRange::one(trade.trade_id)),
-            Match::None => chain.unsent.insert(IdRange::one(trade.trade_id)),
+            Match::None if sent => chain.lost.insert(id),
+            Match::None => chain.unsent.insert(id),
         }
     }
 
@@ -261,22 +265,23 @@ impl<'a> Reconciler<'a> {
         self.sums.tickers_excused < allowed
     }
 
+    /// Says which trades are lost: those that were sent, and those between the first one sent and the last that nothing supplied.
     fn settle_trades(&mut self, findings: &mut Findings) {
-        for (product, chain) in &mut self.chains {
+        for (product, chain) in &self.chains {
             let place = Place::of(product, Dataset::Trades);
             for ids in &chain.lost {
                 findings.add_many(Kind::Lost, ids.count(), &place, || format!("{ids} sent"));
             }
-            let span = chain.sent.into_iter().chain(&chain.shown).reduce(IdRange::span);
-            for ids in &chain.unsent {
-                let Some(span) = span else {
-                    self.sums.trades_before += ids.count();
+            let heard = chain.shown.iter().chain(chain.sent).reduce(IdRange::span);
+            for unsent in &chain.unsent {
+                let Some(heard) = heard else {
+                    self.sums.trades_before += unsent.count();
                     continue;
                 };
-                let part = |of: Option<IdRange>| of.and_then(|of| ids.intersection(of));
-                self.sums.trades_before += part(span.below()).map_or(0, IdRange::count);
-                self.sums.trades_after += part(span.above()).map_or(0, IdRange::count);
-                let Some(ids) = part(Some(span)) else { continue };
+                let part = |of: Option<IdRange>| of.and_then(|of| unsent.intersection(of));
+                self.sums.trades_before += part(heard.below()).map_or(0, IdRange::count);
+                self.sums.trades_after += part(heard.above()).map_or(0, IdRange::count);
+                let Some(ids) = part(Some(heard)) else { continue };
                 for shown in chain.shown.within(ids) {
                     findings.add_many(Kind::Lost, shown.count(), &place, || format!("{shown} sent on subscribing"));
                 }

@@ -1,6 +1,6 @@
 //! What `verify` reports: product-days with their verdicts, findings, and the sums of a ledger.
 
-use super::coverage::{DayCoverage, Hole, Verdict};
+use super::coverage::{DayCoverage, Gap, Verdict};
 use super::day::Sums;
 use super::finding::Findings;
 use super::reconcile::LedgerSums;
@@ -55,8 +55,8 @@ impl ProductDay {
 pub struct Report {
     /// Each product-day, by product and date.
     pub days: Vec<ProductDay>,
-    /// Each hole in a chain of ids, absences included.
-    pub holes: Vec<(ProductId, Hole)>,
+    /// Each gap in a product's chain of ids. Absences are included.
+    pub gaps: Vec<(ProductId, Gap)>,
     /// What is wrong or missing.
     pub findings: Findings,
     /// What holding against a ledger came to.

@@ -152,16 +152,16 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for day in &report.days {
         writeln!(out, "{}", day_line(day))?;
     }
-    for (product, hole) in &report.holes {
+    for (product, gap) in &report.gaps {
         let line = Object::default()
             .text("line", "hole")
             .text("product", product.as_str())
-            .plain("from_id", hole.from())
-            .plain("to_id", hole.to())
-            .text("after", &hole.before.time.to_string())
-            .text("before", &hole.after.time.to_string())
-            .plain("is_absence", hole.is_absence)
-            .text("why", &hole.why);
+            .plain("from_id", gap.ids.first())
+            .plain("to_id", gap.ids.last())
+            .text("after", &gap.before.time.to_string())
+            .text("before", &gap.after.time.to_string())
+            .plain("is_absence", gap.is_absence)
+            .text("why", &gap.why);
         writeln!(out, "{}", line.done())?;
     }
     for finding in report.findings.listed() {

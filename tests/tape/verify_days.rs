@@ -6,7 +6,8 @@ use std::sync::Arc;
 use coltape::product::ProductId;
 use coltape::record::Trade;
 use coltape::schema::{ColumnSet, Dataset, Trades};
-use coltape::store::journal::{Event, JournalFile};
+use coltape::store::event::{Event, SumCheck};
+use coltape::store::journal::{JOURNAL, JournalFile};
 use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
 use coltape::verify::coverage::Verdict;
@@ -306,6 +307,22 @@ fn times_that_fall_are_counted_and_no_fault() {
     assert_eq!(report.days[0].dataset(Dataset::Trades).map(|kept| kept.sums.regressions), Some(1));
 }
 
+fn stopped(sums: SumCheck) -> Event {
+    Event::CaptureStopped {
+        frames: 0,
+        trades_received: 0,
+        trades_fetched: 0,
+        trades_written: 0,
+        trades_late: 0,
+        trades_duplicate: 0,
+        trades_conflict: 0,
+        trades_shed: 0,
+        trades_rejected: 0,
+        sums,
+        failure: String::new(),
+    }
+}
+
 #[test]
 fn the_journal_tells_an_absence_over_midnight_from_a_loss() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -317,16 +334,17 @@ fn the_journal_tells_an_absence_over_midnight_from_a_loss() {
     }
     let report = verified(dir.path());
     assert_eq!((kinds(&report), verdicts(&report)), (vec![(Kind::Missing, 22)], vec![Verdict::Open; 4]));
-    let mut journal = JournalFile::new(dir.path(), "journal");
-    for (hours, event) in [(11, "capture_started"), (13, "capture_stopped"), (35, "capture_started"), (37, "capture_stopped")] {
+    let mut journal = JournalFile::new(dir.path(), JOURNAL);
+    let started = || Event::CaptureStarted { endpoint: "exchange".to_owned(), products: 2, version: "0".into() };
+    for (hours, event) in [(11, started()), (13, stopped(SumCheck::Hold)), (35, started()), (37, stopped(SumCheck::Hold))] {
         let time = UnixNanos(FIRST_DAY.start().0 + hours * 3600 * SECOND);
-        journal.append(time, &Event::new(event).text("sums", "hold")).expect("written");
+        journal.append(time, &event).expect("written");
     }
     let report = verified(dir.path());
     assert_eq!((kinds(&report), verdicts(&report)), (vec![], vec![Verdict::Partial; 4]));
     assert!(table(&report).contains("no capture was running from 2025-06-07T13:00:00"), "{}", table(&report));
     let time = UnixNanos(FIRST_DAY.start().0 + 40 * 3600 * SECOND);
-    journal.append(time, &Event::new("capture_stopped").text("sums", "do not hold")).expect("written");
+    journal.append(time, &stopped(SumCheck::DoNotHold)).expect("written");
     assert_eq!(kinds(&verified(dir.path())), [(Kind::Sums, 1)]);
 }
 

@@ -1,25 +1,25 @@
-//! Records as they are stored: the [`Value`]s of one record, column by column, and how they differ from another's.
+//! Records as they are stored: the [`Value`]s of a record, column by column.
 //!
-//! 1. Where a record lies in the columns its bytes are shown as they are, a code that means nothing included; a late record is shown by its fields.
-//! 2. Two NaNs are the same value: what the feed did not send is not sent twice over.
+//! 1. A record of the columns is given by its bytes as they are, even where a code means nothing. A late record is given by its fields.
+//! 2. Two NaNs are the same value: both say that the feed sent none.
 
 use crate::schema::{Column, Dataset, Kind, Layout, Sink, Value};
 use crate::store::Snapshot;
 
-/// Gives the columns that a day has.
+/// Gives the columns that a day's folder holds.
 #[must_use]
 pub fn columns_of<L: Layout>(snapshot: &Snapshot<L>) -> &'static [Column] {
     L::DATASET.columns_of(snapshot.column_set())
 }
 
-/// Puts the values of record `number` of the merged order into `values`, one a column the day has. Tells whether there is such a record.
+/// Loads the values of record `number` of the merged order into `values`, one for each column of the day. Tells whether there is such a record.
 pub fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
     if number >= snapshot.count() {
         return false;
     }
     let columns = columns_of(snapshot);
-    // Late tickers stand behind all others, late trades among them; without late ones both orders are the same.
+    // In the merged order late tickers come behind all others, and late trades in their place. Without late ones it is the order of the columns.
     let in_columns = snapshot.late().is_empty() || (L::DATASET != Dataset::Trades && number < snapshot.base_count());
     if in_columns {
         return load_base(snapshot, number, values);
@@ -34,7 +34,7 @@ pub fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<V
     }
 }
 
-/// Puts the values of record `number` of the columns into `values`. Tells whether every column has it.
+/// Loads the values of record `number` of the columns into `values`. Tells whether every column has it.
 pub fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
     let columns = columns_of(snapshot);
@@ -42,13 +42,13 @@ pub fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut 
     values.len() == columns.len()
 }
 
-/// Puts a record's values into `values`, one a column of the full set.
+/// Puts the values of a record into `values`, one for each column of the full set.
 pub fn of_row<L: Layout>(row: &L::Row, values: &mut Vec<Value>) {
     values.clear();
     L::store(row, &mut Collect(values));
 }
 
-/// Reads value `number` of a column's bytes.
+/// Reads value `number` of a column from the column's bytes.
 #[must_use]
 pub fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
     Some(match kind {
@@ -60,10 +60,35 @@ pub fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
     })
 }
 
-/// Gives the `N` bytes of value `number`.
+/// Gives the bytes of value `number`, each value having `N` of them.
 #[must_use]
 pub fn chunk<const N: usize>(bytes: &[u8], number: usize) -> Option<[u8; N]> {
     bytes.get(number.checked_mul(N)?..)?.first_chunk().copied()
+}
+
+/// Gives the place of the column by which a record is known: the sequence of a ticker, else the id of a trade. `None` where the day has neither.
+#[must_use]
+pub fn key_column(columns: &[Column]) -> Option<usize> {
+    let of = |name: &str| columns.iter().position(|column| column.name == name && column.kind == Kind::U64);
+    of("sequence").or_else(|| of("trade_id"))
+}
+
+/// Gives the 4-byte integer of a column; nothing where the column holds something else.
+#[must_use]
+pub fn u32_at(values: &[Value], column: usize) -> Option<u32> {
+    match values.get(column) {
+        Some(Value::U32(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Gives the 8-byte integer of a column; nothing where the column holds something else.
+#[must_use]
+pub fn u64_at(values: &[Value], column: usize) -> Option<u64> {
+    match values.get(column) {
+        Some(Value::U64(value)) => Some(*value),
+        _ => None,
+    }
 }
 
 /// Tells whether two values are the same bits, or both NaN.
@@ -76,7 +101,7 @@ pub fn is_same(left: Value, right: Value) -> bool {
     }
 }
 
-/// Collects a record's values in the order of the table, which is the order in which a layout stores them.
+/// Collects the values of a record. A layout stores them in the order of the table.
 struct Collect<'a>(&'a mut Vec<Value>);
 
 impl Sink for Collect<'_> {
@@ -104,6 +129,7 @@ impl Sink for Collect<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::ColumnSet;
 
     #[test]
     fn values_are_the_same_by_their_bits_and_nan_is_nan() {
@@ -111,6 +137,14 @@ mod tests {
         assert!(!is_same(Value::F64(0.0), Value::F64(-0.0)));
         assert!(!is_same(Value::F32(1.0), Value::F32(1.0_f32.next_up())));
         assert!(!is_same(Value::U32(1), Value::U64(1)));
+    }
+
+    #[test]
+    fn a_ticker_is_known_by_its_sequence_and_a_trade_by_its_id() {
+        let name = |columns: &[Column]| key_column(columns).and_then(|at| columns.get(at)).map(|column| column.name);
+        assert_eq!((name(Dataset::Trades.columns()), name(Dataset::Md.columns())), (Some("trade_id"), Some("sequence")));
+        assert_eq!(name(Dataset::TickerTrades.columns()), None);
+        assert_eq!(name(Dataset::Md.columns_of(ColumnSet::Core)), None);
     }
 
     #[test]

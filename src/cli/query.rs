@@ -19,7 +19,7 @@ pub fn run(args: &QueryArgs) -> Result<u8, Failure> {
     // Following ends with the process, by a signal or by a reader that goes away.
     match query(&config, &|| false, &mut out) {
         Ok(_) => Ok(DONE),
-        Err(QueryError::Question(why)) => Err(Failure::Usage(why)),
+        Err(QueryError::Question(why)) => Err(Failure::Usage(why.to_string())),
         Err(error) => Err(Failure::failed(error)),
     }
 }

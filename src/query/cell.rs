@@ -1,8 +1,8 @@
-//! One stored value as text.
+//! Prints one stored value.
 //!
-//! 1. A float prints as the shortest decimal that reads back as it, never with an exponent; what is not a number is empty in CSV and a table, `null` in
-//!    JSON.
-//! 2. A side prints as `buy`, `sell` or `unknown`, an order id as a UUID. With `--raw` a side is its code and an order id 32 hex digits.
+//! 1. A float is the shortest decimal that reads back as the same float, never with an exponent. One that is not a number is empty in CSV and in a table,
+//!    and `null` in JSON.
+//! 2. A side is `buy`, `sell` or `unknown`, and an order id is a UUID. With `--raw` a side is its code, and an order id is 32 hex digits.
 
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ pub fn is_text(column: &Column, value: Value, raw: bool) -> bool {
     matches!(value, Value::Uuid(_)) || (is_side(column) && !raw && side_name(value).is_some())
 }
 
-/// Puts a value's text behind `out`; nothing where it is not a number.
+/// Adds the text of a value to `out`. A float that is not a number has none.
 pub fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
     // Writing to a String cannot fail.
     let _ = match value {
@@ -36,7 +36,7 @@ pub fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
     };
 }
 
-/// Names a side; a code that is none has no name and is shown as it is stored.
+/// Gives the name of a side. A code that is not a side has none.
 fn side_name(value: Value) -> Option<&'static str> {
     match value {
         Value::U32(SIDE_UNKNOWN) => Some("unknown"),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn floats_print_without_exponent_and_what_is_no_number_not_at_all() {
+    fn floats_print_without_exponent_and_nan_prints_nothing() {
         assert_eq!(text(8, Value::F64(0.000_000_01), false), "0.00000001");
         assert_eq!(text(8, Value::F64(1e15), false), "1000000000000000");
         assert_eq!(text(3, Value::F32(131_072.01), false), "131072.02");

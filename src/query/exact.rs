@@ -1,7 +1,7 @@
-//! [`ExactTexts`]: the decimals that no f64 holds, as they came.
+//! [`ExactTexts`]: the decimal texts that no f64 gives back, as they came.
 //!
-//! 1. A text is known by its column and its record's key: the trade id, for a ticker its sequence, for one without its receive time.
-//! 2. The file of a day has what was written on that day, which for a record that came late is after its event day.
+//! 1. A text is known by its column and the key of its record: the trade id, the sequence of a ticker, or the receive time of a ticker without one.
+//! 2. The file of a day has what was written on that day. A record that came late was written after its event day.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ pub struct ExactTexts {
 }
 
 impl ExactTexts {
-    /// Reads the texts of the records from a day on: all that were written since, as a record may be fetched long after its day.
+    /// Reads the texts of a product's records from the day `first` on. Reads all later files, as a record may be fetched long after its day.
     #[must_use]
     pub fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts = HashMap::new();
@@ -31,25 +31,25 @@ impl ExactTexts {
         Self { texts }
     }
 
-    /// Tells whether there is none.
+    /// Tells whether there are no texts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
-    /// Finds the text of a column in a record, if it stands for the stored value.
+    /// Finds the text of a column of the record with this key, if it is a text of the stored value.
     #[must_use]
     pub fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
         if self.texts.is_empty() {
             return None;
         }
         let text = self.texts.get(&(column.to_owned(), key))?;
-        // A text kept of a record that was then refused as a conflict is not that of the one stored.
+        // The text may be of a record that was refused as a conflict, and not of the stored one.
         text.parse::<f64>().is_ok_and(|value| value.to_bits() == stored.to_bits()).then_some(text)
     }
 }
 
-/// Tells whether a text is a number as JSON and CSV have it.
+/// Tells whether a text is a number that JSON and CSV can have.
 fn is_number(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
@@ -63,7 +63,7 @@ mod tests {
     use crate::store::OWN_FOLDER;
 
     #[test]
-    fn a_text_is_found_where_it_stands_for_what_is_stored() {
+    fn a_text_is_found_where_it_is_a_text_of_the_stored_value() {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join(OWN_FOLDER)).expect("made");
         let line = |product: &str, key: u64, text: &str| {

@@ -9,16 +9,16 @@ use crate::time::{UnixNanos, UtcDay};
 /// Which records are asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Filter {
-    /// First event time.
+    /// The first event time.
     pub from: Option<UnixNanos>,
-    /// Event time to stop before.
+    /// The event time to stop before.
     pub to: Option<UnixNanos>,
-    /// Only trades that this order made or took.
+    /// Only trades in which this order was the maker's or the taker's.
     pub order: Option<OrderId>,
 }
 
 impl Filter {
-    /// Tells whether a day's file may hold such a record: it holds the event times of that day.
+    /// Tells whether a day may hold such a record. A day holds the records whose event time it is.
     #[must_use]
     pub fn may_hold(&self, date: UtcDay) -> bool {
         self.from.is_none_or(|from| date >= from.day()) && self.to.is_none_or(|to| date.start() < to)
@@ -37,7 +37,7 @@ impl Filter {
             return true;
         }
         if snapshot.late().is_empty() {
-            // The seconds alone decide for nearly every record.
+            // For nearly every record the seconds decide.
             let Some(seconds) = stored::chunk(snapshot.column_bytes(L::TIME), number).map(u32::from_le_bytes) else { return false };
             let is_before = self.from.is_some_and(|from| seconds < from.seconds());
             let is_after = self.to.is_some_and(|to| seconds > to.seconds());
@@ -52,7 +52,7 @@ impl Filter {
         self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
     }
 
-    /// Tells whether a record of these values is asked for.
+    /// Tells whether the record that has these values is asked for.
     #[must_use]
     pub fn admits_values<L: Layout>(&self, time: UnixNanos, values: &[Value]) -> bool {
         self.spans(time) && self.order.is_none_or(|order| orders::<L>().any(|at| values.get(at) == Some(&Value::Uuid(order.0))))

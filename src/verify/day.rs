@@ -1,66 +1,63 @@
-//! One dataset-day held against itself: what its own columns say must fit together. Driven by the table of columns.
+//! Checks one dataset-day against itself: the columns of a record must fit together. The table of columns drives it.
 //!
 //! 1. Records are taken in the merged order, late ones in their place.
-//! 2. A column `x` with a column `x_f64` beside it is the f32 of that value. The f32 was rounded from the text and not from the f64, so where the f64
-//!    lies exactly between two f32s either is right. Without the f64 nothing can be checked, and the report says so.
-//! 3. Times that fall from one record to the next are counted and no fault: the exchange's clock is not ours.
+//! 2. A column `x` with a column `x_f64` beside it is the f32 of that value. The f32 was rounded from the text and not from the f64. So where the f64
+//!    lies exactly between two f32s, either is right. Without the f64 nothing can be checked, and the report says so.
+//! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock.
 
-use super::finding::{Findings, Kind, Place};
+use super::finding::{FindingKind, Findings, Location};
 use crate::record::{EARLIEST_PLAUSIBLE, SIDE_UNKNOWN, time_is_plausible};
-use crate::schema::{ColumnSet, Dataset, Layout, Value};
+use crate::schema::{Column, Dataset, Layout, Value};
 use crate::store::Snapshot;
-use crate::stored;
+use crate::stored::{self, u32_at, u64_at};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
-/// What a day's records add up to.
+/// What the records of a day add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Sums {
+pub struct DaySums {
     /// Records, late ones included.
     pub records: u64,
-    /// Records whose time is before that of the one before them.
+    /// Records whose event time is before that of the record before them.
     pub regressions: u64,
     /// Trades with both order ids.
     pub with_order_ids: u64,
-    /// Records with a receive time: received live.
+    /// Records with a receive time, that is, received live.
     pub with_recv: u64,
-    /// Values held against their exact ones; nothing where there are none.
+    /// Values that were checked against their exact ones. `None` where the day has no exact ones.
     pub rounded: Option<u64>,
-    /// Event time of the first record and of the last.
+    /// The event times of the first and the last record.
     pub times: Option<(UnixNanos, UnixNanos)>,
 }
 
-/// Where a layout's columns stand that mean something to a check.
-struct Plan {
+/// The places of those columns that a check knows the meaning of.
+struct CheckedColumns {
     nanos: Option<usize>,
     side: Option<usize>,
+    /// The column whose values must rise.
     key: Option<usize>,
     recv: Option<usize>,
     orders: Vec<usize>,
     positive: Vec<usize>,
-    /// An f32 and its f64.
+    /// Each f32 that has an f64, and that f64.
     pairs: Vec<(usize, usize)>,
     names: Vec<&'static str>,
 }
 
-impl Plan {
-    fn new<L: Layout>(set: ColumnSet) -> Self {
-        let names: Vec<&'static str> = L::DATASET.columns_of(set).iter().map(|column| column.name).collect();
+impl CheckedColumns {
+    fn new<L: Layout>(columns: &[Column]) -> Self {
+        let names: Vec<&'static str> = columns.iter().map(|column| column.name).collect();
         let of = |wanted: &str| names.iter().position(|name| *name == wanted);
         let any = |wanted: &[&str]| wanted.iter().find_map(|name| of(name));
         let exact = |name: &&str| of(&format!("{name}_f64"));
+        // A ticker of a product that has never traded may say 0.
         let positive: &[&str] = match L::DATASET {
             Dataset::Trades => &["trade_price", "trade_size", "trade_price_f64", "trade_size_f64"],
-            // A ticker of a product that has never traded may say 0.
-            Dataset::Md | Dataset::TickerTrades => &[],
+            _ => &[],
         };
         Self {
             nanos: any(&["trade_nanos", "nanos"]),
             side: any(&["trade_side", "side"]),
-            key: match L::DATASET {
-                Dataset::Trades => of("trade_id"),
-                Dataset::Md => of("sequence"),
-                Dataset::TickerTrades => None,
-            },
+            key: stored::key_column(columns),
             recv: any(&["trade_recv_nanos", "recv_nanos"]),
             orders: ["maker_order_id", "taker_order_id"].into_iter().filter_map(of).collect(),
             positive: positive.iter().filter_map(|name| of(name)).collect(),
@@ -74,104 +71,124 @@ impl Plan {
     }
 }
 
-/// Checks every record of a day. `see` is shown each with its number, so that a second pass is not needed; `now` bounds the times of what has no
-/// receive time.
+/// Checks every record of a day. Shows each to `visit`, with its number, its event time and its values, so that no second pass is needed. `now` is the
+/// latest event time that a record without a receive time may have.
 pub fn check<L: Layout>(
     snapshot: &Snapshot<L>,
-    place: &Place,
+    location: &Location,
     now: UnixNanos,
     findings: &mut Findings,
-    mut see: impl FnMut(usize, UnixNanos, &[Value]),
-) -> Sums {
-    let plan = Plan::new::<L>(snapshot.column_set());
-    let mut sums = Sums { rounded: (!plan.pairs.is_empty()).then_some(0), ..Sums::default() };
+    mut visit: impl FnMut(usize, UnixNanos, &[Value]),
+) -> DaySums {
+    let columns = CheckedColumns::new::<L>(stored::columns_of(snapshot));
+    let sums = DaySums { rounded: (!columns.pairs.is_empty()).then_some(0), ..DaySums::default() };
+    let mut check = Check { dataset: L::DATASET, columns, location, now, findings, sums, last_key: 0 };
     let mut values = Vec::new();
-    let (mut last_time, mut last_key) = (None, 0);
+    let mut last_time = None;
     for number in 0..snapshot.count() {
         if !stored::load(snapshot, number, &mut values) {
-            findings.add(Kind::Length, place, || format!("record {number} is not in every column"));
+            check.findings.add(FindingKind::Length, location, || format!("record {number} is not in every column"));
             break;
         }
-        sums.records += 1;
-        let time = check_time::<L>(&plan, &values, number, now, place, findings);
-        sums.regressions += u64::from(last_time.is_some_and(|last| time < last));
+        check.sums.records += 1;
+        let time = check.time(number, &values, u32_at(&values, L::TIME).unwrap_or(0));
+        check.sums.regressions += u64::from(last_time.is_some_and(|last| time < last));
         last_time = Some(time);
-        sums.times = Some((sums.times.map_or(time, |(first, _)| first), time));
-        check_values::<L>(&plan, &values, number, place, findings, &mut sums);
-        if let Some(key) = plan.key.and_then(|at| long(&values, at)) {
-            last_key = check_key::<L>(key, last_key, number, place, findings);
-        }
-        see(number, time, &values);
+        check.sums.times = Some((check.sums.times.map_or(time, |(first, _)| first), time));
+        check.side(number, &values);
+        check.prices(number, &values);
+        check.count(&values);
+        check.key(number, &values);
+        visit(number, time, &values);
     }
-    sums
+    check.sums
 }
 
-fn check_time<L: Layout>(
-    plan: &Plan,
-    values: &[Value],
-    number: usize,
+/// A day that is being checked.
+struct Check<'a> {
+    dataset: Dataset,
+    columns: CheckedColumns,
+    location: &'a Location,
     now: UnixNanos,
-    place: &Place,
-    findings: &mut Findings,
-) -> UnixNanos {
-    let seconds = word(values, L::TIME).unwrap_or(0);
-    let nanos = plan.nanos.and_then(|at| word(values, at)).unwrap_or(0);
-    if u64::from(nanos) >= NANOS_PER_SECOND {
-        findings.add(Kind::Nanos, place, || format!("record {number}: {nanos} nanoseconds"));
-    }
-    let time = UnixNanos::from_parts(seconds, nanos);
-    let recv = plan.recv.and_then(|at| long(values, at)).filter(|recv| *recv != 0).map_or(now, UnixNanos);
-    if time < EARLIEST_PLAUSIBLE || !time_is_plausible(time, recv) {
-        findings.add(Kind::Time, place, || format!("record {number}: {time}, received {recv}"));
-    }
-    if place.date.is_some_and(|date| time.day() != date) {
-        findings.add(Kind::WrongDay, place, || format!("record {number}: {time}"));
-    }
-    time
+    findings: &'a mut Findings,
+    sums: DaySums,
+    last_key: u64,
 }
 
-fn check_values<L: Layout>(plan: &Plan, values: &[Value], number: usize, place: &Place, findings: &mut Findings, sums: &mut Sums) {
-    if let Some(side) = plan.side.and_then(|at| word(values, at))
-        && side > 1
-        && !(side == SIDE_UNKNOWN && L::DATASET == Dataset::Md)
-    {
-        findings.add(Kind::Side, place, || format!("record {number}: side {side}"));
+impl Check<'_> {
+    /// Checks the event time and gives it.
+    fn time(&mut self, number: usize, values: &[Value], seconds: u32) -> UnixNanos {
+        let nanos = self.columns.nanos.and_then(|at| u32_at(values, at)).unwrap_or(0);
+        if u64::from(nanos) >= NANOS_PER_SECOND {
+            self.findings.add(FindingKind::Nanos, self.location, || format!("record {number}: {nanos} nanoseconds"));
+        }
+        let time = UnixNanos::from_parts(seconds, nanos);
+        let recv = self.columns.recv.and_then(|at| u64_at(values, at)).filter(|recv| *recv != 0).map_or(self.now, UnixNanos);
+        if time < EARLIEST_PLAUSIBLE || !time_is_plausible(time, recv) {
+            self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
+        }
+        if self.location.date.is_some_and(|date| time.day() != date) {
+            self.findings.add(FindingKind::WrongDay, self.location, || format!("record {number}: {time}"));
+        }
+        time
     }
-    for at in &plan.positive {
-        let is_positive = match values.get(*at) {
-            Some(Value::F32(value)) => *value > 0.0 && value.is_finite(),
-            Some(Value::F64(value)) => *value > 0.0 && value.is_finite(),
-            _ => true,
-        };
-        if !is_positive {
-            findings.add(Kind::NotPositive, place, || format!("record {number}: {} {:?}", plan.name(*at), values.get(*at)));
+
+    fn side(&mut self, number: usize, values: &[Value]) {
+        let Some(side) = self.columns.side.and_then(|at| u32_at(values, at)) else { return };
+        // Only a ticker may leave its side open, and `TICKER_TRADES` has none of those.
+        let may_be_unknown = self.dataset == Dataset::Md;
+        if side > 1 && !(side == SIDE_UNKNOWN && may_be_unknown) {
+            self.findings.add(FindingKind::Side, self.location, || format!("record {number}: side {side}"));
         }
     }
-    for (rounded, exact) in &plan.pairs {
-        if let (Some(Value::F32(rounded_value)), Some(Value::F64(exact_value))) = (values.get(*rounded), values.get(*exact)) {
-            *sums.rounded.get_or_insert(0) += 1;
+
+    fn prices(&mut self, number: usize, values: &[Value]) {
+        for at in &self.columns.positive {
+            let is_positive = match values.get(*at) {
+                Some(Value::F32(value)) => *value > 0.0 && value.is_finite(),
+                Some(Value::F64(value)) => *value > 0.0 && value.is_finite(),
+                _ => true,
+            };
+            if !is_positive {
+                let name = self.columns.name(*at);
+                self.findings.add(FindingKind::NotPositive, self.location, || format!("record {number}: {name} {:?}", values.get(*at)));
+            }
+        }
+        for (rounded, exact) in &self.columns.pairs {
+            let (Some(Value::F32(rounded_value)), Some(Value::F64(exact_value))) = (values.get(*rounded), values.get(*exact)) else {
+                continue;
+            };
+            *self.sums.rounded.get_or_insert(0) += 1;
             if !is_rounded(*rounded_value, *exact_value) {
-                findings.add(Kind::Rounding, place, || {
-                    format!("record {number}: {} {rounded_value} is not {exact_value} rounded", plan.name(*rounded))
-                });
+                let name = self.columns.name(*rounded);
+                let text = || format!("record {number}: {name} {rounded_value} is not {exact_value} rounded");
+                self.findings.add(FindingKind::Rounding, self.location, text);
             }
         }
     }
-    let is_named = |at: &usize| matches!(values.get(*at), Some(Value::Uuid(id)) if *id != [0; 16]);
-    sums.with_order_ids += u64::from(!plan.orders.is_empty() && plan.orders.iter().all(is_named));
-    sums.with_recv += u64::from(plan.recv.and_then(|at| long(values, at)).is_some_and(|recv| recv != 0));
-}
 
-fn check_key<L: Layout>(key: u64, last: u64, number: usize, place: &Place, findings: &mut Findings) -> u64 {
-    let kind = if L::DATASET == Dataset::Trades { Kind::IdOrder } else { Kind::SequenceOrder };
-    // A ticker without a sequence has no place in the order of sequences; a trade without an id is none.
-    if key == 0 && L::DATASET != Dataset::Trades {
-        return last;
+    /// Counts whether the record has its order ids and a receive time.
+    fn count(&mut self, values: &[Value]) {
+        let is_named = |at: &usize| matches!(values.get(*at), Some(Value::Uuid(id)) if *id != [0; 16]);
+        let has_order_ids = !self.columns.orders.is_empty() && self.columns.orders.iter().all(is_named);
+        self.sums.with_order_ids += u64::from(has_order_ids);
+        self.sums.with_recv += u64::from(self.columns.recv.and_then(|at| u64_at(values, at)).is_some_and(|recv| recv != 0));
     }
-    if key <= last {
-        findings.add(kind, place, || format!("record {number}: {key} after {last}"));
+
+    fn key(&mut self, number: usize, values: &[Value]) {
+        let Some(key) = self.columns.key.and_then(|at| u64_at(values, at)) else { return };
+        let is_trade = self.dataset == Dataset::Trades;
+        // A ticker without a sequence has no place in the order of sequences. A trade without an id is wrong.
+        if key == 0 && !is_trade {
+            return;
+        }
+        let last = self.last_key;
+        if key <= last {
+            let kind = if is_trade { FindingKind::IdOrder } else { FindingKind::SequenceOrder };
+            self.findings.add(kind, self.location, || format!("record {number}: {key} after {last}"));
+        }
+        self.last_key = last.max(key);
     }
-    last.max(key)
 }
 
 /// Tells whether an f32 can be the f32 nearest to a text whose nearest f64 is `exact`.
@@ -185,26 +202,10 @@ fn is_rounded(rounded: f32, exact: f64) -> bool {
     is_neighbour && f64::midpoint(f64::from(rounded), f64::from(nearest)).to_bits() == exact.to_bits()
 }
 
-/// Gives a 4-byte value.
-pub(super) fn word(values: &[Value], at: usize) -> Option<u32> {
-    match values.get(at) {
-        Some(Value::U32(value)) => Some(*value),
-        _ => None,
-    }
-}
-
-/// Gives an 8-byte value.
-pub(super) fn long(values: &[Value], at: usize) -> Option<u64> {
-    match values.get(at) {
-        Some(Value::U64(value)) => Some(*value),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Md, TickerTrades, Trades};
+    use crate::schema::{ColumnSet, Md, TickerTrades, Trades};
 
     #[test]
     #[expect(clippy::cast_possible_truncation, reason = "rounding is what is tested")]
@@ -227,17 +228,25 @@ mod tests {
 
     #[test]
     fn every_exact_column_is_paired_with_its_f32_by_name() {
-        let pairs = |plan: Plan| plan.pairs.iter().map(|(rounded, exact)| (plan.name(*rounded), plan.name(*exact))).collect::<Vec<_>>();
-        assert_eq!(pairs(Plan::new::<Trades>(ColumnSet::Full)), [("trade_price", "trade_price_f64"), ("trade_size", "trade_size_f64")]);
-        let md = ["price", "volume", "best_bid", "best_ask"];
-        assert_eq!(pairs(Plan::new::<Md>(ColumnSet::Full)).iter().map(|pair| pair.0).collect::<Vec<_>>(), md);
-        assert!(Plan::new::<Trades>(ColumnSet::Core).pairs.is_empty() && Plan::new::<TickerTrades>(ColumnSet::Full).pairs.is_empty());
-        let plan = Plan::new::<Trades>(ColumnSet::Full);
+        let pairs = |columns: CheckedColumns| {
+            columns.pairs.iter().map(|(rounded, exact)| (columns.name(*rounded), columns.name(*exact))).collect::<Vec<_>>()
+        };
         assert_eq!(
-            (plan.nanos, plan.side, plan.key, plan.orders.as_slice(), plan.positive.len()),
+            pairs(CheckedColumns::new::<Trades>(Trades::COLUMNS)),
+            [("trade_price", "trade_price_f64"), ("trade_size", "trade_size_f64")]
+        );
+        let md = ["price", "volume", "best_bid", "best_ask"];
+        assert_eq!(pairs(CheckedColumns::new::<Md>(Md::COLUMNS)).iter().map(|pair| pair.0).collect::<Vec<_>>(), md);
+        assert!(
+            CheckedColumns::new::<Trades>(Dataset::Trades.columns_of(ColumnSet::Core)).pairs.is_empty()
+                && CheckedColumns::new::<TickerTrades>(TickerTrades::COLUMNS).pairs.is_empty()
+        );
+        let columns = CheckedColumns::new::<Trades>(Trades::COLUMNS);
+        assert_eq!(
+            (columns.nanos, columns.side, columns.key, columns.orders.as_slice(), columns.positive.len()),
             (Some(2), Some(5), Some(0), &[6, 7][..], 4)
         );
-        let plan = Plan::new::<Md>(ColumnSet::Full);
-        assert_eq!((plan.nanos, plan.side, plan.key), (Some(1), Some(4), Some(8)));
+        let columns = CheckedColumns::new::<Md>(Md::COLUMNS);
+        assert_eq!((columns.nanos, columns.side, columns.key), (Some(1), Some(4), Some(8)));
     }
 }

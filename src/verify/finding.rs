@@ -1,7 +1,7 @@
-//! What `verify` found to be wrong: [`Finding`]s, listed up to a bound and counted beyond it.
+//! What `verify` found to be wrong: [`Finding`]s.
 //!
-//! 1. A finding is something wrong or missing. What merely cannot be shown is a verdict of [`super::coverage`], not a finding.
-//! 2. Every finding is counted by its kind; the first [`LISTED_PER_KIND`] of a kind are kept with their words.
+//! 1. A finding is something wrong or missing. Something that only cannot be shown is a verdict of [`super::coverage`], not a finding.
+//! 2. Every finding is counted by its kind. The first [`LISTED_PER_KIND`] of a kind are kept with their texts.
 
 use std::collections::BTreeMap;
 
@@ -9,33 +9,34 @@ use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::time::UtcDay;
 
-/// Findings of one kind that are kept with their words.
+/// How many findings of one kind are kept with their texts.
 pub const LISTED_PER_KIND: usize = 20;
 
-/// What is wrong.
+/// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+#[non_exhaustive]
+pub enum FindingKind {
     /// A dataset-day cannot be opened or read.
     Unreadable,
     /// A column is shorter than its records.
     Length,
-    /// A checksum does not fit, or a page is torn.
+    /// A checksum does not match, or a page is torn.
     Checksum,
     /// A trade id is 0 or does not rise.
     IdOrder,
     /// Two days of a product hold the same trade id.
     IdTwice,
-    /// The nanoseconds of a time are a second or more.
+    /// The nanoseconds of a time make a second or more.
     Nanos,
-    /// An event time is before 2012 or ahead of its receive time by more than an hour.
+    /// An event time is before 2012, or more than an hour after its receive time.
     Time,
     /// An event time belongs to another day's file.
     WrongDay,
-    /// A side is none of the codes its column knows.
+    /// A side is not one of the codes of its column.
     Side,
     /// A price or size is not above 0.
     NotPositive,
-    /// An f32 is not its exact value rounded.
+    /// An f32 is not its f64 rounded.
     Rounding,
     /// A sequence of `MD` does not rise.
     SequenceOrder,
@@ -47,13 +48,13 @@ pub enum Kind {
     Missing,
     /// What a capture received is not the sum of what became of it.
     Sums,
-    /// The ledger's record was sent and is not stored.
+    /// A record of the ledger was sent and is not stored.
     Lost,
-    /// The ledger's trade was never sent, and nothing else supplied it.
+    /// A trade of the ledger was never sent, and nothing else supplied it.
     NeverSent,
     /// A record of the ledger is stored more than once.
     Doubled,
-    /// A stored field is not the ledger's.
+    /// A stored field is not what the ledger says.
     Altered,
     /// A record of the ledger lies in another day's file.
     Misfiled,
@@ -63,8 +64,8 @@ pub enum Kind {
     Ledger,
 }
 
-impl Kind {
-    /// Names the kind as reports show it.
+impl FindingKind {
+    /// Gives the kind's name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -95,32 +96,32 @@ impl Kind {
     }
 }
 
-/// Where something is wrong: as much of product, dataset and day as applies.
+/// Where something is wrong: product, dataset and day, as far as they apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Place {
-    /// Whose.
+pub struct Location {
+    /// The product.
     pub product: Option<ProductId>,
-    /// Of which dataset.
+    /// The dataset.
     pub dataset: Option<Dataset>,
-    /// Of which day.
+    /// The day.
     pub date: Option<UtcDay>,
 }
 
-impl Place {
-    /// Names a whole product's dataset.
+impl Location {
+    /// Makes the location of a product's dataset, over all its days.
     #[must_use]
     pub fn of(product: &ProductId, dataset: Dataset) -> Self {
         Self { product: Some(product.clone()), dataset: Some(dataset), date: None }
     }
 
-    /// Names one day of it.
+    /// Makes the location of a dataset-day.
     #[must_use]
     pub fn on(product: &ProductId, dataset: Dataset, date: UtcDay) -> Self {
         Self { date: Some(date), ..Self::of(product, dataset) }
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let product = self.product.as_ref().map(ToString::to_string);
         let dataset = self.dataset.map(|dataset| dataset.folder().to_owned());
@@ -133,71 +134,59 @@ impl std::fmt::Display for Place {
 /// Something that is wrong or missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
-    pub kind: Kind,
-    /// Where.
-    pub place: Place,
-    /// In words.
+    /// Its kind.
+    pub kind: FindingKind,
+    /// Where it is.
+    pub location: Location,
+    /// What was found, in words.
     pub text: String,
 }
 
 /// All that was found.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
-    counts: BTreeMap<Kind, u64>,
+    counts: BTreeMap<FindingKind, u64>,
     listed: Vec<Finding>,
 }
 
 impl Findings {
-    /// Counts a finding; the words are made only where it is listed.
-    pub fn add(&mut self, kind: Kind, place: &Place, text: impl FnOnce() -> String) {
-        self.add_many(kind, 1, place, text);
+    /// Adds a finding. Its text is made only where it is listed.
+    pub fn add(&mut self, kind: FindingKind, location: &Location, text: impl FnOnce() -> String) {
+        self.add_many(kind, 1, location, text);
     }
 
-    /// Counts `count` findings that one line of words speaks of.
-    pub fn add_many(&mut self, kind: Kind, count: u64, place: &Place, text: impl FnOnce() -> String) {
+    /// Adds `count` findings that have one text.
+    pub fn add_many(&mut self, kind: FindingKind, count: u64, location: &Location, text: impl FnOnce() -> String) {
         *self.counts.entry(kind).or_default() += count;
         if self.listed.iter().filter(|finding| finding.kind == kind).count() < LISTED_PER_KIND {
-            self.listed.push(Finding { kind, place: place.clone(), text: text() });
+            self.listed.push(Finding { kind, location: location.clone(), text: text() });
         }
     }
 
-    /// Takes over what another part found.
-    pub fn absorb(&mut self, other: Self) {
-        for (kind, count) in other.counts {
-            *self.counts.entry(kind).or_default() += count;
-        }
-        for finding in other.listed {
-            if self.listed.iter().filter(|known| known.kind == finding.kind).count() < LISTED_PER_KIND {
-                self.listed.push(finding);
-            }
-        }
-    }
-
-    /// Gives how often a kind was found.
+    /// Gives how many findings there are of a kind.
     #[must_use]
-    pub fn count(&self, kind: Kind) -> u64 {
+    pub fn count(&self, kind: FindingKind) -> u64 {
         self.counts.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Gives every kind found, with its count.
-    pub fn counts(&self) -> impl Iterator<Item = (Kind, u64)> {
+    /// Gives every kind that was found, with its count.
+    pub fn counts(&self) -> impl Iterator<Item = (FindingKind, u64)> {
         self.counts.iter().map(|(kind, count)| (*kind, *count))
     }
 
-    /// Gives the findings kept with their words.
+    /// Gives the findings that are listed.
     #[must_use]
     pub fn listed(&self) -> &[Finding] {
         &self.listed
     }
 
-    /// Gives how much was found in all.
+    /// Gives how many findings there are.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Tells whether nothing is wrong.
+    /// Tells whether there is no finding.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
@@ -209,24 +198,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beyond_the_list_is_still_counted() {
+    fn findings_beyond_the_list_are_counted() {
         let mut findings = Findings::default();
         for at in 0..LISTED_PER_KIND + 5 {
-            findings.add(Kind::Lost, &Place::default(), || at.to_string());
+            findings.add(FindingKind::Lost, &Location::default(), || at.to_string());
         }
-        findings.add_many(Kind::Missing, 40, &Place::default(), || "ids 1 to 40".to_owned());
-        assert_eq!((findings.count(Kind::Lost), findings.count(Kind::Missing), findings.total()), (25, 40, 65));
+        findings.add_many(FindingKind::Missing, 40, &Location::default(), || "ids 1 to 40".to_owned());
+        assert_eq!((findings.count(FindingKind::Lost), findings.count(FindingKind::Missing), findings.total()), (25, 40, 65));
         assert_eq!(findings.listed().len(), LISTED_PER_KIND + 1);
-        let mut all = Findings::default();
-        all.absorb(findings.clone());
-        all.absorb(findings);
-        assert_eq!((all.count(Kind::Lost), all.listed().len()), (50, LISTED_PER_KIND + 2));
     }
 
     #[test]
-    fn a_place_names_what_applies() {
+    fn a_location_names_what_applies() {
         let product = ProductId::new("BTC-USD").expect("a product");
-        assert_eq!(Place::on(&product, Dataset::Md, UtcDay(0)).to_string(), "BTC-USD MD 1970-01-01");
-        assert_eq!(Place::of(&product, Dataset::Trades).to_string(), "BTC-USD TRADES");
+        assert_eq!(Location::on(&product, Dataset::Md, UtcDay(0)).to_string(), "BTC-USD MD 1970-01-01");
+        assert_eq!(Location::of(&product, Dataset::Trades).to_string(), "BTC-USD TRADES");
     }
 }

@@ -1,8 +1,8 @@
 //! Reads the ledger of a simulated exchange: JSON Lines, one object for every trade and ticker that it produced, sent or not.
 //!
-//! 1. A line at a time through reused buffers: a ledger of millions of lines needs the memory of its longest.
-//! 2. Decimals are read by the standard library from the **text**, f32 and f64 each for itself, never by the decoder that a capture used.
-//! 3. A line that cannot be read is an error of the ledger, never passed over; a ledger without its `end` line is cut off.
+//! 1. Lines are read one at a time through reused buffers. A ledger of millions of lines needs the memory of its longest line.
+//! 2. The standard library reads decimals from the **text**, the f32 and the f64 each by itself. The decoder of a capture is never used for it.
+//! 3. A line that cannot be read is an error of the ledger and is never passed over. A ledger without an `end` line has been cut off.
 
 use std::io::BufRead;
 
@@ -15,7 +15,7 @@ use crate::record::{OrderId, Side, Ticker, Trade};
 use crate::schema::{Layout, Md, Trades};
 use crate::time::{Timestamp, UnixNanos, parse_rfc3339};
 
-/// Longest line read, in bytes. A head that names all products has about 10 KB.
+/// The longest line that is read, in bytes. A `head` line that names all products has about 10 KB.
 const MAX_LINE_BYTES: u64 = 8 << 20;
 
 /// One line of a ledger.
@@ -23,54 +23,55 @@ const MAX_LINE_BYTES: u64 = 8 << 20;
 pub enum Entry {
     /// A trade of the market.
     Trade {
-        /// Whose.
+        /// The product.
         product: ProductId,
-        /// Receive time and origin are not known to a ledger.
+        /// The trade. A ledger does not know receive time and origin.
         trade: Trade,
-        /// Whether it was handed to a connection.
+        /// Whether it was sent to a connection.
         sent: bool,
     },
     /// A ticker of the market.
     Ticker {
-        /// Whose.
+        /// The product.
         product: ProductId,
-        /// The receive time is not known to a ledger.
+        /// The ticker. A ledger does not know its receive time.
         ticker: Ticker,
-        /// Whether it was handed to a connection.
+        /// Whether it was sent to a connection.
         sent: bool,
     },
-    /// Trades shown once more on subscribing: these ids were sent, whatever their own lines say.
+    /// Trades that were sent once more when a connection subscribed, whatever their own lines say.
     Shown {
-        /// Whose.
+        /// The product.
         product: ProductId,
         /// The first id.
         first: u64,
         /// The last id.
         last: u64,
     },
-    /// Something went wrong on purpose.
+    /// A fault that the simulator made.
     Fault {
-        /// What.
+        /// The name of the fault.
         name: String,
-        /// When, on the event clock.
+        /// When it happened, by the event clock.
         time: Option<UnixNanos>,
     },
     /// The ledger's last line.
     End,
-    /// A line that says nothing about what should be stored.
+    /// A line that does not say what should be stored.
     Other,
 }
 
 /// Why a ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LedgerError {
     /// The file cannot be read.
     #[error("ledger: {0}")]
     Io(#[from] std::io::Error),
-    /// A line is not what a ledger has.
+    /// A line is not one of a ledger.
     #[error("ledger line {line}: {why}")]
     Line {
-        /// Which, counted from 1.
+        /// The number of the line, from 1.
         line: u64,
         /// What is wrong with it.
         why: &'static str,
@@ -83,17 +84,17 @@ pub struct Ledger<R> {
     line: Vec<u8>,
     number: u64,
     buffers: Buffers,
-    /// The product of the line before: lines come in long runs of few products, and a name is checked once.
+    /// The products met so far. A name is checked once.
     products: Vec<ProductId>,
 }
 
 impl<R: BufRead> Ledger<R> {
-    /// Begins at the reader's place.
+    /// Begins where the reader stands.
     pub fn new(reader: R) -> Self {
         Self { reader, line: Vec::new(), number: 0, buffers: Buffers::default(), products: Vec::new() }
     }
 
-    /// Reads the next line, or nothing at the end of the file.
+    /// Reads the next line. Gives nothing at the end of the file.
     ///
     /// # Errors
     /// Where the file or the line cannot be read.
@@ -109,9 +110,9 @@ impl<R: BufRead> Ledger<R> {
 }
 
 fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) -> Result<Entry, &'static str> {
-    let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| "it is no JSON")?;
+    let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| "it is not JSON")?;
     let root = tape.as_value();
-    let line = root.as_object().ok_or("it is no object")?;
+    let line = root.as_object().ok_or("it is not a JSON object")?;
     let text = |key: &str| line.get(key).and_then(|value| value.into_string());
     let number = |key: &'static str, why| line.get(key).and_then(|value| value.as_u64()).ok_or(why);
     let mut product = || -> Result<ProductId, &'static str> {
@@ -119,7 +120,7 @@ fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) 
         if let Some(known) = products.iter().find(|known| known.as_str() == name) {
             return Ok(known.clone());
         }
-        let product = ProductId::new(name).map_err(|_| "its product is none")?;
+        let product = ProductId::new(name).map_err(|_| "its product is not a product id")?;
         products.push(product.clone());
         Ok(product)
     };
@@ -128,7 +129,7 @@ fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) 
     };
     let decimal = |key: &str| -> Result<Decimal, &'static str> {
         match text(key) {
-            Some(text) => nearest(text).ok_or("a number is none"),
+            Some(text) => nearest(text).ok_or("a number is not a plain decimal"),
             None => Ok(Decimal::NONE),
         }
     };
@@ -137,10 +138,10 @@ fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) 
             None => Ok(None),
             Some("buy") => Ok(Some(Side::Buy)),
             Some("sell") => Ok(Some(Side::Sell)),
-            Some(_) => Err("its side is none"),
+            Some(_) => Err("its side is neither buy nor sell"),
         }
     };
-    let time = || -> Result<UnixNanos, &'static str> { text("time").and_then(moment).ok_or("its time is none") };
+    let time = || -> Result<UnixNanos, &'static str> { text("time").and_then(moment).ok_or("its time is not RFC 3339") };
     match text("kind") {
         Some("trade") => {
             let trade = Trade {
@@ -195,7 +196,7 @@ fn moment(text: &str) -> Option<UnixNanos> {
     parse_rfc3339(text.as_bytes()).ok().and_then(Timestamp::to_unix)
 }
 
-/// Reads a UUID; nothing is no id.
+/// Reads a UUID. No text is no id.
 fn order(text: Option<&str>) -> Result<OrderId, &'static str> {
     let Some(text) = text else { return Ok(OrderId::NIL) };
     let (mut plain, mut digits) = ([0; 32], text.bytes().filter(|byte| *byte != b'-'));
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_advanced_ticker_lacks_is_nothing_and_not_zero() {
+    fn fields_that_an_advanced_ticker_lacks_are_null_and_not_zero() {
         let line = r#"{"kind":"ticker","product":"BTC-USD","trade_id":0,"sequence":0,"time":"2025-06-07T00:00:00Z","price":"1","last_size":null,"side":null,"best_bid":"0.9","best_bid_size":"3","best_ask":"1.1","best_ask_size":"4","sent":false}"#;
         let entries = read(line).expect("reads");
         let [Entry::Ticker { ticker, sent: false, .. }] = entries.as_slice() else { panic!("{entries:?}") };

@@ -1,46 +1,42 @@
-//! One record of the ledger against the records stored: found equal, altered, or not at all.
+//! Compares one record of the ledger with the stored ones: it is stored equal, altered, or not at all.
 //!
-//! 1. Equality is that of **stored values**, column by column as the table has them: a wrong bit is named by its column.
-//! 2. An equal record anywhere goes before an altered one in the right place. Where nothing but the time names a record, altered ones are told only
-//!    when the whole ledger has been read: until then they may be another line's equal.
-//! 3. What the ledger cannot know is not compared: receive time and origin. A trade that only REST or another tape supplied may lack order ids and
+//! 1. **Stored values** are compared, column by column of the table. So a wrong bit is reported with its column.
+//! 2. An equal record anywhere goes before an altered one in the right place. Where only the time identifies a record, an altered one is told only when
+//!    the whole ledger has been read. Until then it may be equal to another line of the ledger.
+//! 3. What the ledger cannot know is not compared: receive time and origin. A trade that only REST or another tape supplied may lack its order ids and its
 //!    sequence.
 
-use super::filed::{By, Filed, Spot, key_in};
-use super::finding::{Findings, Kind, Place};
+use super::finding::{FindingKind, Findings, Location};
+use super::index::{IndexedBy, IndexedDays, Position, key_of_row};
 use crate::product::ProductId;
 use crate::record::{Means, Origin, Ticker};
 use crate::schema::{Layout, Value};
 use crate::stored;
 use crate::time::{UnixNanos, UtcDay};
 
-/// What became of a ledger's record.
+/// What became of a record of the ledger.
 pub(super) enum Match {
-    /// Stored, every field equal, in this day's file.
+    /// It is stored, every field equal, in the file of this day.
     Equal { date: UtcDay, lacks_order_ids: bool },
-    /// Stored with other values in these columns.
+    /// It is stored with other values in these columns.
     Altered { columns: Vec<String> },
-    /// Stored, but another line of the ledger has been matched with it.
-    Again,
-    /// Not stored.
+    /// It is stored, but another line of the ledger has been matched with it.
+    AlreadyMatched,
+    /// It is not stored.
     None,
 }
 
-/// Finds the stored record of a ledger's and marks it as matched: an equal one, else one of its key.
-pub(super) fn match_row<L: Layout>(files: &mut Filed<L>, row: &L::Row, expected: &[Value], found: &mut Vec<Value>) -> Match {
-    let date = L::time(row).day();
+/// Finds the stored record of a record of the ledger and marks it as matched: an equal one, else one of its key.
+pub(super) fn match_row<L: Layout>(days: &mut IndexedDays<L>, row: &L::Row, expected: &[Value], found: &mut Vec<Value>) -> Match {
     let (mut candidate, mut has_marked) = (None, false);
     let mut lacks_order_ids = false;
-    // Days of one product agree in what they are looked up by, but for a change of feed or columns: each is asked for its own key.
-    let mut equal = None;
-    let mut order: Vec<usize> = (0..files.days.len()).collect();
-    order.sort_by_key(|at| files.days.get(*at).is_none_or(|day| day.date != date));
-    for at in order {
-        let Some(day) = files.days.get_mut(at) else { continue };
-        let by = day.by();
-        day.each(key_in::<L>(by, row), |day, record| {
+    // The days of a product may be indexed differently, after a change of the feed or of the columns. So each is asked for its own key.
+    for at in days.days_from(L::time(row).day()) {
+        let Some(day) = days.days.get_mut(at) else { continue };
+        let by = day.indexed_by();
+        let equal = day.find(key_of_row::<L>(by, row), |day, record| {
             if day.is_marked(record) {
-                has_marked |= by != By::Time;
+                has_marked |= by != IndexedBy::Time;
                 return false;
             }
             if !stored::load(&day.snapshot, record, found) {
@@ -48,37 +44,35 @@ pub(super) fn match_row<L: Layout>(files: &mut Filed<L>, row: &L::Row, expected:
             }
             let columns = stored::columns_of(&day.snapshot);
             if difference::<L>(columns.len(), expected, found, &mut lacks_order_ids).is_empty() {
-                equal = Some(Spot { day: at, record });
                 return true;
             }
-            if by != By::Time && candidate.is_none() {
-                candidate = Some(Spot { day: at, record });
+            if by != IndexedBy::Time && candidate.is_none() {
+                candidate = Some(Position { day: at, record });
             }
             false
         });
-        if equal.is_some() {
-            break;
+        if let Some(record) = equal {
+            day.mark(record);
+            return Match::Equal { date: day.date, lacks_order_ids };
         }
-    }
-    if let Some(date) = equal.and_then(|spot| files.mark(spot)) {
-        return Match::Equal { date, lacks_order_ids };
     }
     match candidate {
-        Some(spot) => {
-            files.load(spot, found);
-            files.mark(spot);
+        Some(position) => {
+            days.load(position, found);
+            days.mark(position);
             Match::Altered { columns: difference::<L>(found.len(), expected, found, &mut lacks_order_ids) }
         }
-        None if has_marked => Match::Again,
+        None if has_marked => Match::AlreadyMatched,
         None => Match::None,
     }
 }
 
-/// Names the columns in which a stored record is not what the ledger says, with both values.
+/// Gives the columns in which a stored record is not what the ledger says, each with both values. Sets `lacks_order_ids` where order ids are allowed to be
+/// missing and are.
 fn difference<L: Layout>(columns: usize, expected: &[Value], found: &[Value], lacks_order_ids: &mut bool) -> Vec<String> {
     *lacks_order_ids = false;
     let mut differing = Vec::new();
-    // Nearly every record is equal but for its receive time and origin, so names are looked at last.
+    // Nearly every record is equal in all but receive time and origin, so names are looked at last.
     for (at, (expected, found_value)) in expected.iter().zip(found).take(columns).enumerate() {
         if stored::is_same(*expected, *found_value) {
             continue;
@@ -95,71 +89,64 @@ fn difference<L: Layout>(columns: usize, expected: &[Value], found: &[Value], la
     differing
 }
 
-/// Tells whether a value is what a feed that sends none leaves.
+/// Tells whether a value is the one that is stored where the feed sends none.
 fn is_nothing(value: Value) -> bool {
     matches!(value, Value::U64(0)) || value == Value::Uuid([0; 16])
 }
 
 /// Tells whether a trade was supplied by REST or another tape.
 fn is_fetched<L: Layout>(values: &[Value]) -> bool {
-    let place = L::COLUMNS.iter().position(|column| column.name == "trade_origin");
-    match place.and_then(|at| values.get(at)) {
+    let at = L::COLUMNS.iter().position(|column| column.name == "trade_origin");
+    match at.and_then(|at| values.get(at)) {
         Some(Value::U32(bits)) => matches!(Origin(*bits).means(), Some(Means::Rest | Means::Tape)),
         _ => false,
     }
 }
 
-/// Finds an unmatched record of a ticker's time and names the columns in which it differs.
-pub(super) fn take_altered<L: Layout<Row = Ticker>>(
-    files: &mut Filed<L>,
+/// Finds an unmatched record of a ticker's time and gives the columns in which it differs.
+pub(super) fn find_altered<L: Layout<Row = Ticker>>(
+    days: &mut IndexedDays<L>,
     ticker: &Ticker,
     expected: &mut Vec<Value>,
     found: &mut Vec<Value>,
 ) -> Option<Vec<String>> {
     stored::of_row::<L>(ticker, expected);
-    let day = files.days.iter().position(|day| day.by() == By::Time && day.date == ticker.time.day())?;
-    let spot = {
-        let day_files = files.days.get_mut(day)?;
-        let mut spot = None;
-        day_files.each(key_in::<L>(By::Time, ticker), |day_files, record| {
-            spot = (!day_files.is_marked(record)).then_some(Spot { day, record });
-            spot.is_some()
-        });
-        spot?
-    };
-    files.load(spot, found);
-    files.mark(spot);
+    let at = days.days.iter().position(|day| day.indexed_by() == IndexedBy::Time && day.date == ticker.time.day())?;
+    let key = key_of_row::<L>(IndexedBy::Time, ticker);
+    let record = days.days.get_mut(at)?.find(key, |day, record| !day.is_marked(record))?;
+    let position = Position { day: at, record };
+    days.load(position, found);
+    days.mark(position);
     Some(difference::<L>(found.len(), expected, found, &mut false))
 }
 
-/// Looks for stored records that no line of the ledger was matched with.
-pub(super) fn strangers<L: Layout>(
+/// Reports the stored records that no line of the ledger was matched with: those stored more than once, and those that the exchange never made.
+pub(super) fn report_unmatched<L: Layout>(
     product: &ProductId,
-    files: &mut Filed<L>,
+    days: &mut IndexedDays<L>,
     values: &mut Vec<Value>,
     others: &mut Vec<Value>,
     findings: &mut Findings,
 ) {
-    for at in 0..files.days.len() {
-        let count = files.days.get(at).map_or(0, |day| day.snapshot.count());
+    for at in 0..days.days.len() {
+        let count = days.days.get(at).map_or(0, |day| day.snapshot.count());
         for record in 0..count {
-            let Some(day) = files.days.get(at) else { break };
+            let Some(day) = days.days.get(at) else { break };
             if day.is_marked(record) {
                 continue;
             }
-            let (date, key, by) = (day.date, day.key(record), day.by());
+            let (date, key, by) = (day.date, day.key(record), day.indexed_by());
             stored::load(&day.snapshot, record, values);
-            let is_known = files.find(key, date, |day, record| {
-                let is_like = by != By::Time
+            let matched = days.find(key, date, |day, record| {
+                let is_like = by != IndexedBy::Time
                     || (stored::load(&day.snapshot, record, others)
                         && values.iter().zip(others.iter()).all(|(a, b)| stored::is_same(*a, *b)));
                 day.is_marked(record) && is_like
             });
-            let kind = if is_known.is_some() { Kind::Doubled } else { Kind::Invented };
-            let place = Place::on(product, L::DATASET, date);
-            findings.add(kind, &place, || match by {
-                By::Column(_) => format!("record {record}, key {key}"),
-                By::Time => format!("record {record}, {}", UnixNanos(key)),
+            let kind = if matched.is_some() { FindingKind::Doubled } else { FindingKind::Invented };
+            findings.add(kind, &Location::on(product, L::DATASET, date), || match by {
+                IndexedBy::Column(_) => format!("record {record}, key {key}"),
+                IndexedBy::Time => format!("record {record}, {}", UnixNanos(key)),
             });
         }
     }

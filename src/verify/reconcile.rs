@@ -1,19 +1,19 @@
-//! A tape held against a simulated exchange's ledger: every record exactly once, every field equal, nothing that the exchange did not produce.
+//! Checks a tape against the ledger of a simulated exchange: every record is stored exactly once, every field is equal, and nothing else is stored.
 //!
-//! 1. A ledger's record is looked for and compared by `matching.rs`.
-//! 2. A trade never sent is lost as well, between the first and the last trade that were sent; before and after them nobody was listening, which is
-//!    counted apart. A ticker never sent is only counted.
-//! 3. A ticker that the exchange sent out of turn is dropped by rule (sequences rise), one torn from the kernel's buffers by a broken connection never
-//!    arrived: as many lost tickers as the ledger has such faults, or as lie right before one, are counted apart.
-//! 4. The ledger is read once, in bounded memory: marks of one bit a stored record, ranges of ids, and lost tickers up to `MAX_OPEN_TICKERS`.
+//! 1. `matching.rs` finds a record of the ledger among the stored ones and compares them.
+//! 2. A trade that was never sent is missing, too, if it lies between the first and the last trade that were sent. Before and after these no capture was
+//!    listening: such trades are counted apart. A ticker that was never sent is only counted.
+//! 3. Two kinds of lost tickers are excused and counted apart. A ticker that the exchange sent out of turn is dropped by rule, as sequences rise. A ticker
+//!    in the buffers of a connection that breaks never arrives. The ledger has the faults: as many out of turn, and the times of the breaks.
+//! 4. The ledger is read once, in bounded memory: one bit for each stored record, ranges of ids, and at most `MAX_UNMATCHED_TICKERS` tickers.
 
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
-use super::filed::Filed;
-use super::finding::{Findings, Kind, Place};
+use super::finding::{FindingKind, Findings, Location};
+use super::index::IndexedDays;
 use super::ledger::{Entry, Ledger, LedgerError};
-use super::matching::{Match, match_row, strangers, take_altered};
+use super::matching::{Match, find_altered, match_row, report_unmatched};
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
@@ -21,58 +21,54 @@ use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades, Value};
 use crate::stored;
 use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
-/// Tickers of the ledger that are kept until the whole of it has been read.
-const MAX_OPEN_TICKERS: usize = 1_000_000;
-/// How long before a connection broke what was sent may still have lain in a buffer, in nanoseconds.
+/// Tickers not found equal that are kept until the whole ledger has been read.
+const MAX_UNMATCHED_TICKERS: usize = 1_000_000;
+/// How long before a break what was sent may still have been in a buffer, in nanoseconds.
 const BUFFERED_NANOS: u64 = 5 * NANOS_PER_SECOND;
 
-/// What holding against the ledger came to.
+/// What the check against the ledger adds up to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LedgerSums {
     /// Trades of the ledger.
     pub trades: u64,
-    /// Trades stored, every field equal.
+    /// Trades that are stored, every field equal.
     pub trades_equal: u64,
-    /// Trades never sent as they happened that are stored all the same: shown on subscribing, or supplied by REST.
+    /// Trades never sent as they happened that are stored nevertheless: sent on subscribing, or supplied by REST.
     pub trades_fetched: u64,
-    /// Trades never sent and not stored, from before the first one sent.
+    /// Trades neither sent nor stored, before the first one sent.
     pub trades_before: u64,
-    /// Trades never sent and not stored, from after the last one sent.
+    /// Trades neither sent nor stored, after the last one sent.
     pub trades_after: u64,
-    /// Stored trades without order ids that the ledger has: supplied by REST.
+    /// Stored trades that lack the order ids that the ledger has: supplied by REST.
     pub without_order_ids: u64,
     /// Tickers of the ledger.
     pub tickers: u64,
-    /// Records of tickers stored, every field equal, over `MD` and `TICKER_TRADES`.
+    /// Records in `MD` and `TICKER_TRADES`, every field equal.
     pub tickers_equal: u64,
     /// Tickers never sent.
     pub tickers_never_sent: u64,
-    /// Tickers sent out of turn or into a breaking connection, not stored.
+    /// Tickers not stored because they were sent out of turn, or into a connection that broke.
     pub tickers_excused: u64,
 }
 
-/// The product's days that are held against the ledger.
+/// A product's days that are checked against the ledger.
 #[derive(Debug)]
-pub struct ProductFiles {
+pub struct ProductDays {
     /// `TRADES`.
-    pub trades: Filed<Trades>,
+    pub trades: IndexedDays<Trades>,
     /// `MD`.
-    pub md: Filed<Md>,
+    pub md: IndexedDays<Md>,
     /// `TICKER_TRADES`.
-    pub ticker_trades: Filed<TickerTrades>,
+    pub ticker_trades: IndexedDays<TickerTrades>,
 }
 
-/// Which part of the ledger counts.
+/// Which part of the ledger is checked.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     /// Only this product.
     pub product: Option<ProductId>,
     /// Only this day.
     pub date: Option<UtcDay>,
-    /// Whether the tape has `MD` at all.
-    pub has_md: bool,
-    /// Whether it has `TICKER_TRADES` at all.
-    pub has_ticker_trades: bool,
 }
 
 impl Scope {
@@ -82,15 +78,15 @@ impl Scope {
 }
 
 /// A ticker that was not found equal.
-struct OpenTicker {
+struct UnmatchedTicker {
     product: ProductId,
     ticker: Ticker,
     dataset: Dataset,
 }
 
-/// What is known of one product's trades.
+/// The ids of one product's trades in the ledger.
 #[derive(Default)]
-struct Chain {
+struct TradeIds {
     /// From the first trade sent to the last.
     sent: Option<IdRange>,
     /// Trades sent and not stored.
@@ -101,27 +97,37 @@ struct Chain {
     shown: IdSet,
 }
 
-/// Holds a tape against a ledger.
+/// Checks a tape against a ledger.
 pub struct Reconciler<'a> {
-    files: &'a mut BTreeMap<ProductId, ProductFiles>,
+    days: &'a mut BTreeMap<ProductId, ProductDays>,
     scope: Scope,
-    chains: BTreeMap<ProductId, Chain>,
-    open: Vec<OpenTicker>,
+    /// The datasets of tickers that the tape has.
+    ticker_datasets: Vec<Dataset>,
+    ids: BTreeMap<ProductId, TradeIds>,
+    unmatched: Vec<UnmatchedTicker>,
+    /// Tickers that the exchange sent out of turn.
     out_of_turn: u64,
+    /// When connections broke.
     breaks: Vec<UnixNanos>,
     sums: LedgerSums,
+    /// The values of the ledger's record. Reused.
     expected: Vec<Value>,
+    /// The values of the stored record. Reused.
     found: Vec<Value>,
 }
 
 impl<'a> Reconciler<'a> {
     /// Begins with nothing matched.
-    pub fn new(files: &'a mut BTreeMap<ProductId, ProductFiles>, scope: Scope) -> Self {
+    pub fn new(days: &'a mut BTreeMap<ProductId, ProductDays>, scope: Scope) -> Self {
+        let has_md = days.values().any(|days| !days.md.days.is_empty());
+        let has_ticker_trades = days.values().any(|days| !days.ticker_trades.days.is_empty());
+        let ticker_datasets = [(Dataset::Md, has_md), (Dataset::TickerTrades, has_ticker_trades)];
         Self {
-            files,
+            days,
             scope,
-            chains: BTreeMap::new(),
-            open: Vec::new(),
+            ticker_datasets: ticker_datasets.into_iter().filter(|(_, is_there)| *is_there).map(|(dataset, _)| dataset).collect(),
+            ids: BTreeMap::new(),
+            unmatched: Vec::new(),
             out_of_turn: 0,
             breaks: Vec::new(),
             sums: LedgerSums::default(),
@@ -130,7 +136,7 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    /// Reads the whole ledger and says what is wrong.
+    /// Reads the whole ledger and reports what is wrong.
     ///
     /// # Errors
     /// Where the ledger cannot be read.
@@ -144,18 +150,18 @@ impl<'a> Reconciler<'a> {
                 Entry::Ticker { product, ticker, sent } if self.scope.has(&product, ticker.time) => {
                     self.take_ticker(&product, &ticker, sent, findings)
                 }
-                Entry::Shown { product, first, last } => self.chains.entry(product).or_default().shown.extend(IdRange::new(first, last)),
+                Entry::Shown { product, first, last } => self.ids.entry(product).or_default().shown.extend(IdRange::new(first, last)),
                 Entry::Fault { name, time } => self.take_fault(&name, time),
                 Entry::End => has_end = true,
                 Entry::Trade { .. } | Entry::Ticker { .. } | Entry::Other => {}
             }
         }
         if !has_end {
-            findings.add(Kind::Ledger, &Place::default(), || "the ledger has no end: it was cut off".to_owned());
+            findings.add(FindingKind::Ledger, &Location::default(), || "the ledger has no end: it was cut off".to_owned());
         }
         self.settle_tickers(findings);
         self.settle_trades(findings);
-        self.look_for_strangers(findings);
+        self.report_unmatched(findings);
         Ok(self.sums)
     }
 
@@ -169,39 +175,43 @@ impl<'a> Reconciler<'a> {
 
     fn take_trade(&mut self, product: &ProductId, trade: &Trade, sent: bool, findings: &mut Findings) {
         self.sums.trades += 1;
-        let chain = self.chains.entry(product.clone()).or_default();
+        let ids = self.ids.entry(product.clone()).or_default();
         let id = IdRange::one(trade.trade_id);
         if sent {
-            chain.sent = Some(chain.sent.map_or(id, |sent| sent.span(id)));
+            ids.sent = Some(ids.sent.map_or(id, |sent| sent.span(id)));
         }
         stored::of_row::<Trades>(trade, &mut self.expected);
-        let files = self.files.get_mut(product).map(|files| &mut files.trades);
-        let matched = files.map_or(Match::None, |files| match_row(files, trade, &self.expected, &mut self.found));
-        let place = Place::on(product, Dataset::Trades, trade.time.day());
+        let days = self.days.get_mut(product).map(|days| &mut days.trades);
+        let matched = days.map_or(Match::None, |days| match_row(days, trade, &self.expected, &mut self.found));
+        let location = Location::on(product, Dataset::Trades, trade.time.day());
         match matched {
             Match::Equal { date, lacks_order_ids } => {
                 self.sums.trades_equal += 1;
                 self.sums.trades_fetched += u64::from(!sent);
                 self.sums.without_order_ids += u64::from(lacks_order_ids);
-                note_misfiled(&place, date, || format!("trade {}", trade.trade_id), findings);
+                note_misfiled(&location, date, || format!("trade {}", trade.trade_id), findings);
             }
             Match::Altered { columns, .. } => {
-                findings.add(Kind::Altered, &place, || format!("trade {}: {}", trade.trade_id, columns.join(", ")));
+                findings.add(FindingKind::Altered, &location, || format!("trade {}: {}", trade.trade_id, columns.join(", ")));
             }
-            Match::Again => findings.add(Kind::Ledger, &place, || format!("trade {} is twice in the ledger", trade.trade_id)),
-            Match::None if sent => chain.lost.insert(id),
-            Match::None => chain.unsent.insert(id),
+            Match::AlreadyMatched => {
+                findings.add(FindingKind::Ledger, &location, || format!("trade {} is twice in the ledger", trade.trade_id))
+            }
+            Match::None if sent => ids.lost.insert(id),
+            Match::None => ids.unsent.insert(id),
         }
     }
 
     fn take_ticker(&mut self, product: &ProductId, ticker: &Ticker, sent: bool, findings: &mut Findings) {
         self.sums.tickers += 1;
         self.sums.tickers_never_sent += u64::from(!sent);
-        if self.scope.has_md || !self.scope.has_ticker_trades {
-            self.take_ticker_in::<Md>(product, ticker, sent, |files| &mut files.md, findings);
+        let has_ticker_trades = self.ticker_datasets.contains(&Dataset::TickerTrades);
+        // A tape without tickers should have had `MD`.
+        if self.ticker_datasets.contains(&Dataset::Md) || !has_ticker_trades {
+            self.take_ticker_in::<Md>(product, ticker, sent, |days| &mut days.md, findings);
         }
-        if self.scope.has_ticker_trades && ticker.carries_trade() {
-            self.take_ticker_in::<TickerTrades>(product, ticker, sent, |files| &mut files.ticker_trades, findings);
+        if has_ticker_trades && ticker.carries_trade() {
+            self.take_ticker_in::<TickerTrades>(product, ticker, sent, |days| &mut days.ticker_trades, findings);
         }
     }
 
@@ -210,70 +220,72 @@ impl<'a> Reconciler<'a> {
         product: &ProductId,
         ticker: &Ticker,
         sent: bool,
-        files: fn(&mut ProductFiles) -> &mut Filed<L>,
+        of: fn(&mut ProductDays) -> &mut IndexedDays<L>,
         findings: &mut Findings,
     ) {
         stored::of_row::<L>(ticker, &mut self.expected);
-        let files = self.files.get_mut(product).map(files);
-        let matched = files.map_or(Match::None, |files| match_row(files, ticker, &self.expected, &mut self.found));
-        let place = Place::on(product, L::DATASET, ticker.time.day());
+        let days = self.days.get_mut(product).map(of);
+        let matched = days.map_or(Match::None, |days| match_row(days, ticker, &self.expected, &mut self.found));
+        let location = Location::on(product, L::DATASET, ticker.time.day());
         match matched {
             Match::Equal { date, .. } => {
                 self.sums.tickers_equal += 1;
-                note_misfiled(&place, date, || name_of(ticker), findings);
+                note_misfiled(&location, date, || name_of(ticker), findings);
             }
             Match::Altered { columns, .. } => {
-                findings.add(Kind::Altered, &place, || format!("{}: {}", name_of(ticker), columns.join(", ")))
+                findings.add(FindingKind::Altered, &location, || format!("{}: {}", name_of(ticker), columns.join(", ")))
             }
-            Match::Again => findings.add(Kind::Ledger, &place, || format!("{} is twice in the ledger", name_of(ticker))),
-            Match::None if sent && self.open.len() < MAX_OPEN_TICKERS => {
-                self.open.push(OpenTicker { product: product.clone(), ticker: *ticker, dataset: L::DATASET });
+            Match::AlreadyMatched => findings.add(FindingKind::Ledger, &location, || format!("{} is twice in the ledger", name_of(ticker))),
+            Match::None if sent && self.unmatched.len() < MAX_UNMATCHED_TICKERS => {
+                self.unmatched.push(UnmatchedTicker { product: product.clone(), ticker: *ticker, dataset: L::DATASET });
             }
-            Match::None if sent => findings.add(Kind::Lost, &place, || name_of(ticker)),
+            Match::None if sent => findings.add(FindingKind::Lost, &location, || name_of(ticker)),
             Match::None => {}
         }
     }
 
-    /// Tells lost tickers from altered ones (where nothing but the time names a record, that can only be told at the end), and from excused ones.
+    /// Says which of the tickers that were not found equal are altered, excused or lost. Where only the time identifies a record, this can be told only at
+    /// the end of the ledger.
     fn settle_tickers(&mut self, findings: &mut Findings) {
         self.breaks.sort();
-        for open in std::mem::take(&mut self.open) {
-            let OpenTicker { product, ticker, dataset } = &open;
-            let place = Place::on(product, *dataset, ticker.time.day());
-            let files = self.files.get_mut(product);
-            let altered = match dataset {
-                Dataset::Md => files.and_then(|files| take_altered(&mut files.md, ticker, &mut self.expected, &mut self.found)),
-                _ => files.and_then(|files| take_altered(&mut files.ticker_trades, ticker, &mut self.expected, &mut self.found)),
-            };
+        for unmatched in std::mem::take(&mut self.unmatched) {
+            let UnmatchedTicker { product, ticker, dataset } = &unmatched;
+            let location = Location::on(product, *dataset, ticker.time.day());
+            let (expected, found) = (&mut self.expected, &mut self.found);
+            let altered = self.days.get_mut(product).and_then(|days| match dataset {
+                Dataset::Md => find_altered(&mut days.md, ticker, expected, found),
+                _ => find_altered(&mut days.ticker_trades, ticker, expected, found),
+            });
             if let Some(columns) = altered {
-                findings.add(Kind::Altered, &place, || format!("{}: {}", name_of(ticker), columns.join(", ")));
+                findings.add(FindingKind::Altered, &location, || format!("{}: {}", name_of(ticker), columns.join(", ")));
             } else if self.is_excused(ticker) {
+                // Those out of turn are excused up to their number, so it counts how many there have been.
                 self.sums.tickers_excused += 1;
             } else {
-                findings.add(Kind::Lost, &place, || name_of(ticker));
+                findings.add(FindingKind::Lost, &location, || name_of(ticker));
             }
         }
     }
 
-    fn is_excused(&mut self, ticker: &Ticker) -> bool {
+    fn is_excused(&self, ticker: &Ticker) -> bool {
         let next = self.breaks.partition_point(|broken| *broken < ticker.time);
         if self.breaks.get(next).is_some_and(|broken| broken.since(ticker.time) <= BUFFERED_NANOS) {
             return true;
         }
-        // Both datasets lack the ticker that came out of turn.
-        let allowed = self.out_of_turn * (u64::from(self.scope.has_md) + u64::from(self.scope.has_ticker_trades));
+        // A ticker that came out of turn is missing in each dataset.
+        let allowed = self.out_of_turn * self.ticker_datasets.len() as u64;
         self.sums.tickers_excused < allowed
     }
 
     /// Says which trades are lost: those that were sent, and those between the first one sent and the last that nothing supplied.
     fn settle_trades(&mut self, findings: &mut Findings) {
-        for (product, chain) in &self.chains {
-            let place = Place::of(product, Dataset::Trades);
-            for ids in &chain.lost {
-                findings.add_many(Kind::Lost, ids.count(), &place, || format!("{ids} sent"));
+        for (product, ledger) in &self.ids {
+            let location = Location::of(product, Dataset::Trades);
+            for ids in &ledger.lost {
+                findings.add_many(FindingKind::Lost, ids.count(), &location, || format!("{ids} sent"));
             }
-            let heard = chain.shown.iter().chain(chain.sent).reduce(IdRange::span);
-            for unsent in &chain.unsent {
+            let heard = ledger.shown.iter().chain(ledger.sent).reduce(IdRange::span);
+            for unsent in &ledger.unsent {
                 let Some(heard) = heard else {
                     self.sums.trades_before += unsent.count();
                     continue;
@@ -282,12 +294,12 @@ impl<'a> Reconciler<'a> {
                 self.sums.trades_before += part(heard.below()).map_or(0, IdRange::count);
                 self.sums.trades_after += part(heard.above()).map_or(0, IdRange::count);
                 let Some(ids) = part(Some(heard)) else { continue };
-                for shown in chain.shown.within(ids) {
-                    findings.add_many(Kind::Lost, shown.count(), &place, || format!("{shown} sent on subscribing"));
+                for shown in ledger.shown.within(ids) {
+                    findings.add_many(FindingKind::Lost, shown.count(), &location, || format!("{shown} sent on subscribing"));
                 }
-                let unseen: u64 = chain.shown.absent_within(ids).map(IdRange::count).sum();
+                let unseen: u64 = ledger.shown.absent_within(ids).map(IdRange::count).sum();
                 if unseen > 0 {
-                    findings.add_many(Kind::NeverSent, unseen, &place, || {
+                    findings.add_many(FindingKind::NeverSent, unseen, &location, || {
                         format!("{unseen} of {ids} never sent, and nothing else supplied them")
                     });
                 }
@@ -295,18 +307,20 @@ impl<'a> Reconciler<'a> {
         }
     }
 
-    fn look_for_strangers(&mut self, findings: &mut Findings) {
-        for (product, files) in self.files.iter_mut() {
-            strangers(product, &mut files.trades, &mut self.expected, &mut self.found, findings);
-            strangers(product, &mut files.md, &mut self.expected, &mut self.found, findings);
-            strangers(product, &mut files.ticker_trades, &mut self.expected, &mut self.found, findings);
+    fn report_unmatched(&mut self, findings: &mut Findings) {
+        let (values, others) = (&mut self.expected, &mut self.found);
+        for (product, days) in self.days.iter_mut() {
+            report_unmatched(product, &mut days.trades, values, others, findings);
+            report_unmatched(product, &mut days.md, values, others, findings);
+            report_unmatched(product, &mut days.ticker_trades, values, others, findings);
         }
     }
 }
 
-fn note_misfiled(place: &Place, date: UtcDay, what: impl FnOnce() -> String, findings: &mut Findings) {
-    if place.date != Some(date) {
-        findings.add(Kind::Misfiled, place, || format!("{} lies in the file of {date}", what()));
+/// Reports a record that is stored in the file of another day.
+fn note_misfiled(location: &Location, date: UtcDay, what: impl FnOnce() -> String, findings: &mut Findings) {
+    if location.date != Some(date) {
+        findings.add(FindingKind::Misfiled, location, || format!("{} lies in the file of {date}", what()));
     }
 }
 

@@ -1,10 +1,10 @@
 //! What `verify` reports: product-days with their verdicts, findings, and the sums of a ledger.
 
 use super::coverage::{DayCoverage, Gap, Verdict};
-use super::day::Sums;
+use super::day::DaySums;
 use super::finding::Findings;
 use super::reconcile::LedgerSums;
-use super::tickers::Paired;
+use super::tickers::Pairing;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::DayState;
@@ -13,33 +13,33 @@ use crate::time::UtcDay;
 /// One dataset of one product-day.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetDay {
-    /// Which dataset.
+    /// The dataset.
     pub dataset: Dataset,
-    /// Where the day is in its life; nothing where it could not be opened.
+    /// Whether the day is live or sealed. `None` where it could not be opened.
     pub state: Option<DayState>,
-    /// Which columns it has.
+    /// The columns that it has.
     pub set: ColumnSet,
-    /// Late records waiting for the seal.
+    /// Late records that wait for the seal.
     pub late: u64,
     /// What its records add up to.
-    pub sums: Sums,
+    pub sums: DaySums,
 }
 
 /// One product on one day.
 #[derive(Debug, Clone)]
 pub struct ProductDay {
-    /// Whose.
+    /// The product.
     pub product: ProductId,
-    /// When.
+    /// The day.
     pub date: UtcDay,
-    /// What can be said of its trades.
+    /// Its verdict, and why.
     pub coverage: DayCoverage,
-    /// The datasets stored.
+    /// The datasets that are stored.
     pub datasets: Vec<DatasetDay>,
-    /// Trades that a ticker named; nothing where tickers hold no trade ids.
+    /// Stored trades that a ticker names. `None` where tickers hold no trade ids.
     pub named: Option<u64>,
-    /// `TICKER_TRADES` held against `MD`; nothing where one of them is not kept.
-    pub paired: Option<Paired>,
+    /// How `TICKER_TRADES` agrees with `MD`. `None` where one of them is not kept.
+    pub pairing: Option<Pairing>,
 }
 
 impl ProductDay {
@@ -50,7 +50,7 @@ impl ProductDay {
     }
 }
 
-/// Everything that was found out about a data directory.
+/// The result of verifying a data directory.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// Each product-day, by product and date.
@@ -59,32 +59,22 @@ pub struct Report {
     pub gaps: Vec<(ProductId, Gap)>,
     /// What is wrong or missing.
     pub findings: Findings,
-    /// What holding against a ledger came to.
+    /// What the check against a ledger adds up to, where there was one.
     pub ledger: Option<LedgerSums>,
     /// Journal lines that could not be read.
     pub unreadable_journal_lines: u64,
 }
 
 impl Report {
-    /// Tells whether everything holds; what is only partial or unverifiable does.
+    /// Tells whether everything holds. Days that are only partial or unverifiable do.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
     }
 
-    /// Counts the product-days of a verdict.
+    /// Gives how many product-days have a verdict.
     #[must_use]
     pub fn count(&self, verdict: Verdict) -> usize {
         self.days.iter().filter(|day| day.coverage.verdict == verdict).count()
-    }
-
-    /// Names the datasets whose f32s could not be held against exact values.
-    #[must_use]
-    pub fn unchecked_rounding(&self) -> Vec<(&ProductId, UtcDay, Dataset)> {
-        let of = |day: &'_ ProductDay| {
-            let unchecked = day.datasets.iter().filter(|kept| kept.state.is_some() && kept.sums.rounded.is_none());
-            unchecked.map(|kept| kept.dataset).collect::<Vec<_>>()
-        };
-        self.days.iter().flat_map(|day| of(day).into_iter().map(move |dataset| (&day.product, day.date, dataset))).collect()
     }
 }

@@ -1,6 +1,7 @@
-//! A [`Report`] in words: an aligned table with what is wrong below it, or one JSON object a line.
+//! A [`Report`] as text: an aligned table with the findings below it, or JSON Lines.
 //!
-//! JSON lines have a `line`: `day` (one a product-day, datasets within), `hole`, `finding`, `ledger`, and last `summary`, whose `holds` is the answer.
+//! Each JSON object has a `line` that says what it is: `day` (one for each product-day, with its datasets), `hole` (a gap), `finding`, `ledger`, and at the
+//! end `summary`, whose `holds` is the answer.
 
 use std::io::{self, Write};
 
@@ -11,13 +12,13 @@ use crate::json::Object;
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::DayState;
 
-/// Reasons shown of one day in the table.
+/// How many reasons the table shows of one day.
 const SHOWN_REASONS: usize = 3;
 
 /// Writes the report for people.
 ///
 /// # Errors
-/// Where `out` takes no more.
+/// Where `out` cannot be written to.
 pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let width = report.days.iter().map(|day| day.product.as_str().len()).max().unwrap_or(0).max("product".len());
     if !report.days.is_empty() {
@@ -47,9 +48,9 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{:>10}  {}", count, kind.name())?;
         let listed: Vec<&Finding> = report.findings.listed().iter().filter(|finding| finding.kind == kind).collect();
         for finding in &listed {
-            let place = finding.place.to_string();
-            let between = if place.is_empty() { "" } else { ": " };
-            writeln!(out, "            {place}{between}{}", finding.text)?;
+            let location = finding.location.to_string();
+            let between = if location.is_empty() { "" } else { ": " };
+            writeln!(out, "            {location}{between}{}", finding.text)?;
         }
         if (listed.len() as u64) < count && listed.len() >= super::finding::LISTED_PER_KIND {
             writeln!(out, "            … the first {} are shown", listed.len())?;
@@ -93,10 +94,10 @@ fn write_notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "times that fall from one record to the next: {regressions} (the exchange's clock; no fault)")?;
     let has_tickers = report.days.iter().any(|day| day.dataset(Dataset::Md).or(day.dataset(Dataset::TickerTrades)).is_some());
     if has_tickers {
-        let alone: u64 = report.days.iter().filter_map(|day| day.paired).map(|paired| paired.alone).sum();
+        let unpaired: u64 = report.days.iter().filter_map(|day| day.pairing).map(|pairing| pairing.unpaired).sum();
         writeln!(
             out,
-            "tickers: completeness cannot be proved, as tickers may skip trades; {alone} stand in only one of MD and TICKER_TRADES"
+            "tickers: completeness cannot be proved, as tickers may skip trades; {unpaired} stand in only one of MD and TICKER_TRADES"
         )?;
     }
     let core = report
@@ -147,7 +148,7 @@ fn percent(part: u64, whole: u64) -> Option<String> {
 /// Writes the report for programs.
 ///
 /// # Errors
-/// Where `out` takes no more.
+/// Where `out` cannot be written to.
 pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for day in &report.days {
         writeln!(out, "{}", day_line(day))?;
@@ -168,9 +169,9 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let line = Object::default()
             .text("line", "finding")
             .text("kind", finding.kind.name())
-            .optional("product", finding.place.product.as_ref().map(|product| format!("\"{product}\"")))
-            .optional("dataset", finding.place.dataset.map(|dataset| format!("\"{}\"", dataset.name())))
-            .optional("date", finding.place.date.map(|date| format!("\"{date}\"")))
+            .optional("product", finding.location.product.as_ref().map(|product| format!("\"{product}\"")))
+            .optional("dataset", finding.location.dataset.map(|dataset| format!("\"{}\"", dataset.name())))
+            .optional("date", finding.location.date.map(|date| format!("\"{date}\"")))
             .text("text", &finding.text);
         writeln!(out, "{}", line.done())?;
     }
@@ -216,8 +217,8 @@ fn day_line(day: &ProductDay) -> String {
         .optional("last_time", last.map(|link| format!("\"{}\"", link.time)))
         .texts("reasons", &day.coverage.reasons)
         .optional("named_by_ticker", day.named)
-        .optional("ticker_pairs", day.paired.map(|paired| paired.pairs))
-        .optional("tickers_alone", day.paired.map(|paired| paired.alone))
+        .optional("ticker_pairs", day.pairing.map(|pairing| pairing.pairs))
+        .optional("tickers_alone", day.pairing.map(|pairing| pairing.unpaired))
         .plain("tickers_provable", false);
     day.datasets.iter().fold(line, |line, kept| line.object(kept.dataset.name(), dataset_object(kept))).done()
 }

@@ -1,11 +1,11 @@
-//! The commit page of a sealed day held against its own checksums, sector by sector.
+//! Checks the commit page of a sealed day, sector by sector.
 //!
-//! A reader needs one good state and gets on without the rest, so a flipped bit there would stay unseen; here it is looked for.
+//! A reader needs one good state and does without the rest. So a flipped bit elsewhere on the page would never be seen. It is looked for here.
 //!
-//! 1. Sectors 0 (identity), 2 and 3 (durable slots), 4 and 5 (state and its spare) and 6 (witness) end in the CRC32C of the bytes before; a slot or a
+//! 1. Sectors 0 (identity), 2 and 3 (durable slots), 4 and 5 (state and its spare) and 6 (witness) end in the CRC32C of the bytes before it. A slot or a
 //!    witness of zeroes was never written.
-//! 2. Sector 1, hot, has no checksum; it is zero where the state says so, which a day sealed and closed does. What lies behind sector 6 is zero.
-//! 3. A page that a capture is about to open again changes while it is looked at: only what two looks find alike is judged.
+//! 2. Sector 1 (hot) has no checksum. It is zero where the state says so, as it does once a day is sealed and closed. All bytes behind sector 6 are zero.
+//! 3. A capture may open the day again while the page is read. So a fault counts only if two reads found the same page.
 
 use std::path::Path;
 
@@ -22,23 +22,23 @@ const CHECKED: [(usize, &str, bool); 6] = [
 ];
 /// The sector that changes with every commit.
 const HOT: usize = 1;
-/// The sector of the state, and where it says what the hot sector holds.
+/// The sector of the state, and where it says what is in the hot sector.
 const STATE: usize = 4;
 const HOT_SAID_AT: usize = STATE * SECTOR + 504;
-/// What it says of one that holds zeroes.
+/// What it says where the hot sector is zero.
 const CLEAR: [u8; 4] = 1u32.to_le_bytes();
-/// The first sector that means nothing.
+/// The first sector that is not used.
 const UNUSED: usize = 7;
-/// Looks at a page that changes.
-const LOOKS: usize = 8;
+/// How often a page is read that changes meanwhile.
+const MAX_READS: usize = 8;
 
-/// Reads a page and names what does not fit.
+/// Reads a page and says what is wrong with it.
 ///
 /// # Errors
 /// Where the file cannot be read.
 pub fn faults(path: &Path) -> std::io::Result<Vec<String>> {
     let mut seen = std::fs::read(path)?;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_READS {
         let faults = faults_of(&seen);
         if faults.is_empty() {
             return Ok(faults);
@@ -49,7 +49,7 @@ pub fn faults(path: &Path) -> std::io::Result<Vec<String>> {
         }
         seen = again;
     }
-    // It is being written all the time: a live day by now, which is not judged by its page.
+    // It changes all the time: by now it is the page of a live day, which is not judged.
     Ok(Vec::new())
 }
 
@@ -95,7 +95,7 @@ mod tests {
         page
     }
 
-    /// Every byte of a page in place of which any other one is taken for good.
+    /// The bytes of a page whose change is not found.
     fn unnoticed(page: &[u8]) -> Vec<usize> {
         assert_eq!(faults_of(page), Vec::<String>::new());
         let is_noticed = |at: usize| {

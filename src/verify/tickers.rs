@@ -1,136 +1,119 @@
-//! Tickers held against each other and against the trades: what two datasets say of one event must agree.
+//! Checks tickers against each other and against the trades: what two datasets say of one event must agree.
 //!
-//! 1. A record of `TICKER_TRADES` is what its record of `MD` says of the trade, and its spread is that record's ask minus bid, rounded. Records are paired
-//!    within one event time, whatever their order; one that has no partner is counted and no fault: a crash may give up the end of one dataset only.
+//! 1. A record of `TICKER_TRADES` says of the trade what its record of `MD` says. Its spread is that record's ask minus its bid, rounded. Records are paired
+//!    within one event time, whatever their order. A record without its partner is counted and is no finding: a crash may cost the end of one dataset.
 //! 2. A ticker that names a stored trade agrees with it in side, price and size.
-//! 3. That every ticker was captured cannot be shown by anything: the feed itself skips trades.
+//! 3. Nothing can show that every ticker was captured: the feed itself skips trades.
 
-use super::day::{long, word};
-use super::filed::Filed;
-use super::finding::{Findings, Kind, Place};
+use super::finding::{FindingKind, Findings, Location};
+use super::index::IndexedDays;
 use crate::record::SIDE_UNKNOWN;
 use crate::schema::{Column, Layout, Md, TickerTrades, Trades, Value};
 use crate::store::Snapshot;
-use crate::stored;
+use crate::stored::{self, u32_at, u64_at};
 
-/// What pairing `MD` with `TICKER_TRADES` came to.
+/// How many records of `MD` and `TICKER_TRADES` were paired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Paired {
-    /// Records that have their partner.
+pub struct Pairing {
+    /// Pairs that agree.
     pub pairs: u64,
-    /// Records that have none.
-    pub alone: u64,
+    /// Records without a partner.
+    pub unpaired: u64,
 }
 
-/// What a record of `TICKER_TRADES` should be: seconds, nanoseconds, price, volume, side, and the spread where it can be told.
-type Wanted = ([Value; 5], Option<f32>);
+/// A trade as a ticker tells of it.
+struct ToldTrade {
+    /// Seconds, nanoseconds, price, volume, side.
+    values: [Value; 5],
+    /// `None` where it cannot be told.
+    spread: Option<f32>,
+}
 
-/// Holds a day's `TICKER_TRADES` against its `MD`.
-pub fn pair(md: &Snapshot<Md>, trades: &Snapshot<TickerTrades>, place: &Place, findings: &mut Findings) -> Paired {
-    let mut paired = Paired::default();
-    let mut wanted = Told::new(md);
-    let mut found = Stored { snapshot: trades, next: 0, values: Vec::new() };
-    let (mut left, mut right) = (wanted.take(), found.take());
-    loop {
-        let (left_time, right_time) = match (&left, &right) {
-            (Some(left), Some(right)) => (time_of(left), time_of(right)),
-            (None, None) => return paired,
-            _ => {
-                // What is left on one side alone has no partner.
-                paired.alone += 1;
-                if left.is_some() {
-                    left = wanted.take()
-                } else {
-                    right = found.take()
-                }
-                continue;
-            }
+impl ToldTrade {
+    /// Gives seconds and nanoseconds of the event time.
+    fn time(&self) -> (u32, u32) {
+        match self.values {
+            [Value::U32(seconds), Value::U32(nanos), ..] => (seconds, nanos),
+            _ => (0, 0),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let spreads = match (self.spread, other.spread) {
+            (Some(own), Some(other)) => stored::is_same(Value::F32(own), Value::F32(other)),
+            _ => true,
         };
-        if left_time != right_time {
-            paired.alone += 1;
-            if left_time < right_time {
-                left = wanted.take()
-            } else {
-                right = found.take()
+        spreads && self.values.iter().zip(&other.values).all(|(own, other)| stored::is_same(*own, *other))
+    }
+}
+
+impl std::fmt::Display for ToldTrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.values {
+            [Value::U32(seconds), Value::U32(nanos), Value::F32(price), Value::F32(volume), Value::U32(side)] => {
+                let spread = self.spread.unwrap_or(f32::NAN);
+                write!(f, "{seconds}.{nanos:09} price {price} volume {volume} side {side} spread {spread}")
             }
-            continue;
+            ref other => write!(f, "{other:?}"),
         }
-        let (mut lefts, mut rights) = (Vec::new(), Vec::new());
-        while let Some(row) = left.take_if(|row| time_of(row) == left_time) {
-            lefts.push(row);
-            left = wanted.take();
-        }
-        while let Some(row) = right.take_if(|row| time_of(row) == right_time) {
-            rights.push(row);
-            right = found.take();
-        }
-        compare(lefts, &mut rights, &mut paired, place, findings);
+    }
+}
+
+/// Checks a day's `TICKER_TRADES` against its `MD`.
+pub fn pair(md: &Snapshot<Md>, trades: &Snapshot<TickerTrades>, location: &Location, findings: &mut Findings) -> Pairing {
+    let mut pairing = Pairing::default();
+    let mut md = MdTrades::new(md).peekable();
+    let mut trades = TickerTradeRecords { snapshot: trades, next: 0, values: Vec::new() }.peekable();
+    loop {
+        let time = match (md.peek(), trades.peek()) {
+            (None, None) => return pairing,
+            (Some(one), None) | (None, Some(one)) => one.time(),
+            (Some(one), Some(other)) => one.time().min(other.time()),
+        };
+        let of_md: Vec<ToldTrade> = std::iter::from_fn(|| md.next_if(|row| row.time() == time)).collect();
+        let mut of_trades: Vec<ToldTrade> = std::iter::from_fn(|| trades.next_if(|row| row.time() == time)).collect();
+        pair_within(of_md, &mut of_trades, &mut pairing, location, findings);
     }
 }
 
 /// Pairs the records of one event time.
-fn compare(lefts: Vec<Wanted>, rights: &mut Vec<Wanted>, paired: &mut Paired, place: &Place, findings: &mut Findings) {
+fn pair_within(of_md: Vec<ToldTrade>, of_trades: &mut Vec<ToldTrade>, pairing: &mut Pairing, location: &Location, findings: &mut Findings) {
     let mut unmatched = Vec::new();
-    for left in lefts {
-        match rights.iter().position(|right| is_like(&left, right)) {
+    for told in of_md {
+        match of_trades.iter().position(|other| told.is_same(other)) {
             Some(at) => {
-                rights.remove(at);
-                paired.pairs += 1;
+                of_trades.remove(at);
+                pairing.pairs += 1;
             }
-            None => unmatched.push(left),
+            None => unmatched.push(told),
         }
     }
-    for left in unmatched {
-        match rights.pop() {
-            Some(right) => {
-                findings.add(Kind::TickerTrade, place, || format!("MD says {}, TICKER_TRADES {}", describe(&left), describe(&right)));
-            }
-            None => paired.alone += 1,
+    for told in unmatched {
+        match of_trades.pop() {
+            Some(other) => findings.add(FindingKind::TickerTrade, location, || format!("MD says {told}, TICKER_TRADES {other}")),
+            None => pairing.unpaired += 1,
         }
     }
-    paired.alone += rights.len() as u64;
-}
-
-fn is_like(left: &Wanted, right: &Wanted) -> bool {
-    let spreads = match (left.1, right.1) {
-        (Some(left), Some(right)) => stored::is_same(Value::F32(left), Value::F32(right)),
-        _ => true,
-    };
-    spreads && left.0.iter().zip(&right.0).all(|(left, right)| stored::is_same(*left, *right))
-}
-
-fn time_of(row: &Wanted) -> (u32, u32) {
-    match row.0 {
-        [Value::U32(seconds), Value::U32(nanos), ..] => (seconds, nanos),
-        _ => (0, 0),
-    }
-}
-
-fn describe((values, spread): &Wanted) -> String {
-    match values {
-        [Value::U32(seconds), Value::U32(nanos), Value::F32(price), Value::F32(volume), Value::U32(side)] => {
-            format!("{seconds}.{nanos:09} price {price} volume {volume} side {side} spread {}", spread.unwrap_or(f32::NAN))
-        }
-        other => format!("{other:?}"),
-    }
-}
-
-/// What `MD` tells of trades, record by record.
-struct Told<'a> {
-    snapshot: &'a Snapshot<Md>,
-    next: usize,
-    values: Vec<Value>,
-    /// Seconds, nanoseconds, price, volume, side.
-    places: [Option<usize>; 5],
-    trade_id: Option<usize>,
-    quotes: Option<(usize, usize)>,
+    pairing.unpaired += of_trades.len() as u64;
 }
 
 fn place_of(columns: &[Column], name: &str) -> Option<usize> {
     columns.iter().position(|column| column.name == name)
 }
 
-impl<'a> Told<'a> {
+/// The trades that the records of `MD` tell of.
+struct MdTrades<'a> {
+    snapshot: &'a Snapshot<Md>,
+    next: usize,
+    values: Vec<Value>,
+    /// Seconds, nanoseconds, price, volume, side.
+    columns: [Option<usize>; 5],
+    trade_id: Option<usize>,
+    /// Bid and ask.
+    quotes: Option<(usize, usize)>,
+}
+
+impl<'a> MdTrades<'a> {
     fn new(snapshot: &'a Snapshot<Md>) -> Self {
         let columns = stored::columns_of(snapshot);
         let of = |name| place_of(columns, name);
@@ -138,22 +121,26 @@ impl<'a> Told<'a> {
             snapshot,
             next: 0,
             values: Vec::new(),
-            places: [of("time"), of("nanos"), of("price"), of("volume"), of("side")],
+            columns: [of("time"), of("nanos"), of("price"), of("volume"), of("side")],
             trade_id: of("trade_id"),
             quotes: of("best_bid_f64").zip(of("best_ask_f64")),
         }
     }
+}
 
-    /// Gives the next record that carries a trade.
+impl Iterator for MdTrades<'_> {
+    type Item = ToldTrade;
+
+    /// Gives the trade of the next record that tells of one.
     #[expect(clippy::cast_possible_truncation, reason = "the spread is an f32: rounding is what it means")]
-    fn take(&mut self) -> Option<Wanted> {
+    fn next(&mut self) -> Option<ToldTrade> {
         while stored::load(self.snapshot, self.next, &mut self.values) {
             self.next += 1;
             let value = |at: usize| self.values.get(at).copied();
-            let [Some(seconds), Some(nanos), Some(price), Some(volume), Some(side)] = self.places.map(|place| place.and_then(value)) else {
+            let [Some(seconds), Some(nanos), Some(price), Some(volume), Some(side)] = self.columns.map(|at| at.and_then(value)) else {
                 return None;
             };
-            let has_id = self.trade_id.is_none_or(|at| long(&self.values, at) != Some(0));
+            let has_id = self.trade_id.is_none_or(|at| u64_at(&self.values, at) != Some(0));
             let has_volume = !matches!(volume, Value::F32(volume) if volume.is_nan());
             if !has_id || !has_volume || side == Value::U32(SIDE_UNKNOWN) {
                 continue;
@@ -162,74 +149,91 @@ impl<'a> Told<'a> {
                 (Some(Value::F64(bid)), Some(Value::F64(ask))) => Some((ask - bid) as f32),
                 _ => None,
             });
-            return Some(([seconds, nanos, price, volume, side], spread));
+            return Some(ToldTrade { values: [seconds, nanos, price, volume, side], spread });
         }
         None
     }
 }
 
-/// What `TICKER_TRADES` holds, record by record.
-struct Stored<'a> {
+/// The records of `TICKER_TRADES`.
+struct TickerTradeRecords<'a> {
     snapshot: &'a Snapshot<TickerTrades>,
     next: usize,
     values: Vec<Value>,
 }
 
-impl Stored<'_> {
-    fn take(&mut self) -> Option<Wanted> {
+impl Iterator for TickerTradeRecords<'_> {
+    type Item = ToldTrade;
+
+    fn next(&mut self) -> Option<ToldTrade> {
         if !stored::load(self.snapshot, self.next, &mut self.values) {
             return None;
         }
         self.next += 1;
         match self.values.as_slice() {
-            [seconds, nanos, price, volume, side, Value::F32(spread)] => Some(([*seconds, *nanos, *price, *volume, *side], Some(*spread))),
+            // Columns of a later version may stand behind these.
+            [seconds, nanos, price, volume, side, Value::F32(spread), ..] => {
+                Some(ToldTrade { values: [*seconds, *nanos, *price, *volume, *side], spread: Some(*spread) })
+            }
             _ => None,
         }
     }
 }
 
-/// Holds a day's tickers against the trades they name. Gives how many stored trades were named; nothing where the tickers hold no trade ids.
-pub fn join(md: &Snapshot<Md>, trades: &mut Filed<Trades>, place: &Place, findings: &mut Findings) -> Option<u64> {
+/// The columns of `MD` and of `TRADES` that say the same of a trade.
+const SAME_IN_BOTH: [(&str, &str); 5] = [
+    ("side", "trade_side"),
+    ("price", "trade_price"),
+    ("volume", "trade_size"),
+    ("price_f64", "trade_price_f64"),
+    ("volume_f64", "trade_size_f64"),
+];
+
+/// Checks a day's tickers against the trades that they name. Gives how many stored trades are named; nothing where the tickers hold no trade ids.
+pub fn check_named_trades(
+    md: &Snapshot<Md>,
+    trades: &mut IndexedDays<Trades>,
+    location: &Location,
+    findings: &mut Findings,
+) -> Option<u64> {
     let columns = stored::columns_of(md);
     let id_at = place_of(columns, "trade_id")?;
-    let pairs = [
-        ("side", "trade_side"),
-        ("price", "trade_price"),
-        ("volume", "trade_size"),
-        ("price_f64", "trade_price_f64"),
-        ("volume_f64", "trade_size_f64"),
-    ];
-    let places = pairs.map(|(ours, theirs)| place_of(columns, ours).zip(place_of(Trades::COLUMNS, theirs)));
+    let side_at = place_of(columns, "side");
+    let places = SAME_IN_BOTH.map(|(own, of_trade)| place_of(columns, own).zip(place_of(Trades::COLUMNS, of_trade)));
     let (mut values, mut trade) = (Vec::new(), Vec::new());
     let (mut named, mut newest, mut has_ids) = (0, 0, false);
     for number in 0..md.count() {
         if !stored::load(md, number, &mut values) {
             break;
         }
-        let Some(id) = long(&values, id_at).filter(|id| *id != 0) else { continue };
+        let Some(id) = u64_at(&values, id_at).filter(|id| *id != 0) else { continue };
         has_ids = true;
         let date = md.row(number).map_or(md.key().date, |row| Md::time(&row).day());
-        let Some(spot) = trades.find(id, date, |_, _| true) else { continue };
+        let Some(position) = trades.find(id, date, |_, _| true) else { continue };
         if id > newest {
             named += 1;
             newest = id;
         }
-        trades.load(spot, &mut trade);
-        let differs = |place: &&Option<(usize, usize)>| {
-            place.is_some_and(|(ours, theirs)| match (values.get(ours), trade.get(theirs)) {
-                // What the ticker leaves out it does not deny.
-                (Some(Value::F32(ours)), _) if ours.is_nan() => false,
-                (Some(Value::F64(ours)), _) if ours.is_nan() => false,
-                (Some(Value::U32(SIDE_UNKNOWN)), _) => false,
-                (Some(ours), Some(theirs)) => !stored::is_same(*ours, *theirs),
-                _ => false,
-            })
+        trades.load(position, &mut trade);
+        let differs = |place: &Option<(usize, usize)>| {
+            place.is_some_and(|(own, of_trade)| values.get(own).zip(trade.get(of_trade)).is_some_and(|(own, told)| denies(*own, *told)))
         };
-        if let Some(at) = places.iter().position(|place| differs(&place)) {
-            let name = pairs.get(at).map_or("?", |pair| pair.0);
-            let side = place_of(columns, "side").and_then(|at| word(&values, at)).unwrap_or(SIDE_UNKNOWN);
-            findings.add(Kind::TickerDisagrees, place, || format!("record {number} (side {side}) and trade {id} differ in {name}"));
+        if let Some(at) = places.iter().position(differs) {
+            let name = SAME_IN_BOTH.get(at).map_or("?", |pair| pair.0);
+            let side = side_at.and_then(|at| u32_at(&values, at)).unwrap_or(SIDE_UNKNOWN);
+            findings
+                .add(FindingKind::TickerDisagrees, location, || format!("record {number} (side {side}) and trade {id} differ in {name}"));
         }
     }
     (has_ids || md.count() == 0).then_some(named)
+}
+
+/// Tells whether a ticker's value differs from the trade's. A value that the ticker leaves out does not.
+fn denies(of_ticker: Value, of_trade: Value) -> bool {
+    let is_left_out = match of_ticker {
+        Value::F32(value) => value.is_nan(),
+        Value::F64(value) => value.is_nan(),
+        value => value == Value::U32(SIDE_UNKNOWN),
+    };
+    !is_left_out && !stored::is_same(of_ticker, of_trade)
 }

@@ -29,21 +29,13 @@ fn two_days() -> Vec<Print> {
 }
 
 fn config(dir: &Path, format: Format) -> QueryConfig {
-    QueryConfig {
-        dir: dir.to_owned(),
-        product: product(),
-        dataset: Dataset::Trades,
-        from: None,
-        to: None,
-        columns: Vec::new(),
-        limit: None,
-        tail: None,
-        follow: false,
-        order: None,
-        format,
-        raw: false,
-        width: None,
-    }
+    with(QueryConfig::new(dir, product()), |asked| asked.format = format)
+}
+
+/// The question with a change.
+fn with(mut asked: QueryConfig, change: impl FnOnce(&mut QueryConfig)) -> QueryConfig {
+    change(&mut asked);
+    asked
 }
 
 fn ask(config: &QueryConfig) -> String {
@@ -54,7 +46,10 @@ fn ask(config: &QueryConfig) -> String {
 
 /// Gives the trade ids printed.
 fn ids(config: &QueryConfig) -> Vec<u64> {
-    let only = QueryConfig { columns: vec!["trade_id".to_owned()], format: Format::Csv, ..config.clone() };
+    let only = with(config.clone(), |asked| {
+        asked.columns = vec!["trade_id".to_owned()];
+        asked.format = Format::Csv;
+    });
     ask(&only).lines().skip(1).map(|line| line.parse().expect("an id")).collect()
 }
 
@@ -92,17 +87,16 @@ fn json_lines_have_every_column_in_order_and_null_for_what_was_not_sent() {
     let mut row = ticker(&prints(1, 1, noon(), SECOND)[0]);
     (row.best_bid_size, row.side) = (f64::NAN, None);
     store::<coltape::schema::Md>(&data, &product(), &[row]);
-    let text = ask(&QueryConfig { dataset: Dataset::Md, ..config(dir.path(), Format::Jsonl) });
+    let text = ask(&with(config(dir.path(), Format::Jsonl), |asked| asked.dataset = Dataset::Md));
     let names = Dataset::Md.columns().iter().map(|column| text.find(&format!("\"{}\":", column.name)).expect("a key"));
     assert!(names.is_sorted());
     let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!((line["side"].as_str(), line["best_bid_size_f64"].is_null(), line["trade_id"].as_u64()), (Some("unknown"), true, Some(1)));
     assert_eq!(line["price_f64"].as_f64(), Some(row.price.as_f64));
-    let csv = ask(&QueryConfig {
-        dataset: Dataset::Md,
-        columns: vec!["best_bid_size_f64".into(), "trade_id".into()],
-        ..config(dir.path(), Format::Csv)
-    });
+    let csv = ask(&with(config(dir.path(), Format::Csv), |asked| {
+        asked.dataset = Dataset::Md;
+        asked.columns = vec!["best_bid_size_f64".into(), "trade_id".into()];
+    }));
     assert_eq!(csv, "best_bid_size_f64,trade_id\n,1\n");
 }
 
@@ -112,7 +106,10 @@ fn raw_values_are_codes_and_hex() {
     let all = prints(1, 1, noon(), SECOND);
     store_all(dir.path(), &all, StoreOptions::default());
     let columns = vec!["trade_side".to_owned(), "maker_order_id".to_owned()];
-    let text = ask(&QueryConfig { columns, raw: true, ..config(dir.path(), Format::Csv) });
+    let text = ask(&with(config(dir.path(), Format::Csv), |asked| {
+        asked.columns = columns;
+        asked.raw = true;
+    }));
     let uuid = all[0].trade.maker_order_id.to_string().replace('-', "");
     assert_eq!(text, format!("trade_side,maker_order_id\n{},{uuid}\n", all[0].trade.side.code()));
 }
@@ -126,13 +123,19 @@ fn a_range_has_its_first_moment_and_not_its_last() {
         let (from, to) = (all[from].trade.time, all[to.min(599)].trade.time);
         let want: Vec<u64> =
             all.iter().map(|print| print.trade).filter(|trade| (from..to).contains(&trade.time)).map(|trade| trade.trade_id).collect();
-        let asked = QueryConfig { from: Some(from), to: Some(to), ..config(dir.path(), Format::Csv) };
+        let asked = with(config(dir.path(), Format::Csv), |asked| {
+            asked.from = Some(from);
+            asked.to = Some(to);
+        });
         if from >= to {
             assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Question(_))));
             continue;
         }
         assert_eq!(ids(&asked), want, "{from} to {to}");
-        let off_by_one = QueryConfig { from: Some(UnixNanos(from.0 + 1)), to: Some(UnixNanos(to.0 + 1)), ..asked };
+        let off_by_one = with(asked, |asked| {
+            asked.from = Some(UnixNanos(from.0 + 1));
+            asked.to = Some(UnixNanos(to.0 + 1));
+        });
         let moved: Vec<u64> =
             all.iter().map(|print| print.trade).filter(|trade| trade.time > from && trade.time <= to).map(|trade| trade.trade_id).collect();
         assert_eq!(ids(&off_by_one), moved, "one nanosecond later");
@@ -145,9 +148,12 @@ fn a_trade_whose_time_falls_is_in_the_range_of_its_own_time() {
     let mut all: Vec<Trade> = prints(1, 30, noon(), SECOND).iter().map(|print| print.trade).collect();
     all[20].time = UnixNanos(all[3].time.0 + 1);
     store::<Trades>(&data_dir(dir.path(), StoreOptions::default()), &product(), &all);
-    let asked = QueryConfig { from: Some(all[3].time), to: Some(all[6].time), ..config(dir.path(), Format::Csv) };
+    let asked = with(config(dir.path(), Format::Csv), |asked| {
+        asked.from = Some(all[3].time);
+        asked.to = Some(all[6].time);
+    });
     assert_eq!(ids(&asked), [4, 5, 6, 21]);
-    let asked = QueryConfig { from: Some(all[18].time), ..config(dir.path(), Format::Csv) };
+    let asked = with(config(dir.path(), Format::Csv), |asked| asked.from = Some(all[18].time));
     assert!(!ids(&asked).contains(&21));
 }
 
@@ -156,12 +162,12 @@ fn limit_takes_the_first_and_tail_the_last_over_midnight() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &two_days(), StoreOptions::default());
     let plain = config(dir.path(), Format::Csv);
-    assert_eq!(ids(&QueryConfig { limit: Some(3), ..plain.clone() }), [1, 2, 3]);
-    assert_eq!(ids(&QueryConfig { limit: Some(0), ..plain.clone() }), Vec::<u64>::new());
-    assert_eq!(ids(&QueryConfig { tail: Some(2), ..plain.clone() }), [599, 600]);
-    assert_eq!(ids(&QueryConfig { tail: Some(302), ..plain.clone() }), (299..=600).collect::<Vec<u64>>());
-    assert_eq!(ids(&QueryConfig { tail: Some(9999), ..plain.clone() }).len(), 600);
-    assert_eq!(ids(&QueryConfig { tail: Some(0), ..plain }), Vec::<u64>::new());
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.limit = Some(3))), [1, 2, 3]);
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.limit = Some(0))), Vec::<u64>::new());
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.tail = Some(2))), [599, 600]);
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.tail = Some(302))), (299..=600).collect::<Vec<u64>>());
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.tail = Some(9999))).len(), 600);
+    assert_eq!(ids(&with(plain, |asked| asked.tail = Some(0))), Vec::<u64>::new());
 }
 
 #[test]
@@ -169,11 +175,14 @@ fn an_orders_trades_are_found_on_either_side_of_them() {
     let dir = tempfile::tempdir().expect("a folder");
     let all = two_days();
     store_all(dir.path(), &all, StoreOptions::default());
-    let of = |order| ids(&QueryConfig { order: Some(order), ..config(dir.path(), Format::Csv) });
+    let of = |order| ids(&with(config(dir.path(), Format::Csv), |asked| asked.order = Some(order)));
     assert_eq!(of(all[302].trade.maker_order_id), [303]);
     assert_eq!(of(all[2].trade.taker_order_id), [3, 4, 5]);
     assert_eq!(of(OrderId([9; 16])), Vec::<u64>::new());
-    let md = QueryConfig { order: Some(OrderId([9; 16])), dataset: Dataset::Md, ..config(dir.path(), Format::Csv) };
+    let md = with(config(dir.path(), Format::Csv), |asked| {
+        asked.order = Some(OrderId([9; 16]));
+        asked.dataset = Dataset::Md;
+    });
     assert!(matches!(query(&md, &|| true, &mut Vec::new()), Err(QueryError::Question(_))));
 }
 
@@ -182,13 +191,13 @@ fn columns_that_are_not_there_are_named() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &prints(1, 3, noon(), SECOND), StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
     let refused = |name: &str| {
-        let asked = QueryConfig { columns: vec![name.to_owned()], ..config(dir.path(), Format::Csv) };
+        let asked = with(config(dir.path(), Format::Csv), |asked| asked.columns = vec![name.to_owned()]);
         query(&asked, &|| true, &mut Vec::new()).expect_err("refused").to_string()
     };
     assert!(refused("price").contains("there is no column price; there are trade_id"), "{}", refused("price"));
     assert!(refused("trade_price_f64").contains("core columns alone"));
     assert_eq!(ask(&config(dir.path(), Format::Csv)).lines().next().map(|line| line.split(',').count()), Some(8));
-    let other = QueryConfig { product: "ETH-USD".parse().expect("a product"), ..config(dir.path(), Format::Csv) };
+    let other = with(config(dir.path(), Format::Csv), |asked| asked.product = "ETH-USD".parse().expect("a product"));
     assert!(query(&other, &|| true, &mut Vec::new()).expect_err("refused").to_string().contains("which holds BTC-USD"));
 }
 
@@ -196,7 +205,7 @@ fn columns_that_are_not_there_are_named() {
 fn a_table_is_aligned_and_fits_the_terminal() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &two_days(), StoreOptions::default());
-    let text = ask(&QueryConfig { width: Some(80), ..config(dir.path(), Format::Table) });
+    let text = ask(&with(config(dir.path(), Format::Table), |asked| asked.width = Some(80)));
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 601);
     assert!(lines[0].starts_with("event time"), "{}", lines[0]);
@@ -208,7 +217,7 @@ fn a_table_is_aligned_and_fits_the_terminal() {
     // Numbers end where their column's name does.
     let end = lines[0].find("trade_id").expect("a column") + "trade_id".len();
     assert!(lines.iter().all(|line| line.as_bytes()[end - 1] != b' ' && line.as_bytes()[end] == b' '));
-    let wide = ask(&QueryConfig { limit: Some(1), ..config(dir.path(), Format::Table) });
+    let wide = ask(&with(config(dir.path(), Format::Table), |asked| asked.limit = Some(1)));
     assert_eq!(wide.lines().next().map(|line| line.split_whitespace().count()), Some(13 + 2), "the time is two words");
 }
 
@@ -218,7 +227,10 @@ fn the_spread_of_ticker_trades_is_what_is_stored() {
     let all = prints(1, 3, noon(), SECOND);
     let rows: Vec<_> = all.iter().map(ticker).collect();
     store::<TickerTrades>(&data_dir(dir.path(), StoreOptions::default()), &product(), &rows);
-    let asked = QueryConfig { dataset: Dataset::TickerTrades, columns: vec!["trade_spread".into()], ..config(dir.path(), Format::Csv) };
+    let asked = with(config(dir.path(), Format::Csv), |asked| {
+        asked.dataset = Dataset::TickerTrades;
+        asked.columns = vec!["trade_spread".into()];
+    });
     let want: Vec<String> = rows.iter().map(|row| row.spread().to_string()).collect();
     assert_eq!(ask(&asked).lines().skip(1).collect::<Vec<_>>(), want);
 }
@@ -232,10 +244,12 @@ fn a_text_longer_than_an_f64_prints_as_it_came_unless_raw() {
     store_all(dir.path(), &all, StoreOptions::default());
     let event = Event::Exact { product: product(), column: "trade_price_f64".into(), key: 2, text: long.to_owned() };
     JournalFile::new(dir.path(), EXACT_TEXTS).append(noon(), &event).expect("written");
-    let asked =
-        QueryConfig { columns: vec!["trade_id".into(), "trade_price_f64".into()], tail: Some(1), ..config(dir.path(), Format::Jsonl) };
+    let asked = with(config(dir.path(), Format::Jsonl), |asked| {
+        asked.columns = vec!["trade_id".into(), "trade_price_f64".into()];
+        asked.tail = Some(1);
+    });
     assert_eq!(ask(&asked), format!("{{\"trade_id\":2,\"trade_price_f64\":{long}}}\n"));
-    assert_eq!(ask(&QueryConfig { raw: true, ..asked }), "{\"trade_id\":2,\"trade_price_f64\":0.12345678901234568}\n");
+    assert_eq!(ask(&with(asked, |asked| asked.raw = true)), "{\"trade_id\":2,\"trade_price_f64\":0.12345678901234568}\n");
 }
 
 #[test]
@@ -253,8 +267,14 @@ fn a_live_day_is_read_with_its_late_records_in_their_place() {
     day.commit();
     let plain = config(dir.path(), Format::Csv);
     assert_eq!(ids(&plain), [1, 2, 4, 6, 7, 9]);
-    assert_eq!(ids(&QueryConfig { order: Some(all[3].maker_order_id), ..plain.clone() }), [4]);
-    assert_eq!(ids(&QueryConfig { from: Some(all[3].time), to: Some(all[6].time), ..plain }), [4, 6]);
+    assert_eq!(ids(&with(plain.clone(), |asked| asked.order = Some(all[3].maker_order_id))), [4]);
+    assert_eq!(
+        ids(&with(plain, |asked| {
+            asked.from = Some(all[3].time);
+            asked.to = Some(all[6].time);
+        })),
+        [4, 6]
+    );
 }
 
 /// A pipe's end that goes away after so many writes.
@@ -332,7 +352,11 @@ fn following_prints_what_comes_once_over_late_records_a_seal_and_midnight() {
     today.commit();
     let (printed, is_over) = (Printed::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let asked = QueryConfig { columns: vec!["trade_id".into()], follow: true, tail: Some(2), ..config(dir.path(), Format::Csv) };
+        let asked = with(config(dir.path(), Format::Csv), |asked| {
+            asked.columns = vec!["trade_id".into()];
+            asked.follow = true;
+            asked.tail = Some(2);
+        });
         let (mut out, is_over) = (printed.clone(), &is_over);
         let follower = scope.spawn(move || query(&asked, &|| is_over.load(Ordering::Acquire), &mut out));
         let end = EndOnDrop(is_over);
@@ -376,7 +400,11 @@ fn following_a_product_that_has_nothing_yet_waits_for_it() {
     let data = data_dir(dir.path(), StoreOptions::default());
     let (printed, is_over) = (Printed::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let asked = QueryConfig { columns: vec!["trade_id".into()], follow: true, limit: Some(2), ..config(dir.path(), Format::Csv) };
+        let asked = with(config(dir.path(), Format::Csv), |asked| {
+            asked.columns = vec!["trade_id".into()];
+            asked.follow = true;
+            asked.limit = Some(2);
+        });
         let (mut out, is_over) = (printed.clone(), &is_over);
         let follower = scope.spawn(move || query(&asked, &|| is_over.load(Ordering::Acquire), &mut out));
         let all: Vec<Trade> = prints(1, 3, noon(), SECOND).iter().map(|print| print.trade).collect();
@@ -397,7 +425,11 @@ fn following_from_before_midnight_on_prints_today_though_tomorrows_files_are_the
     Day::<Trades>::prepare(&data, &product(), FIRST_DAY.next(), 100).expect("made ahead");
     let (printed, is_over) = (Printed::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let asked = QueryConfig { columns: vec!["trade_id".into()], follow: true, tail: Some(0), ..config(dir.path(), Format::Csv) };
+        let asked = with(config(dir.path(), Format::Csv), |asked| {
+            asked.columns = vec!["trade_id".into()];
+            asked.follow = true;
+            asked.tail = Some(0);
+        });
         let (mut out, is_over) = (printed.clone(), &is_over);
         scope.spawn(move || query(&asked, &|| is_over.load(Ordering::Acquire), &mut out));
         let _end = EndOnDrop(is_over);
@@ -418,7 +450,10 @@ fn following_from_before_midnight_on_prints_today_though_tomorrows_files_are_the
 fn following_up_to_a_time_that_is_past_ends() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &two_days(), StoreOptions::default());
-    let asked = QueryConfig { follow: true, to: Some(FIRST_DAY.next().start()), ..config(dir.path(), Format::Csv) };
+    let asked = with(config(dir.path(), Format::Csv), |asked| {
+        asked.follow = true;
+        asked.to = Some(FIRST_DAY.next().start());
+    });
     let mut out = Vec::new();
     assert_eq!(query(&asked, &|| false, &mut out).expect("answered"), 300);
 }
@@ -444,9 +479,9 @@ fn a_day_that_cannot_be_opened_is_an_error_and_an_empty_one_is_none() {
         }
         let refused = query(&config(dir.path(), Format::Csv), &|| true, &mut Vec::new());
         assert!(matches!(refused, Err(QueryError::Store(_))), "{harm}: {refused:?}");
-        let tail = QueryConfig { tail: Some(301), ..config(dir.path(), Format::Csv) };
+        let tail = with(config(dir.path(), Format::Csv), |asked| asked.tail = Some(301));
         assert!(query(&tail, &|| true, &mut Vec::new()).is_err(), "{harm}");
-        let other = QueryConfig { from: Some(FIRST_DAY.next().start()), ..config(dir.path(), Format::Csv) };
+        let other = with(config(dir.path(), Format::Csv), |asked| asked.from = Some(FIRST_DAY.next().start()));
         assert_eq!(ids(&other).len(), 300, "the other day is not concerned");
         for file in std::fs::read_dir(&folder).expect("listed").flatten() {
             if file.file_name().to_string_lossy().contains(&FIRST_DAY.to_string()) {
@@ -463,7 +498,7 @@ fn days_with_and_without_the_exact_columns_are_printed_together() {
     let (full, core): (Vec<Print>, Vec<Print>) = two_days().into_iter().partition(|print| print.trade.time.day() == FIRST_DAY);
     store_all(dir.path(), &full, StoreOptions::default());
     store_all(dir.path(), &core, StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
-    let asked = QueryConfig { columns: vec!["trade_id".into(), "trade_price_f64".into()], ..config(dir.path(), Format::Csv) };
+    let asked = with(config(dir.path(), Format::Csv), |asked| asked.columns = vec!["trade_id".into(), "trade_price_f64".into()]);
     let text = ask(&asked);
     let lines: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(lines.len(), 600);

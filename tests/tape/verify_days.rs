@@ -11,7 +11,7 @@ use coltape::store::journal::{JOURNAL, JournalFile};
 use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
 use coltape::verify::coverage::Verdict;
-use coltape::verify::finding::Kind;
+use coltape::verify::finding::FindingKind;
 use coltape::verify::report::Report;
 use coltape::verify::{VerifyConfig, report_text, verify};
 
@@ -21,10 +21,10 @@ const SECOND: u64 = 1_000_000_000;
 
 fn verified(dir: &Path) -> Report {
     let now = UnixNanos(FIRST_DAY.start().0 + 10 * 86_400 * SECOND);
-    verify(&VerifyConfig { dir: dir.to_owned(), product: None, date: None, ledger: None, now }).expect("verified")
+    verify(&VerifyConfig::new(dir, now)).expect("verified")
 }
 
-fn kinds(report: &Report) -> Vec<(Kind, u64)> {
+fn kinds(report: &Report) -> Vec<(FindingKind, u64)> {
     report.findings.counts().collect()
 }
 
@@ -216,7 +216,7 @@ fn a_rotten_late_record_is_found_on_another_machine_too() {
     let third = bytes.len() / 2 + 9;
     bytes[third] ^= 1;
     std::fs::write(&path, &bytes).expect("written");
-    assert_eq!(verified(copy.path()).findings.count(Kind::Checksum), 1);
+    assert_eq!(verified(copy.path()).findings.count(FindingKind::Checksum), 1);
 }
 
 #[test]
@@ -226,10 +226,10 @@ fn a_column_that_is_too_long_or_too_short_is_found() {
     let path = column_path(dir.path(), Dataset::Trades, "trade_side", FIRST_DAY);
     let whole = std::fs::read(&path).expect("read");
     std::fs::write(&path, [whole.as_slice(), &[0; 4]].concat()).expect("written");
-    assert_eq!(kinds(&verified(dir.path())), [(Kind::Checksum, 1)]);
+    assert_eq!(kinds(&verified(dir.path())), [(FindingKind::Checksum, 1)]);
     std::fs::write(&path, &whole[..32]).expect("written");
     let report = verified(dir.path());
-    assert_eq!(kinds(&report), [(Kind::Unreadable, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::Unreadable, 1)]);
     assert_eq!(verdicts(&report), [Verdict::Unverifiable]);
 }
 
@@ -248,7 +248,8 @@ fn codes_times_and_sizes_that_mean_nothing_are_found_by_their_columns() {
     });
     let report = verified(dir.path());
     let counts =
-        [Kind::Side, Kind::Nanos, Kind::NotPositive, Kind::Time, Kind::WrongDay, Kind::IdOrder].map(|kind| report.findings.count(kind));
+        [FindingKind::Side, FindingKind::Nanos, FindingKind::NotPositive, FindingKind::Time, FindingKind::WrongDay, FindingKind::IdOrder]
+            .map(|kind| report.findings.count(kind));
     assert_eq!(counts, [1, 1, 2, 1, 1, 1], "{:?}", report.findings);
 }
 
@@ -263,7 +264,7 @@ fn a_live_day_is_verified_with_its_late_records_in_their_place() {
     }
     day.commit();
     let report = verified(dir.path());
-    assert_eq!((kinds(&report), verdicts(&report)), (vec![(Kind::Missing, 5)], vec![Verdict::Open]));
+    assert_eq!((kinds(&report), verdicts(&report)), (vec![(FindingKind::Missing, 5)], vec![Verdict::Open]));
     for trade in all.iter().filter(|trade| (20..25).contains(&trade.trade_id)) {
         assert_eq!(insert(&mut day, trade), Inserted::Late);
     }
@@ -281,7 +282,7 @@ fn a_live_day_is_verified_with_its_late_records_in_their_place() {
     bytes[9] ^= 1;
     std::fs::write(&path, bytes).expect("written");
     let report = verified(dir.path());
-    assert_eq!((report.findings.count(Kind::Checksum), report.findings.count(Kind::Rounding)), (1, 1));
+    assert_eq!((report.findings.count(FindingKind::Checksum), report.findings.count(FindingKind::Rounding)), (1, 1));
 }
 
 #[test]
@@ -292,7 +293,7 @@ fn core_columns_are_verified_and_what_cannot_be_checked_is_said() {
     let report = verified(dir.path());
     assert_eq!((kinds(&report), verdicts(&report)), (vec![], vec![Verdict::Partial]));
     assert_eq!(report.days[0].dataset(Dataset::Trades).and_then(|kept| kept.sums.rounded), None);
-    assert_eq!((report.days[0].named, report.days[0].paired.map(|paired| paired.alone)), (None, Some(0)));
+    assert_eq!((report.days[0].named, report.days[0].pairing.map(|pairing| pairing.unpaired)), (None, Some(0)));
     assert!(table(&report).contains("f32 = rounded exact value: not checkable in 2 dataset-days"), "{}", table(&report));
 }
 
@@ -333,7 +334,7 @@ fn the_journal_tells_an_absence_over_midnight_from_a_loss() {
         store::<Trades>(&data, &product, &trades(&prints(21, 9, noon(FIRST_DAY.next()), SECOND)));
     }
     let report = verified(dir.path());
-    assert_eq!((kinds(&report), verdicts(&report)), (vec![(Kind::Missing, 22)], vec![Verdict::Open; 4]));
+    assert_eq!((kinds(&report), verdicts(&report)), (vec![(FindingKind::Missing, 22)], vec![Verdict::Open; 4]));
     let mut journal = JournalFile::new(dir.path(), JOURNAL);
     let started = || Event::CaptureStarted { endpoint: "exchange".to_owned(), products: 2, version: "0".into() };
     for (hours, event) in [(11, started()), (13, stopped(SumCheck::Hold)), (35, started()), (37, stopped(SumCheck::Hold))] {
@@ -345,7 +346,7 @@ fn the_journal_tells_an_absence_over_midnight_from_a_loss() {
     assert!(table(&report).contains("no capture was running from 2025-06-07T13:00:00"), "{}", table(&report));
     let time = UnixNanos(FIRST_DAY.start().0 + 40 * 3600 * SECOND);
     journal.append(time, &stopped(SumCheck::DoNotHold)).expect("written");
-    assert_eq!(kinds(&verified(dir.path())), [(Kind::Sums, 1)]);
+    assert_eq!(kinds(&verified(dir.path())), [(FindingKind::Sums, 1)]);
 }
 
 #[test]
@@ -354,7 +355,7 @@ fn a_trade_in_two_days_is_found_without_a_ledger() {
     let data = data_dir(dir.path(), StoreOptions::default());
     store::<Trades>(&data, &product(), &trades(&prints(1, 9, noon(FIRST_DAY), SECOND)));
     store::<Trades>(&data, &product(), &trades(&prints(8, 9, noon(FIRST_DAY.next()), SECOND)));
-    assert_eq!(kinds(&verified(dir.path())), [(Kind::IdTwice, 2)]);
+    assert_eq!(kinds(&verified(dir.path())), [(FindingKind::IdTwice, 2)]);
 }
 
 fn table(report: &Report) -> String {

@@ -8,7 +8,7 @@ use coltape::schema::{Dataset, Md};
 use coltape::store::StoreOptions;
 use coltape::time::{UnixNanos, UtcDay};
 use coltape::verify::coverage::Verdict;
-use coltape::verify::finding::Kind;
+use coltape::verify::finding::FindingKind;
 use coltape::verify::report::Report;
 use coltape::verify::{VerifyConfig, verify};
 
@@ -38,7 +38,7 @@ impl Tape {
         let path = self.dir.path().join("ledger.jsonl");
         write_ledger(&path, &self.prints);
         let now = UnixNanos(FIRST_DAY.start().0 + 10 * 86_400_000_000_000);
-        VerifyConfig { dir: self.data(), product: None, date: None, ledger: Some(path), now }
+        with(VerifyConfig::new(self.data(), now), |config| config.ledger = Some(path))
     }
 
     fn verify(&self) -> Report {
@@ -51,12 +51,18 @@ impl Tape {
     }
 }
 
+/// The configuration with a change.
+fn with(mut config: VerifyConfig, change: impl FnOnce(&mut VerifyConfig)) -> VerifyConfig {
+    change(&mut config);
+    config
+}
+
 /// Gives the kinds found and how often.
-fn kinds(report: &Report) -> Vec<(Kind, u64)> {
+fn kinds(report: &Report) -> Vec<(FindingKind, u64)> {
     report.findings.counts().collect()
 }
 
-fn words(report: &Report, kind: Kind) -> String {
+fn words(report: &Report, kind: FindingKind) -> String {
     report
         .findings
         .listed()
@@ -80,7 +86,7 @@ fn a_clean_tape_holds_and_every_record_is_accounted_for() {
     assert_eq!(report.days[0].dataset(TRADES).map(|kept| kept.sums.records), Some(300));
     assert_eq!(report.days.iter().filter_map(|day| day.named).sum::<u64>(), 450);
     assert_eq!(
-        report.days.iter().filter_map(|day| day.paired).map(|paired| (paired.pairs, paired.alone)).collect::<Vec<_>>(),
+        report.days.iter().filter_map(|day| day.pairing).map(|pairing| (pairing.pairs, pairing.unpaired)).collect::<Vec<_>>(),
         [(225, 0), (225, 0)]
     );
 }
@@ -91,52 +97,59 @@ fn a_missing_trade_is_lost_and_its_id_is_missing() {
     let report = tape.rewrite(TRADES, FIRST_DAY, |rows| {
         rows.remove(100);
     });
-    assert_eq!(kinds(&report), [(Kind::Missing, 1), (Kind::Lost, 1)]);
-    assert!(words(&report, Kind::Lost).contains("id 101 sent"), "{}", words(&report, Kind::Lost));
+    assert_eq!(kinds(&report), [(FindingKind::Missing, 1), (FindingKind::Lost, 1)]);
+    assert!(words(&report, FindingKind::Lost).contains("id 101 sent"), "{}", words(&report, FindingKind::Lost));
     assert_eq!(report.days[0].coverage.verdict, Verdict::Open);
 }
 
 #[test]
 fn a_doubled_trade_is_doubled() {
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| rows.insert(100, rows[100].clone()));
-    assert_eq!(report.findings.count(Kind::Doubled), 1);
-    assert_eq!((report.findings.count(Kind::IdOrder), report.findings.count(Kind::Lost), report.findings.count(Kind::Invented)), (1, 0, 0));
+    assert_eq!(report.findings.count(FindingKind::Doubled), 1);
+    assert_eq!(
+        (
+            report.findings.count(FindingKind::IdOrder),
+            report.findings.count(FindingKind::Lost),
+            report.findings.count(FindingKind::Invented)
+        ),
+        (1, 0, 0)
+    );
 }
 
 #[test]
 fn swapped_records_are_out_of_order_and_swapped_values_are_altered() {
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| rows.swap(100, 101));
-    assert_eq!(report.findings.count(Kind::IdOrder), 1);
-    assert_eq!((report.findings.count(Kind::Lost), report.findings.count(Kind::Altered)), (0, 0));
+    assert_eq!(report.findings.count(FindingKind::IdOrder), 1);
+    assert_eq!((report.findings.count(FindingKind::Lost), report.findings.count(FindingKind::Altered)), (0, 0));
     let taker = column(TRADES, "taker_order_id");
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| {
         let other = rows[107][taker].clone();
         let one = std::mem::replace(&mut rows[100][taker], other);
         rows[107][taker] = one;
     });
-    assert_eq!(kinds(&report), [(Kind::Altered, 2)]);
+    assert_eq!(kinds(&report), [(FindingKind::Altered, 2)]);
 }
 
 #[test]
 fn a_turned_side_is_altered() {
     let side = column(TRADES, "trade_side");
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| rows[99][side][0] ^= 1);
-    assert_eq!(report.findings.count(Kind::Altered), 1);
-    assert!(words(&report, Kind::Altered).contains("trade_side"));
+    assert_eq!(report.findings.count(FindingKind::Altered), 1);
+    assert!(words(&report, FindingKind::Altered).contains("trade_side"));
 }
 
 #[test]
 fn an_f32_beside_the_nearest_by_one_ulp_is_altered_even_where_its_f64_moved_along() {
     let (price, exact) = (column(TRADES, "trade_price"), column(TRADES, "trade_price_f64"));
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| rows[99][price][0] ^= 1);
-    assert_eq!((report.findings.count(Kind::Altered), report.findings.count(Kind::Rounding)), (1, 1));
-    assert!(words(&report, Kind::Altered).starts_with("trade 100: trade_price "), "{}", words(&report, Kind::Altered));
+    assert_eq!((report.findings.count(FindingKind::Altered), report.findings.count(FindingKind::Rounding)), (1, 1));
+    assert!(words(&report, FindingKind::Altered).starts_with("trade 100: trade_price "), "{}", words(&report, FindingKind::Altered));
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| {
         rows[99][price][0] ^= 1;
         let moved = f32::from_le_bytes(rows[99][price].clone().try_into().expect("four bytes"));
         rows[99][exact] = f64::from(moved).to_le_bytes().to_vec();
     });
-    assert_eq!((report.findings.count(Kind::Altered), report.findings.count(Kind::Rounding)), (1, 0));
+    assert_eq!((report.findings.count(FindingKind::Altered), report.findings.count(FindingKind::Rounding)), (1, 0));
 }
 
 #[test]
@@ -144,8 +157,8 @@ fn one_byte_of_an_order_id_is_altered() {
     for name in ["maker_order_id", "taker_order_id"] {
         let at = column(TRADES, name);
         let report = Tape::new().rewrite(TRADES, FIRST_DAY.next(), |rows| rows[299][at][15] ^= 0x80);
-        assert_eq!(kinds(&report), [(Kind::Altered, 1)]);
-        assert!(words(&report, Kind::Altered).contains(name));
+        assert_eq!(kinds(&report), [(FindingKind::Altered, 1)]);
+        assert!(words(&report, FindingKind::Altered).contains(name));
     }
 }
 
@@ -153,8 +166,8 @@ fn one_byte_of_an_order_id_is_altered() {
 fn a_time_that_is_off_by_a_nanosecond_is_altered() {
     let nanos = column(TRADES, "trade_nanos");
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| rows[1][nanos][0] ^= 1);
-    assert_eq!(report.findings.count(Kind::Altered), 1);
-    assert!(words(&report, Kind::Altered).contains("trade_nanos"));
+    assert_eq!(report.findings.count(FindingKind::Altered), 1);
+    assert!(words(&report, FindingKind::Altered).contains("trade_nanos"));
 }
 
 #[test]
@@ -163,7 +176,7 @@ fn a_trade_in_another_days_file_is_misfiled() {
     let mut moved = None;
     rewrite(&tape.data(), TRADES, FIRST_DAY, |rows| moved = rows.pop());
     let report = tape.rewrite(TRADES, FIRST_DAY.next(), |rows| rows.insert(0, moved.expect("a record")));
-    assert_eq!(kinds(&report), [(Kind::WrongDay, 1), (Kind::Misfiled, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::WrongDay, 1), (FindingKind::Misfiled, 1)]);
 }
 
 #[test]
@@ -175,7 +188,7 @@ fn a_trade_that_the_exchange_never_made_is_invented() {
         row[id] = 601_u64.to_le_bytes().to_vec();
         rows.push(row);
     });
-    assert_eq!(kinds(&report), [(Kind::Invented, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::Invented, 1)]);
 }
 
 #[test]
@@ -191,7 +204,7 @@ fn a_trade_never_sent_is_missed_between_those_sent_and_excused_before_and_after(
     let report = tape.rewrite(TRADES, FIRST_DAY.next(), |rows| {
         rows.pop();
     });
-    assert_eq!(kinds(&report), [(Kind::Missing, 2), (Kind::NeverSent, 2)]);
+    assert_eq!(kinds(&report), [(FindingKind::Missing, 2), (FindingKind::NeverSent, 2)]);
     let sums = report.ledger.expect("sums");
     assert_eq!((sums.trades_before, sums.trades_after, sums.trades_fetched, sums.trades_equal), (2, 1, 1, 595));
 }
@@ -209,23 +222,23 @@ fn only_a_trade_from_rest_may_lack_order_ids() {
     assert_eq!(report.ledger.expect("sums").without_order_ids, 1);
     assert_eq!(report.days[0].dataset(TRADES).map(|kept| kept.sums.with_order_ids), Some(299));
     let report = Tape::new().rewrite(TRADES, FIRST_DAY, |rows| nil(rows, 0));
-    assert_eq!(kinds(&report), [(Kind::Altered, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::Altered, 1)]);
 }
 
 #[test]
 fn tickers_are_held_against_the_ledger_in_both_datasets() {
     let (bid, spread) = (column(Dataset::Md, "best_bid_f64"), column(Dataset::TickerTrades, "trade_spread"));
     let report = Tape::new().rewrite(Dataset::Md, FIRST_DAY, |rows| rows[7][bid][0] ^= 1);
-    assert_eq!(kinds(&report), [(Kind::Altered, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::Altered, 1)]);
     let report = Tape::new().rewrite(Dataset::TickerTrades, FIRST_DAY, |rows| rows[7][spread][0] ^= 1);
-    assert_eq!(kinds(&report), [(Kind::TickerTrade, 1), (Kind::Altered, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::TickerTrade, 1), (FindingKind::Altered, 1)]);
     for dataset in [Dataset::Md, Dataset::TickerTrades] {
         let report = Tape::new().rewrite(dataset, FIRST_DAY, |rows| {
             rows.remove(7);
         });
-        assert_eq!(kinds(&report), [(Kind::Lost, 1)], "{dataset:?}");
+        assert_eq!(kinds(&report), [(FindingKind::Lost, 1)], "{dataset:?}");
         let report = Tape::new().rewrite(dataset, FIRST_DAY, |rows| rows.insert(7, rows[7].clone()));
-        assert_eq!((report.findings.count(Kind::Doubled), report.findings.count(Kind::Lost)), (1, 0), "{dataset:?}");
+        assert_eq!((report.findings.count(FindingKind::Doubled), report.findings.count(FindingKind::Lost)), (1, 0), "{dataset:?}");
     }
 }
 
@@ -235,9 +248,9 @@ fn a_ticker_that_denies_its_trade_is_found_without_a_ledger() {
     let (side, size) = (column(Dataset::Md, "side"), column(TRADES, "trade_size_f64"));
     rewrite(&tape.data(), Dataset::Md, FIRST_DAY, |rows| rows[7][side][0] ^= 1);
     rewrite(&tape.data(), TRADES, FIRST_DAY.next(), |rows| rows[4][size][0] ^= 1);
-    let report = verify(&VerifyConfig { ledger: None, ..tape.config() }).expect("verified");
-    assert_eq!(report.findings.count(Kind::TickerDisagrees), 2, "{:?}", report.findings);
-    assert_eq!(report.findings.count(Kind::TickerTrade), 1);
+    let report = verify(&with(tape.config(), |config| config.ledger = None)).expect("verified");
+    assert_eq!(report.findings.count(FindingKind::TickerDisagrees), 2, "{:?}", report.findings);
+    assert_eq!(report.findings.count(FindingKind::TickerTrade), 1);
 }
 
 #[test]
@@ -248,7 +261,7 @@ fn a_ledger_without_its_end_proves_nothing() {
     let whole = std::fs::read_to_string(&path).expect("read");
     let cut: String = whole.lines().filter(|line| !line.contains("\"end\"")).map(|line| format!("{line}\n")).collect();
     std::fs::write(&path, cut).expect("written");
-    assert_eq!(kinds(&verify(&config).expect("verified")), [(Kind::Ledger, 1)]);
+    assert_eq!(kinds(&verify(&config).expect("verified")), [(FindingKind::Ledger, 1)]);
     std::fs::write(&path, &whole[..whole.len() / 2]).expect("written");
     assert!(verify(&config).is_err());
 }
@@ -256,7 +269,7 @@ fn a_ledger_without_its_end_proves_nothing() {
 #[test]
 fn a_product_and_a_day_asked_for_are_the_only_ones_held_against_the_ledger() {
     let tape = Tape::new();
-    let config = VerifyConfig { date: Some(FIRST_DAY), ..tape.config() };
+    let config = with(tape.config(), |config| config.date = Some(FIRST_DAY));
     let report = verify(&config).expect("verified");
     assert_eq!((kinds(&report), report.ledger.map(|sums| sums.trades_equal), report.days.len()), (vec![], Some(300), 1));
     // Its neighbour is not reported, and still shows that it is whole.
@@ -280,7 +293,7 @@ fn advanced(tape: &Tape, change: impl FnOnce(&mut Vec<String>)) -> VerifyConfig 
     lines.push(r#"{"kind":"end","totals":{}}"#.to_owned());
     let path = tape.dir.path().join("advanced.jsonl");
     std::fs::write(&path, lines.join("\n")).expect("written");
-    VerifyConfig { dir: data, ledger: Some(path), ..tape.config() }
+    with(VerifyConfig::new(data, tape.config().now), |config| config.ledger = Some(path))
 }
 
 #[test]
@@ -294,13 +307,13 @@ fn tickers_without_a_sequence_are_matched_by_time_and_fields() {
         lines[2] = lines[2].replace(r#""sent":true"#, r#""sent":false"#);
     }))
     .expect("verified");
-    assert_eq!((kinds(&report), report.ledger.map(|sums| sums.tickers_equal)), (vec![(Kind::Altered, 1)], Some(599)));
-    assert!(words(&report, Kind::Altered).contains("best_bid_size_f64"));
+    assert_eq!((kinds(&report), report.ledger.map(|sums| sums.tickers_equal)), (vec![(FindingKind::Altered, 1)], Some(599)));
+    assert!(words(&report, FindingKind::Altered).contains("best_bid_size_f64"));
     let report = verify(&advanced(&Tape::new(), |lines| {
         lines.remove(300);
     }))
     .expect("verified");
-    assert_eq!(kinds(&report), [(Kind::Invented, 1)]);
+    assert_eq!(kinds(&report), [(FindingKind::Invented, 1)]);
 }
 
 #[test]
@@ -317,7 +330,7 @@ fn a_lost_ticker_is_excused_only_by_a_fault_of_the_ledger_that_loses_tickers() {
         let text = std::fs::read_to_string(&path).expect("read");
         std::fs::write(&path, format!("{fault}{text}")).expect("written");
         let report = verify(&config).expect("verified");
-        (report.findings.count(Kind::Lost), report.ledger.expect("sums").tickers_excused)
+        (report.findings.count(FindingKind::Lost), report.ledger.expect("sums").tickers_excused)
     };
     // The ticker that is gone is the one of a trade some six seconds into the tape.
     let tape = Tape::new();
@@ -341,5 +354,5 @@ fn one_stored_record_does_for_one_line_of_the_ledger_only() {
     std::fs::write(&path, format!("{}\n{text}", again.join("\n"))).expect("written");
     let report = verify(&config).expect("verified");
     // Trade and ticker of `MD` are twice in the ledger; in `TICKER_TRADES` nothing but the time names a record, so one of the two is lost.
-    assert_eq!((again.len(), kinds(&report)), (2, vec![(Kind::Lost, 1), (Kind::Ledger, 2)]));
+    assert_eq!((again.len(), kinds(&report)), (2, vec![(FindingKind::Lost, 1), (FindingKind::Ledger, 2)]));
 }

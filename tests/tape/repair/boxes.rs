@@ -62,7 +62,11 @@ fn two_boxes_that_lost_different_trades_make_one_whole_tape() {
     let without_tickers: Vec<Print> = prints.iter().map(|print| Print { has_ticker: false, ..print.clone() }).collect();
     write_ledger(&ledger, &without_tickers);
     let now = Clock::System.now();
-    let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: Some(ledger), now }).unwrap();
+    let proof = {
+        let mut config = VerifyConfig::new(&own, now);
+        config.ledger = Some(ledger);
+        verify(&config).unwrap()
+    };
     assert!(proof.holds() && proof.ledger.is_some(), "{:#?}", proof.findings.listed());
     // A second time there is nothing to do, and nothing is written but the journal.
     let tape = |path: &Path| files(path).into_iter().filter(|(path, _)| !path.to_string_lossy().contains("_coltape")).collect::<Vec<_>>();

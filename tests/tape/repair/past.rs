@@ -206,7 +206,7 @@ fn a_day_of_the_past_is_fetched_whole() {
         command.args([product().as_str(), "--rest-url", &url, "--rest-rate", "500", "--columns", "core", "--data-dir"]).arg(&own);
         let output = command.args(["--from", from, "--to", &FIRST_DAY.next().to_string()]).output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
-        let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
+        let proof = verify(&VerifyConfig::new(&own, Clock::System.now())).unwrap();
         assert!(proof.holds(), "{:#?}", proof.findings.listed());
         assert!(!column_path(&own, Dataset::Trades, "trade_price_f64", FIRST_DAY).exists());
         proof.days.iter().map(|day| (day.coverage.verdict, day.coverage.records)).collect::<Vec<_>>()
@@ -241,7 +241,7 @@ fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
     assert!(text.contains(&format!("{left} were stored already")) && text.contains(&format!("{} from REST", 12_000 - left)), "{text}");
     assert_eq!(stored(&own), all.iter().map(as_rest).collect::<Vec<_>>());
     assert_eq!(journal(&own, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect::<Vec<_>>(), [all[0].trade_id]);
-    let proof = verify(&VerifyConfig { dir: own.clone(), product: None, date: None, ledger: None, now: Clock::System.now() }).unwrap();
+    let proof = verify(&VerifyConfig::new(&own, Clock::System.now())).unwrap();
     assert!(proof.holds(), "{:#?}", proof.findings.listed());
     let verdicts: Vec<Verdict> = proof.days.iter().map(|day| day.coverage.verdict).collect();
     assert_eq!(verdicts, [Verdict::Whole, Verdict::Partial], "nothing shows what came after the last");

@@ -1,89 +1,31 @@
-//! [`Lines`]: records as lines of a table, of CSV or of JSON.
+//! [`RecordPrinter`]: prints records as a table, as CSV or as JSON Lines.
 //!
-//! 1. CSV begins with one header line, a JSON line has every column as a key; columns stand in the dataset's order, or as asked.
-//! 2. A table shows one readable time before the columns. On a terminal, where nothing was asked for, it shows the columns that fit.
-//! 3. A table is laid out batch by batch: as wide as what it has shown so far, nothing cut off.
+//! 1. CSV begins with a header line. A JSON object has every column as a key. The columns are in the order of the dataset, or as asked.
+//! 2. A table shows a readable time before the columns.
+//! 3. A table is laid out in batches. Each column is as wide as its widest cell so far, and no cell is cut.
 
 use std::io::{self, Write};
 
 use super::cell;
+use super::config::{Format, QueryConfig};
 use super::exact::ExactTexts;
-use super::{Format, QueryConfig};
 use crate::json::quoted;
-use crate::schema::{Column, Dataset, Kind, Layout, Value};
+use crate::schema::{Column, Kind, Layout, Value};
 use crate::store::Snapshot;
 use crate::stored;
 use crate::time::UnixNanos;
 
-/// Lines of a table laid out together.
+/// Lines of a table that are laid out together.
 const BATCH_LINES: usize = 256;
-/// Bytes gathered before they are written.
+/// Bytes of text that are collected before they are written.
 const BATCH_BYTES: usize = 64 << 10;
-/// Width of a readable time with its gap.
-const TIME_WIDTH: usize = 29;
-
-/// Chooses the columns to print: as asked, else the dataset's, else those that fit the terminal.
-///
-/// # Errors
-/// Names a column that does not exist or is not stored.
-pub fn choose(config: &QueryConfig, stored: &'static [Column], all: &'static [Column]) -> Result<Vec<&'static Column>, String> {
-    if config.columns.is_empty() {
-        return Ok(match (config.format, config.width) {
-            (Format::Table, Some(width)) if !config.raw => fitting(stored, width),
-            _ => stored.iter().collect(),
-        });
-    }
-    let find = |name: &String| {
-        let is_it = |column: &&Column| column.name == name;
-        stored.iter().find(is_it).ok_or_else(|| {
-            if all.iter().any(|column| is_it(&column)) {
-                return format!("{name} is not stored: the folder holds core columns alone");
-            }
-            let names: Vec<&str> = stored.iter().map(|column| column.name).collect();
-            format!("there is no column {name}; there are {}", names.join(", "))
-        })
-    };
-    config.columns.iter().map(find).collect()
-}
-
-/// Chooses what fits a terminal beside the readable time: exact values instead of rounded ones, order ids last.
-fn fitting(stored: &'static [Column], width: usize) -> Vec<&'static Column> {
-    let has_exact = |column: &&Column| stored.iter().any(|other| other.name.strip_suffix("_f64") == Some(column.name));
-    let is_time = |column: &&Column| matches!(column.name, "time" | "nanos" | "trade_time" | "trade_nanos");
-    let mut wanted: Vec<&Column> = stored.iter().filter(|column| !has_exact(column) && !is_time(column)).collect();
-    wanted.sort_by_key(|column| match column.name {
-        "trade_id" | "sequence" | "trade_sequence" if column.kind == Kind::U64 && column.name != "trade_id" => 1,
-        name if name.contains("recv") || name.contains("origin") => 3,
-        _ if column.kind == Kind::Uuid => 2,
-        _ => 0,
-    });
-    let mut left = width.saturating_sub(TIME_WIDTH);
-    wanted.retain(|column| {
-        let needed = 2 + usual_width(column).max(column.name.len());
-        let fits = needed <= left;
-        left = if fits { left - needed } else { 0 };
-        fits
-    });
-    wanted
-}
-
-fn usual_width(column: &Column) -> usize {
-    match column.kind {
-        _ if cell::is_side(column) => 4,
-        Kind::U32 => 10,
-        Kind::U64 if column.name.contains("nanos") => 19,
-        Kind::U64 | Kind::F32 | Kind::F64 => 12,
-        Kind::Uuid => 36,
-    }
-}
-
-/// Writes records as lines.
-pub struct Lines<'a> {
+/// Prints records.
+pub struct RecordPrinter<'a> {
     format: Format,
     raw: bool,
     limit: Option<u64>,
     columns: &'a [&'static Column],
-    /// Place of each in the dataset.
+    /// The place of each in the dataset's table.
     places: Vec<usize>,
     shows_time: bool,
     exact: &'a ExactTexts,
@@ -93,21 +35,15 @@ pub struct Lines<'a> {
     widths: Vec<usize>,
     printed: u64,
     values: Vec<Value>,
-    dataset: Dataset,
-    /// Places of what a record's exact texts are known by.
+    /// The places of the columns by which a record's exact texts are known. The first one that is not 0 counts.
     keys: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
-    /// Begins with nothing printed.
+impl<'a> RecordPrinter<'a> {
+    /// Begins with no record printed.
     pub fn new(config: &QueryConfig, columns: &'a [&'static Column], exact: &'a ExactTexts, out: &'a mut dyn Write) -> Self {
         let all = config.dataset.columns();
         let place = |name: &str| all.iter().position(|column| column.name == name);
-        let keys: &[&str] = match config.dataset {
-            Dataset::Trades => &["trade_id"],
-            Dataset::Md => &["sequence", "recv_nanos"],
-            Dataset::TickerTrades => &[],
-        };
         Self {
             format: config.format,
             raw: config.raw,
@@ -122,15 +58,15 @@ impl<'a> Lines<'a> {
             widths: Vec::new(),
             printed: 0,
             values: Vec::new(),
-            dataset: config.dataset,
-            keys: keys.iter().filter_map(|name| place(name)).collect(),
+            // A ticker without a sequence is known by its receive time.
+            keys: stored::key_column(all).into_iter().chain(place("recv_nanos")).collect(),
         }
     }
 
-    /// Writes the header line, where the format has one.
+    /// Prints the header line, where the format has one.
     ///
     /// # Errors
-    /// Where the output takes no more.
+    /// Where the output cannot be written to.
     pub fn begin(&mut self) -> io::Result<()> {
         let names = self.columns.iter().map(|column| column.name);
         match self.format {
@@ -144,13 +80,13 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// Gives the number of records printed.
+    /// Gives how many records have been printed.
     #[must_use]
     pub fn printed(&self) -> u64 {
         self.printed
     }
 
-    /// Tells whether as many were printed as were asked for.
+    /// Tells whether as many records have been printed as were asked for.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.limit.is_some_and(|limit| self.printed >= limit)
@@ -159,7 +95,7 @@ impl<'a> Lines<'a> {
     /// Prints record `number` of the merged order.
     ///
     /// # Errors
-    /// Where the output takes no more.
+    /// Where the output cannot be written to.
     pub fn print<L: Layout>(&mut self, snapshot: &Snapshot<L>, number: usize) -> io::Result<()> {
         let mut values = std::mem::take(&mut self.values);
         let is_there = stored::load(snapshot, number, &mut values);
@@ -168,10 +104,10 @@ impl<'a> Lines<'a> {
         printed
     }
 
-    /// Prints a record of these values.
+    /// Prints the record that has these values.
     ///
     /// # Errors
-    /// Where the output takes no more.
+    /// Where the output cannot be written to.
     pub fn print_values<L: Layout>(&mut self, values: &[Value]) -> io::Result<()> {
         if self.is_full() {
             return Ok(());
@@ -185,10 +121,10 @@ impl<'a> Lines<'a> {
         if self.batch.len() >= BATCH_LINES || self.text.len() >= BATCH_BYTES { self.write_batch() } else { Ok(()) }
     }
 
-    /// Writes what has been gathered.
+    /// Writes what has been collected.
     ///
     /// # Errors
-    /// Where the output takes no more.
+    /// Where the output cannot be written to.
     pub fn end_batch(&mut self) -> io::Result<()> {
         self.write_batch()?;
         self.out.flush()
@@ -297,26 +233,17 @@ impl<'a> Lines<'a> {
         self.text.clear();
         written
     }
-
-    /// Shows which dataset is printed.
-    #[must_use]
-    pub fn dataset(&self) -> Dataset {
-        self.dataset
-    }
 }
 
-/// Gives the event time of a record's values.
+/// Gives the event time of the record that has these values.
 #[must_use]
 pub fn time_of<L: Layout>(values: &[Value]) -> UnixNanos {
-    let word = |at: usize| match values.get(at) {
-        Some(Value::U32(value)) => *value,
-        _ => 0,
-    };
-    // In every dataset the nanoseconds stand behind the seconds.
-    UnixNanos::from_parts(word(L::TIME), word(L::TIME + 1))
+    let u32_at = |column| stored::u32_at(values, column).unwrap_or(0);
+    // In every dataset the nanoseconds come behind the seconds.
+    UnixNanos::from_parts(u32_at(L::TIME), u32_at(L::TIME + 1))
 }
 
-/// Shows a time with as many digits as it needs: six, or nine.
+/// Writes a time with six digits of a second, or with nine where it needs them.
 fn readable(time: UnixNanos) -> String {
     let text = time.to_string();
     match text.strip_suffix("000Z") {

@@ -1,0 +1,77 @@
+//! [`QueryConfig`]: which records to print, and how.
+
+use std::path::PathBuf;
+
+use crate::product::ProductId;
+use crate::record::OrderId;
+use crate::schema::Dataset;
+use crate::time::UnixNanos;
+
+/// How records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Aligned, for people.
+    #[default]
+    Table,
+    /// Comma-separated, with a header line.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// Which records to print, and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct QueryConfig {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The product.
+    pub product: ProductId,
+    /// The dataset.
+    pub dataset: Dataset,
+    /// The first event time.
+    pub from: Option<UnixNanos>,
+    /// The event time to stop before.
+    pub to: Option<UnixNanos>,
+    /// The columns, in this order. Where there are none, those of the dataset.
+    pub columns: Vec<String>,
+    /// Print at most this number of records.
+    pub limit: Option<u64>,
+    /// Print only this number of records, the last ones.
+    pub tail: Option<u64>,
+    /// Whether to go on with what is captured from now on.
+    pub follow: bool,
+    /// Only trades in which this order was the maker's or the taker's.
+    pub order: Option<OrderId>,
+    /// How to print.
+    pub format: Format,
+    /// Whether to print stored values as they are.
+    pub raw: bool,
+    /// The width of the terminal in characters, where there is one.
+    pub width: Option<usize>,
+}
+
+impl QueryConfig {
+    /// The dataset that is printed where none is named.
+    pub const DEFAULT_DATASET: Dataset = Dataset::Trades;
+
+    /// Prints all of a product's trades, as a table.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, product: ProductId) -> Self {
+        Self {
+            dir: dir.into(),
+            product,
+            dataset: Self::DEFAULT_DATASET,
+            from: None,
+            to: None,
+            columns: Vec::new(),
+            limit: None,
+            tail: None,
+            follow: false,
+            order: None,
+            format: Format::default(),
+            raw: false,
+            width: None,
+        }
+    }
+}

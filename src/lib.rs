@@ -66,19 +66,18 @@
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
 //! | `line:l.n` | connection n of redundant line l, its decoder, its way to the queues | the socket | a stop is asked for |
-//! | `hand:l.n` | nothing: it appends for writers that sleep | the queues that its connection calls it to | its connection has ended |
+//! | `delegate:l.n` | nothing: it appends for writers that sleep | the queues that its connection names | its connection has ended |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
-//! | `fetch:n` | a REST client | what writers miss, in turns | the last writer is gone |
-//! | `mend` | repairs asked for by `coltape repair` | request files | a stop is asked for |
+//! | `fetch:n` | a REST client | the gaps of writers, in turns | the last writer is gone |
+//! | `repair` | repairs that `coltape repair` asks for | request files | a stop is asked for |
 //! | `sync` | what is durable | each day's `committed` | the last writer is gone, after a last flush |
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
-//! | `record` | the frames' file (`--record`) | a bounded channel | the last line is gone |
+//! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend | all counters | the writers are gone |
-//! | `log` | stderr's log lines (`cli`) | a bounded channel; what finds it full is counted | the process ends |
-//! | `signals` | the wish to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
+//! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
-//!
 
 pub mod capture;
 pub mod cli;

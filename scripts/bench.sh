@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures everything and prints one table: the machine, each figure's median and quartiles beside its baselines, and whether each target is met.
+# Measures the program beside other designs and prints one table: the machine, each figure's median and quartiles, and whether each target is met.
 # usage: scripts/bench.sh [--rounds 9] [--only PART] [--dir DIR]
-# Entrants take turns in every round, so that the machine's moods meet all alike; a ratio is taken within each round. PART is a piece of a
-# contest's name ("parse", "write: full", "pipeline: 400"). DIR is where files are written: a disk, as memory would flatter them.
-# With 9 rounds about half an hour; --rounds 3 gives an idea in ten minutes. Exit 1 where a target that was measured is not met.
+# The designs run in turns in every round, so that a slow moment of the machine meets all of them; ratios are taken within a round. PART is a piece
+# of a contest's name ("parse", "write: full", "pipeline: 400"). DIR is where files are written. It should be on a disk: in memory they look too fast.
+# 9 rounds take about half an hour; --rounds 3 gives an idea in ten minutes. Exit 1 where a measured target is not met.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=9 only=

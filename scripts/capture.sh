@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Launcher of the capture box: checks the machine, builds if need be, and records until it is told to stop.
+# Starts a capture: checks the machine, builds if need be, and records until it is told to stop.
 # usage: scripts/capture.sh [PRODUCT...] [any option of `coltape capture`]     (BTC-USD if nothing is named)
-#        scripts/capture.sh --demo      the whole of it on this machine, without internet, in a few minutes
+#        scripts/capture.sh --demo      shows everything on this machine, without internet, in a few minutes
 # Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data. Paths are relative to the project's directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."

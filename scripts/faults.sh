@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Faults: 20 products through a simulator that does everything to them that can go wrong, every kind so many times; then every field of every
-# trade held against its ledger, and the journal's gaps against what was not sent. Prints kind, asked, came, and what became of the trades it struck.
+# Faults: records 20 products from a simulator that makes every kind of fault so many times. Then compares every field of every trade with the
+# simulator's ledger, and the journal's gaps with what was not sent. Prints for each kind how often it was asked for, how often it came, and what became
+# of its trades.
 # usage: scripts/faults.sh [--seed 1] [--times 20] [--minutes 6] [--feed exchange|advanced] [--profile dev|release]
-# A connection is opened once a second at most: 20 times want 6 minutes. Exit 1 on anything missing, doubled or altered, and on a kind that did not come.
+# A connection is opened once a second at most, so 20 times need 6 minutes. Exit 1 where anything is missing, doubled or altered, or a kind did not come.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seed=1 times=20 minutes=6 feed=exchange profile=dev
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,5s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
     --seed) seed=$2; shift 2 ;;
     --times) times=$2; shift 2 ;;
     --minutes) minutes=$2; shift 2 ;;

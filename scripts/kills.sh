@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kill -9 proof: kills a recording capture at random moments, starts it again, and holds all of it against the exchange's ledger.
-# usage: scripts/kills.sh [KILLS]      200 kills take some minutes. COLTAPE_SEED repeats a campaign, COLTAPE_KILLS_RATE sets trades/s a product (300).
+# kill -9 proof: kills a recording capture at random moments, starts it again, and compares everything with the exchange's ledger.
+# usage: scripts/kills.sh [KILLS]      200 kills take some minutes. COLTAPE_SEED repeats a run, COLTAPE_KILLS_RATE sets trades/s a product (300).
 # Fails if anything is lost, doubled or altered, or if a kind of kill (start, load, seal, replace, roll-over) did not happen.
 set -euo pipefail
 cd "$(dirname "$0")/.."

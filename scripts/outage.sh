@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Outage: 10 products at 100 trades a second miss ten minutes of it at once; all of it must be fetched by REST, at 8 requests a second, within two
-# minutes, while live trades become visible within a second of their arrival.
+# Outage: 10 products at 100 trades a second miss ten minutes at once. REST must supply all of it, at 8 requests a second, within two minutes, while
+# live trades become visible within a second of their arrival.
 # usage: scripts/outage.sh [--seconds 600] [--rate 100] [--profile dev|release]
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Power cuts on a real, journalled file system: what the device held at random moments under load is mounted and recovered, again and again.
+# Power cuts on a real, journalled file system: mounts and recovers, again and again, what the device held at a random moment under load.
 # usage: scripts/powercut.sh [N] [--rate 300] [--products 3] [--seed S] [--keep]      (20 cuts; about 4 s each; needs root and loop devices)
-# A cut: what the live pages promise is noted, writes to the device are held up at once, its backing file is copied, writes go on. The copy is
-# mounted (the journal is replayed), read, recovered by a new capture, and held against the simulator's ledger: nothing torn, doubled, altered or
-# invented, nothing less than was promised, at most two flush cycles lost. Gaps and late records come from the simulator's faults.
+# A cut: the script records what the live pages promise, stops all writes to the device at once, copies its backing file, and lets writes go on. It
+# mounts the copy (the journal is replayed), reads it, recovers it with a new capture, and compares it with the simulator's ledger: nothing torn, doubled,
+# altered or invented, nothing less than was promised, at most two flush cycles lost. Gaps and late records come from the simulator's faults.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cuts=20 rate=300 products=3 seed=$RANDOM keep=
@@ -174,7 +174,7 @@ kill -TERM $simulator
 wait $simulator || true
 simulator=
 
-# What was not received while nothing ran is missing; everything else would be a lie.
+# Trades that passed while nothing ran are missing. Any other finding is an error.
 compared=0
 for ((number = 1; number <= cuts; number++)); do
   "$coltape" verify "$dir/cut.$number/data" --ledger "$ledger" --json >"$dir/verified" || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that every promise of the README, and every row of its failure table, is shown by a test that exists, ran and passed.
+# Checks that a test that exists, ran and passed shows each promise of the README and each row of its failure table.
 # usage: scripts/promises.sh [LOG]     LOG: the output of `cargo test`; without it the tests are run
 #        scripts/promises.sh --self-test     shows that an invented, an ignored and a failed promise are refused
 # A row names its tests in backticks in its last column: a test (`day::a_name`, `a_name…` for one that begins so) or all tests of a module (`day::*`).
@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,6s/^# //p' "$0"; exit 0; fi
 
-# README LOG → every promise that nothing shows, one a line; exit 1 where there is any.
+# README LOG → the promises that no test shows, one a line; exit 1 where there is one.
 check() {
   awk -v tested="$(grep -rhoE 'scripts/[a-z]+\.sh' scripts/test.sh tests | sort -u | tr '\n' ' ')" '
     function refuse(row, name, why) { printf "not shown: %s\n    `%s` %s\n", row, name, why; refused++ }
@@ -110,7 +110,7 @@ if [[ -z $log ]]; then
   cargo test --locked --no-fail-fast >"$log" 2>&1 || true
 fi
 check README.md "$log" && is_shown=1 || is_shown=
-# Tests say past the harness what they left out: a green run on a poorer machine shows less.
+# Tests say on stderr what they skip: a run on a machine without root or loop devices shows less.
 left_out=$(grep -oE 'skipped: .*' "$log" | sort | uniq -c || true)
-if [[ -n $left_out ]]; then printf 'left out on this machine, so not shown by this run:\n%s\n' "$left_out"; fi
+if [[ -n $left_out ]]; then printf 'skipped on this machine, so not shown by this run:\n%s\n' "$left_out"; fi
 [[ -n $is_shown ]]

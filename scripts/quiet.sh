@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What hundreds of quiet products cost: CPU, memory, page cache and bytes written to the device, each beside its bound.
-# usage: scripts/quiet.sh [--products 400] [--seconds 60] [--rate 1] [--reader]      --reader: somebody reads whole files meanwhile
+# Measures what hundreds of quiet products cost: CPU, memory, page cache and bytes written to the device, each beside its limit.
+# usage: scripts/quiet.sh [--products 400] [--seconds 60] [--rate 1] [--reader]      --reader: something reads whole files at the same time
 set -euo pipefail
 cd "$(dirname "$0")/.."
 products=400 seconds=60 rate=1 reader=

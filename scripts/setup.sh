@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that coltape can be built here: Rust, a C compiler, pkg-config and OpenSSL's headers.
-# Installs what Debian has where it may (root, apt-get); otherwise says in one line what to install.
+# Installs what is missing on Debian (as root, with apt-get); elsewhere says in one line what to install.
 set -euo pipefail
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$0"; exit 0; fi
 

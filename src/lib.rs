@@ -1,49 +1,89 @@
-//! coltape records the Coinbase tape — every individual trade and every ticker update — into memory-mapped daily column files
-//! that other programs read while they are written, and proves what it has.
+//! coltape records the Coinbase tape, every trade and every ticker update, into memory-mapped daily column files that other programs read while they are
+//! written. For each product and day it says what is stored, what is missing, and how it knows.
 //!
-//! # The house
+//! # Where to go from here
 //!
-//! A layer uses only the ones above it; `feed` and `store` never see each other; nobody uses `cli`. `tests/tidy.rs` checks it.
+//! | you want to | read |
+//! |---|---|
+//! | read a day that is being written, or one that is over | [`guide::reading`], [`Snapshot`] |
+//! | record, from the shell | [`guide::operating`], or the README |
+//! | record, from a program | [`CaptureConfig`], [`capture`](fn@capture) |
+//! | print records | [`query`](fn@query) |
+//! | find out what is stored and whether it holds | [`verify`](fn@verify) |
+//! | fill gaps | [`repair`](fn@repair) |
+//! | have a Coinbase of your own for tests | [`Simulation`] |
+//! | read the files without this library | [`guide::format`] |
+//! | know what it costs | [`guide::figures`] |
 //!
-//! | layer | room | what lives there |
-//! |---|---|---|
-//! | words | [`product`], [`time`], [`decimal`], [`record`], [`ids`] | plain values: no I/O, no threads |
-//! | layout | [`schema`] | **the** table of datasets and columns |
-//! | store | [`store`] | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
-//! | feed | [`feed`] | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | capture | [`capture`] | the threads; where feed and store meet |
-//! | repair | [`repair`] | missing trades from other tapes and REST; the other place where feed and store meet |
-//! | reading | [`stored`], [`json`] | records as they are stored, value by value; JSON lines of output: what the tools share |
-//! | tools | [`query`], [`verify`] | the read side: store and words only |
-//! | simulator | [`simulate`] | a local Coinbase; words only, shares no parser with `feed` |
-//! | shell | [`cli`] | what was typed → checked settings → one call; prints, picks exit codes |
+//! # A tape in one program
+//!
+//! A local Coinbase makes a market of one product, a capture records it, and a snapshot reads it back:
+//!
+//! ```
+//! use coltape::{CaptureConfig, Feed, SimulateConfig, Simulation, Snapshot, Stop, Trades, VerifyConfig};
+//! use std::time::Duration;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let mut config = SimulateConfig::default();
+//! config.duration = Some(Duration::from_millis(200));
+//! config.rate_per_product = 100.0;
+//! let exchange = Simulation::start(config)?;
+//!
+//! let product = coltape::ProductId::new("BTC-USD")?;
+//! let mut config = CaptureConfig::new(Feed::Exchange, &exchange.endpoints().websocket_url, [product.clone()], folder.path());
+//! config.duration = Some(Duration::from_secs(1));
+//! let summary = coltape::capture(&config, &Stop::default())?;
+//! assert!(summary.balances());
+//!
+//! let date = coltape::dates(folder.path(), &product, coltape::Dataset::Trades)?[0];
+//! let day = Snapshot::<Trades>::open(folder.path(), &product, date)?.ok_or("no such day")?;
+//! assert!(day.rows().all(|trade| trade.price.as_f64 > 0.0));
+//! # exchange.stop()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Architecture
+//!
+//! A layer uses only the layers that its row names, which stand above it; `feed` and `store` never see each other; nobody uses `cli`. `tests/tidy` reads
+//! this table and checks it.
+//!
+//! | layer | modules | uses | what is in it |
+//! |---|---|---|---|
+//! | words | `product`, `time`, `decimal`, `record`, `ids` | words | plain values: no I/O, no threads |
+//! | layout | `schema` | words | **the** table of datasets and columns |
+//! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
+//! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
+//! | reading | `stored`, `json` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
+//! | tools | `query`, `verify` | words, layout, store, reading | the read side |
+//! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
+//! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
+//! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
+//! | shell | `cli` | words, layout, store, feed, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | pages | `guide` | | documentation only |
 //!
 //! # The threads of a capture
 //!
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
 //! | `line:l.n` | connection n of redundant line l, its decoder, its way to the queues | the socket | a stop is asked for |
-//! | `hand:l.n` | nothing: it appends for writers that sleep | the queues that its connection calls it to | its connection has ended |
+//! | `delegate:l.n` | nothing: it appends for writers that sleep | the queues that its connection names | its connection has ended |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
-//! | `fetch:n` | a REST client | what writers miss, in turns | the last writer is gone |
-//! | `mend` | repairs asked for by `coltape repair` | request files | a stop is asked for |
+//! | `fetch:n` | a REST client | the gaps of writers, in turns | the last writer is gone |
+//! | `repair` | repairs that `coltape repair` asks for | request files | a stop is asked for |
 //! | `sync` | what is durable | each day's `committed` | the last writer is gone, after a last flush |
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
-//! | `record` | the frames' file (`--record`) | a bounded channel | the last line is gone |
+//! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend | all counters | the writers are gone |
-//! | `log` | stderr's log lines (`cli`) | a bounded channel; what finds it full is counted | the process ends |
-//! | `signals` | the wish to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
+//! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
-//!
-//! # The files
-//!
-//! See [`store`], whose documentation is the format.
 
 pub mod capture;
 pub mod cli;
 pub mod decimal;
 pub mod feed;
+pub mod guide;
 pub mod ids;
 pub mod json;
 pub mod product;
@@ -57,7 +97,26 @@ pub mod stored;
 pub mod time;
 pub mod verify;
 
-/// Holds the README's samples against the library.
+pub use capture::context::Datasets;
+pub use capture::report::summary::Summary;
+pub use capture::run as capture;
+pub use capture::stop::Stop;
+pub use capture::{CaptureConfig, CaptureError};
+pub use decimal::Decimal;
+pub use feed::Feed;
+pub use ids::{IdRange, IdSet};
+pub use product::ProductId;
+pub use query::{Format, QueryConfig, QueryError, query};
+pub use record::{Means, OrderId, Origin, Side, Ticker, Trade};
+pub use repair::{RepairConfig, RepairError, repair};
+pub use schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+pub use simulate::{Endpoints, Faults, SimulateConfig, SimulateError, Simulation, Totals};
+pub use store::catalog::{days as dates, products};
+pub use store::{DayState, Snapshot, StoreError};
+pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
+pub use verify::{VerifyConfig, VerifyError, verify};
+
+/// Runs the README's samples as tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

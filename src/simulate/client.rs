@@ -77,7 +77,7 @@ impl Client {
     }
 
     /// Tells whether it is open and subscribed to this channel of the connection.
-    pub(super) fn is_subscribed_itself(&self, channel: Channels) -> bool {
+    pub(super) fn is_connection_subscribed(&self, channel: Channels) -> bool {
         !self.is_cut && self.of_connection.has(channel)
     }
 

@@ -14,13 +14,13 @@ use std::time::Duration;
 /// The grammar of a script, as `--help` shows it.
 pub const GRAMMAR: &str = "\
 Faults, separated by commas: NAME[:ARGUMENT] followed by =CHANCE (0.01 or 1/1000, per opportunity), @MOMENT (5s, on the event clock, once), \
-@every:TIME (again and again, half the time to one and a half between; a connection's own faults: for each connection by itself) \
-or *COUNT (the first so many opportunities; *1 where nothing is said).
+@every:TIME (again and again, with half to one and a half times TIME between; faults of a connection: for each connection by itself) \
+or *COUNT (at the first COUNT opportunities; *1 is the default).
   each trade or ticker (Advanced: each trade, and drop each ticker too): drop, duplicate, reorder, delay[:200ms], absurd-id, absurd-time, junk
   each frame to each connection: lose (this connection does not get it)
-  a product:            stall[:2s] (its trades come late; its tickers and heartbeats flow), stall-lost[:2s] (they never come), delist
+  a product:            stall[:2s] (its trades come late; its tickers and heartbeats come in time), stall-lost[:2s] (its trades never come), delist
   a connection:         silent[:15s], reset, close[:1000|1001|1006|...], half-frame, refuse-connection, refuse-subscription
-  the exchange:         outage[:10m] (so much event time passes at once and nobody is told), clock-step[:-50ms] (event times are off by so much for a second)
+  the exchange:         outage[:10m] (this much event time passes at once, and nothing of it is sent), clock-step[:-50ms] (event times are off by this much for a second)
   a REST request:       rest-slow[:2s], rest-429, rest-500, rest-truncate, rest-hole
 calm@MOMENT: from then on nothing goes wrong.
 Example: drop=0.01,duplicate=1/500,reset@5s,close:1001@every:3s,refuse-connection*2,rest-429=0.1,calm@60s";

@@ -303,7 +303,7 @@ impl Exchange {
                 }
             }
         } else {
-            for client in self.clients.iter_mut().filter(|client| client.is_subscribed_itself(Channels::HEARTBEAT)) {
+            for client in self.clients.iter_mut().filter(|client| client.is_connection_subscribed(Channels::HEARTBEAT)) {
                 out.clear();
                 let number = client.next_sequence_num();
                 advanced_feed::write_heartbeat(&mut out, &mut self.times, now, number, uptime);
@@ -333,7 +333,7 @@ impl Exchange {
         let (statuses, time) = (self.statuses(), self.envelope_time());
         let mut out = Vec::new();
         for (at, client) in self.clients.iter_mut().enumerate() {
-            if only.is_some_and(|only| only != at) || !client.is_subscribed_itself(Channels::STATUS) {
+            if only.is_some_and(|only| only != at) || !client.is_connection_subscribed(Channels::STATUS) {
                 continue;
             }
             out.clear();

@@ -8,9 +8,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coltape::simulate::{Faults, SimulateConfig, SimulatedFeed, Simulation};
+use coltape::simulate::{Faults, SimulatedFeed, Simulation};
 
-use crate::client::{Client, config, config_with, parse};
+use crate::client::{Client, config_with, parse};
 
 type Facts = BTreeMap<String, BTreeSet<String>>;
 

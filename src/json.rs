@@ -1,10 +1,10 @@
-//! [`Object`]: one JSON object, put together field by field for a line of output.
+//! [`Object`]: a JSON object that is written field by field, for a line of output.
 
 use std::fmt::Write;
 
 /// A JSON object being written.
 #[derive(Debug)]
-pub struct Object {
+pub(crate) struct Object {
     text: String,
 }
 
@@ -17,50 +17,50 @@ impl Default for Object {
 impl Object {
     /// Adds a text.
     #[must_use]
-    pub fn text(self, key: &str, value: &str) -> Self {
+    pub(crate) fn text(self, key: &str, value: &str) -> Self {
         let quoted = quoted(value);
         self.raw(key, &quoted)
     }
 
     /// Adds a number or a truth value.
     #[must_use]
-    pub fn plain(self, key: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn plain(self, key: &str, value: impl std::fmt::Display) -> Self {
         self.raw(key, &value.to_string())
     }
 
     /// Adds a value, `null` where there is none.
     #[must_use]
-    pub fn optional(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
+    pub(crate) fn optional(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         let shown = value.map_or_else(|| "null".to_owned(), |value| value.to_string());
         self.raw(key, &shown)
     }
 
     /// Adds a list of texts.
     #[must_use]
-    pub fn texts(self, key: &str, values: &[String]) -> Self {
+    pub(crate) fn texts(self, key: &str, values: &[String]) -> Self {
         let quoted: Vec<String> = values.iter().map(|value| quoted(value)).collect();
         self.raw(key, &format!("[{}]", quoted.join(",")))
     }
 
     /// Adds another object.
     #[must_use]
-    pub fn object(self, key: &str, value: Self) -> Self {
+    pub(crate) fn object(self, key: &str, value: Self) -> Self {
         let done = value.done();
         self.raw(key, &done)
     }
 
-    /// Adds what is JSON already.
+    /// Adds a value that is JSON already.
     #[must_use]
-    pub fn raw(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn raw(mut self, key: &str, value: &str) -> Self {
         let comma = if self.text.len() > 1 { "," } else { "" };
         // Writing to a String cannot fail.
         let _ = write!(self.text, "{comma}{}:{value}", quoted(key));
         self
     }
 
-    /// Gives the whole object.
+    /// Gives the object as text.
     #[must_use]
-    pub fn done(mut self) -> String {
+    pub(crate) fn done(mut self) -> String {
         self.text.push('}');
         self.text
     }
@@ -68,7 +68,7 @@ impl Object {
 
 /// Writes a text as a JSON string.
 #[must_use]
-pub fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     // A string can always be written.
     simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_read_back() {
+    fn a_written_object_is_read_back() {
         let inner = Object::default().plain("n", 7).optional("none", None::<u8>);
         let line = Object::default()
             .text("a\"b", "c\\\n\u{1}é")

@@ -11,14 +11,14 @@
 //! 3. The memory needed is that of one day's maps and one batch of lines, and with `--tail` one number for each record asked for.
 //! 4. An output whose reader has gone away is the end, not an error.
 
-pub mod cell;
-pub mod columns;
+mod cell;
+mod columns;
 mod config;
 mod error;
-pub mod exact;
-pub mod filter;
-pub mod follow;
-pub mod printer;
+mod exact;
+mod filter;
+mod follow;
+mod printer;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

@@ -8,12 +8,12 @@ use crate::store::Snapshot;
 
 /// Gives the columns that a day's folder holds.
 #[must_use]
-pub fn columns_of<L: Layout>(snapshot: &Snapshot<L>) -> &'static [Column] {
+pub(crate) fn columns_of<L: Layout>(snapshot: &Snapshot<L>) -> &'static [Column] {
     L::DATASET.columns_of(snapshot.column_set())
 }
 
 /// Loads the values of record `number` of the merged order into `values`, one for each column of the day. Tells whether there is such a record.
-pub fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
+pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
     if number >= snapshot.count() {
         return false;
@@ -35,7 +35,7 @@ pub fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<V
 }
 
 /// Loads the values of record `number` of the columns into `values`. Tells whether every column has it.
-pub fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
+pub(crate) fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
     let columns = columns_of(snapshot);
     values.extend(columns.iter().enumerate().filter_map(|(at, column)| value_at(snapshot.column_bytes(at), column.kind, number)));
@@ -43,14 +43,14 @@ pub fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut 
 }
 
 /// Puts the values of a record into `values`, one for each column of the full set.
-pub fn of_row<L: Layout>(row: &L::Row, values: &mut Vec<Value>) {
+pub(crate) fn of_row<L: Layout>(row: &L::Row, values: &mut Vec<Value>) {
     values.clear();
     L::store(row, &mut Collect(values));
 }
 
 /// Reads value `number` of a column from the column's bytes.
 #[must_use]
-pub fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
+pub(crate) fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
     Some(match kind {
         Kind::U32 => Value::U32(u32::from_le_bytes(chunk(bytes, number)?)),
         Kind::U64 => Value::U64(u64::from_le_bytes(chunk(bytes, number)?)),
@@ -62,20 +62,20 @@ pub fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
 
 /// Gives the bytes of value `number`, each value having `N` of them.
 #[must_use]
-pub fn chunk<const N: usize>(bytes: &[u8], number: usize) -> Option<[u8; N]> {
+pub(crate) fn chunk<const N: usize>(bytes: &[u8], number: usize) -> Option<[u8; N]> {
     bytes.get(number.checked_mul(N)?..)?.first_chunk().copied()
 }
 
 /// Gives the place of the column by which a record is known: the sequence of a ticker, else the id of a trade. `None` where the day has neither.
 #[must_use]
-pub fn key_column(columns: &[Column]) -> Option<usize> {
+pub(crate) fn key_column(columns: &[Column]) -> Option<usize> {
     let of = |name: &str| columns.iter().position(|column| column.name == name && column.kind == Kind::U64);
     of("sequence").or_else(|| of("trade_id"))
 }
 
 /// Gives the 4-byte integer of a column; nothing where the column holds something else.
 #[must_use]
-pub fn u32_at(values: &[Value], column: usize) -> Option<u32> {
+pub(crate) fn u32_at(values: &[Value], column: usize) -> Option<u32> {
     match values.get(column) {
         Some(Value::U32(value)) => Some(*value),
         _ => None,
@@ -84,7 +84,7 @@ pub fn u32_at(values: &[Value], column: usize) -> Option<u32> {
 
 /// Gives the 8-byte integer of a column; nothing where the column holds something else.
 #[must_use]
-pub fn u64_at(values: &[Value], column: usize) -> Option<u64> {
+pub(crate) fn u64_at(values: &[Value], column: usize) -> Option<u64> {
     match values.get(column) {
         Some(Value::U64(value)) => Some(*value),
         _ => None,
@@ -93,7 +93,7 @@ pub fn u64_at(values: &[Value], column: usize) -> Option<u64> {
 
 /// Tells whether two values are the same bits, or both NaN.
 #[must_use]
-pub fn is_same(left: Value, right: Value) -> bool {
+pub(crate) fn is_same(left: Value, right: Value) -> bool {
     match (left, right) {
         (Value::F32(left), Value::F32(right)) => left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan()),
         (Value::F64(left), Value::F64(right)) => left.to_bits() == right.to_bits() || (left.is_nan() && right.is_nan()),

@@ -9,22 +9,22 @@
 //! ```
 //!
 //! 1. Unverifiable is not clean. What cannot be shown is named with its reason, and never called whole.
-//! 2. Something wrong or missing is a [`finding`]. A report without findings holds, even where days are partial.
+//! 2. Something wrong or missing is a [`Finding`]. A report without findings holds, even where days are partial.
 //! 3. Records are read through [`crate::store::Snapshot`] only. So of a live day only committed records are looked at.
 //! 4. Products are verified one after the other. The memory needed is one bit for each record of a product, and with a ledger for each record of all.
 
-pub mod coverage;
-pub mod day;
-pub mod finding;
-pub mod history;
-pub mod index;
-pub mod ledger;
+mod coverage;
+mod day;
+mod finding;
+mod history;
+mod index;
+mod ledger;
 mod matching;
-pub mod reconcile;
-pub mod report;
-pub mod report_text;
-pub mod sectors;
-pub mod tickers;
+mod reconcile;
+mod report;
+mod report_text;
+mod sectors;
+mod tickers;
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -36,13 +36,20 @@ use crate::store::{DayState, Snapshot, StoreError, catalog};
 use crate::stored::u64_at;
 use crate::time::{DateFormat, UnixNanos, UtcDay};
 
-use coverage::{Coverage, DayIds, Link, Runs, judge};
-use finding::{FindingKind, Findings, Location};
+use coverage::{Coverage, DayIds, Runs, judge};
 use history::{History, Journal};
 use index::{IndexedDay, IndexedDays};
-use ledger::{Ledger, LedgerError};
+use ledger::Ledger;
 use reconcile::{ProductDays, Reconciler, Scope};
-use report::{DatasetDay, ProductDay, Report};
+
+pub use coverage::{DayCoverage, Gap, Link, Verdict};
+pub use day::DaySums;
+pub use finding::{Finding, FindingKind, Findings, Location};
+pub use ledger::LedgerError;
+pub use reconcile::LedgerSums;
+pub use report::{DatasetDay, ProductDay, Report};
+pub use report_text::{write_json, write_table};
+pub use tickers::Pairing;
 
 /// Bytes of a ledger that are read at once.
 const LEDGER_READ_BYTES: usize = 1 << 20;
@@ -229,7 +236,7 @@ fn check_day<L: Layout>(
     visit: impl FnMut(usize, UnixNanos, &[Value]),
 ) -> (DatasetDay, Option<Snapshot<L>>) {
     let location = Location::on(product, L::DATASET, date);
-    let mut day = DatasetDay { dataset: L::DATASET, state: None, set: ColumnSet::Full, late: 0, sums: day::DaySums::default() };
+    let mut day = DatasetDay { dataset: L::DATASET, state: None, set: ColumnSet::Full, late: 0, sums: DaySums::default() };
     let snapshot = match Snapshot::<L>::open(&config.dir, product, date) {
         Ok(Some(snapshot)) => snapshot,
         Ok(None) => {

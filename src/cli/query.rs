@@ -1,4 +1,4 @@
-//! `coltape query`: what was typed becomes a question, the answer goes to stdout.
+//! `coltape query`: makes a question of the arguments and prints the answer to stdout.
 
 use std::io::{BufWriter, IsTerminal};
 
@@ -8,7 +8,7 @@ use crate::query::{Format, QueryConfig, QueryError, query};
 use crate::record::OrderId;
 use crate::schema::Dataset;
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
 /// [`Failure::Usage`] where the question makes no sense, [`Failure::Failed`] where a day cannot be read.
@@ -59,6 +59,6 @@ fn order_id(text: &str) -> Result<OrderId, Failure> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     match hex::decode_to_slice(&digits, &mut id) {
         Ok(()) => Ok(OrderId(id)),
-        Err(_) => Err(Failure::Usage(format!("{text:?} is no order id (write 27fff20b-af29-4f45-8744-56dd1ef57dc0)"))),
+        Err(_) => Err(Failure::Usage(format!("{text:?} is not an order id (write 27fff20b-af29-4f45-8744-56dd1ef57dc0)"))),
     }
 }

@@ -11,18 +11,18 @@ use crate::schema::{Column, Value};
 
 /// Tells whether a column holds a side.
 #[must_use]
-pub fn is_side(column: &Column) -> bool {
+pub(super) fn is_side(column: &Column) -> bool {
     matches!(column.name, "side" | "trade_side")
 }
 
 /// Tells whether a value is text in JSON.
 #[must_use]
-pub fn is_text(column: &Column, value: Value, raw: bool) -> bool {
+pub(super) fn is_text(column: &Column, value: Value, raw: bool) -> bool {
     matches!(value, Value::Uuid(_)) || (is_side(column) && !raw && side_name(value).is_some())
 }
 
 /// Adds the text of a value to `out`. A float that is not a number has none.
-pub fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
+pub(super) fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
     // Writing to a String cannot fail.
     let _ = match value {
         Value::U32(_) if is_side(column) && !raw && side_name(value).is_some() => write!(out, "{}", side_name(value).unwrap_or_default()),

@@ -12,7 +12,11 @@ const TIME_WIDTH: usize = 29;
 ///
 /// # Errors
 /// Where a column asked for does not exist, or is not stored.
-pub fn choose(config: &QueryConfig, stored: &'static [Column], all: &'static [Column]) -> Result<Vec<&'static Column>, QuestionError> {
+pub(super) fn choose(
+    config: &QueryConfig,
+    stored: &'static [Column],
+    all: &'static [Column],
+) -> Result<Vec<&'static Column>, QuestionError> {
     if config.columns.is_empty() {
         return Ok(match (config.format, config.width) {
             (Format::Table, Some(width)) if !config.raw => fitting(stored, width),

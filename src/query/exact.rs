@@ -13,18 +13,18 @@ use crate::time::UtcDay;
 
 /// The texts of one product.
 #[derive(Debug, Default)]
-pub struct ExactTexts {
+pub(super) struct ExactTexts {
     texts: HashMap<(String, u64), String>,
 }
 
 impl ExactTexts {
     /// Reads the texts of a product's records from the day `first` on. Reads all later files, as a record may be fetched long after its day.
     #[must_use]
-    pub fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
+    pub(super) fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts = HashMap::new();
         for line in journal::events(dir, EXACT_TEXTS, first, UtcDay(u32::MAX)) {
-            let Ok(Line { event: Some(Event::Exact { product: whose, column, key, text }), .. }) = line else { continue };
-            if whose == *product && is_number(&text) {
+            let Ok(Line { event: Some(Event::Exact { product: named, column, key, text }), .. }) = line else { continue };
+            if named == *product && is_number(&text) {
                 texts.insert((column.into_owned(), key), text);
             }
         }
@@ -33,13 +33,13 @@ impl ExactTexts {
 
     /// Tells whether there are no texts.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
     /// Finds the text of a column of the record with this key, if it is a text of the stored value.
     #[must_use]
-    pub fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
+    pub(super) fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
         if self.texts.is_empty() {
             return None;
         }

@@ -8,7 +8,7 @@ use crate::time::{UnixNanos, UtcDay};
 
 /// Which records are asked for.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Filter {
+pub(super) struct Filter {
     /// The first event time.
     pub from: Option<UnixNanos>,
     /// The event time to stop before.
@@ -20,13 +20,13 @@ pub struct Filter {
 impl Filter {
     /// Tells whether a day may hold such a record. A day holds the records whose event time it is.
     #[must_use]
-    pub fn may_hold(&self, date: UtcDay) -> bool {
+    pub(super) fn may_hold(&self, date: UtcDay) -> bool {
         self.from.is_none_or(|from| date >= from.day()) && self.to.is_none_or(|to| date.start() < to)
     }
 
     /// Tells whether record `number` of the merged order is asked for.
     #[must_use]
-    pub fn admits<L: Layout>(&self, snapshot: &Snapshot<L>, number: usize) -> bool {
+    pub(super) fn admits<L: Layout>(&self, snapshot: &Snapshot<L>, number: usize) -> bool {
         self.admits_time(snapshot, number) && self.admits_order(snapshot, number)
     }
 
@@ -54,7 +54,7 @@ impl Filter {
 
     /// Tells whether the record that has these values is asked for.
     #[must_use]
-    pub fn admits_values<L: Layout>(&self, time: UnixNanos, values: &[Value]) -> bool {
+    pub(super) fn admits_values<L: Layout>(&self, time: UnixNanos, values: &[Value]) -> bool {
         self.spans(time) && self.order.is_none_or(|order| orders::<L>().any(|at| values.get(at) == Some(&Value::Uuid(order.0))))
     }
 

@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(50);
 /// How long after the end asked for records from before it may still come, in nanoseconds.
 const AFTER_END_NANOS: u64 = 10 * NANOS_PER_SECOND;
 /// How many days are followed.
-pub const MAX_DAYS: usize = 2;
+pub(super) const MAX_DAYS: usize = 2;
 
 /// A day, and what was printed of it.
 struct FollowedDay<L: Layout> {
@@ -39,7 +39,7 @@ struct FollowedDay<L: Layout> {
 }
 
 /// Prints what is new in the newest days of a product.
-pub struct Follower<'a, L: Layout> {
+pub(super) struct Follower<'a, L: Layout> {
     config: &'a QueryConfig,
     filter: &'a Filter,
     days: Vec<FollowedDay<L>>,
@@ -49,12 +49,12 @@ pub struct Follower<'a, L: Layout> {
 impl<'a, L: Layout> Follower<'a, L> {
     /// Begins without a day.
     #[must_use]
-    pub fn new(config: &'a QueryConfig, filter: &'a Filter) -> Self {
+    pub(super) fn new(config: &'a QueryConfig, filter: &'a Filter) -> Self {
         Self { config, filter, days: Vec::new(), newest: None }
     }
 
     /// Follows a day from now on. Its records count as printed.
-    pub fn add_printed(&mut self, date: UtcDay, snapshot: Snapshot<L>) {
+    pub(super) fn add_printed(&mut self, date: UtcDay, snapshot: Snapshot<L>) {
         if !self.config.follow {
             return;
         }
@@ -75,7 +75,7 @@ impl<'a, L: Layout> Follower<'a, L> {
     ///
     /// # Errors
     /// Where a day cannot be read, or the output cannot be written to.
-    pub fn run(&mut self, is_over: &dyn Fn() -> bool, printer: &mut RecordPrinter<'_>) -> Result<(), QueryError> {
+    pub(super) fn run(&mut self, is_over: &dyn Fn() -> bool, printer: &mut RecordPrinter<'_>) -> Result<(), QueryError> {
         loop {
             // Asked before the look, so that everything is printed that was there when it became true.
             let is_last =

@@ -20,7 +20,7 @@ const BATCH_LINES: usize = 256;
 /// Bytes of text that are collected before they are written.
 const BATCH_BYTES: usize = 64 << 10;
 /// Prints records.
-pub struct RecordPrinter<'a> {
+pub(super) struct RecordPrinter<'a> {
     format: Format,
     raw: bool,
     limit: Option<u64>,
@@ -41,7 +41,7 @@ pub struct RecordPrinter<'a> {
 
 impl<'a> RecordPrinter<'a> {
     /// Begins with no record printed.
-    pub fn new(config: &QueryConfig, columns: &'a [&'static Column], exact: &'a ExactTexts, out: &'a mut dyn Write) -> Self {
+    pub(super) fn new(config: &QueryConfig, columns: &'a [&'static Column], exact: &'a ExactTexts, out: &'a mut dyn Write) -> Self {
         let all = config.dataset.columns();
         let place = |name: &str| all.iter().position(|column| column.name == name);
         Self {
@@ -67,7 +67,7 @@ impl<'a> RecordPrinter<'a> {
     ///
     /// # Errors
     /// Where the output cannot be written to.
-    pub fn begin(&mut self) -> io::Result<()> {
+    pub(super) fn begin(&mut self) -> io::Result<()> {
         let names = self.columns.iter().map(|column| column.name);
         match self.format {
             Format::Csv => writeln!(self.out, "{}", names.collect::<Vec<_>>().join(",")),
@@ -82,13 +82,13 @@ impl<'a> RecordPrinter<'a> {
 
     /// Gives how many records have been printed.
     #[must_use]
-    pub fn printed(&self) -> u64 {
+    pub(super) fn printed(&self) -> u64 {
         self.printed
     }
 
     /// Tells whether as many records have been printed as were asked for.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.limit.is_some_and(|limit| self.printed >= limit)
     }
 
@@ -96,7 +96,7 @@ impl<'a> RecordPrinter<'a> {
     ///
     /// # Errors
     /// Where the output cannot be written to.
-    pub fn print<L: Layout>(&mut self, snapshot: &Snapshot<L>, number: usize) -> io::Result<()> {
+    pub(super) fn print<L: Layout>(&mut self, snapshot: &Snapshot<L>, number: usize) -> io::Result<()> {
         let mut values = std::mem::take(&mut self.values);
         let is_there = stored::load(snapshot, number, &mut values);
         let printed = if is_there { self.print_values::<L>(&values) } else { Ok(()) };
@@ -108,7 +108,7 @@ impl<'a> RecordPrinter<'a> {
     ///
     /// # Errors
     /// Where the output cannot be written to.
-    pub fn print_values<L: Layout>(&mut self, values: &[Value]) -> io::Result<()> {
+    pub(super) fn print_values<L: Layout>(&mut self, values: &[Value]) -> io::Result<()> {
         if self.is_full() {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl<'a> RecordPrinter<'a> {
     ///
     /// # Errors
     /// Where the output cannot be written to.
-    pub fn end_batch(&mut self) -> io::Result<()> {
+    pub(super) fn end_batch(&mut self) -> io::Result<()> {
         self.write_batch()?;
         self.out.flush()
     }
@@ -237,7 +237,7 @@ impl<'a> RecordPrinter<'a> {
 
 /// Gives the event time of the record that has these values.
 #[must_use]
-pub fn time_of<L: Layout>(values: &[Value]) -> UnixNanos {
+pub(super) fn time_of<L: Layout>(values: &[Value]) -> UnixNanos {
     let u32_at = |column| stored::u32_at(values, column).unwrap_or(0);
     // In every dataset the nanoseconds come behind the seconds.
     UnixNanos::from_parts(u32_at(L::TIME), u32_at(L::TIME + 1))

@@ -53,7 +53,7 @@ pub struct Link {
 
 /// Consecutive ids in the file of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Run {
+pub(super) struct Run {
     /// Its first trade.
     pub first: Link,
     /// Its last trade.
@@ -62,13 +62,13 @@ pub struct Run {
 
 /// Collects the runs of one day from its trades in stored order.
 #[derive(Debug, Default)]
-pub struct Runs {
+pub(super) struct Runs {
     runs: Vec<Run>,
 }
 
 impl Runs {
     /// Adds the next trade.
-    pub fn push(&mut self, link: Link) {
+    pub(super) fn push(&mut self, link: Link) {
         match self.runs.last_mut() {
             Some(run) if run.last.id.checked_add(1) == Some(link.id) => run.last = link,
             _ => self.runs.push(Run { first: link, last: link }),
@@ -77,14 +77,14 @@ impl Runs {
 
     /// Gives the runs.
     #[must_use]
-    pub fn into_vec(self) -> Vec<Run> {
+    pub(super) fn into_vec(self) -> Vec<Run> {
         self.runs
     }
 }
 
 /// What is known of one day before it is judged.
 #[derive(Debug, Clone)]
-pub struct DayIds {
+pub(super) struct DayIds {
     /// The day.
     pub date: UtcDay,
     /// Its ids. `None` where it could not be read.
@@ -110,7 +110,7 @@ pub struct Gap {
 
 /// Ids that are stored twice, in two days or in one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overlap {
+pub(super) struct Overlap {
     /// The ids.
     pub ids: IdRange,
     /// The day that has the higher last id.
@@ -138,7 +138,7 @@ pub struct DayCoverage {
 
 /// A product's chain of ids, judged.
 #[derive(Debug, Clone, Default)]
-pub struct Coverage {
+pub(super) struct Coverage {
     /// Each day, in order.
     pub days: Vec<DayCoverage>,
     /// Each gap, in order of ids. Absences are included.
@@ -150,14 +150,14 @@ pub struct Coverage {
 impl Coverage {
     /// Gives how many ids are missing, each counted once. Absences do not count.
     #[must_use]
-    pub fn missing(&self) -> u64 {
+    pub(super) fn missing(&self) -> u64 {
         self.gaps.iter().filter(|gap| !gap.is_absence).map(|gap| gap.ids.count()).sum()
     }
 }
 
 /// Judges a product's days, given in order of date.
 #[must_use]
-pub fn judge(days: &[DayIds], history: &History) -> Coverage {
+pub(super) fn judge(days: &[DayIds], history: &History) -> Coverage {
     let mut chain: Vec<Run> = days.iter().flat_map(|day| day.runs.iter().flatten().copied()).collect();
     chain.sort_by_key(|run| (run.first.id, run.last.id));
     let mut coverage = Coverage::default();
@@ -184,7 +184,7 @@ pub fn judge(days: &[DayIds], history: &History) -> Coverage {
 
 /// Judges a day whose trades are not kept.
 #[must_use]
-pub fn without_trades(date: UtcDay) -> DayCoverage {
+pub(super) fn without_trades(date: UtcDay) -> DayCoverage {
     let reasons = vec!["no trades are kept, and tickers may skip some".to_owned()];
     DayCoverage { date, verdict: Verdict::Unverifiable, records: 0, ends: None, missing: 0, reasons }
 }

@@ -73,7 +73,7 @@ impl CheckedColumns {
 
 /// Checks every record of a day. Shows each to `visit`, with its number, its event time and its values, so that no second pass is needed. `now` is the
 /// latest event time that a record without a receive time may have.
-pub fn check<L: Layout>(
+pub(super) fn check<L: Layout>(
     snapshot: &Snapshot<L>,
     location: &Location,
     now: UnixNanos,

@@ -110,13 +110,13 @@ pub struct Location {
 impl Location {
     /// Makes the location of a product's dataset, over all its days.
     #[must_use]
-    pub fn of(product: &ProductId, dataset: Dataset) -> Self {
+    pub(super) fn of(product: &ProductId, dataset: Dataset) -> Self {
         Self { product: Some(product.clone()), dataset: Some(dataset), date: None }
     }
 
     /// Makes the location of a dataset-day.
     #[must_use]
-    pub fn on(product: &ProductId, dataset: Dataset, date: UtcDay) -> Self {
+    pub(super) fn on(product: &ProductId, dataset: Dataset, date: UtcDay) -> Self {
         Self { date: Some(date), ..Self::of(product, dataset) }
     }
 }
@@ -151,12 +151,12 @@ pub struct Findings {
 
 impl Findings {
     /// Adds a finding. Its text is made only where it is listed.
-    pub fn add(&mut self, kind: FindingKind, location: &Location, text: impl FnOnce() -> String) {
+    pub(super) fn add(&mut self, kind: FindingKind, location: &Location, text: impl FnOnce() -> String) {
         self.add_many(kind, 1, location, text);
     }
 
     /// Adds `count` findings that have one text.
-    pub fn add_many(&mut self, kind: FindingKind, count: u64, location: &Location, text: impl FnOnce() -> String) {
+    pub(super) fn add_many(&mut self, kind: FindingKind, count: u64, location: &Location, text: impl FnOnce() -> String) {
         *self.counts.entry(kind).or_default() += count;
         if self.listed.iter().filter(|finding| finding.kind == kind).count() < LISTED_PER_KIND {
             self.listed.push(Finding { kind, location: location.clone(), text: text() });

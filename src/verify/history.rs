@@ -26,7 +26,7 @@ const MAX_SHOWN: usize = 5;
 
 /// A stretch of time in which no capture was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Absence {
+pub(super) struct Absence {
     /// The end of one capture, as far as it is known.
     pub from: UnixNanos,
     /// The start of the next one.
@@ -35,7 +35,7 @@ pub struct Absence {
 
 /// How an event bears on missing ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(super) enum Role {
     /// It may have lost them, or says what became of them.
     Cause,
     /// It was an attempt to get them from REST.
@@ -44,7 +44,7 @@ pub enum Role {
 
 /// An event that may explain a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
+pub(super) struct Explanation {
     /// When it was written.
     pub time: UnixNanos,
     /// The name of the event.
@@ -60,7 +60,7 @@ pub struct Explanation {
 impl Explanation {
     /// Makes an explanation of an event; nothing where the event has nothing to do with missing ids.
     #[must_use]
-    pub fn new(time: UnixNanos, event: &Event) -> Option<Self> {
+    pub(super) fn new(time: UnixNanos, event: &Event) -> Option<Self> {
         use Role::{Attempt, Cause};
         let none = String::new;
         let (role, ids, text) = match event {
@@ -115,7 +115,7 @@ impl std::fmt::Display for Absence {
 
 /// What the journal says about one product.
 #[derive(Debug, Clone, Default)]
-pub struct History {
+pub(super) struct History {
     /// When no capture was running, in order.
     pub absences: Vec<Absence>,
     /// What may explain its gaps, in order.
@@ -129,19 +129,19 @@ pub struct History {
 impl History {
     /// Tells whether no capture was running at a time.
     #[must_use]
-    pub fn was_absent(&self, at: UnixNanos) -> bool {
+    pub(super) fn was_absent(&self, at: UnixNanos) -> bool {
         self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
     }
 
     /// Tells whether there is a midnight between two days, and no capture was running at any such midnight.
     #[must_use]
-    pub fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
+    pub(super) fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
         before < after && (before.0 + 1..=after.0).all(|date| self.was_absent(UtcDay(date).start()))
     }
 
     /// Says why `ids` are missing between the times of the trades before and after them, and what was tried.
     #[must_use]
-    pub fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
+    pub(super) fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
         let absences = self.absences.iter().filter(|absence| absence.from <= to && absence.to >= from);
         let mut said: Vec<String> = absences.map(ToString::to_string).collect();
         let (mut causes, attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
@@ -169,7 +169,7 @@ impl History {
 
 /// The journal of a data directory.
 #[derive(Debug, Default)]
-pub struct Journal {
+pub(super) struct Journal {
     /// What concerns every product.
     shared: History,
     products: BTreeMap<ProductId, History>,
@@ -185,7 +185,7 @@ pub struct Journal {
 impl Journal {
     /// Reads the journals of a data directory, oldest first. It is empty where there are none.
     #[must_use]
-    pub fn read(dir: &Path) -> Self {
+    pub(super) fn read(dir: &Path) -> Self {
         let mut journal = Self::default();
         journal::events(dir, JOURNAL, UtcDay(0), UtcDay(u32::MAX)).for_each(|line| journal.take(line));
         journal
@@ -193,7 +193,7 @@ impl Journal {
 
     /// Gives what is known of a product.
     #[must_use]
-    pub fn of(&self, product: &ProductId) -> History {
+    pub(super) fn of(&self, product: &ProductId) -> History {
         let mut history = self.products.get(product).cloned().unwrap_or_default();
         history.absences.clone_from(&self.shared.absences);
         history.explanations.extend(self.shared.explanations.iter().cloned());

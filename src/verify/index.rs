@@ -12,7 +12,7 @@ use crate::time::UtcDay;
 
 /// What the records of a day are looked up by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IndexedBy {
+pub(super) enum IndexedBy {
     /// The values of this 8-byte column.
     Column(usize),
     /// The event time, in nanoseconds.
@@ -21,7 +21,7 @@ pub enum IndexedBy {
 
 /// The position of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+pub(super) struct Position {
     /// The index of its day among the product's days.
     pub day: usize,
     /// Its number in the merged order of the day.
@@ -30,7 +30,7 @@ pub struct Position {
 
 /// One day.
 #[derive(Debug)]
-pub struct IndexedDay<L: Layout> {
+pub(super) struct IndexedDay<L: Layout> {
     /// The day.
     pub date: UtcDay,
     /// Its records.
@@ -46,7 +46,7 @@ pub struct IndexedDay<L: Layout> {
 
 /// A product's days of a dataset.
 #[derive(Debug)]
-pub struct IndexedDays<L: Layout> {
+pub(super) struct IndexedDays<L: Layout> {
     /// The product.
     pub product: ProductId,
     /// Each day that can be read, in order.
@@ -56,7 +56,7 @@ pub struct IndexedDays<L: Layout> {
 impl<L: Layout> IndexedDay<L> {
     /// Indexes a day. No record is marked.
     #[must_use]
-    pub fn new(date: UtcDay, snapshot: Snapshot<L>) -> Self {
+    pub(super) fn new(date: UtcDay, snapshot: Snapshot<L>) -> Self {
         let count = snapshot.count();
         let mut day = Self { date, by: index_of(&snapshot), snapshot, order: None, marks: vec![0; count.div_ceil(64)], hint: 0 };
         let is_sorted = (1..count).all(|record| day.key(record - 1) <= day.key(record));
@@ -71,13 +71,13 @@ impl<L: Layout> IndexedDay<L> {
 
     /// Gives what the day's records are looked up by.
     #[must_use]
-    pub fn indexed_by(&self) -> IndexedBy {
+    pub(super) fn indexed_by(&self) -> IndexedBy {
         self.by
     }
 
     /// Gives the key of a stored record.
     #[must_use]
-    pub fn key(&self, record: usize) -> u64 {
+    pub(super) fn key(&self, record: usize) -> u64 {
         match self.by {
             IndexedBy::Column(column) if self.snapshot.late().is_empty() => {
                 stored::chunk(self.snapshot.column_bytes(column), record).map_or(0, u64::from_le_bytes)
@@ -88,7 +88,7 @@ impl<L: Layout> IndexedDay<L> {
     }
 
     /// Offers each record of a key to `accepts`, until it takes one. Gives the record taken.
-    pub fn find(&mut self, key: u64, mut accepts: impl FnMut(&Self, usize) -> bool) -> Option<usize> {
+    pub(super) fn find(&mut self, key: u64, mut accepts: impl FnMut(&Self, usize) -> bool) -> Option<usize> {
         let count = self.snapshot.count();
         let mut at = self.hint;
         let before = at.checked_sub(1).map_or(0, |before| self.key(self.nth(before)));
@@ -125,12 +125,12 @@ impl<L: Layout> IndexedDay<L> {
 
     /// Tells whether a record has been matched.
     #[must_use]
-    pub fn is_marked(&self, record: usize) -> bool {
+    pub(super) fn is_marked(&self, record: usize) -> bool {
         self.marks.get(record / 64).is_some_and(|word| word >> (record % 64) & 1 == 1)
     }
 
     /// Marks a record as matched.
-    pub fn mark(&mut self, record: usize) {
+    pub(super) fn mark(&mut self, record: usize) {
         if let Some(word) = self.marks.get_mut(record / 64) {
             *word |= 1 << (record % 64);
         }
@@ -140,18 +140,18 @@ impl<L: Layout> IndexedDay<L> {
 impl<L: Layout> IndexedDays<L> {
     /// Begins without a day.
     #[must_use]
-    pub fn new(product: &ProductId) -> Self {
+    pub(super) fn new(product: &ProductId) -> Self {
         Self { product: product.clone(), days: Vec::new() }
     }
 
     /// Gives a day, if it can be read.
     #[must_use]
-    pub fn day(&self, date: UtcDay) -> Option<&IndexedDay<L>> {
+    pub(super) fn day(&self, date: UtcDay) -> Option<&IndexedDay<L>> {
         self.days.iter().find(|day| day.date == date)
     }
 
     /// Finds a record of a key that `accepts` takes. Looks first in the day where it should be.
-    pub fn find(&mut self, key: u64, date: UtcDay, mut accepts: impl FnMut(&IndexedDay<L>, usize) -> bool) -> Option<Position> {
+    pub(super) fn find(&mut self, key: u64, date: UtcDay, mut accepts: impl FnMut(&IndexedDay<L>, usize) -> bool) -> Option<Position> {
         self.days_from(date).into_iter().find_map(|at| {
             let record = self.days.get_mut(at)?.find(key, &mut accepts)?;
             Some(Position { day: at, record })
@@ -166,12 +166,12 @@ impl<L: Layout> IndexedDays<L> {
     }
 
     /// Loads the values of a record.
-    pub fn load(&self, position: Position, values: &mut Vec<Value>) -> bool {
+    pub(super) fn load(&self, position: Position, values: &mut Vec<Value>) -> bool {
         self.days.get(position.day).is_some_and(|day| stored::load(&day.snapshot, position.record, values))
     }
 
     /// Marks a record as matched and gives its day.
-    pub fn mark(&mut self, position: Position) -> Option<UtcDay> {
+    pub(super) fn mark(&mut self, position: Position) -> Option<UtcDay> {
         let day = self.days.get_mut(position.day)?;
         day.mark(position.record);
         Some(day.date)

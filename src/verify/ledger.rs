@@ -8,6 +8,7 @@ use std::io::BufRead;
 
 use simd_json::Buffers;
 use simd_json::prelude::*;
+use simd_json::tape::Object;
 
 use crate::decimal::Decimal;
 use crate::product::ProductId;
@@ -20,7 +21,7 @@ const MAX_LINE_BYTES: u64 = 8 << 20;
 
 /// One line of a ledger.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Entry {
+pub(super) enum Entry {
     /// A trade of the market.
     Trade {
         /// The product.
@@ -79,7 +80,7 @@ pub enum LedgerError {
 }
 
 /// A ledger, read line by line.
-pub struct Ledger<R> {
+pub(super) struct Ledger<R> {
     reader: R,
     line: Vec<u8>,
     number: u64,
@@ -90,7 +91,7 @@ pub struct Ledger<R> {
 
 impl<R: BufRead> Ledger<R> {
     /// Begins where the reader stands.
-    pub fn new(reader: R) -> Self {
+    pub(super) fn new(reader: R) -> Self {
         Self { reader, line: Vec::new(), number: 0, buffers: Buffers::default(), products: Vec::new() }
     }
 
@@ -98,7 +99,7 @@ impl<R: BufRead> Ledger<R> {
     ///
     /// # Errors
     /// Where the file or the line cannot be read.
-    pub fn next_entry(&mut self) -> Result<Option<Entry>, LedgerError> {
+    pub(super) fn next_entry(&mut self) -> Result<Option<Entry>, LedgerError> {
         self.line.clear();
         self.number += 1;
         if std::io::Read::take(&mut self.reader, MAX_LINE_BYTES).read_until(b'\n', &mut self.line)? == 0 {
@@ -112,76 +113,94 @@ impl<R: BufRead> Ledger<R> {
 fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) -> Result<Entry, &'static str> {
     let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| "it is not JSON")?;
     let root = tape.as_value();
-    let line = root.as_object().ok_or("it is not a JSON object")?;
-    let text = |key: &str| line.get(key).and_then(|value| value.into_string());
-    let number = |key: &'static str, why| line.get(key).and_then(|value| value.as_u64()).ok_or(why);
-    let mut product = || -> Result<ProductId, &'static str> {
-        let name = text("product").ok_or("it names no product")?;
-        if let Some(known) = products.iter().find(|known| known.as_str() == name) {
-            return Ok(known.clone());
+    let fields = Fields(root.as_object().ok_or("it is not a JSON object")?);
+    match fields.text("kind") {
+        Some("trade") => Ok(Entry::Trade { trade: fields.trade()?, product: fields.product(products)?, sent: fields.sent()? }),
+        Some("ticker") => Ok(Entry::Ticker { ticker: fields.ticker()?, product: fields.product(products)?, sent: fields.sent()? }),
+        Some("initial") if fields.text("channel") != Some("ticker") => Ok(Entry::Shown {
+            product: fields.product(products)?,
+            first: fields.number("first", "it has no first id")?,
+            last: fields.number("last", "it has no last id")?,
+        }),
+        Some("fault") => Ok(Entry::Fault { name: fields.text("fault").ok_or("a fault has a name")?.to_owned(), time: fields.time().ok() }),
+        Some("end") => Ok(Entry::End),
+        Some(_) => Ok(Entry::Other),
+        None => Err("it has no kind"),
+    }
+}
+
+/// The fields of a line.
+struct Fields<'tape, 'input>(Object<'tape, 'input>);
+
+impl<'input> Fields<'_, 'input> {
+    fn text(&self, key: &str) -> Option<&'input str> {
+        self.0.get(key).and_then(|value| value.into_string())
+    }
+
+    fn number(&self, key: &str, why: &'static str) -> Result<u64, &'static str> {
+        self.0.get(key).and_then(|value| value.as_u64()).ok_or(why)
+    }
+
+    fn sent(&self) -> Result<bool, &'static str> {
+        self.0.get("sent").and_then(|value| value.as_bool()).ok_or("it does not say whether it was sent")
+    }
+
+    fn product(&self, known: &mut Vec<ProductId>) -> Result<ProductId, &'static str> {
+        let name = self.text("product").ok_or("it names no product")?;
+        if let Some(product) = known.iter().find(|product| product.as_str() == name) {
+            return Ok(product.clone());
         }
         let product = ProductId::new(name).map_err(|_| "its product is not a product id")?;
-        products.push(product.clone());
+        known.push(product.clone());
         Ok(product)
-    };
-    let sent = || -> Result<bool, &'static str> {
-        line.get("sent").and_then(|value| value.as_bool()).ok_or("it does not say whether it was sent")
-    };
-    let decimal = |key: &str| -> Result<Decimal, &'static str> {
-        match text(key) {
-            Some(text) => nearest(text).ok_or("a number is not a plain decimal"),
-            None => Ok(Decimal::NONE),
-        }
-    };
-    let side = || -> Result<Option<Side>, &'static str> {
-        match text("side") {
+    }
+
+    fn time(&self) -> Result<UnixNanos, &'static str> {
+        let time = self.text("time").and_then(|text| parse_rfc3339(text.as_bytes()).ok());
+        time.and_then(Timestamp::to_unix).ok_or("its time is not RFC 3339")
+    }
+
+    fn decimal(&self, key: &str) -> Result<Decimal, &'static str> {
+        self.text(key).map_or(Ok(Decimal::NONE), |text| nearest(text).ok_or("a number is not a plain decimal"))
+    }
+
+    fn side(&self) -> Result<Option<Side>, &'static str> {
+        match self.text("side") {
             None => Ok(None),
             Some("buy") => Ok(Some(Side::Buy)),
             Some("sell") => Ok(Some(Side::Sell)),
             Some(_) => Err("its side is neither buy nor sell"),
         }
-    };
-    let time = || -> Result<UnixNanos, &'static str> { text("time").and_then(moment).ok_or("its time is not RFC 3339") };
-    match text("kind") {
-        Some("trade") => {
-            let trade = Trade {
-                trade_id: number("trade_id", "it has no trade id")?,
-                time: time()?,
-                price: decimal("price")?,
-                size: decimal("size")?,
-                side: side()?.ok_or("a trade has a side")?,
-                maker_order_id: order(text("maker"))?,
-                taker_order_id: order(text("taker"))?,
-                sequence: number("sequence", "it has no sequence")?,
-                ..Trades::EMPTY
-            };
-            Ok(Entry::Trade { product: product()?, trade, sent: sent()? })
-        }
-        Some("ticker") => {
-            let ticker = Ticker {
-                time: time()?,
-                trade_id: number("trade_id", "it has no trade id")?,
-                sequence: number("sequence", "it has no sequence")?,
-                price: decimal("price")?,
-                volume: decimal("last_size")?,
-                side: side()?,
-                best_bid: decimal("best_bid")?,
-                best_ask: decimal("best_ask")?,
-                best_bid_size: decimal("best_bid_size")?.as_f64,
-                best_ask_size: decimal("best_ask_size")?.as_f64,
-                ..Md::EMPTY
-            };
-            Ok(Entry::Ticker { product: product()?, ticker, sent: sent()? })
-        }
-        Some("initial") if text("channel") != Some("ticker") => Ok(Entry::Shown {
-            product: product()?,
-            first: number("first", "it has no first id")?,
-            last: number("last", "it has no last id")?,
-        }),
-        Some("fault") => Ok(Entry::Fault { name: text("fault").ok_or("a fault has a name")?.to_owned(), time: time().ok() }),
-        Some("end") => Ok(Entry::End),
-        Some(_) => Ok(Entry::Other),
-        None => Err("it has no kind"),
+    }
+
+    fn trade(&self) -> Result<Trade, &'static str> {
+        Ok(Trade {
+            trade_id: self.number("trade_id", "it has no trade id")?,
+            time: self.time()?,
+            price: self.decimal("price")?,
+            size: self.decimal("size")?,
+            side: self.side()?.ok_or("a trade has a side")?,
+            maker_order_id: order(self.text("maker"))?,
+            taker_order_id: order(self.text("taker"))?,
+            sequence: self.number("sequence", "it has no sequence")?,
+            ..Trades::EMPTY
+        })
+    }
+
+    fn ticker(&self) -> Result<Ticker, &'static str> {
+        Ok(Ticker {
+            time: self.time()?,
+            trade_id: self.number("trade_id", "it has no trade id")?,
+            sequence: self.number("sequence", "it has no sequence")?,
+            price: self.decimal("price")?,
+            volume: self.decimal("last_size")?,
+            side: self.side()?,
+            best_bid: self.decimal("best_bid")?,
+            best_ask: self.decimal("best_ask")?,
+            best_bid_size: self.decimal("best_bid_size")?.as_f64,
+            best_ask_size: self.decimal("best_ask_size")?.as_f64,
+            ..Md::EMPTY
+        })
     }
 }
 
@@ -190,10 +209,6 @@ fn nearest(text: &str) -> Option<Decimal> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
     let (as_f64, as_f32) = (text.parse().ok()?, text.parse().ok()?);
     plain.then_some(Decimal::new(as_f64, as_f32, true))
-}
-
-fn moment(text: &str) -> Option<UnixNanos> {
-    parse_rfc3339(text.as_bytes()).ok().and_then(Timestamp::to_unix)
 }
 
 /// Reads a UUID. No text is no id.

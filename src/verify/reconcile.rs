@@ -53,7 +53,7 @@ pub struct LedgerSums {
 
 /// A product's days that are checked against the ledger.
 #[derive(Debug)]
-pub struct ProductDays {
+pub(super) struct ProductDays {
     /// `TRADES`.
     pub trades: IndexedDays<Trades>,
     /// `MD`.
@@ -64,7 +64,7 @@ pub struct ProductDays {
 
 /// Which part of the ledger is checked.
 #[derive(Debug, Clone, Default)]
-pub struct Scope {
+pub(super) struct Scope {
     /// Only this product.
     pub product: Option<ProductId>,
     /// Only this day.
@@ -98,7 +98,7 @@ struct TradeIds {
 }
 
 /// Checks a tape against a ledger.
-pub struct Reconciler<'a> {
+pub(super) struct Reconciler<'a> {
     days: &'a mut BTreeMap<ProductId, ProductDays>,
     scope: Scope,
     /// The datasets of tickers that the tape has.
@@ -118,7 +118,7 @@ pub struct Reconciler<'a> {
 
 impl<'a> Reconciler<'a> {
     /// Begins with nothing matched.
-    pub fn new(days: &'a mut BTreeMap<ProductId, ProductDays>, scope: Scope) -> Self {
+    pub(super) fn new(days: &'a mut BTreeMap<ProductId, ProductDays>, scope: Scope) -> Self {
         let has_md = days.values().any(|days| !days.md.days.is_empty());
         let has_ticker_trades = days.values().any(|days| !days.ticker_trades.days.is_empty());
         let ticker_datasets = [(Dataset::Md, has_md), (Dataset::TickerTrades, has_ticker_trades)];
@@ -140,7 +140,7 @@ impl<'a> Reconciler<'a> {
     ///
     /// # Errors
     /// Where the ledger cannot be read.
-    pub fn run<R: BufRead>(mut self, ledger: &mut Ledger<R>, findings: &mut Findings) -> Result<LedgerSums, LedgerError> {
+    pub(super) fn run<R: BufRead>(mut self, ledger: &mut Ledger<R>, findings: &mut Findings) -> Result<LedgerSums, LedgerError> {
         let mut has_end = false;
         while let Some(entry) = ledger.next_entry()? {
             match entry {

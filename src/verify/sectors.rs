@@ -36,7 +36,7 @@ const MAX_READS: usize = 8;
 ///
 /// # Errors
 /// Where the file cannot be read.
-pub fn faults(path: &Path) -> std::io::Result<Vec<String>> {
+pub(super) fn faults(path: &Path) -> std::io::Result<Vec<String>> {
     let mut seen = std::fs::read(path)?;
     for _ in 0..MAX_READS {
         let faults = faults_of(&seen);

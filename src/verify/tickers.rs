@@ -60,7 +60,7 @@ impl std::fmt::Display for ToldTrade {
 }
 
 /// Checks a day's `TICKER_TRADES` against its `MD`.
-pub fn pair(md: &Snapshot<Md>, trades: &Snapshot<TickerTrades>, location: &Location, findings: &mut Findings) -> Pairing {
+pub(super) fn pair(md: &Snapshot<Md>, trades: &Snapshot<TickerTrades>, location: &Location, findings: &mut Findings) -> Pairing {
     let mut pairing = Pairing::default();
     let mut md = MdTrades::new(md).peekable();
     let mut trades = TickerTradeRecords { snapshot: trades, next: 0, values: Vec::new() }.peekable();
@@ -190,7 +190,7 @@ const SAME_IN_BOTH: [(&str, &str); 5] = [
 ];
 
 /// Checks a day's tickers against the trades that they name. Gives how many stored trades are named; nothing where the tickers hold no trade ids.
-pub fn check_named_trades(
+pub(super) fn check_named_trades(
     md: &Snapshot<Md>,
     trades: &mut IndexedDays<Trades>,
     location: &Location,

@@ -10,10 +10,7 @@ use coltape::store::event::{Event, SumCheck};
 use coltape::store::journal::{JOURNAL, JournalFile};
 use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
 use coltape::time::{DateFormat, UnixNanos, UtcDay};
-use coltape::verify::coverage::Verdict;
-use coltape::verify::finding::FindingKind;
-use coltape::verify::report::Report;
-use coltape::verify::{VerifyConfig, report_text, verify};
+use coltape::verify::{FindingKind, Report, Verdict, VerifyConfig, verify, write_json, write_table};
 
 use crate::market::{self, FIRST_DAY, Print, column_path, data_dir, insert, prints, product, rewrite, store, store_all};
 
@@ -96,9 +93,9 @@ fn sealed_in_every_way(dir: &Path) {
 
 /// Changes one bit and tells whether that was found.
 fn is_found(dir: &Path, path: &Path, whole: &[u8], bit: usize) -> bool {
-    let mut spoilt = whole.to_vec();
-    spoilt[bit / 8] ^= 1 << (bit % 8);
-    std::fs::write(path, &spoilt).expect("written");
+    let mut changed = whole.to_vec();
+    changed[bit / 8] ^= 1 << (bit % 8);
+    std::fs::write(path, &changed).expect("written");
     !verified(dir).holds()
 }
 
@@ -111,7 +108,7 @@ fn a_changed_bit_anywhere_in_a_sealed_day_is_found() {
     println!("COLTAPE_SEED={seed}");
     let files = tape_files(dir.path());
     assert_eq!(files.len(), 13 + 16 + 6 + 3 + 13 + 1, "{files:?}");
-    // One process verifies, another one spoils: each thread has a copy of its own, which must hold wherever it lies.
+    // Each thread changes and verifies a copy of its own. A copy must hold wherever it is.
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let tried: usize = std::thread::scope(|scope| {
         let work = |worker: usize| {
@@ -157,9 +154,9 @@ fn the_program_says_so_too_and_ends_with_1() {
     for (name, byte) in places {
         let path = column_path(dir.path(), Dataset::Trades, name, FIRST_DAY);
         let whole = std::fs::read(&path).expect("read");
-        let mut spoilt = whole.clone();
-        spoilt[byte] ^= 0x10;
-        std::fs::write(&path, &spoilt).expect("written");
+        let mut changed = whole.clone();
+        changed[byte] ^= 0x10;
+        std::fs::write(&path, &changed).expect("written");
         let (code, text) = said();
         assert!(code == Some(1) && text.contains("DOES NOT HOLD"), "{name} {byte}: {code:?} {text}");
         std::fs::write(&path, &whole).expect("written");
@@ -360,7 +357,7 @@ fn a_trade_in_two_days_is_found_without_a_ledger() {
 
 fn table(report: &Report) -> String {
     let mut out = Vec::new();
-    report_text::write_table(report, &mut out).expect("written");
+    write_table(report, &mut out).expect("written");
     String::from_utf8(out).expect("text")
 }
 
@@ -372,7 +369,7 @@ fn every_json_line_is_json_and_the_last_one_is_the_answer() {
         rows.remove(4);
     });
     let mut out = Vec::new();
-    report_text::write_json(&verified(dir.path()), &mut out).expect("written");
+    write_json(&verified(dir.path()), &mut out).expect("written");
     let lines: Vec<serde_json::Value> =
         String::from_utf8(out).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let named: Vec<&str> = lines.iter().filter_map(|line| line["line"].as_str()).collect();

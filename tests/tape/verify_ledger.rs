@@ -7,10 +7,7 @@ use coltape::record::Ticker;
 use coltape::schema::{Dataset, Md};
 use coltape::store::StoreOptions;
 use coltape::time::{UnixNanos, UtcDay};
-use coltape::verify::coverage::Verdict;
-use coltape::verify::finding::FindingKind;
-use coltape::verify::report::Report;
-use coltape::verify::{VerifyConfig, verify};
+use coltape::verify::{FindingKind, Report, Verdict, VerifyConfig, verify};
 
 use crate::market::{self, Bytes, FIRST_DAY, Print, column, prints, product, rewrite, store_all, ticker, write_ledger};
 

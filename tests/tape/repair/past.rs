@@ -12,8 +12,7 @@ use coltape::schema::{Dataset, Trades};
 use coltape::simulate::{Faults, SimulateConfig, Simulation};
 use coltape::store::{DayState, Snapshot, StoreOptions};
 use coltape::time::{Clock, Timestamp, UnixNanos, UtcDay, parse_rfc3339};
-use coltape::verify::coverage::Verdict;
-use coltape::verify::{VerifyConfig, verify};
+use coltape::verify::{Verdict, VerifyConfig, verify};
 
 use super::tape::{await_that, coltape, filled_by, journal, repaired, said, sealed, stored, told};
 use crate::market::{FIRST_DAY, column_path, data_dir, product};

@@ -308,6 +308,6 @@ fn check_tape(config: &RepairConfig, tape: &Path) -> Result<(), RepairError> {
 
 /// Finds how a directory's days are written: as the newest day of the first product that has one.
 fn habits(dir: &Path, products: &[ProductId]) -> (ColumnSet, DateFormat) {
-    let found = products.iter().find_map(|product| catalog::habits(dir, product, Dataset::Trades).ok().flatten());
+    let found = products.iter().find_map(|product| catalog::newest_style(dir, product, Dataset::Trades).ok().flatten());
     found.unwrap_or_default()
 }

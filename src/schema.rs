@@ -1,54 +1,27 @@
 //! **The** table of datasets and columns. Everything that writes, reads, verifies, exports or documents a column goes through it.
 //!
-//! 1. Adding a column is one line of `columns!` below: name, stored type, set, meaning, and how it is taken from and put into a record.
-//! 2. Within a dataset core columns come first, so that a core-only folder is a prefix of the table.
-//! 3. The order of the lines is the order of `query`'s and the exporter's columns.
+//! 1. Adding a column is one line of `columns!` below: name, stored type, set, meaning, and how its value is taken from a record and put back.
+//! 2. The core columns come first and are fixed: their number per dataset is asserted. A new column is an extended one and goes last.
+//! 3. So every folder holds a front of today's table: the core alone, or the core and as many extended columns as there were when its day began.
+//!    Its commit page says how many. [`ColumnSet::front`] is the one function that cuts the table to them.
+//! 4. The order of the lines is the order of `query`'s columns.
+//! 5. The documentation of [`Trades`], [`Md`] and [`TickerTrades`] lists their columns and is made from the same lines.
+
+mod column;
+mod dataset;
+mod layout;
+
+pub use column::{Column, ColumnSet, Kind, Value};
+pub use dataset::Dataset;
+pub use layout::{Layout, Likeness, Sink, Source};
+
+use column::has_fixed_core;
 
 use crate::decimal::Decimal;
 use crate::record::{OrderId, Origin, SIDE_UNKNOWN, Side, Ticker, Trade};
 use crate::time::UnixNanos;
 
-/// A dataset: one folder of column files below a product's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Dataset {
-    /// One record a ticker message.
-    Md,
-    /// The last trade as the ticker saw it.
-    TickerTrades,
-    /// One record a trade.
-    Trades,
-}
-
 impl Dataset {
-    /// Every dataset.
-    pub const ALL: [Self; 3] = [Self::Md, Self::TickerTrades, Self::Trades];
-
-    /// Names the folder: `MD`, `TICKER_TRADES` or `TRADES`.
-    #[must_use]
-    pub const fn folder(self) -> &'static str {
-        match self {
-            Self::Md => "MD",
-            Self::TickerTrades => "TICKER_TRADES",
-            Self::Trades => "TRADES",
-        }
-    }
-
-    /// Names the dataset as the command line spells it: `md`, `ticker_trades` or `trades`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Md => "md",
-            Self::TickerTrades => "ticker_trades",
-            Self::Trades => "trades",
-        }
-    }
-
-    /// Finds a dataset by [`Dataset::name`].
-    #[must_use]
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dataset| dataset.name() == name)
-    }
-
     /// Gives all its columns, core then extended.
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {
@@ -59,158 +32,61 @@ impl Dataset {
         }
     }
 
-    /// Gives the columns of a set.
+    /// Gives the columns that a new folder of this set gets.
     #[must_use]
     pub fn columns_of(self, set: ColumnSet) -> &'static [Column] {
-        let all = self.columns();
-        let core = all.iter().filter(|column| column.set == ColumnSet::Core).count();
-        match set {
-            ColumnSet::Full => all,
-            ColumnSet::Core => all.get(..core).unwrap_or(all),
-        }
+        set.of(self.columns())
     }
 
-    /// Gives a number for file headers: 1 MD, 2 TICKER_TRADES, 3 TRADES.
+    /// Gives the index of the column whose values rise from record to record and are unique; nothing where records are kept in the order they came.
     #[must_use]
-    pub const fn code(self) -> u32 {
+    pub fn key_column(self) -> Option<usize> {
         match self {
-            Self::Md => 1,
-            Self::TickerTrades => 2,
-            Self::Trades => 3,
+            Self::Trades => self.columns().iter().position(|column| column.name == "trade_id"),
+            Self::Md | Self::TickerTrades => None,
         }
     }
 }
 
-/// Which columns a folder holds (`--columns`), and which set a column belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ColumnSet {
-    /// The fixed core alone; as a column's set: part of the core.
-    Core,
-    /// Core and extended; as a column's set: extended only.
-    #[default]
-    Full,
+const _: () = assert!(has_fixed_core(Trades::COLUMNS, 8), "the core of TRADES is fixed: a new column is extended and goes last");
+const _: () = assert!(has_fixed_core(Md::COLUMNS, 7), "the core of MD is fixed: a new column is extended and goes last");
+const _: () =
+    assert!(has_fixed_core(TickerTrades::COLUMNS, 6), "the core of TICKER_TRADES is fixed: a new column is extended and goes last");
+
+/// Most columns that a dataset has.
+pub const MAX_COLUMNS: usize = {
+    let (trades, md, ticker_trades) = (Trades::COLUMNS.len(), Md::COLUMNS.len(), TickerTrades::COLUMNS.len());
+    let most = if trades > md { trades } else { md };
+    if most > ticker_trades { most } else { ticker_trades }
+};
+
+/// Spells a column's type for the documentation, as two cells of a table: bytes and type.
+macro_rules! kind_cells {
+    (U32) => {
+        "4 | u32"
+    };
+    (U64) => {
+        "8 | u64"
+    };
+    (F32) => {
+        "4 | f32"
+    };
+    (F64) => {
+        "8 | f64"
+    };
+    (Uuid) => {
+        "16 | bytes"
+    };
 }
 
-/// The type of a stored value, always little-endian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// 4 bytes, unsigned.
-    U32,
-    /// 8 bytes, unsigned.
-    U64,
-    /// 4 bytes, IEEE 754.
-    F32,
-    /// 8 bytes, IEEE 754.
-    F64,
-    /// 16 raw bytes.
-    Uuid,
-}
-
-impl Kind {
-    /// Gives the width of one value in bytes.
-    #[must_use]
-    pub const fn width(self) -> usize {
-        match self {
-            Self::U32 | Self::F32 => 4,
-            Self::U64 | Self::F64 => 8,
-            Self::Uuid => 16,
-        }
-    }
-}
-
-/// One stored value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value {
-    /// See [`Kind::U32`].
-    U32(u32),
-    /// See [`Kind::U64`].
-    U64(u64),
-    /// See [`Kind::F32`].
-    F32(f32),
-    /// See [`Kind::F64`].
-    F64(f64),
-    /// See [`Kind::Uuid`].
-    Uuid([u8; 16]),
-}
-
-/// One column file of a dataset.
-#[derive(Debug, Clone, Copy)]
-pub struct Column {
-    /// File name before `.{date}.bin`.
-    pub name: &'static str,
-    /// Type of a value.
-    pub kind: Kind,
-    /// Core or extended.
-    pub set: ColumnSet,
-    /// What the value means, with unit and clock.
-    pub doc: &'static str,
-}
-
-/// Takes a record's values, each with its column's index in the table. Meant to be inlined: the index is a constant at every call.
-pub trait Sink {
-    /// Takes a value of a U32 column.
-    fn u32(&mut self, column: usize, value: u32);
-    /// Takes a value of a U64 column.
-    fn u64(&mut self, column: usize, value: u64);
-    /// Takes a value of an F32 column.
-    fn f32(&mut self, column: usize, value: f32);
-    /// Takes a value of an F64 column.
-    fn f64(&mut self, column: usize, value: f64);
-    /// Takes a value of a Uuid column.
-    fn uuid(&mut self, column: usize, value: [u8; 16]);
-}
-
-/// Gives a record's stored values by column index; nothing where the folder lacks the column.
-pub trait Source {
-    /// Gives a value of a U32 column.
-    fn u32(&self, column: usize) -> Option<u32>;
-    /// Gives a value of a U64 column.
-    fn u64(&self, column: usize) -> Option<u64>;
-    /// Gives a value of an F32 column.
-    fn f32(&self, column: usize) -> Option<f32> {
-        self.u32(column).map(f32::from_bits)
-    }
-    /// Gives a value of an F64 column.
-    fn f64(&self, column: usize) -> Option<f64> {
-        self.u64(column).map(f64::from_bits)
-    }
-    /// Gives a value of a Uuid column.
-    fn uuid(&self, column: usize) -> Option<[u8; 16]>;
-}
-
-/// What two reports of the same event are to each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Likeness {
-    /// Equal in every field that the exchange decides.
-    Same,
-    /// Equal, and the newer one brings order ids that the stored one lacks.
-    Better,
-    /// Different: the first is kept, the other journaled.
-    Conflict,
-}
-
-/// A dataset's records and how they lie in its columns.
-pub trait Layout: Send + Sync + 'static {
-    /// The record.
-    type Row: Copy + Send + Sync + PartialEq + std::fmt::Debug + 'static;
-    /// Which dataset.
-    const DATASET: Dataset;
-    /// Its columns, core then extended.
-    const COLUMNS: &'static [Column];
-    /// Index of the column that is stored last: seconds of the event time.
-    const TIME: usize;
-    /// A row of nothing, to be filled by [`Layout::load`].
-    const EMPTY: Self::Row;
-    /// Gives a record's values to `sink`, column by column.
-    fn store(row: &Self::Row, sink: &mut impl Sink);
-    /// Fills `row` with what `source` has.
-    fn load(source: &impl Source, row: &mut Self::Row);
-    /// Gives what orders the records and tells duplicates: trade id for trades, exchange sequence for tickers (0 = none).
-    fn key(row: &Self::Row) -> u64;
-    /// Gives the event time.
-    fn time(row: &Self::Row) -> UnixNanos;
-    /// Holds a new report against the stored one of the same key.
-    fn compare(stored: &Self::Row, new: &Self::Row) -> Likeness;
+/// Spells a column's set for the documentation.
+macro_rules! set_cell {
+    (Core) => {
+        "core"
+    };
+    (Full) => {
+        "extended"
+    };
 }
 
 macro_rules! columns {
@@ -219,6 +95,10 @@ macro_rules! columns {
         $( $index:literal $name:ident: $kind:ident $method:ident $set:ident, $meaning:literal, |$r:ident| $get:expr, |$w:ident, $v:ident| $put:expr; )+
     ) => {
         $(#[$doc])*
+        ///
+        /// | file | bytes | type | set | meaning |
+        /// |---|---|---|---|---|
+        $( #[doc = concat!("| `", stringify!($name), "` | ", kind_cells!($kind), " | ", set_cell!($set), " | ", $meaning, " |")] )+
         #[derive(Debug, Clone, Copy)]
         pub struct $layout;
 
@@ -356,13 +236,37 @@ mod tests {
 
     #[test]
     fn core_columns_are_a_prefix_and_have_the_fixed_widths() {
-        for (dataset, core_bytes, full_bytes) in [(Dataset::Trades, 60, 96), (Dataset::Md, 28, 100), (Dataset::TickerTrades, 24, 24)] {
+        // The columns that version 1 of the format began with, and the bytes of a record of them.
+        let began_with = [(Dataset::Trades, 60, 13, 96), (Dataset::Md, 28, 16, 100), (Dataset::TickerTrades, 24, 6, 24)];
+        for (dataset, core_bytes, columns, full_bytes) in began_with {
             let core = dataset.columns_of(ColumnSet::Core);
+            let bytes = |columns: &[Column]| columns.iter().map(|column| column.kind.width()).sum::<usize>();
             assert!(core.iter().all(|column| column.set == ColumnSet::Core));
             assert!(dataset.columns().iter().skip(core.len()).all(|column| column.set == ColumnSet::Full));
-            assert_eq!(core.iter().map(|column| column.kind.width()).sum::<usize>(), core_bytes);
-            assert_eq!(dataset.columns().iter().map(|column| column.kind.width()).sum::<usize>(), full_bytes);
+            assert_eq!(bytes(core), core_bytes);
+            assert_eq!(ColumnSet::Full.front(dataset.columns(), columns).map(bytes), Some(full_bytes));
         }
+    }
+
+    #[test]
+    fn a_folder_holds_a_front_of_the_table_that_has_the_core() {
+        for dataset in Dataset::ALL {
+            let table = dataset.columns();
+            let (core, all) = (dataset.columns_of(ColumnSet::Core).len(), table.len());
+            for count in [0, core - 1, core, core + 1, all - 1, all, all + 1] {
+                let front = |set: ColumnSet| set.front(table, count).map(<[Column]>::len);
+                assert_eq!(front(ColumnSet::Full), (core..=all).contains(&count).then_some(count), "{}", dataset.folder());
+                assert_eq!(front(ColumnSet::Core), (count == core).then_some(count), "{}", dataset.folder());
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_whose_core_is_not_in_front_or_of_another_size_is_refused() {
+        let [core, extended] = [Trades::COLUMNS[0], Trades::COLUMNS[8]];
+        assert!(has_fixed_core(&[core, core], 2) && has_fixed_core(&[core, extended], 1));
+        assert!(!has_fixed_core(&[core, core], 1) && !has_fixed_core(&[core], 2));
+        assert!(!has_fixed_core(&[core, extended, core], 2) && !has_fixed_core(&[core, extended, core], 1));
     }
 
     #[test]

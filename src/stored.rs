@@ -9,7 +9,7 @@ use crate::store::Snapshot;
 /// Gives the columns that a day's folder holds.
 #[must_use]
 pub(crate) fn columns_of<L: Layout>(snapshot: &Snapshot<L>) -> &'static [Column] {
-    L::DATASET.columns_of(snapshot.column_set())
+    snapshot.columns()
 }
 
 /// Loads the values of record `number` of the merged order into `values`, one for each column of the day. Tells whether there is such a record.

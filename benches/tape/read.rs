@@ -42,7 +42,7 @@ struct Held {
 
 fn recorded() -> Held {
     let folder = folder();
-    let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+    let options = StoreOptions::default().force_fs(true);
     let dir = Arc::new(DataDir::open(folder.path(), options, "bench").unwrap());
     let product = ProductId::new("BTC-USD").unwrap();
     let mut day = Day::<Trades>::open(&dir, &product, RECV.day(), RECV).unwrap().0;

@@ -55,7 +55,7 @@ struct Setting {
 impl Setting {
     fn new(set: ColumnSet) -> Self {
         let folder = folder();
-        let options = StoreOptions { columns: set, force_fs: true, ..StoreOptions::default() };
+        let options = StoreOptions::default().columns(set).force_fs(true);
         let dir = Arc::new(DataDir::open(folder.path(), options, "bench").unwrap());
         Self { _folder: folder, dir }
     }

@@ -88,7 +88,7 @@ pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> 
 
 fn backfill_with(config: &BackfillConfig, mut fetcher: Fetcher, progress: &mut dyn FnMut(Progress)) -> Result<Backfilled, RepairError> {
     let BackfillConfig { dir: path, product, clock, .. } = config;
-    let (columns, date_format) = catalog::habits(path, product, Dataset::Trades)?.unwrap_or_default();
+    let (columns, date_format) = catalog::newest_style(path, product, Dataset::Trades)?.unwrap_or_default();
     let (columns, date_format) = (config.columns.unwrap_or(columns), config.date_format.unwrap_or(date_format));
     let options = StoreOptions { columns, date_format, force_fs: config.force_fs, ..StoreOptions::default() };
     let dir = Arc::new(match &config.endpoint {

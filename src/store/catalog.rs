@@ -1,18 +1,18 @@
-//! What a data directory holds: products and days, told from the names of its files.
+//! What a data directory holds: its products and days, found by the names of its files.
 //!
-//! 1. A day is there when its commit page is, or its time column: a sealed day needs nothing but its columns.
-//! 2. Both spellings of a date are read. A name that is neither product nor date is passed over.
+//! 1. A day exists if its commit page does, or its time column: a sealed day needs nothing but its columns.
+//! 2. Both spellings of a date are read. A name that is neither a product nor a date is skipped.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
+use super::boot::BootId;
 use super::commit::{Hot, PAGE, Phase};
 use super::error::{At, StoreError};
-use super::filesystem::BootId;
 use super::late::Payloads;
 use super::page::Page;
-use super::place::{DayKey, Place, dataset_folder};
+use super::place::{DayKey, Place, columns_there, dataset_folder};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
 use crate::time::{DateFormat, UtcDay};
@@ -68,11 +68,7 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
         if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
             continue;
         }
-        let page = Page::map(&file, false, BootId::read(), &path).at("map", &path)?;
-        let marked = if page.is_trusted() { page.mark().map(|mark| mark.key) } else { None };
-        let durable = page.slots().into_iter().map(|(_, slot)| slot.extent.last_key).max();
-        let sealed = page.state().map(|state| state.extent.last_key);
-        let key = marked.or(durable).max(sealed).unwrap_or(0);
+        let key = Page::map(&file, false, BootId::read(), &path).at("map", &path)?.last_key();
         if key != 0 {
             return Ok(Some(key));
         }
@@ -83,7 +79,7 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
 /// Makes sure that a day which cannot be opened holds nothing.
 ///
 /// # Errors
-/// Where a file of it holds bytes: a reader that passed it over would be silent about what may be in there.
+/// Where one of its files holds bytes: a reader that skipped the day would say nothing of the records in it.
 pub fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
     let place = Place::find(dir, key, DateFormat::Iso);
     let columns = key.dataset.columns().iter().map(|column| place.column(column.name));
@@ -96,16 +92,15 @@ pub fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells how a product's newest day of a dataset is written: its columns and the spelling of its date; nothing where there is none that can be read.
+/// Tells how a product's newest day of a dataset is written: its set of columns and the spelling of its date. Nothing where no day has its columns.
 ///
 /// # Errors
 /// Where the folder cannot be listed.
-pub fn habits(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<(ColumnSet, DateFormat)>, StoreError> {
+pub fn newest_style(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<(ColumnSet, DateFormat)>, StoreError> {
     for date in days(dir, product, dataset)?.into_iter().rev() {
         for format in [DateFormat::Iso, DateFormat::Dmy] {
             let place = Place::new(dir, &DayKey { product: product.clone(), dataset, date }, format);
-            let has = |set: ColumnSet| dataset.columns_of(set).iter().all(|column| place.column(column.name).exists());
-            if let Some(set) = [ColumnSet::Full, ColumnSet::Core].into_iter().find(|set| has(*set)) {
+            if let Some((set, _)) = columns_there(&place, dataset.columns()) {
                 return Ok(Some((set, format)));
             }
         }
@@ -130,6 +125,6 @@ pub(crate) fn is_unsealed(dir: &Path, key: &DayKey) -> Result<bool, StoreError> 
     if state.phase != Phase::Sealed || state.hot == Hot::TakesLate {
         return Ok(true);
     }
-    let table = key.dataset.columns_of(identity.set);
+    let Ok(table) = identity.columns(key.dataset.columns(), &path) else { return Ok(true) };
     Ok(Payloads::read(&place.late(), table, state.generation, u64::MAX)?.len() > 0)
 }

@@ -1,7 +1,7 @@
-//! Holding a day's bytes against what its commit page says of them.
+//! Checking a day's bytes against what its commit page says of them.
 //!
-//! 1. A sealed day is checked whole, a live one as far as it is durable: behind that nothing has been promised.
-//! 2. Faults are found and named, never mended.
+//! 1. A sealed day is checked whole, a live one as far as it is durable: nothing is promised of the records behind.
+//! 2. Faults are found and named, never repaired.
 
 use std::path::PathBuf;
 
@@ -14,57 +14,51 @@ use crate::schema::Layout;
 pub struct Fault {
     /// In which file.
     pub path: PathBuf,
-    /// What.
+    /// What is wrong.
     pub what: String,
 }
 
 impl<L: Layout> Snapshot<L> {
-    /// Holds the day's bytes against its checksums: a sealed day's all, a live day's durable ones.
+    /// Checks the day's bytes against its checksums: all of a sealed day, the durable ones of a live day.
     ///
     /// # Errors
     /// Where a file cannot be looked at.
     pub fn check(&self) -> Result<Vec<Fault>, StoreError> {
         let view = &self.view;
-        let mut faults = Vec::new();
-        let lengths = view.table.iter().map(|column| {
-            let path = view.place.column(column.name);
-            let found = std::fs::metadata(&path).at("look at", &path)?.len();
-            Ok((path, found, column.kind.width() as u64))
-        });
-        let lengths = lengths.collect::<Result<Vec<_>, StoreError>>()?;
-        if view.state != DayState::Live {
-            let unequal = lengths.into_iter().filter(|(_, found, width)| *found != view.records as u64 * width);
-            faults.extend(
-                unequal
-                    .map(|(path, found, width)| Fault { path, what: format!("{found} bytes are not {} records of {width}", view.records) }),
-            );
-        }
-        let Some(page) = &view.page else { return Ok(faults) };
-        let newest = page.slots().into_iter().map(|(_, slot)| slot).next();
-        let extent = match (view.state, page.state()) {
-            (DayState::Live, Some(state)) => newest.filter(|slot| slot.generation == state.generation).map(|slot| slot.extent),
-            (_, Some(state)) => Some(state.extent),
-            (_, None) => None,
-        };
-        for (at, crc) in extent.iter().flat_map(|extent| extent.crcs.iter().enumerate()) {
-            let (Some(extent), Some(column)) = (&extent, view.table.get(at)) else { continue };
-            let len = usize::try_from(extent.records).unwrap_or(usize::MAX).saturating_mul(column.kind.width());
-            // A live day may have gone on since; what is not in view is not checked.
+        let mut faults = if view.state == DayState::Live { Vec::new() } else { self.wrong_lengths()? };
+        let Some((page, state)) = view.page.as_ref().and_then(|page| Some((page, page.state()?))) else { return Ok(faults) };
+        let durable = page.durable(&state);
+        for (at, crc) in durable.extent.crcs.iter().enumerate() {
+            let Some(column) = view.table.get(at) else { continue };
+            let len = usize::try_from(durable.extent.records).unwrap_or(usize::MAX).saturating_mul(column.kind.width());
+            // A live day may have grown since. Records that are not in view are not checked.
             let Some(bytes) = self.column_bytes(at).get(..len) else { continue };
             if crc32c::crc32c(bytes) != *crc {
                 faults.push(Fault {
                     path: view.place.column(column.name),
-                    what: format!("the checksum of its first {} records is another", extent.records),
+                    what: format!("the checksum of its first {} records is another", durable.extent.records),
                 });
             }
         }
-        // On another boot, or another machine, the hot sector promises nothing; what a slot says was on disk still is.
-        let durable_late = page.slots().into_iter().map(|(_, slot)| slot).next();
-        let durable_late = durable_late.filter(|slot| page.state().is_some_and(|state| slot.generation == state.generation));
-        let late_promised = view.late_promised.max(durable_late.map_or(0, |slot| slot.late));
+        // On another boot, or another machine, the hot sector promises nothing. The late records that were durable are still promised.
+        let late_promised = view.late_promised.max(durable.late);
         if u32::try_from(view.late.len()).is_ok_and(|found| found < late_promised) {
             let what = format!("{} late records are whole, {late_promised} were committed", view.late.len());
             faults.push(Fault { path: view.place.late(), what });
+        }
+        Ok(faults)
+    }
+
+    /// Finds the columns of a day that no longer grows whose length is not that of its records.
+    fn wrong_lengths(&self) -> Result<Vec<Fault>, StoreError> {
+        let mut faults = Vec::new();
+        for (column, mapped) in self.view.table.iter().zip(&self.view.columns) {
+            // The new file of a day that is being replaced may have taken its own name since.
+            let path = if mapped.path.exists() { mapped.path.clone() } else { self.view.place.column(column.name) };
+            let (found, width) = (std::fs::metadata(&path).at("look at", &path)?.len(), column.kind.width() as u64);
+            if found != self.view.records as u64 * width {
+                faults.push(Fault { path, what: format!("{found} bytes are not {} records of {width}", self.view.records) });
+            }
         }
         Ok(faults)
     }

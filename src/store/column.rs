@@ -1,9 +1,9 @@
 //! A column file under a map: [`Column`] for writing, and how a record's values get into and out of columns.
 //!
 //! 1. The mapping covers [`MAX_RECORDS`] records of address space from the start; a file that grows is never mapped again.
-//! 2. The descriptor is closed once the file is mapped; growing opens it again by its path and makes sure that it is the same file.
+//! 2. The descriptor is closed once the file is mapped. Growing opens the file again by its path and makes sure that it is the same file.
 //! 3. The time column is stored last, with release ordering, so that a reader who knows nothing of the page may stop at its first 0.
-//! 4. A folder of fewer columns simply has fewer maps: values beyond them are not stored, and not found.
+//! 4. A folder that holds fewer columns than the table has fewer maps: values of the other columns are not stored, and not found.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::marker::PhantomData;
@@ -13,11 +13,9 @@ use std::sync::Arc;
 
 use super::error::{At, StoreError};
 use super::filesystem;
-use super::map::{FrozenMark, Lanes, MAX_LANES, OpenRecord, WriteMap};
+use super::growth::MAX_RECORDS;
+use super::map::{ColumnBases, FrozenMark, OpenRecord, WriteMap};
 use crate::schema::{Kind, Layout, Sink, Source};
-
-/// Most records of one day: 268 million, thirty times the busiest product's day.
-pub const MAX_RECORDS: usize = 1 << 28;
 
 /// A column file, mapped for writing.
 #[derive(Debug)]
@@ -39,14 +37,14 @@ impl Column {
         Ok(Self { map: Arc::new(map), width, path, device: found.dev(), inode: found.ino() })
     }
 
-    /// Opens the file again, to grow it; gives also what the system says of it.
-    pub(crate) fn reopen(&self) -> Result<(File, Metadata), StoreError> {
+    /// Opens the file again, to grow it.
+    pub(crate) fn reopen(&self) -> Result<Reopened, StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path).at("open", &self.path)?;
-        let found = file.metadata().at("look at", &self.path)?;
-        if (found.dev(), found.ino()) != (self.device, self.inode) {
+        let metadata = file.metadata().at("look at", &self.path)?;
+        if (metadata.dev(), metadata.ino()) != (self.device, self.inode) {
             return Err(StoreError::damaged(&self.path, "another file lies where the mapped one was"));
         }
-        Ok((file, found))
+        Ok(Reopened { file, metadata })
     }
 
     /// Tells whether the mapped file is still the one at its path.
@@ -62,22 +60,23 @@ impl Column {
         self.width
     }
 
-    /// Lends the bytes of records that are committed; the caller has loaded the commit mark.
+    /// Gives the bytes of records that are committed; the caller has loaded the commit mark.
     pub(crate) fn committed(&self, records: std::ops::Range<usize>) -> &[u8] {
         self.map.freeze(records.end);
         self.map.frozen(records)
     }
 
-    /// Has the pages of records made present that lie below the file's length, so that storing them does not fault.
+    /// Makes the pages of records present, so that storing them does not fault. They lie below the file's length.
     pub(crate) fn populate(&self, records: std::ops::Range<usize>) {
         self.map.populate(records.start * self.width..records.end * self.width);
     }
 
     /// Gives the page cache of frozen records back to the system, as far as nobody else has them mapped. They are on disk.
-    pub(crate) fn give_back(&self, records: std::ops::Range<usize>) -> Result<(), StoreError> {
-        let (file, _) = self.reopen()?;
-        self.map.let_go(records.clone()).at("let go of", &self.path)?;
-        filesystem::drop_cache(&file, (records.start * self.width) as u64, (records.len() * self.width) as u64).at("let go of", &self.path)
+    pub(crate) fn release_cache(&self, records: std::ops::Range<usize>) -> Result<(), StoreError> {
+        let file = self.reopen()?.file;
+        let (offset, len) = ((records.start * self.width) as u64, (records.len() * self.width) as u64);
+        self.map.release(records).at("release", &self.path)?;
+        filesystem::drop_cache(&file, offset, len).at("release", &self.path)
     }
 
     /// Loads an 8-byte value.
@@ -86,9 +85,15 @@ impl Column {
     }
 }
 
-/// Puts a day's columns side by side for its writer.
-pub(crate) fn side_by_side(columns: &[Column]) -> Lanes {
-    Lanes::new(columns.iter().map(|column| Arc::clone(&column.map)).collect())
+/// A column's file, opened again.
+pub(crate) struct Reopened {
+    pub(crate) file: File,
+    pub(crate) metadata: Metadata,
+}
+
+/// Gives the places that the day's writer stores to.
+pub(crate) fn bases(columns: &[Column]) -> ColumnBases {
+    ColumnBases::new(columns.iter().map(|column| Arc::clone(&column.map)).collect())
 }
 
 /// Stores one record's values, the time last.
@@ -101,8 +106,8 @@ pub(crate) struct Appender<'a, L> {
 impl<'a, L: Layout> Appender<'a, L> {
     /// Stores `row` as record number `record`.
     #[inline]
-    pub(crate) fn append(lanes: &'a Lanes, record: usize, row: &L::Row) {
-        let mut appender = Self { record: lanes.record(record), time: 0, layout: PhantomData };
+    pub(crate) fn append(bases: &'a ColumnBases, record: usize, row: &L::Row) {
+        let mut appender = Self { record: bases.record(record), time: 0, layout: PhantomData };
         L::store(row, &mut appender);
         appender.record.store_u32_last(L::TIME, appender.time);
     }
@@ -139,19 +144,13 @@ impl<L: Layout> Sink for Appender<'_, L> {
     }
 }
 
-const _: () = {
-    assert!(crate::schema::Trades::COLUMNS.len() <= MAX_LANES);
-    assert!(crate::schema::Md::COLUMNS.len() <= MAX_LANES);
-    assert!(crate::schema::TickerTrades::COLUMNS.len() <= MAX_LANES);
-};
-
-/// Loads the values of one stored record, committed or not yet.
-pub(crate) struct Stored<'a> {
+/// Loads the values of one stored record, committed or not.
+pub(crate) struct StoredRecord<'a> {
     pub(crate) columns: &'a [Column],
     pub(crate) record: usize,
 }
 
-impl Source for Stored<'_> {
+impl Source for StoredRecord<'_> {
     fn u32(&self, column: usize) -> Option<u32> {
         self.columns.get(column).map(|column| column.map.load_u32(self.record * 4))
     }

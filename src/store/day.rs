@@ -2,57 +2,58 @@
 //!
 //! 1. `insert` applies the id rule: above the day's last → appended; stored with equal fields → duplicate; with other fields → conflict; not stored → late.
 //! 2. Nothing is visible before `commit`; then everything inserted is, in all columns at once.
-//! 3. A day's last key survives a restart even where no column holds it: the page does.
-//! 4. Appending allocates nothing, takes no lock and calls no system; looking up and late records may.
-//! 5. `append_now` with [`Pages::AtHand`] does not even wait for a page: it appends only where the pages were stored to since the last flush.
+//! 3. A day's last key survives a restart even where no column holds it: the page holds it.
+//! 4. Appending allocates nothing, takes no lock and makes no system call. Looking up, and late records, may.
+//! 5. `append_now` with [`Pages::AtHand`] does not wait for a page either: it appends only to pages that were stored to since the last flush.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::column::{self, Appender, Stored, load};
+use super::column::{self, Appender, StoredRecord, load};
 use super::directory::DataDir;
 use super::error::StoreError;
-use super::files::{DayFiles, Takes, key_column};
+use super::files::{DayFiles, WriteMode};
 use super::late::{LateFile, LateValues, Payloads, as_held};
-use super::map::Lanes;
+use super::map::ColumnBases;
 use super::page::Mark;
 use super::place::DayKey;
 use super::recovery::{self, Opening};
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset, Layout, Likeness};
+use crate::schema::{Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
 
-/// Records after which the first column begins another page: those of 16 bytes, on pages of 4096. All others do at multiples of it.
+/// Records after which the widest column begins another page: 16 bytes each, on pages of 4096. The other columns do so at multiples of it.
 const PAGE_RECORDS: usize = 256;
 
-/// Which pages a record may be stored to by who appends it. A flush makes the pages that it writes read-only, and the first store to one of them waits
-/// for the system: microseconds as a rule, as long as the journal is held up at worst.
+/// Which pages an append may store to. A flush makes the pages that it writes read-only, and the first store to one of them waits for the system:
+/// microseconds as a rule; at worst as long as the file system's journal is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pages {
-    /// Only those that no flush has touched since they were last stored to.
+    /// Only pages that no flush has touched since they were last stored to.
     AtHand,
-    /// Whichever it is.
+    /// Every page.
     Any,
 }
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Inserted<Row> {
-    /// It stands at the day's end.
+    /// It is stored at the day's end.
     Appended,
-    /// It belongs before that; it stands in the late file until the day is sealed.
+    /// It belongs before the day's end: it is stored in the late file until the day is sealed.
     Late,
     /// The day has it already.
     Duplicate,
-    /// The day has another record of that key, given here; the first is kept.
+    /// The day has another record of that key, given here. The first is kept.
     Conflict(Row),
 }
 
-/// Why a record was not taken. Nothing of it was written.
+/// Why a record was not stored. Nothing of it was written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InsertError {
-    /// The files have no room: [`DayFiles::provision`], then try again.
+    /// The files have no room: call [`DayFiles::provision`], then try again.
     #[error("no room is provisioned")]
     NoRoom,
     /// The late file could not be written.
@@ -66,17 +67,18 @@ pub struct Day<L: Layout> {
     files: Arc<DayFiles>,
     count: usize,
     committed: usize,
-    /// Records that may be stored, as last seen, and from which on there are to be more.
+    /// Records that may be stored, as last seen, and the number from which on more room is needed.
     room: usize,
     scarce_from: usize,
     last_key: u64,
-    /// The highest key stored, late ones included: what is above it needs no look-up.
+    /// The highest key stored, late ones included: a record above it needs no look-up.
     highest: u64,
-    /// Between which flushes the records that are not committed yet were appended, and those that are.
-    appended: Option<u64>,
-    at_hand: Option<u64>,
-    /// The columns as they are stored to.
-    lanes: Lanes,
+    /// The flush epoch in which the first record that is not committed yet was appended.
+    appended_in: Option<u64>,
+    /// The flush epoch in which the last committed records were appended: their pages are writable until it ends.
+    writable_in: Option<u64>,
+    /// The places that records are stored to.
+    bases: ColumnBases,
     late: BTreeMap<u64, L::Row>,
     late_file: LateFile,
     late_count: u32,
@@ -84,33 +86,33 @@ pub struct Day<L: Layout> {
 }
 
 impl<L: Layout> Day<L> {
-    /// Opens a day, making, continuing or recovering its files. `now` tells whether a sealed day is today's, and thus opened again.
+    /// Opens a day: makes, continues or recovers its files. A sealed day is opened again in place if `now` lies in it, and for late records only if not.
     ///
     /// # Errors
     /// Where the disk is full or the system refuses. A damaged day is no error: it moves to quarantine.
     pub fn open(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, now: UnixNanos) -> Result<(Self, Opening), StoreError> {
         let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
-        let _alone = dir.alone_with(&key);
-        let (files, opening) = recovery::open(dir, &key, now)?;
+        let _guard = dir.lock_day(&key);
+        let (files, opening) = recovery::open(dir, &key, L::COLUMNS, now)?;
         files.provision()?;
         Ok((Self::over(files)?, opening))
     }
 
-    /// Makes a day's files ahead of time, with blocks for so many records. A day that exists is left alone.
+    /// Makes a day's files ahead of time, with blocks for `records` records. Does nothing to a day that exists.
     ///
     /// # Errors
     /// Where the disk is full or the system refuses.
     pub fn prepare(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, records: u64) -> Result<(), StoreError> {
         let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
-        let _alone = dir.alone_with(&key);
-        match recovery::create_if_missing(dir, &key)? {
+        let _guard = dir.lock_day(&key);
+        match recovery::create_if_missing(dir, &key, L::COLUMNS)? {
             Some(files) => files.grow(records),
             None => Ok(()),
         }
     }
 
     fn over(files: DayFiles) -> Result<Self, StoreError> {
-        let (table, mark) = (files.table(), files.page.mark().unwrap_or(Mark { count: files.committed(), key: 0 }));
+        let (table, mark) = (files.table, files.page.mark().unwrap_or(Mark { count: files.committed(), key: 0 }));
         let count = usize::try_from(mark.count).map_err(|_| StoreError::damaged(files.path(), "more records than there is memory"))?;
         let late_count = files.late();
         let payloads = Payloads::read(&files.place.late(), table, files.generation, u64::from(late_count))?;
@@ -119,11 +121,11 @@ impl<L: Layout> Day<L> {
             committed: count,
             room: 0,
             scarce_from: 0,
-            lanes: column::side_by_side(&files.columns),
+            bases: column::bases(&files.columns),
             last_key: mark.key,
             highest: mark.key,
-            appended: None,
-            at_hand: None,
+            appended_in: None,
+            writable_in: None,
             late: BTreeMap::new(),
             late_file: LateFile::new(files.place.late(), table, files.generation),
             late_count,
@@ -136,7 +138,7 @@ impl<L: Layout> Day<L> {
         Ok(day)
     }
 
-    /// Takes a record.
+    /// Stores a record.
     ///
     /// # Errors
     /// [`InsertError::NoRoom`] where the files have to grow first; [`InsertError::Store`] where a late record could not be written.
@@ -145,12 +147,12 @@ impl<L: Layout> Day<L> {
         let key = L::key(row);
         // Tickers without a sequence are kept as they come.
         let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
-        if is_new && self.files.takes == Takes::Appends { self.append(key, row) } else { self.place(key, row, is_new) }
+        if is_new && self.files.mode == WriteMode::Append { self.append(key, row) } else { self.place(key, row, is_new) }
     }
 
     #[inline]
     fn append(&mut self, key: u64, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
-        if self.count >= self.room && !self.has_room() {
+        if self.count >= self.room && !self.find_room() {
             return Err(InsertError::NoRoom);
         }
         self.append_to_room(key, row);
@@ -160,31 +162,31 @@ impl<L: Layout> Day<L> {
     #[inline]
     fn append_to_room(&mut self, key: u64, row: &L::Row) {
         if self.count == self.committed {
-            self.appended = self.files.dir.between_flushes();
+            self.appended_in = self.files.dir.flush_epoch();
         }
-        Appender::<L>::append(&self.lanes, self.count, row);
+        Appender::<L>::append(&self.bases, self.count, row);
         self.count += 1;
         self.last_key = self.last_key.max(key);
         self.highest = self.highest.max(key);
     }
 
-    /// Tells whether a record could be appended here and now: it lies above all others, and there is room. With [`Pages::AtHand`] nothing can make the
-    /// caller wait for it either: every page that it goes to, and the commit page, was stored to since the last flush.
+    /// Tells whether a record could be appended now: its key is above all others, and there is room. With [`Pages::AtHand`] the append does not wait
+    /// either: every page that it stores to, and the commit page, was stored to since the last flush.
     #[inline]
     #[must_use]
     pub fn takes_now(&self, row: &L::Row, pages: Pages) -> bool {
         let key = L::key(row);
         let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
-        is_new && self.count < self.room && (pages == Pages::Any || self.is_at_hand())
+        is_new && self.count < self.room && (pages == Pages::Any || self.next_pages_are_writable())
     }
 
-    fn is_at_hand(&self) -> bool {
-        let Some(between) = self.at_hand else { return false };
-        self.files.dir.between_flushes() == Some(between)
-            && (!self.count.is_multiple_of(PAGE_RECORDS) || self.files.is_populated(self.count as u64, between))
+    fn next_pages_are_writable(&self) -> bool {
+        let Some(epoch) = self.writable_in else { return false };
+        self.files.dir.flush_epoch() == Some(epoch)
+            && (!self.count.is_multiple_of(PAGE_RECORDS) || self.files.is_populated(self.count as u64, epoch))
     }
 
-    /// Appends a record where [`Day::takes_now`] says so; tells whether it did.
+    /// Appends a record if [`Day::takes_now`] allows it. Tells whether it did.
     #[inline]
     pub fn append_now(&mut self, row: &L::Row, pages: Pages) -> bool {
         let takes = self.takes_now(row, pages);
@@ -195,7 +197,7 @@ impl<L: Layout> Day<L> {
     }
 
     #[cold]
-    fn look_for_room(&mut self) {
+    fn read_room(&mut self) {
         // Acquire: blocks and lengths are there. Partner: the release in `provision`.
         let provisioned = self.files.provisioned.load(Ordering::Acquire);
         let limit = |records| usize::try_from(records).unwrap_or(usize::MAX);
@@ -203,13 +205,13 @@ impl<L: Layout> Day<L> {
         self.scarce_from = limit(self.files.scarce_from(provisioned));
     }
 
-    /// Tells whether the files are to grow before long. Counts what growing counts by: the records committed, or wanted in vain.
+    /// Tells whether the files should grow soon. Counts as [`DayFiles::provision`] does: the records committed, or those that found no room.
     #[inline]
     pub fn needs_room(&mut self) -> bool {
         if self.count < self.scarce_from {
             return false;
         }
-        self.look_for_room();
+        self.read_room();
         let reached = if self.count < self.room { self.committed } else { self.count };
         reached >= self.scarce_from
     }
@@ -220,9 +222,10 @@ impl<L: Layout> Day<L> {
         self.room as u64
     }
 
+    /// Looks whether there is more room than was last seen. Asks for more where there is not.
     #[cold]
-    fn has_room(&mut self) -> bool {
-        self.look_for_room();
+    fn find_room(&mut self) -> bool {
+        self.read_room();
         let has = self.count < self.room;
         if !has {
             self.files.wanted.store(self.count as u64, Ordering::Relaxed);
@@ -230,14 +233,15 @@ impl<L: Layout> Day<L> {
         has
     }
 
-    /// Finds out what a record is that does not simply stand above all others.
+    /// Stores a record that is not simply above all others, or finds that it need not be stored.
     #[cold]
     fn place(&mut self, key: u64, row: &L::Row, is_new: bool) -> Result<Inserted<L::Row>, InsertError> {
-        // Of a folder without the exact columns only what it holds can be compared. (A ticker is not, and its key is no core column.)
-        let is_compared = self.files.set == ColumnSet::Core && key_column(L::DATASET).is_some();
-        let held = if is_compared { as_held::<L>(row, self.files.table()) } else { *row };
+        // Of a folder that does not have all columns only the values that it holds can be compared. (Tickers are not compared: their key is no core column.)
+        let has_key_column = L::DATASET.key_column().is_some();
+        let is_reduced = has_key_column && self.files.table.len() < L::COLUMNS.len();
+        let held = if is_reduced { as_held::<L>(row, self.files.table) } else { *row };
         if !is_new {
-            if key_column(L::DATASET).is_none() {
+            if !has_key_column {
                 return Ok(Inserted::Duplicate);
             }
             if let Some(stored) = self.find(key) {
@@ -246,12 +250,12 @@ impl<L: Layout> Day<L> {
                     Likeness::Conflict => return Ok(Inserted::Conflict(stored)),
                     Likeness::Better => {}
                 }
-            } else if key > self.last_key && self.files.takes == Takes::Appends {
-                // Below a late record that recovery kept while the records around it were given up.
+            } else if key > self.last_key && self.files.mode == WriteMode::Append {
+                // It is below a late record that recovery kept although it gave up the records around that one.
                 return self.append(key, row);
             }
         }
-        self.late_file.write::<L>(self.late_count, row, self.files.table())?;
+        self.late_file.write::<L>(self.late_count, row, self.files.table)?;
         self.late_count += 1;
         self.remember(held);
         Ok(Inserted::Late)
@@ -271,32 +275,32 @@ impl<L: Layout> Day<L> {
         if self.count != self.committed {
             self.files.page.commit(Mark { count: self.count as u64, key: self.last_key });
             self.committed = self.count;
-            self.at_hand = self.appended.filter(|turn| self.files.dir.between_flushes() == Some(*turn));
+            self.writable_in = self.appended_in.filter(|epoch| self.files.dir.flush_epoch() == Some(*epoch));
         }
         if self.late_count != self.late_committed {
             self.files.page.commit_late(self.files.generation, self.late_count);
             self.late_committed = self.late_count;
-            if key_column(L::DATASET).is_none() && self.highest > self.last_key {
-                // A ticker is not looked up: that the day has it is known by the last key alone, also once it is sealed and opened again.
+            if L::DATASET.key_column().is_none() && self.highest > self.last_key {
+                // A ticker is not looked up: only the last key tells that the day has it, also after the day was sealed and opened again.
                 self.last_key = self.highest;
                 self.files.page.reset(Mark { count: self.committed as u64, key: self.last_key });
             }
         }
     }
 
-    /// Finds the record of a key, inserted or late. Tickers are not looked up: nothing but late ones is found.
+    /// Finds the record of a key, inserted or late. Tickers are not looked up: only late ones are found.
     #[must_use]
     pub fn find(&self, key: u64) -> Option<L::Row> {
         if let Some(row) = self.late.get(&key) {
             return Some(*row);
         }
-        let ids = self.files.columns.get(key_column(L::DATASET)?)?;
+        let ids = self.files.columns.get(L::DATASET.key_column()?)?;
         let (mut low, mut high) = (0, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
             if ids.load_u64(middle) < key { low = middle + 1 } else { high = middle }
         }
-        (low < self.count && ids.load_u64(low) == key).then(|| load::<L>(&Stored { columns: &self.files.columns, record: low }))
+        (low < self.count && ids.load_u64(low) == key).then(|| load::<L>(&StoredRecord { columns: &self.files.columns, record: low }))
     }
 
     /// Gives the records that can be appended without provisioning.
@@ -308,7 +312,7 @@ impl<L: Layout> Day<L> {
     /// Tells whether the day is sealed and takes late records only, which need no room.
     #[must_use]
     pub fn takes_only_late(&self) -> bool {
-        self.files.takes == Takes::LateOnly
+        self.files.mode == WriteMode::LateOnly
     }
 
     /// Gives the records inserted, late ones not counted.
@@ -323,7 +327,7 @@ impl<L: Layout> Day<L> {
         self.late_count
     }
 
-    /// Gives the key of the last record appended, of tickers also that of a later one among the late; 0 where none has one.
+    /// Gives the key of the last record appended; of tickers also that of a late one, where it is higher. 0 where none has a key.
     #[must_use]
     pub fn last_key(&self) -> u64 {
         self.last_key
@@ -335,20 +339,20 @@ impl<L: Layout> Day<L> {
         self.files.key.date
     }
 
-    /// Shows the shared part.
+    /// Shows the files, which other threads share.
     #[must_use]
     pub fn files(&self) -> &Arc<DayFiles> {
         &self.files
     }
 
-    /// Commits and lets go of the day; its files can then be sealed.
+    /// Commits and closes the day. Its files can then be sealed.
     #[must_use]
     pub fn close(mut self) -> Arc<DayFiles> {
         self.commit();
         self.files
     }
 
-    /// Announces records that are not stored yet: the bug that readers' tests must find.
+    /// Announces records that are not stored yet: a bug that the readers' tests must find.
     #[doc(hidden)]
     pub fn plant_early_commit(&self, count: u64) {
         self.files.page.announce(count);

@@ -1,7 +1,8 @@
-//! [`StoreError`]: what can go wrong with the files, saying where, and what to do about it.
+//! [`StoreError`]: what can go wrong with the files, and where.
 //!
 //! 1. Every variant names the path it is about; an I/O error also names what was being done.
-//! 2. [`StoreError::remedy`] answers *what now*; nobody parses a message.
+//! 2. The variant says what can be done. Nobody parses a message.
+//!    Try again later: `NoSpace`, `InUse`. Leave this dataset-day alone and go on with the others: `Damaged`, `DayFull`, `Io`. Stop: the others.
 //! 3. `ENOSPC` is always [`StoreError::NoSpace`], never a signal and never a plain I/O error.
 
 use std::io;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// What the store reports when it cannot do its work.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The system refused something.
     #[error("{what} {}: {source}", path.display())]
@@ -25,9 +27,9 @@ pub enum StoreError {
     NoSpace {
         /// For which file.
         path: PathBuf,
-        /// How much was wanted, in bytes; 0 where that is not known.
+        /// Bytes that were wanted; 0 where that is not known.
         needed: u64,
-        /// How much there was, in bytes.
+        /// Bytes that were free.
         free: u64,
     },
     /// Another process writes to this directory.
@@ -35,7 +37,7 @@ pub enum StoreError {
     Locked {
         /// The directory.
         path: PathBuf,
-        /// The other process' id as it wrote it down, or a question mark.
+        /// The other process' id as it stands in the lock file, or a question mark.
         pid: String,
     },
     /// The file system is not one that survives a full disk.
@@ -65,12 +67,12 @@ pub enum StoreError {
         why: String,
     },
     /// A day reached the most records that a file is mapped for.
-    #[error("{} is full: a day holds at most {} records", path.display(), super::column::MAX_RECORDS)]
+    #[error("{} is full: a day holds at most {} records", path.display(), super::growth::MAX_RECORDS)]
     DayFull {
         /// The page.
         path: PathBuf,
     },
-    /// A day is to be sealed that somebody still writes to.
+    /// A day cannot be sealed while somebody still writes to it, or a file is waiting to be taken by somebody else.
     #[error("{} is still in use", path.display())]
     InUse {
         /// The page.
@@ -82,7 +84,7 @@ pub enum StoreError {
         /// The directory or folder.
         path: PathBuf,
     },
-    /// A flush failed, so that nothing may be said to be on disk.
+    /// A flush failed: nothing that was stored since the flush before it may be called durable.
     #[error("flush of {}: {source}", path.display())]
     Flush {
         /// The data directory.
@@ -92,36 +94,13 @@ pub enum StoreError {
     },
 }
 
-/// What to do about a [`StoreError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remedy {
-    /// Try again later: the cause can pass.
-    Retry,
-    /// Leave this dataset-day alone and go on with the others.
-    SkipDay,
-    /// End the capture.
-    Stop,
-}
-
 impl StoreError {
-    /// Says what to do.
-    #[must_use]
-    pub fn remedy(&self) -> Remedy {
-        match self {
-            Self::NoSpace { .. } | Self::InUse { .. } => Remedy::Retry,
-            Self::Damaged { .. } | Self::DayFull { .. } | Self::Io { .. } => Remedy::SkipDay,
-            Self::Locked { .. } | Self::UnsafeFileSystem { .. } | Self::OtherEndpoint { .. } | Self::Gone { .. } | Self::Flush { .. } => {
-                Remedy::Stop
-            }
-        }
-    }
-
     pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.into() }
     }
 }
 
-/// Puts *what* and *where* to an I/O error: `.at("open", path)`.
+/// Adds to an I/O error what was being done, and to which file: `.at("open", path)`.
 pub(crate) trait At<T> {
     /// Turns the error into a [`StoreError`].
     fn at(self, what: &'static str, path: &Path) -> Result<T, StoreError>;
@@ -132,7 +111,7 @@ impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
         self.map_err(|error| {
             let source: io::Error = error.into();
             if source.kind() == io::ErrorKind::StorageFull {
-                let free = super::filesystem::free_space(path.parent().unwrap_or(path)).map_or(0, |space| space.free);
+                let free = super::space::free_space(path.parent().unwrap_or(path)).map_or(0, |space| space.free);
                 StoreError::NoSpace { path: path.to_owned(), needed: 0, free }
             } else {
                 StoreError::Io { what, path: path.to_owned(), source }

@@ -2,7 +2,7 @@
 //!
 //! 1. The writer thread stores and commits; the provisioner makes room; the sync thread raises `durable`. None of them waits for another.
 //! 2. `durable` ≤ `committed` ≤ records stored ≤ room. Each mark is raised by one thread only.
-//! 3. A durable slot is staged *before* a flush, from what was committed then, and written *after* it.
+//! 3. A checkpoint is taken *before* a flush, from what is committed then. Its durable slot is written *after* the flush.
 //! 4. A day that is sealed already takes late records only: it has no room and never grows.
 
 use std::path::{Path, PathBuf};
@@ -12,23 +12,24 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::column::Column;
-use super::commit::{DurableSlot, Extent};
+use super::commit::{Checkpoint, DurableSlot, Extent};
 use super::directory::DataDir;
+use super::error::StoreError;
+use super::growth::Growth;
 use super::map::FrozenMark;
-use super::page::{Mark, Page};
+use super::page::{Mark, Page, PlacedSlot};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Verdict};
-use super::provision::Growth;
-use crate::schema::{self, ColumnSet, Dataset};
+use crate::schema::{self, ColumnSet};
 
 /// Records of which every column has whole pages: a page of the narrowest.
-const GIVEN_AT_ONCE_RECORDS: u64 = 1024;
+const RELEASED_AT_ONCE_RECORDS: u64 = 1024;
 
 /// What an open day takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Takes {
+pub(crate) enum WriteMode {
     /// Records at its end, and late ones.
-    Appends,
+    Append,
     /// Late records only: it is sealed.
     LateOnly,
 }
@@ -41,91 +42,98 @@ pub struct DayFiles {
     pub(crate) key: DayKey,
     pub(crate) place: Place,
     pub(crate) set: ColumnSet,
-    pub(crate) takes: Takes,
+    /// The columns that the folder holds: the front of today's table that was all of it when the day began.
+    pub(crate) table: &'static [schema::Column],
+    pub(crate) mode: WriteMode,
     pub(crate) generation: u32,
     pub(crate) columns: Vec<Column>,
     /// Records that every column has blocks and length for.
     pub(crate) provisioned: AtomicU64,
-    /// Records that the writer wanted room for when it found none.
+    /// Records that the writer had when it found no room for one more.
     pub(crate) wanted: AtomicU64,
     pub(crate) growth: Mutex<Growth>,
     /// Records that the length ran ahead by when it last grew.
     pub(crate) lead: AtomicU64,
-    /// Records whose pages were made present, and between which flushes (plus 1, 0 = never).
+    /// Records whose pages were made present, and in which flush epoch (plus 1, 0 = never).
     populated: AtomicU64,
-    populated_between: AtomicU64,
+    populated_in: AtomicU64,
     /// Records whose page cache was given back. Only the sync thread changes it.
-    given_back: AtomicU64,
-    ledger: Mutex<Ledger>,
+    released: AtomicU64,
+    progress: Mutex<SyncProgress>,
     durable: AtomicU64,
-    /// Failed flushes of the directory that this day has been made good after, or that were before it.
+    /// Failed flushes of the directory that this day has been repaired after, or that came before it was opened.
     sound_after: AtomicU64,
-    /// What was staged for a flush whose failure could not be made good.
-    suspect: Mutex<Option<Extent>>,
+    /// The checkpoint that was to be made durable by a flush whose failure could not be repaired.
+    unflushed: Mutex<Option<Extent>>,
     is_gone: AtomicBool,
 }
 
 /// What the sync thread remembers of a day.
 #[derive(Debug)]
-pub(crate) struct Ledger {
-    /// Records and late records known to be on disk.
-    pub(crate) extent: Extent,
-    pub(crate) late: u32,
+pub(crate) struct SyncProgress {
+    /// What is known to be on disk.
+    pub(crate) durable: Checkpoint,
     /// Sequence of the newest slot, and the place of the next.
-    pub(crate) sequence: u64,
-    pub(crate) place: usize,
+    sequence: u64,
+    place: usize,
     /// Whether a slot was written since the last flush.
-    pub(crate) slot_is_new: bool,
+    slot_is_new: bool,
 }
 
-/// What a day will have on disk once the flush that follows has succeeded.
-#[derive(Debug)]
-pub(crate) struct Staged {
-    pub(crate) extent: Extent,
-    pub(crate) late: u32,
+impl SyncProgress {
+    /// Begins with what is durable, after the page's newest slot.
+    pub(crate) fn after(newest: Option<&PlacedSlot>, durable: Checkpoint) -> Self {
+        Self {
+            durable,
+            sequence: newest.map_or(0, |newest| newest.slot.sequence),
+            place: newest.map_or(0, |newest| 1 - newest.place),
+            slot_is_new: false,
+        }
+    }
 }
 
-/// What an opening found, for [`DayFiles::new`].
+/// What an opening found or made, for [`DayFiles::new`].
 #[derive(Debug)]
-pub(crate) struct Foundation {
+pub(crate) struct DayParts {
     pub(crate) key: DayKey,
     pub(crate) place: Place,
     pub(crate) set: ColumnSet,
-    pub(crate) takes: Takes,
+    pub(crate) table: &'static [schema::Column],
+    pub(crate) mode: WriteMode,
     pub(crate) generation: u32,
     pub(crate) page: Page,
-    pub(crate) ledger: Ledger,
+    pub(crate) progress: SyncProgress,
 }
 
 impl DayFiles {
-    /// Puts the parts together: maps the columns.
-    pub(crate) fn new(dir: Arc<DataDir>, found: Foundation) -> Result<Self, super::StoreError> {
-        let columns = found.key.dataset.columns_of(found.set);
+    /// Maps the columns and puts all parts together.
+    pub(crate) fn new(dir: Arc<DataDir>, parts: DayParts) -> Result<Self, StoreError> {
         let frozen = FrozenMark::default();
-        let open = |column: &schema::Column| Column::open(found.place.column(column.name), column.kind, &frozen);
-        let columns = columns.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let durable = AtomicU64::new(found.ledger.extent.records);
+        let open = |column: &schema::Column| Column::open(parts.place.column(column.name), column.kind, &frozen);
+        let columns = parts.table.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let durable = AtomicU64::new(parts.progress.durable.extent.records);
         let sound_after = AtomicU64::new(dir.failed_flushes());
         Ok(Self {
             dir,
-            key: found.key,
-            place: found.place,
-            set: found.set,
-            takes: found.takes,
-            generation: found.generation,
+            key: parts.key,
+            place: parts.place,
+            set: parts.set,
+            table: parts.table,
+            mode: parts.mode,
+            generation: parts.generation,
             columns,
-            page: found.page,
+            page: parts.page,
             provisioned: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             growth: Mutex::new(Growth::default()),
             lead: AtomicU64::new(1),
             populated: AtomicU64::new(0),
-            populated_between: AtomicU64::new(0),
-            given_back: AtomicU64::new(0),
-            ledger: Mutex::new(found.ledger),
+            populated_in: AtomicU64::new(0),
+            released: AtomicU64::new(0),
+            progress: Mutex::new(parts.progress),
             durable,
             sound_after,
-            suspect: Mutex::default(),
+            unflushed: Mutex::default(),
             is_gone: AtomicBool::new(false),
         })
     }
@@ -142,24 +150,24 @@ impl DayFiles {
         self.page.committed()
     }
 
-    /// Gives the number of records that are on disk. A durable slot that says so follows with the next flush.
+    /// Gives the number of records that are on disk. The durable slot that says so reaches the disk with the next flush.
     #[must_use]
     pub fn durable(&self) -> u64 {
-        // Acquire: whoever sees the number sees the slot. Partner: the release store in `settle`.
+        // Acquire: a thread that sees the number sees the slot. Partner: the release store in `complete`.
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Notes that the pages of all records up to one were made present between two flushes.
-    pub(crate) fn note_populated(&self, records: u64, between: u64) {
+    /// Notes that the pages of the first `records` were made present in a flush epoch.
+    pub(crate) fn note_populated(&self, records: u64, epoch: u64) {
         self.populated.store(records, Ordering::Relaxed);
-        // Release: after the number. Partner: the acquire load in `is_populated`, which may still find a newer number; hints both.
-        self.populated_between.store(between + 1, Ordering::Release);
+        // Release: after the number. Partner: the acquire load in `is_populated`, which may still find a newer number. Both are only hints.
+        self.populated_in.store(epoch + 1, Ordering::Release);
     }
 
-    /// Tells whether the pages of a record were made present since the last flush.
+    /// Tells whether the pages of a record were made present in the flush epoch of now.
     #[inline]
-    pub(crate) fn is_populated(&self, record: u64, between: u64) -> bool {
-        self.populated_between.load(Ordering::Acquire) == between + 1 && record < self.populated.load(Ordering::Relaxed)
+    pub(crate) fn is_populated(&self, record: u64, epoch: u64) -> bool {
+        self.populated_in.load(Ordering::Acquire) == epoch + 1 && record < self.populated.load(Ordering::Relaxed)
     }
 
     /// Gives the number of visible late records.
@@ -171,28 +179,28 @@ impl DayFiles {
     /// Tells whether the day is sealed and takes late records only.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        self.takes == Takes::LateOnly
+        self.mode == WriteMode::LateOnly
     }
 
-    /// Tells whether what is committed may be believed after a restart of the process: not after a failed flush that was not made good.
+    /// Tells whether what is committed may be trusted after a restart of the process: not after a failed flush that was not repaired.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.page.is_trusted()
     }
 
-    /// Tells whether the day's files were found removed or replaced under its feet: what is stored in them since is nobody's.
+    /// Tells whether the day's files were removed or replaced while they were written: nobody will find what is stored in them since.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         // Relaxed: a flag that stays.
         self.is_gone.load(Ordering::Relaxed)
     }
 
-    /// Looks whether the day's files still lie where they were opened; says so once if not.
-    pub(crate) fn is_in_place(&self) -> bool {
+    /// Looks whether the day's files still lie where they were opened. Logs it once if they do not, and marks the day as gone.
+    pub(crate) fn check_in_place(&self) -> bool {
         if self.is_gone() {
             return false;
         }
-        // One of them stands for all: files that go one by one are met when they are grown or sealed.
+        // The first column stands for all: a file that disappears alone is noticed when it is grown or sealed.
         let is_there = self.columns.first().is_none_or(Column::is_in_place);
         if !is_there {
             log::error!("{}: {} was removed or replaced while it was being written", self.key, self.path().display());
@@ -201,27 +209,27 @@ impl DayFiles {
         is_there
     }
 
-    /// Tells whether what the day has stored was not touched by any of so many failed flushes.
+    /// Tells whether all `failed` flushes that have failed so far came before the day was opened, or were repaired since.
     pub(crate) fn is_sound_after(&self, failed: u64) -> bool {
         self.sound_after.load(Ordering::Acquire) == failed
     }
 
-    /// Gives the failed flushes after which the day is known to be whole.
+    /// Gives the number of failed flushes after which the day is known to be whole.
     pub(crate) fn sound_after(&self) -> u64 {
         self.sound_after.load(Ordering::Acquire)
     }
 
-    /// Notes that the device holds all of the day that it should, after so many failed flushes.
-    pub(crate) fn made_good(&self, failed: u64) {
+    /// Notes that after `failed` failed flushes the device holds all of the day that it should.
+    pub(crate) fn note_repaired(&self, failed: u64) {
         self.page.trust();
         // Release: after the page says so. Partner: the acquire loads above.
         self.sound_after.store(failed, Ordering::Release);
     }
 
-    /// Remembers what was staged for a flush whose failure could not be made good, to prove later that the cache has kept it.
-    pub(crate) fn suspect(&self, staged: Option<&Staged>) {
-        let extent = staged.map_or_else(|| self.durable_extent(), |staged| staged.extent.clone());
-        self.suspect.lock().get_or_insert(extent);
+    /// Remembers the checkpoint of a flush whose failure could not be repaired, to prove later that the cache has kept it.
+    pub(crate) fn note_unflushed(&self, checkpoint: Option<&Checkpoint>) {
+        let extent = checkpoint.map_or_else(|| self.durable_extent(), |checkpoint| checkpoint.extent.clone());
+        self.unflushed.lock().get_or_insert(extent);
     }
 
     /// Tells whether the columns have these bytes, of which the durable ones are known.
@@ -232,15 +240,16 @@ impl DayFiles {
         from <= to && crcs.eq(extent.crcs.iter().copied())
     }
 
-    /// Writes down what the closed day holds after a failure that could not be made good: on this boot a reader of the cache can prove it.
-    /// Nothing is written where the cache has already lost something.
-    pub(crate) fn attest(&self) {
-        let suspect = self.suspect.lock().take();
-        if suspect.is_none_or(|suspect| !self.has_bytes_of(&suspect)) {
+    /// Writes the witness of a day that is closed after a failure that could not be repaired: on this boot the next opening can prove by it what the
+    /// cache still holds. Writes nothing where the cache has already lost something.
+    pub(crate) fn write_witness(&self) {
+        let unflushed = self.unflushed.lock().take();
+        if unflushed.is_none_or(|extent| !self.has_bytes_of(&extent)) {
             return;
         }
-        let (extent, late) = self.stage().map_or_else(|| (self.durable_extent(), self.late()), |staged| (staged.extent, staged.late));
-        self.page.store_witness(Some(&DurableSlot { sequence: 1, generation: self.generation, late, extent }));
+        let held = self.checkpoint().unwrap_or_else(|| Checkpoint { extent: self.durable_extent(), late: self.late() });
+        let witness = DurableSlot { sequence: 1, generation: self.generation, late: held.late, extent: held.extent };
+        self.page.store_witness(Some(&witness));
     }
 
     /// Tells which columns the day has.
@@ -255,67 +264,65 @@ impl DayFiles {
         self.place.column(name)
     }
 
-    /// Gives the table's columns that the day has.
-    pub(crate) fn table(&self) -> &'static [schema::Column] {
-        self.key.dataset.columns_of(self.set)
-    }
-
     pub(crate) fn path(&self) -> &Path {
         self.place.folder()
     }
 
-    /// Takes down what is committed now and not yet durable, with its checksums; nothing where nothing has changed.
-    pub(crate) fn stage(&self) -> Option<Staged> {
-        let ledger = self.ledger.lock();
+    /// Takes a checkpoint of what is committed now, with its checksums; nothing where all of it is durable.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        let progress = self.progress.lock();
+        let Checkpoint { extent: durable, late: durable_late } = &progress.durable;
         let late = self.late();
-        // No mark: the writer commits faster than it can be read. The next cycle will find one.
+        // No mark: the writer commits faster than the mark can be read. The next cycle will find one.
         let Mark { count, key } = self.page.mark()?;
-        if count == ledger.extent.records && key == ledger.extent.last_key && late == ledger.late {
+        if count == durable.records && key == durable.last_key && late == *durable_late {
             return None;
         }
-        let (from, to) = (usize::try_from(ledger.extent.records).ok()?, usize::try_from(count).ok()?);
-        let crcs = self.columns.iter().zip(&ledger.extent.crcs);
+        let (from, to) = (usize::try_from(durable.records).ok()?, usize::try_from(count).ok()?);
+        let crcs = self.columns.iter().zip(&durable.crcs);
         let crcs = crcs.map(|(column, crc)| crc32c::crc32c_append(*crc, column.committed(from..to))).collect();
-        Some(Staged { extent: Extent { records: count, last_key: key, crcs }, late })
+        Some(Checkpoint { extent: Extent { records: count, last_key: key, crcs }, late })
     }
 
-    /// Writes the durable slot of what was staged before a flush that has succeeded since. Gives the number of records that became durable.
-    pub(crate) fn settle(&self, staged: Staged) -> u64 {
-        let mut ledger = self.ledger.lock();
-        let gained = staged.extent.records - ledger.extent.records + u64::from(staged.late - ledger.late);
-        ledger.sequence += 1;
+    /// Writes the durable slot of a checkpoint that was taken before a flush which has succeeded since. Gives the number of records that became
+    /// durable.
+    pub(crate) fn complete(&self, checkpoint: Checkpoint) -> u64 {
+        let mut progress = self.progress.lock();
+        let before = &progress.durable;
+        let gained = checkpoint.extent.records - before.extent.records + u64::from(checkpoint.late - before.late);
+        progress.sequence += 1;
         if self.dir.step(Step::Slot) == Verdict::Skip {
-            ledger.place = 1 - ledger.place;
+            progress.place = 1 - progress.place;
         }
-        let (sequence, place) = (ledger.sequence, ledger.place);
-        ledger.place = 1 - place;
-        ledger.slot_is_new = true;
-        ledger.extent = staged.extent;
-        ledger.late = staged.late;
-        self.page
-            .store_slot(place, &DurableSlot { sequence, generation: self.generation, late: ledger.late, extent: ledger.extent.clone() });
+        let (sequence, place) = (progress.sequence, progress.place);
+        progress.place = 1 - place;
+        progress.slot_is_new = true;
+        progress.durable = checkpoint;
+        let Checkpoint { extent, late } = progress.durable.clone();
+        let records = extent.records;
+        self.page.store_slot(place, &DurableSlot { sequence, generation: self.generation, late, extent });
         // Release: after the slot. Partner: the acquire load in `durable`.
-        self.durable.store(ledger.extent.records, Ordering::Release);
-        drop(ledger);
+        self.durable.store(records, Ordering::Release);
+        drop(progress);
         self.dir.step(Step::Changed("durable slot"));
         gained
     }
 
-    /// Gives the page cache of what has long been durable back, where that is worth it: a capture of weeks does not push out what others need.
-    /// What fails here costs memory, nothing else.
-    pub(crate) fn give_back(&self) {
+    /// Gives the page cache of old durable records back to the system, a large part at a time: a capture of weeks must not push out what others need.
+    /// A failure here costs memory and nothing else.
+    pub(crate) fn release_cache(&self) {
         let widest = self.columns.iter().map(Column::width).max().unwrap_or(1) as u64;
         // Whole pages of every column.
-        let step = (self.dir.options().cached_bytes / widest).next_multiple_of(GIVEN_AT_ONCE_RECORDS);
-        let from = self.given_back.load(Ordering::Relaxed);
+        let step = (self.dir.options().cached_bytes / widest).next_multiple_of(RELEASED_AT_ONCE_RECORDS);
+        let from = self.released.load(Ordering::Relaxed);
         let to = self.durable().saturating_sub(step) / step * step;
         if to <= from {
             return;
         }
-        self.given_back.store(to, Ordering::Relaxed);
+        self.released.store(to, Ordering::Relaxed);
         if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) {
             for column in &self.columns {
-                if let Err(error) = column.give_back(from..to) {
+                if let Err(error) = column.release_cache(from..to) {
                     log::debug!("{error}");
                 }
             }
@@ -324,24 +331,16 @@ impl DayFiles {
 
     /// Tells whether a slot was written that no flush has covered yet.
     pub(crate) fn slot_is_new(&self) -> bool {
-        self.ledger.lock().slot_is_new
+        self.progress.lock().slot_is_new
     }
 
     /// Notes that a flush which began after the newest slot was written has succeeded.
-    pub(crate) fn slot_is_flushed(&self) {
-        self.ledger.lock().slot_is_new = false;
+    pub(crate) fn note_slot_flushed(&self) {
+        self.progress.lock().slot_is_new = false;
     }
 
     /// Gives what is durable: records with their checksums.
     pub(crate) fn durable_extent(&self) -> Extent {
-        self.ledger.lock().extent.clone()
-    }
-}
-
-/// Gives the column that orders a dataset's records and is unique in it; nothing for those that are kept as they came.
-pub(crate) fn key_column(dataset: Dataset) -> Option<usize> {
-    match dataset {
-        Dataset::Trades => dataset.columns().iter().position(|column| column.name == "trade_id"),
-        Dataset::Md | Dataset::TickerTrades => None,
+        self.progress.lock().durable.extent.clone()
     }
 }

@@ -1,8 +1,8 @@
 //! Late records: those that belong before what a day already holds, kept beside it in `late.{date}.bin` until it is sealed.
 //!
-//! 1. A late record is `{crc32c, generation, payload}`: it proves itself, so recovery takes the longest valid front of the file.
+//! 1. A late record is `{crc32c, generation, payload}`: it has a checksum of its own, so recovery takes the longest valid front of the file.
 //! 2. The payload is the record's values in the order of the folder's columns, as wide as in the columns.
-//! 3. One of another generation is void: the files have been replaced since, and hold it.
+//! 3. A record of another generation is void: the files have been replaced since, and hold it.
 //! 4. Of two late records with one key the later counts; over a record in the columns a late one counts.
 
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::column::load;
 use super::error::{At, StoreError};
-use super::filesystem;
+use super::{filesystem, space};
 use crate::schema::{Column, Layout, Sink, Source};
 
 /// Bytes before the payload: CRC and generation.
@@ -91,7 +91,7 @@ impl LateFile {
         Self { path, size: record_bytes(columns), generation, file: None, allocated: 0, record: Vec::new() }
     }
 
-    /// Writes a row as late record number `at`. Until that is committed it does not count.
+    /// Writes a row as late record number `at`. It does not count before it is committed.
     pub(crate) fn write<L: Layout>(&mut self, at: u32, row: &L::Row, columns: &[Column]) -> Result<(), StoreError> {
         let offset = u64::from(at) * self.size as u64;
         let end = offset + self.size as u64;
@@ -100,7 +100,7 @@ impl LateFile {
             None => OpenOptions::new().write(true).create(true).truncate(false).open(&self.path).at("open", &self.path)?,
         };
         if end > self.allocated {
-            self.allocated = self.allocated.max(filesystem::allocated(&file).at("look at", &self.path)?);
+            self.allocated = self.allocated.max(space::allocated(&file).at("look at", &self.path)?);
         }
         if end > self.allocated {
             let len = end.next_multiple_of(AHEAD);
@@ -121,7 +121,7 @@ impl LateFile {
     }
 }
 
-/// Gives a record as a folder of these columns holds it: what it has no column for is not in it.
+/// Gives a record as a folder of these columns holds it: without the values that it has no column for.
 pub(crate) fn as_held<L: Layout>(row: &L::Row, columns: &[Column]) -> L::Row {
     let mut bytes = Vec::with_capacity(payload_bytes(columns));
     L::store(row, &mut Payload { bytes: &mut bytes, columns: columns.len() });
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn late_records_come_back_as_they_were_and_a_spoilt_one_ends_them() {
+    fn late_records_come_back_as_they_were_and_a_damaged_one_ends_them() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("late");
         for set in [ColumnSet::Core, ColumnSet::Full] {

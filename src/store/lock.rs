@@ -1,7 +1,7 @@
 //! The lock that keeps a second writer out of a data directory.
 //!
-//! 1. `flock` on `_coltape/lock`: it goes with the process, however that ends, so no stale lock is ever left.
-//! 2. The file's text is the holder's process id, for the message to the second one; the lock does not depend on it.
+//! 1. `flock` on `_coltape/lock`: it ends with the process, however the process ends, so no stale lock is ever left.
+//! 2. The file's text is the holder's process id, for the error message of a second writer. The lock does not depend on it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
@@ -41,7 +41,7 @@ impl Drop for DirLock {
     }
 }
 
-/// Longest process id there is, and a little.
+/// More bytes than the longest process id has.
 const PID_BYTES: u64 = 20;
 
 fn holder(file: &mut File) -> String {
@@ -52,10 +52,10 @@ fn holder(file: &mut File) -> String {
     }
 }
 
-/// Tells who holds a data directory: the process id it wrote down, or nothing where nobody does.
+/// Tells which process holds a data directory: the id in its lock file, or nothing where none does.
 ///
 /// # Errors
-/// Where the lock's file is there and cannot be opened.
+/// Where the lock file exists and cannot be opened.
 pub fn holder_of(dir: &Path) -> Result<Option<String>, StoreError> {
     let path = dir.join(super::place::OWN_FOLDER).join("lock");
     let mut file = match File::open(&path) {

@@ -5,7 +5,7 @@
 //! 2. **Frozen bytes**: a slice over shared pages covers frozen bytes only; a store below the frozen mark panics. So no slice ever sees a change.
 //! 3. **Words**: what changes under a reader is accessed as an atomic word, never as a slice. A read-only mapping is only ever loaded from.
 //! 4. **Length**: storing beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`name_the_column_on_sigbus`]
-//!    prints the file's name and the process dies. Keeping stores below the length is the business of `provision.rs`.
+//!    prints the file's name and the process ends. `provision.rs` keeps stores below the length.
 //! 5. Maps are addressed by 64-bit offsets; nothing here allocates except to remember a file's name.
 
 #![expect(unsafe_code, reason = "memory maps are pointers; this file turns them into checked accesses")]
@@ -19,16 +19,18 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, 
 
 use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
+use crate::schema::MAX_COLUMNS;
+
 const _: () = assert!(usize::BITS == 64, "columns are mapped with address space that only a 64-bit machine has");
 
 /// How far a day's columns are frozen, in records; all its maps share one.
 pub(crate) type FrozenMark = Arc<AtomicUsize>;
 
-/// A mapping that one thread stores to through [`Lanes`], others load from, and whose frozen front is lent out as slices.
+/// A mapping that one thread stores to through [`ColumnBases`], others load from, and whose frozen front is given out as slices.
 #[derive(Debug)]
 pub(crate) struct WriteMap {
     raw: MmapRaw,
-    /// Bytes that the file may come to have; behind them lies nothing.
+    /// Most bytes that the file may grow to.
     len: usize,
     /// Bytes of a record.
     width: usize,
@@ -37,7 +39,7 @@ pub(crate) struct WriteMap {
 }
 
 impl WriteMap {
-    /// Maps `records` records of `width` bytes of address space over `file`, however short the file is yet. The file may be closed afterwards.
+    /// Maps address space for `records` records of `width` bytes over `file`, however short the file still is. The file may be closed afterwards.
     pub(crate) fn new(file: &File, records: usize, width: usize, frozen: FrozenMark, path: &Path) -> io::Result<Self> {
         let len = records * width;
         let raw = MmapOptions::new().len(len + STAGGER_BYTES).map_raw(file)?;
@@ -54,40 +56,39 @@ impl WriteMap {
         unsafe { self.raw.as_mut_ptr().add(at) }
     }
 
-    /// Has the pages of a part made present and writable by the calling thread, so that the storing one need not. The part lies below the file's length.
+    /// Makes the pages of a part present and writable on the calling thread, so that the storing thread does not wait for them. The part lies below the
+    /// file's length.
     pub(crate) fn populate(&self, part: Range<usize>) {
         assert!(part.end <= self.len, "outside the mapping");
         for start in part.clone().step_by(POPULATE_STEP) {
-            // Only a hint: where the system does not know it, or has no page left, the store itself brings the page.
+            // Only a hint: where the system does not know it, or has no page left, the store itself makes the page present.
             if self.raw.advise_range(Advice::PopulateWrite, start, POPULATE_STEP.min(part.end - start)).is_err() {
                 return;
             }
         }
     }
 
-    /// Lets go of the pages of frozen records, which stay what they are in the file: who looks at them again has them read anew.
-    pub(crate) fn let_go(&self, records: Range<usize>) -> io::Result<()> {
-        assert!(records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are let go of");
+    /// Unmaps the pages of frozen records. Their bytes stay in the file, and are read from it again by the next access.
+    pub(crate) fn release(&self, records: Range<usize>) -> io::Result<()> {
+        assert!(records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are released");
         assert!(records.start <= records.end && records.end <= self.len / self.width, "outside the mapping");
-        // SAFETY: (1) inside the mapping, as just checked; the mapping is shared, so that no byte is lost or changed by this, also of the slices lent.
+        // SAFETY: (1) inside the mapping, as just checked; the mapping is shared, so this loses and changes no byte, also none of the slices given out.
         unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, records.start * self.width, records.len() * self.width) }
     }
 
-    /// Loads 4 bytes, frozen or not.
+    /// Loads a value of this width, frozen or not.
     #[inline]
     pub(crate) fn load_u32(&self, at: usize) -> u32 {
         // SAFETY: (1) checked and aligned; (3) atomic.
         u32::from_le(unsafe { AtomicU32::from_ptr(self.within(at, 4).cast()) }.load(Ordering::Relaxed))
     }
 
-    /// Loads 8 bytes, frozen or not.
     #[inline]
     pub(crate) fn load_u64(&self, at: usize) -> u64 {
         // SAFETY: (1) checked and aligned; (3) atomic.
         u64::from_le(unsafe { AtomicU64::from_ptr(self.within(at, 8).cast()) }.load(Ordering::Relaxed))
     }
 
-    /// Loads 16 bytes, frozen or not.
     #[inline]
     pub(crate) fn load_uuid(&self, at: usize) -> [u8; 16] {
         let place = self.within(at, 16);
@@ -98,67 +99,64 @@ impl WriteMap {
         whole(low, high)
     }
 
-    /// Declares the first `to` records of the day final: nobody stores to them again. Whoever calls this has loaded the commit mark with acquire ordering.
+    /// Declares the first `to` records of the day final: nobody stores to them again. The caller has loaded the commit mark with acquire ordering.
     pub(crate) fn freeze(&self, to: usize) {
         self.frozen.fetch_max(to, Ordering::AcqRel);
     }
 
-    /// Lends frozen records.
+    /// Gives the bytes of frozen records.
     pub(crate) fn frozen(&self, records: Range<usize>) -> &[u8] {
-        assert!(records.start <= records.end && records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are lent");
+        assert!(records.start <= records.end && records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are given out");
         assert!(records.end <= self.len / self.width, "outside the mapping");
         // SAFETY: (1) inside the mapping, as just checked; (2) no byte below the mark changes again.
         unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(records.start * self.width), records.len() * self.width) }
     }
 }
 
-/// Bytes of address space between two mappings, so that a record's places in its columns do not lie whole gigabytes apart: AMD's first-level cache tells
-/// lines of a set apart by a hash of the address bits 12 to 27 (Lipp et al., *Take A Way*, 2020), and keeps one of those that look alike. Without it a
-/// record of 13 columns takes 98 ns there, with it 13.
+/// Bytes of address space between two mappings, so that a record's places in its columns do not lie whole gigabytes apart. AMD's first-level cache
+/// distinguishes lines of a set by a hash of the address bits 12 to 27 (Lipp et al., *Take A Way*, 2020), and keeps only one of those with the same
+/// hash. Without the gap a record of 13 columns takes 98 ns there, with it 13.
 const STAGGER_BYTES: usize = 2 << 20;
 
-/// Bytes whose pages are made present at a time: the system holds what maps share while it does so.
+/// Bytes whose pages are made present at a time: meanwhile the system holds a lock that all maps share.
 const POPULATE_STEP: usize = 64 << 10;
 
-/// Most columns that are stored to side by side.
-pub(crate) const MAX_LANES: usize = 16;
-
-/// A column as it is stored to.
+/// Where a column is mapped, for the thread that stores to it.
 #[derive(Debug, Clone, Copy)]
-struct Lane {
-    base: *mut u8,
-    /// Bytes of a value; 0 where the day has no such column.
+struct ColumnBase {
+    start: *mut u8,
+    /// Bytes of a value; 0 where the folder has no such column.
     width: usize,
 }
 
-// SAFETY: (3) what lies behind `base` is only ever accessed as atomic words.
-unsafe impl Send for Lane {}
+// SAFETY: (3) what lies behind `start` is only ever accessed as atomic words.
+unsafe impl Send for ColumnBase {}
 // SAFETY: as above.
-unsafe impl Sync for Lane {}
+unsafe impl Sync for ColumnBase {}
 
-/// A day's columns side by side, stored to a record at a time: what holds for all columns is checked once a record, not once a value.
+/// A day's columns, stored to a record at a time: what holds for all columns is checked once a record, not once a value.
 #[derive(Debug)]
-pub(crate) struct Lanes {
-    lanes: [Lane; MAX_LANES],
+pub(crate) struct ColumnBases {
+    bases: [ColumnBase; MAX_COLUMNS],
     /// Records that every mapping has address space for.
     records: usize,
     frozen: FrozenMark,
-    /// Keeps the mappings as long as they are pointed into.
+    /// Keeps the mappings alive.
     _maps: Vec<Arc<WriteMap>>,
 }
 
-impl Lanes {
-    /// Puts maps that share a frozen mark side by side.
+impl ColumnBases {
+    /// Takes the maps of one day, which share a frozen mark, in the order of the table.
     pub(crate) fn new(maps: Vec<Arc<WriteMap>>) -> Self {
-        assert!(maps.len() <= MAX_LANES, "more columns than lanes");
-        let mut lanes = [Lane { base: std::ptr::null_mut(), width: 0 }; MAX_LANES];
-        for (lane, map) in lanes.iter_mut().zip(&maps) {
-            *lane = Lane { base: map.raw.as_mut_ptr(), width: map.width };
+        assert!(maps.len() <= MAX_COLUMNS, "more columns than the table has");
+        let mut bases = [ColumnBase { start: std::ptr::null_mut(), width: 0 }; MAX_COLUMNS];
+        for (base, map) in bases.iter_mut().zip(&maps) {
+            *base = ColumnBase { start: map.raw.as_mut_ptr(), width: map.width };
         }
         let records = maps.iter().map(|map| map.len / map.width).min().unwrap_or(0);
         let frozen = maps.first().map_or_else(FrozenMark::default, |map| Arc::clone(&map.frozen));
         assert!(maps.iter().all(|map| Arc::ptr_eq(&map.frozen, &frozen)), "one day, one mark");
-        Self { lanes, records, frozen, _maps: maps }
+        Self { bases, records, frozen, _maps: maps }
     }
 
     /// Gives the places of a record that may be stored to.
@@ -167,32 +165,31 @@ impl Lanes {
         // Relaxed: the mark is raised only to what the storing thread has committed, hence already passed.
         assert!(record >= self.frozen.load(Ordering::Relaxed), "a frozen byte is never stored to");
         assert!(record < self.records, "outside the mapping");
-        OpenRecord { lanes: &self.lanes, record }
+        OpenRecord { bases: &self.bases, record }
     }
 }
 
 /// A record that is not frozen, in all columns.
 #[derive(Clone, Copy)]
 pub(crate) struct OpenRecord<'a> {
-    lanes: &'a [Lane; MAX_LANES],
+    bases: &'a [ColumnBase; MAX_COLUMNS],
     record: usize,
 }
 
 impl OpenRecord<'_> {
-    /// Gives the place of the record's value in a column of that width; nothing where the day lacks the column.
+    /// Gives the place of the record's value in a column of that width; nothing where the folder does not have the column.
     #[inline(always)]
     fn place<const WIDTH: usize>(self, column: usize) -> Option<*mut u8> {
-        let lane = self.lanes.get(column)?;
-        if lane.width != WIDTH {
-            assert!(lane.width == 0, "a value of another width");
+        let base = self.bases.get(column)?;
+        if base.width != WIDTH {
+            assert!(base.width == 0, "a value of another width");
             return None;
         }
-        // SAFETY: (1) every mapping has room for `records` values of its width, and the record is below that, as `Lanes::record` has checked;
-        // the maps live as long as the lanes that this borrows from. Mappings begin at a page, so the place is aligned to the width.
-        Some(unsafe { lane.base.add(self.record * WIDTH) })
+        // SAFETY: (1) every mapping has room for `records` values of its width, and the record is below that, as `ColumnBases::record` has checked;
+        // the maps live as long as the `ColumnBases` that this borrows from. Mappings begin at a page, so the place is aligned to the width.
+        Some(unsafe { base.start.add(self.record * WIDTH) })
     }
 
-    /// Stores 4 bytes.
     #[inline(always)]
     pub(crate) fn store_u32(self, column: usize, value: u32) {
         if let Some(place) = self.place::<4>(column) {
@@ -201,7 +198,7 @@ impl OpenRecord<'_> {
         }
     }
 
-    /// Stores 4 bytes after all that was stored before (partner: the acquire fence of whoever reads the time column by itself).
+    /// Stores 4 bytes after all that was stored before. Partner: the acquire fence of a program that reads the time column alone.
     #[inline(always)]
     pub(crate) fn store_u32_last(self, column: usize, value: u32) {
         if let Some(place) = self.place::<4>(column) {
@@ -210,7 +207,6 @@ impl OpenRecord<'_> {
         }
     }
 
-    /// Stores 8 bytes.
     #[inline(always)]
     pub(crate) fn store_u64(self, column: usize, value: u64) {
         if let Some(place) = self.place::<8>(column) {
@@ -219,7 +215,6 @@ impl OpenRecord<'_> {
         }
     }
 
-    /// Stores 16 bytes.
     #[inline(always)]
     pub(crate) fn store_uuid(self, column: usize, value: [u8; 16]) {
         let [low, high] = halves(value);
@@ -233,7 +228,7 @@ impl OpenRecord<'_> {
     }
 }
 
-/// Makes every page of a file's part dirty again without changing it: what a failed flush may have lost is written once more.
+/// Makes every page of a file's part dirty again without changing it, so that the next flush writes what a failed one may have lost.
 pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::Result<()> {
     if part.is_empty() {
         return Ok(());
@@ -243,8 +238,8 @@ pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::R
         if map.len - at >= 4 {
             // SAFETY: (1) checked and aligned; (3) atomic.
             let word = unsafe { AtomicU32::from_ptr(map.within(at, 4).cast()) };
-            // One atomic step that stores what it found, so that a writer's store is never undone; where it fails the writer has just stored.
-            // Not `fetch_or(0)`: the compiler knows that to change nothing and makes it a load, which leaves the page clean.
+            // One atomic step that stores the value it found, so that a writer's store is never undone; where it fails the writer has just stored.
+            // Not `fetch_or(0)`: the compiler turns that into a load, which leaves the page clean.
             let found = word.load(Ordering::Relaxed);
             let _ = word.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -264,14 +259,13 @@ pub(crate) struct ReadMap {
 }
 
 impl ReadMap {
-    /// Maps the first `len` bytes of `file`, which holds at least so many and whose writer has committed them.
+    /// Maps the first `len` bytes of `file`. It holds at least so many, and its writer has committed them.
     pub(crate) fn new(file: &File, len: usize, path: &Path) -> io::Result<Self> {
         let raw = MmapOptions::new().len(len.max(1)).map_raw_read_only(file)?;
         let watched = Watched::new(&raw, path);
         Ok(Self { raw, len, _watched: watched })
     }
 
-    /// Lends the bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: (1) the whole mapping; (2) the writer commits before anyone maps, and committed bytes never change: the format's contract.
         unsafe { std::slice::from_raw_parts(self.raw.as_ptr(), self.len) }
@@ -294,8 +288,8 @@ impl WordMap {
     /// Maps the first `len` bytes of `file`.
     pub(crate) fn new(file: &File, len: usize, writable: bool, path: &Path) -> io::Result<Self> {
         assert!(len.is_multiple_of(SECTOR), "whole sectors");
-        let mut options = MmapOptions::new();
-        let raw = if writable { options.len(len).map_raw(file)? } else { options.len(len).map_raw_read_only(file)? };
+        let options = MmapOptions::new().len(len).to_owned();
+        let raw = if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
         let watched = Watched::new(&raw, path);
         Ok(Self { raw, writable, _watched: watched })
     }
@@ -323,7 +317,7 @@ impl WordMap {
         self.word(index).store(value.to_le(), Ordering::Release);
     }
 
-    /// Copies a sector word by word; whether it was torn by a writer is for its CRC to say.
+    /// Copies a sector word by word. Its CRC says whether a writer changed it meanwhile.
     pub(crate) fn load_sector(&self, sector: usize) -> [u8; SECTOR] {
         let mut bytes = [0; SECTOR];
         for (word, chunk) in bytes.chunks_exact_mut(8).enumerate() {
@@ -361,7 +355,7 @@ fn whole(low: u64, high: u64) -> [u8; 16] {
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }
 
-/// Most mappings that are remembered for the line on SIGBUS; those beyond it die nameless. The kernel's usual limit is as large.
+/// Most mappings that are remembered for the message on SIGBUS; it does not name those beyond. The kernel's usual limit is as large.
 const WATCHED: usize = 65_536;
 
 struct Entry {
@@ -371,20 +365,20 @@ struct Entry {
     name_len: AtomicUsize,
 }
 
-/// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
-static TABLE: [Entry; WATCHED] = [const {
-    Entry {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        name: AtomicPtr::new(std::ptr::null_mut()),
-        name_len: AtomicUsize::new(0),
+impl Entry {
+    const fn free() -> Self {
+        let (start, end, name_len) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { start, end, name: AtomicPtr::new(std::ptr::null_mut()), name_len }
     }
-}; WATCHED];
+}
+
+/// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
+static TABLE: [Entry; WATCHED] = [const { Entry::free() }; WATCHED];
 
 /// Where the search for a free entry begins; entries are taken by setting `end` from 0.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// A mapping's entry in the table, taken back when the mapping goes.
+/// A mapping's entry in the table, removed when the mapping is dropped.
 #[derive(Debug)]
 struct Watched {
     entry: Option<usize>,
@@ -422,8 +416,7 @@ impl Drop for Watched {
 /// Finds the name of the file mapped at an address.
 fn column_at(address: usize) -> Option<&'static [u8]> {
     TABLE.iter().find_map(|entry| {
-        let start = entry.start.load(Ordering::Acquire);
-        let name = entry.name.load(Ordering::Relaxed);
+        let (start, name) = (entry.start.load(Ordering::Acquire), entry.name.load(Ordering::Relaxed));
         if start == 0 || name.is_null() || !(start..entry.end.load(Ordering::Relaxed)).contains(&address) {
             return None;
         }
@@ -432,7 +425,8 @@ fn column_at(address: usize) -> Option<&'static [u8]> {
     })
 }
 
-/// Makes a SIGBUS print the name of the column file whose mapping holds the faulting address, and then end the process as it would have.
+/// Installs a handler for SIGBUS that prints the name of the column file whose mapping holds the faulting address, and then ends the process as the
+/// signal would have.
 ///
 /// # Errors
 /// Where the handler cannot be installed.
@@ -470,11 +464,11 @@ mod tests {
     }
 
     /// Columns of 4, 8 and 16 bytes, files of two pages each.
-    fn lanes() -> (Lanes, Vec<Arc<WriteMap>>, Vec<tempfile::NamedTempFile>) {
+    fn bases() -> (ColumnBases, Vec<Arc<WriteMap>>, Vec<tempfile::NamedTempFile>) {
         let frozen = FrozenMark::default();
         let files: Vec<_> = (0..3).map(|_| file(8192)).collect();
         let maps: Vec<_> = files.iter().zip([4, 8, 16]).map(|(file, width)| map(file, width, &frozen)).collect();
-        (Lanes::new(maps.clone()), maps, files)
+        (ColumnBases::new(maps.clone()), maps, files)
     }
 
     fn panics(what: impl FnOnce()) -> bool {
@@ -483,8 +477,8 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_in_the_files_little_endian() {
-        let (lanes, maps, files) = lanes();
-        let record = lanes.record(1);
+        let (bases, maps, files) = bases();
+        let record = bases.record(1);
         record.store_u32_last(0, 0x0403_0201);
         record.store_u64(1, 0x0807_0605_0403_0201);
         record.store_uuid(2, std::array::from_fn(|at| u8::try_from(at).expect("small")));
@@ -497,20 +491,20 @@ mod tests {
 
     #[test]
     fn a_file_that_grows_is_reached_by_the_old_mapping() {
-        let (lanes, _maps, files) = lanes();
+        let (bases, _maps, files) = bases();
         files[0].as_file().set_len(16_384).expect("a length");
-        lanes.record(4095).store_u32(0, 7);
+        bases.record(4095).store_u32(0, 7);
         assert_eq!(std::fs::read(files[0].path()).expect("read")[16_380], 7);
     }
 
     #[test]
-    fn frozen_records_are_lent_and_no_longer_stored_to_in_any_column() {
-        let (lanes, maps, _files) = lanes();
-        lanes.record(0).store_u32(0, 1);
+    fn frozen_records_are_given_out_and_no_longer_stored_to_in_any_column() {
+        let (bases, maps, _files) = bases();
+        bases.record(0).store_u32(0, 1);
         maps[1].freeze(1);
         assert_eq!(maps[0].frozen(0..1), [1, 0, 0, 0]);
-        lanes.record(1).store_u32(0, 2);
-        assert!(panics(|| lanes.record(0).store_u32(0, 2)));
+        bases.record(1).store_u32(0, 2);
+        assert!(panics(|| bases.record(0).store_u32(0, 2)));
         assert!(panics(|| assert!(!maps[0].frozen(0..2).is_empty())));
         maps[1].freeze(usize::MAX);
         assert!(panics(|| assert!(!maps[2].frozen(0..RECORDS + 1).is_empty())));
@@ -518,31 +512,31 @@ mod tests {
 
     #[test]
     fn no_access_leaves_the_mapping() {
-        let (lanes, maps, _files) = lanes();
+        let (bases, maps, _files) = bases();
         for at in [RECORDS * 4, RECORDS * 4 - 2, usize::MAX, 2] {
             assert!(panics(|| assert_eq!(maps[0].load_u32(at), 0)), "{at}");
         }
         for record in [RECORDS, usize::MAX] {
-            assert!(panics(|| lanes.record(record).store_u32(0, 1)), "{record}");
+            assert!(panics(|| bases.record(record).store_u32(0, 1)), "{record}");
         }
-        assert!(panics(|| lanes.record(0).store_u64(0, 1)), "eight bytes into a column of four");
-        assert!(panics(|| lanes.record(0).store_u32(1, 1)), "four bytes into a column of eight");
-        lanes.record(0).store_u64(3, 1);
-        lanes.record(0).store_u64(MAX_LANES, 1);
+        assert!(panics(|| bases.record(0).store_u64(0, 1)), "eight bytes into a column of four");
+        assert!(panics(|| bases.record(0).store_u32(1, 1)), "four bytes into a column of eight");
+        bases.record(0).store_u64(3, 1);
+        bases.record(0).store_u64(MAX_COLUMNS, 1);
         assert!(panics(|| maps[0].populate(0..RECORDS * 4 + 1)));
     }
 
     #[test]
-    fn maps_of_two_days_are_never_put_side_by_side() {
+    fn maps_of_two_days_are_never_stored_to_together() {
         let files = [file(4096), file(4096)];
         let maps = files.iter().map(|file| map(file, 4, &FrozenMark::default())).collect();
-        assert!(panics(|| drop(Lanes::new(maps))));
+        assert!(panics(|| drop(ColumnBases::new(maps))));
     }
 
     #[test]
     fn populating_brings_pages_and_changes_nothing() {
-        let (lanes, maps, files) = lanes();
-        lanes.record(3).store_u64(1, 9);
+        let (bases, maps, files) = bases();
+        bases.record(3).store_u64(1, 9);
         let before = std::fs::read(files[1].path()).expect("read");
         maps[1].populate(0..8192);
         // Beyond the file's end there is nothing to bring: it gives up.

@@ -1,6 +1,6 @@
-//! Where late records belong among a day's records: the order that readers show and that a replaced day is written in.
+//! Where late records belong among a day's records: the order that readers show, and in which a replaced day is written.
 //!
-//! 1. With a key (trades): by key. A late record of a key that the columns have stands in that record's place; of two late ones the later counts.
+//! 1. With a key (trades): by key. A late record with a key that the columns have takes that record's place. Of two late ones the later counts.
 //! 2. Without a key (tickers): behind all others, in the order they came.
 //! 3. The columns' own order is never changed.
 
@@ -11,7 +11,7 @@ use std::ops::Range;
 struct Splice {
     /// Its number among the late records.
     late: usize,
-    /// The column record that it stands before, or in the place of.
+    /// The column record that it precedes or replaces.
     at: usize,
     /// Column records replaced by this splice and those before it.
     replaced: usize,

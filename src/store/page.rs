@@ -1,19 +1,22 @@
 //! [`Page`]: the mapped commit page, written by a day's threads and read by anyone.
 //!
-//! 1. `committed` is stored with release ordering after the columns' bytes and after the last key; whoever loads it sees both.
+//! 1. `committed` is stored with release ordering after the columns' bytes and after the last key; a reader that loads it sees both.
 //! 2. The last key lies in two entries written in turn, each with the count it belongs to: a process that dies between two stores leaves
 //!    the entry of the count that `committed` names.
 //! 3. A state is stored in its spare sector first, then in its own: at every moment one of the two is whole. A crash may leave the spare
-//!    older than the state, so both are made alike, and flushed, when a day is opened: a stale spare must never stand in for a torn state.
+//!    older than the state. So both are made equal, and flushed, when a day is opened: a stale spare must never replace a torn state.
 //! 4. The boot's identity is stored last of all when a day is opened: until then the hot sector does not count.
+//! 5. [`Page::durable`] is the one place that decides which durable slot counts.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::commit::{DurableSlot, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, SLOT_SECTORS, STATE_SECTORS, State, WITNESS_SECTOR};
-use super::filesystem::BootId;
+use super::boot::BootId;
+use super::commit::{
+    Checkpoint, DurableSlot, Extent, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, Phase, SLOT_SECTORS, STATE_SECTORS, State, WITNESS_SECTOR,
+};
 use super::map::{SECTOR, WordMap};
 
 const HOT: usize = HOT_SECTOR * SECTOR / 8;
@@ -27,25 +30,32 @@ const MISTRUST: usize = HOT + 10;
 
 /// The count of an entry that is being written.
 const WRITING: u64 = u64::MAX;
-/// Times an entry is read anew while the writer overwrites it: two commits within a few nanoseconds, so often in a row.
+/// Times an entry is read again because the writer has overwritten it. Each needs two commits within a few nanoseconds.
 const MARK_ATTEMPTS: u32 = 10_000;
 
-/// What the writer has made visible: so many records, the last of which had this key.
+/// What the writer has made visible: a number of records, and the key of the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) count: u64,
     pub(crate) key: u64,
 }
 
-/// Where and when a page was written: the boot, and the file it was then.
+/// A durable slot and its place, 0 or 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PlacedSlot {
+    pub(crate) place: usize,
+    pub(crate) slot: DurableSlot,
+}
+
+/// The boot that a page was written on, and the file that it was then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub(crate) struct PageOrigin {
     pub(crate) boot: BootId,
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
-impl Origin {
+impl PageOrigin {
     /// Gives the origin that a page has if it was written on this boot, in this file.
     pub(crate) fn here(file: &File, boot: BootId) -> io::Result<Self> {
         let found = file.metadata()?;
@@ -57,13 +67,13 @@ impl Origin {
 #[derive(Debug)]
 pub(crate) struct Page {
     words: WordMap,
-    here: Option<Origin>,
+    here: Option<PageOrigin>,
 }
 
 impl Page {
     /// Maps a page of full length. `boot` is the boot's id of now.
     pub(crate) fn map(file: &File, writable: bool, boot: Option<BootId>, path: &Path) -> io::Result<Self> {
-        let here = boot.map(|boot| Origin::here(file, boot)).transpose()?;
+        let here = boot.map(|boot| PageOrigin::here(file, boot)).transpose()?;
         Ok(Self { words: WordMap::new(file, PAGE, writable, path)?, here })
     }
 
@@ -81,17 +91,17 @@ impl Page {
         let Some(here) = self.here else { return false };
         let [high, low] = BOOT.map(|word| self.words.load(word));
         let boot = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        let written = Origin { boot: BootId(boot), device: self.words.load(DEVICE), inode: self.words.load(INODE) };
+        let written = PageOrigin { boot: BootId(boot), device: self.words.load(DEVICE), inode: self.words.load(INODE) };
         written == here
     }
 
-    /// Gives what was attested on this boot of a day whose last flush failed.
+    /// Gives what the day held when it was closed after a failed flush; nothing unless that was on this boot.
     pub(crate) fn witness(&self) -> Option<DurableSlot> {
         let witness = DurableSlot::decode(&self.words.load_sector(WITNESS_SECTOR))?;
         (self.is_of_here() && self.words.load(MISTRUST) != 0).then_some(witness)
     }
 
-    /// Writes the witness, or takes it away.
+    /// Writes the witness, or clears it.
     pub(crate) fn store_witness(&self, witness: Option<&DurableSlot>) {
         self.words.store_sector(WITNESS_SECTOR, &witness.map_or([0; SECTOR], DurableSlot::encode));
     }
@@ -104,14 +114,14 @@ impl Page {
         self.words.store(DEVICE, here.device);
         self.words.store(INODE, here.inode);
         let boot = u128::from_be_bytes(here.boot.0);
-        #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
+        #[expect(clippy::cast_possible_truncation, reason = "each word takes one half")]
         let halves = [(boot >> 64) as u64, boot as u64];
         for (word, half) in BOOT.into_iter().zip(halves) {
             self.words.store(word, half);
         }
     }
 
-    /// Declares that `committed` is not to be trusted: a flush failed, and the cache may have lost what it names.
+    /// Declares that `committed` must not be trusted: a flush failed, and the cache may have lost some of the records.
     pub(crate) fn mistrust(&self) {
         self.words.store(MISTRUST, 1);
     }
@@ -130,15 +140,15 @@ impl Page {
         let [first, second] = MARKS;
         let entry = if self.words.load(first) == self.words.load(COMMITTED) { second } else { first };
         self.words.store(entry, WRITING);
-        // Release, in each `store`: who has read the new key finds the one above in its second look at the count (partner: the acquire in `load`), so who
-        // finds the old count twice has read the old key.
+        // Release, in each `store`: a reader that has read the new key finds `WRITING`, or the new count, when it looks at the count again (partner: the
+        // acquire in `load`). So a reader that finds the old count twice has read the old key.
         self.words.store(entry + 1, mark.key);
         self.words.store(entry, mark.count);
         // Release likewise. Partner: the acquire load in `committed`.
         self.words.store(COMMITTED, mark.count);
     }
 
-    /// Sets the mark when a day is opened, or when its last key alone has changed: both entries alike, one after the other.
+    /// Sets the mark when a day is opened, or when only its last key has changed: both entries get the same values, one after the other.
     pub(crate) fn reset(&self, mark: Mark) {
         for entry in MARKS {
             self.words.store(entry, WRITING);
@@ -148,7 +158,7 @@ impl Page {
         self.words.store(COMMITTED, mark.count);
     }
 
-    /// Stores `committed` alone. A bug planted by a test: it announces records that are not there yet.
+    /// Stores `committed` alone. For tests that plant a bug: it announces records that are not stored yet.
     pub(crate) fn announce(&self, count: u64) {
         self.words.store(COMMITTED, count);
     }
@@ -159,7 +169,7 @@ impl Page {
         self.words.load(COMMITTED)
     }
 
-    /// Gives the number of visible records with the key of the last; nothing where no entry fits, which on a trusted page does not happen.
+    /// Gives the number of visible records with the key of the last one; nothing where no entry fits, which does not happen on a trusted page.
     pub(crate) fn mark(&self) -> Option<Mark> {
         (0..MARK_ATTEMPTS).find_map(|_| {
             let count = self.committed();
@@ -184,15 +194,51 @@ impl Page {
         self.words.store(LATE, u64::from(generation) << 32 | u64::from(count));
     }
 
-    /// Gives the durable slots that are whole, newest first, each with its place.
-    pub(crate) fn slots(&self) -> Vec<(usize, DurableSlot)> {
-        let mut slots: Vec<_> = SLOT_SECTORS
-            .into_iter()
-            .enumerate()
-            .filter_map(|(place, sector)| Some((place, DurableSlot::decode(&self.words.load_sector(sector))?)))
-            .collect();
-        slots.sort_by_key(|(_, slot)| std::cmp::Reverse(slot.sequence));
-        slots
+    /// Gives the durable slots that are whole, in the order of their places.
+    fn slots(&self) -> impl Iterator<Item = PlacedSlot> {
+        SLOT_SECTORS.into_iter().enumerate().filter_map(|(place, sector)| {
+            let slot = DurableSlot::decode(&self.words.load_sector(sector))?;
+            Some(PlacedSlot { place, slot })
+        })
+    }
+
+    /// Gives the newest whole slot, whatever files it describes: the next one has the sequence after it, and the other place.
+    pub(crate) fn newest_slot(&self) -> Option<PlacedSlot> {
+        self.slots().max_by_key(|placed| placed.slot.sequence)
+    }
+
+    /// Tells whether anything was ever made durable.
+    pub(crate) fn has_durable_records(&self) -> bool {
+        self.slots().any(|placed| placed.slot.extent.records > 0 || placed.slot.late > 0)
+    }
+
+    /// Decides what of the day is on disk. A slot counts if it is the newest whole one of the state's generation and columns, and describes no fewer
+    /// records than the state. Where none does, the records that the state names are on disk, and no late one.
+    ///
+    /// A sealed day has the records of its seal; only late ones, and their keys, can have come since. A day that is being replaced has those of the new
+    /// files, which were on disk before the state said so.
+    pub(crate) fn durable(&self, state: &State) -> Checkpoint {
+        let describes_it = |slot: &DurableSlot| {
+            slot.generation == state.generation && slot.extent.crcs.len() == state.extent.crcs.len() && state.phase != Phase::Replacing
+        };
+        let newest = self.slots().map(|placed| placed.slot).filter(describes_it).max_by_key(|slot| slot.sequence);
+        match newest.filter(|slot| slot.extent.records >= state.extent.records) {
+            Some(slot) if state.phase == Phase::Live => Checkpoint { extent: slot.extent, late: slot.late },
+            Some(slot) => {
+                let last_key = slot.extent.last_key.max(state.extent.last_key);
+                Checkpoint { extent: Extent { last_key, ..state.extent.clone() }, late: slot.late }
+            }
+            None => Checkpoint { extent: state.extent.clone(), late: 0 },
+        }
+    }
+
+    /// Gives the key of the day's newest record that has one, as far as it counts; 0 where none has.
+    pub(crate) fn last_key(&self) -> u64 {
+        let marked = if self.is_trusted() { self.mark().map(|mark| mark.key) } else { None };
+        match self.state() {
+            Some(state) => marked.unwrap_or_else(|| self.durable(&state).extent.last_key).max(state.extent.last_key),
+            None => marked.or_else(|| Some(self.newest_slot()?.slot.extent.last_key)).unwrap_or(0),
+        }
     }
 
     /// Writes a durable slot into place 0 or 1.
@@ -226,7 +272,7 @@ impl Page {
     }
 }
 
-/// Gives the bytes of a new page: an identity, a live state of no records, and nothing else.
+/// Gives the bytes of a new page: an identity, a state, and nothing else.
 pub(crate) fn blank(identity: &Identity, state: &State) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(PAGE);
     for sector in 0..PAGE / SECTOR {
@@ -241,7 +287,7 @@ pub(crate) fn blank(identity: &Identity, state: &State) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::commit::{Extent, Hot, Phase};
+    use super::super::commit::Hot;
     use super::*;
 
     fn page() -> (Page, tempfile::NamedTempFile) {
@@ -282,7 +328,7 @@ mod tests {
         page.reset(Mark { count: 0, key: 0 });
         for count in 1..20 {
             let before = page.mark();
-            // What a process that dies before `committed` is stored leaves behind: the older entry still fits.
+            // A process that dies before it stores `committed` leaves this: the older entry still fits.
             let (copy, _copied) = self::page();
             copy.words.store_sector(HOT_SECTOR, &page.words.load_sector(HOT_SECTOR));
             copy.commit(Mark { count, key: count * 10 });
@@ -310,8 +356,80 @@ mod tests {
         let slot = |sequence| DurableSlot { sequence, generation: 0, late: 0, extent: Extent::empty(3) };
         page.store_slot(0, &slot(8));
         page.store_slot(1, &slot(9));
-        assert_eq!(page.slots(), [(1, slot(9)), (0, slot(8))]);
+        assert_eq!(page.newest_slot(), Some(PlacedSlot { place: 1, slot: slot(9) }));
         page.words.store_sector(SLOT_SECTORS[1], &[1; SECTOR]);
-        assert_eq!(page.slots(), [(0, slot(8))]);
+        assert_eq!(page.newest_slot(), Some(PlacedSlot { place: 0, slot: slot(8) }));
+        page.words.store_sector(SLOT_SECTORS[0], &[1; SECTOR]);
+        assert_eq!(page.newest_slot(), None);
+    }
+
+    /// An extent of three columns whose checksums tell which it is.
+    fn extent(records: u64, last_key: u64, crc: u32) -> Extent {
+        Extent { records, last_key, crcs: vec![crc; 3] }
+    }
+
+    fn slot(sequence: u64, generation: u32, late: u32, extent: &Extent) -> DurableSlot {
+        DurableSlot { sequence, generation, late, extent: extent.clone() }
+    }
+
+    #[test]
+    fn the_newest_slot_of_the_files_as_they_are_is_what_is_durable() {
+        let state = |phase, records| State { phase, hot: Hot::Used, generation: 2, extent: extent(records, records * 10, 7) };
+        let durable = |state: &State, slots: [Option<DurableSlot>; 2]| {
+            let (page, _file) = page();
+            for (place, slot) in slots.into_iter().enumerate() {
+                slot.into_iter().for_each(|slot| page.store_slot(place, &slot));
+            }
+            page.durable(state)
+        };
+        let (five, eight) = (extent(5, 50, 5), extent(8, 80, 8));
+        let live = state(Phase::Live, 4);
+        let said_by_state = Checkpoint { extent: live.extent.clone(), late: 0 };
+        assert_eq!(durable(&live, [None, None]), said_by_state);
+        let both = durable(&live, [Some(slot(3, 2, 1, &five)), Some(slot(4, 2, 2, &eight))]);
+        assert_eq!(both, Checkpoint { extent: eight.clone(), late: 2 });
+        let turned = durable(&live, [Some(slot(4, 2, 2, &eight)), Some(slot(3, 2, 1, &five))]);
+        assert_eq!(turned, both, "wherever it lies");
+        assert_eq!(durable(&live, [Some(slot(9, 1, 3, &eight)), None]), said_by_state, "of files that have been replaced");
+        let newer_of_others = durable(&live, [Some(slot(9, 1, 3, &eight)), Some(slot(3, 2, 1, &five))]);
+        assert_eq!(newer_of_others, Checkpoint { extent: five.clone(), late: 1 });
+        let of_four_columns = Extent { crcs: vec![1; 4], ..eight.clone() };
+        assert_eq!(durable(&live, [Some(slot(9, 2, 0, &of_four_columns)), None]), said_by_state);
+        // What the day grew from was on disk before any of these: a slot of fewer records is older than the seal.
+        let grown_from_six = state(Phase::Live, 6);
+        let older = durable(&grown_from_six, [Some(slot(3, 2, 1, &five)), None]);
+        assert_eq!(older, Checkpoint { extent: grown_from_six.extent.clone(), late: 0 });
+        let newest_is_older = durable(&grown_from_six, [Some(slot(3, 2, 0, &eight)), Some(slot(4, 2, 1, &five))]);
+        assert_eq!(newest_is_older, older, "slots that contradict each other prove nothing");
+    }
+
+    #[test]
+    fn a_seal_and_an_announced_replacement_say_themselves_what_is_durable() {
+        let (page, _file) = page();
+        let state = |phase| State { phase, hot: Hot::TakesLate, generation: 2, extent: extent(8, 80, 7) };
+        page.store_slot(0, &slot(4, 2, 2, &extent(8, 95, 7)));
+        let sealed = page.durable(&state(Phase::Sealed));
+        assert_eq!(sealed, Checkpoint { extent: extent(8, 95, 7), late: 2 }, "late tickers have later keys");
+        let replacing = page.durable(&state(Phase::Replacing));
+        assert_eq!(
+            replacing,
+            Checkpoint { extent: extent(8, 80, 7), late: 0 },
+            "the slot describes the old files, even where their number is the same"
+        );
+    }
+
+    #[test]
+    fn the_last_key_is_the_marks_on_this_boot_and_else_what_is_durable() {
+        let (page, file) = page();
+        assert_eq!(page.last_key(), 0);
+        page.store_slot(1, &slot(1, 0, 0, &extent(2, 20, 1)));
+        assert_eq!(page.last_key(), 20, "without a state the newest slot is all there is");
+        page.store_state(&State { phase: Phase::Live, hot: Hot::Used, generation: 0, extent: Extent::empty(3) });
+        page.reset(Mark { count: 3, key: 30 });
+        assert_eq!(page.last_key(), 20);
+        page.trust();
+        assert_eq!(page.last_key(), 30);
+        let elsewhere = Page::map(file.as_file(), false, Some(BootId([8; 16])), file.path()).expect("a page");
+        assert_eq!(elsewhere.last_key(), 20);
     }
 }

@@ -2,13 +2,13 @@
 //!
 //! 1. Only checked words become paths: a [`ProductId`], a [`Dataset`]'s folder, a column's name, a date.
 //! 2. Both spellings of a date are read; a day that exists keeps its spelling, whatever the options say.
-//! 3. What is not part of the tape lies below `_coltape`, which no product can be called.
+//! 3. Files that are not part of the tape lie below `_coltape`. No product can have that name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
-use crate::schema::Dataset;
+use crate::schema::{Column, ColumnSet, Dataset};
 use crate::time::{DateFormat, UtcDay};
 
 /// The folder for what is not part of the tape: lock, journals, quarantine.
@@ -96,6 +96,20 @@ impl Place {
     }
 }
 
+/// Finds the columns that a folder without a page holds, by their files: a front of the table, with at least the core. If a column is missing in front
+/// of others only the core counts.
+pub(crate) fn columns_there(place: &Place, table: &'static [Column]) -> Option<(ColumnSet, &'static [Column])> {
+    let is_there = |column: &Column| place.column(column.name).exists();
+    let count = table.iter().take_while(|column| is_there(column)).count();
+    let has_others_behind = table.iter().skip(count).any(is_there);
+    let all = if has_others_behind { None } else { ColumnSet::Full.front(table, count) };
+    let core = ColumnSet::Core.of(table);
+    match all {
+        Some(held) if held.len() > core.len() || core.len() == table.len() => Some((ColumnSet::Full, held)),
+        _ => (count >= core.len()).then_some((ColumnSet::Core, core)),
+    }
+}
+
 /// Gives a product's folder for a dataset.
 pub(crate) fn dataset_folder(dir: &Path, product: &ProductId, dataset: Dataset) -> PathBuf {
     dir.join(product.as_str()).join(dataset.folder())
@@ -122,5 +136,31 @@ mod tests {
         std::fs::write(dmy.column("trade_id").with_file_name("trade_id.08.06.25.bin"), b"").expect("another day's");
         assert_eq!(Place::find(dir.path(), &key, DateFormat::Iso).page(), dmy.page());
         assert_eq!(dmy.files(), [dmy.column("trade_id"), dmy.page()]);
+    }
+
+    #[test]
+    fn the_columns_of_a_bare_folder_are_a_front_of_the_table_or_its_core() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let held = |dataset: Dataset, is_there: &dyn Fn(usize) -> bool| {
+            let key = DayKey { product: ProductId::new("BTC-USD").expect("a product"), dataset, date: UtcDay(20_000) };
+            let place = Place::new(dir.path(), &key, DateFormat::Iso);
+            std::fs::create_dir_all(place.folder()).expect("a folder");
+            for (at, column) in dataset.columns().iter().enumerate() {
+                let _ = std::fs::remove_file(place.column(column.name));
+                if is_there(at) {
+                    std::fs::write(place.column(column.name), b"").expect("a column");
+                }
+            }
+            columns_there(&place, dataset.columns()).map(|(set, columns)| (set, columns.len()))
+        };
+        let (full, core) = (ColumnSet::Full, ColumnSet::Core);
+        let all = Dataset::Trades.columns().len();
+        assert_eq!(held(Dataset::Trades, &|_| true), Some((full, all)));
+        assert_eq!(held(Dataset::Trades, &|at| at < 12), Some((full, 12)), "of an older version");
+        assert_eq!(held(Dataset::Trades, &|at| at < 8), Some((core, 8)));
+        assert_eq!(held(Dataset::Trades, &|at| at != 9), Some((core, 8)), "a column was lost");
+        assert_eq!(held(Dataset::Trades, &|at| at != 7), None);
+        assert_eq!(held(Dataset::Trades, &|at| at < 7), None);
+        assert_eq!(held(Dataset::TickerTrades, &|at| at < 6).map(|(_, columns)| columns), Some(6), "its core is all that version 1 has");
     }
 }

@@ -1,7 +1,7 @@
 //! A seam for tests: a [`Probe`] sees every step that changes or flushes files, and may skip or fail it.
 //!
-//! 1. Without a probe a step costs one look at an `Option`; no step lies on the path of an appended record.
-//! 2. A probe that skips a flush or writes one slot twice plants a bug on purpose: the crash tests must turn red by it.
+//! 1. Without a probe a step costs one look at an `Option`. Appending a record makes no step.
+//! 2. A probe can plant a bug: it skips a flush, or has one slot written twice. The crash tests must find it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use std::sync::Arc;
 pub enum Step {
     /// The file system is about to be flushed, for the reason given.
     Flush(Why),
-    /// The flush has been done: all that was stored before it began is on disk.
+    /// The flush has succeeded: all that was stored before it began is on disk.
     Flushed(Why),
     /// Something has been changed: a file made, cut, renamed, a sector stored.
     Changed(&'static str),
-    /// A durable slot is about to be written; `Skip` writes it over the newest one instead of the older.
+    /// A durable slot is about to be written. `Skip` has it written over the newest one instead of the older.
     Slot,
 }
 
-/// Why a flush is done.
+/// Why there is a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// The cycle of the sync thread.
@@ -36,26 +36,26 @@ pub enum Why {
     Names,
     /// The page of a replaced day, sealed.
     Replaced,
-    /// The page of a sealed day that is live again. This one and the next flush the page alone.
+    /// The page of a sealed day that is live again. This flush and the next write only the page.
     Reopened,
     /// The page of a day whose state had lost its spare.
     Spare,
-    /// What recovery zeroed or cut.
+    /// What recovery has zeroed, cut or copied.
     Recovered,
 }
 
-/// What the probe wants done with the step.
+/// What becomes of the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Do it.
     Go,
-    /// Leave it out.
+    /// Do not do it.
     Skip,
-    /// Fail it.
+    /// Let it fail.
     Fail,
 }
 
-/// Sees every step. See the module's page.
+/// Sees every step. See the module's documentation.
 #[derive(Clone)]
 pub struct Probe(Arc<dyn Fn(Step) -> Verdict + Send + Sync>);
 

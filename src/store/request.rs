@@ -2,12 +2,12 @@
 //!
 //! Two files in `_coltape/`, each one JSON object, each written under another name and then renamed, so that nobody reads half of one:
 //!
-//! - `repair-request.json`: `{"id":N,"from":["/other/tape",…],"product":"BTC-USD"|null,"rest":true|false}` — whoever asks writes it and waits;
-//! - `repair-answer-N.json`: `{"id":N,"whole":true|false,"error":null|"why","lines":["…",…]}` — the capture writes it when it is done.
+//! - `repair-request.json`: `{"id":N,"from":["/other/tape",…],"product":"BTC-USD"|null,"rest":true|false}`. The process that asks writes it and waits.
+//! - `repair-answer-N.json`: `{"id":N,"whole":true|false,"error":null|"why","lines":["…",…]}`. The capture writes it when it is done.
 //!
-//! 1. One request at a time: one that lies there is never overwritten ([`StoreError::InUse`]).
-//! 2. Taking a request or an answer removes its file. A request that nobody took is withdrawn by whoever wrote it.
-//! 3. Paths are absolute: asker and capture may run in different folders. What cannot be read as a request is removed and reported, never obeyed.
+//! 1. One request at a time: a waiting request is never overwritten ([`StoreError::InUse`]).
+//! 2. Taking a request or an answer removes its file. The process that wrote a request withdraws it if nobody takes it.
+//! 3. Paths are absolute, because the two processes may run in different folders. A file that is no request is removed and reported, never obeyed.
 
 use std::fs::File;
 use std::io::Read;
@@ -26,20 +26,20 @@ const MAX_BYTES: u64 = 16 << 20;
 /// What a capture is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairRequest {
-    /// Names the answer; whoever asks makes it unique.
+    /// Names the answer. The process that asks chooses it, and makes it unique.
     pub id: u64,
     /// Tapes to take missing trades from, in this order; absolute.
     pub from: Vec<PathBuf>,
     /// Only this product.
     pub product: Option<ProductId>,
-    /// Whether REST may be asked for what is still missing then.
+    /// Whether REST may be asked for the trades that are still missing then.
     pub rest: bool,
 }
 
-/// What became of it.
+/// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairAnswer {
-    /// The request's.
+    /// The request's id.
     pub id: u64,
     /// Whether nothing is missing any more and nothing disagreed.
     pub whole: bool,
@@ -50,23 +50,23 @@ pub struct RepairAnswer {
 }
 
 impl RepairRequest {
-    /// Leaves the request for the capture that owns `dir`.
+    /// Writes the request for the capture that owns `dir`.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] where another request waits; [`StoreError::Damaged`] where a path is not absolute or no UTF-8; where the system refuses.
+    /// [`StoreError::InUse`] where another request waits; [`StoreError::Damaged`] where a path is not absolute or not UTF-8; where the system refuses.
     pub fn write(&self, dir: &Path) -> Result<(), StoreError> {
         let from = self.from.iter().map(|path| path.to_str().filter(|_| path.is_absolute()).map(quoted));
-        let unspeakable = || StoreError::damaged(&request_path(dir), "it cannot name a path that is not absolute, or no UTF-8");
-        let from = from.collect::<Option<Vec<String>>>().ok_or_else(unspeakable)?.join(",");
+        let refused = || StoreError::damaged(&request_path(dir), "it cannot name a path that is not absolute, or not UTF-8");
+        let from = from.collect::<Option<Vec<String>>>().ok_or_else(refused)?.join(",");
         let product = self.product.as_ref().map_or_else(|| "null".to_owned(), |product| quoted(product.as_str()));
         let text = format!("{{\"id\":{},\"from\":[{from}],\"product\":{product},\"rest\":{}}}\n", self.id, self.rest);
-        put(&request_path(dir), self.id, &text, RenameFlags::NOREPLACE)
+        write_whole(&request_path(dir), self.id, &text, RenameFlags::NOREPLACE)
     }
 
-    /// Takes the request that waits, if one does.
+    /// Takes the waiting request, if there is one.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where it is no request: it is removed all the same. Where the system refuses.
+    /// [`StoreError::Damaged`] where the file is no request: it is removed all the same. Where the system refuses.
     pub fn take(dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = request_path(dir);
         let Some(mut text) = take(&path)? else { return Ok(None) };
@@ -76,7 +76,7 @@ impl RepairRequest {
         }
     }
 
-    /// Takes a request back that nobody has taken. Tells whether it was still there.
+    /// Withdraws the request if nobody has taken it. Tells whether it was still there.
     ///
     /// # Errors
     /// Where the system refuses.
@@ -113,7 +113,7 @@ impl RepairRequest {
 }
 
 impl RepairAnswer {
-    /// Leaves the answer for whoever asked.
+    /// Writes the answer.
     ///
     /// # Errors
     /// Where the system refuses.
@@ -121,7 +121,7 @@ impl RepairAnswer {
         let lines: Vec<String> = self.lines.iter().map(|line| quoted(line)).collect();
         let error = self.error.as_deref().map_or_else(|| "null".to_owned(), quoted);
         let text = format!("{{\"id\":{},\"whole\":{},\"error\":{error},\"lines\":[{}]}}\n", self.id, self.whole, lines.join(","));
-        put(&answer_path(dir, self.id), self.id, &text, RenameFlags::empty())
+        write_whole(&answer_path(dir, self.id), self.id, &text, RenameFlags::empty())
     }
 
     /// Takes the answer to request `id`, if it is there.
@@ -157,7 +157,8 @@ fn quoted(text: &str) -> String {
     simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-fn put(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(), StoreError> {
+/// Writes a file under another name first, so that it is there whole or not at all.
+fn write_whole(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(), StoreError> {
     let new = path.with_extension(format!("{id}.tmp"));
     std::fs::write(&new, text).at("write", &new)?;
     let renamed = rustix::fs::renameat_with(CWD, &new, CWD, path, how);
@@ -183,7 +184,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 fn take(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(text) = read(path)? else { return Ok(None) };
     match std::fs::remove_file(path) {
-        // Withdrawn meanwhile: nobody waits for it.
+        // It was withdrawn meanwhile: nobody waits for it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         done => done.at("remove", path).map(|()| Some(text)),
     }

@@ -1,11 +1,11 @@
 //! Sealing: a dataset-day that takes no more records becomes bare column files of exactly its records.
 //!
-//! 1. Flushed and its last slot written → unmapped and cut → flushed → state sealed, hot sector zeroed → flushed → the page says that it is zero.
-//!    A crash anywhere leaves a live day or a sealed one.
-//! 2. A day with late records is not cut but replaced (`replace.rs`), they in their place.
-//! 3. Many days are sealed together, with the same few flushes of the file system as one.
-//! 4. One day's failure is that day's: the others are sealed. A failed flush is everyone's.
-//! 5. Nobody else holds a day that is sealed: it is waited for, with a deadline.
+//! 1. Flush, write the last slot → unmap and cut the columns → flush → state sealed, hot sector zeroed → flush → the page says that it is zero.
+//!    A crash at any point leaves a live day or a sealed one.
+//! 2. A day with late records is not cut but replaced (`replace.rs`): the new files have them in their place.
+//! 3. Many days are sealed together, with the same few flushes of the file system as one day.
+//! 4. If one day fails, the others are sealed all the same. A failed flush fails all of them.
+//! 5. A day is sealed once nobody else holds it. That is waited for, with a deadline.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +15,11 @@ use super::catalog;
 use super::commit::{Extent, Hot, Phase, State};
 use super::directory::DataDir;
 use super::error::{At, StoreError};
-use super::files::{DayFiles, Takes};
+use super::files::{DayFiles, WriteMode};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Why};
-use super::{recovery, replace, sync};
+use super::sync::Pending;
+use super::{page::Page, recovery, replace, sync};
 use crate::product::ProductId;
 use crate::schema::Column;
 use crate::time::UnixNanos;
@@ -28,63 +29,63 @@ use crate::time::UnixNanos;
 pub struct Sealed {
     /// Records, late ones included.
     pub records: u64,
-    /// Late records that were put in their place.
+    /// Late records among them.
     pub merged: u32,
     /// Generation of its files.
     pub generation: u32,
 }
 
-/// How long the sync thread may hold on to a day that is to be sealed.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Between two looks whether it has let go.
-const LOOK: Duration = Duration::from_millis(1);
+/// How long the sync thread may hold a day that is to be sealed.
+const OWNERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks whether it still does.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A day on its way to its seal.
 struct Sealing {
     place: Place,
     table: &'static [Column],
-    page: super::page::Page,
+    page: Page,
     state: State,
     merged: u32,
     /// Failed flushes after which the day was whole.
     sound_after: u64,
 }
 
-/// Seals days. Every one is answered for, in the order given.
+/// Seals days. Gives an outcome for each, in the order given.
 pub fn seal(dir: &DataDir, days: Vec<Arc<DayFiles>>) -> Vec<(DayKey, Result<Sealed, StoreError>)> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + OWNERSHIP_TIMEOUT;
     let mut keys = Vec::with_capacity(days.len());
     let mut owned = Vec::with_capacity(days.len());
     for day in days {
         keys.push(day.key.clone());
-        owned.push(own(day, deadline));
+        owned.push(take_ownership(day, deadline));
     }
     let sealed = seal_owned(dir, owned);
     keys.into_iter().zip(sealed).collect()
 }
 
-fn own(mut day: Arc<DayFiles>, deadline: Instant) -> Result<DayFiles, StoreError> {
+fn take_ownership(mut day: Arc<DayFiles>, deadline: Instant) -> Result<DayFiles, StoreError> {
     loop {
         match Arc::try_unwrap(day) {
             Ok(owned) => return Ok(owned),
             Err(shared) if Instant::now() >= deadline => return Err(StoreError::InUse { path: shared.place.page() }),
             Err(shared) => day = shared,
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Result<Sealed, StoreError>> {
-    let (days, flushed) = flush_data(dir, days);
+    let flushed = flush_data(dir, &days);
     let mut steps: Vec<Result<Sealing, StoreError>> = days
         .into_iter()
         .map(|day| match (&flushed, day) {
             (Ok(()), Ok(day)) => close(dir, day),
-            (Err(failed), Ok(_)) => Err(again(failed)),
+            (Err(failed), Ok(_)) => Err(same_failure(failed)),
             (_, Err(error)) => Err(error),
         })
         .collect();
-    // Cut files and new ones on disk, then the states that speak of them, then the names, then the states of replaced days.
+    // The order of the flushes: cut files and new files, then the states that describe them, then the names, then the states of replaced days.
     flush_all(dir, Why::SealFiles, &mut steps);
     for sealing in steps.iter().flatten() {
         sealing.page.store_state(&sealing.state);
@@ -94,7 +95,7 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
     flush_all(dir, Why::SealState, &mut steps);
     if steps.iter().flatten().any(|sealing| sealing.state.phase == Phase::Replacing) {
         for step in &mut steps {
-            settle(step, |sealing| replace::rename(dir, &sealing.place, sealing.table));
+            try_step(step, |sealing| replace::rename(dir, &sealing.place, sealing.table));
         }
         flush_all(dir, Why::Names, &mut steps);
         for sealing in steps.iter_mut().flatten().filter(|sealing| sealing.state.phase == Phase::Replacing) {
@@ -105,21 +106,21 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
         }
         flush_all(dir, Why::Replaced, &mut steps);
     }
-    // The zeroes are on disk, so they may be relied on. No flush of its own: a page that does not say so yet is sealed again at the next start.
+    // The zeroes are on disk, so the pages may say so. This has no flush of its own: a page that does not say so yet is sealed again at the next start.
     for sealing in steps.iter_mut().flatten() {
         sealing.state.hot = Hot::Clear;
         sealing.page.store_state(&sealing.state);
         dir.step(Step::Changed("hot sector declared clear"));
     }
     for step in &mut steps {
-        settle(step, |sealing| replace::remove_late(dir, &sealing.place));
+        try_step(step, |sealing| replace::remove_late(dir, &sealing.place));
     }
     let done =
         |sealing: Sealing| Sealed { records: sealing.state.extent.records, merged: sealing.merged, generation: sealing.state.generation };
     steps.into_iter().map(|step| step.map(done)).collect()
 }
 
-/// Zeroes the hot sector of a day whose state is sealed: readers have looked at the state before they find it so.
+/// Zeroes the hot sector of a day whose state is sealed. Readers look at the state first, so they do not take the zeroes for a count.
 fn clear_hot(dir: &DataDir, sealing: &Sealing) {
     if sealing.state.phase == Phase::Sealed {
         sealing.page.clear_hot();
@@ -128,33 +129,34 @@ fn clear_hot(dir: &DataDir, sealing: &Sealing) {
 }
 
 /// Makes all that is committed durable, and writes the last slots.
-fn flush_data(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> (Vec<Result<DayFiles, StoreError>>, Result<(), StoreError>) {
+fn flush_data(dir: &DataDir, days: &[Result<DayFiles, StoreError>]) -> Result<(), StoreError> {
     let open: Vec<&DayFiles> = days.iter().flatten().collect();
-    let mut staged: Vec<_> = open.iter().filter_map(|day| Some((*day, day.stage()?))).collect();
+    let pending: Vec<Pending<'_>> = open.iter().filter_map(|day| Pending::of(day)).collect();
     let failed = dir.failed_flushes();
-    if staged.is_empty() && open.iter().all(|day| day.is_sound_after(failed)) {
-        return (days, Ok(()));
+    if pending.is_empty() && open.iter().all(|day| day.is_sound_after(failed)) {
+        return Ok(());
     }
-    let flushed = sync::flush(dir, Why::SealData, &open, &staged);
-    match &flushed {
+    match sync::flush(dir, Why::SealData, &open, &pending) {
         Ok(_) => {
-            for (day, staged) in staged.drain(..) {
-                day.settle(staged);
+            for Pending { day, checkpoint } in pending {
+                day.complete(checkpoint);
             }
+            Ok(())
         }
-        Err(_) => open.iter().for_each(|day| day.attest()),
+        Err(error) => {
+            open.iter().for_each(|day| day.write_witness());
+            Err(dir.flush_failed(std::io::Error::other(error.to_string())))
+        }
     }
-    drop(staged);
-    (days, flushed.map(drop).map_err(|error| dir.flush_failed(std::io::Error::other(error.to_string()))))
 }
 
-/// Unmaps a day's columns and cuts them, or writes their replacements. Gives what the page is to say then.
+/// Unmaps a day's columns and cuts them, or writes their replacements. Gives the state that the page gets next.
 fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
-    if !day.is_in_place() {
-        // What lies there now is somebody else's, and must not be cut.
+    if !day.check_in_place() {
+        // The files that lie there now are somebody else's, and must not be cut.
         return Err(StoreError::Gone { path: day.path().to_owned() });
     }
-    let (table, merged, generation, sound_after) = (day.table(), day.late(), day.generation, day.sound_after());
+    let (table, merged, generation, sound_after) = (day.table, day.late(), day.generation, day.sound_after());
     if merged > 0 {
         let extent = replace::write(&day).inspect_err(|_| replace::discard(&day.place, table))?;
         let DayFiles { place, page, .. } = day;
@@ -167,11 +169,11 @@ fn close(dir: &DataDir, day: DayFiles) -> Result<Sealing, StoreError> {
             sound_after,
         });
     }
-    let (extent, takes) = (day.durable_extent(), day.takes);
+    let (extent, mode) = (day.durable_extent(), day.mode);
     let DayFiles { place, page, columns, .. } = day;
-    // They hold the maps; the writer's lanes went when it closed the day.
+    // The last holders of the maps: the writer dropped its own when it closed the day.
     drop(columns);
-    if takes == Takes::Appends {
+    if mode == WriteMode::Append {
         cut(dir, &place, table, &extent)?;
     }
     Ok(Sealing { place, table, page, state: State { phase: Phase::Sealed, hot: Hot::TakesLate, generation, extent }, merged, sound_after })
@@ -194,21 +196,21 @@ fn flush_all(dir: &DataDir, why: Why, steps: &mut [Result<Sealing, StoreError>])
     }
     let flushed = dir.flush_for(why);
     for step in steps {
-        settle(step, |sealing| {
+        try_step(step, |sealing| {
             let failed = match &flushed {
                 Ok(failed) if *failed == sealing.sound_after => return Ok(()),
-                Ok(_) => dir.flush_failed(std::io::Error::other("that of another thread had failed")),
-                Err(failed) => again(failed),
+                Ok(_) => dir.flush_failed(std::io::Error::other("another thread's flush had failed")),
+                Err(failed) => same_failure(failed),
             };
-            // Also makes the page dirty again: what it says may be lost.
+            // Also makes the page dirty again: what was stored to it may be lost.
             sealing.page.mistrust();
             Err(failed)
         });
     }
 }
 
-/// Does a step's next act; a failure takes its place.
-fn settle(step: &mut Result<Sealing, StoreError>, act: impl FnOnce(&Sealing) -> Result<(), StoreError>) {
+/// Does the next act of a day's sealing. If it fails, the failure is the day's outcome.
+fn try_step(step: &mut Result<Sealing, StoreError>, act: impl FnOnce(&Sealing) -> Result<(), StoreError>) {
     if let Ok(sealing) = step
         && let Err(error) = act(sealing)
     {
@@ -216,8 +218,8 @@ fn settle(step: &mut Result<Sealing, StoreError>, act: impl FnOnce(&Sealing) -> 
     }
 }
 
-/// Says a failed flush once more, for another day.
-fn again(failed: &StoreError) -> StoreError {
+/// Gives the failure of a flush once more, for another day.
+fn same_failure(failed: &StoreError) -> StoreError {
     match failed {
         StoreError::Flush { path, source } => {
             StoreError::Flush { path: path.clone(), source: std::io::Error::new(source.kind(), source.to_string()) }
@@ -249,8 +251,8 @@ pub fn unsealed(dir: &Path, product: &ProductId) -> Result<Vec<DayKey>, StoreErr
 /// # Errors
 /// Where its files are damaged, the disk is full or a flush fails.
 pub fn seal_at_rest(dir: &Arc<DataDir>, key: &DayKey) -> Result<Sealed, StoreError> {
-    // Seen from the end of time every sealed day is an old one, so that none is opened again.
-    let (files, _) = recovery::open(dir, key, UnixNanos(u64::MAX))?;
+    // At the end of time every sealed day is an old one, so that none is opened again.
+    let (files, _) = recovery::open(dir, key, key.dataset.columns(), UnixNanos(u64::MAX))?;
     let mut sealed = seal_owned(dir, vec![Ok(files)]);
     sealed.pop().unwrap_or_else(|| Err(StoreError::damaged(dir.path(), "no day was sealed")))
 }

@@ -1,21 +1,22 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
 //! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush.
-//! 2. What is no longer at its path is not made durable: a directory that is gone ends it all, a day that is gone is left out.
-//! 3. Days that have not changed are skipped; where nothing has changed and every slot is on disk there is no flush.
-//! 4. A failed flush is reported once by the kernel and then forgotten. So everything that it may have lost is stored again, flushed, and
-//!    read back past the cache before `durable` moves on. Meanwhile the pages say that `committed` is not to be trusted.
-//! 5. A second failure is fatal, and so is a device that does not hold what was stored again (ext4 may go on taking blocks for unwritten whose
-//!    first write failed): the capture stops and says so.
+//! 2. Files that are no longer at their path are not made durable: a directory that is gone ends the cycles, a day that is gone is left out.
+//! 3. Days that have not changed are skipped. If nothing has changed and every slot is on disk, there is no flush.
+//! 4. The kernel reports a failed flush once and then forgets it. So everything that it may have lost is stored again, flushed, and
+//!    read back past the cache before `durable` rises. Meanwhile the pages say that `committed` must not be trusted.
+//! 5. A second failure is fatal. So is a device that does not hold what was stored again: ext4 may treat blocks as unwritten for ever after their
+//!    first write failed. The capture stops and says so.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::commit::Checkpoint;
 use super::directory::DataDir;
 use super::error::{At, StoreError};
-use super::files::{DayFiles, Staged};
+use super::files::DayFiles;
 use super::filesystem;
 use super::late::record_bytes;
 use super::map;
@@ -33,9 +34,9 @@ pub struct SyncReport {
     pub flushed: bool,
     /// Dataset-days that had changed.
     pub days: u64,
-    /// Records made durable, late ones included: MD, TICKER_TRADES, TRADES.
-    pub records: [u64; 3],
-    /// Whether a flush failed and what it may have lost was brought to disk after all.
+    /// Records made durable, late ones included, in the order of [`Dataset::ALL`].
+    pub records: [u64; Dataset::ALL.len()],
+    /// Whether a flush failed and everything that it may have lost is on disk all the same.
     pub recovered: bool,
 }
 
@@ -43,17 +44,13 @@ impl SyncReport {
     /// Gives the records made durable in a dataset.
     #[must_use]
     pub fn records_of(&self, dataset: Dataset) -> u64 {
-        let [md, ticker_trades, trades] = self.records;
-        match dataset {
-            Dataset::Md => md,
-            Dataset::TickerTrades => ticker_trades,
-            Dataset::Trades => trades,
-        }
+        self.records.get(dataset.index()).copied().unwrap_or(0)
     }
 }
 
 /// Why nothing can be made durable any more. The capture stops.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SyncError {
     /// A flush failed twice, or the device does not hold what was stored.
     #[error("the disk does not take what is recorded: first {first}; then {then}")]
@@ -68,7 +65,7 @@ pub enum SyncError {
     Gone(StoreError),
 }
 
-/// Makes days durable. Lives on the sync thread.
+/// Makes days durable. Belongs to the sync thread.
 #[derive(Debug)]
 pub struct Syncer {
     dir: Arc<DataDir>,
@@ -82,7 +79,7 @@ impl Syncer {
         Self { dir, watched: Vec::new() }
     }
 
-    /// Makes a day durable from now on, until everyone else has let go of it.
+    /// Makes a day durable from now on, until everyone else has dropped it.
     pub fn watch(&mut self, files: &Arc<DayFiles>) {
         self.watched.push(Arc::downgrade(files));
     }
@@ -90,14 +87,15 @@ impl Syncer {
     /// Runs one cycle.
     ///
     /// # Errors
-    /// Where the disk failed twice. There is no point in another cycle.
+    /// [`SyncError::Disk`] where a flush failed and what it may have lost could not be stored again: every later cycle fails as well.
+    /// [`SyncError::Gone`] where the directory is not at its path any more.
     pub fn cycle(&mut self) -> Result<SyncReport, SyncError> {
         let began = Instant::now();
         self.watched.retain(|day| day.strong_count() > 0);
         let days: Vec<Arc<DayFiles>> = self.watched.iter().filter_map(Weak::upgrade).collect();
-        let mut changed: Vec<(&DayFiles, Staged)> = days.iter().filter_map(|day| Some((&**day, day.stage()?))).collect();
-        self.dir.is_in_place().map_err(SyncError::Gone)?;
-        changed.retain(|(day, _)| day.is_in_place());
+        let mut changed: Vec<Pending<'_>> = days.iter().filter_map(|day| Pending::of(day)).collect();
+        self.dir.check_in_place().map_err(SyncError::Gone)?;
+        changed.retain(|pending| pending.day.check_in_place());
         let days: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| !day.is_gone()).collect();
         let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
         let failed = self.dir.failed_flushes();
@@ -108,59 +106,70 @@ impl Syncer {
             report.flush = flush_began.elapsed();
             report.flushed = true;
             for day in with_new_slots {
-                day.slot_is_flushed();
+                day.note_slot_flushed();
             }
         }
-        for (day, staged) in changed.drain(..) {
-            let gained = day.settle(staged);
-            day.give_back();
-            let [md, ticker_trades, trades] = &mut report.records;
-            *match day.key().dataset {
-                Dataset::Md => md,
-                Dataset::TickerTrades => ticker_trades,
-                Dataset::Trades => trades,
-            } += gained;
+        for Pending { day, checkpoint } in changed.drain(..) {
+            let gained = day.complete(checkpoint);
+            day.release_cache();
+            if let Some(records) = report.records.get_mut(day.key().dataset.index()) {
+                *records += gained;
+            }
         }
         report.duration = began.elapsed();
         Ok(report)
     }
 }
 
-/// Flushes what is staged, and makes good what a failed flush may have lost: this one, or another thread's since the days were last known to be
-/// whole. Tells whether that was needed.
+/// A day that has changed, and its checkpoint that becomes durable with the next flush.
+pub(super) struct Pending<'a> {
+    pub(super) day: &'a DayFiles,
+    pub(super) checkpoint: Checkpoint,
+}
+
+impl<'a> Pending<'a> {
+    /// Takes a day's checkpoint; nothing where all of the day is durable.
+    pub(super) fn of(day: &'a DayFiles) -> Option<Self> {
+        Some(Self { day, checkpoint: day.checkpoint()? })
+    }
+}
+
+/// Flushes the pending checkpoints, and stores again what a failed flush may have lost: this one, or another thread's since the days were last known to
+/// be whole. Tells whether that was needed.
 ///
 /// # Errors
-/// Where it could not be made good. Nothing is flushed any more then.
-pub(super) fn flush(dir: &DataDir, why: Why, days: &[&DayFiles], staged: &[(&DayFiles, Staged)]) -> Result<bool, SyncError> {
+/// Where it could not be stored again. Then there is no flush any more.
+pub(super) fn flush(dir: &DataDir, why: Why, days: &[&DayFiles], pending: &[Pending<'_>]) -> Result<bool, SyncError> {
     let first = match dir.flush_for(why) {
         Ok(failed) if days.iter().all(|day| day.is_sound_after(failed)) => return Ok(false),
-        Ok(_) => dir.flush_failed(std::io::Error::other("that of another thread had failed")),
+        Ok(_) => dir.flush_failed(std::io::Error::other("another thread's flush had failed")),
         Err(first) => first,
     };
     log::error!("{first}; storing again what may be lost");
-    match bring_to_disk(dir, days, staged) {
+    match store_again(dir, days, pending) {
         Ok(failed) => {
-            days.iter().for_each(|day| day.made_good(failed));
+            days.iter().for_each(|day| day.note_repaired(failed));
             Ok(true)
         }
         Err(then) => {
             dir.end_flushing();
             for day in days {
-                day.suspect(staged.iter().find(|(of, _)| std::ptr::eq(*of, *day)).map(|(_, staged)| staged));
+                let of_day = pending.iter().find(|pending| std::ptr::eq(pending.day, *day));
+                day.note_unflushed(of_day.map(|pending| &pending.checkpoint));
             }
             Err(SyncError::Disk { first: Box::new(first), then: Box::new(then) })
         }
     }
 }
 
-/// Makes dirty again what a failed flush may have lost, flushes, and makes sure of what is about to be called durable. Gives the number of
-/// failed flushes that this made good.
-fn bring_to_disk(dir: &DataDir, days: &[&DayFiles], changed: &[(&DayFiles, Staged)]) -> Result<u64, StoreError> {
+/// Makes dirty again what a failed flush may have lost, flushes it, and checks that the device holds the pending checkpoints. Gives the number of failed
+/// flushes that are repaired by this.
+fn store_again(dir: &DataDir, days: &[&DayFiles], pending: &[Pending<'_>]) -> Result<u64, StoreError> {
     dir.step(Step::Changed("storing again"));
     for day in days {
         // Stores to the page, so that it is dirty, too: the newest slot may be lost.
         day.page.mistrust();
-        for (path, from) in suspects(day) {
+        for Tail { path, from } in tails(day) {
             match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
                 Ok(file) => dirty_again(&file, from, &path)?,
                 // A day without late records.
@@ -170,49 +179,53 @@ fn bring_to_disk(dir: &DataDir, days: &[&DayFiles], changed: &[(&DayFiles, Stage
         }
     }
     let failed = dir.flush_for(Why::Again)?;
-    for (day, staged) in changed {
-        // What was staged before the failure was still in the cache; what is there now may have been read from the device since.
-        if !day.has_bytes_of(&staged.extent) {
-            return Err(StoreError::damaged(day.path(), "the cache has lost what could not be written"));
+    for pending in pending {
+        // The checkpoint was taken before the failure, from the cache. The bytes that are there now may have been read from the device since.
+        if !pending.day.has_bytes_of(&pending.checkpoint.extent) {
+            return Err(StoreError::damaged(pending.day.path(), "the cache has lost what could not be written"));
         }
-        is_on_device(day, staged)?;
+        check_on_device(pending)?;
     }
     Ok(failed)
 }
 
-/// Gives the files of a day and from where on they are not known to be on disk. Also what is stored and not yet committed may be lost.
-fn suspects(day: &DayFiles) -> Vec<(PathBuf, u64)> {
+/// The part of a file, from a byte to its end, that is not known to be on disk.
+struct Tail {
+    path: PathBuf,
+    from: u64,
+}
+
+/// Gives the tails of a day's files. What is stored and not yet committed may be lost as well.
+fn tails(day: &DayFiles) -> Vec<Tail> {
     let durable = day.durable();
-    let columns = day.columns.iter().map(|column| (column.path().to_owned(), durable * column.width() as u64));
-    columns.chain([(day.place.late(), 0)]).collect()
+    let columns = day.columns.iter().map(|column| Tail { path: column.path().to_owned(), from: durable * column.width() as u64 });
+    columns.chain([Tail { path: day.place.late(), from: 0 }]).collect()
 }
 
 fn dirty_again(file: &File, from: u64, path: &Path) -> Result<(), StoreError> {
-    // The failure is also remembered with the file, and would be told to whoever reads it back. It is known: whatever this says, all is stored again below.
+    // The kernel also remembers the failure with the file and would report it to the next reader. It is known already, so this result does not matter.
     let _ = file.sync_data();
     let to = file.metadata().at("look at", path)?.len();
     map::dirty_again(file, offset(from, path)?..offset(to, path)?, path).at("store again", path)
 }
 
-/// Makes sure, past the cache, that the device holds what was staged.
-fn is_on_device(day: &DayFiles, staged: &Staged) -> Result<(), StoreError> {
+/// Makes sure, past the cache, that the device holds a checkpoint.
+fn check_on_device(pending: &Pending<'_>) -> Result<(), StoreError> {
+    let Pending { day, checkpoint } = pending;
+    let check = |path: &Path, offset: u64, bytes: &[u8]| {
+        let holds = filesystem::device_holds(path, offset, bytes).at("read back", path)?;
+        if holds { Ok(()) } else { Err(StoreError::damaged(path, "the device does not hold what was stored and flushed")) }
+    };
     let durable = day.durable();
-    let (from, to) = (offset(durable, day.path())?, offset(staged.extent.records, day.path())?);
-    let mut parts: Vec<(PathBuf, u64, Vec<u8>)> = day
-        .columns
-        .iter()
-        .map(|column| (column.path().to_owned(), durable * column.width() as u64, column.committed(from..to).to_vec()))
-        .collect();
-    if staged.late > 0 {
+    let (from, to) = (offset(durable, day.path())?, offset(checkpoint.extent.records, day.path())?);
+    for column in &day.columns {
+        check(column.path(), durable * column.width() as u64, column.committed(from..to))?;
+    }
+    if checkpoint.late > 0 {
         let path = day.place.late();
         let mut bytes = std::fs::read(&path).at("read", &path)?;
-        bytes.truncate(record_bytes(day.table()).saturating_mul(offset(u64::from(staged.late), &path)?));
-        parts.push((path, 0, bytes));
-    }
-    for (path, offset, bytes) in parts {
-        if !filesystem::device_holds(&path, offset, &bytes).at("read back", &path)? {
-            return Err(StoreError::damaged(&path, "the device does not hold what was stored and flushed"));
-        }
+        bytes.truncate(record_bytes(day.table).saturating_mul(offset(u64::from(checkpoint.late), &path)?));
+        check(&path, 0, &bytes)?;
     }
     Ok(())
 }

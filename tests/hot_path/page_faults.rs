@@ -1,4 +1,4 @@
-//! The append path's bargain with the system: whose thread takes the page faults, and that nothing is cut while it is mapped.
+//! The append path and the system: which thread takes the page faults, and that no file is cut while it is mapped.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ fn a_fast_writer_finds_its_pages_present() {
     const RECORDS: u64 = 1 << 16;
     let _alone = crate::alone();
     let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+    let options = StoreOptions::default().force_fs(true);
     let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
     let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
     let (mut id, mut taken) = (0, 0);
@@ -77,7 +77,7 @@ fn no_column_is_mapped_when_it_is_cut() {
         }
         Verdict::Go
     });
-    let options = StoreOptions { force_fs: true, probe: Some(probe), ..StoreOptions::default() };
+    let options = StoreOptions::default().force_fs(true).probe(Some(probe));
     let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
     let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
     (1..=10).for_each(|id| assert!(day.insert(&trade(id)).is_ok()));
@@ -98,11 +98,11 @@ fn is_cached(path: &std::path::Path, at: u64) -> Option<bool> {
 }
 
 #[test]
-fn the_cache_of_what_has_long_been_on_disk_is_given_back_and_comes_again() {
+fn the_cache_of_old_durable_records_is_released_and_read_again() {
     const RECORDS: u64 = 20_000;
     let _alone = crate::alone();
     let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { force_fs: true, cached_bytes: 64 << 10, ..StoreOptions::default() };
+    let options = StoreOptions::default().force_fs(true).cached_bytes(64 << 10);
     let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
     let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
     let mut syncer = Syncer::new(Arc::clone(&dir));

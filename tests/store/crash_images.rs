@@ -135,13 +135,7 @@ fn noon() -> UnixNanos {
 }
 
 fn data_dir(path: &Path, boot: u8) -> Arc<DataDir> {
-    let options = StoreOptions {
-        columns: ColumnSet::Core,
-        first_records: 24,
-        boot_id: Some(BootId([boot; 16])),
-        probe: Some(probe()),
-        ..StoreOptions::default()
-    };
+    let options = StoreOptions::default().columns(ColumnSet::Core).first_records(24).boot_id(Some(BootId([boot; 16]))).probe(Some(probe()));
     Arc::new(DataDir::open(path, options, "").unwrap())
 }
 

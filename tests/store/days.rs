@@ -73,7 +73,7 @@ fn insert<L: Layout>(day: &mut Day<L>, row: &L::Row) -> Inserted<L::Row> {
         match day.insert(row) {
             Ok(done) => return done,
             Err(InsertError::NoRoom) => day.files().provision().unwrap(),
-            Err(InsertError::Store(error)) => panic!("{error}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }
@@ -149,7 +149,7 @@ fn the_id_rule_tells_new_late_duplicate_conflict_and_better() {
 #[test]
 fn tickers_come_in_order_stale_ones_are_dropped_and_those_without_a_sequence_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = dir_with(folder.path(), StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    let dir = dir_with(folder.path(), StoreOptions::default().columns(ColumnSet::Core));
     let (mut day, _) = open::<TickerTrades>(&dir);
     assert_eq!(insert(&mut day, &ticker(40)), Inserted::Appended);
     assert_eq!(insert(&mut day, &ticker(40)), Inserted::Duplicate);
@@ -172,7 +172,7 @@ fn tickers_come_in_order_stale_ones_are_dropped_and_those_without_a_sequence_kep
 #[test]
 fn room_is_asked_for_by_what_growing_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let options = StoreOptions { first_records: 64, force_fs: true, ..StoreOptions::default() };
+    let options = StoreOptions::default().first_records(64).force_fs(true);
     let dir = dir_with(folder.path(), options);
     let (mut day, _) = open::<Trades>(&dir);
     assert_eq!((day.room(), day.needs_room()), (64, false));
@@ -258,7 +258,7 @@ fn a_cycle_makes_durable_what_was_committed_and_then_rests() {
 #[test]
 fn after_a_restart_of_the_machine_only_what_was_durable_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let boot = |number| StoreOptions { boot_id: Some(BootId([number; 16])), ..StoreOptions::default() };
+    let boot = |number| StoreOptions::default().boot_id(Some(BootId([number; 16])));
     let first = dir_with(folder.path(), boot(1));
     let (mut day, _) = open::<Trades>(&first);
     let mut syncer = Syncer::new(Arc::clone(&first));
@@ -289,7 +289,7 @@ fn after_a_restart_of_the_machine_only_what_was_durable_counts() {
         assert_eq!(insert(&mut day, &trade(id)), Inserted::Appended);
     }
     drop((day, second));
-    let without = dir_with(folder.path(), StoreOptions { boot_id: None, ..StoreOptions::default() });
+    let without = dir_with(folder.path(), StoreOptions::default().boot_id(None));
     let (_, opening) = open::<Trades>(&without);
     assert!(matches!(opening, Opening::Continued { records: 10, trusted: Trusted::Durable, .. }), "{opening:?}");
 }
@@ -343,7 +343,7 @@ fn late_ticker_is_known_again<L: Layout<Row = Ticker>>(columns: ColumnSet) {
     let day_after = UnixNanos(noon().0 + 86_400_000_000_000);
     for (is_empty, how) in [true, false].into_iter().flat_map(|is_empty| ["sealed", "left", "on another boot"].map(|how| (is_empty, how))) {
         let folder = tempfile::tempdir().unwrap();
-        let options = |boot: u8| StoreOptions { columns, boot_id: Some(BootId([boot; 16])), ..StoreOptions::default() };
+        let options = |boot: u8| StoreOptions::default().columns(columns).boot_id(Some(BootId([boot; 16])));
         let dir = dir_with(folder.path(), options(1));
         let (mut day, _) = Day::<L>::open(&dir, &product(), DAY, noon()).unwrap();
         if !is_empty {
@@ -386,7 +386,7 @@ fn a_late_ticker_that_comes_again_is_a_copy_also_of_a_day_that_was_sealed_or_lef
 #[test]
 fn a_damaged_day_moves_to_quarantine_and_an_empty_one_begins() {
     let folder = tempfile::tempdir().unwrap();
-    let boot = |number| StoreOptions { boot_id: Some(BootId([number; 16])), ..StoreOptions::default() };
+    let boot = |number| StoreOptions::default().boot_id(Some(BootId([number; 16])));
     let first = dir_with(folder.path(), boot(1));
     let (mut day, _) = open::<Trades>(&first);
     let mut syncer = Syncer::new(Arc::clone(&first));
@@ -472,7 +472,7 @@ fn a_day_that_is_made_ahead_while_it_is_opened_keeps_what_is_stored() {
 #[test]
 fn both_spellings_of_a_date_are_read() {
     let folder = tempfile::tempdir().unwrap();
-    let dmy = dir_with(folder.path(), StoreOptions { date_format: DateFormat::Dmy, columns: ColumnSet::Core, ..StoreOptions::default() });
+    let dmy = dir_with(folder.path(), StoreOptions::default().date_format(DateFormat::Dmy).columns(ColumnSet::Core));
     let (mut day, _) = open::<TickerTrades>(&dmy);
     insert(&mut day, &ticker(3));
     seal_one(&dmy, day);
@@ -514,7 +514,7 @@ fn many_days_are_sealed_with_as_few_flushes_as_one() {
         store::probe::Verdict::Go
     });
     let folder = tempfile::tempdir().unwrap();
-    let dir = dir_with(folder.path(), StoreOptions { probe: Some(probe), ..StoreOptions::default() });
+    let dir = dir_with(folder.path(), StoreOptions::default().probe(Some(probe)));
     let mut days = Vec::new();
     for number in 0..60u64 {
         let product = ProductId::new(&format!("P{number}-USD")).unwrap();
@@ -532,7 +532,7 @@ fn many_days_are_sealed_with_as_few_flushes_as_one() {
 }
 
 #[test]
-fn a_failed_flush_is_made_good_once_and_a_second_one_stops() {
+fn a_failed_flush_is_repaired_once_and_a_second_one_stops() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use store::probe::{Probe, Step, Verdict, Why};
     let failing = Arc::new(AtomicUsize::new(0));
@@ -543,7 +543,7 @@ fn a_failed_flush_is_made_good_once_and_a_second_one_stops() {
         _ => Verdict::Go,
     });
     let folder = tempfile::tempdir().unwrap();
-    let dir = dir_with(folder.path(), StoreOptions { probe: Some(probe), ..StoreOptions::default() });
+    let dir = dir_with(folder.path(), StoreOptions::default().probe(Some(probe)));
     let (mut day, _) = open::<Trades>(&dir);
     let mut syncer = Syncer::new(Arc::clone(&dir));
     syncer.watch(day.files());
@@ -587,7 +587,7 @@ fn bare_columns_of_somebody_else_are_set_aside_and_never_removed() {
 #[test]
 fn a_copy_of_a_trade_is_a_duplicate_where_only_the_core_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let dir = dir_with(folder.path(), StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    let dir = dir_with(folder.path(), StoreOptions::default().columns(ColumnSet::Core));
     let (mut day, _) = open::<Trades>(&dir);
     let from_rest = Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, ..trade(7) };
     insert(&mut day, &from_rest);

@@ -107,7 +107,7 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
         }
         Verdict::Go
     });
-    let dir = Arc::new(DataDir::open(&shaky.disk, StoreOptions { probe: Some(probe), ..StoreOptions::default() }, "test").unwrap());
+    let dir = Arc::new(DataDir::open(&shaky.disk, StoreOptions::default().probe(Some(probe)), "test").unwrap());
     Day::<Trades>::prepare(&dir, &product(), DAY, 80_000).unwrap();
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let mut syncer = Syncer::new(Arc::clone(&dir));

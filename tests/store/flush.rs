@@ -1,4 +1,4 @@
-//! Flushes that fail: nobody misses a failure that the kernel told to somebody else, nothing is flushed after one that could not be made good,
+//! Flushes that fail: no thread misses a failure that the kernel reported to another; there is no flush after a failure that could not be repaired;
 //! and what a reader had seen by then is there after a start on the same boot.
 
 use std::path::Path;
@@ -39,7 +39,7 @@ fn open(dir: &Arc<DataDir>, name: &str) -> (Day<Trades>, Opening) {
 }
 
 fn dir(path: &Path, probe: Option<Probe>) -> Arc<DataDir> {
-    Arc::new(DataDir::open(path, StoreOptions { probe, ..StoreOptions::default() }, "test").unwrap())
+    Arc::new(DataDir::open(path, StoreOptions::default().probe(probe), "test").unwrap())
 }
 
 /// A probe that fails the flushes for these reasons while it is switched on.
@@ -58,7 +58,7 @@ fn ids(snapshot: &Snapshot<Trades>) -> Vec<u64> {
 }
 
 #[test]
-fn a_failure_that_a_seal_was_told_of_is_made_good_by_the_sync_thread_too() {
+fn a_failure_reported_to_a_seal_is_repaired_by_the_sync_thread_too() {
     let folder = tempfile::tempdir().unwrap();
     let (probe, is_on) = failing(&[Why::SealData]);
     let dir = dir(folder.path(), Some(probe));
@@ -75,16 +75,16 @@ fn a_failure_that_a_seal_was_told_of_is_made_good_by_the_sync_thread_too() {
     let sealed = seal::seal(&dir, vec![ending.close()]).pop().unwrap().1.unwrap();
     assert_eq!(sealed.records, 3, "stored again, flushed and read back");
     is_on.store(false, Ordering::Relaxed);
-    // The kernel has told its one failure to the seal; this flush succeeds, and must not be believed.
+    // The kernel has told its one failure to the seal; this flush succeeds, and must not be trusted.
     let report = syncer.cycle().unwrap();
     assert!(report.recovered && going.files().durable() == 3);
     insert(&mut going, 4);
     going.commit();
-    assert!(!syncer.cycle().unwrap().recovered, "made good once and for all");
+    assert!(!syncer.cycle().unwrap().recovered, "repaired once and for all");
 }
 
 #[test]
-fn a_failure_that_the_sync_thread_was_told_of_stops_a_seal_that_is_under_way() {
+fn a_failure_reported_to_the_sync_thread_stops_a_seal_that_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
     let (others, is_on): (Arc<Mutex<Option<Syncer>>>, _) = (Arc::default(), Arc::new(AtomicBool::new(false)));
     let (cycle, fails) = (Arc::clone(&others), Arc::clone(&is_on));
@@ -176,12 +176,12 @@ fn after_a_failure_for_good_a_start_on_the_same_boot_finds_all_that_was_seen() {
 }
 
 #[test]
-fn what_was_seen_is_not_believed_on_another_boot_or_where_the_cache_has_lost_it() {
-    for spoil in [None, Some("trade_sequence"), Some("late")] {
+fn what_was_seen_is_not_trusted_on_another_boot_or_where_the_cache_has_lost_it() {
+    for damaged in [None, Some("trade_sequence"), Some("late")] {
         let folder = tempfile::tempdir().unwrap();
         let date = ended_by_a_failure(folder.path());
         let mut options = StoreOptions::default();
-        match spoil {
+        match damaged {
             None => options.boot_id = Some(BootId([9; 16])),
             Some(name) => {
                 // As a page of the cache that was read from the device again.
@@ -193,8 +193,8 @@ fn what_was_seen_is_not_believed_on_another_boot_or_where_the_cache_has_lost_it(
         }
         let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
         let (day, opening) = open(&dir, "A-USD");
-        let Opening::Continued { records: 1, given_up, trusted: Trusted::Durable } = opening else { panic!("{spoil:?}: {opening:?}") };
-        assert!(given_up >= 4 && day.late_count() <= 2, "{spoil:?}: {given_up} given up");
+        let Opening::Continued { records: 1, given_up, trusted: Trusted::Durable } = opening else { panic!("{damaged:?}: {opening:?}") };
+        assert!(given_up >= 4 && day.late_count() <= 2, "{damaged:?}: {given_up} given up");
     }
 }
 
@@ -216,7 +216,7 @@ fn a_directory_that_goes_away_is_named_and_a_days_files_that_go_away_stop_nobody
     kept.commit();
     removed.commit();
     syncer.cycle().unwrap();
-    assert_eq!((kept.files().durable(), removed.files().durable()), (3, 0), "what is nobody's is not durable");
+    assert_eq!((kept.files().durable(), removed.files().durable()), (3, 0), "files that are gone are not made durable");
     assert!(removed.files().is_gone() && !kept.files().is_gone());
     // What somebody has put in its place is not cut.
     let placed = path.join("B-USD/TRADES").join(format!("trade_id.{DAY}.bin"));

@@ -1,4 +1,4 @@
-//! A process that dies without a word between any two steps of opening, sealing and replacing loses nothing that was committed.
+//! A process that is killed between any two steps of opening, sealing and replacing loses nothing that was committed.
 //!
 //! The test runs itself again as a child, which aborts at the step it is told; readers and the next capture must then find every record. Where the next
 //! one dies as well, that is unwound in the test's own process; a reader looks between any two of its steps.
@@ -35,7 +35,7 @@ fn trade(id: u64) -> Trade {
 }
 
 fn open_dir(folder: &Path, probe: Option<Probe>) -> Arc<DataDir> {
-    let options = StoreOptions { columns: ColumnSet::Core, first_records: 32, probe, ..StoreOptions::default() };
+    let options = StoreOptions::default().columns(ColumnSet::Core).first_records(32).probe(probe);
     // A child that another test has just made holds a copy of every lock of this process until it runs its own program.
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -61,7 +61,7 @@ const FIRST: std::ops::Range<u64> = 100..140;
 const BEFORE: [u64; 3] = [90, 99, 7];
 const SECOND: std::ops::Range<u64> = 140..190;
 
-/// The child: opens a day that is sealed, appends, takes late records, seals; dies at the step it was told.
+/// The child: opens a day that is sealed, appends, takes late records, seals; aborts at the step it was told.
 #[test]
 fn child() {
     let (Ok(step), Ok(folder)) = (std::env::var(STEP), std::env::var(FOLDER)) else { return };
@@ -90,7 +90,7 @@ fn ids(day: &Snapshot<Trades>) -> Vec<u64> {
 }
 
 /// Lets a child die at `step` of its work. Tells whether it had so many.
-fn die_at(step: u64, with_late: bool) -> bool {
+fn crash_at(step: u64, with_late: bool) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let dir = open_dir(folder.path(), None);
     let (mut day, _) = open(&dir, DAY.start());
@@ -110,7 +110,7 @@ fn die_at(step: u64, with_late: bool) -> bool {
         want.sort_unstable();
     }
     let seen = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
-    assert_eq!(ids(&seen), want, "a reader of what a death at step {step} left, late {with_late}");
+    assert_eq!(ids(&seen), want, "a reader of what a crash at step {step} left, late {with_late}");
     let dir = open_dir(folder.path(), None);
     let (mut day, opening) = open(&dir, DAY.start());
     assert!(!matches!(opening, Opening::Quarantined { .. } | Opening::Created), "step {step}: {opening:?}");
@@ -123,28 +123,28 @@ fn die_at(step: u64, with_late: bool) -> bool {
     ended.code() != Some(LIVED)
 }
 
-fn die_everywhere(with_late: bool) -> u64 {
-    (0..1000).find(|step| !die_at(*step, with_late)).unwrap()
+fn crash_everywhere(with_late: bool) -> u64 {
+    (0..1000).find(|step| !crash_at(*step, with_late)).unwrap()
 }
 
 #[test]
-fn a_death_between_any_two_steps_of_a_seal_loses_nothing() {
-    let steps = die_everywhere(false);
+fn a_crash_between_any_two_steps_of_a_seal_loses_nothing() {
+    let steps = crash_everywhere(false);
     assert!(steps > 15, "only {steps} steps");
 }
 
 #[test]
-fn a_death_between_any_two_steps_of_a_replacement_loses_nothing() {
-    let steps = die_everywhere(true);
+fn a_crash_between_any_two_steps_of_a_replacement_loses_nothing() {
+    let steps = crash_everywhere(true);
     assert!(steps > 30, "only {steps} steps");
 }
 
-/// What a life is unwound with.
-struct Died;
+/// Unwinds a capture that crashes.
+struct Crashed;
 
-/// Lets a capture do its work until it dies at `step`, with a reader who looks before each of its steps and has to find the trades that are there for
-/// certain. Nothing is flushed: a process that dies takes nothing from the cache. Tells whether it died.
-fn dies(folder: &Path, step: u64, there: &[u64], work: impl FnOnce(&Arc<DataDir>)) -> bool {
+/// Lets a capture do its work until it dies at `step`, with a reader who looks before each of its steps and must find the trades that are certainly
+/// there. Nothing is flushed: a process that dies takes nothing from the cache. Tells whether it died.
+fn crashes(folder: &Path, step: u64, there: &[u64], work: impl FnOnce(&Arc<DataDir>)) -> bool {
     let (path, there, seen) = (folder.to_owned(), there.to_vec(), AtomicU64::new(0));
     let probe = Probe::new(move |what| {
         let number = seen.fetch_add(1, Ordering::Relaxed);
@@ -154,14 +154,14 @@ fn dies(folder: &Path, step: u64, there: &[u64], work: impl FnOnce(&Arc<DataDir>
             assert_eq!(gone, None, "at step {number}, {what:?}, a reader finds {} trades of {}", found.len(), there.len());
         }
         if number == step {
-            resume_unwind(Box::new(Died));
+            resume_unwind(Box::new(Crashed));
         }
         if matches!(what, Step::Flush(_)) { Verdict::Skip } else { Verdict::Go }
     });
     let dir = open_dir(folder, Some(probe));
     match catch_unwind(AssertUnwindSafe(|| work(&dir))) {
         Ok(()) => false,
-        Err(with) if with.is::<Died>() => true,
+        Err(with) if with.is::<Crashed>() => true,
         Err(other) => resume_unwind(other),
     }
 }
@@ -170,18 +170,18 @@ fn close(dir: &Arc<DataDir>, day: Day<Trades>) {
     assert!(seal::seal(dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
 }
 
-/// One capture dies at a step of a replacement, the next at one of mending that, and the third goes on. Tells whether the first two had so many steps.
-fn die_twice(first: u64, second: u64) -> (bool, bool) {
-    const LIVES: u64 = u64::MAX;
+/// One capture crashes at a step of a replacement, the next at a step of recovering from that, and the third goes on. Tells whether the first two had so many steps.
+fn crash_twice(first: u64, second: u64) -> (bool, bool) {
+    const NEVER: u64 = u64::MAX;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    dies(path, LIVES, &[], |dir| {
+    crashes(path, NEVER, &[], |dir| {
         let (mut day, _) = open(dir, DAY.start());
         FIRST.for_each(|id| insert(&mut day, id));
         close(dir, day);
     });
     let (mut there, mut is_committed): (Vec<u64>, _) = (FIRST.collect(), false);
-    let has_first = dies(path, first, &there.clone(), |dir| {
+    let has_first = crashes(path, first, &there.clone(), |dir| {
         let (mut day, _) = open(dir, DAY.start());
         SECOND.chain(BEFORE).for_each(|id| insert(&mut day, id));
         day.commit();
@@ -195,8 +195,8 @@ fn die_twice(first: u64, second: u64) -> (bool, bool) {
         insert(&mut day, id);
         close(dir, day);
     };
-    let has_second = dies(path, second, &there, |dir| go_on(dir, 500));
-    dies(path, LIVES, &there, |dir| go_on(dir, 600));
+    let has_second = crashes(path, second, &there, |dir| go_on(dir, 500));
+    crashes(path, NEVER, &there, |dir| go_on(dir, 600));
     let day = Snapshot::<Trades>::open(path, &product(), DAY).unwrap().unwrap();
     let mut found = ids(&day);
     found.retain(|id| !matches!(id, 500 | 600));
@@ -207,10 +207,10 @@ fn die_twice(first: u64, second: u64) -> (bool, bool) {
 }
 
 #[test]
-fn a_death_while_another_is_mended_loses_nothing_and_hides_nothing_from_a_reader() {
-    let deaths: Vec<u64> = (0..).take_while(|first| die_twice(*first, 1000).0).collect();
+fn a_crash_while_another_is_recovered_loses_nothing_and_hides_nothing_from_a_reader() {
+    let deaths: Vec<u64> = (0..).take_while(|first| crash_twice(*first, 1000).0).collect();
     assert!(deaths.len() > 25, "only {} steps", deaths.len());
-    let all_after = |first: &u64| (0..).find(|second| !die_twice(*first, *second).1).unwrap();
+    let all_after = |first: &u64| (0..).find(|second| !crash_twice(*first, *second).1).unwrap();
     let (odd, even): (Vec<u64>, Vec<u64>) = deaths.into_iter().partition(|first| first % 2 == 1);
     let pairs: u64 = std::thread::scope(|scope| {
         let half = scope.spawn(|| odd.iter().map(all_after).sum::<u64>());

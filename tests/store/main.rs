@@ -1,4 +1,4 @@
-//! The store: days through their lives, failing devices, power cuts, deaths, readers in other processes.
+//! The store: days through their lives, failing devices, power cuts, crashes, readers in other processes.
 //!
 //! Tests of this binary run beside each other, and some start this binary again as a child. One that measures page faults or mappings belongs to `hot_path`:
 //! a flush is of the whole file system, so it makes the pages of its neighbours read-only.

@@ -86,7 +86,7 @@ pub(crate) fn insert<L: Layout>(day: &mut Day<L>, row: &L::Row) -> Inserted<L::R
         match day.insert(row) {
             Ok(done) => return done,
             Err(InsertError::NoRoom) => day.files().provision().expect("room"),
-            Err(InsertError::Store(error)) => panic!("{error}"),
+            Err(error) => panic!("{error}"),
         }
     }
 }

@@ -189,7 +189,7 @@ fn an_orders_trades_are_found_on_either_side_of_them() {
 #[test]
 fn columns_that_are_not_there_are_named() {
     let dir = tempfile::tempdir().expect("a folder");
-    store_all(dir.path(), &prints(1, 3, noon(), SECOND), StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    store_all(dir.path(), &prints(1, 3, noon(), SECOND), StoreOptions::default().columns(ColumnSet::Core));
     let refused = |name: &str| {
         let asked = with(config(dir.path(), Format::Csv), |asked| asked.columns = vec![name.to_owned()]);
         query(&asked, &|| true, &mut Vec::new()).expect_err("refused").to_string()
@@ -497,7 +497,7 @@ fn days_with_and_without_the_exact_columns_are_printed_together() {
     let dir = tempfile::tempdir().expect("a folder");
     let (full, core): (Vec<Print>, Vec<Print>) = two_days().into_iter().partition(|print| print.trade.time.day() == FIRST_DAY);
     store_all(dir.path(), &full, StoreOptions::default());
-    store_all(dir.path(), &core, StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() });
+    store_all(dir.path(), &core, StoreOptions::default().columns(ColumnSet::Core));
     let asked = with(config(dir.path(), Format::Csv), |asked| asked.columns = vec!["trade_id".into(), "trade_price_f64".into()]);
     let text = ask(&asked);
     let lines: Vec<&str> = text.lines().skip(1).collect();

@@ -285,7 +285,7 @@ fn a_live_day_is_verified_with_its_late_records_in_their_place() {
 #[test]
 fn core_columns_are_verified_and_what_cannot_be_checked_is_said() {
     let dir = tempfile::tempdir().expect("a folder");
-    let options = StoreOptions { columns: ColumnSet::Core, date_format: DateFormat::Dmy, ..StoreOptions::default() };
+    let options = StoreOptions::default().columns(ColumnSet::Core).date_format(DateFormat::Dmy);
     store_all(dir.path(), &prints(1, 30, noon(FIRST_DAY), SECOND), options);
     let report = verified(dir.path());
     assert_eq!((kinds(&report), verdicts(&report)), (vec![], vec![Verdict::Partial]));

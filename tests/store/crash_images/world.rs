@@ -93,9 +93,9 @@ impl Subject for TickerTrades {
 /// What a generation of the files has been given.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Era {
-    /// Records in the columns, in order; the first `floor` came with the replacement that began the era.
+    /// Records in the columns, in order; the first `least` came with the replacement that began the era.
     pub(crate) base: Vec<[u64; 4]>,
-    pub(crate) floor: usize,
+    pub(crate) least: usize,
     /// Late records.
     pub(crate) late: Vec<[u64; 4]>,
 }
@@ -127,7 +127,7 @@ impl World {
     pub(crate) fn of(base: Vec<[u64; 4]>, late: Vec<[u64; 4]>) -> Self {
         let promise = Promise::default();
         let committed = (base.len(), late.len());
-        Self { eras: vec![Era { base, floor: 0, late }], current: 0, committed, pending: promise, promise }
+        Self { eras: vec![Era { base, least: 0, late }], current: 0, committed, pending: promise, promise }
     }
 
     pub(crate) fn era(&mut self) -> &mut Era {
@@ -163,7 +163,7 @@ impl World {
                 Err(at) => base.insert(at, *late),
             }
         }
-        self.eras.push(Era { floor: base.len(), base, late: Vec::new() });
+        self.eras.push(Era { least: base.len(), base, late: Vec::new() });
     }
 
     /// Says what is wrong with what was found.
@@ -171,8 +171,8 @@ impl World {
         let fits = self.eras.iter().enumerate().any(|(number, era)| {
             let enough = match number.cmp(&self.promise.era) {
                 std::cmp::Ordering::Less => false,
-                std::cmp::Ordering::Equal => base.len() >= self.promise.base.max(era.floor) && late.len() >= self.promise.late,
-                std::cmp::Ordering::Greater => base.len() >= era.floor,
+                std::cmp::Ordering::Equal => base.len() >= self.promise.base.max(era.least) && late.len() >= self.promise.late,
+                std::cmp::Ordering::Greater => base.len() >= era.least,
             };
             enough && era.base.get(..base.len()) == Some(base) && era.late.get(..late.len()) == Some(late)
         });

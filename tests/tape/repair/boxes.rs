@@ -245,7 +245,7 @@ fn a_coarser_tape_gives_order_ids_and_no_prices() {
     let folder = tempfile::tempdir().unwrap();
     let (own, other) = (folder.path().join("own"), folder.path().join("other"));
     let prints = market(600);
-    let core = StoreOptions { columns: ColumnSet::Core, ..StoreOptions::default() };
+    let core = StoreOptions::default().columns(ColumnSet::Core);
     let holed: Vec<Trade> = trades(&prints)
         .iter()
         .filter(|trade| trade.trade_id != 1100)

@@ -38,7 +38,7 @@ pub(crate) fn sealed(path: &Path, trades: &[Trade]) {
 
 /// Stores trades as a box does whose machine went down: `durable` of them are on disk, the others had only been visible.
 pub(crate) fn killed(path: &Path, trades: &[Trade], durable: usize) {
-    let dir = data_dir(path, StoreOptions { boot_id: Some(BootId([7; 16])), ..StoreOptions::default() });
+    let dir = data_dir(path, StoreOptions::default().boot_id(Some(BootId([7; 16]))));
     let mut days: Vec<Day<Trades>> = Vec::new();
     let mut syncer = Syncer::new(Arc::clone(&dir));
     for (at, trade) in trades.iter().enumerate() {

@@ -1,9 +1,10 @@
-//! Rescue: a live day whose last flush failed, and that the cache still holds whole, is copied into new files when it is opened again.
+//! Salvage: a live day whose last flush failed is copied into new files when it is opened again, if the cache still holds it whole.
 //!
-//! 1. The page's witness says what the day held when it was closed. Only bytes that fit its checksums are taken; otherwise what is durable counts.
-//! 2. New files, because a device's file system may go on losing what is stored to blocks that it failed to write once.
-//! 3. They are flushed, and read back past the cache, before they take the old ones' names. What was durable is in both, so a crash in between
-//!    may mix them.
+//! 1. The page's witness says what the day held when it was closed. Only bytes that fit its checksums are copied. If any do not, only what is durable
+//!    counts.
+//! 2. The files are new because a file system may keep losing what is stored to blocks that it failed to write once.
+//! 3. They are flushed, and read back past the cache, before they take the old files' names. The durable records are in both, so a crash between two
+//!    renames may leave old and new files side by side.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
@@ -22,14 +23,14 @@ use crate::schema::Column;
 /// Bytes copied and compared at once.
 const CHUNK: usize = 1 << 20;
 
-/// Copies a day as its witness saw it. Tells whether the cache still had it.
-pub(crate) fn rescue(dir: &DataDir, place: &Place, table: &[Column], witness: &DurableSlot) -> Result<bool, StoreError> {
+/// Copies a day as its witness describes it. Tells whether the cache still had it.
+pub(crate) fn salvage(dir: &DataDir, place: &Place, table: &[Column], witness: &DurableSlot) -> Result<bool, StoreError> {
     let copied = copy_all(place, table, witness);
     if !matches!(copied, Ok(true)) {
         discard(place, table);
         return copied;
     }
-    dir.step(Step::Changed("rescue written"));
+    dir.step(Step::Changed("salvage written"));
     dir.flush_for(Why::Recovered).inspect_err(|_| discard(place, table))?;
     for name in names(table, witness) {
         if !is_on_device(&place.replacement(name))? {
@@ -63,7 +64,7 @@ fn copy_all(place: &Place, table: &[Column], witness: &DurableSlot) -> Result<bo
     if witness.late == 0 {
         return Ok(true);
     }
-    // Late records prove themselves.
+    // Each late record has a checksum of its own.
     let late = Payloads::read(&place.late(), table, witness.generation, witness.late.into())?;
     let len = u64::from(witness.late).saturating_mul(record_bytes(table) as u64);
     Ok(u32::try_from(late.len()) == Ok(witness.late) && copy(&place.late(), &place.replacement(LATE), len)?.is_some())
@@ -88,7 +89,7 @@ fn copy(from: &Path, to: &Path, len: u64) -> Result<Option<u32>, StoreError> {
     Ok((done == len).then_some(crc))
 }
 
-/// Holds a file as the cache has it against the device.
+/// Tells whether the device holds a file as the cache has it.
 fn is_on_device(path: &Path) -> Result<bool, StoreError> {
     let mut file = File::open(path).at("open", path)?;
     let (mut buffer, mut at) = (vec![0; CHUNK], 0);
@@ -107,6 +108,6 @@ fn is_on_device(path: &Path) -> Result<bool, StoreError> {
 
 fn discard(place: &Place, table: &[Column]) {
     replace::discard(place, table);
-    // One that cannot be removed is void: no late record is ever read from it.
+    // A file that cannot be removed is void: no late record is ever read from it.
     let _ = std::fs::remove_file(place.replacement(LATE));
 }

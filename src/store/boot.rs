@@ -1,0 +1,58 @@
+//! The machine that the program runs on: which boot it is, and how many maps its kernel allows.
+
+/// The id that the kernel draws at every boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BootId(pub [u8; 16]);
+
+impl BootId {
+    /// Reads the running kernel's id; nothing where it cannot be read.
+    #[must_use]
+    pub fn read() -> Option<Self> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
+        let mut bytes = [0; 16];
+        hex::decode_to_slice(digits, &mut bytes).ok()?;
+        (bytes != [0; 16]).then_some(Self(bytes))
+    }
+}
+
+/// Maps that a run needs and the kernel allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MapBudget {
+    /// Maps for these products, three days each (yesterday, today and tomorrow may be open at once).
+    pub needed: u64,
+    /// `vm.max_map_count`, less the maps of the program itself.
+    pub allowed: u64,
+}
+
+/// Maps that the program needs for itself: code, stacks, heaps.
+const MAPS_OF_THE_PROGRAM: u64 = 1024;
+/// The kernel's usual limit, for where it cannot be read.
+const USUAL_MAP_LIMIT: u64 = 65_530;
+
+/// Counts the maps that `products` products need, each with `columns` columns and one page per dataset, against `vm.max_map_count`.
+#[must_use]
+pub fn map_budget(products: u64, datasets: u64, columns: u64) -> MapBudget {
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+    MapBudget {
+        needed: products.saturating_mul(datasets.saturating_add(columns)).saturating_mul(3),
+        allowed: limit.unwrap_or(USUAL_MAP_LIMIT).saturating_sub(MAPS_OF_THE_PROGRAM),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_has_an_id_and_keeps_it() {
+        assert!(BootId::read().is_some());
+        assert_eq!(BootId::read(), BootId::read());
+    }
+
+    #[test]
+    fn every_product_needs_its_columns_and_pages_three_times() {
+        assert_eq!(map_budget(2, 3, 35).needed, 2 * 38 * 3);
+        assert_eq!(map_budget(u64::MAX, 3, 35).needed, u64::MAX);
+    }
+}

@@ -23,7 +23,7 @@ mod printer;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use crate::schema::{Column, ColumnSet, Dataset, Kind, Layout, Md, TickerTrades, Trades};
+use crate::schema::{Column, Dataset, Kind, Layout, Md, TickerTrades, Trades};
 use crate::store::{DayKey, Snapshot, catalog, holder_of};
 use crate::time::UtcDay;
 
@@ -91,8 +91,7 @@ impl<'a, L: Layout> Query<'a, L> {
             log::warn!("{nothing}; waiting for it");
         }
         let dates: Vec<UtcDay> = all.into_iter().filter(|date| filter.may_hold(*date)).collect();
-        let set = stored_set::<L>(config, &dates);
-        let columns = columns::choose(config, L::DATASET.columns_of(set), L::COLUMNS)?;
+        let columns = columns::choose(config, stored_columns::<L>(config, &dates), L::COLUMNS)?;
         Ok(Self { config, filter, dates, columns, layout: std::marker::PhantomData })
     }
 
@@ -173,9 +172,18 @@ impl<'a, L: Layout> Query<'a, L> {
     }
 }
 
-/// Gives the set of columns that at least one of the days asked for has.
-fn stored_set<L: Layout>(config: &QueryConfig, dates: &[UtcDay]) -> ColumnSet {
-    let days = dates.iter().rev().filter_map(|date| Snapshot::<L>::open(&config.dir, &config.product, *date).ok().flatten());
-    let mut sets = days.map(|day| day.column_set()).peekable();
-    if sets.peek().is_none() || sets.any(|set| set == ColumnSet::Full) { ColumnSet::Full } else { ColumnSet::Core }
+/// Gives the columns that at least one of the days asked for has. Every day has a front of the table, so the longest has them all.
+fn stored_columns<L: Layout>(config: &QueryConfig, dates: &[UtcDay]) -> &'static [Column] {
+    let mut most: &'static [Column] = &[];
+    for date in dates.iter().rev() {
+        let Ok(Some(day)) = Snapshot::<L>::open(&config.dir, &config.product, *date) else { continue };
+        if day.columns().len() > most.len() {
+            most = day.columns();
+        }
+        if most.len() == L::COLUMNS.len() {
+            break;
+        }
+    }
+    if most.is_empty() { L::COLUMNS } else { most }
+}
 }

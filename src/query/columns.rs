@@ -3,7 +3,7 @@
 use super::cell;
 use super::config::{Format, QueryConfig};
 use super::error::QuestionError;
-use crate::schema::{Column, Kind};
+use crate::schema::{Column, ColumnSet, Kind};
 
 /// The width of a readable time with its gap, in characters.
 const TIME_WIDTH: usize = 29;
@@ -26,8 +26,10 @@ pub(super) fn choose(
     let find = |name: &String| {
         let has_name = |column: &&Column| column.name == name;
         stored.iter().find(has_name).ok_or_else(|| {
+            let has_core_alone = stored.iter().all(|column| column.set == ColumnSet::Core);
             if all.iter().any(|column| has_name(&column)) {
-                QuestionError::ColumnNotStored { name: name.clone() }
+                let name = name.clone();
+                if has_core_alone { QuestionError::ColumnNotStored { name } } else { QuestionError::ColumnAddedLater { name } }
             } else {
                 QuestionError::UnknownColumn { name: name.clone(), known: stored.iter().map(|column| column.name).collect() }
             }

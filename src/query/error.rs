@@ -58,6 +58,12 @@ pub enum QuestionError {
         /// The name asked for.
         name: String,
     },
+    /// The column exists, but the folder was begun by a version that did not have it.
+    #[error("{name} is not stored: the folder was begun before there was that column")]
+    ColumnAddedLater {
+        /// The name asked for.
+        name: String,
+    },
 }
 
 fn names(products: &[ProductId]) -> String {

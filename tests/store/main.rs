@@ -9,6 +9,7 @@ mod crash_images;
 mod days;
 mod device;
 mod flush;
+mod golden;
 mod kill;
 mod limits;
 mod live_reader;

@@ -186,4 +186,3 @@ fn stored_columns<L: Layout>(config: &QueryConfig, dates: &[UtcDay]) -> &'static
     }
     if most.is_empty() { L::COLUMNS } else { most }
 }
-}

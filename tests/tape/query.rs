@@ -218,7 +218,11 @@ fn a_table_is_aligned_and_fits_the_terminal() {
     let end = lines[0].find("trade_id").expect("a column") + "trade_id".len();
     assert!(lines.iter().all(|line| line.as_bytes()[end - 1] != b' ' && line.as_bytes()[end] == b' '));
     let wide = ask(&with(config(dir.path(), Format::Table), |asked| asked.limit = Some(1)));
-    assert_eq!(wide.lines().next().map(|line| line.split_whitespace().count()), Some(13 + 2), "the time is two words");
+    assert_eq!(
+        wide.lines().next().map(|line| line.split_whitespace().count()),
+        Some(Dataset::Trades.columns().len() + 2),
+        "the time is two words"
+    );
 }
 
 #[test]

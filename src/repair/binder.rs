@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
-use crate::store::{DataDir, Day, DayFiles, DayKey, InsertError, Inserted, Opening, StoreError, SyncError, Syncer, seal};
+use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, StoreError, SyncError, Syncer, seal};
 use crate::time::{Clock, UtcDay};
 
 use super::notes::Notes;
@@ -161,8 +161,7 @@ impl Binder {
 
     fn seal(&self, days: Vec<Arc<DayFiles>>, notes: &mut Notes) -> Result<(), BinderError> {
         let mut failed = None;
-        let sealed: Vec<(DayKey, Result<_, StoreError>)> = seal::seal(&self.dir, days);
-        for (key, sealed) in sealed {
+        for seal::SealOutcome { key, sealed } in seal::seal(&self.dir, days) {
             match sealed {
                 Ok(sealed) => notes.day_sealed(&key, &sealed)?,
                 Err(error) => {

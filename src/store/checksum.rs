@@ -54,7 +54,7 @@ mod tests {
             (length(&path).expect("looked"), checksum(&path, 1).expect("looked"), checksum(&path, 0).expect("looked")),
             (0, None, Some(0))
         );
-        let bytes: Vec<u8> = (0..CHUNK + 10).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..CHUNK + 10).map(|at| u8::try_from(at % 251).expect("small")).collect();
         std::fs::write(&path, &bytes).expect("written");
         let len = bytes.len() as u64;
         assert_eq!(length(&path).expect("looked"), len);

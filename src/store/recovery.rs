@@ -75,7 +75,7 @@ pub enum Opening {
 pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], now: UnixNanos) -> Result<(DayFiles, Opening), StoreError> {
     let place = Place::find(dir.path(), key, dir.options().date_format);
     match recover(dir, key, &place, table, now) {
-        Ok(Some((parts, opening))) => Ok((DayFiles::new(Arc::clone(dir), parts)?, opening)),
+        Ok(Some(Recovered { parts, opening })) => Ok((DayFiles::new(Arc::clone(dir), parts)?, opening)),
         Ok(None) => Ok((create(dir, key, place, table)?, Opening::Created)),
         Err(StoreError::Damaged { why, .. }) => {
             let moved_to = quarantine(dir, key, &place)?;
@@ -134,7 +134,7 @@ fn recover(
     place: &Place,
     table: &'static [Column],
     now: UnixNanos,
-) -> Result<Option<(DayParts, Opening)>, StoreError> {
+) -> Result<Option<Recovered>, StoreError> {
     let path = place.page();
     match std::fs::metadata(&path) {
         Ok(found) if found.len() < PAGE as u64 => return Ok(None),
@@ -171,7 +171,13 @@ fn recover(
     let generation = day.state.generation;
     let progress = SyncProgress::after(page.newest_slot().as_ref(), definite.durable);
     let parts = DayParts { key: key.clone(), place: place.clone(), set: identity.set, table, mode, generation, page, progress };
-    Ok(Some((parts, opening)))
+    Ok(Some(Recovered { parts, opening }))
+}
+
+/// A day that was recovered.
+struct Recovered {
+    parts: DayParts,
+    opening: Opening,
 }
 
 /// A day as it was found on disk.

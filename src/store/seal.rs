@@ -35,6 +35,15 @@ pub struct Sealed {
     pub generation: u32,
 }
 
+/// What became of a day that was to be sealed.
+#[derive(Debug)]
+pub struct SealOutcome {
+    /// The day.
+    pub key: DayKey,
+    /// What it holds, or why it is not sealed.
+    pub sealed: Result<Sealed, StoreError>,
+}
+
 /// How long the sync thread may hold a day that is to be sealed.
 const OWNERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks whether it still does.
@@ -52,7 +61,7 @@ struct Sealing {
 }
 
 /// Seals days. Gives an outcome for each, in the order given.
-pub fn seal(dir: &DataDir, days: Vec<Arc<DayFiles>>) -> Vec<(DayKey, Result<Sealed, StoreError>)> {
+pub fn seal(dir: &DataDir, days: Vec<Arc<DayFiles>>) -> Vec<SealOutcome> {
     let deadline = Instant::now() + OWNERSHIP_TIMEOUT;
     let mut keys = Vec::with_capacity(days.len());
     let mut owned = Vec::with_capacity(days.len());
@@ -61,7 +70,7 @@ pub fn seal(dir: &DataDir, days: Vec<Arc<DayFiles>>) -> Vec<(DayKey, Result<Seal
         owned.push(take_ownership(day, deadline));
     }
     let sealed = seal_owned(dir, owned);
-    keys.into_iter().zip(sealed).collect()
+    keys.into_iter().zip(sealed).map(|(key, sealed)| SealOutcome { key, sealed }).collect()
 }
 
 fn take_ownership(mut day: Arc<DayFiles>, deadline: Instant) -> Result<DayFiles, StoreError> {

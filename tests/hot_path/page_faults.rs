@@ -81,7 +81,7 @@ fn no_column_is_mapped_when_it_is_cut() {
     let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
     let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
     (1..=10).for_each(|id| assert!(day.insert(&trade(id)).is_ok()));
-    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
     assert_eq!(cuts.load(Ordering::Relaxed), Trades::COLUMNS.len());
     assert_eq!(mapped.load(Ordering::Relaxed), 0, "columns were still mapped while they were cut");
 }

@@ -274,7 +274,7 @@ impl<S: Subject> Run<S> {
             with_trace(|trace| trace.world.replaced());
         }
         let sealed = seal::seal(&self.dir, vec![files]);
-        assert!(sealed.iter().all(|(_, sealed)| sealed.is_ok()), "{sealed:?}");
+        assert!(sealed.iter().all(|outcome| outcome.sealed.is_ok()), "{sealed:?}");
     }
 
     fn late_after_seal(&mut self, rng: &mut fastrand::Rng) {
@@ -300,7 +300,7 @@ impl<S: Subject> Run<S> {
             with_trace(|trace| trace.world.replaced());
         }
         let sealed = seal::seal(&self.dir, vec![day.close()]);
-        assert!(sealed.iter().all(|(_, sealed)| sealed.is_ok()), "{sealed:?}");
+        assert!(sealed.iter().all(|outcome| outcome.sealed.is_ok()), "{sealed:?}");
     }
 }
 

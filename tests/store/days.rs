@@ -84,7 +84,7 @@ fn rows<L: Layout>(path: &Path) -> Vec<L::Row> {
 
 fn seal_one<L: Layout>(dir: &Arc<DataDir>, day: Day<L>) -> store::Sealed {
     let mut sealed = seal::seal(dir, vec![day.close()]);
-    sealed.pop().unwrap().1.unwrap()
+    sealed.pop().unwrap().sealed.unwrap()
 }
 
 fn faults<L: Layout>(path: &Path) -> Vec<store::Fault> {
@@ -526,8 +526,8 @@ fn many_days_are_sealed_with_as_few_flushes_as_one() {
         days.push(day.close());
     }
     let sealed = seal::seal(&dir, days);
-    assert!(sealed.iter().all(|(_, sealed)| sealed.is_ok()));
-    assert_eq!(sealed.iter().filter(|(_, sealed)| sealed.as_ref().is_ok_and(|sealed| sealed.records == 2)).count(), 30);
+    assert!(sealed.iter().all(|outcome| outcome.sealed.is_ok()));
+    assert_eq!(sealed.iter().filter(|outcome| outcome.sealed.as_ref().is_ok_and(|sealed| sealed.records == 2)).count(), 30);
     assert_eq!(flushes.load(Ordering::Relaxed), 5);
 }
 

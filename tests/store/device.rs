@@ -136,7 +136,7 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
             assert_eq!((day.files().is_trusted(), day.files().durable()), (false, BEFORE));
             println!("stopped with {BEFORE} records durable");
             // What is not flushed any more is not sealed. The day is closed, and the capture ends.
-            let sealed = seal::seal(&dir, vec![day.close()]).pop().unwrap().1;
+            let sealed = seal::seal(&dir, vec![day.close()]).pop().unwrap().sealed;
             assert!(matches!(sealed, Err(StoreError::Flush { .. })), "{sealed:?}");
             drop((syncer, dir));
             // The next one, on the same boot, finds everything that was seen, and brings it to the device.

@@ -72,7 +72,7 @@ fn a_failure_reported_to_a_seal_is_repaired_by_the_sync_thread_too() {
     }
     going.commit();
     is_on.store(true, Ordering::Relaxed);
-    let sealed = seal::seal(&dir, vec![ending.close()]).pop().unwrap().1.unwrap();
+    let sealed = seal::seal(&dir, vec![ending.close()]).pop().unwrap().sealed.unwrap();
     assert_eq!(sealed.records, 3, "stored again, flushed and read back");
     is_on.store(false, Ordering::Relaxed);
     // The kernel has told its one failure to the seal; this flush succeeds, and must not be trusted.
@@ -110,13 +110,13 @@ fn a_failure_reported_to_the_sync_thread_stops_a_seal_that_is_under_way() {
     going.commit();
     is_on.store(true, Ordering::Relaxed);
     *others.lock() = Some(syncer);
-    let failed = seal::seal(&dir, vec![ending.close()]).pop().unwrap().1.unwrap_err();
+    let failed = seal::seal(&dir, vec![ending.close()]).pop().unwrap().sealed.unwrap_err();
     assert!(matches!(failed, StoreError::Flush { .. }), "{failed}");
     assert!(others.lock().is_none(), "the cycle came in between");
     // The day is there, and is sealed when it is asked for again.
     let (again, opening) = open(&dir, "B-USD");
     assert_eq!(opening, Opening::Continued { records: 1, given_up: 0, trusted: Trusted::Durable });
-    assert_eq!(seal::seal(&dir, vec![again.close()]).pop().unwrap().1.unwrap().records, 1);
+    assert_eq!(seal::seal(&dir, vec![again.close()]).pop().unwrap().sealed.unwrap().records, 1);
 }
 
 /// A capture whose flush fails for good, with five records and two late ones that a reader has seen and one record that is durable.
@@ -143,7 +143,7 @@ fn ended_by_a_failure(path: &Path) -> UtcDay {
     day.commit();
     // The device is well again, and every flush would succeed: none is done.
     is_on.store(false, Ordering::Relaxed);
-    let failed = seal::seal(&dir, vec![day.close()]).pop().unwrap().1.unwrap_err();
+    let failed = seal::seal(&dir, vec![day.close()]).pop().unwrap().sealed.unwrap_err();
     assert!(matches!(failed, StoreError::Flush { .. }), "{failed}");
     dir.flush().unwrap_err();
     DAY
@@ -166,7 +166,7 @@ fn after_a_failure_for_good_a_start_on_the_same_boot_finds_all_that_was_seen() {
     syncer.cycle().unwrap();
     assert_eq!(day.files().durable(), 5);
     assert_eq!(snapshot().check().unwrap(), []);
-    assert_eq!(seal::seal(&dir, vec![day.close()]).pop().unwrap().1.unwrap().records, 7);
+    assert_eq!(seal::seal(&dir, vec![day.close()]).pop().unwrap().sealed.unwrap().records, 7);
     assert_eq!(ids(&snapshot()), SEEN);
     let listed: Vec<String> = std::fs::read_dir(folder.path().join("A-USD/TRADES"))
         .unwrap()
@@ -222,7 +222,7 @@ fn a_directory_that_goes_away_is_named_and_a_days_files_that_go_away_stop_nobody
     let placed = path.join("B-USD/TRADES").join(format!("trade_id.{DAY}.bin"));
     std::fs::create_dir_all(placed.parent().unwrap()).unwrap();
     std::fs::write(&placed, [7; 4096]).unwrap();
-    let failed = seal::seal(&dir, vec![removed.close()]).pop().unwrap().1.unwrap_err();
+    let failed = seal::seal(&dir, vec![removed.close()]).pop().unwrap().sealed.unwrap_err();
     assert!(matches!(&failed, StoreError::Gone { path: at } if *at == path.join("B-USD/TRADES")), "{failed}");
     assert_eq!(std::fs::read(&placed).unwrap(), [7; 4096]);
     std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();

@@ -81,7 +81,7 @@ fn child() {
     day.commit();
     std::fs::write(Path::new(&folder).join("committed"), "").unwrap();
     let sealed = seal::seal(&dir, vec![day.close()]);
-    assert!(sealed.iter().all(|(_, sealed)| sealed.is_ok()));
+    assert!(sealed.iter().all(|outcome| outcome.sealed.is_ok()));
     std::process::exit(LIVED);
 }
 
@@ -95,7 +95,7 @@ fn crash_at(step: u64, with_late: bool) -> bool {
     let dir = open_dir(folder.path(), None);
     let (mut day, _) = open(&dir, DAY.start());
     FIRST.for_each(|id| insert(&mut day, id));
-    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
     drop(dir);
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "kill::child"]).env(STEP, step.to_string()).env(FOLDER, folder.path()).stdout(std::process::Stdio::null());
@@ -116,7 +116,7 @@ fn crash_at(step: u64, with_late: bool) -> bool {
     assert!(!matches!(opening, Opening::Quarantined { .. } | Opening::Created), "step {step}: {opening:?}");
     insert(&mut day, 500);
     want.push(500);
-    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
     let seen = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
     assert_eq!(ids(&seen), want, "after going on from step {step}, late {with_late}");
     assert_eq!(seen.check().unwrap(), []);
@@ -167,7 +167,7 @@ fn crashes(folder: &Path, step: u64, there: &[u64], work: impl FnOnce(&Arc<DataD
 }
 
 fn close(dir: &Arc<DataDir>, day: Day<Trades>) {
-    assert!(seal::seal(dir, vec![day.close()]).iter().all(|(_, sealed)| sealed.is_ok()));
+    assert!(seal::seal(dir, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
 }
 
 /// One capture crashes at a step of a replacement, the next at a step of recovering from that, and the third goes on. Tells whether the first two had so many steps.

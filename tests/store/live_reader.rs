@@ -114,7 +114,7 @@ impl Writer {
     fn seal_and_open_again(self) -> Self {
         let Self { dir, mut syncer, day } = self;
         let sealed = seal::seal(&dir, vec![day.close()]);
-        assert!(sealed.iter().all(|(_, sealed)| sealed.is_ok()), "{sealed:?}");
+        assert!(sealed.iter().all(|outcome| outcome.sealed.is_ok()), "{sealed:?}");
         let (day, _) = Day::open(&dir, &product(), DAY, DAY.start()).unwrap();
         syncer.watch(day.files());
         Self { dir, syncer, day }

@@ -166,7 +166,7 @@ impl World {
                 let files = self.day.take().unwrap().close();
                 let sealed = seal::seal(self.dir.as_ref().unwrap(), vec![files]);
                 assert!(
-                    sealed.iter().all(|(_, sealed)| sealed.as_ref().is_ok_and(|sealed| sealed.records == self.inserted.len() as u64)),
+                    sealed.iter().all(|outcome| outcome.sealed.as_ref().is_ok_and(|sealed| sealed.records == self.inserted.len() as u64)),
                     "{sealed:?}"
                 );
                 self.committed = self.inserted.clone();

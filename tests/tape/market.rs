@@ -107,7 +107,7 @@ pub(crate) fn store<L: Layout>(dir: &Arc<DataDir>, product: &ProductId, rows: &[
         closed.push(day.close());
     }
     syncer.cycle().expect("synced");
-    for (key, sealed) in seal::seal(dir, closed) {
+    for seal::SealOutcome { key, sealed } in seal::seal(dir, closed) {
         sealed.unwrap_or_else(|error| panic!("{key}: {error}"));
     }
 }

@@ -380,7 +380,7 @@ fn following_prints_what_comes_once_over_late_records_a_seal_and_midnight() {
         tomorrow.commit();
         want.push(13);
         printed.wait_for(&want);
-        for (_, sealed) in seal::seal(&data, vec![today.close()]) {
+        for seal::SealOutcome { sealed, .. } in seal::seal(&data, vec![today.close()]) {
             assert_eq!(sealed.expect("sealed").merged, 1);
         }
         let (mut today, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, start).expect("a day");

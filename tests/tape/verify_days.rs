@@ -87,7 +87,7 @@ fn sealed_in_every_way(dir: &Path) {
     day.commit();
     let report = verified(dir);
     assert_eq!((kinds(&report), report.days[1].dataset(Dataset::Trades).map(|kept| kept.late)), (vec![], Some(2)));
-    let sealed = seal::seal(&data, vec![day.close()]).pop().expect("one").1.expect("sealed");
+    let sealed = seal::seal(&data, vec![day.close()]).pop().expect("one").sealed.expect("sealed");
     assert_eq!((sealed.records, sealed.merged, sealed.generation), (12, 2, 1));
 }
 
@@ -185,7 +185,7 @@ fn a_page_sealed_before_hot_sectors_were_cleared_is_read_and_cleared_when_it_is_
     assert_eq!(opening, Opening::Sealed { records: 12 });
     // Died here, it would be sealed again at the next start: it is open for late records.
     assert_eq!(seal::unsealed(dir.path(), &product()).expect("listed").len(), 1);
-    seal::seal(&data, vec![day.close()]).pop().expect("one").1.expect("sealed");
+    seal::seal(&data, vec![day.close()]).pop().expect("one").sealed.expect("sealed");
     assert_eq!(seal::unsealed(dir.path(), &product()).expect("listed"), []);
     assert!(std::fs::read(&path).expect("read")[512..1024].iter().all(|byte| *byte == 0));
     assert_eq!(kinds(&verified(dir.path())), []);

@@ -177,7 +177,7 @@ impl Work {
         let (files, waiting): (Vec<_>, Vec<_>) = self.sealing.drain(..).unzip();
         // A closed day needs no room: what waits for it here would keep its files mapped.
         self.growing.retain(|(growing, ..)| files.iter().all(|sealing| !Arc::ptr_eq(growing, sealing)));
-        for (key, outcome) in seal::seal(&self.dir, files) {
+        for seal::SealOutcome { key, sealed: outcome } in seal::seal(&self.dir, files) {
             self.note_seal(&key, outcome);
         }
         for (wakeup, is_done) in waiting {

@@ -207,5 +207,5 @@ pub(crate) fn insert<L: Layout>(day: &mut Day<L>, row: &L::Row) -> Inserted<L::R
 }
 
 pub(crate) fn seal_one<L: Layout>(dir: &Arc<DataDir>, day: Day<L>) -> Sealed {
-    seal::seal(dir, vec![day.close()]).pop().unwrap().1.unwrap()
+    seal::seal(dir, vec![day.close()]).pop().unwrap().sealed.unwrap()
 }

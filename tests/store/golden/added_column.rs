@@ -1,7 +1,7 @@
 //! A column is added to the table: the golden days are read, continued, sealed, replaced and verified with the columns that they began with.
 //!
 //! Shown from both sides. For the store, layouts with one column more than the golden days hold. For everything that goes through the real table
-//! (`verify`, `query`), golden days with one column less than it: what their folders would be if the table's last column had been added since.
+//! (`verify`, `query`), golden days with one column less than they have: what they would be if that column had been added since.
 
 use std::marker::PhantomData;
 use std::path::Path;
@@ -10,11 +10,9 @@ use coltape::query::{Format, QueryConfig, query};
 use coltape::schema::{Column, ColumnSet, Dataset, Kind, Layout, Likeness, Md, Sink, Source, TickerTrades, Trades};
 use coltape::store::{Day, Inserted, Opening, Snapshot, Trusted, seal};
 use coltape::time::{UnixNanos, UtcDay};
-use coltape::verify::finding::Kind as Finding;
-use coltape::verify::report::Report;
-use coltape::verify::{VerifyConfig, verify};
+use coltape::verify::{FindingKind, Report, VerifyConfig, verify};
 
-use super::days::{Copied, DAY, Rows, expected, insert, noon, seal_one, shown, tomorrow, trade};
+use super::days::{Copied, DAY, Rows, columns_of_version_1, expected, insert, noon, seal_one, shown, tomorrow, trade};
 
 /// A row with one value more.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -101,7 +99,7 @@ fn rows<L: Extended>(snapshot: &Snapshot<Later<L>>) -> Vec<String> {
 fn later_version_continues<L: Extended>(name: &str, set: ColumnSet) {
     let case = format!("{name} {}", L::DATASET.folder());
     let copied = Copied::of(name);
-    let held = L::DATASET.columns_of(set).len();
+    let held = columns_of_version_1(L::DATASET, set).len();
     let before = copied.files(L::DATASET);
     let snapshot = copied.snapshot::<Later<L>>();
     assert_eq!((snapshot.columns().len(), snapshot.column_set()), (held, set), "{case}");
@@ -158,7 +156,7 @@ fn later_version_replaces<L: Extended>(name: &str, set: ColumnSet) {
     assert_eq!(copied.files(L::DATASET), before, "{case}");
     std::fs::remove_file(copied.path(L::DATASET, "commit")).unwrap();
     let bare = copied.snapshot::<Later<L>>();
-    assert_eq!((rows(&bare), bare.columns().len()), (expected::<L>(1..=13, set), L::DATASET.columns_of(set).len()), "{case}");
+    assert_eq!((rows(&bare), bare.columns().len()), (expected::<L>(1..=13, set), columns_of_version_1(L::DATASET, set).len()), "{case}");
 }
 
 #[test]
@@ -214,9 +212,10 @@ fn set_crc(sector: &mut [u8]) {
     sector[508..].copy_from_slice(&crc);
 }
 
-/// Takes a dataset's last column from a copied day, as if the day had been begun before there was that column.
+/// Takes the last column that a copied day has, as if the day had been begun before there was that column.
 fn take_last_column(copied: &Copied, dataset: Dataset) {
-    let (last, rest) = dataset.columns().split_last().unwrap();
+    let columns = columns_of_version_1(dataset, ColumnSet::Full);
+    let (last, rest) = columns.split_last().unwrap();
     assert_eq!(last.set, ColumnSet::Full);
     std::fs::remove_file(copied.path(dataset, last.name)).unwrap();
     let _ = std::fs::remove_file(copied.path(dataset, last.name).with_extension("bin.tmp"));
@@ -238,7 +237,7 @@ fn take_last_column(copied: &Copied, dataset: Dataset) {
     std::fs::write(&path, page).unwrap();
     let late = copied.path(dataset, "late");
     if let Ok(bytes) = std::fs::read(&late) {
-        let width = 8 + dataset.columns().iter().map(|column| column.kind.width()).sum::<usize>();
+        let width = 8 + columns.iter().map(|column| column.kind.width()).sum::<usize>();
         let shorter = bytes.chunks_exact(width).flat_map(|record| {
             let mut record = record[..width - last.kind.width()].to_vec();
             let crc = crc32c::crc32c(&record[4..]).to_le_bytes();
@@ -251,25 +250,15 @@ fn take_last_column(copied: &Copied, dataset: Dataset) {
 
 fn verified(dir: &Path) -> Report {
     let now = UnixNanos(DAY.start().0 + 10 * 86_400_000_000_000);
-    verify(&VerifyConfig { dir: dir.to_owned(), product: None, date: None, ledger: None, now }).unwrap()
+    verify(&VerifyConfig::new(dir, now)).unwrap()
 }
 
 fn asked(copied: &Copied, dataset: Dataset, columns: &[&str]) -> Result<String, String> {
-    let config = QueryConfig {
-        dir: copied.dir.path().to_owned(),
-        product: copied.product.clone(),
-        dataset,
-        from: None,
-        to: None,
-        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-        limit: None,
-        tail: None,
-        follow: false,
-        order: None,
-        format: Format::Csv,
-        raw: true,
-        width: None,
-    };
+    let mut config = QueryConfig::new(copied.dir.path(), copied.product.clone());
+    config.dataset = dataset;
+    config.columns = columns.iter().map(|name| (*name).to_owned()).collect();
+    config.format = Format::Csv;
+    config.raw = true;
     let mut out = Vec::new();
     query(&config, &|| true, &mut out).map_err(|error| error.to_string())?;
     Ok(String::from_utf8(out).unwrap())
@@ -279,7 +268,7 @@ fn shorter_day_is_used_by_every_tool<L: Rows>(name: &str, records: u64) {
     let case = format!("{name} {}", L::DATASET.folder());
     let (whole, copied) = (Copied::of(name), Copied::of(name));
     take_last_column(&copied, L::DATASET);
-    let (last, rest) = L::COLUMNS.split_last().unwrap();
+    let (last, rest) = columns_of_version_1(L::DATASET, ColumnSet::Full).split_last().unwrap();
     let snapshot = copied.snapshot::<L>();
     assert_eq!(
         (snapshot.columns().len(), snapshot.column_set(), snapshot.check().unwrap()),
@@ -303,7 +292,7 @@ fn shorter_day_is_used_by_every_tool<L: Rows>(name: &str, records: u64) {
     day.commit();
     drop(day);
     // Only the ids between the golden ones and those of this test are missing.
-    assert!(verified(copied.dir.path()).findings.counts().all(|(kind, _)| kind == Finding::Missing), "{case}");
+    assert!(verified(copied.dir.path()).findings.counts().all(|(kind, _)| kind == FindingKind::Missing), "{case}");
     // Nobody has it open: it is opened by what its page says.
     let waiting = seal::unsealed(copied.dir.path(), &copied.product).unwrap();
     let key = waiting.iter().find(|key| key.dataset == L::DATASET).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coltape::decimal::{self, Decimal};
 use coltape::product::ProductId;
 use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
 use coltape::store::{self, BootId, DataDir, Day, InsertError, Inserted, Opening, Sealed, Snapshot, StoreOptions, seal};
 use coltape::time::{UnixNanos, UtcDay};
 
@@ -56,6 +56,16 @@ pub(crate) fn ticker(sequence: u64) -> Ticker {
         best_ask_size: 0.25,
         side: Some(of.side),
     }
+}
+
+/// The columns that version 1 of the format had.
+pub(crate) fn columns_of_version_1(dataset: Dataset, set: ColumnSet) -> &'static [Column] {
+    let (core, full) = match dataset {
+        Dataset::Trades => (8, 13),
+        Dataset::Md => (7, 16),
+        Dataset::TickerTrades => (6, 6),
+    };
+    set.front(dataset.columns(), if set == ColumnSet::Core { core } else { full }).unwrap()
 }
 
 /// The datasets' rows, as they were given to the store and as a folder gives them back.

@@ -318,7 +318,7 @@ impl Exchange {
         Envelope { update, event: EventKind::Update, time: self.envelope_time(), is_split }
     }
 
-    /// Sends each client its parts of a message of trades, whose pieces stand in `batches`, or of a ticker. Notes which products were delivered.
+    /// Sends each client its parts of a message of trades, whose pieces stand in `batches`, or of a ticker. Remembers which products were delivered.
     fn send_parts(&mut self, envelope: Envelope, parts: &Parts, batches: &[Vec<Update>], variant: Variant) {
         self.windows.delivered.clear();
         let channel = Channels::of(envelope.update);

@@ -1,7 +1,8 @@
 //! Decimal text to floating point: each of [`Decimal`]'s two forms is the nearest to the **text**, not to the other form.
 //!
 //! 1. `as_f32` is rounded once, from the text: casting the f64 could round twice.
-//! 2. `is_exact` is false where the text has more than 15 significant digits and its f64 does not print back: such a text goes verbatim to `exact.{date}.jsonl`.
+//! 2. `is_exact` is false where the text has more than 15 significant digits and its f64 does not print the same number. Such a text is written verbatim to
+//!    `exact.{date}.jsonl`.
 //! 3. Only what Coinbase sends is a number: an optional `-`, digits, one point. No exponent, no `inf`, no spaces.
 
 /// A decimal number in the two forms the files store.
@@ -11,12 +12,12 @@ pub struct Decimal {
     pub as_f64: f64,
     /// The f32 nearest to the text.
     pub as_f32: f32,
-    /// 1 where the f64, printed shortest, gives the text's value back. A byte, as a bool's spare values would cost each slot of a queue 8 bytes.
+    /// 1 where the f64, printed shortest, gives the text's value. It is a byte, because the spare values of a bool would cost each slot of a queue 8 bytes.
     exact: u8,
 }
 
 impl Decimal {
-    /// What a feed that sends no value leaves: NaN in both forms. Null is not zero.
+    /// The value of a feed that sends none: NaN in both forms. Null is not zero.
     pub const NONE: Self = Self::new(f64::NAN, f32::NAN, true);
 
     /// Pairs the two forms of a text.
@@ -25,7 +26,7 @@ impl Decimal {
         Self { as_f64, as_f32, exact: is_exact as u8 }
     }
 
-    /// Tells whether the f64, printed shortest, gives the text's value back.
+    /// Tells whether the f64, printed shortest, gives the text's value.
     #[must_use]
     pub const fn is_exact(self) -> bool {
         self.exact == 1
@@ -37,16 +38,17 @@ impl Decimal {
         Self::new(f64::from(value), value, true)
     }
 
-    /// Tells whether two forms of one number agree, NaN agreeing with NaN.
+    /// Tells whether two forms of one number agree. NaN agrees with NaN.
     #[must_use]
     pub fn agrees_with(self, other: Self) -> bool {
         self.as_f64.to_bits() == other.as_f64.to_bits() && self.as_f32.to_bits() == other.as_f32.to_bits()
     }
 }
 
-/// Says why a text is no decimal number.
+/// A text is no decimal number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a decimal number")]
+#[non_exhaustive]
 pub struct DecimalError;
 
 /// Longest text read as a number, in bytes.
@@ -74,10 +76,10 @@ pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
 /// Longest text whose digits, wherever the point stands, fit a u64.
 const SHORT_BYTES: usize = 19;
 
-/// What 15 digits stay below: such a number has an f64 that prints back (IEEE 754: 15 digits always survive).
+/// A number of 15 digits is below this. Its f64 prints the same digits (IEEE 754: 15 digits always survive).
 const FIFTEEN_DIGITS: u64 = 1_000_000_000_000_000;
 
-/// Reads what nearly every text is: up to 15 significant digits, no sign, an f32 that is not midway. Nothing where it is something else.
+/// Reads the usual text: up to 15 significant digits, no sign, not midway between two f32. Gives `None` for any other text.
 #[inline(always)]
 fn parse_short(text: &[u8]) -> Option<Decimal> {
     if text.len() > SHORT_BYTES {
@@ -124,7 +126,7 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
         [b'-', body @ ..] => (true, body),
         body => (false, body),
     };
-    // One pass: all digits as one integer (wrapping; looked at only where it cannot have wrapped), and where the point stood.
+    // One pass: all digits as one integer (wrapping, and used only where it cannot have wrapped), and the place of the point.
     let (mut mantissa, mut digits, mut significant, mut fraction, mut points) = (0u64, 0u32, 0u32, 0usize, 0usize);
     for byte in body {
         let digit = byte.wrapping_sub(b'0');
@@ -163,14 +165,14 @@ const MAX_U64_DIGITS: u32 = 19;
 const POWERS_OF_TEN: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
-/// Divides two exact f64, which rounds once (Clinger, "How to read floating point numbers accurately", 1990); nothing where they are not exact.
+/// Divides two exact f64, which rounds once (Clinger, "How to read floating point numbers accurately", 1990); `None` where they are not exact.
 #[expect(clippy::cast_precision_loss, reason = "the guard keeps it within the integers an f64 holds")]
 fn nearest_f64(mantissa: u64, fraction: usize) -> Option<f64> {
     let power = POWERS_OF_TEN.get(fraction)?;
     if mantissa <= 1 << f64::MANTISSA_DIGITS { Some(mantissa as f64 / power) } else { None }
 }
 
-/// Rounds the nearest f64 again to f32; nothing where that could differ from rounding the text once.
+/// Rounds the nearest f64 to f32. Gives `None` where that could differ from rounding the text once.
 ///
 /// Rounding keeps order, so an f64 that is not itself midway between two f32 lies on the text's side of the midpoint.
 #[expect(clippy::cast_possible_truncation, reason = "rounding is what it means")]

@@ -1,10 +1,13 @@
-//! The guide: how to run a capture, how to read what it stores, what it costs, and the format of the files.
+//! The guide: how to run a capture, how to read what it stores, how to use the library, what it costs, and the format of the files.
 
 #[doc = include_str!("guide/operating.md")]
 pub mod operating {}
 
 #[doc = include_str!("guide/reading.md")]
 pub mod reading {}
+
+#[doc = include_str!("guide/library.md")]
+pub mod library {}
 
 #[doc = include_str!("guide/figures.md")]
 pub mod figures {}

@@ -7,11 +7,8 @@
 //! |---|---|
 //! | read a day that is being written, or one that is over | [`guide::reading`], [`Snapshot`] |
 //! | record, from the shell | [`guide::operating`], or the README |
-//! | record, from a program | [`CaptureConfig`], [`capture`](fn@capture) |
-//! | print records | [`query`](fn@query) |
-//! | find out what is stored and whether it holds | [`verify`](fn@verify) |
-//! | fill gaps | [`repair`](fn@repair) |
-//! | have a Coinbase of your own for tests | [`Simulation`] |
+//! | record, query, verify or repair from a program | [`guide::library`] |
+//! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
 //!

@@ -1,6 +1,6 @@
 //! [`ProductId`]: a product's name, checked once and safe as a path component.
 //!
-//! Nothing below the command line and the decoders handles a product name as bare text.
+//! Only the command line and the decoders handle product names as text; all other code has a [`ProductId`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,14 +21,15 @@ pub const MAX_PRODUCT_ID_BYTES: usize = 64;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProductId(Arc<str>);
 
-/// Says why a name is no product id.
+/// A name is no product id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{shown:?} is not a product id (want up to 64 letters, digits, '-', '_' or '.', as in BTC-USD)")]
+#[non_exhaustive]
 pub struct ProductIdError {
     shown: String,
 }
 
-/// Tells whether a byte may stand anywhere in a name but at its beginning.
+/// Tells whether a byte may stand in a name behind the first place.
 const fn is_plain_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
@@ -52,12 +53,12 @@ impl ProductId {
         if Self::is_plain(name) { Ok(Self(Arc::from(text))) } else { Err(refused()) }
     }
 
-    /// Tells whether a name keeps the rule above, without making a value of it.
+    /// Tells whether a name keeps the rule above. Makes no value.
     #[must_use]
     #[inline]
     pub fn is_plain(name: &[u8]) -> bool {
         let is_bounded = (1..=MAX_PRODUCT_ID_BYTES).contains(&name.len()) && name.first().is_some_and(u8::is_ascii_alphanumeric);
-        // Dots, which only test names have, are looked at more closely.
+        // Only the names of tests have dots; they take the slow path.
         is_bounded && (name.iter().all(|byte| is_plain_byte(*byte)) || Self::is_plain_with_dots(name))
     }
 

@@ -1,7 +1,7 @@
 //! The records of the tape as plain values: [`Trade`], [`Ticker`], and the [`MarketMessage`] that carries either to a writer.
 //!
 //! 1. Plain values: `Copy`, no heap, no I/O. A message is at most 120 bytes, as a queue allocates all its slots at once.
-//! 2. `side` is always the **taker's**; the decoders turn the maker's side round before a value is made.
+//! 2. `side` is always the **taker's**; the decoders turn the maker's side into the taker's before they make a value.
 //! 3. A trade is validated in one place, [`Trade::validate`].
 
 use crate::decimal::Decimal;
@@ -26,7 +26,7 @@ impl Side {
         }
     }
 
-    /// Reads a stored code; anything but 0 and 1 is no side.
+    /// Reads a stored code. Only 0 and 1 are sides.
     #[must_use]
     pub const fn from_code(code: u32) -> Option<Self> {
         match code {
@@ -124,7 +124,7 @@ impl Origin {
         (self.0 >> 4 & 0xf) as usize
     }
 
-    /// Gives bits 0–3, or nothing where they hold no known means.
+    /// Gives bits 0–3. `None` where they hold no known means.
     #[must_use]
     pub const fn means(self) -> Option<Means> {
         match self.0 & 0xf {
@@ -203,10 +203,10 @@ pub fn time_is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
 }
 
 impl Trade {
-    /// Holds a trade against the rules every stored trade obeys; `now` is the wall clock when it arrived.
+    /// Checks a trade against the rules that every stored trade obeys. `now` is the wall clock when it arrived.
     ///
     /// # Errors
-    /// Names the first rule that is broken: id, price, size above 0, time plausible.
+    /// The first rule that is broken: id, price or size not above 0, time not plausible.
     #[inline]
     pub fn validate(&self, now: UnixNanos) -> Result<(), Implausible> {
         if self.trade_id == 0 {
@@ -224,7 +224,7 @@ impl Trade {
         Ok(())
     }
 
-    /// Tells whether two reports of one trade id agree in what the exchange decides: time, price, size, taker side, and order ids where both have them.
+    /// Tells whether two reports of one trade agree in time, price, size, taker side, and, where both have them, in order ids.
     #[must_use]
     pub fn agrees_with(&self, other: &Self) -> bool {
         let ids = |a: OrderId, b: OrderId| a.is_nil() || b.is_nil() || a == b;
@@ -237,7 +237,7 @@ impl Trade {
             && ids(self.taker_order_id, other.taker_order_id)
     }
 
-    /// Tells whether this report brings order ids that `stored` lacks.
+    /// Tells whether this report brings order ids that `stored` does not have.
     #[must_use]
     pub fn completes(&self, stored: &Self) -> bool {
         (stored.maker_order_id.is_nil() && !self.maker_order_id.is_nil())
@@ -246,7 +246,7 @@ impl Trade {
 }
 
 fn positive(value: Decimal) -> bool {
-    // f32::MIN_POSITIVE is not asked for: a subnormal f32 is still above 0. An f32 of 0 is a price that cannot be shown.
+    // A subnormal f32 is above 0, so the limit is not f32::MIN_POSITIVE. An f32 of 0 is a price that cannot be shown.
     value.as_f64 > 0.0 && value.as_f64.is_finite() && value.as_f32 > 0.0 && value.as_f32.is_finite()
 }
 
@@ -273,7 +273,7 @@ pub struct Ticker {
     pub best_bid_size: f64,
     /// Size at the best ask; NaN = none sent.
     pub best_ask_size: f64,
-    /// Last trade's taker side; nothing where the feed sends none.
+    /// Last trade's taker side; `None` where the feed sends none.
     pub side: Option<Side>,
 }
 
@@ -296,14 +296,14 @@ impl Ticker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RawPlace(pub u64);
 
-/// What a line thread hands to a product's writer thread.
+/// A message on its way from a connection's thread to a product's writer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MarketMessage {
     /// One execution, and where its frame stands.
     Trade(Trade, RawPlace),
     /// One ticker update.
     Ticker(Ticker),
-    /// The exchange's word on the product's newest trade id. It may run slightly ahead of the match it names.
+    /// The product's newest trade id, as the exchange says. It may come slightly before the match it names.
     Heartbeat {
         /// Newest trade id of the product.
         last_trade_id: u64,
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn order_ids_that_one_report_lacks_are_no_disagreement() {
+    fn order_ids_that_one_report_does_not_have_are_no_disagreement() {
         let known = Trade { taker_order_id: OrderId([2; 16]), ..trade() };
         assert!(known.agrees_with(&trade()) && known.completes(&trade()) && !trade().completes(&known));
         assert!(!known.agrees_with(&Trade { taker_order_id: OrderId([3; 16]), ..trade() }));

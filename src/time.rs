@@ -1,8 +1,8 @@
 //! Time as values: [`UnixNanos`], [`Timestamp`], [`UtcDay`], RFC 3339, and the [`Clock`] through which wall time comes in.
 //!
-//! 1. `SystemTime::now` stands in this file only. Elapsed time is monotonic and is measured by whoever waits.
-//! 2. The exchange's times have 0 to 9 fraction digits, and year 0001 has been sent: parsing gives a [`Timestamp`], which holds any such time;
-//!    only a plausible one becomes [`UnixNanos`].
+//! 1. `SystemTime::now` stands in this file only. Elapsed time is monotonic and is measured where it is waited for.
+//! 2. The exchange's times have 0 to 9 fraction digits, and it has sent the year 0001. Parsing gives a [`Timestamp`], which holds any such time.
+//!    Only a plausible time becomes [`UnixNanos`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ impl UnixNanos {
         Self(seconds as u64 * NANOS_PER_SECOND + nanos as u64)
     }
 
-    /// Gives whole seconds since the epoch, saturating in the year 2106 where the column ends.
+    /// Gives whole seconds since the epoch, at most those of the year 2106, where the column ends.
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "bounded by the branch above it")]
     pub const fn seconds(self) -> u32 {
@@ -45,7 +45,7 @@ impl UnixNanos {
         UtcDay((self.0 / NANOS_PER_SECOND / SECONDS_PER_DAY) as u32)
     }
 
-    /// Gives the nanoseconds from `earlier` to `self`, 0 where the order is the other way.
+    /// Gives the nanoseconds from `earlier` to `self`, 0 where `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -61,7 +61,7 @@ impl fmt::Display for UnixNanos {
     }
 }
 
-/// A point in time of any year 0000 to 9999, as parsed and not yet held against what is plausible.
+/// A point in time of any year 0000 to 9999, as parsed, not yet checked for being plausible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp {
     /// Seconds since the Unix epoch, negative before it.
@@ -71,7 +71,7 @@ pub struct Timestamp {
 }
 
 impl Timestamp {
-    /// Gives the time as nanoseconds since the epoch, or nothing where it lies before it or beyond the year 2106 that the columns reach.
+    /// Gives the time as nanoseconds since the epoch. `None` where it lies before the epoch, or after the year 2106, which the columns do not reach.
     #[must_use]
     pub fn to_unix(self) -> Option<UnixNanos> {
         let seconds = u32::try_from(self.seconds).ok()?;
@@ -79,9 +79,10 @@ impl Timestamp {
     }
 }
 
-/// Says why a text is no time.
+/// A text is no time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a time such as 2025-06-07T12:34:56.123456Z")]
+#[non_exhaustive]
 pub struct TimeError;
 
 /// Reads an RFC 3339 time in UTC: `Z`, 0 to 9 fraction digits (`.77Z` is 770 ms).
@@ -117,7 +118,7 @@ fn parse_within_minute(minute: i64, text: &[u8]) -> Result<Timestamp, TimeError>
     let [s1, s2, tail @ ..] = text else { return Err(TimeError) };
     let second = two_digits(*s1, *s2)?;
     let nanos = match tail {
-        // What the Exchange feed sends, spelled out.
+        // The form that the Exchange feed sends, without a loop.
         [b'.', a, b, c, d, e, f, b'Z'] => {
             let digits = [a, b, c, d, e, f].map(|byte| byte.wrapping_sub(b'0'));
             if digits.iter().any(|digit| *digit > 9) {
@@ -141,7 +142,7 @@ fn parse_within_minute(minute: i64, text: &[u8]) -> Result<Timestamp, TimeError>
 /// Nanoseconds in one unit of the last digit, by the number of fraction digits.
 const FRACTION_SCALES: [u32; 10] = [1_000_000_000, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
-/// Reads times like [`parse_rfc3339`], remembering the minute of the last one: the times of a feed mostly fall into the same.
+/// Reads times like [`parse_rfc3339`] and remembers the minute of the last one. Most times of a feed fall into the same minute.
 #[derive(Debug, Clone, Default)]
 pub struct TimeCache {
     text: [u8; MINUTE_BYTES],
@@ -152,7 +153,7 @@ impl TimeCache {
     /// Reads an RFC 3339 time in UTC.
     ///
     /// # Errors
-    /// Exactly where [`parse_rfc3339`] has one.
+    /// For the same texts as [`parse_rfc3339`].
     #[inline]
     pub fn parse(&mut self, text: &[u8]) -> Result<Timestamp, TimeError> {
         let (minute, rest) = text.split_first_chunk::<MINUTE_BYTES>().ok_or(TimeError)?;
@@ -219,7 +220,7 @@ impl UtcDay {
     /// Reads a date in either spelling of [`DateFormat`]; two-digit years are of this century.
     ///
     /// # Errors
-    /// Where the text is neither, or the day does not exist or lies before 1970.
+    /// Where the text has neither spelling, or the day does not exist or lies before 1970.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let days = match text.as_bytes() {
             [d1, d2, b'.', m1, m2, b'.', y1, y2] => parse_date(&[b'2', b'0', *y1, *y2, b'-', *m1, *m2, b'-', *d1, *d2])?,

@@ -49,8 +49,8 @@ const BANNED_PHRASES: &[&str] = &[
     "in the attic",
 ];
 
-/// Where a banned word is the right one: the word, and what has to stand around it on its line, in small letters. The names of journal events stay as they
-/// are: old journals have them.
+/// Where a banned word is the right one: the word, and what has to stand around it on its line, in small letters. The names of journal events and of
+/// faults stay as they are: journals and scripts have them.
 const ALLOWED: &[(&str, &str)] =
     &[("hand", "by hand"), ("floor", ".floor()"), ("hole", "sequence_hole"), ("hole", "punch_hole"), ("lack", "backfill_lacks")];
 

@@ -45,7 +45,7 @@ use reconcile::{ProductDays, Reconciler, Scope};
 pub use coverage::{DayCoverage, Gap, Link, Verdict};
 pub use day::DaySums;
 pub use finding::{Finding, FindingKind, Findings, Location};
-pub use ledger::LedgerError;
+pub use ledger::{LedgerError, LedgerLineError};
 pub use reconcile::LedgerSums;
 pub use report::{DatasetDay, ProductDay, Report};
 pub use report_text::{write_json, write_table};

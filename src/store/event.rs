@@ -399,7 +399,7 @@ pub enum LineError {
     /// It says not when, or not what.
     #[error("no valid {0}")]
     Head(&'static str),
-    /// It lacks a field of its event, or has something else there.
+    /// A field of its event is missing, or has something else in it.
     #[error("{event} without a valid {field}")]
     Field {
         /// The event.
@@ -413,7 +413,7 @@ impl Line {
     /// Reads a line, as [`Event::line`] gives it.
     ///
     /// # Errors
-    /// Where it is not a journal's line, or its event lacks a field.
+    /// Where it is not a line of a journal, or a field of its event is missing.
     pub fn parse(line: impl Into<Vec<u8>>) -> Result<Self, LineError> {
         let mut line = line.into();
         let fields = Fields::parse(&mut line).ok_or(LineError::NotAnObject)?;

@@ -147,14 +147,6 @@ pub(super) struct Coverage {
     pub overlaps: Vec<Overlap>,
 }
 
-impl Coverage {
-    /// Gives how many ids are missing, each counted once. Absences do not count.
-    #[must_use]
-    pub(super) fn missing(&self) -> u64 {
-        self.gaps.iter().filter(|gap| !gap.is_absence).map(|gap| gap.ids.count()).sum()
-    }
-}
-
 /// Judges a product's days, given in order of date.
 #[must_use]
 pub(super) fn judge(days: &[DayIds], history: &History) -> Coverage {

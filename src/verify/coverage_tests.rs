@@ -22,6 +22,11 @@ fn range(first: u64, last: u64) -> IdRange {
     IdRange::new(first, last).expect("first is not above last")
 }
 
+/// How many ids are missing. Absences do not count.
+fn missing(coverage: &Coverage) -> u64 {
+    coverage.gaps.iter().filter(|gap| !gap.is_absence).map(|gap| gap.ids.count()).sum()
+}
+
 fn verdicts(days: &[DayIds], history: &History) -> Vec<Verdict> {
     judge(days, history).days.iter().map(|day| day.verdict).collect()
 }
@@ -47,7 +52,7 @@ fn where_trading_began_and_ended_the_outer_days_are_whole() {
 fn one_missing_id_opens_the_day_and_is_counted_once() {
     let coverage = judge(&[day(9, &[1..=7]), day(10, &[8..=10, 12..=15]), day(11, &[16..=17])], &History::default());
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Whole, Open, Partial]);
-    assert_eq!((coverage.missing(), coverage.gaps[0].ids), (1, IdRange::one(11)));
+    assert_eq!((missing(&coverage), coverage.gaps[0].ids), (1, IdRange::one(11)));
 }
 
 #[test]
@@ -57,7 +62,7 @@ fn a_gap_over_midnight_opens_both_days_unless_no_capture_was_running() {
     let absent = History { absences: vec![Absence { from: at(9, 100), to: at(10, 0) }], ..History::default() };
     let coverage = judge(&days, &absent);
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Partial, Partial]);
-    assert_eq!((coverage.missing(), coverage.gaps.len()), (0, 1));
+    assert_eq!((missing(&coverage), coverage.gaps.len()), (0, 1));
     // A capture that was there at the midnight saw it, however short it was away before or after.
     let beside = History {
         absences: vec![Absence { from: at(9, 100), to: at(9, 200) }, Absence { from: at(10, 1), to: at(10, 2) }],

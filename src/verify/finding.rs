@@ -10,7 +10,7 @@ use crate::schema::Dataset;
 use crate::time::UtcDay;
 
 /// How many findings of one kind are kept with their texts.
-pub const LISTED_PER_KIND: usize = 20;
+pub(super) const LISTED_PER_KIND: usize = 20;
 
 /// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -15,6 +15,7 @@ use crate::product::ProductId;
 use crate::record::{OrderId, Side, Ticker, Trade};
 use crate::schema::{Layout, Md, Trades};
 use crate::time::{Timestamp, UnixNanos, parse_rfc3339};
+use LedgerLineError::{Invalid, Missing};
 
 /// The longest line that is read, in bytes. A `head` line that names all products has about 10 KB.
 const MAX_LINE_BYTES: u64 = 8 << 20;
@@ -70,12 +71,32 @@ pub enum LedgerError {
     #[error("ledger: {0}")]
     Io(#[from] std::io::Error),
     /// A line is not one of a ledger.
-    #[error("ledger line {line}: {why}")]
+    #[error("ledger line {line}: {source}")]
     Line {
         /// The number of the line, from 1.
         line: u64,
         /// What is wrong with it.
-        why: &'static str,
+        source: LedgerLineError,
+    },
+}
+
+/// What is wrong with a line of a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerLineError {
+    /// It is not JSON, or not an object.
+    #[error("it is not a JSON object")]
+    NotAnObject,
+    /// It does not have a field of its kind.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// A field is not what it should be.
+    #[error("its {field} is not {wanted}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What it should be.
+        wanted: &'static str,
     },
 }
 
@@ -106,26 +127,26 @@ impl<R: BufRead> Ledger<R> {
             return Ok(None);
         }
         let entry = parse(&mut self.line, &mut self.buffers, &mut self.products);
-        entry.map(Some).map_err(|why| LedgerError::Line { line: self.number, why })
+        entry.map(Some).map_err(|source| LedgerError::Line { line: self.number, source })
     }
 }
 
-fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) -> Result<Entry, &'static str> {
-    let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| "it is not JSON")?;
+fn parse(line: &mut [u8], buffers: &mut Buffers, products: &mut Vec<ProductId>) -> Result<Entry, LedgerLineError> {
+    let tape = simd_json::to_tape_with_buffers(line, buffers).map_err(|_| LedgerLineError::NotAnObject)?;
     let root = tape.as_value();
-    let fields = Fields(root.as_object().ok_or("it is not a JSON object")?);
+    let fields = Fields(root.as_object().ok_or(LedgerLineError::NotAnObject)?);
     match fields.text("kind") {
         Some("trade") => Ok(Entry::Trade { trade: fields.trade()?, product: fields.product(products)?, sent: fields.sent()? }),
         Some("ticker") => Ok(Entry::Ticker { ticker: fields.ticker()?, product: fields.product(products)?, sent: fields.sent()? }),
         Some("initial") if fields.text("channel") != Some("ticker") => Ok(Entry::Shown {
             product: fields.product(products)?,
-            first: fields.number("first", "it has no first id")?,
-            last: fields.number("last", "it has no last id")?,
+            first: fields.number("first", "first id")?,
+            last: fields.number("last", "last id")?,
         }),
-        Some("fault") => Ok(Entry::Fault { name: fields.text("fault").ok_or("a fault has a name")?.to_owned(), time: fields.time().ok() }),
+        Some("fault") => Ok(Entry::Fault { name: fields.text("fault").ok_or(Missing("fault"))?.to_owned(), time: fields.time().ok() }),
         Some("end") => Ok(Entry::End),
         Some(_) => Ok(Entry::Other),
-        None => Err("it has no kind"),
+        None => Err(Missing("kind")),
     }
 }
 
@@ -137,61 +158,62 @@ impl<'input> Fields<'_, 'input> {
         self.0.get(key).and_then(|value| value.into_string())
     }
 
-    fn number(&self, key: &str, why: &'static str) -> Result<u64, &'static str> {
-        self.0.get(key).and_then(|value| value.as_u64()).ok_or(why)
+    fn number(&self, key: &str, name: &'static str) -> Result<u64, LedgerLineError> {
+        self.0.get(key).and_then(|value| value.as_u64()).ok_or(Missing(name))
     }
 
-    fn sent(&self) -> Result<bool, &'static str> {
-        self.0.get("sent").and_then(|value| value.as_bool()).ok_or("it does not say whether it was sent")
+    fn sent(&self) -> Result<bool, LedgerLineError> {
+        self.0.get("sent").and_then(|value| value.as_bool()).ok_or(Missing("sent"))
     }
 
-    fn product(&self, known: &mut Vec<ProductId>) -> Result<ProductId, &'static str> {
-        let name = self.text("product").ok_or("it names no product")?;
+    fn product(&self, known: &mut Vec<ProductId>) -> Result<ProductId, LedgerLineError> {
+        let name = self.text("product").ok_or(Missing("product"))?;
         if let Some(product) = known.iter().find(|product| product.as_str() == name) {
             return Ok(product.clone());
         }
-        let product = ProductId::new(name).map_err(|_| "its product is not a product id")?;
+        let product = ProductId::new(name).map_err(|_| Invalid { field: "product", wanted: "a product id" })?;
         known.push(product.clone());
         Ok(product)
     }
 
-    fn time(&self) -> Result<UnixNanos, &'static str> {
+    fn time(&self) -> Result<UnixNanos, LedgerLineError> {
         let time = self.text("time").and_then(|text| parse_rfc3339(text.as_bytes()).ok());
-        time.and_then(Timestamp::to_unix).ok_or("its time is not RFC 3339")
+        time.and_then(Timestamp::to_unix).ok_or(Invalid { field: "time", wanted: "RFC 3339" })
     }
 
-    fn decimal(&self, key: &str) -> Result<Decimal, &'static str> {
-        self.text(key).map_or(Ok(Decimal::NONE), |text| nearest(text).ok_or("a number is not a plain decimal"))
+    fn decimal(&self, key: &'static str) -> Result<Decimal, LedgerLineError> {
+        let invalid = Invalid { field: key, wanted: "a plain decimal" };
+        self.text(key).map_or(Ok(Decimal::NONE), |text| nearest(text).ok_or(invalid))
     }
 
-    fn side(&self) -> Result<Option<Side>, &'static str> {
+    fn side(&self) -> Result<Option<Side>, LedgerLineError> {
         match self.text("side") {
             None => Ok(None),
             Some("buy") => Ok(Some(Side::Buy)),
             Some("sell") => Ok(Some(Side::Sell)),
-            Some(_) => Err("its side is neither buy nor sell"),
+            Some(_) => Err(Invalid { field: "side", wanted: "buy or sell" }),
         }
     }
 
-    fn trade(&self) -> Result<Trade, &'static str> {
+    fn trade(&self) -> Result<Trade, LedgerLineError> {
         Ok(Trade {
-            trade_id: self.number("trade_id", "it has no trade id")?,
+            trade_id: self.number("trade_id", "trade id")?,
             time: self.time()?,
             price: self.decimal("price")?,
             size: self.decimal("size")?,
-            side: self.side()?.ok_or("a trade has a side")?,
+            side: self.side()?.ok_or(Missing("side"))?,
             maker_order_id: order(self.text("maker"))?,
             taker_order_id: order(self.text("taker"))?,
-            sequence: self.number("sequence", "it has no sequence")?,
+            sequence: self.number("sequence", "sequence")?,
             ..Trades::EMPTY
         })
     }
 
-    fn ticker(&self) -> Result<Ticker, &'static str> {
+    fn ticker(&self) -> Result<Ticker, LedgerLineError> {
         Ok(Ticker {
             time: self.time()?,
-            trade_id: self.number("trade_id", "it has no trade id")?,
-            sequence: self.number("sequence", "it has no sequence")?,
+            trade_id: self.number("trade_id", "trade id")?,
+            sequence: self.number("sequence", "sequence")?,
             price: self.decimal("price")?,
             volume: self.decimal("last_size")?,
             side: self.side()?,
@@ -212,7 +234,7 @@ fn nearest(text: &str) -> Option<Decimal> {
 }
 
 /// Reads a UUID. No text is no id.
-fn order(text: Option<&str>) -> Result<OrderId, &'static str> {
+fn order(text: Option<&str>) -> Result<OrderId, LedgerLineError> {
     let Some(text) = text else { return Ok(OrderId::NIL) };
     let (mut plain, mut digits) = ([0; 32], text.bytes().filter(|byte| *byte != b'-'));
     for (to, from) in plain.iter_mut().zip(&mut digits) {
@@ -221,7 +243,7 @@ fn order(text: Option<&str>) -> Result<OrderId, &'static str> {
     let mut id = [0; 16];
     match (digits.next(), hex::decode_to_slice(plain, &mut id)) {
         (None, Ok(())) => Ok(OrderId(id)),
-        _ => Err("an order id is no UUID"),
+        _ => Err(Invalid { field: "order id", wanted: "a UUID" }),
     }
 }
 
@@ -257,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_an_advanced_ticker_lacks_are_null_and_not_zero() {
+    fn fields_that_an_advanced_ticker_does_not_have_are_null_and_not_zero() {
         let line = r#"{"kind":"ticker","product":"BTC-USD","trade_id":0,"sequence":0,"time":"2025-06-07T00:00:00Z","price":"1","last_size":null,"side":null,"best_bid":"0.9","best_bid_size":"3","best_ask":"1.1","best_ask_size":"4","sent":false}"#;
         let entries = read(line).expect("reads");
         let [Entry::Ticker { ticker, sent: false, .. }] = entries.as_slice() else { panic!("{entries:?}") };

@@ -3,8 +3,8 @@
 //! 1. **Stored values** are compared, column by column of the table. So a wrong bit is reported with its column.
 //! 2. An equal record anywhere goes before an altered one in the right place. Where only the time identifies a record, an altered one is told only when
 //!    the whole ledger has been read. Until then it may be equal to another line of the ledger.
-//! 3. What the ledger cannot know is not compared: receive time and origin. A trade that only REST or another tape supplied may lack its order ids and its
-//!    sequence.
+//! 3. What the ledger cannot know is not compared: receive time and origin. A trade that only REST or another tape supplied may be without order ids and
+//!    without sequence.
 
 use super::finding::{FindingKind, Findings, Location};
 use super::index::{IndexedBy, IndexedDays, Position, key_of_row};
@@ -17,7 +17,7 @@ use crate::time::{UnixNanos, UtcDay};
 /// What became of a record of the ledger.
 pub(super) enum Match {
     /// It is stored, every field equal, in the file of this day.
-    Equal { date: UtcDay, lacks_order_ids: bool },
+    Equal { date: UtcDay, is_without_order_ids: bool },
     /// It is stored with other values in these columns.
     Altered { columns: Vec<String> },
     /// It is stored, but another line of the ledger has been matched with it.
@@ -29,7 +29,7 @@ pub(super) enum Match {
 /// Finds the stored record of a record of the ledger and marks it as matched: an equal one, else one of its key.
 pub(super) fn match_row<L: Layout>(days: &mut IndexedDays<L>, row: &L::Row, expected: &[Value], found: &mut Vec<Value>) -> Match {
     let (mut candidate, mut has_marked) = (None, false);
-    let mut lacks_order_ids = false;
+    let mut is_without_order_ids = false;
     // The days of a product may be indexed differently, after a change of the feed or of the columns. So each is asked for its own key.
     for at in days.days_from(L::time(row).day()) {
         let Some(day) = days.days.get_mut(at) else { continue };
@@ -43,7 +43,7 @@ pub(super) fn match_row<L: Layout>(days: &mut IndexedDays<L>, row: &L::Row, expe
                 return false;
             }
             let columns = stored::columns_of(&day.snapshot);
-            if difference::<L>(columns.len(), expected, found, &mut lacks_order_ids).is_empty() {
+            if difference::<L>(columns.len(), expected, found, &mut is_without_order_ids).is_empty() {
                 return true;
             }
             if by != IndexedBy::Time && candidate.is_none() {
@@ -53,24 +53,24 @@ pub(super) fn match_row<L: Layout>(days: &mut IndexedDays<L>, row: &L::Row, expe
         });
         if let Some(record) = equal {
             day.mark(record);
-            return Match::Equal { date: day.date, lacks_order_ids };
+            return Match::Equal { date: day.date, is_without_order_ids };
         }
     }
     match candidate {
         Some(position) => {
             days.load(position, found);
             days.mark(position);
-            Match::Altered { columns: difference::<L>(found.len(), expected, found, &mut lacks_order_ids) }
+            Match::Altered { columns: difference::<L>(found.len(), expected, found, &mut is_without_order_ids) }
         }
         None if has_marked => Match::AlreadyMatched,
         None => Match::None,
     }
 }
 
-/// Gives the columns in which a stored record is not what the ledger says, each with both values. Sets `lacks_order_ids` where order ids are allowed to be
-/// missing and are.
-fn difference<L: Layout>(columns: usize, expected: &[Value], found: &[Value], lacks_order_ids: &mut bool) -> Vec<String> {
-    *lacks_order_ids = false;
+/// Gives the columns in which a stored record is not what the ledger says, each with both values. Sets `is_without_order_ids` where order ids may be missing
+/// and are.
+fn difference<L: Layout>(columns: usize, expected: &[Value], found: &[Value], is_without_order_ids: &mut bool) -> Vec<String> {
+    *is_without_order_ids = false;
     let mut differing = Vec::new();
     // Nearly every record is equal in all but receive time and origin, so names are looked at last.
     for (at, (expected, found_value)) in expected.iter().zip(found).take(columns).enumerate() {
@@ -81,7 +81,7 @@ fn difference<L: Layout>(columns: usize, expected: &[Value], found: &[Value], la
         match name {
             "trade_recv_nanos" | "recv_nanos" | "trade_origin" => {}
             "maker_order_id" | "taker_order_id" | "trade_sequence" if is_nothing(*found_value) && is_fetched::<L>(found) => {
-                *lacks_order_ids |= name != "trade_sequence";
+                *is_without_order_ids |= name != "trade_sequence";
             }
             _ => differing.push(format!("{name} {found_value:?} is not {expected:?}")),
         }

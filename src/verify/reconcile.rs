@@ -39,7 +39,7 @@ pub struct LedgerSums {
     pub trades_before: u64,
     /// Trades neither sent nor stored, after the last one sent.
     pub trades_after: u64,
-    /// Stored trades that lack the order ids that the ledger has: supplied by REST.
+    /// Stored trades without the order ids that the ledger has: supplied by REST.
     pub without_order_ids: u64,
     /// Tickers of the ledger.
     pub tickers: u64,
@@ -185,10 +185,10 @@ impl<'a> Reconciler<'a> {
         let matched = days.map_or(Match::None, |days| match_row(days, trade, &self.expected, &mut self.found));
         let location = Location::on(product, Dataset::Trades, trade.time.day());
         match matched {
-            Match::Equal { date, lacks_order_ids } => {
+            Match::Equal { date, is_without_order_ids } => {
                 self.sums.trades_equal += 1;
                 self.sums.trades_fetched += u64::from(!sent);
-                self.sums.without_order_ids += u64::from(lacks_order_ids);
+                self.sums.without_order_ids += u64::from(is_without_order_ids);
                 note_misfiled(&location, date, || format!("trade {}", trade.trade_id), findings);
             }
             Match::Altered { columns, .. } => {

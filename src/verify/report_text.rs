@@ -1,7 +1,7 @@
 //! A [`Report`] as text: an aligned table with the findings below it, or JSON Lines.
 //!
-//! Each JSON object has a `line` that says what it is: `day` (one for each product-day, with its datasets), `hole` (a gap), `finding`, `ledger`, and at the
-//! end `summary`, whose `holds` is the answer.
+//! Each JSON object has a `line` that says what it is: "day" (one for each product-day, with its datasets), "hole" (a gap), "finding", "ledger", and at the
+//! end "summary", whose `holds` is the answer.
 
 use std::io::{self, Write};
 
@@ -31,7 +31,7 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     for day in &report.days {
         write_day(day, width, out)?;
     }
-    write_notes(report, out)?;
+    write_remarks(report, out)?;
     write_ledger(report, out)?;
     if report.holds() {
         let count = |verdict| report.count(verdict);
@@ -89,7 +89,7 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
     Ok(())
 }
 
-fn write_notes(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+fn write_remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let regressions: u64 = report.days.iter().flat_map(|day| &day.datasets).map(|kept| kept.sums.regressions).sum();
     writeln!(out, "times that fall from one record to the next: {regressions} (the exchange's clock; no fault)")?;
     let has_tickers = report.days.iter().any(|day| day.dataset(Dataset::Md).or(day.dataset(Dataset::TickerTrades)).is_some());

@@ -207,7 +207,7 @@ fn a_trade_never_sent_is_missed_between_those_sent_and_excused_before_and_after(
 }
 
 #[test]
-fn only_a_trade_from_rest_may_lack_order_ids() {
+fn only_a_trade_from_rest_may_be_without_order_ids() {
     let (maker, sequence, origin) = (column(TRADES, "maker_order_id"), column(TRADES, "trade_sequence"), column(TRADES, "trade_origin"));
     let nil = |rows: &mut Vec<Bytes>, means: u8| {
         rows[50][maker] = vec![0; 16];

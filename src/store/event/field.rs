@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The key of a field that a line lacks.
+/// The key of a field that a line does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Missing(pub(super) &'static str);
 

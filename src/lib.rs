@@ -101,17 +101,18 @@ pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError};
 pub use decimal::Decimal;
 pub use feed::Feed;
+pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use product::ProductId;
-pub use query::{Format, QueryConfig, QueryError, query};
+pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
 pub use record::{Means, OrderId, Origin, Side, Ticker, Trade};
 pub use repair::{RepairConfig, RepairError, repair};
 pub use schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
-pub use simulate::{Endpoints, Faults, SimulateConfig, SimulateError, Simulation, Totals};
+pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use store::catalog::{days as dates, products};
-pub use store::{DayState, Snapshot, StoreError};
+pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
-pub use verify::{VerifyConfig, VerifyError, verify};
+pub use verify::{Finding, FindingKind, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify};
 
 /// Runs the README's samples as tests.
 #[cfg(doctest)]

@@ -65,7 +65,7 @@ fn text_error(code: &str) -> Option<usize> {
         });
         end.is_some_and(|(end, _)| {
             let error = inside[..end].rsplit(',').next().unwrap().trim();
-            inside[..end].contains(',') && matches!(error, "String" | "&str" | "&'static str")
+            inside[..end].contains(',') && error == "String"
         })
     })
 }

@@ -32,12 +32,13 @@ const BANNED_WORDS: &[(&str, &str)] = &[
     ("hole", "gap"),
     ("mend", "repair"),
     ("binder", "merge"),
-    ("notes", "event, message"),
     ("chore", "task"),
     ("house", "architecture"),
 ];
 
 const BANNED_PHRASES: &[&str] = &[
+    "notes::",
+    "notes.",
     "put down",
     "puts down",
     "what is to be had",
@@ -51,8 +52,15 @@ const BANNED_PHRASES: &[&str] = &[
 
 /// Where a banned word is the right one: the word, and what has to stand around it on its line, in small letters. The names of journal events and of
 /// faults stay as they are: journals and scripts have them.
-const ALLOWED: &[(&str, &str)] =
-    &[("hand", "by hand"), ("floor", ".floor()"), ("hole", "sequence_hole"), ("hole", "punch_hole"), ("lack", "backfill_lacks")];
+const ALLOWED: &[(&str, &str)] = &[
+    ("hand", "by hand"),
+    ("floor", ".floor()"),
+    ("hole", "sequence_hole"),
+    ("hole", "rest-hole"),
+    ("hole", "punch_hole"),
+    ("lack", "may lack"),
+    ("lack", "that lack"),
+];
 
 /// What a reader or a compiler reads: code, documents, scripts. This file holds the words themselves.
 fn written() -> Vec<Source> {
@@ -91,6 +99,10 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn banned(word: &str) -> Option<&'static (&'static str, &'static str)> {
+    // As a verb it is a plain word.
+    if word == "lacks" {
+        return None;
+    }
     BANNED_WORDS
         .iter()
         .find(|(banned, _)| word == *banned || word.strip_suffix('s') == Some(banned) || word.strip_suffix("es") == Some(banned))
@@ -132,7 +144,7 @@ fn no_old_metaphor_is_left() {
     ] {
         assert!(breaks(bad) > 0, "{bad}");
     }
-    for good in ["handle", "// handed over", "// second", "stated", "OpenDays", "// a gap", "black"] {
+    for good in ["handle", "// it lacks a field", "// handed over", "// second", "stated", "OpenDays", "// a gap", "black"] {
         assert_eq!(breaks(good), 0, "{good}");
     }
     super::report("words", written().iter().flat_map(word_breaks).collect());

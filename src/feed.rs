@@ -19,15 +19,12 @@
 //! subscribe.
 
 pub mod action;
-pub mod backfill;
 pub(crate) mod backoff;
 pub(crate) mod continuity;
 pub mod control;
 pub mod decoder;
 pub mod endpoint;
-#[allow(dead_code, unused_imports, reason = "nothing drives it yet")]
 pub(crate) mod fetch_plan;
-pub mod gap;
 pub mod handler;
 pub(crate) mod quarantine;
 pub mod rest;

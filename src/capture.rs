@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::feed::Feed;
-use crate::feed::backfill::USUAL_REQUESTS_PER_S;
+use crate::feed::fetch_plan::USUAL_REQUESTS_PER_S;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::ColumnSet;
@@ -230,7 +230,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         );
     }
     let registry = Arc::new(Registry::new(Arc::clone(&context), capacity));
-    let mend_thread = service::repair::start(&context).map_err(starting("thread mend"))?;
+    let repair_thread = service::repair::start(&context).map_err(starting("thread repair"))?;
     let ask_about = |products: &BTreeSet<ProductId>| service::products::start(config, products, &dir, &journal, stop);
     let mut askers: Vec<_> = ask_about(&config.products).map_err(starting("thread products"))?.into_iter().collect();
     let settings = ConnectionSettings::new(config, recorder, cores).map_err(CaptureError::Setting)?;
@@ -262,7 +262,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     log::info!("stopping: draining the queues, flushing, sealing");
 
     let mut failures = lines.join();
-    if mend_thread.join().is_err() {
+    if repair_thread.join().is_err() {
         failures.push("the repair thread died".to_owned());
     }
     let (products, writer_failures) = registry.close();
@@ -341,7 +341,9 @@ fn start_backfill(
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     };
-    service::rest_fetch::RestFetch::start(&settings, &config.clock, metrics, journal, deliveries, stop).map(Some)
+    service::rest_fetch::RestFetch::start(&settings, &config.clock, metrics, journal, deliveries, stop)
+        .map(Some)
+        .map_err(|error| error.to_string())
 }
 
 /// Holds the maps that so many products need against what the system allows, before any of them is made.

@@ -19,13 +19,12 @@
 //! subscribe.
 
 pub mod action;
-pub mod backfill;
 pub(crate) mod backoff;
 pub(crate) mod continuity;
 pub mod control;
 pub mod decoder;
 pub mod endpoint;
-pub mod gap;
+pub(crate) mod fetch_plan;
 pub mod handler;
 pub(crate) mod quarantine;
 pub mod rest;

@@ -123,7 +123,7 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "TIME", value_parser = units::time, conflicts_with = "no_backfill")]
     pub backfill_from: Option<UnixNanos>,
     /// Requests to REST a second, over all products; the public limit is 10 an address
-    #[arg(long, value_name = "N", default_value_t = crate::feed::backfill::USUAL_REQUESTS_PER_S, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = crate::feed::fetch_plan::USUAL_REQUESTS_PER_S, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rest_rate: u32,
     /// How long trades behind a gap wait for what is missing, to be written in order
     #[arg(long, value_name = "D", default_value = "2s", value_parser = units::duration)]

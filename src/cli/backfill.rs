@@ -1,4 +1,4 @@
-//! `coltape backfill`: progress to a terminal, what was fetched to stdout.
+//! `coltape backfill`: prints what was fetched, and shows its progress on a terminal.
 
 use std::io::{IsTerminal, Write};
 
@@ -9,12 +9,12 @@ use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
 use crate::schema::ColumnSet;
 use crate::store::{StoreError, endpoint_of};
-use crate::time::{Clock, DateFormat};
+use crate::time::DateFormat;
 
 /// Carries the command out.
 ///
 /// # Errors
-/// [`Failure::Usage`] where it is not clear where to fetch from; [`Failure::Failed`] where the directory is in use or REST fails.
+/// [`Failure::Usage`] where no REST endpoint is known; [`Failure::Failed`] where the directory is in use or REST fails.
 pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     if args.to.is_some_and(|to| to <= args.from) {
         return Err(Failure::Usage("--to is not after --from".to_owned()));
@@ -26,16 +26,12 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
             dir.display()
         )));
     };
-    // A directory that is begun with Coinbase's own REST is Coinbase's own; one that remembers an endpoint has been looked at.
+    // A new directory that is filled from Coinbase's own REST is one of Coinbase's own feed. `repair::rest` has looked at one that remembers its endpoint.
     let is_new = endpoint_of(&dir).map_err(Failure::failed)?.is_none();
     let feed = Feed::from(args.feed);
     let endpoint = (is_new && args.rest.rest_url.is_none()).then(|| format!("{} {}", feed.name(), feed.default_url()));
     let config = BackfillConfig {
-        dir,
-        product: args.product.clone(),
-        from: args.from,
         to: args.to,
-        rest,
         endpoint,
         columns: args.columns.map(|columns| match columns {
             ColumnsArg::Full => ColumnSet::Full,
@@ -46,14 +42,14 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
             DateFormatArg::Dmy => DateFormat::Dmy,
         }),
         force_fs: args.force_fs,
-        clock: Clock::System,
+        ..BackfillConfig::new(dir, args.product.clone(), args.from, rest)
     };
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let mut err = std::io::stderr();
     let is_terminal = err.is_terminal();
     let mut show = |progress: Progress| {
         if is_terminal {
-            // A terminal that is gone is no reason to stop.
+            // The backfill goes on without a terminal.
             let _ = write!(err, "\r{} ", line(&config, progress)).and_then(|()| err.flush());
         }
     };
@@ -68,7 +64,7 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         done => done.map_err(Failure::failed)?,
     };
     match done.ids {
-        Some(ids) => println!("{} ids {} to {}: {} were stored already", config.product, ids.from, ids.to, done.stored_before),
+        Some(ids) => println!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
         None => println!("{} has no trades in that time", config.product),
     }
     if let Some(began) = done.began {

@@ -1,19 +1,16 @@
-//! `coltape repair`: what was done and what is left goes to stdout, line by line.
+//! `coltape repair`: prints what was done and what is still missing, line by line.
 
 use std::path::Path;
 
 use super::args::{RepairArgs, RestArgs};
 use super::{DONE, FAILED, Failure};
 use crate::feed::tls::TlsRoots;
-use crate::repair::ask::{Outcome, repair_or_ask};
-use crate::repair::fetch::RestConfig;
-use crate::repair::{RepairConfig, rest_url_of};
-use crate::time::Clock;
+use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_of};
 
 /// Carries the command out.
 ///
 /// # Errors
-/// [`Failure::Failed`] where there is no such directory, product or tape, or the capture that holds the directory does not answer.
+/// [`Failure::Failed`] where there is no such directory, product or tape, or where the capture that holds the directory does not answer.
 pub fn run(args: &RepairArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     if !dir.is_dir() {
@@ -24,15 +21,13 @@ pub fn run(args: &RepairArgs) -> Result<u8, Failure> {
         log::warn!("{} was not begun with Coinbase itself: without --rest-url no REST is asked", dir.display());
     }
     let config = RepairConfig {
-        dir,
         product: args.product.clone(),
         from: args.from.clone(),
         rest,
         is_dry: args.dry_run,
         any_endpoint: args.any_endpoint,
         force_fs: args.force_fs,
-        clock: Clock::System,
-        probe: None,
+        ..RepairConfig::new(dir)
     };
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let (lines, is_whole) = match repair_or_ask(&config, args.answer_wait).map_err(Failure::failed)? {
@@ -50,7 +45,7 @@ pub fn run(args: &RepairArgs) -> Result<u8, Failure> {
     Ok(if is_whole { DONE } else { FAILED })
 }
 
-/// Finds where REST is: where it was said, else where the directory's own endpoint has it; nothing where that is a test's.
+/// Gives the REST endpoint: the one on the command line, else the one of the feed with which the directory was begun. `None` where that feed is a test's.
 pub(super) fn rest(args: &RestArgs, dir: &Path) -> Result<Option<RestConfig>, Failure> {
     if !(args.rest_rate > 0.0 && args.rest_rate.is_finite()) {
         return Err(Failure::Usage(format!("--rest-rate {} is no rate", args.rest_rate)));
@@ -60,5 +55,5 @@ pub(super) fn rest(args: &RestArgs, dir: &Path) -> Result<Option<RestConfig>, Fa
         None => rest_url_of(dir).map_err(Failure::failed)?,
     };
     let roots = TlsRoots { ca_file: args.ca_file.clone() };
-    Ok(url.map(|url| RestConfig { url, roots, rate: args.rest_rate }))
+    Ok(url.map(|url| RestConfig::new(url, roots, args.rest_rate)))
 }

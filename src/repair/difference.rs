@@ -1,4 +1,4 @@
-//! [`Difference`]: two tapes tell one trade differently. It is reported and never merged.
+//! [`Difference`]: two tapes record one trade differently. It is reported and never merged.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use crate::record::{Means, OrderId, Origin, Trade};
 use crate::schema::ColumnSet;
 use crate::time::UtcDay;
 
-/// One trade that two tapes tell differently.
+/// One trade that two tapes record differently.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// Whose trade.
     pub product: ProductId,
-    /// The day that this tape files it under.
+    /// The day under which this tape stores it.
     pub date: UtcDay,
     /// As it is stored here.
     pub stored: Trade,
-    /// As the other tape, or REST, tells it.
-    pub told: Trade,
-    /// Who tells it.
+    /// As the other tape, or REST, has it.
+    pub other: Trade,
+    /// The folder of the other tape, or `REST`.
     pub by: String,
     /// The columns that differ.
     pub columns: Vec<&'static str>,
@@ -27,27 +27,27 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { product, date, stored, told, by, columns } = self;
+        let Self { product, date, stored, other, by, columns } = self;
         write!(
             f,
             "{product} {date} trade {}: {} differ: stored {}; {by} has {}",
             stored.trade_id,
             columns.join(", "),
             shown(stored),
-            shown(told)
+            shown(other)
         )
     }
 }
 
-/// Shows a trade as its differing fields have to be read.
+/// Shows the fields of a trade in which two tapes may differ.
 pub(super) fn shown(trade: &Trade) -> String {
     let Trade { time, price, size, side, maker_order_id, taker_order_id, .. } = trade;
     format!("{time} {} {} x {} maker {maker_order_id} taker {taker_order_id}", side.name(), price.as_f64, size.as_f64)
 }
 
-/// Names the columns in which two reports of one trade disagree; order ids and sequences only where both have them. Of a folder that holds the core alone
-/// nothing finer than its f32 is known.
-pub(super) fn columns_that_differ(stored: &Trade, told: &Trade, set: ColumnSet) -> Vec<&'static str> {
+/// Names the columns in which two records of one trade differ. Order ids and sequences are compared only where both have them. With core columns prices and
+/// sizes are compared as f32: nothing finer is known.
+pub(super) fn columns_that_differ(stored: &Trade, other: &Trade, set: ColumnSet) -> Vec<&'static str> {
     let is_same = |a: Decimal, b: Decimal| match set {
         ColumnSet::Full => a.agrees_with(b),
         ColumnSet::Core => a.as_f32.to_bits() == b.as_f32.to_bits(),
@@ -56,33 +56,33 @@ pub(super) fn columns_that_differ(stored: &Trade, told: &Trade, set: ColumnSet) 
     // A message sent on subscribing may carry a sequence of its own.
     let is_live = |trade: &Trade| trade.sequence != 0 && trade.origin.means() == Some(Means::Live);
     let checks = [
-        ("trade_time", stored.time == told.time),
-        ("trade_price", is_same(stored.price, told.price)),
-        ("trade_size", is_same(stored.size, told.size)),
-        ("trade_side", stored.side == told.side),
-        ("maker_order_id", ids(stored.maker_order_id, told.maker_order_id)),
-        ("taker_order_id", ids(stored.taker_order_id, told.taker_order_id)),
-        ("trade_sequence", !is_live(stored) || !is_live(told) || stored.sequence == told.sequence),
+        ("trade_time", stored.time == other.time),
+        ("trade_price", is_same(stored.price, other.price)),
+        ("trade_size", is_same(stored.size, other.size)),
+        ("trade_side", stored.side == other.side),
+        ("maker_order_id", ids(stored.maker_order_id, other.maker_order_id)),
+        ("taker_order_id", ids(stored.taker_order_id, other.taker_order_id)),
+        ("trade_sequence", !is_live(stored) || !is_live(other) || stored.sequence == other.sequence),
     ];
     checks.into_iter().filter(|(_, is_same)| !is_same).map(|(name, _)| name).collect()
 }
 
-/// Marks a trade as brought by another box's tape; its line and feed stay.
+/// Marks a trade as taken from another box's tape. Its line and feed stay.
 pub(super) fn from_tape(trade: &Trade) -> Trade {
     Trade { origin: Origin((trade.origin.0 & !0xf) | Means::Tape as u32), ..*trade }
 }
 
-/// Gives the stored trade with the order ids that it lacks and `told` has, and the sequence and receive time if it has none; nothing where it lacks none.
-pub(super) fn completed(stored: &Trade, told: &Trade) -> Option<Trade> {
-    let id = |own: OrderId, other: OrderId| if own.is_nil() { other } else { own };
-    let number = |own: u64, other: u64| if own == 0 { other } else { own };
+/// Gives the stored trade with the order ids, the sequence and the receive time of `other` where it has none. `None` where `other` adds no order id.
+pub(super) fn completed(stored: &Trade, other: &Trade) -> Option<Trade> {
+    let id = |own: OrderId, new: OrderId| if own.is_nil() { new } else { own };
+    let number = |own: u64, new: u64| if own == 0 { new } else { own };
     let was_live = stored.recv.0 != 0;
-    told.completes(stored).then(|| Trade {
-        maker_order_id: id(stored.maker_order_id, told.maker_order_id),
-        taker_order_id: id(stored.taker_order_id, told.taker_order_id),
-        sequence: number(stored.sequence, told.sequence),
-        recv: if was_live { stored.recv } else { told.recv },
-        origin: if was_live { stored.origin } else { from_tape(told).origin },
+    other.completes(stored).then(|| Trade {
+        maker_order_id: id(stored.maker_order_id, other.maker_order_id),
+        taker_order_id: id(stored.taker_order_id, other.taker_order_id),
+        sequence: number(stored.sequence, other.sequence),
+        recv: if was_live { stored.recv } else { other.recv },
+        origin: if was_live { stored.origin } else { from_tape(other).origin },
         ..*stored
     })
 }
@@ -134,9 +134,9 @@ mod tests {
 
     #[test]
     fn what_is_stored_is_completed_and_never_changed() {
-        let told = Trade { sequence: 8, recv: UnixNanos(77), ..trade() };
+        let other = Trade { sequence: 8, recv: UnixNanos(77), ..trade() };
         let live = Trade { maker_order_id: OrderId::NIL, ..trade() };
-        assert_eq!(completed(&live, &told), Some(Trade { maker_order_id: OrderId([1; 16]), ..live }));
+        assert_eq!(completed(&live, &other), Some(Trade { maker_order_id: OrderId([1; 16]), ..live }));
         let rest = Trade {
             maker_order_id: OrderId::NIL,
             taker_order_id: OrderId::NIL,
@@ -145,8 +145,8 @@ mod tests {
             origin: Origin::new(Means::Rest, 0, 0),
             ..trade()
         };
-        assert_eq!(completed(&rest, &told), Some(Trade { origin: Origin::new(Means::Tape, 1, 0), ..told }));
-        assert_eq!(completed(&told, &trade()), None);
+        assert_eq!(completed(&rest, &other), Some(Trade { origin: Origin::new(Means::Tape, 1, 0), ..other }));
+        assert_eq!(completed(&other, &trade()), None);
         assert_eq!(completed(&rest, &rest), None);
     }
 }

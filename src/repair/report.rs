@@ -1,17 +1,17 @@
-//! [`Report`]: what a repair did and what is left, for people, line by line.
+//! [`Report`]: what a repair did and what is still missing, in lines for people.
 
 use std::collections::BTreeMap;
 
+use crate::ids::IdRange;
 use crate::product::ProductId;
-use crate::store::Hole;
 use crate::time::UtcDay;
 
 use super::difference::Difference;
 
-/// Differences told one by one; beyond that they are counted.
-const MAX_TOLD: usize = 1000;
-/// Stretches of missing ids told one by one; beyond that they are counted.
-const MAX_MISSING_TOLD: usize = 1000;
+/// Differences listed one by one. Beyond that they are counted.
+const MAX_DIFFERENCES: usize = 1000;
+/// Gaps listed one by one. Beyond that they are counted.
+const MAX_GAPS: usize = 1000;
 
 /// What was done for one product-day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,19 +22,19 @@ pub struct DayWork {
     pub from_rest: u64,
     /// Stored trades that got the order ids they lacked.
     pub completed: u64,
-    /// Trades that another tape or REST tells otherwise.
+    /// Trades that another tape or REST has differently.
     pub disagreements: u64,
-    /// Ids still missing behind its trades.
+    /// Ids that are still missing behind its trades.
     pub missing: u64,
 }
 
-/// Ids that are missing still.
+/// One gap that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     /// Whose.
     pub product: ProductId,
-    /// Which.
-    pub ids: Hole,
+    /// Which ids.
+    pub ids: IdRange,
     /// Why.
     pub why: String,
 }
@@ -44,23 +44,23 @@ pub struct Missing {
 pub struct Report {
     /// Whether nothing was written.
     pub is_dry: bool,
-    /// The products looked at.
+    /// The products that were repaired.
     pub products: Vec<ProductId>,
-    /// Its work, day by day; days without any are left out.
+    /// What was done, day by day; days without any work are left out.
     pub days: BTreeMap<(ProductId, UtcDay), DayWork>,
-    /// Trades told differently, as far as they are told one by one.
+    /// Trades that differ, as far as they are listed.
     pub differences: Vec<Difference>,
-    /// All of them.
+    /// How many trades differ in all.
     pub disagreements: u64,
-    /// What is missing still, as far as it is told stretch by stretch.
+    /// The gaps that are left, as far as they are listed.
     pub missing: Vec<Missing>,
-    /// Stretches missing still, in all.
-    pub missing_stretches: u64,
-    /// Ids missing still, in all.
+    /// How many gaps are left in all.
+    pub missing_gaps: u64,
+    /// How many ids are missing in all.
     pub missing_ids: u64,
     /// Remarks: what was not used, and why.
     pub remarks: Vec<String>,
-    /// What could not be done.
+    /// What failed, and why.
     pub failures: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Report {
         })
     }
 
-    /// Tells it in lines.
+    /// Gives the report in lines.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
@@ -96,14 +96,14 @@ impl Report {
             ));
         }
         lines.extend(self.differences.iter().map(ToString::to_string));
-        let untold = self.disagreements.saturating_sub(self.differences.len() as u64);
-        if untold > 0 {
-            lines.push(format!("{untold} more trades that disagree"));
+        let unlisted = self.disagreements.saturating_sub(self.differences.len() as u64);
+        if unlisted > 0 {
+            lines.push(format!("{unlisted} more trades that disagree"));
         }
-        lines.extend(self.missing.iter().map(|Missing { product, ids, why }| format!("{product} {} missing: {why}", named(*ids))));
-        let untold = self.missing_stretches.saturating_sub(self.missing.len() as u64);
-        if untold > 0 {
-            lines.push(format!("{untold} more stretches of ids missing"));
+        lines.extend(self.missing.iter().map(|Missing { product, ids, why }| format!("{product} {ids} missing: {why}")));
+        let unlisted = self.missing_gaps.saturating_sub(self.missing.len() as u64);
+        if unlisted > 0 {
+            lines.push(format!("{unlisted} more stretches of ids missing"));
         }
         lines.extend(self.remarks.iter().cloned());
         lines.extend(self.failures.iter().map(|failure| format!("failed: {failure}")));
@@ -125,24 +125,19 @@ impl Report {
         self.days.entry((product.clone(), date)).or_default()
     }
 
-    pub(super) fn misses(&mut self, product: &ProductId, ids: Hole, why: impl FnOnce() -> String) {
-        self.missing_ids += ids.missing();
-        self.missing_stretches += 1;
-        if self.missing.len() < MAX_MISSING_TOLD {
+    pub(super) fn add_missing(&mut self, product: &ProductId, ids: IdRange, why: impl FnOnce() -> String) {
+        self.missing_ids = self.missing_ids.saturating_add(ids.count());
+        self.missing_gaps += 1;
+        if self.missing.len() < MAX_GAPS {
             self.missing.push(Missing { product: product.clone(), ids, why: why() });
         }
     }
 
-    pub(super) fn differs(&mut self, difference: Difference) {
+    pub(super) fn add_difference(&mut self, difference: Difference) {
         self.disagreements += 1;
         self.day(&difference.product, difference.date).disagreements += 1;
-        if self.differences.len() < MAX_TOLD {
+        if self.differences.len() < MAX_DIFFERENCES {
             self.differences.push(difference);
         }
     }
-}
-
-/// Names one id or several.
-pub(super) fn named(ids: Hole) -> String {
-    if ids.from == ids.to { format!("id {}", ids.from) } else { format!("ids {} to {}", ids.from, ids.to) }
 }

@@ -1,213 +1,288 @@
-//! Taking from another box's tape: what is missing here, and order ids that are lacking here. It is only read.
+//! [`take_from`]: taking missing trades and missing order ids from another box's tape. The other tape is only read.
 //!
-//! 1. Taken are trades of days that are here, whatever their id, and of days that are missing here altogether between the first stored id and the last.
-//! 2. Taken is only what can be believed: days whose checksums hold and whose ids rise, trades that are plausible and lie in their own day.
-//! 3. A tape that holds the core alone knows prices and sizes as f32 only: it gives order ids to a fuller tape, but no trades.
-//! 4. What the two tell differently is reported and left as it is, order ids included.
+//! 1. Trades are taken into days that are here, whatever their ids. Days that are not here at all are taken between the first stored id and the last.
+//! 2. Only what can be believed is taken: from days whose checksums hold and whose ids rise, trades that are plausible and lie in their own day.
+//! 3. A tape with core columns knows prices and sizes as f32 only. It gives order ids to a fuller tape, but no trades.
+//! 4. Trades that differ are reported and left as they are, order ids included.
 
 use std::path::Path;
 
+use crate::ids::{IdRange, IdSet};
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades};
 use crate::store::event::{Event, GapFiller, Line};
 use crate::store::journal::{self, EXACT_TEXTS};
-use crate::store::{Hole, Inserted, Snapshot, catalog};
+use crate::store::{Inserted, Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 
-use super::chain;
+use super::day_index;
+use super::day_writer::{Prepared, WriteError};
 use super::difference::{columns_that_differ, completed, from_tape};
-use super::walk::{Met, rises, walk};
-use super::work::{Work, WorkError};
+use super::join::{Joined, has_rising_ids, join};
+use super::product_repair::{Conflict, ProductRepair};
 
-/// Days after the event day on which a text may have been written down.
+/// Days after the event's day on which its text may have been written.
 const LATER_DAYS: u32 = 31;
 
-/// What a pass over one tape led to.
+/// What was taken from one tape.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Runs of ids taken, in rising order a day.
-    pub(super) runs: Vec<Hole>,
-    /// Trades that the tape has and that were not taken, as it knows them less exactly than this one.
+    /// The ids of the trades that were taken.
+    pub(super) ids: IdSet,
+    /// Trades that the tape has and that were not taken, because it knows them less exactly than this one.
     pub(super) too_coarse: u64,
 }
 
-/// A day's walk has to begin anew: the day here was damaged and is empty now.
-struct Anew;
+/// Why the join of a day ended early.
+enum Interruption {
+    /// The day here was damaged and is empty now. What was read of it does not count: the join begins anew.
+    Emptied,
+    /// It failed.
+    Failed(WriteError),
+}
+
+impl From<WriteError> for Interruption {
+    fn from(error: WriteError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<StoreError> for Interruption {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
 
 /// Takes what `tape` has of the product.
-pub(super) fn take_from(work: &mut Work<'_>, tape: &Path) -> Result<Taken, WorkError> {
+pub(super) fn take_from(repair: &mut ProductRepair<'_>, tape: &Path) -> Result<Taken, WriteError> {
     let mut taken = Taken::default();
-    let dates = catalog::days(tape, work.product, Dataset::Trades)?;
+    let dates = catalog::days(tape, repair.product, Dataset::Trades)?;
     for date in &dates {
-        let theirs = match Snapshot::<Trades>::open(tape, work.product, *date) {
-            Ok(Some(theirs)) => theirs,
+        let other = match Snapshot::<Trades>::open(tape, repair.product, *date) {
+            Ok(Some(other)) => other,
             Ok(None) => continue,
             Err(error) => {
-                work.remark(format!("{} {date} is not used: {error}", tape.display()));
+                repair.remark(&format!("{} {date} is not used: {error}", tape.display()));
                 continue;
             }
         };
-        if !is_wanted(work, *date, &theirs) {
+        if !is_wanted(repair, *date, &other) || is_stored_alike(repair, *date, &other) {
             continue;
         }
-        if is_told_alike(work, *date, &theirs) {
+        if let Some(why) = why_unusable(&other)? {
+            repair.remark(&format!("{} {date} is not used: {why}", tape.display()));
             continue;
         }
-        let faults = theirs.check()?;
-        if let Some(fault) = faults.first() {
-            work.remark(format!("{} {date} is not used: {}: {}", tape.display(), fault.path.display(), fault.what));
-            continue;
-        }
-        if !rises(&theirs) {
-            work.remark(format!("{} {date} is not used: its ids do not rise", tape.display()));
-            continue;
-        }
-        while take_day(work, tape, *date, &theirs, &mut taken)?.is_err() {}
+        let day = OtherDay { tape, by: tape.display().to_string(), date: *date, other: &other };
+        while let Join::Anew = day.take(repair, &mut taken)? {}
     }
     if let (Some(first), Some(last)) = (dates.first(), dates.last()) {
-        copy_texts(work, tape, &mut taken, *first, *last)?;
+        copy_texts(repair, tape, &taken.ids, *first, *last)?;
     }
     Ok(taken)
 }
 
-/// Tells at a glance whether a day lies here byte by byte as there, but for what tells how the trades came: the usual case where little was lost.
-fn is_told_alike(work: &Work<'_>, date: UtcDay, theirs: &Snapshot<Trades>) -> bool {
-    let Ok(Some(ours)) = Snapshot::<Trades>::open(work.dir, work.product, date) else { return false };
+/// Tells whether a day of the other tape belongs into this one.
+fn is_wanted(repair: &ProductRepair<'_>, date: UtcDay, other: &Snapshot<Trades>) -> bool {
+    let Some(ids) = day_index::ids_of(other) else { return false };
+    repair.index.has_day(date) || repair.index.ids().is_some_and(|stored| stored.first() < ids.last() && ids.first() < stored.last())
+}
+
+/// Tells quickly whether a day is stored here byte by byte as there, except for how the trades came: the usual case where little was lost.
+fn is_stored_alike(repair: &ProductRepair<'_>, date: UtcDay, other: &Snapshot<Trades>) -> bool {
+    let Ok(Some(stored)) = Snapshot::<Trades>::open(repair.dir, repair.product, date) else { return false };
     let came = ["trade_recv_nanos", "trade_origin"];
-    let is_plain = |day: &Snapshot<Trades>| day.late().is_empty();
-    let is_alike = |at: usize| ours.column_bytes(at) == theirs.column_bytes(at);
-    is_plain(&ours)
-        && is_plain(theirs)
-        && ours.column_set() == theirs.column_set()
+    let has_no_late = |day: &Snapshot<Trades>| day.late().is_empty();
+    let is_alike = |at: usize| stored.column_bytes(at) == other.column_bytes(at);
+    has_no_late(&stored)
+        && has_no_late(other)
+        && stored.column_set() == other.column_set()
         && Trades::COLUMNS.iter().enumerate().all(|(at, column)| came.contains(&column.name) || is_alike(at))
 }
 
-/// Tells whether a day of the other tape belongs into this one.
-fn is_wanted(work: &Work<'_>, date: UtcDay, theirs: &Snapshot<Trades>) -> bool {
-    let Some((first, last)) = chain::ends(theirs) else { return false };
-    work.chain.has_day(date) || work.chain.ends().is_some_and(|(from, to)| from < last && first < to)
+/// Says why nothing is taken from a day of the other tape; `None` where it can be used.
+fn why_unusable(other: &Snapshot<Trades>) -> Result<Option<String>, StoreError> {
+    if let Some(fault) = other.check()?.first() {
+        return Ok(Some(format!("{}: {}", fault.path.display(), fault.what)));
+    }
+    Ok((!has_rising_ids(other)).then(|| "its ids do not rise".to_owned()))
 }
 
-fn take_day(
-    work: &mut Work<'_>,
-    tape: &Path,
+/// How the join of a day ended.
+enum Join {
+    Done,
+    /// It has to begin anew.
+    Anew,
+}
+
+/// One day of the other tape.
+struct OtherDay<'a> {
+    tape: &'a Path,
+    /// The tape as reports name it.
+    by: String,
     date: UtcDay,
-    theirs: &Snapshot<Trades>,
-    taken: &mut Taken,
-) -> Result<Result<(), Anew>, WorkError> {
-    // One that cannot be read is set aside when it is opened for writing.
-    let ours = Snapshot::<Trades>::open(work.dir, work.product, date).unwrap_or_default();
-    let our_set = ours.as_ref().map_or(work.new_columns, Snapshot::column_set);
-    let set = if our_set == ColumnSet::Core { ColumnSet::Core } else { theirs.column_set() };
-    let is_too_coarse = our_set == ColumnSet::Full && theirs.column_set() == ColumnSet::Core;
-    let (bounds, is_here) = (work.chain.ends(), work.chain.has_day(date));
-    let (mut run, mut unusable): (Option<Hole>, u64) = (None, 0);
-    let outcome = walk(ours.as_ref(), theirs, |met| {
-        let (change, is_new) = match met {
-            Met::Theirs(told) => {
-                if !is_here && bounds.is_none_or(|(first, last)| told.trade_id < first || told.trade_id > last) {
-                    return Ok(());
-                }
-                if told.time.day() != date || told.validate(work.now).is_err() {
-                    unusable += 1;
-                    return Ok(());
-                }
-                if let Some((other, stored)) = work.chain.elsewhere(told.trade_id, date).map_err(|error| Err(error.into()))? {
-                    // Stored under another day: the two disagree about its time, or this tape has it in the wrong place.
-                    return work.differs(other, stored, told, tape, columns_that_differ(&stored, &told, set)).map_err(Err);
-                }
-                if is_too_coarse {
-                    taken.too_coarse += 1;
-                    return Ok(());
-                }
-                (from_tape(&told), true)
-            }
-            Met::Both(stored, told) => {
-                let columns = columns_that_differ(&stored, &told, set);
-                if !columns.is_empty() {
-                    return work.differs(date, stored, told, tape, columns).map_err(Err);
-                }
-                match completed(&stored, &told) {
-                    Some(trade) => (trade, false),
-                    None => return Ok(()),
-                }
-            }
+    other: &'a Snapshot<Trades>,
+}
+
+/// What is known of the same day here.
+struct StoredDay {
+    /// The columns in which the two can be compared.
+    compared: ColumnSet,
+    /// Whether the other tape knows prices and sizes less exactly.
+    is_finer: bool,
+    /// The ids that are taken; `None` = all.
+    bounds: Option<IdRange>,
+    is_here: bool,
+}
+
+/// What the join of a day has led to so far.
+#[derive(Default)]
+struct DayProgress {
+    /// The present run of ids that were taken.
+    run: Option<IdRange>,
+    unusable: u64,
+}
+
+/// What is to be done with a trade of the other tape.
+enum Change {
+    /// It is new here.
+    Add(Trade),
+    /// The stored trade gets order ids.
+    Complete(Trade),
+}
+
+impl OtherDay<'_> {
+    /// Takes what the day has, until it is through or the day here turns out to be damaged.
+    fn take(&self, repair: &mut ProductRepair<'_>, taken: &mut Taken) -> Result<Join, WriteError> {
+        // A day that cannot be read goes to quarantine when it is opened for writing.
+        let stored = Snapshot::<Trades>::open(repair.dir, repair.product, self.date).unwrap_or_default();
+        let (columns, others) = (stored.as_ref().map_or(repair.new_columns, Snapshot::column_set), self.other.column_set());
+        let day = StoredDay {
+            compared: if columns == ColumnSet::Core { ColumnSet::Core } else { others },
+            is_finer: columns == ColumnSet::Full && others == ColumnSet::Core,
+            bounds: repair.index.ids(),
+            is_here: repair.index.has_day(self.date),
         };
-        put(work, tape, date, &change, is_new, &mut run, taken)
-    });
-    if let Some(run) = run {
-        taken.runs.push(run);
-        work.notes.gap_filled(work.product, run, GapFiller::Tape)?;
-    }
-    if unusable > 0 {
-        work.remark(format!("{} {date}: {unusable} trades that are implausible or of another day are not used", tape.display()));
-    }
-    if let Some(binder) = &mut work.binder {
-        binder.commit_and_sync()?;
-    }
-    work.chain.look(date);
-    match outcome {
-        Ok(()) => Ok(Ok(())),
-        Err(Ok(anew)) => Ok(Err(anew)),
-        Err(Err(error)) => Err(error),
-    }
-}
-
-/// Puts a trade down, or in a dry run counts it. Its day is opened first: what was read of it counts only if it is not damaged.
-fn put(
-    work: &mut Work<'_>,
-    tape: &Path,
-    date: UtcDay,
-    trade: &Trade,
-    is_new: bool,
-    run: &mut Option<Hole>,
-    taken: &mut Taken,
-) -> Result<(), Result<Anew, WorkError>> {
-    let failed = |error: super::binder::BinderError| Err(error.into());
-    if let Some(binder) = &mut work.binder {
-        if binder.prepare(date, work.notes).map_err(failed)? {
-            return Err(Ok(Anew));
+        let mut progress = DayProgress::default();
+        let outcome = join(stored.as_ref(), self.other, |joined| match self.change(repair, &day, joined, taken, &mut progress)? {
+            None => Ok(()),
+            Some(change) => self.apply(repair, &change, &mut progress, taken),
+        });
+        self.end_run(repair, progress.run, taken)?;
+        if progress.unusable > 0 {
+            let (tape, date, unusable) = (self.tape.display(), self.date, progress.unusable);
+            repair.remark(&format!("{tape} {date}: {unusable} trades that are implausible or of another day are not used"));
         }
-        match binder.put(trade, work.notes).map_err(failed)? {
-            Inserted::Appended | Inserted::Late => {}
-            Inserted::Duplicate => return Ok(()),
-            Inserted::Conflict(stored) => {
-                let set = binder.columns_of(date).unwrap_or_default();
-                let columns = columns_that_differ(&stored, trade, set);
-                return work.differs(date, stored, *trade, tape, columns).map_err(Err);
+        if let Some(writer) = &mut repair.writer {
+            writer.commit_and_sync()?;
+        }
+        repair.index.refresh(self.date);
+        match outcome {
+            Ok(()) => Ok(Join::Done),
+            Err(Interruption::Emptied) => Ok(Join::Anew),
+            Err(Interruption::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Says what is to be done with a trade. Reports it where it differs.
+    fn change(
+        &self,
+        repair: &mut ProductRepair<'_>,
+        day: &StoredDay,
+        joined: Joined,
+        taken: &mut Taken,
+        progress: &mut DayProgress,
+    ) -> Result<Option<Change>, Interruption> {
+        let conflict = |date, stored, other| {
+            let columns = columns_that_differ(&stored, &other, day.compared);
+            Conflict { date, stored, other, by: &self.by, columns }
+        };
+        match joined {
+            Joined::OnlyOther(trade) => {
+                if !day.is_here && day.bounds.is_none_or(|bounds| !bounds.contains(trade.trade_id)) {
+                    return Ok(None);
+                }
+                if trade.time.day() != self.date || trade.validate(repair.now).is_err() {
+                    progress.unusable += 1;
+                    return Ok(None);
+                }
+                if let Some((date, stored)) = repair.index.find_elsewhere(trade.trade_id, self.date)? {
+                    // The two disagree about its time, or this tape has it in the wrong place.
+                    repair.report_conflict(conflict(date, stored, trade))?;
+                    return Ok(None);
+                }
+                if day.is_finer {
+                    taken.too_coarse += 1;
+                    return Ok(None);
+                }
+                Ok(Some(Change::Add(from_tape(&trade))))
+            }
+            Joined::Both { stored, other } => {
+                let conflict = conflict(self.date, stored, other);
+                if !conflict.columns.is_empty() {
+                    repair.report_conflict(conflict)?;
+                    return Ok(None);
+                }
+                Ok(completed(&stored, &other).map(Change::Complete))
             }
         }
     }
-    let day = work.report.day(work.product, date);
-    if !is_new {
-        day.completed += 1;
-        return Ok(());
-    }
-    day.from_tapes += 1;
-    match run {
-        Some(run) if run.to.checked_add(1) == Some(trade.trade_id) => run.to = trade.trade_id,
-        _ => {
-            let before = run.replace(Hole { from: trade.trade_id, to: trade.trade_id });
-            if let Some(before) = before {
-                taken.runs.push(before);
-                work.notes.gap_filled(work.product, before, GapFiller::Tape).map_err(|error| Err(error.into()))?;
+
+    /// Stores a change, or counts it in a dry run. The day is opened first: what was read of it counts only if it is not damaged.
+    fn apply(
+        &self,
+        repair: &mut ProductRepair<'_>,
+        change: &Change,
+        progress: &mut DayProgress,
+        taken: &mut Taken,
+    ) -> Result<(), Interruption> {
+        let (Change::Add(trade) | Change::Complete(trade)) = change;
+        if let Some(writer) = &mut repair.writer {
+            if writer.prepare(self.date, repair.journal)? == Prepared::Emptied {
+                return Err(Interruption::Emptied);
+            }
+            match writer.insert(trade, repair.journal)? {
+                Inserted::Appended | Inserted::Late => {}
+                Inserted::Duplicate => return Ok(()),
+                Inserted::Conflict(stored) => {
+                    let columns = columns_that_differ(&stored, trade, writer.columns_of(self.date).unwrap_or_default());
+                    repair.report_conflict(Conflict { date: self.date, stored, other: *trade, by: &self.by, columns })?;
+                    return Ok(());
+                }
             }
         }
+        let day = repair.report.day(repair.product, self.date);
+        match change {
+            Change::Complete(_) => day.completed += 1,
+            Change::Add(trade) => {
+                day.from_tapes += 1;
+                let is_next = progress.run.as_mut().is_some_and(|run| run.push(trade.trade_id));
+                if !is_next {
+                    let run = progress.run.replace(IdRange::one(trade.trade_id));
+                    self.end_run(repair, run, taken)?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Journals a run of ids that were taken.
+    fn end_run(&self, repair: &mut ProductRepair<'_>, run: Option<IdRange>, taken: &mut Taken) -> Result<(), StoreError> {
+        let Some(run) = run else { return Ok(()) };
+        taken.ids.insert(run);
+        repair.journal.gap_filled(repair.product, run, GapFiller::Tape)
+    }
 }
 
-/// Copies the decimal texts of the trades taken that no f64 holds.
-fn copy_texts(work: &mut Work<'_>, tape: &Path, taken: &mut Taken, first: UtcDay, last: UtcDay) -> Result<(), WorkError> {
-    if taken.runs.is_empty() {
+/// Copies the decimal texts that no f64 gives back, of the trades that were taken.
+fn copy_texts(repair: &mut ProductRepair<'_>, tape: &Path, taken: &IdSet, first: UtcDay, last: UtcDay) -> Result<(), StoreError> {
+    if taken.is_empty() {
         return Ok(());
     }
-    taken.runs.sort_by_key(|run| run.from);
-    let is_taken = |id: u64| taken.runs.get(taken.runs.partition_point(|run| run.to < id)).is_some_and(|run| run.from <= id);
     for line in journal::events(tape, EXACT_TEXTS, first, UtcDay(last.0.saturating_add(LATER_DAYS))) {
         let Ok(Line { time, event: Some(Event::Exact { product, column, key, text }) }) = line else { continue };
-        if product == *work.product && column.starts_with("trade_") && is_taken(key) {
-            work.notes.exact(time, work.product, &column, key, &text)?;
+        if product == *repair.product && column.starts_with("trade_") && taken.contains(key) {
+            repair.journal.exact(time, repair.product, &column, key, &text)?;
         }
     }
     Ok(())

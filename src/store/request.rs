@@ -1,13 +1,14 @@
-//! Asking the capture that owns a directory to repair it: a request file, and the answer to it.
+//! [`RepairRequest`] and [`RepairAnswer`]: how `coltape repair` asks the capture that holds a directory to repair it.
 //!
-//! Two files in `_coltape/`, each one JSON object, each written under another name and then renamed, so that nobody reads half of one:
+//! Two files in `_coltape/`. Each is one JSON object, written under another name and then renamed, so that nobody reads half of it:
 //!
-//! - `repair-request.json`: `{"id":N,"from":["/other/tape",…],"product":"BTC-USD"|null,"rest":true|false}`. The process that asks writes it and waits.
+//! - `repair-request.json`: `{"id":N,"from":["/other/tape",…],"product":"BTC-USD"|null,"rest":true|false}`. `coltape repair` writes it and waits.
 //! - `repair-answer-N.json`: `{"id":N,"whole":true|false,"error":null|"why","lines":["…",…]}`. The capture writes it when it is done.
 //!
-//! 1. One request at a time: a waiting request is never overwritten ([`StoreError::InUse`]).
-//! 2. Taking a request or an answer removes its file. The process that wrote a request withdraws it if nobody takes it.
-//! 3. Paths are absolute, because the two processes may run in different folders. A file that is no request is removed and reported, never obeyed.
+//! 1. There is one request at a time. A waiting one is never overwritten ([`StoreError::InUse`]).
+//! 2. Taking a request or an answer removes its file. Whoever wrote a request withdraws it when nobody has taken it.
+//! 3. Paths are absolute: the two programs may run in different folders.
+//! 4. A file that is no request is removed and reported, and nothing is done because of it.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,41 +24,41 @@ use crate::product::ProductId;
 /// Most bytes of either file.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// What a capture is asked to do.
+/// What a capture is asked to repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairRequest {
-    /// Names the answer. The process that asks chooses it, and makes it unique.
+    /// Names the answer. Whoever asks makes it unique.
     pub id: u64,
-    /// Tapes to take missing trades from, in this order; absolute.
+    /// Folders of other tapes to take missing trades from, in this order; absolute paths.
     pub from: Vec<PathBuf>,
-    /// Only this product.
+    /// The only product to repair; `None` = all.
     pub product: Option<ProductId>,
-    /// Whether REST may be asked for the trades that are still missing then.
+    /// Whether REST is asked for what is still missing then.
     pub rest: bool,
 }
 
-/// What became of a request.
+/// What a capture answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepairAnswer {
-    /// The request's id.
+    /// The id of the request.
     pub id: u64,
-    /// Whether nothing is missing any more and nothing disagreed.
+    /// Whether nothing is missing and nothing differs.
     pub whole: bool,
-    /// Why it could not be done.
+    /// Why the repair could not be done.
     pub error: Option<String>,
-    /// What was done, line by line, for people.
+    /// What was done, in lines for people.
     pub lines: Vec<String>,
 }
 
 impl RepairRequest {
-    /// Writes the request for the capture that owns `dir`.
+    /// Writes the request for the capture that holds `dir`.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] where another request waits; [`StoreError::Damaged`] where a path is not absolute or not UTF-8; where the system refuses.
+    /// [`StoreError::InUse`] where another request waits; [`StoreError::Damaged`] where a path is not absolute or not UTF-8; where a system call fails.
     pub fn write(&self, dir: &Path) -> Result<(), StoreError> {
         let from = self.from.iter().map(|path| path.to_str().filter(|_| path.is_absolute()).map(quoted));
-        let refused = || StoreError::damaged(&request_path(dir), "it cannot name a path that is not absolute, or not UTF-8");
-        let from = from.collect::<Option<Vec<String>>>().ok_or_else(refused)?.join(",");
+        let unusable_path = || StoreError::damaged(&request_path(dir), "it cannot name a path that is not absolute, or no UTF-8");
+        let from = from.collect::<Option<Vec<String>>>().ok_or_else(unusable_path)?.join(",");
         let product = self.product.as_ref().map_or_else(|| "null".to_owned(), |product| quoted(product.as_str()));
         let text = format!("{{\"id\":{},\"from\":[{from}],\"product\":{product},\"rest\":{}}}\n", self.id, self.rest);
         write_whole(&request_path(dir), self.id, &text, RenameFlags::NOREPLACE)
@@ -66,7 +67,7 @@ impl RepairRequest {
     /// Takes the waiting request, if there is one.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where the file is no request: it is removed all the same. Where the system refuses.
+    /// [`StoreError::Damaged`] where the file is no request; it is removed all the same. Where a system call fails.
     pub fn take(dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = request_path(dir);
         let Some(mut text) = take(&path)? else { return Ok(None) };
@@ -76,10 +77,10 @@ impl RepairRequest {
         }
     }
 
-    /// Withdraws the request if nobody has taken it. Tells whether it was still there.
+    /// Removes the request if nobody has taken it. Tells whether it was still there.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Where a system call fails.
     pub fn withdraw(&self, dir: &Path) -> Result<bool, StoreError> {
         let path = request_path(dir);
         let mut text = match read(&path)? {
@@ -116,7 +117,7 @@ impl RepairAnswer {
     /// Writes the answer.
     ///
     /// # Errors
-    /// Where the system refuses.
+    /// Where a system call fails.
     pub fn write(&self, dir: &Path) -> Result<(), StoreError> {
         let lines: Vec<String> = self.lines.iter().map(|line| quoted(line)).collect();
         let error = self.error.as_deref().map_or_else(|| "null".to_owned(), quoted);
@@ -124,10 +125,10 @@ impl RepairAnswer {
         write_whole(&answer_path(dir, self.id), self.id, &text, RenameFlags::empty())
     }
 
-    /// Takes the answer to request `id`, if it is there.
+    /// Takes the answer to request `id`, if there is one.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] where it is no answer. Where the system refuses.
+    /// [`StoreError::Damaged`] where the file is no answer; it is removed all the same. Where a system call fails.
     pub fn take(dir: &Path, id: u64) -> Result<Option<Self>, StoreError> {
         let path = answer_path(dir, id);
         let Some(mut text) = take(&path)? else { return Ok(None) };
@@ -157,7 +158,7 @@ fn quoted(text: &str) -> String {
     simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
-/// Writes a file under another name first, so that it is there whole or not at all.
+/// Writes a file under another name and renames it.
 fn write_whole(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(), StoreError> {
     let new = path.with_extension(format!("{id}.tmp"));
     std::fs::write(&new, text).at("write", &new)?;
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_means_something_else_elsewhere_is_not_written() {
+    fn a_relative_path_is_not_written() {
         let dir = dir();
         let relative = RepairRequest { from: vec!["other".into()], ..request(1) };
         assert!(matches!(relative.write(dir.path()), Err(StoreError::Damaged { .. })));

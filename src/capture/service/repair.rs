@@ -1,8 +1,9 @@
-//! Repairs asked for by `coltape repair` while this capture holds the directory.
+//! Repairs that `coltape repair` asks for while this capture holds the directory.
 //!
-//! What other tapes have goes to the writers as deliveries; what is missing then, however old, is wanted of REST. Nobody but the asker waits.
+//! Missing trades that other tapes have are delivered to the writers. Ids that are still missing then, however old, are fetched by REST where the request
+//! says so. Only whoever asked waits for it.
 //!
-//! Thread `mend`: owns nothing; reads request files; ends when a stop is asked for.
+//! Thread `repair`: owns nothing; reads request files; ends when a stop is asked for.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,30 +11,31 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
-use crate::capture::write::deliveries::{Deliveries, Delivery};
-use crate::feed::backfill::Found;
-use crate::feed::gap::Gap;
+use crate::capture::write::deliveries::Delivery;
 use crate::product::ProductId;
 use crate::record::Trade;
-use crate::repair::offer::{Offer, offers};
+use crate::repair::contribution::{Contribution, contributions};
 use crate::store::event::Event;
 use crate::store::request::{RepairAnswer, RepairRequest};
-use crate::store::{StoreError, catalog, holes};
+use crate::store::{StoreError, catalog, gaps};
 
-/// Between two looks for a request.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two looks for a request.
+const REQUEST_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Trades handed over at once.
-const PAGE_TRADES: usize = 1000;
+/// Trades in one delivery.
+const DELIVERY_TRADES: usize = 1000;
 
-/// How long a writer may take nothing before a repair gives up, and how long REST has for what is missing then.
+/// How long a writer may leave its deliveries before a repair gives up, and how long REST has for what is missing.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Between two looks whether a writer has taken something.
-const PAUSE: Duration = Duration::from_millis(5);
+/// Time between two tries to deliver.
+const DELIVERY_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Lines of an answer about differences, a product.
-const MOST_DIFFERENCES: u64 = 100;
+/// Time between two looks at what is still missing.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Differences of a product that an answer lists one by one.
+const MAX_DIFFERENCES: u64 = 100;
 
 /// Why a product was not repaired.
 #[derive(Debug, thiserror::Error)]
@@ -46,31 +48,36 @@ enum LiveRepairError {
     Ending,
 }
 
-/// Starts the thread `mend`.
+/// What one tape contributed to a product.
+#[derive(Debug, Default)]
+struct Contributed {
+    trades: usize,
+    differences: u64,
+}
+
+/// Starts the thread `repair`.
 ///
 /// # Errors
 /// Where the machine has no thread left.
 pub fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle<()>> {
     let context = Arc::clone(context);
-    std::thread::Builder::new().name("mend".to_owned()).spawn(move || {
+    std::thread::Builder::new().name("repair".to_owned()).spawn(move || {
         let _on_panic = context.stop.on_panic();
-        while !context.stop.wait(LOOK) {
-            let request = match RepairRequest::take(context.dir.path()) {
-                Ok(None) => continue,
-                Ok(Some(request)) => request,
-                Err(error) => {
-                    log::error!("repair: {error}");
-                    continue;
-                }
-            };
-            let answer = LiveRepair { context: &context, request: &request, lines: Vec::new(), is_whole: true }.answer();
-            if let Err(error) = answer.write(context.dir.path()) {
+        while !context.stop.wait(REQUEST_INTERVAL) {
+            if let Err(error) = answer_request(&context) {
                 log::error!("repair: {error}");
             }
         }
     })
 }
 
+/// Takes the request that waits, if one does, and answers it.
+fn answer_request(context: &CaptureContext) -> Result<(), StoreError> {
+    let Some(request) = RepairRequest::take(context.dir.path())? else { return Ok(()) };
+    LiveRepair { context, request: &request, lines: Vec::new(), is_whole: true }.run().write(context.dir.path())
+}
+
+/// One request and what has come of it.
 struct LiveRepair<'a> {
     context: &'a CaptureContext,
     request: &'a RepairRequest,
@@ -79,100 +86,75 @@ struct LiveRepair<'a> {
 }
 
 impl LiveRepair<'_> {
-    fn answer(mut self) -> RepairAnswer {
+    fn run(mut self) -> RepairAnswer {
         let tapes: Vec<String> = self.request.from.iter().map(|tape| tape.display().to_string()).collect();
         self.context.journal.write(Event::RepairAsked { from: tapes.join(", "), rest: self.request.rest });
         let recorded = self.context.deliveries.products();
-        let wanted: Vec<ProductId> =
-            recorded.into_iter().filter(|known| self.request.product.as_ref().is_none_or(|asked| asked == known)).collect();
+        let is_asked = |product: &ProductId| self.request.product.as_ref().is_none_or(|asked| asked == product);
+        let products: Vec<ProductId> = recorded.into_iter().filter(is_asked).collect();
         let error = match &self.request.product {
-            Some(product) if wanted.is_empty() => {
+            Some(product) if products.is_empty() => {
                 Some(format!("{product} is not recorded now; it can be repaired when the capture has stopped"))
             }
             _ => None,
         };
-        for product in &wanted {
-            if let Err(error) = self.mend(product) {
-                self.is_whole = false;
-                self.lines.push(format!("{product}: {error}"));
+        for product in &products {
+            if let Err(error) = self.repair(product) {
+                self.report_failure(product, &error.to_string());
             }
         }
         if self.request.rest && self.context.backfill.is_none() {
             self.lines.push("this capture asks no REST".to_owned());
         }
-        for product in &wanted {
-            self.conclude(product);
+        for product in &products {
+            self.await_result(product);
         }
         if self.request.product.is_none() {
-            self.tell_of_others(&wanted);
+            self.report_others(&products);
         }
-        self.context.journal.write(Event::RepairAnswered { whole: self.is_whole && error.is_none() });
-        RepairAnswer { id: self.request.id, whole: self.is_whole && error.is_none(), error, lines: self.lines }
+        let is_whole = self.is_whole && error.is_none();
+        self.context.journal.write(Event::RepairAnswered { whole: is_whole });
+        RepairAnswer { id: self.request.id, whole: is_whole, error, lines: self.lines }
     }
 
-    fn mend(&mut self, product: &ProductId) -> Result<(), LiveRepairError> {
+    fn report_failure(&mut self, product: &ProductId, why: &str) {
+        self.is_whole = false;
+        self.lines.push(format!("{product}: {why}"));
+    }
+
+    fn repair(&mut self, product: &ProductId) -> Result<(), LiveRepairError> {
         for tape in &self.request.from {
-            let (incoming, differing) = self.take_from(product, tape)?;
-            self.lines.push(format!("{product}: {incoming} trades and order ids from {}", tape.display()));
-            if differing > MOST_DIFFERENCES {
-                self.lines.push(format!("{product}: {} more trades differ", differing - MOST_DIFFERENCES));
+            let Contributed { trades, differences } = self.take_from(product, tape)?;
+            self.lines.push(format!("{product}: {trades} trades and order ids from {}", tape.display()));
+            if differences > MAX_DIFFERENCES {
+                self.lines.push(format!("{product}: {} more trades differ", differences - MAX_DIFFERENCES));
             }
         }
         if self.request.rest {
-            for hole in holes::holes(self.context.dir.path(), product, None)?.gaps {
-                let found = Found { gap: Some(Gap { from: hole.from, to: hole.to }), began: None };
-                self.deliver(product, Delivery::Found(found))?;
+            for ids in gaps(self.context.dir.path(), product, None)?.missing {
+                deliver(self.context, product, Delivery::Missing(ids))?;
             }
         }
         Ok(())
     }
 
-    /// Tells what is missing of the products that the directory holds and this capture does not record.
-    fn tell_of_others(&mut self, recorded: &[ProductId]) {
-        let dir = self.context.dir.path();
-        let missing = |product: &ProductId| holes::holes(dir, product, None).map(|found| found.missing());
-        let others = catalog::products(dir).map(|all| all.into_iter().filter(|product| !recorded.contains(product)).collect::<Vec<_>>());
-        let others = match others {
-            Ok(others) => others,
-            Err(error) => {
-                self.is_whole = false;
-                self.lines.push(error.to_string());
-                return;
-            }
-        };
-        for product in others {
-            let said = match missing(&product) {
-                Ok(0) if self.request.from.is_empty() => continue,
-                Ok(0) => "nothing was taken for it".to_owned(),
-                Ok(missing) => {
-                    self.is_whole = false;
-                    format!("{missing} ids are missing")
-                }
-                Err(error) => {
-                    self.is_whole = false;
-                    error.to_string()
-                }
-            };
-            self.lines.push(format!("{product}: {said}; it is not recorded now and can be repaired when the capture has stopped"));
-        }
-    }
-
-    fn take_from(&mut self, product: &ProductId, tape: &Path) -> Result<(usize, u64), LiveRepairError> {
-        let (mut page, mut incoming, mut differing): (Vec<Trade>, usize, u64) = (Vec::new(), 0, 0);
+    /// Delivers what another tape has, and reports what it records differently.
+    fn take_from(&mut self, product: &ProductId, tape: &Path) -> Result<Contributed, LiveRepairError> {
+        let (mut trades, mut contributed): (Vec<Trade>, Contributed) = (Vec::new(), Contributed::default());
         let (context, lines, is_whole) = (self.context, &mut self.lines, &mut self.is_whole);
-        offers(context.dir.path(), product, tape, |offer| {
-            match offer {
-                Offer::Trade(trade) => {
-                    page.push(trade);
-                    incoming += 1;
-                    if page.len() == PAGE_TRADES {
-                        deliver(context, product, Delivery::Trades(std::mem::take(&mut page)))?;
+        contributions(context.dir.path(), product, tape, |contribution| {
+            match contribution {
+                Contribution::Trade(trade) => {
+                    trades.push(trade);
+                    contributed.trades += 1;
+                    if trades.len() == DELIVERY_TRADES {
+                        deliver(context, product, Delivery::Trades(std::mem::take(&mut trades)))?;
                     }
                 }
-                Offer::Difference(difference) => {
+                Contribution::Difference(difference) => {
                     *is_whole = false;
-                    differing += 1;
-                    if differing <= MOST_DIFFERENCES {
+                    contributed.differences += 1;
+                    if contributed.differences <= MAX_DIFFERENCES {
                         lines.push(difference.to_string());
                         context.journal.write(Event::Conflict {
                             product: product.clone(),
@@ -189,52 +171,71 @@ impl LiveRepair<'_> {
             }
             Ok::<(), LiveRepairError>(())
         })?;
-        if !page.is_empty() {
-            self.deliver(product, Delivery::Trades(page))?;
+        if !trades.is_empty() {
+            deliver(context, product, Delivery::Trades(trades))?;
         }
-        Ok((incoming, differing))
+        Ok(contributed)
     }
 
-    fn deliver(&self, product: &ProductId, delivery: Delivery) -> Result<(), LiveRepairError> {
-        deliver(self.context, product, delivery)
-    }
-
-    /// Waits until everything has been taken and, where REST is asked, a while for what is missing; then tells what still is.
-    fn conclude(&mut self, product: &ProductId) {
+    /// Waits until the writer has taken everything and, where REST is asked, a while for what is missing. Reports what still is.
+    fn await_result(&mut self, product: &ProductId) {
         let asks_rest = self.request.rest && self.context.backfill.is_some();
         let start = Instant::now();
         loop {
-            let missing = holes::holes(self.context.dir.path(), product, None).map(|found| found.missing());
+            let missing = gaps(self.context.dir.path(), product, None).map(|stored| stored.missing.count());
             let is_settled = self.context.deliveries.are_taken(product) && (!asks_rest || matches!(missing, Ok(0)));
-            if (is_settled && start.elapsed() >= PAUSE * 20) || start.elapsed() >= PATIENCE || self.context.stop.wait(PAUSE * 20) {
+            // What was taken last is stored within one look.
+            let is_over = (is_settled && start.elapsed() >= LOOK_INTERVAL) || start.elapsed() >= PATIENCE;
+            if is_over || self.context.stop.wait(LOOK_INTERVAL) {
                 match missing {
                     Ok(0) => {}
-                    Ok(missing) => {
-                        self.is_whole = false;
-                        self.lines.push(format!("{product}: {missing} ids are still missing"));
-                    }
-                    Err(error) => {
-                        self.is_whole = false;
-                        self.lines.push(format!("{product}: {error}"));
-                    }
+                    Ok(missing) => self.report_failure(product, &format!("{missing} ids are still missing")),
+                    Err(error) => self.report_failure(product, &error.to_string()),
                 }
                 return;
             }
         }
     }
+
+    /// Reports what is missing of the products that the directory holds and this capture does not record.
+    fn report_others(&mut self, recorded: &[ProductId]) {
+        let dir = self.context.dir.path();
+        let others = match catalog::products(dir) {
+            Ok(all) => all.into_iter().filter(|product| !recorded.contains(product)),
+            Err(error) => {
+                self.is_whole = false;
+                self.lines.push(error.to_string());
+                return;
+            }
+        };
+        for product in others {
+            let state = match gaps(dir, &product, None).map(|stored| stored.missing.count()) {
+                Ok(0) if self.request.from.is_empty() => continue,
+                Ok(0) => "nothing was taken for it".to_owned(),
+                Ok(missing) => {
+                    self.is_whole = false;
+                    format!("{missing} ids are missing")
+                }
+                Err(error) => {
+                    self.is_whole = false;
+                    error.to_string()
+                }
+            };
+            self.lines.push(format!("{product}: {state}; it is not recorded now and can be repaired when the capture has stopped"));
+        }
+    }
 }
 
-/// Hands something to a product's writer, waiting while it has no room.
+/// Delivers something to a product's writer. Waits while its channel is full.
 fn deliver(context: &CaptureContext, product: &ProductId, delivery: Delivery) -> Result<(), LiveRepairError> {
     let start = Instant::now();
     let mut delivery = delivery;
-    let deliveries: &Deliveries = &context.deliveries;
-    while let Err(refused) = deliveries.send(product, delivery) {
-        delivery = refused;
+    while let Err(refused) = context.deliveries.send(product, delivery) {
+        delivery = refused.into_inner();
         if start.elapsed() >= PATIENCE {
             return Err(LiveRepairError::Blocked);
         }
-        if context.stop.wait(PAUSE) {
+        if context.stop.wait(DELIVERY_INTERVAL) {
             return Err(LiveRepairError::Ending);
         }
     }

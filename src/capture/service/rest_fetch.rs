@@ -1,7 +1,7 @@
-//! The backfill: threads that ask REST for the trades a product misses, and hand them to its writer.
+//! [`RestFetch`]: threads that ask REST for the trades that products miss, and deliver them to their writers.
 //!
-//! 1. What to ask next is decided by [`BackfillPlan`]: one rate budget, products in turn, one request a product under way.
-//! 2. A page goes to its writer over a channel of its own, never through the feed's queue, and nobody waits for a writer to take it.
+//! 1. [`FetchPlan`] decides what to ask next. It never gives up an id.
+//! 2. A page goes to its writer over a channel of its own, never through the feed's queue. Nobody waits for a writer to take it.
 //! 3. Several threads share the plan, so that one slow answer holds up one product.
 //!
 //! Threads `fetch:{n}`: own a REST client; read the plan; end when [`RestFetch::end`] is called, after the request under way.
@@ -11,17 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::TrySendError;
 use parking_lot::{Condvar, Mutex};
 
 use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::{Deliveries, Delivery};
-use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
-use crate::feed::gap::Gap;
+use crate::feed::fetch_plan::{
+    Absent, AfterFailure, FailureOutcome, FetchPlan, FetchRequest, FetchTarget, Next, PastTrade, Persistence, SearchOutcome,
+};
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
 use crate::feed::tls::TlsRoots;
-use crate::ids::IdRange;
+use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::store::event::Event;
 use crate::time::{Clock, UnixNanos};
@@ -29,14 +31,15 @@ use crate::time::{Clock, UnixNanos};
 /// Requests under way at once: at a fifth of a second an answer, as many as the rate allows.
 const FETCHERS: usize = 4;
 
-/// Longest a request may take.
+/// Longest time that a request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Longest a fetcher sleeps without being called.
+/// Longest time that a fetch thread sleeps without being woken.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What the backfill needs to know.
+/// What the fetch threads need to know.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RestFetchSettings {
     /// REST endpoint.
     pub url: String,
@@ -44,12 +47,25 @@ pub struct RestFetchSettings {
     pub roots: TlsRoots,
     /// Requests a second over all products.
     pub requests_per_s: u32,
-    /// Trades since then are fetched too.
+    /// Event time since which trades are fetched, too, where one was asked for.
     pub since: Option<UnixNanos>,
 }
 
+/// Why the fetch threads were not started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestFetchError {
+    /// The endpoint or the trusted roots cannot be used.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// The machine has no thread left.
+    #[error("thread fetch: {0}")]
+    Thread(std::io::Error),
+}
+
 struct Shared {
-    plan: Mutex<BackfillPlan>,
+    plan: Mutex<FetchPlan>,
+    /// Woken when the plan may have another answer to what to ask next.
     changed: Condvar,
     deliveries: Arc<Deliveries>,
     is_over: AtomicBool,
@@ -67,7 +83,7 @@ pub struct RestFetch {
 }
 
 impl RestFetch {
-    /// Starts the threads `fetch:{n}`.
+    /// Starts the threads `fetch:{n}`. Where one cannot be started, those that have been are ended and joined.
     ///
     /// # Errors
     /// Where the endpoint or the roots cannot be used, or the machine has no thread left.
@@ -78,9 +94,11 @@ impl RestFetch {
         journal: &JournalHandle,
         deliveries: &Arc<Deliveries>,
         stop: &Stop,
-    ) -> Result<(Self, Vec<JoinHandle<()>>), String> {
+    ) -> Result<(Self, Vec<JoinHandle<()>>), RestFetchError> {
+        let client = || RestClient::new(&settings.url, &settings.roots, TIMEOUT);
+        let clients = (0..FETCHERS).map(|_| client()).collect::<Result<Vec<_>, RestError>>()?;
         let shared = Arc::new(Shared {
-            plan: Mutex::new(BackfillPlan::new(settings.requests_per_s)),
+            plan: Mutex::new(FetchPlan::new(f64::from(settings.requests_per_s), Persistence::Endless, clock.now().0)),
             changed: Condvar::new(),
             deliveries: Arc::clone(deliveries),
             is_over: AtomicBool::new(false),
@@ -90,19 +108,25 @@ impl RestFetch {
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
         });
+        let handle = Self { shared };
         let mut threads = Vec::with_capacity(FETCHERS);
-        for number in 0..FETCHERS {
-            let client = RestClient::new(&settings.url, &settings.roots, TIMEOUT).map_err(|error| error.to_string())?;
-            let fetcher = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("fetch:{number}"));
-            let stop = stop.clone();
-            let work = move || {
+        for (number, client) in clients.into_iter().enumerate() {
+            let (shared, stop) = (Arc::clone(&handle.shared), stop.clone());
+            let started = std::thread::Builder::new().name(format!("fetch:{number}")).spawn(move || {
                 let _on_panic = stop.on_panic();
-                fetcher.fetch(client);
-            };
-            threads.push(thread.spawn(work).map_err(|error| format!("thread fetch: {error}"))?);
+                shared.fetch(client);
+            });
+            match started {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    handle.end();
+                    // None has had anything to do yet.
+                    threads.into_iter().for_each(|thread: JoinHandle<()>| drop(thread.join()));
+                    return Err(RestFetchError::Thread(error));
+                }
+            }
         }
-        Ok((Self { shared }, threads))
+        Ok((handle, threads))
     }
 
     /// Forgets what an earlier writer of the product asked for.
@@ -111,35 +135,41 @@ impl RestFetch {
     }
 
     /// Says which ids a product misses now.
-    pub fn want(&self, product: &ProductId, gaps: &[Gap]) {
-        self.shared.plan.lock().want(product, gaps);
-        self.shared.changed.notify_one();
-    }
-
-    /// Says the same when a delivery has been taken: the next may come.
-    pub fn taken(&self, product: &ProductId, gaps: &[Gap]) {
+    pub fn want(&self, product: &ProductId, missing: &IdSet) {
         let mut plan = self.shared.plan.lock();
-        plan.want(product, gaps);
-        plan.taken(product);
+        plan.want(product, missing);
+        let began = plan.take_beginning(product);
         drop(plan);
         self.shared.changed.notify_one();
+        self.shared.note_beginning(product, began);
     }
 
-    /// Gives the time since which trades are wanted, where one was asked for.
+    /// Says which ids a product misses now that its writer has taken a delivery. The next one may be fetched.
+    pub fn taken(&self, product: &ProductId, missing: &IdSet) {
+        let mut plan = self.shared.plan.lock();
+        plan.want(product, missing);
+        plan.taken(product);
+        let began = plan.take_beginning(product);
+        drop(plan);
+        self.shared.changed.notify_one();
+        self.shared.note_beginning(product, began);
+    }
+
+    /// Gives the event time since which trades are fetched, where one was asked for.
     #[must_use]
     pub fn since(&self) -> Option<UnixNanos> {
         self.shared.since
     }
 
-    /// Looks for the trades since `time` that lie below the first known id.
-    pub fn search(&self, product: &ProductId, time: UnixNanos, below: u64) {
-        self.shared.plan.lock().search(product, time, below);
+    /// Searches for the trades since `time` that lie below `first_stored`.
+    pub fn search(&self, product: &ProductId, time: UnixNanos, first_stored: u64) {
+        self.shared.plan.lock().search_since(product, time, first_stored);
         self.shared.changed.notify_one();
     }
 
-    /// Has the threads end.
+    /// Tells the threads to end.
     pub fn end(&self) {
-        // Under the lock, so that no fetcher is between its look and its sleep.
+        // Under the lock, so that no thread is between its look and its sleep.
         let plan = self.shared.plan.lock();
         self.shared.is_over.store(true, Ordering::Relaxed);
         drop(plan);
@@ -149,17 +179,21 @@ impl RestFetch {
 
 impl Shared {
     fn fetch(&self, mut client: RestClient) {
-        while let Some(ask) = self.next() {
-            let answer = client.trades_page(&ask.product, Some(ask.after()), ask.limit(), self.clock.now());
+        while let Some(request) = self.next() {
+            let answer = client.trades_page(&request.product, request.after(), request.limit(), self.clock.now());
             self.metrics.rest_requests.one();
-            match answer {
-                Ok(page) => self.take(&ask, page),
-                Err(error) => self.note_failure(&ask, &error),
+            match (answer, request.target) {
+                (Ok(page), FetchTarget::Window(_)) => self.take_page(&request, page),
+                (Ok(page), FetchTarget::NewestUpTo(_) | FetchTarget::Newest) => self.take_newest(&request, &page),
+                (Err(error), _) => self.note_failure(&request, &error),
             }
+            // The next request of this product, or of another, may be due now.
+            self.changed.notify_one();
         }
     }
 
-    fn next(&self) -> Option<Ask> {
+    /// Waits for the next request; `None` at the end.
+    fn next(&self) -> Option<FetchRequest> {
         let mut plan = self.plan.lock();
         loop {
             // Relaxed: the lock orders it.
@@ -167,11 +201,11 @@ impl Shared {
                 return None;
             }
             let wait = match plan.next(self.epoch.elapsed()) {
-                Next::Ask(ask) => {
+                Next::Send(request) => {
                     drop(plan);
-                    // Somebody else is to wait for the request after this one.
+                    // Another thread waits for the request after this one.
                     self.changed.notify_one();
-                    return Some(ask);
+                    return Some(request);
                 }
                 Next::Wait(wait) => wait,
                 Next::Idle => IDLE,
@@ -180,66 +214,69 @@ impl Shared {
         }
     }
 
-    fn take(&self, ask: &Ask, page: TradePage) {
-        let TradePage { mut trades, inexact } = page;
-        let now = self.epoch.elapsed();
-        match ask.what {
-            Wanted::Probe(_) => {
-                let newest = trades.last().map(|trade| (trade.trade_id, trade.time));
-                let found = self.plan.lock().answer_probe(ask, newest);
-                if let Some(found) = found {
-                    self.deliver(&ask.product, Delivery::Found(found));
-                }
-            }
-            Wanted::Window(_) => {
-                let lacks = self.plan.lock().answer_window(ask, &mut trades, now);
-                lacks.iter().for_each(|lack| self.note_lack(&ask.product, lack));
-                for text in inexact {
-                    if trades.binary_search_by_key(&text.trade_id, |trade| trade.trade_id).is_ok() {
-                        self.journal.exact(&ask.product, text.column, text.trade_id, text.text.as_bytes());
-                    }
-                }
-                if !trades.is_empty() {
-                    self.deliver(&ask.product, Delivery::Trades(trades));
-                }
-            }
+    fn take_page(&self, request: &FetchRequest, mut page: TradePage) {
+        let outcome = self.plan.lock().answer_page(request, &mut page, self.epoch.elapsed());
+        outcome.absent.iter().for_each(|absent| self.note_absent(&request.product, absent));
+        for text in page.inexact {
+            self.journal.exact(&request.product, text.column, text.trade_id, text.text.as_bytes());
         }
-        // The next request of this product, or of another, may be due now.
-        self.changed.notify_one();
-    }
-
-    fn deliver(&self, product: &ProductId, delivery: Delivery) {
-        if self.deliveries.send(product, delivery).is_err() {
-            // A writer that has ended, or that a repair is feeding: what it misses is asked for again.
-            self.plan.lock().taken(product);
+        if !page.trades.is_empty() {
+            self.deliver(request, Delivery::Trades(page.trades));
         }
     }
 
-    fn note_failure(&self, ask: &Ask, error: &RestError) {
+    fn take_newest(&self, request: &FetchRequest, page: &TradePage) {
+        let product = &request.product;
+        let newest = page.trades.last().map(|trade| PastTrade { trade_id: trade.trade_id, time: trade.time });
+        let mut plan = self.plan.lock();
+        let outcome = plan.answer_search(request, newest, self.epoch.elapsed());
+        let began = plan.take_beginning(product);
+        drop(plan);
+        self.note_beginning(product, began);
+        match outcome {
+            SearchOutcome::Found { ids: Some(ids), .. } => self.deliver(request, Delivery::Missing(ids)),
+            SearchOutcome::Found { ids: None, .. } | SearchOutcome::Unfinished | SearchOutcome::Newest(_) => {}
+            SearchOutcome::Contradiction => {
+                log::warn!("backfill: REST contradicts itself about the trades of {product}; searched again later")
+            }
+        }
+    }
+
+    fn deliver(&self, request: &FetchRequest, delivery: Delivery) {
+        match self.deliveries.send(&request.product, delivery) {
+            Ok(()) => {}
+            // A repair has filled the writer's channel.
+            Err(TrySendError::Full(_)) => self.plan.lock().not_taken(request, self.epoch.elapsed()),
+            // The writer has ended. Another one for the product would say anew what it misses.
+            Err(TrySendError::Disconnected(_)) => self.plan.lock().abandon(request),
+        }
+    }
+
+    fn note_failure(&self, request: &FetchRequest, error: &RestError) {
         self.metrics.rest_failures.one();
         let advice = error.advice();
-        let (wait, failures) = self.plan.lock().fail(ask, advice, self.epoch.elapsed());
+        let FailureOutcome { failures, then } = self.plan.lock().fail(request, advice, self.epoch.elapsed());
+        let AfterFailure::Retry(wait) = then else { return };
         // The first, the second, the fourth …: a server that is down for hours is not worth a line a minute.
         if failures.is_power_of_two() && !matches!(advice, Advice::RetryAfter(_)) || failures == 1 {
             log::warn!("backfill: {error}; asked again in {} s", wait.as_secs());
-            let ids = ask.ids();
-            self.journal.write(Event::BackfillFailed {
-                product: ask.product.clone(),
-                ids: IdRange::one(ids.from).span(IdRange::one(ids.to)),
-                failures: Some(u64::from(failures)),
-                error: error.to_string(),
-            });
+            if let Some(ids) = request.ids() {
+                let (product, failures, error) = (request.product.clone(), Some(u64::from(failures)), error.to_string());
+                self.journal.write(Event::BackfillFailed { product, ids, failures, error });
+            }
         }
-        self.changed.notify_one();
     }
 
-    fn note_lack(&self, product: &ProductId, lack: &Lack) {
-        if lack.tries.is_power_of_two() {
-            self.journal.write(Event::BackfillEmpty {
-                product: product.clone(),
-                ids: IdRange::one(lack.gap.from).span(IdRange::one(lack.gap.to)),
-                attempts: u64::from(lack.tries),
-            });
+    fn note_absent(&self, product: &ProductId, absent: &Absent) {
+        if absent.answers.is_power_of_two() {
+            let (product, ids, attempts) = (product.clone(), absent.ids, u64::from(absent.answers));
+            self.journal.write(Event::BackfillEmpty { product, ids, attempts });
+        }
+    }
+
+    fn note_beginning(&self, product: &ProductId, first_id: Option<u64>) {
+        if let Some(first_id) = first_id {
+            self.journal.write(Event::TradingBegan { product: product.clone(), first_id });
         }
     }
 }

@@ -1,13 +1,15 @@
-//! Deliveries: what a writer gets beside its queue, over a small channel of its own.
+//! [`Deliveries`]: what a writer gets beside its queue, over a small channel of its own.
+//!
+//! The fetch threads and a repair deliver; nobody waits for a writer to take something. A writer drains its channel between two batches of its queue.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
-use crate::capture::write::queue::Wakeup;
-use crate::feed::backfill::Found;
+use super::queue::Wakeup;
+use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::record::Trade;
 
@@ -19,43 +21,48 @@ const WAITING_DELIVERIES: usize = 2;
 pub enum Delivery {
     /// Trades that were missing, or that bring order ids, in rising id.
     Trades(Vec<Trade>),
-    /// Ids to be taken for missing, and where the product's trading began.
-    Found(Found),
+    /// Ids that are missing, as far as they are not stored.
+    Missing(IdRange),
 }
 
-/// A writer's channel, and what wakes it.
-type Writer = (Sender<Delivery>, Arc<Wakeup>);
+/// A writer's channel, and what wakes the writer.
+#[derive(Debug, Clone)]
+struct WriterChannel {
+    sender: Sender<Delivery>,
+    wakeup: Arc<Wakeup>,
+}
 
 /// The channels of all writers.
 #[derive(Debug, Default)]
 pub struct Deliveries {
-    writers: Mutex<BTreeMap<ProductId, Writer>>,
+    writers: Mutex<BTreeMap<ProductId, WriterChannel>>,
 }
 
 impl Deliveries {
-    /// Gives a product's writer its channel; `bell` is rung when there is something in it.
+    /// Makes the channel of a product's writer, in the place of an earlier one. A delivery wakes the writer through `wakeup`.
     #[must_use]
     pub fn register(&self, product: &ProductId, wakeup: &Arc<Wakeup>) -> Receiver<Delivery> {
         let (sender, receiver) = bounded(WAITING_DELIVERIES);
-        self.writers.lock().insert(product.clone(), (sender, Arc::clone(wakeup)));
+        self.writers.lock().insert(product.clone(), WriterChannel { sender, wakeup: Arc::clone(wakeup) });
         receiver
     }
 
-    /// Hands something to a writer without waiting.
+    /// Delivers something to a writer without waiting.
     ///
     /// # Errors
-    /// Gives it back where the writer has no room for it, has ended or never was.
-    pub fn send(&self, product: &ProductId, delivery: Delivery) -> Result<(), Delivery> {
-        let Some((sender, wakeup)) = self.writers.lock().get(product).cloned() else { return Err(delivery) };
-        let sent = sender.try_send(delivery).map_err(crossbeam_channel::TrySendError::into_inner);
+    /// Gives it back: `Full` where the writer's channel has no room, `Disconnected` where the product has no writer.
+    pub fn send(&self, product: &ProductId, delivery: Delivery) -> Result<(), TrySendError<Delivery>> {
+        let channel = self.writers.lock().get(product).cloned();
+        let Some(WriterChannel { sender, wakeup }) = channel else { return Err(TrySendError::Disconnected(delivery)) };
+        let sent = sender.try_send(delivery);
         wakeup.wake();
         sent
     }
 
-    /// Tells whether a writer has taken everything.
+    /// Tells whether a product's writer has taken everything.
     #[must_use]
     pub fn are_taken(&self, product: &ProductId) -> bool {
-        self.writers.lock().get(product).is_none_or(|(sender, _)| sender.is_empty())
+        self.writers.lock().get(product).is_none_or(|channel| channel.sender.is_empty())
     }
 
     /// Lists the products that have a writer.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use coltape::product::ProductId;
-use coltape::store::holes;
+use coltape::store::gaps;
 use coltape::time::UtcDay;
 use fastrand::Rng;
 use serde_json::Value;
@@ -313,8 +313,8 @@ impl Segment<'_> {
     /// Tells what is missing up to the market's last trades; `None` where every trade is there.
     fn missing(&self, ledger: &Ledger) -> Result<Option<String>, String> {
         for product in &self.exchange.products {
-            let stored = holes(&self.data, product, None).map_err(|error| error.to_string())?;
-            if !stored.gaps.is_empty() || stored.last != ledger.last(product) || !stored.unreadable.is_empty() {
+            let stored = gaps(&self.data, product, None).map_err(|error| error.to_string())?;
+            if !stored.missing.is_empty() || stored.last != ledger.last(product) || !stored.unreadable.is_empty() {
                 return Ok(Some(format!("{product}: {stored:?}, the last is {:?}", ledger.last(product))));
             }
         }

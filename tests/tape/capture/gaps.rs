@@ -406,3 +406,30 @@ fn a_running_capture_takes_from_another_tape_what_it_misses() {
     assert_eq!(ranges(&data, "gap_filled"), [(6, 7), (11, 15), (17, 19)]);
     assert!(journal(&data, "gap_filled").iter().all(|line| line["by"] == "tape"));
 }
+
+#[test]
+fn where_trading_began_is_journaled_when_its_first_trade_is_stored() {
+    let server = sends((30..=32).map(frame).collect());
+    // The product's first trade ever has id 5. REST gives no page of several trades until the test says so.
+    let is_open = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&is_open);
+    let rest = Rest::start(
+        move |request| {
+            if request.limit > 1 && !opened.load(Ordering::Relaxed) {
+                return ("503 Busy".to_owned(), Vec::new());
+            }
+            ("200 OK".to_owned(), page(request, 32).into_iter().filter(|id| *id >= 5).collect())
+        },
+        |id| shown(id, &time(id)),
+    );
+    let (_folder, data) = folder();
+    let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--rest-rate", "1000", "--backfill-from", "2026-02-01"];
+    let capture = Capture::start(&data, &args);
+    await_that("the trades since then are missing", || ranges(&data, "gap_opened") == [(5, 29)]);
+    assert!(journal(&data, "trading_began").is_empty(), "its first trade is not stored");
+    is_open.store(true, Ordering::Relaxed);
+    await_that("all are there", || ids(&data) == (5..=32).collect::<Vec<_>>());
+    capture.stop().assert_good();
+    let began: Vec<u64> = journal(&data, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect();
+    assert_eq!(began, [5]);
+}

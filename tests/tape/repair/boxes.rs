@@ -11,7 +11,8 @@ use coltape::time::{Clock, UnixNanos};
 use coltape::verify::{VerifyConfig, verify};
 
 use super::tape::{
-    as_rest, await_that, coltape, config, count, files, filled_by, journal, killed, market, repaired, said, sealed, stored, told, trades,
+    as_rest, await_that, coltape, config, count, dry_config, files, filled_by, journal, killed, market, repaired, said, sealed, stored,
+    told, trades,
 };
 use crate::market::{self, FIRST_DAY, Print, column, column_path, data_dir, prints, product, rewrite, store, write_ledger};
 
@@ -114,7 +115,7 @@ fn what_two_tapes_tell_differently_is_reported_and_never_merged() {
     let others: Vec<Trade> = trades(&prints)
         .into_iter()
         .map(|trade| match trade.trade_id {
-            // One with a last digit that only the f64 shows, one of which we lack the order ids.
+            // One with a last digit that only the f64 shows, one whose order ids are missing here.
             1150 => Trade { size: coltape::decimal::parse(b"3.14159265").unwrap(), ..trade },
             1200 => Trade {
                 side: if trade.side == coltape::record::Side::Buy { coltape::record::Side::Sell } else { coltape::record::Side::Buy },
@@ -161,7 +162,7 @@ fn a_dry_run_says_the_same_and_changes_no_byte() {
     killed(&own, &first, first.len());
     sealed(&other, &second);
     let before = (files(&own), files(&other));
-    let dry = repair(&coltape::repair::RepairConfig { is_dry: true, ..config(&own, &[&other]) }).unwrap();
+    let dry = repair(&dry_config(&own, &[&other])).unwrap();
     assert_eq!((files(&own), files(&other)), before);
     assert!(dry.sums().from_tapes > 50);
     let output = coltape("repair").arg(&own).arg("--from").arg(&other).arg("--dry-run").output().unwrap();
@@ -170,7 +171,7 @@ fn a_dry_run_says_the_same_and_changes_no_byte() {
     let done = repaired(&own, &[&other]);
     assert_eq!((dry.sums(), dry.missing_ids), (done.sums(), done.missing_ids));
     // Gaps that no tape fills are what is left of it.
-    let dry = repair(&coltape::repair::RepairConfig { is_dry: true, ..config(&other, &[]) }).unwrap();
+    let dry = repair(&dry_config(&other, &[])).unwrap();
     assert!(!dry.is_whole() && dry.missing_ids > 50);
 }
 
@@ -309,8 +310,10 @@ fn sandbox_and_production_are_not_mixed() {
     let dir = std::sync::Arc::new(coltape::store::DataDir::open(&other, StoreOptions::default(), "exchange wss://sandbox").unwrap());
     market::store::<Trades>(&dir, &product(), &trades(&prints));
     drop(dir);
-    assert!(matches!(repair(&config(&own, &[&other])), Err(RepairError::Tape(_))));
-    assert!(repair(&coltape::repair::RepairConfig { any_endpoint: true, ..config(&own, &[&other]) }).unwrap().is_whole());
+    assert!(matches!(repair(&config(&own, &[&other])), Err(RepairError::Tape { .. })));
+    let mut of_any_endpoint = config(&own, &[&other]);
+    of_any_endpoint.any_endpoint = true;
+    assert!(repair(&of_any_endpoint).unwrap().is_whole());
     for wrong in [own.as_path(), folder.path()] {
         assert!(repair(&config(&own, &[wrong])).is_err(), "{}", wrong.display());
     }
@@ -357,7 +360,7 @@ fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
         command.args([product().as_str(), "--url", &simulation.endpoints().websocket_url, "--data-dir"]).arg(dir);
         command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
     };
-    // Both are there before either is killed: what one has that the other lacks is then lost, not before its time.
+    // Both are there before either is killed: what one has and the other does not is then lost, not before its time.
     let (mut killed, mut beside) = (capture(&own), capture(&other));
     await_that("both have some trades", || count(&own) >= 300 && count(&other) >= 300);
     killed.kill().unwrap();

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use coltape::record::Trade;
-use coltape::repair::{RepairConfig, repair};
+use coltape::repair::repair;
 use coltape::store::probe::{Probe, Verdict};
 
 use super::tape::{as_rest, config, market, repaired, sealed, stored, told, trades};
@@ -29,7 +29,9 @@ fn child_of_a_killed_repair() {
         Verdict::Go
     });
     let folder = Path::new(&folder);
-    let report = repair(&RepairConfig { probe: Some(probe), ..config(&folder.join("own"), &[&folder.join("other")]) }).unwrap();
+    let mut config = config(&folder.join("own"), &[&folder.join("other")]);
+    config.probe = Some(probe);
+    let report = repair(&config).unwrap();
     assert!(report.is_whole());
     std::process::exit(LIVED);
 }

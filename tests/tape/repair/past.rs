@@ -145,9 +145,12 @@ fn ids_that_rest_does_not_have_are_said_to_be_missing() {
     let (from, to) = (old.trade_id + 1, all[0].trade_id - 1);
     assert!(text.contains(&format!("ids {from} to {to} missing: REST does not have them (asked 3 times)")), "{text}");
     assert!(text.contains("49 ids missing"), "{text}");
-    let lacks = journal(&own, "backfill_lacks");
-    assert_eq!(lacks.len(), 1);
-    assert_eq!((lacks[0]["from_id"].as_u64(), lacks[0]["to_id"].as_u64(), lacks[0]["attempts"].as_u64()), (Some(from), Some(to), Some(3)));
+    let absent = journal(&own, "backfill_lacks");
+    assert_eq!(absent.len(), 1);
+    assert_eq!(
+        (absent[0]["from_id"].as_u64(), absent[0]["to_id"].as_u64(), absent[0]["attempts"].as_u64()),
+        (Some(from), Some(to), Some(3))
+    );
     assert_eq!(stored(&own).len(), all.len() + 1, "all others are there");
 }
 

@@ -12,7 +12,7 @@ use coltape::repair::report::Report;
 use coltape::repair::{RepairConfig, repair};
 use coltape::schema::{Dataset, Trades};
 use coltape::store::{BootId, Day, Snapshot, StoreOptions, Syncer, catalog};
-use coltape::time::{Clock, UnixNanos};
+use coltape::time::UnixNanos;
 
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store};
 
@@ -84,17 +84,16 @@ pub(crate) fn as_rest(trade: &Trade) -> Trade {
 }
 
 pub(crate) fn config(dir: &Path, from: &[&Path]) -> RepairConfig {
-    RepairConfig {
-        dir: dir.to_owned(),
-        product: None,
-        from: from.iter().map(PathBuf::from).collect(),
-        rest: None,
-        is_dry: false,
-        any_endpoint: false,
-        force_fs: false,
-        clock: Clock::System,
-        probe: None,
-    }
+    let mut config = RepairConfig::new(dir);
+    config.from = from.iter().map(PathBuf::from).collect();
+    config
+}
+
+/// A dry run of the same.
+pub(crate) fn dry_config(dir: &Path, from: &[&Path]) -> RepairConfig {
+    let mut config = config(dir, from);
+    config.is_dry = true;
+    config
 }
 
 pub(crate) fn repaired(dir: &Path, from: &[&Path]) -> Report {

@@ -6,10 +6,7 @@ use std::time::Instant;
 use super::{BRIEFLY, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::queue::QueueReceiver;
-use crate::feed::continuity::Continuity;
-use crate::feed::gap::Gap;
 use crate::feed::sequencer::{GapCause, GapEvent, ReceivedTrade};
-use crate::ids::IdRange;
 use crate::record::{Means, RawPlace};
 use crate::store::event::{Event, GapFiller};
 
@@ -36,17 +33,11 @@ impl Writer {
                     self.offer(queue, ReceivedTrade { trade, place: RawPlace::default() });
                 }
             }
-            Delivery::Found(found) => {
-                if let Some(first_id) = found.began {
-                    self.context.journal.write(Event::TradingBegan { product: self.product.clone(), first_id });
-                }
-                let gap = found.gap.and_then(|gap| IdRange::new(gap.from, gap.to));
-                gap.into_iter().for_each(|ids| self.sequencer.mark_missing(ids, GapCause::Asked));
-            }
+            Delivery::Missing(ids) => self.sequencer.mark_missing(ids, GapCause::Asked),
         }
         if let Some(backfill) = &self.context.backfill {
             self.wanted_revision = self.sequencer.chain().revision();
-            backfill.taken(&self.product, &gaps(self.sequencer.chain()));
+            backfill.taken(&self.product, self.sequencer.chain().missing());
         }
         true
     }
@@ -99,7 +90,7 @@ impl Writer {
         if chain.revision() != self.wanted_revision {
             self.wanted_revision = chain.revision();
             if let Some(backfill) = &self.context.backfill {
-                backfill.want(&self.product, &gaps(chain));
+                backfill.want(&self.product, chain.missing());
             }
         }
     }
@@ -119,8 +110,4 @@ impl Writer {
             self.commit();
         }
     }
-}
-
-fn gaps(chain: &Continuity) -> Vec<Gap> {
-    chain.missing().iter().map(Gap::from).collect()
 }

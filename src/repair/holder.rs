@@ -1,4 +1,4 @@
-//! Having a directory repaired that a capture holds: it is asked, and its answer waited for.
+//! [`repair_or_ask`]: repairs a directory, or asks the capture that holds it to do so and waits for its answer.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use crate::store::request::{RepairAnswer, RepairRequest};
 use crate::store::{StoreError, holder_of};
 
+use super::config::RepairConfig;
+use super::directory::repair;
+use super::error::RepairError;
 use super::report::Report;
-use super::{RepairConfig, RepairError, repair};
 
-/// Between two looks for an answer.
-const LOOK: Duration = Duration::from_millis(50);
-/// Between two looks whether the capture is still there.
-const LOOK_FOR_HOLDER: Duration = Duration::from_secs(1);
+/// Time between two looks for an answer.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// Time between two looks whether the capture is still there.
+const HOLDER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who did the work.
 #[derive(Debug)]
@@ -23,10 +25,10 @@ pub enum Outcome {
     Answered(RepairAnswer),
 }
 
-/// Repairs a data directory, or has the capture do it that holds it, waiting at most `patience` for its answer.
+/// Repairs a data directory. Where a capture holds it, asks that capture and waits at most `patience` for its answer.
 ///
 /// # Errors
-/// As [`repair`]; also where the capture does not answer.
+/// As [`repair`]; also where the capture does not answer in time.
 pub fn repair_or_ask(config: &RepairConfig, patience: Duration) -> Result<Outcome, RepairError> {
     let deadline = Instant::now() + patience;
     loop {
@@ -42,7 +44,7 @@ pub fn repair_or_ask(config: &RepairConfig, patience: Duration) -> Result<Outcom
     }
 }
 
-/// Asks whoever holds the directory. Nothing where it has gone meanwhile without an answer.
+/// Asks whoever holds the directory. `None` where it has ended without an answer.
 fn ask(config: &RepairConfig, pid: &str, deadline: Instant) -> Result<Option<RepairAnswer>, RepairError> {
     let dir = &config.dir;
     let from = config.from.iter().map(|tape| absolute(tape)).collect::<Result<Vec<PathBuf>, RepairError>>()?;
@@ -51,9 +53,9 @@ fn ask(config: &RepairConfig, pid: &str, deadline: Instant) -> Result<Option<Rep
         match request.write(dir) {
             Ok(()) => break,
             Err(StoreError::InUse { path }) if Instant::now() >= deadline => {
-                return Err(RepairError::Asked(format!("another request waits in {}", path.display())));
+                return Err(RepairError::Unanswered(format!("another request waits in {}", path.display())));
             }
-            Err(StoreError::InUse { .. }) => std::thread::sleep(LOOK),
+            Err(StoreError::InUse { .. }) => std::thread::sleep(LOOK_INTERVAL),
             Err(error) => return Err(error.into()),
         }
     }
@@ -62,7 +64,7 @@ fn ask(config: &RepairConfig, pid: &str, deadline: Instant) -> Result<Option<Rep
         if let Some(answer) = RepairAnswer::take(dir, request.id)? {
             return Ok(Some(answer));
         }
-        if looked.elapsed() >= LOOK_FOR_HOLDER {
+        if looked.elapsed() >= HOLDER_INTERVAL {
             looked = Instant::now();
             if holder_of(dir)?.is_none() {
                 request.withdraw(dir)?;
@@ -71,13 +73,13 @@ fn ask(config: &RepairConfig, pid: &str, deadline: Instant) -> Result<Option<Rep
         }
         if Instant::now() >= deadline {
             let was_taken = !request.withdraw(dir)?;
-            let said = if was_taken { "took the request and has not answered yet" } else { "does not take requests" };
-            return Err(RepairError::Asked(format!("process {pid} holds {} and {said}", dir.display())));
+            let what = if was_taken { "took the request and has not answered yet" } else { "does not take requests" };
+            return Err(RepairError::Unanswered(format!("process {pid} holds {} and {what}", dir.display())));
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(LOOK_INTERVAL);
     }
 }
 
 fn absolute(tape: &Path) -> Result<PathBuf, RepairError> {
-    tape.canonicalize().map_err(|error| RepairError::Tape(format!("{}: {error}", tape.display())))
+    tape.canonicalize().map_err(|error| RepairError::Tape { tape: tape.to_owned(), why: format!("cannot be found: {error}") })
 }

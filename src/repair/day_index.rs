@@ -1,31 +1,32 @@
-//! [`Chain`]: which ids a product's days hold, so that a trade is not stored a second time under another day.
+//! [`DayIndex`]: which ids each day of a product holds, so that a trade is not stored a second time under another day.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{Dataset, Trades};
 use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 
-/// The days of a product, and the ends of each that can be read.
+/// The days of a product, and the lowest and the highest id of each one that can be read.
 #[derive(Debug)]
-pub(super) struct Chain {
+pub(super) struct DayIndex {
     dir: PathBuf,
     product: ProductId,
     dates: BTreeSet<UtcDay>,
-    days: BTreeMap<UtcDay, (u64, u64)>,
-    /// The day looked into last.
+    days: BTreeMap<UtcDay, IdRange>,
+    /// The day that was searched last.
     open: Option<(UtcDay, Snapshot<Trades>)>,
 }
 
-impl Chain {
+impl DayIndex {
     pub(super) fn read(dir: &Path, product: &ProductId) -> Result<Self, StoreError> {
         let dates: BTreeSet<UtcDay> = catalog::days(dir, product, Dataset::Trades)?.into_iter().collect();
-        let mut chain = Self { dir: dir.to_owned(), product: product.clone(), dates: dates.clone(), days: BTreeMap::new(), open: None };
-        dates.into_iter().for_each(|date| chain.look(date));
-        Ok(chain)
+        let mut index = Self { dir: dir.to_owned(), product: product.clone(), dates: dates.clone(), days: BTreeMap::new(), open: None };
+        dates.into_iter().for_each(|date| index.refresh(date));
+        Ok(index)
     }
 
     /// Tells whether there is such a day, readable or not.
@@ -33,22 +34,21 @@ impl Chain {
         self.dates.contains(&date)
     }
 
-    /// Looks at a day again: it may have grown. One that cannot be read holds nothing.
-    pub(super) fn look(&mut self, date: UtcDay) {
+    /// Reads a day again, which may have grown. A day that cannot be read holds nothing.
+    pub(super) fn refresh(&mut self, date: UtcDay) {
         self.open = None;
         self.days.remove(&date);
         if let Ok(Some(day)) = Snapshot::<Trades>::open(&self.dir, &self.product, date)
-            && let Some((first, last)) = ends(&day)
+            && let Some(ids) = ids_of(&day)
         {
             self.dates.insert(date);
-            self.days.insert(date, (first, last));
+            self.days.insert(date, ids);
         }
     }
 
-    /// Gives the lowest and the highest id.
-    pub(super) fn ends(&self) -> Option<(u64, u64)> {
-        let first = self.days.values().map(|(first, _)| *first).min()?;
-        Some((first, self.days.values().map(|(_, last)| *last).max()?))
+    /// Gives the range from the lowest stored id to the highest.
+    pub(super) fn ids(&self) -> Option<IdRange> {
+        self.days.values().copied().reduce(IdRange::span)
     }
 
     /// Gives the first day.
@@ -56,15 +56,15 @@ impl Chain {
         self.days.first_key_value().map(|(date, _)| *date)
     }
 
-    /// Gives the last day whose first id is not above `id`: where the trade of that id would be looked for.
+    /// Gives the last day whose first id is not above `id`: the day that would hold the trade.
     pub(super) fn day_of(&self, id: u64) -> Option<UtcDay> {
-        self.days.iter().rev().find(|(_, (first, _))| *first <= id).map(|(date, _)| *date)
+        self.days.iter().rev().find(|(_, ids)| ids.first() <= id).map(|(date, _)| *date)
     }
 
-    /// Finds a trade in any day but `date`.
-    pub(super) fn elsewhere(&mut self, id: u64, date: UtcDay) -> Result<Option<(UtcDay, Trade)>, StoreError> {
-        // Days follow each other by their ids, so as a rule there is none to look into.
-        let others = self.days.iter().filter(|(other, (first, last))| **other != date && *first <= id && id <= *last);
+    /// Finds a trade that is stored under another day than `date`.
+    pub(super) fn find_elsewhere(&mut self, id: u64, date: UtcDay) -> Result<Option<(UtcDay, Trade)>, StoreError> {
+        // Days follow each other by their ids, so usually there is none to search.
+        let others = self.days.iter().filter(|(other, ids)| **other != date && ids.contains(id));
         let others: Vec<UtcDay> = others.map(|(other, _)| *other).collect();
         for other in others {
             if self.open.as_ref().is_none_or(|(open, _)| *open != other) {
@@ -79,9 +79,9 @@ impl Chain {
     }
 }
 
-/// Gives a day's lowest and highest id.
-pub(super) fn ends(day: &Snapshot<Trades>) -> Option<(u64, u64)> {
-    Some((day.key_at(0)?, day.key_at(day.count().checked_sub(1)?)?))
+/// Gives the range from a day's lowest id to its highest.
+pub(super) fn ids_of(day: &Snapshot<Trades>) -> Option<IdRange> {
+    IdRange::new(day.key_at(0)?, day.key_at(day.count().checked_sub(1)?)?)
 }
 
 fn find(day: &Snapshot<Trades>, id: u64) -> Option<Trade> {

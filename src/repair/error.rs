@@ -1,0 +1,64 @@
+//! [`RepairError`]: why a repair or a backfill could not be done.
+
+use std::path::PathBuf;
+
+use crate::feed::rest::RestError;
+use crate::product::ProductId;
+use crate::store::{StoreError, SyncError};
+use crate::time::UnixNanos;
+
+/// Why nothing was repaired.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RepairError {
+    /// The data directory cannot be used; [`StoreError::Locked`] where a capture holds it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The disk failed twice.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The REST endpoint cannot be used.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// REST did not give a page that everything depends on.
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
+    /// REST contradicts itself about where the trades since a time begin.
+    #[error("REST contradicts itself about which trade of {product} was the first since {time}")]
+    Contradiction {
+        /// Whose trades.
+        product: ProductId,
+        /// The time.
+        time: UnixNanos,
+    },
+    /// The capture that holds the directory was asked and did not answer.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The directory does not hold the product.
+    #[error("{dir} holds no {product}", dir = .dir.display())]
+    NoProduct {
+        /// The directory.
+        dir: PathBuf,
+        /// The product.
+        product: ProductId,
+    },
+    /// A tape to repair from cannot be used.
+    #[error("{tape} {why}", tape = .tape.display())]
+    Tape {
+        /// Its folder.
+        tape: PathBuf,
+        /// Why not.
+        why: String,
+    },
+}
+
+/// REST was asked for a page again and again and did not give it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[error("{last} (asked {tries} times)")]
+pub struct GaveUp {
+    /// How often it was asked.
+    pub tries: u32,
+    /// What it said last.
+    pub last: RestError,
+}

@@ -2,14 +2,13 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::args::{BackfillArgs, ColumnsArg, DateFormatArg};
-use super::{DONE, FAILED, Failure, repair};
-use crate::feed::Feed;
+use super::args::BackfillArgs;
+use super::outcome::{DONE, FAILED, Failure};
+use super::repair;
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
-use crate::schema::ColumnSet;
 use crate::store::{StoreError, endpoint_of};
-use crate::time::{Clock, DateFormat};
+use crate::time::Clock;
 
 /// Carries the command out.
 ///
@@ -28,7 +27,7 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     };
     // A directory that is begun with Coinbase's own REST is Coinbase's own; one that remembers an endpoint has been looked at.
     let is_new = endpoint_of(&dir).map_err(Failure::failed)?.is_none();
-    let feed = Feed::from(args.feed);
+    let feed = args.feed;
     let endpoint = (is_new && args.rest.rest_url.is_none()).then(|| format!("{} {}", feed.name(), feed.default_url()));
     let config = BackfillConfig {
         dir,
@@ -37,14 +36,8 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         to: args.to,
         rest,
         endpoint,
-        columns: args.columns.map(|columns| match columns {
-            ColumnsArg::Full => ColumnSet::Full,
-            ColumnsArg::Core => ColumnSet::Core,
-        }),
-        date_format: args.date_format.map(|format| match format {
-            DateFormatArg::Iso => DateFormat::Iso,
-            DateFormatArg::Dmy => DateFormat::Dmy,
-        }),
+        columns: args.columns,
+        date_format: args.date_format,
         force_fs: args.force_fs,
         clock: Clock::System,
     };

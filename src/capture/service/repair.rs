@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::backfill::Found;
 use crate::feed::gap::Gap;
@@ -51,9 +52,9 @@ enum LiveRepairError {
 /// # Errors
 /// Where the machine has no thread left.
 pub fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle<()>> {
+    let stop = context.stop.clone();
     let context = Arc::clone(context);
-    std::thread::Builder::new().name("mend".to_owned()).spawn(move || {
-        let _on_panic = context.stop.on_panic();
+    spawn("repair", Stack::Standard, &stop, move || {
         while !context.stop.wait(LOOK) {
             let request = match RepairRequest::take(context.dir.path()) {
                 Ok(None) => continue,

@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::capture::error::CaptureError;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::backfill::{Ask, BackfillPlan, Lack, Next, Wanted};
 use crate::feed::gap::Gap;
@@ -78,7 +80,7 @@ impl RestFetch {
         journal: &JournalHandle,
         deliveries: &Arc<Deliveries>,
         stop: &Stop,
-    ) -> Result<(Self, Vec<JoinHandle<()>>), String> {
+    ) -> Result<(Self, Vec<JoinHandle<()>>), CaptureError> {
         let shared = Arc::new(Shared {
             plan: Mutex::new(BackfillPlan::new(settings.requests_per_s)),
             changed: Condvar::new(),
@@ -90,19 +92,21 @@ impl RestFetch {
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
         });
+        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.roots, TIMEOUT)).collect();
+        let rest_fetch = Self { shared };
         let mut threads = Vec::with_capacity(FETCHERS);
-        for number in 0..FETCHERS {
-            let client = RestClient::new(&settings.url, &settings.roots, TIMEOUT).map_err(|error| error.to_string())?;
-            let fetcher = Arc::clone(&shared);
-            let thread = std::thread::Builder::new().name(format!("fetch:{number}"));
-            let stop = stop.clone();
-            let work = move || {
-                let _on_panic = stop.on_panic();
-                fetcher.fetch(client);
-            };
-            threads.push(thread.spawn(work).map_err(|error| format!("thread fetch: {error}"))?);
+        for (number, client) in clients?.into_iter().enumerate() {
+            let fetcher = Arc::clone(&rest_fetch.shared);
+            match spawn(format!("fetch:{number}"), Stack::Standard, stop, move || fetcher.fetch(client)) {
+                Ok(thread) => threads.push(thread),
+                Err(source) => {
+                    rest_fetch.end();
+                    threads.into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(CaptureError::Thread { name: "fetch".to_owned(), source });
+                }
+            }
         }
-        Ok((Self { shared }, threads))
+        Ok((rest_fetch, threads))
     }
 
     /// Forgets what an earlier writer of the product asked for.

@@ -35,13 +35,11 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
     let data = folder.path().join("data");
     let now = Arc::new(AtomicU64::new(at("2024-03-09T23:58:00Z").0));
     let product = ProductId::new("BTC-USD").unwrap();
-    let config = CaptureConfig {
-        sync_interval: Duration::from_millis(100),
-        queue_capacity_msgs: 1000,
-        idle_timeout: Duration::from_secs(600),
-        clock: Clock::Manual(Arc::clone(&now)),
-        ..CaptureConfig::new(Feed::Exchange, &server.url, [product.clone()], &data)
-    };
+    let mut config = CaptureConfig::new(Feed::Exchange, &server.url, [product.clone()], &data);
+    config.sync_interval = Duration::from_millis(100);
+    config.queue_capacity_msgs = 1000;
+    config.idle_timeout = Duration::from_secs(600);
+    config.clock = Clock::Manual(Arc::clone(&now));
     let stop = Stop::default();
     let capture = {
         let stop = stop.clone();

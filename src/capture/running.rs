@@ -4,7 +4,6 @@
 //! 2. The order of the end: connections, repair, writers, REST, watch; then flushes, files, recording, product data; the journal last.
 //! 3. Some threads end when nobody holds a handle to them any more. Their handles are dropped before they are joined.
 
-use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connections::Connections;
+use crate::capture::net::recorder::RecorderThread;
 use crate::capture::report::metrics::{ConnectionTotals, Metrics, ProductMetrics};
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
@@ -29,7 +29,7 @@ use crate::time::Clock;
 pub(super) struct Threads {
     pub(super) sync: Option<JoinHandle<Result<(), SyncError>>>,
     pub(super) provision: Option<JoinHandle<u64>>,
-    pub(super) record: Option<JoinHandle<io::Result<()>>>,
+    pub(super) record: Option<RecorderThread>,
     pub(super) fetch: Vec<JoinHandle<()>>,
     pub(super) repair: Option<JoinHandle<()>>,
     pub(super) products: Vec<JoinHandle<()>>,

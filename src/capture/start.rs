@@ -96,8 +96,7 @@ impl Running {
 
     fn start_recorder(&mut self, config: &CaptureConfig) -> Result<Option<Recorder>, CaptureError> {
         let Some(record) = &config.record else { return Ok(None) };
-        let (recorder, thread) = Recorder::start(record, Arc::clone(&self.metrics), &self.stop)
-            .map_err(|source| CaptureError::Record { folder: record.folder.clone(), source })?;
+        let (recorder, thread) = Recorder::start(record, Arc::clone(&self.metrics), &self.stop)?;
         self.threads.record = Some(thread);
         Ok(Some(recorder))
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::capture::config::RecordConfig;
+use crate::capture::error::CaptureError;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
@@ -41,6 +42,9 @@ struct Frame {
     text: Box<[u8]>,
 }
 
+/// The recorder's thread. It gives the error of its last write.
+pub type RecorderThread = JoinHandle<std::io::Result<()>>;
+
 /// A connection's handle to the recorder.
 #[derive(Clone)]
 pub struct Recorder {
@@ -54,13 +58,14 @@ impl Recorder {
     ///
     /// # Errors
     /// Where the folder cannot be made or the system cannot start a thread.
-    pub fn start(config: &RecordConfig, metrics: Arc<Metrics>, stop: &Stop) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
-        fs::create_dir_all(&config.folder)?;
+    pub fn start(config: &RecordConfig, metrics: Arc<Metrics>, stop: &Stop) -> Result<(Self, RecorderThread), CaptureError> {
+        fs::create_dir_all(&config.folder).map_err(|source| CaptureError::Record { folder: config.folder.clone(), source })?;
         let (sender, receiver) = bounded(WAITING_FRAMES);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let recorder = Self { frames: sender, waiting_bytes: Arc::clone(&waiting_bytes), metrics: Arc::clone(&metrics) };
         let RecordConfig { folder, keep } = config.clone();
-        let thread = spawn("record", Stack::Small, stop, move || write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics))?;
+        let thread = spawn("record", Stack::Small, stop, move || write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics))
+            .map_err(|source| CaptureError::Thread { name: "record".to_owned(), source })?;
         Ok((recorder, thread))
     }
 

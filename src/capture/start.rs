@@ -260,8 +260,10 @@ mod tests {
         outcome
     }
 
+    type Change = fn(&mut CaptureConfig);
+
     fn every_step_of_the_start_fails_once() {
-        let settings: [(&str, fn(&mut CaptureConfig)); 4] = [
+        let settings: [(&str, Change); 4] = [
             ("the folder of the recording", |config| {
                 let record = config.record.as_mut().expect("recorded");
                 std::fs::write(&record.folder, "a file").expect("writes");

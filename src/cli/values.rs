@@ -30,7 +30,7 @@ impl fmt::Display for Span {
         let millis = self.0.as_millis();
         let (unit_millis, unit) = [(3_600_000, "h"), (60_000, "m"), (1000, "s")]
             .into_iter()
-            .find(|(unit_millis, _)| millis > 0 && millis % unit_millis == 0)
+            .find(|(unit_millis, _)| millis > 0 && millis.is_multiple_of(*unit_millis))
             .unwrap_or((1, "ms"));
         write!(f, "{}{unit}", millis / unit_millis)
     }

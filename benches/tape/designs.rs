@@ -93,17 +93,16 @@ fn wait_for_end_of_input() {
 fn run_capture(task: &Task, columns: ColumnSet, spins: bool) {
     let products = (0..task.products).map(|at| ProductId::new(&product_name(at)).unwrap());
     let scheme = if task.ca_file.is_some() { "wss" } else { "ws" };
-    let config = CaptureConfig {
-        ca_file: task.ca_file.clone(),
-        datasets: Datasets { md: false, ticker_trades: false, trades: true },
-        columns,
-        spins,
-        force_fs: true,
-        // One connection, as the others have.
-        products_per_connection: task.products,
-        idle_timeout: Duration::from_secs(60),
-        ..CaptureConfig::new(Feed::Exchange, &format!("{scheme}://127.0.0.1:{}", task.port), products, &task.folder)
-    };
+    let url = format!("{scheme}://127.0.0.1:{}", task.port);
+    let mut config = CaptureConfig::new(Feed::Exchange, &url, products, &task.folder);
+    config.ca_file.clone_from(&task.ca_file);
+    config.datasets = Datasets { md: false, ticker_trades: false, trades: true };
+    config.columns = columns;
+    config.spins = spins;
+    config.force_fs = true;
+    // One connection, as the others have.
+    config.products_per_connection = task.products;
+    config.idle_timeout = Duration::from_secs(60);
     let stop = Stop::default();
     let asked = stop.clone();
     std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! The desk: what all writers of one capture share.
+//! [`CaptureContext`]: what all writers and connections of a capture share.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,36 +45,36 @@ impl Datasets {
     }
 }
 
-/// Handles to the threads that serve the writers.
+/// What all writers and connections of a capture share: settings, figures, and handles to the threads that serve them.
 pub struct CaptureContext {
     /// The data directory, locked by this capture.
     pub dir: Arc<DataDir>,
-    /// What is kept.
+    /// The datasets to keep.
     pub datasets: Datasets,
-    /// Wall clock.
+    /// The wall clock.
     pub clock: Clock,
     /// Figures of the whole capture.
     pub metrics: Arc<Metrics>,
     /// Journal, rejects, exact texts.
     pub journal: JournalHandle,
-    /// Flushing.
+    /// Flushes.
     pub sync: SyncHandle,
-    /// Room, seals.
+    /// Space in files, and seals.
     pub provisioner: Provisioner,
-    /// What writers get beside their queues.
+    /// Trades from REST and repairs, for each writer.
     pub deliveries: Arc<Deliveries>,
-    /// REST, where it is asked.
+    /// Missing trades by REST, where they are fetched.
     pub backfill: Option<RestFetch>,
-    /// How long trades behind a gap wait to be written in order.
+    /// How long trades behind a gap wait for the missing ones.
     pub gap_wait: Duration,
-    /// Redundant lines.
+    /// How many redundant lines there are.
     pub lines: usize,
-    /// Whether connections and their hands look for something to do without ever sleeping.
+    /// Whether the threads of a connection poll instead of sleeping.
     pub spins: bool,
-    /// Where connections and writers run.
+    /// The processors for connections and writers.
     pub cores: Arc<Cores>,
-    /// The last frames of every connection.
+    /// The newest frames of every connection.
     pub raw_frames: RawFrames,
-    /// The end.
+    /// Ends the capture.
     pub stop: Stop,
 }

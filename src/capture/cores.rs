@@ -1,10 +1,10 @@
-//! Cores: on which processors the threads of the tape run, where that was asked for.
+//! [`Cores`]: on which processors connections and writers run (`--pin`).
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// The processors that connections and writers take in turns; none = wherever the system puts them.
+/// The processors for connections and writers, used in turn. If there is none, the system chooses.
 #[derive(Debug, Default)]
 pub struct Cores {
     numbers: Vec<usize>,
@@ -12,13 +12,13 @@ pub struct Cores {
 }
 
 impl Cores {
-    /// Takes these processors.
+    /// Uses these processors.
     #[must_use]
     pub const fn new(numbers: Vec<usize>) -> Self {
         Self { numbers, next: AtomicUsize::new(0) }
     }
 
-    /// Keeps the calling thread on the next of the processors.
+    /// Binds the calling thread to the next processor.
     pub fn settle(&self) {
         let turn = self.next.fetch_add(1, Relaxed);
         let Some(number) = turn.checked_rem(self.numbers.len()).and_then(|at| self.numbers.get(at).copied()) else { return };
@@ -36,7 +36,7 @@ mod tests {
     use rustix::thread::sched_getaffinity;
 
     #[test]
-    fn threads_take_the_processors_in_turns() {
+    fn threads_use_the_processors_in_turn() {
         let allowed = sched_getaffinity(None).expect("known");
         let numbers: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|number| allowed.is_set(*number)).take(2).collect();
         let cores = std::sync::Arc::new(Cores::new(numbers.clone()));

@@ -1,6 +1,7 @@
-//! What a capture tells of itself: metrics, alerts, the status line, the closing table.
+//! What a capture says about itself: metrics, alerts, the status line, the closing table.
 
 pub mod alerts;
+pub mod counter;
 pub mod machine;
 pub mod metrics;
 pub mod redundancy;

@@ -1,4 +1,4 @@
-//! What serves all writers: journal, REST, files, flushes, repairs, the list of products.
+//! The threads that serve all writers: journal, REST, files, flushes, repairs, product data.
 
 pub mod files;
 pub mod journal;

@@ -1,4 +1,4 @@
-//! [`Stop`]: the one flag that ends a capture, and the reason where it ends by failure.
+//! [`Stop`]: the flag that ends a capture, and the reason if the end is a failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ struct State {
     changed: Condvar,
 }
 
-/// Asks every thread to end. Clones share one state.
+/// Asks every thread to end. All clones share one state.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<State>);
 
@@ -21,7 +21,7 @@ impl Stop {
     /// Asks for a clean stop.
     pub fn ask(&self) {
         let _guard = self.0.failure.lock();
-        // Release: what the asker did before is seen by who finds the flag set.
+        // Release: a thread that reads `true` sees everything that was done before the call.
         self.0.is_asked.store(true, Ordering::Release);
         self.0.changed.notify_all();
     }
@@ -33,7 +33,7 @@ impl Stop {
         self.ask();
     }
 
-    /// Has the capture fail if the calling thread panics while it holds what this gives: a capture is never half alive.
+    /// Gives a guard that makes the capture fail if the calling thread panics while it holds the guard.
     #[must_use]
     pub fn on_panic(&self) -> OnPanic {
         OnPanic(self.clone())
@@ -42,17 +42,17 @@ impl Stop {
     /// Tells whether a stop was asked for.
     #[must_use]
     pub fn is_asked(&self) -> bool {
-        // Acquire: pairs with the release in `ask`.
+        // Acquire: its partner is the release store in `ask`.
         self.0.is_asked.load(Ordering::Acquire)
     }
 
-    /// Gives the reason where the stop is a failure.
+    /// Gives the reason if the stop is a failure.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.0.failure.lock().clone()
     }
 
-    /// Waits until a stop is asked for, at most `longest`; tells whether it was.
+    /// Waits until a stop is asked for, but no longer than `longest`. Gives whether it was.
     #[must_use]
     pub fn wait(&self, longest: Duration) -> bool {
         let deadline = Instant::now() + longest;
@@ -66,7 +66,7 @@ impl Stop {
     }
 }
 
-/// Fails the capture if the thread that holds it panics.
+/// Makes the capture fail if the thread that holds it panics.
 #[derive(Debug)]
 pub struct OnPanic(Stop);
 
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_dies_is_a_failure_and_one_that_ends_is_none() {
+    fn a_thread_that_panics_is_a_failure_and_one_that_ends_is_not() {
         let stop = Stop::default();
         let run = |dies: bool| {
             let held = stop.clone();

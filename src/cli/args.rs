@@ -1,15 +1,19 @@
-//! The command line as typed.
+//! The command line as it is typed.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::units;
+use super::values::{Span, positive_span};
+use crate::capture::config::defaults;
 use crate::feed::Feed;
 use crate::product::ProductId;
+use crate::query::Format;
+use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
-use crate::time::UnixNanos;
+use crate::time::{DateFormat, UnixNanos};
 
 /// Records the Coinbase tape, every trade and every ticker, and proves that nothing is missing.
 #[derive(Debug, Parser)]
@@ -23,69 +27,21 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Record a feed into daily column files until told to stop
+    /// Record a feed into daily column files until it is stopped
     Capture(CaptureArgs),
-    /// Prove what can be proved of a data directory, live or at rest
+    /// Check everything that can be proved about a data directory, live or at rest
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
     Query(QueryArgs),
-    /// Get the trades that are missing, from other boxes' tapes and REST
+    /// Fetch missing trades from the tapes of other machines and from REST
     Repair(RepairArgs),
-    /// Fetch a product's past by REST
+    /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
-    /// Be a local Coinbase: both feeds and REST, for tests, demos and load
+    /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
 
-/// One of Coinbase's feeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FeedArg {
-    /// ws-feed.exchange.coinbase.com: order ids and sequences with every trade
-    Exchange,
-    /// advanced-trade-ws.coinbase.com: trades in batches, no order ids
-    Advanced,
-}
-
-impl From<FeedArg> for Feed {
-    fn from(arg: FeedArg) -> Self {
-        match arg {
-            FeedArg::Exchange => Self::Exchange,
-            FeedArg::Advanced => Self::Advanced,
-        }
-    }
-}
-
-/// The columns kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColumnsArg {
-    /// Core and extended columns
-    Full,
-    /// The fixed core alone
-    Core,
-}
-
-/// The spelling of dates in file names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DateFormatArg {
-    /// 2025-06-07
-    Iso,
-    /// 07.06.25
-    Dmy,
-}
-
-/// A dataset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DatasetArg {
-    /// One record a ticker message
-    Md,
-    /// The last trade as the ticker saw it
-    #[value(name = "ticker_trades")]
-    TickerTrades,
-    /// One record a trade
-    Trades,
-}
-
-/// The option every command that reads or writes data takes.
+/// The option of every command that reads or writes data.
 #[derive(Debug, Args)]
 pub struct DataDirArg {
     /// Where the column files are
@@ -96,84 +52,84 @@ pub struct DataDirArg {
 /// `coltape capture`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
-    Ctrl-C or SIGTERM: drain, flush, seal, exit 0. A second one: leave at once; the next start recovers.")]
+    Ctrl-C or SIGTERM: drain, flush, seal, exit 0. A second one: exit at once; the next start recovers.")]
 pub struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
     #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
     pub products: Vec<ProductId>,
-    /// More products, one a line, # begins a remark; read again on SIGHUP
+    /// A file with more products, one per line; # begins a comment. It is read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub products_file: Option<PathBuf>,
     #[command(flatten)]
     #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Which of Coinbase's feeds
-    #[arg(long, value_enum, default_value_t = FeedArg::Exchange)]
-    pub feed: FeedArg,
+    #[arg(long, value_enum, default_value_t)]
+    pub feed: Feed,
     /// WebSocket endpoint, wss:// or ws:// [default: the feed's]
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// REST endpoint for missing trades and product data [default: the public one; none for an --url of your own]
+    /// REST endpoint for missing trades and product data [default: Coinbase's public one, or none if --url is given]
     #[arg(long, value_name = "URL")]
     pub rest_url: Option<String>,
-    /// Fetch no missing trades by REST
+    /// Do not fetch missing trades by REST
     #[arg(long)]
     pub no_backfill: bool,
-    /// Fetch the trades since then too, so that a first day can be whole: RFC 3339 or a date
+    /// Also fetch the trades since this time, so that a first day can be whole: RFC 3339 or a date
     #[arg(long, value_name = "TIME", value_parser = units::time, conflicts_with = "no_backfill")]
     pub backfill_from: Option<UnixNanos>,
-    /// Requests to REST a second, over all products; the public limit is 10 an address
-    #[arg(long, value_name = "N", default_value_t = crate::feed::fetch_plan::USUAL_REQUESTS_PER_S, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// REST requests per second, over all products; the public limit is 10 per address
+    #[arg(long, value_name = "N", default_value_t = defaults::REST_REQUESTS_PER_S, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rest_rate: u32,
-    /// How long trades behind a gap wait for what is missing, to be written in order
-    #[arg(long, value_name = "D", default_value = "2s", value_parser = units::duration)]
-    pub gap_wait: Duration,
+    /// How long trades behind a gap wait for the missing ones, so that all are written in order
+    #[arg(long, value_name = "D", default_value_t = Span(defaults::GAP_WAIT))]
+    pub gap_wait: Span,
     /// Redundant connections to the same feed, merged by trade id
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=4))]
+    #[arg(long, value_name = "N", default_value_t = defaults::LINES, value_parser = clap::value_parser!(u8).range(1..=4))]
     pub lines: u8,
-    /// Connections that never sleep: a record is visible within microseconds, at the price of two busy processors a connection
+    /// Let connections poll instead of sleeping. A record is visible within microseconds; each connection keeps two processors busy
     #[arg(long)]
     pub spin: bool,
-    /// Keep connections, their hands and writers on these processors, in turns: 2,3 or 2-5
+    /// Run connections and writers on these processors, used in turn: 2,3 or 2-5
     #[arg(long, value_name = "CPUS", value_parser = units::numbers)]
     pub pin: Option<units::Numbers>,
-    /// An extra trusted root certificate, for a test endpoint
+    /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
-    /// What to keep; md alone subscribes to no trades
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "md,ticker_trades,trades")]
-    pub datasets: Vec<DatasetArg>,
+    /// Which datasets to keep; with md alone, trades are not subscribed to
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Dataset::ALL)]
+    pub datasets: Vec<Dataset>,
     /// Which columns to keep
-    #[arg(long, value_enum, default_value_t = ColumnsArg::Full)]
-    pub columns: ColumnsArg,
+    #[arg(long, value_enum, default_value_t)]
+    pub columns: ColumnSet,
     /// How file names spell dates
-    #[arg(long, value_enum, default_value_t = DateFormatArg::Iso)]
-    pub date_format: DateFormatArg,
-    /// Products are spread over connections of at most so many
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_enum, default_value_t)]
+    pub date_format: DateFormat,
+    /// Most products of one connection; more products get more connections
+    #[arg(long, value_name = "N", default_value_t = defaults::PRODUCTS_PER_CONNECTION, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub products_per_connection: u32,
-    /// The flush cycle; a power cut loses at most two
-    #[arg(long, value_name = "D", default_value = "1s", value_parser = units::positive_duration)]
-    pub sync: Duration,
-    /// Messages a product's queue holds; lowered, with a log line, where all would pass the memory budget
-    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
+    /// Time between two flushes; a power cut loses at most twice as much
+    #[arg(long, value_name = "D", default_value_t = Span(defaults::SYNC_INTERVAL), value_parser = positive_span)]
+    pub sync: Span,
+    /// Most messages in the queue of one product; lowered, with a log line, where all queues would exceed the memory budget
+    #[arg(long, value_name = "N", default_value_t = defaults::QUEUE_CAPACITY_MSGS, value_parser = clap::value_parser!(u32).range(16..=10_000_000))]
     pub queue_capacity: u32,
-    /// A connection that says nothing for so long is replaced
-    #[arg(long, value_name = "D", default_value = "10s", value_parser = units::positive_duration)]
-    pub idle_timeout: Duration,
-    /// Keep the frames as received, in hourly files that `simulate --replay` reads
+    /// Replace a connection that is silent for this long
+    #[arg(long, value_name = "D", default_value_t = Span(defaults::IDLE_TIMEOUT), value_parser = positive_span)]
+    pub idle_timeout: Span,
+    /// Record the frames as received, in hourly files that `simulate --replay` reads
     #[arg(long, value_name = "DIR")]
     pub record: Option<PathBuf>,
-    /// How long --record keeps its files
-    #[arg(long, value_name = "D", default_value = "24h", value_parser = units::positive_duration)]
-    pub record_keep: Duration,
-    /// Stop by itself after so long
+    /// How long --record keeps a file
+    #[arg(long, value_name = "D", default_value_t = Span(defaults::RECORD_KEEP), value_parser = positive_span)]
+    pub record_keep: Span,
+    /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]
     pub force_fs: bool,
-    /// Write the closing figures to a file, one JSON object a line
+    /// Write the closing figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
 }
@@ -194,23 +150,12 @@ pub struct VerifyArgs {
     /// Only this day
     #[arg(long, value_name = "DATE", value_parser = units::time)]
     pub date: Option<UnixNanos>,
-    /// Hold every field against a simulator's ledger
+    /// Compare every field with a simulator's ledger
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
-    /// One JSON object a line instead of the table
+    /// Print one JSON object per line instead of the table
     #[arg(long)]
     pub json: bool,
-}
-
-/// How records are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FormatArg {
-    /// Aligned, for people
-    Table,
-    /// Comma-separated, one header line
-    Csv,
-    /// One JSON object a line
-    Jsonl,
 }
 
 /// `coltape query`.
@@ -227,8 +172,8 @@ pub struct QueryArgs {
     #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Which dataset
-    #[arg(long, value_enum, default_value_t = DatasetArg::Trades)]
-    pub dataset: DatasetArg,
+    #[arg(long, value_enum, default_value_t = Dataset::Trades)]
+    pub dataset: Dataset,
     /// First event time, a date or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
@@ -238,36 +183,36 @@ pub struct QueryArgs {
     /// Columns to print, in this order [default: the dataset's, core then extended]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Print at most so many records
+    /// Print at most this many records
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// Print the last so many records
+    /// Print only the last N records
     #[arg(long, value_name = "N", conflicts_with = "limit")]
     pub tail: Option<u64>,
-    /// Go on with what is captured from now on
+    /// Keep printing records as they are captured
     #[arg(long)]
     pub follow: bool,
-    /// Only trades that this order made or took
+    /// Only trades of this order, as maker or taker
     #[arg(long, value_name = "UUID")]
     pub order: Option<String>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
-    pub format: FormatArg,
-    /// Print stored values: f32 as they are, order ids as hex
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Print the stored values: f32 as they are, order ids as hexadecimal
     #[arg(long)]
     pub raw: bool,
 }
 
-/// How REST is asked.
+/// The options of the commands that fetch by REST.
 #[derive(Debug, Args)]
 pub struct RestArgs {
-    /// REST endpoint [default: Coinbase's own, where the directory was begun with Coinbase's own feed]
+    /// REST endpoint [default: Coinbase's public one, if the directory was begun with Coinbase's own feed]
     #[arg(long, value_name = "URL")]
     pub rest_url: Option<String>,
     /// Requests per second, retries included; the public limit is 10 per address
     #[arg(long, value_name = "R", default_value_t = 8.0)]
     pub rest_rate: f64,
-    /// An extra trusted root certificate, for a test endpoint
+    /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
 }
@@ -275,11 +220,11 @@ pub struct RestArgs {
 /// `coltape repair`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  coltape repair /mnt/md/data --from /mnt/box2/data\n  coltape repair /mnt/md/data --dry-run\n\n\
-    Trades that are missing are taken from the other tapes first (they have order ids), then from REST. Stored trades without order ids get those that \
-    another tape knows. Late trades are put in their place. What two tapes tell differently is reported and never merged. Other tapes are only read; \
-    they may be live. Where a capture holds the directory, it is asked to do the work.\n\n\
-    Tickers cannot be repaired: they have no ids to tell what is missing by, and nobody serves past ones.\n\n\
-    Exit 0: no id is missing between the first and the last, nothing disagrees. Exit 1: something does, or it failed.")]
+    Missing trades are taken from the other tapes first, which have order ids, then from REST. Stored trades without order ids get them from another \
+    tape. Late trades are put in their place. Where two tapes disagree, the difference is reported and never merged. Other tapes are only read; they \
+    may be live. If a capture holds the directory, it is asked to do the work.\n\n\
+    Tickers cannot be repaired: without ids it is not known which are missing, and nobody serves past ones.\n\n\
+    Exit 0: no id is missing between the first and the last, and nothing disagrees. Exit 1: an id is missing, something disagrees, or the repair failed.")]
 pub struct RepairArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]
@@ -287,25 +232,25 @@ pub struct RepairArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
-    /// Another box's data directory to take from; may be given several times, the first is asked first
+    /// Data directory of another machine to take trades from; may be given several times, the first is used first
     #[arg(long, value_name = "DIR")]
     pub from: Vec<PathBuf>,
     /// Only this product
     #[arg(long, value_name = "PRODUCT")]
     pub product: Option<ProductId>,
-    /// Say what would be done; change nothing, ask nobody
+    /// Print what would be done; change nothing, ask no server
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not ask REST
+    /// Do not use REST
     #[arg(long, alias = "no-backfill")]
     pub no_rest: bool,
     #[command(flatten)]
     #[expect(missing_docs, reason = "shown by its own type")]
     pub rest: RestArgs,
-    /// Take from tapes that were begun with another endpoint, too
+    /// Also take trades from tapes that were begun with another endpoint
     #[arg(long)]
     pub any_endpoint: bool,
-    /// How long a capture that holds the directory may take to answer
+    /// How long to wait for the answer of a capture that holds the directory
     #[arg(long, value_name = "D", default_value = "10m", value_parser = units::positive_duration)]
     pub answer_wait: Duration,
     /// Write to a file system that is not known to survive a full disk
@@ -316,10 +261,10 @@ pub struct RepairArgs {
 /// `coltape backfill`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coltape backfill BTC-USD --from 2025-06-01 --to 2025-06-08 --data-dir /mnt/md/data\n\n\
-    The trade before --from and the first one at or after --to are fetched too: with them `verify` can show the days between to be whole. What is stored \
-    is not fetched again, so a backfill that was cut short goes on where it stopped. REST knows no order ids and no receive times; these trades are \
-    marked as REST's. Tickers have no past that could be fetched.\n\n\
-    Exit 0: everything asked for is stored. Exit 1: REST lacks some of it, something disagrees with what was stored, or it failed.")]
+    The last trade before --from and the first one at or after --to are fetched too: with them `verify` can show that the days between are whole. \
+    Trades that are stored are not fetched again, so a backfill that was interrupted goes on where it stopped. REST has no order ids and no receive \
+    times; these trades are marked as from REST. Past tickers cannot be fetched.\n\n\
+    Exit 0: everything asked for is stored. Exit 1: REST does not have some of it, something disagrees with what was stored, or the backfill failed.")]
 pub struct BackfillArgs {
     /// Which product
     #[arg(value_name = "PRODUCT")]
@@ -336,15 +281,15 @@ pub struct BackfillArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "shown by its own type")]
     pub rest: RestArgs,
-    /// The feed that a new directory will be captured from
-    #[arg(long, value_enum, default_value_t = FeedArg::Exchange)]
-    pub feed: FeedArg,
-    /// Which columns new days get [default: as the product's newest day, else full]
+    /// The feed that a new directory is for
+    #[arg(long, value_enum, default_value_t)]
+    pub feed: Feed,
+    /// Which columns new days get [default: those of the product's newest day, or full]
     #[arg(long, value_enum)]
-    pub columns: Option<ColumnsArg>,
-    /// How file names of new days spell dates [default: as the product's newest day, else iso]
+    pub columns: Option<ColumnSet>,
+    /// How file names of new days spell dates [default: as those of the product's newest day, or iso]
     #[arg(long, value_enum)]
-    pub date_format: Option<DateFormatArg>,
+    pub date_format: Option<DateFormat>,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]
     pub force_fs: bool,
@@ -355,13 +300,13 @@ pub struct BackfillArgs {
 #[command(after_help = format!("Prints its endpoints as one JSON line when it is ready, and its totals as another when the market is over.\n\n\
     {GRAMMAR}\n\nExample:\n  coltape simulate --products 3 --rate 50 --duration 10s --ledger /tmp/ledger.jsonl"))]
 pub struct SimulateArgs {
-    /// Which feed to speak
-    #[arg(long, value_enum, default_value_t = FeedArg::Exchange)]
-    pub feed: FeedArg,
-    /// Where the WebSocket listens; port 0 takes a free one
+    /// Which feed to simulate
+    #[arg(long, value_enum, default_value_t)]
+    pub feed: Feed,
+    /// Address of the WebSocket server; port 0 takes a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
-    /// Where REST listens
+    /// Address of the REST server
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub rest_listen: std::net::SocketAddr,
     /// A number of products, or their names: 3 or BTC-USD,ETH-USD
@@ -373,7 +318,7 @@ pub struct SimulateArgs {
     /// Send no tickers
     #[arg(long)]
     pub no_tickers: bool,
-    /// Stop after so long, counted from when everything is subscribed
+    /// End the market after this time, counted from when everything is subscribed
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
     /// How long to keep connections and REST open after that
@@ -382,25 +327,25 @@ pub struct SimulateArgs {
     /// Seed of prices, sizes and faults
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Where the event clock begins [default: now]
+    /// First event time [default: now]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub start: Option<UnixNanos>,
-    /// REST requests a second, over all clients, beyond which one is answered by 429 [default: no limit]
+    /// REST requests per second, over all clients; more are answered with 429 [default: no limit]
     #[arg(long, value_name = "N")]
     pub rest_limit: Option<u32>,
-    /// Faults to make; see below
+    /// Faults to inject; see below
     #[arg(long, value_name = "SPEC", default_value = "")]
     pub faults: String,
-    /// Write down every trade, ticker and fault, sent or not
+    /// Write every trade, ticker and fault to a file, sent or not
     #[arg(long, value_name = "FILE")]
     pub ledger: Option<PathBuf>,
-    /// Serve a recorded session instead of a made-up market
+    /// Replay a recorded session instead of simulating a market
     #[arg(long, value_name = "FILE")]
     pub replay: Option<PathBuf>,
-    /// Pace of --replay, 1 being as recorded [default: as fast as possible]
+    /// Speed of --replay, 1 is as recorded [default: as fast as possible]
     #[arg(long, value_name = "X", requires = "replay")]
     pub speed: Option<f64>,
-    /// Speak TLS, with a certificate made for the run
+    /// Use TLS, with a certificate made for this run
     #[arg(long)]
     pub tls: bool,
 }

@@ -2,14 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::args::{BackfillArgs, ColumnsArg, DateFormatArg};
-use super::{DONE, FAILED, Failure, repair};
-use crate::feed::Feed;
+use super::args::BackfillArgs;
+use super::outcome::{DONE, FAILED, Failure};
+use super::repair;
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
-use crate::schema::ColumnSet;
 use crate::store::{StoreError, endpoint_of};
-use crate::time::DateFormat;
 
 /// Carries the command out.
 ///
@@ -28,19 +26,13 @@ pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     };
     // A new directory that is filled from Coinbase's own REST is one of Coinbase's own feed. `repair::rest` has looked at one that remembers its endpoint.
     let is_new = endpoint_of(&dir).map_err(Failure::failed)?.is_none();
-    let feed = Feed::from(args.feed);
+    let feed = args.feed;
     let endpoint = (is_new && args.rest.rest_url.is_none()).then(|| format!("{} {}", feed.name(), feed.default_url()));
     let config = BackfillConfig {
         to: args.to,
         endpoint,
-        columns: args.columns.map(|columns| match columns {
-            ColumnsArg::Full => ColumnSet::Full,
-            ColumnsArg::Core => ColumnSet::Core,
-        }),
-        date_format: args.date_format.map(|format| match format {
-            DateFormatArg::Iso => DateFormat::Iso,
-            DateFormatArg::Dmy => DateFormat::Dmy,
-        }),
+        columns: args.columns,
+        date_format: args.date_format,
         force_fs: args.force_fs,
         ..BackfillConfig::new(dir, args.product.clone(), args.from, rest)
     };

@@ -1,4 +1,4 @@
-//! `coltape capture`: from arguments to a [`CaptureConfig`], signals, and the closing report.
+//! `coltape capture`: turns arguments into a [`CaptureConfig`], handles signals, and prints the closing report.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{CaptureArgs, ColumnsArg, DatasetArg, DateFormatArg};
-use super::{DONE, FAILED, Failure, report};
+use super::args::CaptureArgs;
+use super::outcome::{DONE, FAILED, Failure};
+use super::report;
 use crate::capture::context::Datasets;
+use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
-use crate::capture::{self, CaptureConfig};
-use crate::feed::Feed;
+use crate::capture::{self, CaptureConfig, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
-use crate::schema::ColumnSet;
-use crate::time::{Clock, DateFormat};
+use crate::schema::Dataset;
 
-/// Exit code of a process that a second signal made leave at once: 128 + SIGINT, as shells have it.
-const LEFT_AT_ONCE: i32 = 130;
+/// Exit code after a second signal: 128 + SIGINT, as shells give it.
+const INTERRUPTED: i32 = 130;
 
-/// Carries the command out.
+/// Runs the command.
 ///
 /// # Errors
 /// Where the settings contradict each other or the capture could not start.
@@ -42,72 +42,61 @@ pub fn run(args: &CaptureArgs) -> Result<u8, Failure> {
 }
 
 fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
-    let feed = Feed::from(args.feed);
     let mut products: BTreeSet<ProductId> = args.products.iter().cloned().collect();
     if let Some(path) = &args.products_file {
-        products.extend(capture::net::connections::read_products(path).map_err(Failure::Usage)?);
+        products.extend(read_products(path).map_err(|error| Failure::Usage(error.to_string()))?);
     }
     if products.is_empty() {
         return Err(Failure::Usage("no product to record".to_owned()));
     }
     if let Some(url) = &args.url {
-        // Before the directory remembers it.
+        // Checked before the endpoint is written into the directory.
         Endpoint::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
         if args.backfill_from.is_some() && args.rest_url.is_none() {
             return Err(Failure::Usage(
-                "--backfill-from with --url needs --rest-url, too: of an endpoint of your own none is known".to_owned(),
+                "--backfill-from with --url also needs --rest-url: the REST endpoint of a --url of your own is not known".to_owned(),
             ));
         }
     }
-    let kept = |dataset| args.datasets.contains(&dataset);
-    Ok(CaptureConfig {
-        feed,
-        url: args.url.clone().unwrap_or_else(|| feed.default_url().to_owned()),
-        // A test endpoint's products are not production's: an endpoint of one's own has the REST one names, or none.
-        rest_url: args.rest_url.clone().or_else(|| args.url.is_none().then(|| feed.default_rest_url().to_owned())),
-        backfills: !args.no_backfill,
-        rest_requests_per_s: args.rest_rate,
-        backfill_from: args.backfill_from,
-        gap_wait: args.gap_wait,
-        lines: args.lines,
-        spins: args.spin,
-        pin: args.pin.clone().map(|numbers| numbers.0).unwrap_or_default(),
-        ca_file: args.ca_file.clone(),
-        named_products: args.products.iter().cloned().collect(),
-        products,
-        products_file: args.products_file.clone(),
-        data_dir: args.data_dir.data_dir.clone(),
-        datasets: Datasets { md: kept(DatasetArg::Md), ticker_trades: kept(DatasetArg::TickerTrades), trades: kept(DatasetArg::Trades) },
-        columns: match args.columns {
-            ColumnsArg::Full => ColumnSet::Full,
-            ColumnsArg::Core => ColumnSet::Core,
-        },
-        date_format: match args.date_format {
-            DateFormatArg::Iso => DateFormat::Iso,
-            DateFormatArg::Dmy => DateFormat::Dmy,
-        },
-        force_fs: args.force_fs,
-        products_per_connection: usize::try_from(args.products_per_connection).unwrap_or(usize::MAX),
-        sync_interval: args.sync,
-        queue_capacity_msgs: usize::try_from(args.queue_capacity).unwrap_or(usize::MAX),
-        idle_timeout: args.idle_timeout,
-        record: args.record.clone().map(|folder| (folder, args.record_keep)),
-        duration: args.duration,
-        clock: Clock::System,
-    })
+    let keeps = |dataset| args.datasets.contains(&dataset);
+    let url = args.url.as_deref().unwrap_or(args.feed.default_url());
+    let mut config = CaptureConfig::new(args.feed, url, products, &args.data_dir.data_dir);
+    // A test endpoint does not have the products of the public one. So its REST endpoint must be named.
+    config.rest_url = args.rest_url.clone().or_else(|| args.url.is_none().then(|| args.feed.default_rest_url().to_owned()));
+    config.backfills = !args.no_backfill;
+    config.rest_requests_per_s = args.rest_rate;
+    config.backfill_from = args.backfill_from;
+    config.gap_wait = args.gap_wait.0;
+    config.lines = args.lines;
+    config.spins = args.spin;
+    config.pin = args.pin.clone().map(|numbers| numbers.0).unwrap_or_default();
+    config.ca_file.clone_from(&args.ca_file);
+    config.named_products = args.products.iter().cloned().collect();
+    config.products_file.clone_from(&args.products_file);
+    config.datasets = Datasets { md: keeps(Dataset::Md), ticker_trades: keeps(Dataset::TickerTrades), trades: keeps(Dataset::Trades) };
+    config.columns = args.columns;
+    config.date_format = args.date_format;
+    config.force_fs = args.force_fs;
+    config.products_per_connection = usize::try_from(args.products_per_connection).unwrap_or(usize::MAX);
+    config.sync_interval = args.sync.0;
+    config.queue_capacity_msgs = usize::try_from(args.queue_capacity).unwrap_or(usize::MAX);
+    config.idle_timeout = args.idle_timeout.0;
+    config.record = args.record.clone().map(|folder| RecordConfig { folder, keep: args.record_keep.0 });
+    config.duration = args.duration;
+    Ok(config)
 }
 
-/// Has SIGINT and SIGTERM end the capture; SIGHUP too, where there is no list of products to be read again.
+/// Lets SIGINT and SIGTERM end the capture. SIGHUP ends it too, unless there is a list of products to read again.
 fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::failed(format!("signals: {error}"));
     let was_asked = Arc::new(AtomicBool::new(false));
     let heard = {
         let stop = stop.clone();
         move || {
-            // Each signal is heard on a thread of its own: a second one need not wait for the first one's work.
+            // SIGINT and SIGTERM are handled on two threads, so a second signal does not wait for the first.
             if was_asked.swap(true, Ordering::AcqRel) {
-                eprintln!("leaving at once; the next start recovers what is not sealed");
-                std::process::exit(LEFT_AT_ONCE);
+                eprintln!("exiting at once; the next start recovers what is not sealed");
+                std::process::exit(INTERRUPTED);
             }
             stop.ask();
         }

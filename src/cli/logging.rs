@@ -1,8 +1,8 @@
-//! Logging that holds nobody up: a thread of its own writes to stderr, and lines that find too many waiting are counted instead.
+//! Logging that blocks no thread: a thread of its own writes to stderr. When too many lines wait, further lines are counted instead.
 //!
-//! A terminal that is paused, or a pipe that nobody reads, would otherwise stop every thread with something to say, and with them the recording.
+//! Otherwise a paused terminal, or a pipe that nobody reads, would block every thread that logs, and stop the capture.
 //!
-//! Thread `log`: owns stderr's log lines; ends with the process, after [`LogEnd::finish`] for those who wait for it.
+//! Thread `log`: owns the log lines of stderr; ends with the process. [`LogEnd::finish`] waits for the lines that are left.
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Env, Target, WriteStyle};
 
-/// Lines that may wait.
+/// Lines that may wait to be written.
 const WAITING_LINES: usize = 4096;
 
-/// How long the end of the program waits for lines to be written.
+/// How long the end of the program waits for the lines that are left.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 enum Line {
     Text(Box<[u8]>),
-    /// Everything before it is written: say so.
+    /// Reports that every line before it is written.
     End(Sender<()>),
 }
 
@@ -43,24 +43,24 @@ impl Write for Pipe {
     }
 }
 
-/// The end of the log.
+/// Ends the log.
 pub(super) struct LogEnd(Sender<Line>);
 
 impl LogEnd {
-    /// Waits until what was said is written, for a second at most.
+    /// Waits until all lines are written, but at most a second.
     pub(super) fn finish(self) {
         let (done, is_done) = bounded(1);
         if self.0.send_timeout(Line::End(done), PATIENCE).is_ok() {
-            // Whether it came to its end or not, the program ends now.
+            // The program ends now, whether all lines are written or not.
             let _ = is_done.recv_timeout(PATIENCE);
         }
     }
 }
 
-/// Sets logging up as `RUST_LOG` says, `info` by default.
+/// Sets logging up by `RUST_LOG`; the default is `info`.
 ///
 /// # Errors
-/// Where the machine has no thread left.
+/// Where the system cannot start a thread.
 pub(super) fn start() -> std::io::Result<LogEnd> {
     let (lines, waiting) = bounded(WAITING_LINES);
     let lost = Arc::new(AtomicU64::new(0));
@@ -75,7 +75,7 @@ pub(super) fn start() -> std::io::Result<LogEnd> {
 
 fn write_lines(lines: &Receiver<Line>, lost: &AtomicU64, out: &mut impl Write) {
     for line in lines {
-        // Nobody is left to tell that stderr cannot be written to.
+        // If stderr cannot be written to, there is no place to report it.
         let _ = match line {
             Line::Text(text) => out.write_all(&text),
             Line::End(done) => {
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_finds_no_room_is_counted_and_holds_nobody_up() {
+    fn a_line_without_room_is_counted_and_blocks_nobody() {
         let (lines, waiting) = bounded(2);
         let lost = Arc::new(AtomicU64::new(0));
         let mut pipe = Pipe { lines, lost: Arc::clone(&lost) };

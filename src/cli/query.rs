@@ -2,11 +2,10 @@
 
 use std::io::{BufWriter, IsTerminal};
 
-use super::args::{DatasetArg, FormatArg, QueryArgs};
-use super::{DONE, Failure};
-use crate::query::{Format, QueryConfig, QueryError, query};
+use super::args::QueryArgs;
+use super::outcome::{DONE, Failure};
+use crate::query::{QueryConfig, QueryError, query};
 use crate::record::OrderId;
-use crate::schema::Dataset;
 
 /// Runs the command.
 ///
@@ -31,11 +30,7 @@ fn config(args: &QueryArgs) -> Result<QueryConfig, Failure> {
     Ok(QueryConfig {
         dir: args.data_dir.data_dir.clone(),
         product: args.product.clone(),
-        dataset: match args.dataset {
-            DatasetArg::Md => Dataset::Md,
-            DatasetArg::TickerTrades => Dataset::TickerTrades,
-            DatasetArg::Trades => Dataset::Trades,
-        },
+        dataset: args.dataset,
         from: args.from,
         to: args.to,
         columns: args.columns.clone(),
@@ -43,11 +38,7 @@ fn config(args: &QueryArgs) -> Result<QueryConfig, Failure> {
         tail: args.tail,
         follow: args.follow,
         order,
-        format: match args.format {
-            FormatArg::Table => Format::Table,
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Jsonl => Format::Jsonl,
-        },
+        format: args.format,
         raw: args.raw,
         width: width.filter(|width| *width > 0),
     })

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::{RepairArgs, RestArgs};
-use super::{DONE, FAILED, Failure};
+use super::outcome::{DONE, FAILED, Failure};
 use crate::feed::tls::TlsRoots;
 use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_of};
 

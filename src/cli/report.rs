@@ -1,8 +1,9 @@
-//! The closing report of a capture: a table for people, and the same as one JSON object a line for scripts.
+//! The closing report of a capture: a table for people, and the same figures as JSON Lines for scripts.
 
 use std::fmt::Write;
 
-use crate::capture::report::summary::{ConnectionSummary, ProductSummary, Summary, Tally};
+use crate::capture::report::counter::{Figure, Section};
+use crate::capture::report::summary::{LineSummary, ProductSummary, RejectCount, Summary, Tally};
 
 /// Lays the summary out as a table with its sums.
 #[must_use]
@@ -14,6 +15,51 @@ pub fn table(summary: &Summary) -> String {
 }
 
 fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
+    write_products(out, summary)?;
+    let connections = &summary.connections;
+    writeln!(
+        out,
+        "frames {} = used {} + control {} + ignored {} + rejected {}",
+        connections.frames, connections.used, connections.control, connections.ignored, connections.rejected
+    )?;
+    if connections.rejected_trades + connections.rejected_tickers > 0 {
+        writeln!(out, "unusable: {} trades, {} tickers", connections.rejected_trades, connections.rejected_tickers)?;
+    }
+    for RejectCount { reason, count } in &summary.rejects {
+        writeln!(out, "rejected {count}: {reason}")?;
+    }
+    write_lines(out, summary)?;
+    let totals = &summary.totals;
+    if totals.rest_requests > 0 {
+        writeln!(out, "REST: {} requests, {} of which failed", totals.rest_requests, totals.rest_failures)?;
+    }
+    if totals.gap_wait_micros > 0 {
+        writeln!(out, "trades waited behind a gap for {} at most", millis(totals.gap_wait_micros))?;
+    }
+    writeln!(out, "sums {}", if summary.balances() { "hold" } else { "DO NOT HOLD" })?;
+    writeln!(
+        out,
+        "lag p50 {} p99 {} max {}; append to commit at most {}; flush at most {} ({} flushes); {} connections made, {} lost",
+        millis(summary.lag.p50),
+        millis(summary.lag.p99),
+        millis(summary.lag.max),
+        millis(totals.append_micros),
+        millis(totals.flush_micros),
+        totals.flushes,
+        connections.connects,
+        connections.losses
+    )?;
+    write_machine(out, summary)?;
+    if summary.unsealed > 0 {
+        writeln!(out, "{} days could not be sealed; the next start tries again", summary.unsealed)?;
+    }
+    if totals.unwritten_lines + totals.unrecorded_frames > 0 {
+        writeln!(out, "not kept: {} journal lines, {} frames of --record", totals.unwritten_lines, totals.unrecorded_frames)?;
+    }
+    Ok(())
+}
+
+fn write_products(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let width = summary.products.iter().map(|product| product.product.as_str().len()).max().unwrap_or(0).max(7);
     writeln!(
         out,
@@ -40,18 +86,10 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
         let missing = summary.products.iter().map(|product| product.missing_ids).sum();
         row(out, width, "all", summary.trades(), missing, summary.tickers())?;
     }
-    let frames = &summary.frames;
-    writeln!(
-        out,
-        "frames {} = used {} + control {} + ignored {} + rejected {}",
-        frames.frames, frames.used, frames.control, frames.ignored, frames.rejected
-    )?;
-    if frames.rejected_trades + frames.rejected_tickers > 0 {
-        writeln!(out, "unusable: {} trades, {} tickers", frames.rejected_trades, frames.rejected_tickers)?;
-    }
-    for (reason, count) in &summary.rejects {
-        writeln!(out, "rejected {count}: {reason}")?;
-    }
+    Ok(())
+}
+
+fn write_lines(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for (number, line) in summary.lines.iter().enumerate() {
         writeln!(
             out,
@@ -63,26 +101,10 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
             millis(line.lag_max)
         )?;
     }
-    if summary.rest.0 > 0 {
-        writeln!(out, "REST: {} requests, {} of which failed", summary.rest.0, summary.rest.1)?;
-    }
-    if summary.latencies.gap_wait_max > 0 {
-        writeln!(out, "trades waited behind a gap for {} at most", millis(summary.latencies.gap_wait_max))?;
-    }
-    writeln!(out, "sums {}", if summary.balances() { "hold" } else { "DO NOT HOLD" })?;
-    let l = &summary.latencies;
-    writeln!(
-        out,
-        "lag p50 {} p99 {} max {}; append to commit at most {}; flush at most {} ({} flushes); {} connections made, {} lost",
-        millis(l.lag_p50),
-        millis(l.lag_p99),
-        millis(l.lag_max),
-        millis(l.append_max),
-        millis(l.flush_max),
-        summary.flushes.0,
-        frames.connects,
-        frames.losses
-    )?;
+    Ok(())
+}
+
+fn write_machine(out: &mut String, summary: &Summary) -> std::fmt::Result {
     let memory = &summary.watch.memory;
     writeln!(
         out,
@@ -93,14 +115,7 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
         memory.mapped_peak / 1e6,
         summary.cpu_seconds.unwrap_or(f64::NAN),
         summary.elapsed.as_secs_f64()
-    )?;
-    if summary.unsealed > 0 {
-        writeln!(out, "{} days could not be sealed; the next start tries again", summary.unsealed)?;
-    }
-    if summary.unwritten_lines + summary.unrecorded_frames > 0 {
-        writeln!(out, "not kept: {} journal lines, {} frames of --record", summary.unwritten_lines, summary.unrecorded_frames)?;
-    }
-    Ok(())
+    )
 }
 
 fn row(out: &mut String, width: usize, name: &str, trades: Tally, missing: u64, tickers: Tally) -> std::fmt::Result {
@@ -122,12 +137,11 @@ fn row(out: &mut String, width: usize, name: &str, trades: Tally, missing: u64, 
     )
 }
 
-#[expect(clippy::cast_precision_loss, reason = "microseconds of a latency stay far below 2^53")]
 fn millis(micros: u64) -> String {
-    format!("{:.2} ms", micros as f64 / 1000.0)
+    format!("{:.2} ms", count(micros) / 1000.0)
 }
 
-/// Gives the summary as JSON Lines: one `{"figure":…,"value":…}` a line, then one object a product.
+/// Gives the summary as JSON Lines: one `{"figure":…,"value":…}` per line, then the rejects, the lines and the products, one object per line.
 #[must_use]
 pub fn json_lines(summary: &Summary) -> String {
     let mut out = String::new();
@@ -135,11 +149,11 @@ pub fn json_lines(summary: &Summary) -> String {
         let value = value.filter(|value| value.is_finite()).map_or_else(|| "null".to_owned(), |value| value.to_string());
         let _ = writeln!(out, "{{\"figure\":\"{name}\",\"value\":{value}}}");
     }
-    for (reason, count) in &summary.rejects {
+    for RejectCount { reason, count } in &summary.rejects {
         let _ = writeln!(out, "{{\"rejected\":\"{reason}\",\"count\":{count}}}");
     }
     for (number, line) in summary.lines.iter().enumerate() {
-        let ConnectionSummary { wins, duplicates, losses, lag_mean, lag_max } = line;
+        let LineSummary { wins, duplicates, losses, lag_mean, lag_max } = line;
         let _ = writeln!(
             out,
             "{{\"line\":{number},\"wins\":{wins},\"duplicates\":{duplicates},\"losses\":{losses},\"lag_mean_us\":{lag_mean},\"lag_max_us\":{lag_max}}}"
@@ -151,66 +165,70 @@ pub fn json_lines(summary: &Summary) -> String {
     out
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of one run stay below 2^53")]
+/// Lists every figure with its value, in the order of the report. A value that is not known is absent.
 fn figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
-    let count = |value: u64| Some(value as f64);
-    let millis = |micros: u64| Some(micros as f64 / 1000.0);
-    let (trades, tickers) = (summary.trades(), summary.tickers());
-    let (frames, latencies, memory) = (&summary.frames, &summary.latencies, &summary.watch.memory);
-    let deepest = summary.products.iter().map(|product| product.deepest_queue_msgs).max().unwrap_or(0);
-    vec![
-        ("good", count(u64::from(summary.is_good()))),
-        ("sums_hold", count(u64::from(summary.balances()))),
+    let of = |figures: Vec<Figure>| figures.into_iter().map(|figure| (figure.name, Some(figure.value)));
+    let mut all = record_figures(summary);
+    all.extend(of(summary.totals.figures(Section::Rest)));
+    all.extend(of(summary.connections.figures(Section::Connections)));
+    let lag = &summary.lag;
+    all.extend(
+        [("lag_p50_ms", lag.p50), ("lag_p99_ms", lag.p99), ("lag_max_ms", lag.max)]
+            .map(|(name, micros)| (name, Some(count(micros) / 1000.0))),
+    );
+    all.extend(of(summary.totals.figures(Section::Latency)));
+    all.extend(of(summary.totals.figures(Section::Flush)));
+    all.extend(machine_figures(summary));
+    all.extend(of(summary.totals.figures(Section::Loss)));
+    all
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of one run stay below 2^53")]
+fn count(value: u64) -> f64 {
+    value as f64
+}
+
+fn record_figures(summary: &Summary) -> Vec<(&'static str, Option<f64>)> {
+    let (trades, tickers, connections) = (summary.trades(), summary.tickers(), &summary.connections);
+    let mut all = vec![
+        ("good", Some(count(u64::from(summary.is_good())))),
+        ("sums_hold", Some(count(u64::from(summary.balances())))),
         ("elapsed_s", Some(summary.elapsed.as_secs_f64())),
         ("cpu_s", summary.cpu_seconds),
-        ("trades_received", count(trades.received)),
-        ("trades_backfilled", count(trades.fetched)),
-        ("trades_written", count(trades.written)),
-        ("trades_late", count(trades.late)),
-        ("trades_duplicate", count(trades.duplicate)),
-        ("trades_conflict", count(trades.conflict)),
-        ("trades_shed", count(trades.shed)),
-        ("trades_rejected", count(trades.rejected + frames.rejected_trades)),
-        ("tickers_received", count(tickers.received)),
-        ("tickers_written", count(tickers.written)),
-        ("tickers_stale", count(tickers.duplicate)),
-        ("tickers_shed", count(tickers.shed)),
-        ("tickers_rejected", count(tickers.rejected + frames.rejected_tickers)),
-        ("gaps", count(summary.products.iter().map(|product| product.gaps).sum())),
-        ("missing_ids", count(summary.products.iter().map(|product| product.missing_ids).sum())),
-        ("rest_requests", count(summary.rest.0)),
-        ("rest_failures", count(summary.rest.1)),
-        ("frames", count(frames.frames)),
-        ("frames_used", count(frames.used)),
-        ("frames_control", count(frames.control)),
-        ("frames_ignored", count(frames.ignored)),
-        ("frames_rejected", count(frames.rejected)),
-        ("connects", count(frames.connects)),
-        ("losses", count(frames.losses)),
-        ("sequence_holes", count(frames.sequence_holes)),
-        ("receive_queue_peak_bytes", count(frames.receive_queue_peak_bytes)),
-        ("lag_p50_ms", millis(latencies.lag_p50)),
-        ("lag_p99_ms", millis(latencies.lag_p99)),
-        ("lag_max_ms", millis(latencies.lag_max)),
-        ("gap_wait_max_ms", millis(latencies.gap_wait_max)),
-        ("append_max_ms", millis(latencies.append_max)),
-        ("flush_max_ms", millis(latencies.flush_max)),
-        ("durable_max_ms", millis(latencies.durable_max)),
-        ("flushes", count(summary.flushes.0)),
-        ("trade_flushes", count(summary.flushes.1)),
-        ("ticker_flushes", count(summary.flushes.2)),
-        ("deepest_queue_msgs", count(deepest)),
+    ];
+    let counts = [
+        ("trades_received", trades.received),
+        ("trades_backfilled", trades.fetched),
+        ("trades_written", trades.written),
+        ("trades_late", trades.late),
+        ("trades_duplicate", trades.duplicate),
+        ("trades_conflict", trades.conflict),
+        ("trades_shed", trades.shed),
+        ("trades_rejected", trades.rejected + connections.rejected_trades),
+        ("tickers_received", tickers.received),
+        ("tickers_written", tickers.written),
+        ("tickers_stale", tickers.duplicate),
+        ("tickers_shed", tickers.shed),
+        ("tickers_rejected", tickers.rejected + connections.rejected_tickers),
+        ("gaps", summary.products.iter().map(|product| product.gaps).sum()),
+        ("missing_ids", summary.products.iter().map(|product| product.missing_ids).sum()),
+    ];
+    all.extend(counts.map(|(name, value)| (name, Some(count(value)))));
+    all
+}
+
+fn machine_figures(summary: &Summary) -> [(&'static str, Option<f64>); 8] {
+    let memory = &summary.watch.memory;
+    let deepest = summary.products.iter().map(|product| product.deepest_queue_msgs).max().unwrap_or(0);
+    [
+        ("deepest_queue_msgs", Some(count(deepest))),
         ("memory_held_peak_bytes", Some(memory.held_peak)),
         ("memory_held_slope_bytes_per_s", memory.held_slope),
         ("memory_anonymous_peak_bytes", Some(memory.anonymous_peak)),
         ("memory_dirty_peak_bytes", Some(memory.dirty_peak)),
         ("memory_mapped_peak_bytes", Some(memory.mapped_peak)),
-        ("alerts", count(summary.watch.alerts)),
-        ("unsealed", count(summary.unsealed)),
-        ("write_failures", count(summary.write_failures)),
-        ("unwritten_lines", count(summary.unwritten_lines)),
-        ("unrecorded_frames", count(summary.unrecorded_frames)),
-        ("inexact_texts", count(summary.inexact_texts)),
+        ("alerts", Some(count(summary.watch.alerts))),
+        ("unsealed", Some(count(summary.unsealed))),
     ]
 }
 

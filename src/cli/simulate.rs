@@ -6,9 +6,10 @@ use std::time::Duration;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::args::{FeedArg, SimulateArgs};
-use super::{DONE, Failure};
+use super::args::SimulateArgs;
+use super::outcome::{DONE, Failure};
 use crate::capture::stop::Stop;
+use crate::feed::Feed;
 use crate::product::ProductId;
 use crate::simulate::{Faults, Replay, SimulateConfig, SimulatedFeed, Simulation, products};
 
@@ -50,8 +51,8 @@ fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {
     let tls = args.tls.then(|| std::env::temp_dir().join(format!("coltape-simulate-{}", std::process::id())));
     Ok(SimulateConfig {
         feed: match args.feed {
-            FeedArg::Exchange => SimulatedFeed::Exchange,
-            FeedArg::Advanced => SimulatedFeed::Advanced,
+            Feed::Exchange => SimulatedFeed::Exchange,
+            Feed::Advanced => SimulatedFeed::Advanced,
         },
         listen: args.listen,
         rest_listen: Some(args.rest_listen),

@@ -1,4 +1,4 @@
-//! How durations, sizes and times are written on the command line.
+//! How durations, times and lists of numbers are written on the command line.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use crate::time::{UnixNanos, UtcDay, parse_rfc3339};
 /// Reads a duration: `500ms`, `2s`, `10m`, `24h`, `7d`.
 ///
 /// # Errors
-/// Says what a duration looks like.
+/// The text says how to write a duration.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is no duration (write 500ms, 2s, 10m, 24h or 7d)");
+    let wrong = || format!("{text:?} is not a duration (write 500ms, 2s, 10m, 24h or 7d)");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -35,34 +35,38 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The last day whose seconds since the epoch a u32 holds.
+/// The last day whose seconds since the epoch fit into a u32.
 const LAST_DAY: UtcDay = UtcDay(u32::MAX / 86_400);
 
 /// Reads a time: RFC 3339 in UTC, or a date, which is its midnight.
 ///
 /// # Errors
-/// Says what a time looks like.
+/// The text says how to write a time.
 pub fn time(text: &str) -> Result<UnixNanos, String> {
     if let Ok(day) = UtcDay::parse(text) {
-        return if day <= LAST_DAY { Ok(day.start()) } else { Err(format!("{text:?} lies beyond {LAST_DAY}, where the files' times end")) };
+        return if day <= LAST_DAY {
+            Ok(day.start())
+        } else {
+            Err(format!("{text:?} is after {LAST_DAY}, the last day that the files can hold"))
+        };
     }
     let parsed = parse_rfc3339(text.as_bytes()).ok().and_then(crate::time::Timestamp::to_unix);
-    parsed.ok_or_else(|| format!("{text:?} is no time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
+    parsed.ok_or_else(|| format!("{text:?} is not a time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
 }
 
 /// A list of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Numbers(pub Vec<usize>);
 
-/// Highest number in a list: more processors than Linux is built for.
+/// Highest number in a list. Linux is built for at most 8192 processors.
 const HIGHEST_NUMBER: usize = 8191;
 
 /// Reads a list of numbers and ranges: `0,2-3`.
 ///
 /// # Errors
-/// Says what a list looks like.
+/// The text says how to write a list.
 pub fn numbers(text: &str) -> Result<Numbers, String> {
-    let wrong = || format!("{text:?} is no list of processors (write 2,3 or 2-5)");
+    let wrong = || format!("{text:?} is not a list of processors (write 2,3 or 2-5)");
     let mut all = Vec::new();
     for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -80,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_numbers_have_ranges() {
+    fn a_list_of_numbers_may_have_ranges() {
         assert_eq!(numbers("0,2-4"), Ok(Numbers(vec![0, 2, 3, 4])));
         for bad in ["", "a", "3-2", "1,", "-1", "0-99999"] {
             assert!(numbers(bad).is_err(), "{bad}");
@@ -88,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit() {
+    fn a_duration_has_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("24h"), Ok(Duration::from_secs(86_400)));
         for bad in ["", "5", "s", "1.5s", "-1s", "5 s", "99999999999999999999s", "18446744073709551615d"] {

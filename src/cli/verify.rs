@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use super::args::VerifyArgs;
-use super::{DONE, FAILED, Failure};
+use super::outcome::{DONE, FAILED, Failure};
 use crate::time::{Clock, UnixNanos};
 use crate::verify::{VerifyConfig, verify, write_json, write_table};
 

@@ -7,5 +7,5 @@ mod faults;
 mod kills;
 
 #[allow(dead_code, reason = "shared with the tests of `tape`, which use all of it")]
-#[path = "../tape/capture/stage.rs"]
-mod stage;
+#[path = "../tape/capture/programs.rs"]
+mod programs;

@@ -104,7 +104,8 @@ fn run(feed: Feed) {
     let data = folder.path().join("data");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", listener.local_addr().unwrap());
-    let config = CaptureConfig { idle_timeout: Duration::from_secs(60), ..CaptureConfig::new(feed, &url, products.iter().cloned(), &data) };
+    let mut config = CaptureConfig::new(feed, &url, products.iter().cloned(), &data);
+    config.idle_timeout = Duration::from_secs(60);
     let stop = Stop::default();
     let capture = {
         let stop = stop.clone();

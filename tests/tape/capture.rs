@@ -1,4 +1,4 @@
-//! The whole program, end to end: `coltape simulate` or a scripted server on one side, `coltape capture` on the other, the files read back.
+//! The whole program, end to end: `coltape simulate` or a scripted server, `coltape capture`, and the files that are read back.
 
 pub(crate) mod absurd;
 pub(crate) mod disk;
@@ -6,7 +6,7 @@ pub(crate) mod gaps;
 pub(crate) mod lifecycle;
 pub(crate) mod midnight;
 pub(crate) mod products;
+pub(crate) mod programs;
 pub(crate) mod recorded;
 pub(crate) mod rest;
 pub(crate) mod scripted;
-pub(crate) mod stage;

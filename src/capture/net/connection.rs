@@ -15,15 +15,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::capture::CaptureConfig;
+use crate::capture::config::CaptureConfig;
 use crate::capture::cores::Cores;
+use crate::capture::error::CaptureError;
 use crate::capture::net::recorder::Recorder;
 use crate::capture::net::router::Router;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 use crate::capture::write::ticker_source::LinePlace;
 use crate::feed::action::{Action, SessionReport};
@@ -71,10 +73,10 @@ impl ConnectionSettings {
     ///
     /// # Errors
     /// Says what is wrong with them.
-    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, String> {
+    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, CaptureError> {
         Ok(Self {
             feed: config.feed,
-            endpoint: Endpoint::parse(&config.url).map_err(|error| error.to_string())?,
+            endpoint: Endpoint::parse(&config.url)?,
             roots: TlsRoots { ca_file: checked_file(config.ca_file.clone())? },
             timeouts: Timeouts { spins: config.spins, ..Timeouts::default() },
             trades: config.datasets.trades,
@@ -89,12 +91,16 @@ impl ConnectionSettings {
     }
 }
 
-fn checked_file(file: Option<PathBuf>) -> Result<Option<PathBuf>, String> {
+fn checked_file(file: Option<PathBuf>) -> Result<Option<PathBuf>, CaptureError> {
     match file {
-        Some(path) if !path.is_file() => Err(format!("{}: no such file", path.display())),
+        Some(path) if !path.is_file() => Err(CaptureError::CaFile { path }),
         other => Ok(other),
     }
 }
+
+/// Changes that may wait for a connection: two for each time that the list of products is read again, which is at most once a second. Beyond that the
+/// reading of the list waits for the connection.
+const WAITING_ORDERS: usize = 64;
 
 /// A change of what a line subscribes to.
 enum Order {
@@ -132,7 +138,7 @@ impl ConnectionHandle {
         let shares_tickers = !settings.feed.has_ticker_sequence() && settings.lines > 1;
         let line_place = LinePlace { number, shares_tickers };
         let router = Router::new(&place, Arc::clone(registry), journal.clone(), Arc::clone(&metrics), line_place, &products)?;
-        let (orders, incoming) = unbounded();
+        let (orders, incoming) = bounded(WAITING_ORDERS);
         let config = SessionConfig {
             products,
             trades: settings.trades,
@@ -154,19 +160,15 @@ impl ConnectionHandle {
             ticked: Instant::now(),
             pending: Vec::new(),
         };
-        let stop = stop.clone();
-        let thread = std::thread::Builder::new()
-            .name(name.clone())
-            .spawn(move || {
-                let _on_panic = stop.on_panic();
-                line.settings.cores.settle();
-                let outcome = line.run();
-                if let Err(reason) = &outcome {
-                    stop.fail(reason.clone());
-                }
-                outcome
-            })
-            .map_err(|error| format!("{name}: no thread: {error}"))?;
+        let work = move || {
+            line.settings.cores.settle();
+            let outcome = line.run();
+            if let Err(reason) = &outcome {
+                line.stop.fail(reason.clone());
+            }
+            outcome
+        };
+        let thread = spawn(&name, Stack::Standard, stop, work).map_err(|error| format!("{name}: no thread: {error}"))?;
         Ok(Self { name, metrics, orders, thread: Some(thread) })
     }
 

@@ -1,18 +1,18 @@
-//! All lines of a capture: which connection brings which product, and what changes when the list of products does.
+//! All connections of a capture: which connection subscribes to which product, and what changes with the list of products.
 //!
-//! 1. On each of the redundant lines a product is brought by one connection; a connection brings at most `products_per_connection` of them.
-//! 2. New products fill up the connections there are before another one is made; products that are not wanted any more are unsubscribed from,
-//!    and their files are sealed like everyone's when their day is over.
+//! 1. On each redundant line, one connection subscribes to a product. A connection subscribes to at most `products_per_connection` products.
+//! 2. New products go to connections that have room; only then another connection is made.
+//! 3. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::capture::config::CaptureConfig;
+use crate::capture::context::CaptureContext;
+use crate::capture::error::CaptureError;
 use crate::capture::net::connection::{ConnectionHandle, ConnectionSettings};
-use crate::capture::service::journal::JournalHandle;
-use crate::capture::stop::Stop;
 use crate::capture::write::registry::Registry;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -22,53 +22,56 @@ struct Entry {
     products: BTreeSet<ProductId>,
 }
 
-/// The connections.
-pub struct Lines {
-    settings: ConnectionSettings,
-    registry: Arc<Registry>,
-    journal: JournalHandle,
-    stop: Stop,
-    per_connection: usize,
-    /// The connections of each line.
-    entries: Mutex<Vec<Vec<Entry>>>,
+/// How many products a change has added and removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changed {
+    /// Products that were added.
+    pub added: usize,
+    /// Products that were removed.
+    pub removed: usize,
 }
 
-impl Lines {
-    /// Makes a capture without connections.
+/// The connections of a capture.
+pub struct Connections {
+    settings: ConnectionSettings,
+    registry: Arc<Registry>,
+    context: Arc<CaptureContext>,
+    per_connection: usize,
+    /// The connections of each line.
+    lines: Mutex<Vec<Vec<Entry>>>,
+}
+
+impl Connections {
+    /// Makes a set of no connections.
     #[must_use]
-    pub fn new(
-        settings: ConnectionSettings,
-        registry: Arc<Registry>,
-        journal: JournalHandle,
-        stop: Stop,
-        lines: u8,
-        per_connection: usize,
-    ) -> Self {
-        let entries = (0..lines.max(1)).map(|_| Vec::new()).collect();
-        Self { settings, registry, journal, stop, per_connection: per_connection.max(1), entries: Mutex::new(entries) }
+    pub fn new(settings: ConnectionSettings, registry: Arc<Registry>, context: Arc<CaptureContext>, config: &CaptureConfig) -> Self {
+        let lines = (0..config.lines.max(1)).map(|_| Vec::new()).collect();
+        Self { settings, registry, context, per_connection: config.products_per_connection.max(1), lines: Mutex::new(lines) }
     }
 
-    /// Has exactly these products brought from now on. Gives how many came and how many went.
+    /// Changes the products to exactly these.
     ///
     /// # Errors
-    /// Where a writer or a line cannot be started; what has been started goes on.
-    pub fn bring(&self, wanted: &BTreeSet<ProductId>) -> Result<(usize, usize), String> {
-        let mut lines = self.entries.lock();
+    /// Where a writer or a connection cannot be started. What was started before goes on.
+    pub fn set_products(&self, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
+        let mut lines = self.lines.lock();
         let had: BTreeSet<ProductId> = lines.iter().flatten().flat_map(|entry| entry.products.iter().cloned()).collect();
-        let (came, gone): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
-        // Every writer stands before the first frame can come.
-        for product in &came {
-            drop(self.registry.route(product)?);
-            self.journal.write(Event::ProductAdded { product: (*product).clone() });
+        let (added, removed): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
+        // Every writer is started before the first frame can arrive.
+        for product in &added {
+            drop(self.registry.route(product).map_err(CaptureError::Part)?);
+            self.context.journal.write(Event::ProductAdded { product: (*product).clone() });
         }
-        gone.iter().for_each(|product| self.journal.write(Event::ProductRemoved { product: (*product).clone() }));
+        for product in &removed {
+            self.context.journal.write(Event::ProductRemoved { product: (*product).clone() });
+        }
         for (line, entries) in (0u8..).zip(lines.iter_mut()) {
-            self.bring_on(line, entries, wanted)?;
+            self.set_products_of_line(line, entries, wanted)?;
         }
-        Ok((came.len(), gone.len()))
+        Ok(Changed { added: added.len(), removed: removed.len() })
     }
 
-    fn bring_on(&self, line: u8, entries: &mut Vec<Entry>, wanted: &BTreeSet<ProductId>) -> Result<(), String> {
+    fn set_products_of_line(&self, line: u8, entries: &mut Vec<Entry>, wanted: &BTreeSet<ProductId>) -> Result<(), CaptureError> {
         let mut removals = Vec::new();
         for entry in entries.iter_mut() {
             removals.push(entry.products.difference(wanted).cloned().collect::<Vec<_>>());
@@ -84,56 +87,27 @@ impl Lines {
                 entry.handle.add(taken);
             }
         }
-        // After the additions: a connection that has nothing to bring is given up.
+        // After the additions: a connection without products is closed.
         for (entry, unwanted) in entries.iter().zip(removals).filter(|(_, unwanted)| !unwanted.is_empty()) {
             entry.handle.remove(unwanted);
         }
+        let CaptureContext { journal, stop, .. } = &*self.context;
         for products in new.chunks(self.per_connection) {
-            let connection = entries.len();
-            let handle =
-                ConnectionHandle::start((line, connection), products.to_vec(), &self.settings, &self.registry, &self.journal, &self.stop)?;
+            let place = (line, entries.len());
+            let handle = ConnectionHandle::start(place, products.to_vec(), &self.settings, &self.registry, journal, stop)
+                .map_err(CaptureError::Part)?;
             entries.push(Entry { handle, products: products.iter().cloned().collect() });
         }
         Ok(())
     }
 
-    /// Shows every line.
+    /// Calls `look` with every connection.
     pub fn for_each(&self, mut look: impl FnMut(&ConnectionHandle)) {
-        self.entries.lock().iter().flatten().for_each(|entry| look(&entry.handle));
+        self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle));
     }
 
-    /// Waits for the end of every line; gives the reasons where they failed.
+    /// Waits for the end of every connection. Gives the reasons of those that failed.
     pub fn join(&self) -> Vec<String> {
-        self.entries.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
-    }
-}
-
-/// Reads a list of products: one a line, `#` begins a remark.
-///
-/// # Errors
-/// Names the file, and the line that is no product.
-pub fn read_products(path: &Path) -> Result<Vec<ProductId>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    text.lines()
-        .enumerate()
-        .map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()))
-        .filter(|(_, name)| !name.is_empty())
-        .map(|(at, name)| ProductId::new(name).map_err(|error| format!("{}:{at}: {error}", path.display())))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_product_list_may_hold_remarks_and_names_its_bad_line() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("list");
-        std::fs::write(&path, "# watched\nBTC-USD\n\n ETH-USD # quiet\n").expect("writes");
-        let names: Vec<_> = read_products(&path).expect("reads").iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["BTC-USD", "ETH-USD"]);
-        std::fs::write(&path, "BTC-USD\n../x\n").expect("writes");
-        assert!(read_products(&path).is_err_and(|error| error.contains(":2:")));
+        self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
     }
 }

@@ -1,35 +1,40 @@
-//! The recorder (`--record`): the frames as received, in hourly files that `simulate --replay` reads.
+//! The recorder (`--record`): writes frames as they were received into hourly files, which `simulate --replay` reads.
 //!
-//! 1. It never slows the capture: a connection's thread copies a frame into a spare buffer if there is one, and otherwise the frame is counted as not kept.
-//! 2. A line is `receive time in ns`, a tab, the frame's text. A frame that holds a line break cannot stand on a line: it is counted as not kept.
-//! 3. Files hold whole lines. Where one cannot be written, what waited for it is counted as not kept, and the recording goes on when there is space.
+//! 1. It never slows the capture down. A connection's thread copies a frame into a bounded channel; if that is full, the frame is counted as not recorded.
+//! 2. A line is the receive time in ns since the epoch, a tab, and the frame's text. A frame with a line break in it is counted as not recorded.
+//! 3. A file holds whole lines. If a file cannot be written, the frames that waited for it are counted as not recorded, and the recording goes on when
+//!    there is space again.
 //! 4. Files older than `--record-keep` are removed when a new hour begins.
 //!
-//! Thread `record`: owns the file; ends when every handle is gone.
+//! Thread `record`: owns the file; ends when every handle is dropped.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::capture::config::RecordConfig;
+use crate::capture::error::CaptureError;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// Frames that may wait for the recorder.
 const WAITING_FRAMES: usize = 16_384;
 
-/// Bytes that frames waiting for the recorder may hold together.
+/// Bytes of all frames that may wait for the recorder.
 const WAITING_BYTES: usize = 64 << 20;
 
-/// Lines are written when so many bytes of them wait.
+/// Lines are written when this many bytes of them wait.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// Lines wait no longer than this.
+/// Lines are written after this time, however few they are.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 struct Frame {
@@ -37,43 +42,37 @@ struct Frame {
     text: Box<[u8]>,
 }
 
+/// The recorder's thread. It gives the error of its last write.
+pub type RecorderThread = JoinHandle<std::io::Result<()>>;
+
 /// A connection's handle to the recorder.
 #[derive(Clone)]
 pub struct Recorder {
     frames: Sender<Frame>,
-    waiting_bytes: Arc<std::sync::atomic::AtomicUsize>,
+    waiting_bytes: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 }
 
 impl Recorder {
-    /// Starts the thread `record`, which writes into `folder` and keeps hourly files for `keep`.
+    /// Starts the thread `record`.
     ///
     /// # Errors
-    /// Where the folder cannot be made or the machine has no thread left.
-    pub fn start(
-        folder: &Path,
-        keep: Duration,
-        metrics: Arc<Metrics>,
-        stop: Stop,
-    ) -> std::io::Result<(Self, JoinHandle<std::io::Result<()>>)> {
-        fs::create_dir_all(folder)?;
+    /// Where the folder cannot be made or the system cannot start a thread.
+    pub fn start(config: &RecordConfig, metrics: Arc<Metrics>, stop: &Stop) -> Result<(Self, RecorderThread), CaptureError> {
+        fs::create_dir_all(&config.folder).map_err(|source| CaptureError::Record { folder: config.folder.clone(), source })?;
         let (sender, receiver) = bounded(WAITING_FRAMES);
-        let waiting_bytes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let recorder = Self { frames: sender, waiting_bytes: Arc::clone(&waiting_bytes), metrics: Arc::clone(&metrics) };
-        let folder = folder.to_owned();
-        let thread =
-            std::thread::Builder::new().name("record".to_owned()).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(move || {
-                let _on_panic = stop.on_panic();
-                write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics)
-            })?;
+        let RecordConfig { folder, keep } = config.clone();
+        let thread = spawn("record", Stack::Small, stop, move || write_frames(&folder, keep, &receiver, &waiting_bytes, &metrics))
+            .map_err(|source| CaptureError::Thread { name: "record".to_owned(), source })?;
         Ok((recorder, thread))
     }
 
-    /// Keeps a frame if the recorder can.
+    /// Records a frame if there is room for it. Counts it as not recorded if there is not.
     pub fn keep(&self, recv: UnixNanos, text: &[u8]) {
-        use std::sync::atomic::Ordering::Relaxed;
         let is_kept = !text.contains(&b'\n') && self.waiting_bytes.load(Relaxed) + text.len() <= WAITING_BYTES && {
-            // Relaxed: a bound on memory, no order.
+            // Relaxed: the sum only bounds the memory, it orders nothing.
             self.waiting_bytes.fetch_add(text.len(), Relaxed);
             let is_sent = self.frames.try_send(Frame { recv, text: text.into() }).is_ok();
             if !is_sent {
@@ -91,7 +90,7 @@ fn write_frames(
     folder: &Path,
     keep: Duration,
     frames: &Receiver<Frame>,
-    waiting_bytes: &std::sync::atomic::AtomicUsize,
+    waiting_bytes: &AtomicUsize,
     metrics: &Metrics,
 ) -> std::io::Result<()> {
     let mut open: Option<Hour> = None;
@@ -99,7 +98,7 @@ fn write_frames(
     loop {
         let outcome = match frames.recv_timeout(FLUSH_INTERVAL) {
             Ok(frame) => {
-                waiting_bytes.fetch_sub(frame.text.len(), std::sync::atomic::Ordering::Relaxed);
+                waiting_bytes.fetch_sub(frame.text.len(), Relaxed);
                 write_frame(folder, keep, &mut open, &frame)
             }
             Err(RecvTimeoutError::Timeout) => open.as_mut().map_or(Ok(false), Hour::write),
@@ -124,14 +123,14 @@ fn write_frames(
     }
 }
 
-/// Takes a frame into the file of its hour; tells whether anything was written to a file.
+/// Adds a frame to the file of its hour. Gives whether anything was written to a file.
 fn write_frame(folder: &Path, keep: Duration, open: &mut Option<Hour>, frame: &Frame) -> Result<bool, Lost> {
     let number = frame.recv.0 / (3600 * NANOS_PER_SECOND);
     let hour = match open {
         Some(hour) if hour.number == number => hour,
         _ => {
-            if let Some(mut over) = open.take() {
-                over.write().map_err(|lost| lost.and_one())?;
+            if let Some(mut previous) = open.take() {
+                previous.write().map_err(|lost| lost.and_one())?;
             }
             remove_old(folder, keep, frame.recv);
             let hour = Hour::open(&folder.join(file_name(frame.recv)), number).map_err(|error| Lost { frames: 1, error })?;
@@ -159,11 +158,11 @@ impl Lost {
     }
 }
 
-/// The file of an hour, and the lines that it does not hold yet.
+/// The file of an hour, and the lines that are not written to it yet.
 struct Hour {
     number: u64,
     file: File,
-    /// Bytes of the file, all of them whole lines.
+    /// Length of the file in bytes: whole lines.
     length: u64,
     lines: Vec<u8>,
     frames: u64,
@@ -171,7 +170,7 @@ struct Hour {
 }
 
 impl Hour {
-    /// Opens the file, and cuts a line off that an earlier recorder did not finish.
+    /// Opens the file. Cuts off a line that an earlier recorder did not finish.
     fn open(path: &Path, number: u64) -> std::io::Result<Self> {
         let mut file = File::options().read(true).append(true).create(true).open(path)?;
         let (found, length) = (file.metadata()?.len(), end_of_lines(&mut file)?);
@@ -189,27 +188,27 @@ impl Hour {
         self.frames += 1;
     }
 
-    /// Writes the lines that wait; tells whether there were any.
+    /// Writes the lines that wait. Gives whether there were any.
     fn write(&mut self) -> Result<bool, Lost> {
         self.last_written = Instant::now();
         if self.lines.is_empty() {
             return Ok(false);
         }
         if let Err(error) = self.file.write_all(&self.lines) {
-            // What went through ends in the middle of a line. Where it cannot be cut off now, whoever opens the file next does.
+            // The file may now end in the middle of a line. If that cannot be cut off here, it is cut off when the file is opened next.
             let _ = self.file.set_len(self.length);
             return Err(Lost { frames: self.frames, error });
         }
         self.length += self.lines.len() as u64;
         self.lines.clear();
-        // One long frame must not hold its memory for the rest of the hour.
+        // The memory of one long frame is given back.
         self.lines.shrink_to(2 * WRITE_BYTES);
         self.frames = 0;
         Ok(true)
     }
 }
 
-/// Gives the length of the whole lines in a file.
+/// Gives the length of the whole lines of a file, in bytes.
 fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
     let mut end = file.seek(SeekFrom::End(0))?;
     let mut chunk = vec![0; WRITE_BYTES];
@@ -226,7 +225,7 @@ fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
     Ok(0)
 }
 
-/// Names the file of the hour that `at` lies in: `frames-2025-06-07T13.tsv`.
+/// Names the file of the hour of a time: `frames-2025-06-07T13.tsv`.
 fn file_name(at: UnixNanos) -> PathBuf {
     PathBuf::from(format!("frames-{}T{:02}.tsv", at.day(), at.0 / (3600 * NANOS_PER_SECOND) % 24))
 }
@@ -237,7 +236,7 @@ fn remove_old(folder: &Path, keep: Duration, now: UnixNanos) {
     for entry in entries.flatten() {
         let name = PathBuf::from(entry.file_name());
         let text = name.to_string_lossy();
-        // The names sort as their hours do.
+        // Names sort like their hours.
         if text.starts_with("frames-") && text.ends_with(".tsv") && name < oldest && fs::remove_file(entry.path()).is_err() {
             log::warn!("record: cannot remove {}", entry.path().display());
         }
@@ -253,12 +252,15 @@ mod tests {
         parse_rfc3339(text.as_bytes()).expect("a time").to_unix().expect("after 1970")
     }
 
+    fn an_hour(folder: &Path) -> RecordConfig {
+        RecordConfig { folder: folder.to_owned(), keep: Duration::from_secs(3600) }
+    }
+
     #[test]
-    fn frames_go_to_the_file_of_their_hour_and_old_hours_go() {
+    fn frames_go_to_the_file_of_their_hour_and_old_files_are_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
-        let (recorder, thread) =
-            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
+        let (recorder, thread) = Recorder::start(&an_hour(folder.path()), Arc::clone(&metrics), &Stop::default()).expect("starts");
         recorder.keep(at("2025-06-07T10:59:59.999999999Z"), b"{\"a\":1}");
         recorder.keep(at("2025-06-07T11:00:00Z"), b"{\"b\":2}");
         recorder.keep(at("2025-06-07T11:00:00Z"), b"two\nlines");
@@ -274,11 +276,10 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_costs_what_waited_and_the_recording_goes_on() {
+    fn a_full_disk_loses_the_frames_that_waited_and_the_recording_goes_on() {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::default());
-        let (recorder, thread) =
-            Recorder::start(folder.path(), Duration::from_secs(3600), Arc::clone(&metrics), Stop::default()).expect("starts");
+        let (recorder, thread) = Recorder::start(&an_hour(folder.path()), Arc::clone(&metrics), &Stop::default()).expect("starts");
         let full = folder.path().join("frames-2025-06-07T10.tsv");
         std::os::unix::fs::symlink("/dev/full", &full).expect("a full file");
         recorder.keep(at("2025-06-07T10:00:00Z"), b"{\"a\":1}");
@@ -297,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_a_killed_recorder_left_half_written_is_cut_off() {
+    fn a_half_written_line_of_a_killed_recorder_is_cut_off() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("frames");
         for (left, lines) in [("", 0), ("1\ta\n", 4), ("1\ta\n2\tb", 4), ("1\ta", 0)] {

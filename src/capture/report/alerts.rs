@@ -1,7 +1,7 @@
-//! Alerts: what is raised once when it begins, and cleared once when it has ended.
+//! Alerts: each is raised once when a condition begins, and cleared once when it ends.
 //!
-//! An alert is known by its kind and what it speaks of. Raising one that stands, or clearing one that does not, says nothing:
-//! the journal gets one line each way, however often the watch looks.
+//! An alert is identified by its kind and its subject. While the condition lasts, nothing more is written: the journal gets one line when it begins and one
+//! when it ends, however often the watch checks.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::store::event::Event;
 /// What alerts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertKind {
-    /// A product's queue holds more than 80 % of what it can.
+    /// A product's queue is more than 80 % full.
     QueueFilling,
     /// A connection is down.
     ConnectionLost,
-    /// Files would not take records, or a flush failed.
+    /// A write, an allocation or a flush failed.
     WriteFailure,
     /// Anonymous, locked and dirty mapped memory is above 2 GB.
     Memory,
-    /// A record took more than 1 s from being read to being committed.
+    /// A record was committed more than 1 s after it was read.
     Lag,
 }
 
 impl AlertKind {
-    /// Names the kind as the journal spells it.
+    /// Gives the name in the journal.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,43 +37,43 @@ impl AlertKind {
     }
 }
 
-/// A change that has to be told.
+/// The beginning or the end of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// What it is about.
+    /// Its kind.
     pub kind: AlertKind,
-    /// Which product or connection; empty where it is the whole capture.
+    /// The product or connection; empty for the whole capture.
     pub subject: String,
-    /// Whether it began (or ended).
+    /// Whether it begins; otherwise it ends.
     pub is_raised: bool,
-    /// The figure, for people.
+    /// What was found when it began, for people.
     pub text: String,
 }
 
-/// The alerts that stand.
+/// The alerts that have begun and not ended.
 #[derive(Debug, Default)]
 pub struct Alerts {
-    standing: BTreeMap<(AlertKind, String), String>,
+    active: BTreeMap<(AlertKind, String), String>,
     raised: u64,
 }
 
 impl Alerts {
-    /// Takes a look into account, and gives the change it means, if any.
-    pub fn look(&mut self, kind: AlertKind, subject: &str, text: Option<String>) -> Option<Change> {
+    /// Takes a check into account: a text where the condition holds. Gives the beginning or end of an alert, if this is one.
+    pub fn check(&mut self, kind: AlertKind, subject: &str, text: Option<String>) -> Option<Change> {
         let key = (kind, subject.to_owned());
         let change = |is_raised, text| Change { kind, subject: subject.to_owned(), is_raised, text };
-        match (text, self.standing.contains_key(&key)) {
+        match (text, self.active.contains_key(&key)) {
             (Some(text), false) => {
                 self.raised += 1;
-                self.standing.insert(key, text.clone());
+                self.active.insert(key, text.clone());
                 Some(change(true, text))
             }
-            (None, true) => self.standing.remove(&key).map(|text| change(false, text)),
+            (None, true) => self.active.remove(&key).map(|text| change(false, text)),
             _ => None,
         }
     }
 
-    /// Gives how many were raised in all.
+    /// Gives how many alerts were raised in all.
     #[must_use]
     pub const fn raised(&self) -> u64 {
         self.raised
@@ -81,8 +81,8 @@ impl Alerts {
 }
 
 impl Change {
-    /// Tells the log and the journal.
-    pub fn tell(&self, journal: &JournalHandle) {
+    /// Writes the change to the log and the journal.
+    pub fn write(&self, journal: &JournalHandle) {
         let (name, subject, text) = (self.kind.name(), &self.subject, &self.text);
         if self.is_raised {
             log::warn!("ALERT {name} {subject}: {text}");
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_alert_is_told_once_each_way() {
+    fn an_alert_is_raised_once_and_cleared_once() {
         let mut alerts = Alerts::default();
         let bad = || Some("90 %".to_owned());
-        assert!(alerts.look(AlertKind::QueueFilling, "BTC-USD", None).is_none());
-        assert!(alerts.look(AlertKind::QueueFilling, "BTC-USD", bad()).is_some_and(|change| change.is_raised));
-        assert!(alerts.look(AlertKind::QueueFilling, "BTC-USD", bad()).is_none());
-        assert!(alerts.look(AlertKind::QueueFilling, "ETH-USD", bad()).is_some(), "another product is another alert");
-        assert!(alerts.look(AlertKind::QueueFilling, "BTC-USD", None).is_some_and(|change| !change.is_raised));
+        assert!(alerts.check(AlertKind::QueueFilling, "BTC-USD", None).is_none());
+        assert!(alerts.check(AlertKind::QueueFilling, "BTC-USD", bad()).is_some_and(|change| change.is_raised));
+        assert!(alerts.check(AlertKind::QueueFilling, "BTC-USD", bad()).is_none());
+        assert!(alerts.check(AlertKind::QueueFilling, "ETH-USD", bad()).is_some(), "another product is another alert");
+        assert!(alerts.check(AlertKind::QueueFilling, "BTC-USD", None).is_some_and(|change| !change.is_raised));
         assert_eq!(alerts.raised(), 2);
     }
 }

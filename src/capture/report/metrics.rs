@@ -1,104 +1,76 @@
-//! Counters and figures, written by the thread they belong to and read by anyone.
+//! What a capture counts and measures. Each number is written by the thread it belongs to and read by anyone.
 //!
-//! 1. All counters are relaxed atomics: they order nothing, and their sums are only held against each other when the threads that write them have ended.
-//! 2. `frames = used + control + ignored + rejected` for every connection; the sums are held in [`crate::capture::report::summary`].
-//! 3. `received + fetched = written + late + duplicate + conflict + shed + rejected + waiting` for the trades of every product, waiting being 0 at a stop;
+//! 1. All counters are relaxed atomics ([`super::counter`]). A new one is a row here and the call that counts it.
+//! 2. `frames = used + control + ignored + rejected` for every connection. [`super::summary`] compares these sums.
+//! 3. `received + fetched = written + late + duplicate + conflict + shed + rejected + waiting` for the trades of every product; at a stop nothing is waiting.
 //!    `received = written + late + stale + shed + rejected` for its tickers.
-//! 4. Latencies are gathered by each writer on its own and merged into the shared histogram once a second: no lock a message.
+//! 4. Each writer gathers latencies on its own and adds them to the shared histogram once a second: a message takes no lock.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::capture::report::redundancy::{LineCounts, MAX_LINES};
+use crate::capture::report::counter::{Counter, Peak, counters};
 
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds 1.
-    #[inline]
-    pub fn one(&self) {
-        self.add(1);
-    }
-
-    /// Adds `count`.
-    #[inline]
-    pub fn add(&self, count: u64) {
-        self.0.fetch_add(count, Relaxed);
-    }
-
-    /// Reads it.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// The largest value seen.
-#[derive(Debug, Default)]
-pub struct Peak(AtomicU64);
-
-impl Peak {
-    /// Takes a value into account.
-    #[inline]
-    pub fn see(&self, value: u64) {
-        if value > self.0.load(Relaxed) {
-            self.0.fetch_max(value, Relaxed);
-        }
-    }
-
-    /// Reads the largest.
-    #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-
-    /// Reads the largest since the last call of this, and starts again.
-    pub fn take(&self) -> u64 {
-        self.0.swap(0, Relaxed)
-    }
-}
+/// Most redundant lines.
+pub const MAX_LINES: usize = 4;
 
 /// What became of the trades of one product.
 #[derive(Debug, Default)]
 pub struct TradeCounts {
-    /// Trades handed over by the decoder.
+    /// Trades from the decoder.
     pub received: Counter,
-    /// Missing trades that REST, or another tape, supplied.
+    /// Missing trades from REST or from another tape.
     pub fetched: Counter,
     /// Appended to the columns.
     pub written: Counter,
-    /// Stored beside the columns, to be put in place when the day is sealed.
+    /// Stored beside the columns, until the seal of the day puts them in their place.
     pub late: Counter,
-    /// Stored already, with equal fields.
+    /// Already stored, with equal fields.
     pub duplicate: Counter,
-    /// Stored already, with other fields: journaled, the first kept.
+    /// Already stored, with other fields. The first is kept, the other is journaled.
     pub conflict: Counter,
-    /// Given up because the product's queue was full or its disk would not take them: a gap.
+    /// Dropped because the product's queue or disk was full: a gap.
     pub shed: Counter,
-    /// Of an id that lay absurdly far ahead and that nothing confirmed.
+    /// Dropped because the id was implausibly far ahead and nothing confirmed it.
     pub rejected: Counter,
 }
 
 /// What became of the tickers of one product.
 #[derive(Debug, Default)]
 pub struct TickerCounts {
-    /// Tickers handed over by the decoder.
+    /// Tickers from the decoder.
     pub received: Counter,
-    /// Appended to `MD` (and to `TICKER_TRADES` where they carry a trade).
+    /// Appended to `MD`, and to `TICKER_TRADES` where they carry a trade.
     pub written: Counter,
     /// Stored beside the columns of a sealed day.
     pub late: Counter,
-    /// Of a sequence at or below the last one stored.
+    /// Dropped because the sequence is not above the last one stored.
     pub stale: Counter,
-    /// Given up as above: a counted hole.
+    /// Dropped because the product's queue or disk was full.
     pub shed: Counter,
-    /// Of a sequence that lay absurdly far ahead and that nothing confirmed.
+    /// Dropped because the sequence was implausibly far ahead and nothing confirmed it.
     pub rejected: Counter,
+}
+
+/// What one of several redundant lines brought of one product.
+#[derive(Debug, Default)]
+pub struct LineCounts {
+    /// Trades that it brought first.
+    pub wins: Counter,
+    /// Trades that another line had brought before.
+    pub duplicates: Counter,
+    /// Trades between its first and its last that it did not bring.
+    pub losses: AtomicU64,
+    /// Sum of the time from the first copy of a trade to this line's copy, in microseconds.
+    pub lag_sum_micros: Counter,
+    /// Copies in that sum.
+    pub lagging: Counter,
+    /// Longest such time, in microseconds.
+    pub lag_max_micros: Peak,
 }
 
 /// The figures of one product.
@@ -108,57 +80,113 @@ pub struct ProductMetrics {
     pub trades: TradeCounts,
     /// Tickers.
     pub tickers: TickerCounts,
-    /// What each of several lines brought.
+    /// What each redundant line brought, where there are several.
     pub lines: [LineCounts; MAX_LINES],
-    /// Trades held back until what is missing before them has come, or their id is confirmed.
+    /// Trades that wait for a missing one before them, or for a confirmation of their id.
     pub waiting: AtomicU64,
-    /// Messages in the queue when last looked at, and the most ever seen there.
+    /// Most messages seen in the queue.
     pub deepest_queue_msgs: Peak,
-    /// Trade ids known to be missing and not yet filled.
+    /// Trade ids that are missing now.
     pub missing_ids: AtomicU64,
     /// Gaps seen in this run.
     pub gaps: Counter,
-    /// Set while the product sheds.
+    /// Whether messages of the product are being dropped because its queue is full.
     pub is_shedding: AtomicBool,
-    /// Set while the product's files will not take records.
+    /// Whether the product's files take no records.
     pub is_blocked: AtomicBool,
 }
 
-/// The figures of one connection.
-#[derive(Debug, Default)]
-pub struct ConnectionMetrics {
-    /// Frames read.
-    pub frames: Counter,
-    /// Frames of which at least one record was handed over.
-    pub used: Counter,
-    /// Acknowledgements, errors, status, heartbeats.
-    pub control: Counter,
-    /// Frames of channels nobody asked for.
-    pub ignored: Counter,
-    /// Frames that could not be used.
-    pub rejected: Counter,
-    /// Bytes of all frames.
-    pub bytes: Counter,
-    /// Trades that could not be read or are not plausible, so that no product is known to count them under.
-    pub rejected_trades: Counter,
-    /// Tickers likewise.
-    pub rejected_tickers: Counter,
-    /// Times a connection stood.
-    pub connects: Counter,
-    /// Times a connection was lost.
-    pub losses: Counter,
-    /// Holes in the Advanced feed's connection sequence.
-    pub sequence_holes: Counter,
-    /// Whether the connection stands now.
-    pub is_connected: AtomicBool,
-    /// Bytes waiting in the socket's receive queue: the most seen.
-    pub receive_queue_bytes: Peak,
+counters! {
+    /// The figures of one connection.
+    ConnectionMetrics
+    /// What all connections came to.
+    ConnectionTotals {
+        /// Frames read.
+        frames: Counter => Connections "frames",
+        /// Frames from which at least one record was taken.
+        used: Counter => Connections "frames_used",
+        /// Frames about the connection: acknowledgements, errors, status, heartbeats.
+        control: Counter => Connections "frames_control",
+        /// Frames of channels that are not captured.
+        ignored: Counter => Connections "frames_ignored",
+        /// Frames that could not be used.
+        rejected: Counter => Connections "frames_rejected",
+        /// Bytes of all frames.
+        bytes: Counter,
+        /// Trades that could not be read or are implausible. They belong to no known product.
+        rejected_trades: Counter,
+        /// Tickers that could not be read or are implausible.
+        rejected_tickers: Counter,
+        /// Connections made.
+        connects: Counter => Connections "connects",
+        /// Connections lost.
+        losses: Counter => Connections "losses",
+        /// Missing messages in the Advanced feed's numbering of a connection: times that some were missing.
+        sequence_holes: Counter => Connections "sequence_holes",
+        /// Most bytes seen waiting in the receive queue of a socket.
+        receive_queue_bytes: Peak => Connections "receive_queue_peak_bytes",
+    }
+    beside {
+        /// Whether the connection is up.
+        is_connected: AtomicBool = AtomicBool::new(false),
+    }
 }
 
-/// Highest latency a histogram holds, in microseconds: 100 s. Longer ones count as this.
+counters! {
+    /// The figures of the whole capture.
+    Metrics
+    /// What the whole capture came to.
+    CaptureTotals {
+        /// Requests sent to REST.
+        rest_requests: Counter => Rest "rest_requests",
+        /// Requests to REST that failed.
+        rest_failures: Counter => Rest "rest_failures",
+        /// Longest wait of a trade for a missing one before it, from the read of its frame, in microseconds.
+        gap_wait_micros: Peak => Latency "gap_wait_max_ms" / 1000.0,
+        /// Longest time from the first append of a batch to its commit, in microseconds.
+        append_micros: Peak => Latency "append_max_ms" / 1000.0,
+        /// Longest flush cycle, in microseconds.
+        flush_micros: Peak => Latency "flush_max_ms" / 1000.0,
+        /// Longest time from commit to durable, in microseconds. The sync thread measures it from the start of the cycle before.
+        durable_micros: Peak => Latency "durable_max_ms" / 1000.0,
+        /// Flush cycles that had something to write.
+        flushes: Counter => Flush "flushes",
+        /// Flush cycles that made trades durable.
+        trade_flushes: Counter => Flush "trade_flushes",
+        /// Flush cycles that made tickers durable.
+        ticker_flushes: Counter => Flush "ticker_flushes",
+        /// Allocations, flushes and writes that failed.
+        write_failures: Counter => Loss "write_failures",
+        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up.
+        unwritten_lines: Counter => Loss "unwritten_lines",
+        /// Frames that `--record` could not keep.
+        unrecorded_frames: Counter => Loss "unrecorded_frames",
+        /// Decimal texts that were kept as text, because the column's value does not give them back.
+        inexact_texts: Counter => Loss "inexact_texts",
+    }
+    beside {
+        /// Time from the read of a frame to the commit of its records, in microseconds, over all products.
+        lag_micros: Mutex<Histogram<u32>> = Mutex::new(latency_histogram()),
+        /// Longest such time since the watch last asked, in microseconds.
+        recent_lag_micros: Peak = Peak::default(),
+        /// Bytes committed since the last flush began.
+        unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// Rejected elements and frames by reason.
+        rejects: Mutex<BTreeMap<&'static str, u64>> = Mutex::default(),
+    }
+}
+
+impl Metrics {
+    /// Counts a reject under its reason. Off the hot path.
+    pub fn count_reject(&self, reason: &'static str) {
+        *self.rejects.lock().entry(reason).or_insert(0) += 1;
+    }
+}
+
+/// Highest latency that a histogram holds, in microseconds: 100 s. A longer one counts as this.
 const LONGEST_MICROS: u64 = 100_000_000;
 
-/// Makes a latency histogram in microseconds, two significant digits.
+/// Makes a histogram of latencies in microseconds with two significant digits.
 ///
 /// # Panics
 /// Never: the bounds are constants that the library accepts.
@@ -168,13 +196,13 @@ pub fn latency_histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, LONGEST_MICROS, 2).expect("constant bounds are valid")
 }
 
-/// Rounds a latency up to whole microseconds within what a histogram holds.
+/// Rounds a latency up to whole microseconds, limited to what a histogram holds.
 #[must_use]
 pub fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_MICROS).clamp(1, LONGEST_MICROS)
 }
 
-/// Lags gathered by one thread, to be added to those of all: no lock a message.
+/// Latencies that one thread gathers before it adds them to those of the capture, so that a message takes no lock.
 #[derive(Debug)]
 pub struct LagTally(Histogram<u32>);
 
@@ -185,7 +213,7 @@ impl Default for LagTally {
 }
 
 impl LagTally {
-    /// Counts records that became visible `lag` after their frame was read.
+    /// Counts records that were committed `lag` after their frame was read.
     #[inline]
     pub fn note(&mut self, lag: Duration, records: u32) {
         let _ = self.0.record_n(micros(lag), records);
@@ -204,7 +232,7 @@ impl LagTally {
         }
     }
 
-    /// Does so without waiting: where another thread is at it, the next call does.
+    /// Adds what was gathered unless another thread holds the lock. Then the next call adds it.
     pub fn try_publish(&mut self, metrics: &Metrics) {
         if let Some(shared) = metrics.lag_micros.try_lock().filter(|_| !self.0.is_empty()) {
             self.add_to(shared);
@@ -212,93 +240,45 @@ impl LagTally {
     }
 
     fn add_to(&mut self, mut shared: MutexGuard<'_, Histogram<u32>>) {
-        // Equal bounds: nothing is left out.
+        // The bounds are equal, so nothing is left out.
         let _ = shared.add(&self.0);
         drop(shared);
         self.0.reset();
     }
 }
 
-/// Figures of the whole capture.
-#[derive(Debug)]
-pub struct Metrics {
-    /// Frame read → committed, in microseconds, all products.
-    pub lag_micros: Mutex<Histogram<u32>>,
-    /// Longest lag since the status line last asked, in microseconds.
-    pub recent_lag_micros: Peak,
-    /// Longest that a trade waited for what was missing before it, from its frame on, in microseconds.
-    pub gap_wait_micros: Peak,
-    /// Longest first append → commit of a batch, in microseconds.
-    pub append_micros: Peak,
-    /// Longest flush cycle, in microseconds.
-    pub flush_micros: Peak,
-    /// Flush cycles that had something to write.
-    pub flushes: Counter,
-    /// Of those, the ones that made trades durable.
-    pub trade_flushes: Counter,
-    /// Of those, the ones that made tickers durable.
-    pub ticker_flushes: Counter,
-    /// Longest time from commit to durable, in microseconds, as far as the sync thread can tell: from the end of the cycle before.
-    pub durable_micros: Peak,
-    /// Bytes committed and not yet asked to be flushed.
-    pub unflushed_bytes: AtomicU64,
-    /// Write failures: allocations, flushes, opens.
-    pub write_failures: Counter,
-    /// Journal lines, rejects and exact texts that were lost because their thread could not keep up.
-    pub unwritten_lines: Counter,
-    /// Frames that `--record` could not keep.
-    pub unrecorded_frames: Counter,
-    /// Decimal texts kept verbatim.
-    pub inexact_texts: Counter,
-    /// Requests sent to REST.
-    pub rest_requests: Counter,
-    /// Of those, the ones that failed.
-    pub rest_failures: Counter,
-    /// Rejected elements and frames by reason.
-    pub rejects: Mutex<std::collections::BTreeMap<&'static str, u64>>,
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        Self {
-            lag_micros: Mutex::new(latency_histogram()),
-            recent_lag_micros: Peak::default(),
-            gap_wait_micros: Peak::default(),
-            append_micros: Peak::default(),
-            flush_micros: Peak::default(),
-            flushes: Counter::default(),
-            trade_flushes: Counter::default(),
-            ticker_flushes: Counter::default(),
-            durable_micros: Peak::default(),
-            unflushed_bytes: AtomicU64::new(0),
-            write_failures: Counter::default(),
-            unwritten_lines: Counter::default(),
-            unrecorded_frames: Counter::default(),
-            inexact_texts: Counter::default(),
-            rest_requests: Counter::default(),
-            rest_failures: Counter::default(),
-            rejects: Mutex::default(),
-        }
-    }
-}
-
-impl Metrics {
-    /// Counts a reject under its reason. Cold.
-    pub fn count_reject(&self, reason: &'static str) {
-        *self.rejects.lock().entry(reason).or_insert(0) += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::report::counter::{Figure, Section};
 
     #[test]
-    fn latencies_beyond_the_scale_count_as_its_end() {
+    fn a_latency_beyond_the_scale_counts_as_its_end() {
         let mut histogram = latency_histogram();
         for latency in [Duration::ZERO, Duration::from_nanos(1), Duration::from_secs(1_000_000)] {
             histogram.record(micros(latency)).expect("within bounds");
         }
         assert_eq!(histogram.len(), 3);
+    }
+
+    #[test]
+    fn totals_sum_counters_and_take_the_larger_peak() {
+        let connections = [ConnectionMetrics::default(), ConnectionMetrics::default()];
+        for (connection, count) in connections.iter().zip([3, 5]) {
+            connection.frames.add(count);
+            connection.receive_queue_bytes.see(1000 * count);
+        }
+        let mut totals = ConnectionTotals::default();
+        connections.iter().for_each(|connection| totals.gather(connection));
+        assert_eq!((totals.frames, totals.receive_queue_bytes), (8, 5000));
+    }
+
+    #[test]
+    fn a_figure_has_the_reports_name_and_unit_and_stands_in_its_section() {
+        let totals = CaptureTotals { append_micros: 1500, inexact_texts: 2, ..CaptureTotals::default() };
+        let latencies = totals.figures(Section::Latency);
+        assert_eq!(latencies.get(1).copied(), Some(Figure { name: "append_max_ms", value: 1.5 }));
+        assert_eq!(totals.figures(Section::Loss).last().copied(), Some(Figure { name: "inexact_texts", value: 2.0 }));
+        assert_eq!(totals.figures(Section::Connections), []);
     }
 }

@@ -1,75 +1,63 @@
-//! What each of several redundant lines was worth to a product: trades it brought first, copies, losses, lag behind the winner.
+//! Compares redundant lines, product by product: which line brought a trade first, which brought copies, how many trades it missed, and how late it was.
 //!
-//! With one line nothing is kept and nothing counted. Used by one writer thread.
+//! With one line there is nothing to compare, and nothing is counted. One writer's thread uses this.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::capture::report::metrics::{Counter, Peak, micros};
+use crate::capture::report::metrics::{LineCounts, MAX_LINES, micros};
 use crate::feed::continuity::Continuity;
 use crate::record::{Means, Trade};
 use crate::time::UnixNanos;
 
-/// Most lines.
-pub const MAX_LINES: usize = 4;
-
-/// Trades remembered with their winner's time of receipt, so that the lag of a copy can be told.
+/// Newest trades of which the first copy's time of receipt is remembered, so that the lag of a later copy is known.
 const REMEMBERED: usize = 1024;
 
-/// What one line brought of one product.
-#[derive(Debug, Default)]
-pub struct LineCounts {
-    /// Trades that it brought first.
-    pub wins: Counter,
-    /// Trades that were there already.
-    pub duplicates: Counter,
-    /// Trades between its first and its last that it did not bring.
-    pub losses: AtomicU64,
-    /// Sum of how long after the winner its copies came, in microseconds.
-    pub lag_sum_micros: Counter,
-    /// Copies whose lag is known.
-    pub lagging: Counter,
-    /// Longest of them, in microseconds.
-    pub lag_max_micros: Peak,
+/// When the first copy of a trade was received.
+#[derive(Debug, Clone, Copy, Default)]
+struct FirstCopy {
+    trade_id: u64,
+    recv: UnixNanos,
 }
 
-/// One product's lines.
+/// The redundant lines of one product.
 #[derive(Debug, Default)]
 pub struct Redundancy {
-    chains: Vec<Continuity>,
-    recent: Vec<(u64, UnixNanos)>,
+    /// The ids of each line; empty with one line.
+    lines: Vec<Continuity>,
+    first_copies: Vec<FirstCopy>,
 }
 
 impl Redundancy {
-    /// Watches so many lines; one is not worth watching.
+    /// Compares this many lines.
     #[must_use]
     pub fn new(lines: usize) -> Self {
         if lines < 2 {
             return Self::default();
         }
-        Self { chains: vec![Continuity::default(); lines.min(MAX_LINES)], recent: vec![(0, UnixNanos(0)); REMEMBERED] }
+        Self { lines: vec![Continuity::default(); lines.min(MAX_LINES)], first_copies: vec![FirstCopy::default(); REMEMBERED] }
     }
 
-    /// Takes note of a trade that was stored.
+    /// Counts a trade that was stored: its line brought it first.
     #[inline]
     pub fn note_stored(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
         if let Some(counts) = self.see(trade, counts) {
             counts.wins.one();
-            if let Some(slot) = self.recent.get_mut(slot(trade.trade_id)) {
-                *slot = (trade.trade_id, trade.recv);
+            if let Some(first) = self.first_copies.get_mut(slot(trade.trade_id)) {
+                *first = FirstCopy { trade_id: trade.trade_id, recv: trade.recv };
             }
         }
     }
 
-    /// Takes note of a trade that was there already.
+    /// Counts a trade that another line had brought before.
     #[inline]
     pub fn note_duplicate(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
         if let Some(counts) = self.see(trade, counts) {
             counts.duplicates.one();
-            if let Some((id, won_at)) = self.recent.get(slot(trade.trade_id))
-                && *id == trade.trade_id
+            if let Some(first) = self.first_copies.get(slot(trade.trade_id))
+                && first.trade_id == trade.trade_id
             {
-                let lag = micros(Duration::from_nanos(trade.recv.since(*won_at)));
+                let lag = micros(Duration::from_nanos(trade.recv.since(first.recv)));
                 counts.lagging.one();
                 counts.lag_sum_micros.add(lag);
                 counts.lag_max_micros.see(lag);
@@ -78,15 +66,15 @@ impl Redundancy {
     }
 
     fn see<'c>(&mut self, trade: &Trade, counts: &'c [LineCounts; MAX_LINES]) -> Option<&'c LineCounts> {
-        if self.chains.is_empty() || !matches!(trade.origin.means(), Some(Means::Live | Means::Snapshot)) {
+        if self.lines.is_empty() || !matches!(trade.origin.means(), Some(Means::Live | Means::Snapshot)) {
             return None;
         }
         let line = trade.origin.line();
-        let (chain, counts) = (self.chains.get_mut(line)?, counts.get(line)?);
-        let before = chain.revision();
-        chain.see(trade.trade_id);
-        if chain.revision() != before {
-            counts.losses.store(chain.missing().count(), Relaxed);
+        let (ids, counts) = (self.lines.get_mut(line)?, counts.get(line)?);
+        let before = ids.revision();
+        ids.see(trade.trade_id);
+        if ids.revision() != before {
+            counts.losses.store(ids.missing().count(), Relaxed);
         }
         Some(counts)
     }
@@ -120,26 +108,26 @@ mod tests {
     }
 
     #[test]
-    fn wins_copies_losses_and_lag_are_told_line_by_line() {
+    fn wins_copies_losses_and_lag_are_counted_for_each_line() {
         let counts: [LineCounts; MAX_LINES] = Default::default();
-        let mut merge = Redundancy::new(2);
+        let mut redundancy = Redundancy::new(2);
         for (id, line, recv) in [(10, 0, 1_000_000), (11, 0, 2_000_000), (13, 0, 3_000_000)] {
-            merge.note_stored(&trade(id, line, recv), &counts);
+            redundancy.note_stored(&trade(id, line, recv), &counts);
         }
-        merge.note_duplicate(&trade(10, 1, 1_500_000), &counts);
-        merge.note_stored(&trade(12, 1, 2_500_000), &counts);
-        let told = |line: usize| (counts[line].wins.get(), counts[line].duplicates.get(), counts[line].losses.load(Relaxed));
-        assert_eq!((told(0), told(1)), ((3, 0, 1), (1, 1, 1)));
+        redundancy.note_duplicate(&trade(10, 1, 1_500_000), &counts);
+        redundancy.note_stored(&trade(12, 1, 2_500_000), &counts);
+        let figures = |line: usize| (counts[line].wins.get(), counts[line].duplicates.get(), counts[line].losses.load(Relaxed));
+        assert_eq!((figures(0), figures(1)), ((3, 0, 1), (1, 1, 1)));
         assert_eq!(counts[1].lag_max_micros.get(), 500);
-        merge.note_duplicate(&trade(11, 1, 5_000_000), &counts);
-        assert_eq!(told(1), (1, 2, 0), "it came after all");
+        redundancy.note_duplicate(&trade(11, 1, 5_000_000), &counts);
+        assert_eq!(figures(1), (1, 2, 0), "the missed trade has come");
     }
 
     #[test]
-    fn a_single_line_is_not_watched() {
+    fn a_single_line_is_not_compared() {
         let counts: [LineCounts; MAX_LINES] = Default::default();
-        let mut merge = Redundancy::new(1);
-        merge.note_stored(&trade(10, 0, 1), &counts);
+        let mut redundancy = Redundancy::new(1);
+        redundancy.note_stored(&trade(10, 0, 1), &counts);
         assert_eq!(counts[0].wins.get(), 0);
     }
 }

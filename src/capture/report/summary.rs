@@ -1,36 +1,38 @@
-//! The summary: everything a capture can say of itself when it has ended, and whether its sums hold.
+//! The summary: everything that a capture says about itself at its end, and whether its sums hold.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::capture::net::connections::Lines;
-use crate::capture::report::metrics::{ConnectionMetrics, Metrics, ProductMetrics};
+use crate::capture::net::connections::Connections;
+use crate::capture::report::machine;
+use crate::capture::report::metrics::{CaptureTotals, ConnectionTotals, Metrics, ProductMetrics, TickerCounts, TradeCounts};
 use crate::capture::report::watch::WatchFigures;
 use crate::product::ProductId;
 
-/// What one product's trades or tickers came to.
+/// What became of one product's trades or tickers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// Handed over by the decoder.
+    /// Records from the decoder.
     pub received: u64,
-    /// Supplied by REST or another tape; always 0 for tickers.
+    /// Records from REST or another tape; always 0 for tickers.
     pub fetched: u64,
-    /// Appended.
+    /// Appended to the columns.
     pub written: u64,
     /// Stored beside the columns until the seal.
     pub late: u64,
-    /// Stored already: duplicates of trades, stale tickers.
+    /// Already stored: duplicates of trades, stale tickers.
     pub duplicate: u64,
-    /// Stored already with other fields; always 0 for tickers.
+    /// Already stored with other fields; always 0 for tickers.
     pub conflict: u64,
-    /// Given up on a full queue or disk.
+    /// Dropped because a queue or a disk was full.
     pub shed: u64,
-    /// Not believed.
+    /// Dropped as implausible.
     pub rejected: u64,
 }
 
 impl Tally {
-    /// Tells whether everything received ended somewhere.
+    /// Tells whether every record ended in exactly one counter.
     #[must_use]
     pub const fn balances(&self) -> bool {
         self.received + self.fetched == self.written + self.late + self.duplicate + self.conflict + self.shed + self.rejected
@@ -48,12 +50,38 @@ impl Tally {
             rejected: self.rejected + other.rejected,
         }
     }
+
+    fn of_trades(counts: &TradeCounts) -> Self {
+        Self {
+            received: counts.received.get(),
+            fetched: counts.fetched.get(),
+            written: counts.written.get(),
+            late: counts.late.get(),
+            duplicate: counts.duplicate.get(),
+            conflict: counts.conflict.get(),
+            shed: counts.shed.get(),
+            rejected: counts.rejected.get(),
+        }
+    }
+
+    fn of_tickers(counts: &TickerCounts) -> Self {
+        Self {
+            received: counts.received.get(),
+            fetched: 0,
+            written: counts.written.get(),
+            late: counts.late.get(),
+            duplicate: counts.stale.get(),
+            conflict: 0,
+            shed: counts.shed.get(),
+            rejected: counts.rejected.get(),
+        }
+    }
 }
 
 /// One product's row of the closing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProductSummary {
-    /// Which.
+    /// Which product.
     pub product: ProductId,
     /// Its trades.
     pub trades: Tally,
@@ -63,111 +91,77 @@ pub struct ProductSummary {
     pub gaps: u64,
     /// Trade ids missing at the end.
     pub missing_ids: u64,
-    /// Most messages that waited, as seen once a second.
+    /// Most messages seen in the queue. The watch looks once a second.
     pub deepest_queue_msgs: u64,
 }
 
-/// What all connections came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FrameTally {
-    /// Frames read.
-    pub frames: u64,
-    /// At least one record taken from it.
-    pub used: u64,
-    /// About the connection.
-    pub control: u64,
-    /// Of channels that are not captured.
-    pub ignored: u64,
-    /// Not usable.
-    pub rejected: u64,
-    /// Trades that could not be read or are not plausible.
-    pub rejected_trades: u64,
-    /// Tickers likewise.
-    pub rejected_tickers: u64,
-    /// Bytes.
-    pub bytes: u64,
-    /// Connections made.
-    pub connects: u64,
-    /// Connections lost.
-    pub losses: u64,
-    /// Holes in the Advanced feed's connection sequence.
-    pub sequence_holes: u64,
-    /// Most bytes seen waiting in a socket's receive queue.
-    pub receive_queue_peak_bytes: u64,
+impl ProductSummary {
+    fn of(product: &ProductId, figures: &ProductMetrics) -> Self {
+        Self {
+            product: product.clone(),
+            trades: Tally::of_trades(&figures.trades),
+            tickers: Tally::of_tickers(&figures.tickers),
+            gaps: figures.gaps.get(),
+            missing_ids: figures.missing_ids.load(Relaxed),
+            deepest_queue_msgs: figures.deepest_queue_msgs.get(),
+        }
+    }
 }
 
-impl FrameTally {
+impl ConnectionTotals {
     /// Tells whether every frame ended in exactly one counter.
     #[must_use]
     pub const fn balances(&self) -> bool {
         self.frames == self.used + self.control + self.ignored + self.rejected
     }
 
-    pub(in crate::capture) fn of(lines: &Lines) -> Self {
-        let mut frames = Self::default();
-        lines.for_each(|line| frames.add(&line.metrics));
-        frames
-    }
-
-    fn add(&mut self, line: &ConnectionMetrics) {
-        self.frames += line.frames.get();
-        self.used += line.used.get();
-        self.control += line.control.get();
-        self.ignored += line.ignored.get();
-        self.rejected += line.rejected.get();
-        self.rejected_trades += line.rejected_trades.get();
-        self.rejected_tickers += line.rejected_tickers.get();
-        self.bytes += line.bytes.get();
-        self.connects += line.connects.get();
-        self.losses += line.losses.get();
-        self.sequence_holes += line.sequence_holes.get();
-        self.receive_queue_peak_bytes = self.receive_queue_peak_bytes.max(line.receive_queue_bytes.get());
+    pub(in crate::capture) fn of(connections: &Connections) -> Self {
+        let mut totals = Self::default();
+        connections.for_each(|connection| totals.gather(&connection.metrics));
+        totals
     }
 }
 
-/// Latencies in microseconds.
+/// The time from the read of a frame to the commit of its records, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Latencies {
-    /// Records measured.
-    pub records: u64,
-    /// Frame read → committed, median.
-    pub lag_p50: u64,
+pub struct Lag {
+    /// Median.
+    pub p50: u64,
     /// 99th percentile.
-    pub lag_p99: u64,
+    pub p99: u64,
     /// Longest.
-    pub lag_max: u64,
-    /// Longest wait of a trade behind a gap, which is no lag.
-    pub gap_wait_max: u64,
-    /// Longest append → commit.
-    pub append_max: u64,
-    /// Longest flush cycle.
-    pub flush_max: u64,
-    /// Longest commit → durable.
-    pub durable_max: u64,
+    pub max: u64,
 }
 
-/// What one of several redundant lines came to, over all products.
+impl Lag {
+    fn of(metrics: &Metrics) -> Self {
+        let lag = metrics.lag_micros.lock();
+        Self { p50: lag.value_at_quantile(0.5), p99: lag.value_at_quantile(0.99), max: lag.max() }
+    }
+}
+
+/// What one of several redundant lines brought, over all products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ConnectionSummary {
+pub struct LineSummary {
     /// Trades that it brought first.
     pub wins: u64,
-    /// Trades that were there already.
+    /// Trades that another line had brought before.
     pub duplicates: u64,
     /// Trades between its first and its last of a product that it did not bring.
     pub losses: u64,
-    /// How long after the winner its copies came on average, in microseconds.
+    /// Mean time from the first copy of a trade to this line's copy, in microseconds.
     pub lag_mean: u64,
-    /// The longest of that.
+    /// Longest such time, in microseconds.
     pub lag_max: u64,
 }
 
-impl ConnectionSummary {
+impl LineSummary {
     fn of(products: &[(ProductId, Arc<ProductMetrics>)], line: usize) -> Self {
         let (mut sum, mut lagging, mut all) = (0, 0, Self::default());
         for counts in products.iter().filter_map(|(_, figures)| figures.lines.get(line)) {
             all.wins += counts.wins.get();
             all.duplicates += counts.duplicates.get();
-            all.losses += counts.losses.load(std::sync::atomic::Ordering::Relaxed);
+            all.losses += counts.losses.load(Relaxed);
             all.lag_max = all.lag_max.max(counts.lag_max_micros.get());
             sum += counts.lag_sum_micros.get();
             lagging += counts.lagging.get();
@@ -177,24 +171,32 @@ impl ConnectionSummary {
     }
 }
 
-/// All of it.
+/// How often something was rejected for one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectCount {
+    /// The reason, as the rejects file spells it.
+    pub reason: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a capture says about itself at its end.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Summary {
-    /// By product, in the order of their names.
+    /// The products, in the order of their names.
     pub products: Vec<ProductSummary>,
-    /// By redundant line; empty where there is but one.
-    pub lines: Vec<ConnectionSummary>,
-    /// Requests to REST: sent, failed.
-    pub rest: (u64, u64),
+    /// The redundant lines; empty where there is only one.
+    pub lines: Vec<LineSummary>,
     /// All connections together.
-    pub frames: FrameTally,
-    /// Latencies.
-    pub latencies: Latencies,
-    /// Flush cycles: all, with trades, with tickers.
-    pub flushes: (u64, u64, u64),
+    pub connections: ConnectionTotals,
+    /// The whole capture.
+    pub totals: CaptureTotals,
+    /// From frame to commit.
+    pub lag: Lag,
     /// Memory and alerts.
     pub watch: WatchFigures,
-    /// CPU seconds of the process.
+    /// CPU seconds of the process, where the system tells.
     pub cpu_seconds: Option<f64>,
     /// How long it ran.
     pub elapsed: Duration,
@@ -202,53 +204,31 @@ pub struct Summary {
     pub failure: Option<String>,
     /// Days that could not be sealed.
     pub unsealed: u64,
-    /// Rejects by reason.
-    pub rejects: Vec<(&'static str, u64)>,
-    /// Journal lines and the like that were lost.
-    pub unwritten_lines: u64,
-    /// Frames that `--record` could not keep.
-    pub unrecorded_frames: u64,
-    /// Decimal texts kept verbatim.
-    pub inexact_texts: u64,
-    /// Write failures.
-    pub write_failures: u64,
+    /// What was rejected, by reason.
+    pub rejects: Vec<RejectCount>,
 }
 
 impl Summary {
     pub(in crate::capture) fn gather(
         products: &[(ProductId, Arc<ProductMetrics>)],
-        frames: FrameTally,
+        connections: ConnectionTotals,
         metrics: &Metrics,
         lines: usize,
     ) -> Self {
-        let lag = metrics.lag_micros.lock();
-        let latencies = Latencies {
-            records: lag.len(),
-            lag_p50: lag.value_at_quantile(0.5),
-            lag_p99: lag.value_at_quantile(0.99),
-            lag_max: lag.max(),
-            gap_wait_max: metrics.gap_wait_micros.get(),
-            append_max: metrics.append_micros.get(),
-            flush_max: metrics.flush_micros.get(),
-            durable_max: metrics.durable_micros.get(),
-        };
+        let mut totals = CaptureTotals::default();
+        totals.gather(metrics);
         Self {
             products: products.iter().map(|(product, figures)| ProductSummary::of(product, figures)).collect(),
-            lines: if lines > 1 { (0..lines).map(|line| ConnectionSummary::of(products, line)).collect() } else { Vec::new() },
-            rest: (metrics.rest_requests.get(), metrics.rest_failures.get()),
-            frames,
-            latencies,
-            flushes: (metrics.flushes.get(), metrics.trade_flushes.get(), metrics.ticker_flushes.get()),
+            lines: if lines > 1 { (0..lines).map(|line| LineSummary::of(products, line)).collect() } else { Vec::new() },
+            connections,
+            totals,
+            lag: Lag::of(metrics),
             watch: WatchFigures::default(),
-            cpu_seconds: crate::capture::report::machine::cpu_seconds(),
+            cpu_seconds: machine::cpu_seconds(),
             elapsed: Duration::ZERO,
             failure: None,
             unsealed: 0,
-            rejects: metrics.rejects.lock().iter().map(|(reason, count)| (*reason, *count)).collect(),
-            unwritten_lines: metrics.unwritten_lines.get(),
-            unrecorded_frames: metrics.unrecorded_frames.get(),
-            inexact_texts: metrics.inexact_texts.get(),
-            write_failures: metrics.write_failures.get(),
+            rejects: metrics.rejects.lock().iter().map(|(reason, count)| RejectCount { reason, count: *count }).collect(),
         }
     }
 
@@ -267,45 +247,13 @@ impl Summary {
     /// Tells whether every frame, trade and ticker ended in exactly one counter.
     #[must_use]
     pub fn balances(&self) -> bool {
-        self.frames.balances() && self.products.iter().all(|product| product.trades.balances() && product.tickers.balances())
+        self.connections.balances() && self.products.iter().all(|product| product.trades.balances() && product.tickers.balances())
     }
 
-    /// Tells whether the capture did what it promises: no failure, all sealed, sums hold.
+    /// Tells whether the capture kept its promises: no failure, every day sealed, every sum holds.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.failure.is_none() && self.unsealed == 0 && self.balances()
-    }
-}
-
-impl ProductSummary {
-    fn of(product: &ProductId, figures: &ProductMetrics) -> Self {
-        let (t, k) = (&figures.trades, &figures.tickers);
-        Self {
-            product: product.clone(),
-            trades: Tally {
-                received: t.received.get(),
-                fetched: t.fetched.get(),
-                written: t.written.get(),
-                late: t.late.get(),
-                duplicate: t.duplicate.get(),
-                conflict: t.conflict.get(),
-                shed: t.shed.get(),
-                rejected: t.rejected.get(),
-            },
-            tickers: Tally {
-                received: k.received.get(),
-                fetched: 0,
-                written: k.written.get(),
-                late: k.late.get(),
-                duplicate: k.stale.get(),
-                conflict: 0,
-                shed: k.shed.get(),
-                rejected: k.rejected.get(),
-            },
-            gaps: figures.gaps.get(),
-            missing_ids: figures.missing_ids.load(std::sync::atomic::Ordering::Relaxed),
-            deepest_queue_msgs: figures.deepest_queue_msgs.get(),
-        }
     }
 }
 
@@ -317,7 +265,7 @@ mod tests {
     fn a_lost_record_or_frame_breaks_its_sum() {
         let tally = Tally { received: 3, written: 1, duplicate: 1, ..Tally::default() };
         assert!(!tally.balances() && Tally { shed: 1, ..tally }.balances());
-        let frames = FrameTally { frames: 2, used: 1, ..FrameTally::default() };
-        assert!(!frames.balances() && FrameTally { ignored: 1, ..frames }.balances());
+        let totals = ConnectionTotals { frames: 2, used: 1, ..ConnectionTotals::default() };
+        assert!(!totals.balances() && ConnectionTotals { ignored: 1, ..totals }.balances());
     }
 }

@@ -1,8 +1,8 @@
-//! The watch: looks at all figures once a second, raises alerts, prints the status line.
+//! The watch: reads all figures once a second, raises alerts and logs the status line.
 //!
-//! It reads counters and asks the kernel; nobody waits for it, and it waits for nobody.
+//! It reads counters and files of `/proc`. No other thread waits for it.
 //!
-//! Thread `watch`: owns the alerts and the memory trend; ends when its own end is asked for, after the writers', so that the end is watched too.
+//! Thread `watch`: owns the alerts and the memory trends; has its own [`Stop`] and ends after the writers, so that the end of the capture is watched too.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -10,23 +10,27 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::capture::net::connections::Lines;
+use crate::capture::context::CaptureContext;
+use crate::capture::net::connections::Connections;
 use crate::capture::report::alerts::{AlertKind, Alerts};
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
-use crate::capture::report::metrics::Metrics;
-use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
-use crate::store::DataDir;
 
-/// Memory above which an alert is raised, in bytes: 2 GB.
+/// Memory at which an alert is raised, in bytes: 2 GB.
 pub const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
 
-/// Lag above which an alert is raised, in microseconds: 1 s.
+/// Lag at which an alert is raised, in microseconds: 1 s.
 pub const LAG_LIMIT_MICROS: u64 = 1_000_000;
 
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two readings of the figures.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Time between two status lines where stderr is a terminal.
 const STATUS_ON_TERMINAL: Duration = Duration::from_secs(10);
+
+/// Time between two status lines elsewhere.
 const STATUS_ELSEWHERE: Duration = Duration::from_secs(60);
 
 /// Memory over the whole run.
@@ -34,17 +38,17 @@ const STATUS_ELSEWHERE: Duration = Duration::from_secs(60);
 pub struct MemoryFigures {
     /// Peak of anonymous + locked + dirty mapped memory, in bytes.
     pub held_peak: f64,
-    /// Its slope over the last 80 % of the run, in bytes per second; nothing where the run was too short.
+    /// Its slope over the last 80 % of the run, in bytes per second. Not known where the run was too short.
     pub held_slope: Option<f64>,
     /// Peak of anonymous memory, in bytes.
     pub anonymous_peak: f64,
     /// Peak of dirty mapped memory, in bytes.
     pub dirty_peak: f64,
-    /// Peak of mapped file pages present, in bytes: page cache, given back when others need it.
+    /// Peak of mapped file pages in memory, in bytes: page cache, which the kernel gives to others when they need it.
     pub mapped_peak: f64,
 }
 
-/// What the watch leaves behind.
+/// What the watch has found.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WatchFigures {
     /// Memory.
@@ -53,112 +57,121 @@ pub struct WatchFigures {
     pub alerts: u64,
 }
 
-/// What the watch looks at.
+/// What the watch reads.
 pub struct Watched {
-    /// Products.
+    /// The capture. When its stop is asked for, connections end because they should.
+    pub context: Arc<CaptureContext>,
+    /// The products.
     pub registry: Arc<Registry>,
-    /// Connections.
-    pub lines: Arc<Lines>,
-    /// The whole.
-    pub metrics: Arc<Metrics>,
-    /// Where alerts are written down.
-    pub journal: JournalHandle,
-    /// For the space left.
-    pub dir: Arc<DataDir>,
-    /// When set, connections end because they should.
-    pub stop: Stop,
+    /// The connections.
+    pub connections: Arc<Connections>,
 }
 
-/// Starts the thread `watch`.
+/// Starts the thread `watch`, which ends when `end` is asked for.
 ///
 /// # Errors
-/// Where the machine has no thread left.
+/// Where the system cannot start a thread.
 pub fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<WatchFigures>> {
-    std::thread::Builder::new().name("watch".to_owned()).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(move || {
-        let _on_panic = watched.stop.on_panic();
-        run(&watched, &end)
-    })
+    let stop = watched.context.stop.clone();
+    spawn("watch", Stack::Small, &stop, move || run(&watched, &end))
 }
 
 fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let start = Instant::now();
-    let (mut alerts, mut probe) = (Alerts::default(), MemoryProbe::default());
-    let (mut held, mut anonymous, mut dirty, mut mapped) = (Trend::default(), Trend::default(), Trend::default(), Trend::default());
-    let status_every = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
+    let (mut alerts, mut probe, mut trends) = (Alerts::default(), MemoryProbe::default(), Trends::default());
+    let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status { at: start, messages: 0, trades: 0, worst_lag_micros: 0 };
     let mut failures = 0;
     loop {
-        let is_last = end.wait(LOOK);
-        let now = start.elapsed().as_secs_f64();
+        let is_last = end.wait(PERIOD);
         let memory = probe.read();
         if let Some(memory) = memory {
-            held.add(now, bytes(memory.held()));
-            anonymous.add(now, bytes(memory.anonymous));
-            dirty.add(now, bytes(memory.dirty_mapped));
-            mapped.add(now, bytes(memory.mapped));
+            trends.add(start.elapsed().as_secs_f64(), memory);
         }
-        let lag = watched.metrics.recent_lag_micros.take();
-        status.worst_lag_micros = status.worst_lag_micros.max(lag);
-        let failed = watched.metrics.write_failures.get();
-        let looks = Looks { memory, lag, has_failed: failed > failures };
+        let lag_micros = watched.context.metrics.recent_lag_micros.take();
+        status.worst_lag_micros = status.worst_lag_micros.max(lag_micros);
+        let failed = watched.context.metrics.write_failures.get();
+        check(watched, &mut alerts, &Reading { memory, lag_micros, has_new_failure: failed > failures });
         failures = failed;
-        look(watched, &mut alerts, &looks);
         if is_last {
-            break;
+            return WatchFigures { memory: trends.figures(), alerts: alerts.raised() };
         }
-        if status.at.elapsed() >= status_every {
-            status = status.print(watched);
+        if status.at.elapsed() >= status_interval {
+            status = status.log(watched);
         }
-    }
-    WatchFigures {
-        memory: MemoryFigures {
-            held_peak: held.peak(),
-            held_slope: held.slope(),
-            anonymous_peak: anonymous.peak(),
-            dirty_peak: dirty.peak(),
-            mapped_peak: mapped.peak(),
-        },
-        alerts: alerts.raised(),
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "memory in bytes stays far below 2^53")]
-fn bytes(count: u64) -> f64 {
-    count as f64
+/// Memory since the start.
+#[derive(Default)]
+struct Trends {
+    held: Trend,
+    anonymous: Trend,
+    dirty: Trend,
+    mapped: Trend,
 }
 
-struct Looks {
+impl Trends {
+    fn add(&mut self, at_seconds: f64, memory: Memory) {
+        self.held.add(at_seconds, float(memory.held()));
+        self.anonymous.add(at_seconds, float(memory.anonymous));
+        self.dirty.add(at_seconds, float(memory.dirty_mapped));
+        self.mapped.add(at_seconds, float(memory.mapped));
+    }
+
+    fn figures(&self) -> MemoryFigures {
+        MemoryFigures {
+            held_peak: self.held.peak(),
+            held_slope: self.held.slope(),
+            anonymous_peak: self.anonymous.peak(),
+            dirty_peak: self.dirty.peak(),
+            mapped_peak: self.mapped.peak(),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bytes and counts of one run stay far below 2^53")]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+/// What the watch has read of the whole capture.
+struct Reading {
     memory: Option<Memory>,
-    lag: u64,
-    has_failed: bool,
+    lag_micros: u64,
+    has_new_failure: bool,
 }
 
-fn look(watched: &Watched, alerts: &mut Alerts, looks: &Looks) {
+/// Checks every condition, and writes the alerts that begin or end.
+fn check(watched: &Watched, alerts: &mut Alerts, reading: &Reading) {
     let mut changes = Vec::new();
-    let mut is_blocked = false;
+    let mut is_any_blocked = false;
     watched.registry.for_each(|route| {
         let (waiting, capacity) = (route.queue.len(), route.queue.capacity());
         route.metrics.deepest_queue_msgs.see(u64::try_from(waiting).unwrap_or(u64::MAX));
         let text = (waiting * 5 > capacity * 4).then(|| format!("{waiting} of {capacity} messages wait"));
-        changes.extend(alerts.look(AlertKind::QueueFilling, route.product.as_str(), text));
-        let blocked = route.metrics.is_blocked.load(Relaxed);
-        is_blocked |= blocked;
-        let text = blocked.then(|| "its files take no records".to_owned());
-        changes.extend(alerts.look(AlertKind::WriteFailure, route.product.as_str(), text));
+        changes.extend(alerts.check(AlertKind::QueueFilling, route.product.as_str(), text));
+        let is_blocked = route.metrics.is_blocked.load(Relaxed);
+        is_any_blocked |= is_blocked;
+        let text = is_blocked.then(|| "its files take no records".to_owned());
+        changes.extend(alerts.check(AlertKind::WriteFailure, route.product.as_str(), text));
     });
-    watched.lines.for_each(|line| {
-        let down = !line.metrics.is_connected.load(Relaxed) && line.metrics.connects.get() > 0 && !watched.stop.is_asked();
-        changes.extend(alerts.look(AlertKind::ConnectionLost, &line.name, down.then(|| "reconnecting".to_owned())));
+    let is_stopping = watched.context.stop.is_asked();
+    watched.connections.for_each(|connection| {
+        let metrics = &connection.metrics;
+        let is_down = !metrics.is_connected.load(Relaxed) && metrics.connects.get() > 0 && !is_stopping;
+        changes.extend(alerts.check(AlertKind::ConnectionLost, &connection.name, is_down.then(|| "reconnecting".to_owned())));
     });
-    let text = (looks.has_failed && !is_blocked).then(|| "see the log".to_owned());
-    changes.extend(alerts.look(AlertKind::WriteFailure, "", text));
-    let text = looks.memory.map(Memory::held).filter(|held| *held > MEMORY_LIMIT_BYTES).map(|held| format!("{} MB", held / 1_000_000));
-    changes.extend(alerts.look(AlertKind::Memory, "", text));
-    let text = (looks.lag > LAG_LIMIT_MICROS).then(|| format!("{} ms", looks.lag / 1000));
-    changes.extend(alerts.look(AlertKind::Lag, "", text));
-    changes.iter().for_each(|change| change.tell(&watched.journal));
+    let text = (reading.has_new_failure && !is_any_blocked).then(|| "see the log".to_owned());
+    changes.extend(alerts.check(AlertKind::WriteFailure, "", text));
+    let held = reading.memory.map(Memory::held).filter(|held| *held > MEMORY_LIMIT_BYTES);
+    changes.extend(alerts.check(AlertKind::Memory, "", held.map(|held| format!("{} MB", held / 1_000_000))));
+    let text = (reading.lag_micros > LAG_LIMIT_MICROS).then(|| format!("{} ms", reading.lag_micros / 1000));
+    changes.extend(alerts.check(AlertKind::Lag, "", text));
+    changes.iter().for_each(|change| change.write(&watched.context.journal));
 }
 
+/// What the last status line has shown, and the longest lag since then.
 struct Status {
     at: Instant,
     messages: u64,
@@ -167,45 +180,46 @@ struct Status {
 }
 
 impl Status {
-    fn print(&self, watched: &Watched) -> Self {
-        let (mut messages, mut connected, mut lines) = (0, 0, 0);
-        watched.lines.for_each(|line| {
-            messages += line.metrics.frames.get();
-            connected += u64::from(line.metrics.is_connected.load(Relaxed));
-            lines += 1;
+    /// Logs the status line. Gives what the next one starts from.
+    fn log(&self, watched: &Watched) -> Self {
+        let (mut messages, mut connected, mut connections) = (0, 0, 0);
+        watched.connections.for_each(|connection| {
+            messages += connection.metrics.frames.get();
+            connected += u64::from(connection.metrics.is_connected.load(Relaxed));
+            connections += 1;
         });
-        let (mut trades, mut missing, mut deepest) = (0, 0, (0, String::new()));
+        let (mut trades, mut missing, mut deepest, mut deepest_product) = (0, 0, 0, String::new());
         watched.registry.for_each(|route| {
             trades += route.metrics.trades.received.get();
             missing += route.metrics.missing_ids.load(Relaxed);
-            if route.queue.len() > deepest.0 {
-                deepest = (route.queue.len(), format!(" ({})", route.product));
+            if route.queue.len() > deepest {
+                deepest = route.queue.len();
+                deepest_product = format!(" ({})", route.product);
             }
         });
         let (p50, p99) = {
-            let lag = watched.metrics.lag_micros.lock();
+            let lag = watched.context.metrics.lag_micros.lock();
             (lag.value_at_quantile(0.5), lag.value_at_quantile(0.99))
         };
         let seconds = self.at.elapsed().as_secs_f64().max(0.001);
-        let space = watched.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
+        let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
         log::info!(
-            "connections {connected}/{lines}, {:.0} messages/s, {:.0} trades/s, lag p50 {} p99 {} worst {}, deepest queue {}{}, missing ids {missing}, disk left {space}",
-            bytes(messages - self.messages) / seconds,
-            bytes(trades - self.trades) / seconds,
+            "connections {connected}/{connections}, {:.0} messages/s, {:.0} trades/s, lag p50 {} p99 {} worst {}, \
+             deepest queue {deepest}{deepest_product}, missing ids {missing}, disk left {space}",
+            float(messages - self.messages) / seconds,
+            float(trades - self.trades) / seconds,
             millis(p50),
             millis(p99),
             millis(self.worst_lag_micros),
-            deepest.0,
-            deepest.1,
         );
         Self { at: Instant::now(), messages, trades, worst_lag_micros: 0 }
     }
 }
 
 fn millis(micros: u64) -> String {
-    format!("{:.2} ms", bytes(micros) / 1000.0)
+    format!("{:.2} ms", float(micros) / 1000.0)
 }
 
 fn gigabytes(count: u64) -> String {
-    format!("{:.1} GB", bytes(count) / 1e9)
+    format!("{:.1} GB", float(count) / 1e9)
 }

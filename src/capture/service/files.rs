@@ -1,10 +1,10 @@
-//! The provisioner: allocates and grows the files of every product, prepares tomorrow's, and seals days that are over.
+//! The provisioner: allocates and grows the files of every product, makes tomorrow's files, and seals the days that are over.
 //!
-//! 1. No writer ever allocates, creates or cuts while records wait: it asks here and goes on, or waits for its own product alone.
-//! 2. An allocation that fails is asked for again every second, so that a capture goes on by itself when space is back.
-//! 3. Days are sealed in batches: the number of flushes does not grow with the number of products.
+//! 1. A writer never allocates, creates or cuts a file while records wait. It sends a request and goes on; at worst its own product waits.
+//! 2. A failed allocation is tried again every second, so that a capture goes on by itself when there is space again.
+//! 3. Days are sealed in batches, so that the number of flushes does not grow with the number of products.
 //!
-//! Thread `provision`: owns nothing but its lists; ends when every handle is gone, after the last seal.
+//! Thread `provision`: owns nothing but its lists; ends when every handle is dropped, after the last seal.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::queue::Wakeup;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Md, TickerTrades, Trades};
@@ -24,76 +25,92 @@ use crate::store::event::Event;
 use crate::store::{DataDir, Day, DayFiles, DayKey, Sealed, StoreError, seal};
 use crate::time::{Clock, UtcDay};
 
-/// How often a failed allocation is tried again.
+/// Time between two tries of a failed allocation.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long sealed days may be gathered into one batch.
+/// How long days to be sealed are gathered into one batch.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Requests that may wait; their room is allocated once, so that a writer allocates nothing by asking.
+/// Requests that may wait. The channel is allocated once, so that a request allocates nothing.
 const WAITING_REQUESTS: usize = 4096;
 
 enum Request {
     Grow { files: Arc<DayFiles>, wakeup: Arc<Wakeup> },
-    Seal { files: Arc<DayFiles>, wakeup: Arc<Wakeup>, is_done: Arc<AtomicBool> },
+    Seal(Sealing),
     Prepare { key: DayKey, records: u64 },
 }
 
-/// A handle through which writers ask.
+/// A handle by which writers send their requests.
 #[derive(Clone)]
 pub struct Provisioner {
     requests: Sender<Request>,
 }
 
 impl Provisioner {
-    /// Starts the thread `provision`.
+    /// Starts the thread `provision`. It gives the number of days that could not be sealed.
     ///
     /// # Errors
-    /// Where the machine has no thread left.
-    pub fn start(dir: Arc<DataDir>, metrics: Arc<Metrics>, journal: JournalHandle, stop: Stop) -> std::io::Result<(Self, JoinHandle<u64>)> {
+    /// Where the system cannot start a thread.
+    pub fn start(
+        dir: Arc<DataDir>,
+        metrics: Arc<Metrics>,
+        journal: JournalHandle,
+        stop: &Stop,
+    ) -> std::io::Result<(Self, JoinHandle<u64>)> {
         let (sender, receiver) = bounded(WAITING_REQUESTS);
-        let mut work = Work { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), told: HashSet::new(), unsealed: 0 };
-        let thread = std::thread::Builder::new().name("provision".to_owned()).spawn(move || {
-            let _on_panic = stop.on_panic();
+        let mut work = Work { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), failed: HashSet::new(), unsealed: 0 };
+        let thread = spawn("provision", Stack::Standard, stop, move || {
             work.run(&receiver);
             work.unsealed
         })?;
         Ok((Self { requests: sender }, thread))
     }
 
-    /// Asks for more room; `bell` is rung when there is.
+    /// Asks for more space in a day's files. Wakes the writer when there is.
     pub fn grow(&self, files: &Arc<DayFiles>, wakeup: &Arc<Wakeup>) {
-        self.ask(Request::Grow { files: Arc::clone(files), wakeup: Arc::clone(wakeup) });
+        self.send(Request::Grow { files: Arc::clone(files), wakeup: Arc::clone(wakeup) });
     }
 
-    /// Hands over a day that its writer has closed; when it is sealed, or could not be, `is_done` is set and `bell` rung.
+    /// Asks to seal a day that its writer has closed. When it is sealed, or cannot be, `is_done` is set and the writer woken.
     pub fn seal(&self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>, is_done: Arc<AtomicBool>) {
-        self.ask(Request::Seal { files, wakeup, is_done });
+        self.send(Request::Seal(Sealing { files, wakeup, is_done }));
     }
 
-    /// Has a day's files made and allocated for so many records before its first one comes.
+    /// Asks to make a day's files, with space for this many records, before its first record arrives.
     pub fn prepare(&self, key: DayKey, records: u64) {
-        self.ask(Request::Prepare { key, records });
+        self.send(Request::Prepare { key, records });
     }
 
-    fn ask(&self, request: Request) {
-        // Only a provisioner that died refuses; the capture is stopping then, and the day is recovered at the next start.
+    fn send(&self, request: Request) {
+        // This fails only if the thread died. Then the capture is stopping, and the next start recovers the day.
         if self.requests.send(request).is_err() {
-            log::error!("the provisioner is gone");
+            log::error!("the provisioner has ended");
         }
     }
 }
 
-/// Who waits for a seal: the bell to ring, and the flag to set before.
-type Waiting = (Arc<Wakeup>, Arc<AtomicBool>);
+/// A day to be sealed, and the writer to be told.
+struct Sealing {
+    files: Arc<DayFiles>,
+    wakeup: Arc<Wakeup>,
+    is_done: Arc<AtomicBool>,
+}
+
+/// An allocation that failed, and the writer that waits for it.
+struct Growth {
+    files: Arc<DayFiles>,
+    wakeup: Arc<Wakeup>,
+    retry_at: Instant,
+}
 
 struct Work {
     dir: Arc<DataDir>,
     metrics: Arc<Metrics>,
     journal: JournalHandle,
-    growing: Vec<(Arc<DayFiles>, Arc<Wakeup>, Instant)>,
-    sealing: Vec<(Arc<DayFiles>, Waiting)>,
-    told: HashSet<DayKey>,
+    growing: Vec<Growth>,
+    sealing: Vec<Sealing>,
+    /// Days of which a failed allocation has been journaled.
+    failed: HashSet<DayKey>,
     unsealed: u64,
 }
 
@@ -102,11 +119,11 @@ impl Work {
         let mut is_last = false;
         let mut seal_at = None;
         while !is_last || !self.sealing.is_empty() {
-            let patience = if self.growing.is_empty() && self.sealing.is_empty() { RETRY } else { GATHER };
-            match requests.recv_timeout(patience) {
+            let timeout = if self.growing.is_empty() && self.sealing.is_empty() { RETRY } else { GATHER };
+            match requests.recv_timeout(timeout) {
                 Ok(request) => {
                     self.take(request);
-                    // Growth first: a writer may be waiting. Everything else that is asked for already joins this round.
+                    // All requests that are there join this round. Growth is done at once: a writer may be waiting.
                     while let Ok(request) = requests.try_recv() {
                         self.take(request);
                     }
@@ -127,7 +144,7 @@ impl Work {
     fn take(&mut self, request: Request) {
         match request {
             Request::Grow { files, wakeup } => self.grow(files, wakeup),
-            Request::Seal { files, wakeup, is_done } => self.sealing.push((files, (wakeup, is_done))),
+            Request::Seal(sealing) => self.sealing.push(sealing),
             Request::Prepare { key, records } => self.prepare(&key, records),
         }
     }
@@ -135,22 +152,22 @@ impl Work {
     fn grow(&mut self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>) {
         match files.provision() {
             Ok(()) => {
-                if self.told.remove(files.key()) {
+                if self.failed.remove(files.key()) {
                     log::info!("{}: there is room again", files.key());
                     self.journal.write(Event::AllocationRecovered { day: files.key().clone() });
                 }
                 wakeup.wake();
             }
             Err(error) => {
-                self.tell(files.key().clone(), &error);
-                self.growing.push((files, wakeup, Instant::now() + RETRY));
+                self.note_failure(files.key().clone(), &error);
+                self.growing.push(Growth { files, wakeup, retry_at: Instant::now() + RETRY });
             }
         }
     }
 
-    fn tell(&mut self, key: DayKey, error: &StoreError) {
+    fn note_failure(&mut self, key: DayKey, error: &StoreError) {
         self.metrics.write_failures.one();
-        if self.told.insert(key.clone()) {
+        if self.failed.insert(key.clone()) {
             log::error!("{key}: {error}");
             self.journal.write(Event::AllocationFailed { day: key, error: error.to_string() });
         }
@@ -158,15 +175,13 @@ impl Work {
 
     fn retry_growth(&mut self, is_last: bool) {
         let now = Instant::now();
-        // At the end nobody waits for room any more.
-        let due: Vec<_> = if is_last {
+        if is_last {
+            // No writer is left to wait for space.
             self.growing.clear();
-            Vec::new()
-        } else {
-            self.growing.extract_if(.., |(_, _, at)| *at <= now).collect()
-        };
-        for (files, wakeup, _) in due {
-            // A day that only this list still holds was closed meanwhile.
+        }
+        let due: Vec<_> = self.growing.extract_if(.., |growth| growth.retry_at <= now).collect();
+        for Growth { files, wakeup, .. } in due {
+            // Where only this list holds a day, its writer has closed it.
             if Arc::strong_count(&files) > 1 {
                 self.grow(files, wakeup);
             }
@@ -174,14 +189,15 @@ impl Work {
     }
 
     fn seal_batch(&mut self) {
-        let (files, waiting): (Vec<_>, Vec<_>) = self.sealing.drain(..).unzip();
-        // A closed day needs no room: what waits for it here would keep its files mapped.
-        self.growing.retain(|(growing, ..)| files.iter().all(|sealing| !Arc::ptr_eq(growing, sealing)));
+        let (files, waiting): (Vec<_>, Vec<_>) =
+            self.sealing.drain(..).map(|Sealing { files, wakeup, is_done }| (files, (wakeup, is_done))).unzip();
+        // A closed day needs no space. Its entry in the other list would keep its files mapped.
+        self.growing.retain(|growth| files.iter().all(|sealing| !Arc::ptr_eq(&growth.files, sealing)));
         for seal::SealOutcome { key, sealed: outcome } in seal::seal(&self.dir, files) {
             self.note_seal(&key, outcome);
         }
         for (wakeup, is_done) in waiting {
-            // Release: who finds it set finds the sealed files. Partner: the acquire in the shelf.
+            // Release: a writer that reads `true` finds the sealed files. Partner: the acquire load in `OpenDays`.
             is_done.store(true, Ordering::Release);
             wakeup.wake();
         }
@@ -199,7 +215,7 @@ impl Work {
             Dataset::TickerTrades => Day::<TickerTrades>::prepare(&self.dir, &key.product, key.date, records),
         };
         if let Err(error) = prepared {
-            self.tell(key.clone(), &error);
+            self.note_failure(key.clone(), &error);
         }
     }
 }
@@ -220,7 +236,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
     }
 }
 
-/// Seals the days that an earlier run left live, today's apart. Called by a product's writer before it opens any day, so that nobody else has them open.
+/// Seals the days that an earlier run left live, except today's. A product's writer calls this before it opens any day, so that nobody has them open.
 pub fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, clock: &Clock, product: &ProductId) {
     let today = clock.now().day();
     match seal::unsealed(dir.path(), product) {
@@ -237,20 +253,20 @@ pub fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Met
     }
 }
 
-/// How long after midnight a product's day is sealed, spread over five minutes by the product's name.
+/// Gives how long after midnight a product's day is sealed: 10 to 15 minutes, spread by the product's name.
 #[must_use]
 pub fn seal_delay(product: &ProductId) -> Duration {
     let spread = product.as_str().bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))) % 300;
     Duration::from_secs(600 + spread)
 }
 
-/// How long before midnight tomorrow's files are made, spread likewise.
+/// Gives how long before midnight tomorrow's files are made: as long as [`seal_delay`].
 #[must_use]
 pub fn prepare_lead(product: &ProductId) -> Duration {
     seal_delay(product)
 }
 
-/// Tells whether `day` is over and its late comers have had their time.
+/// Tells whether `day` is over and the time for its late records has passed too.
 #[must_use]
 pub fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) -> bool {
     let due = day.next().start().0.saturating_add(u64::try_from(seal_delay(product).as_nanos()).unwrap_or(u64::MAX));

@@ -1,10 +1,10 @@
-//! The scribe: the one thread that writes journals, rejects and exact texts, so that nobody else formats or waits for a line.
+//! The journal's thread writes the journal, the rejects and the exact texts. No other thread formats such a line or waits for one.
 //!
-//! 1. Others hand it lines through bounded channels and never wait: a line that finds its channel full is counted, and the count is journaled.
-//!    The journal has a channel of its own, so that a flood of rejects cannot keep an event out of it.
-//! 2. The rejects of a day are capped by [`crate::store`]; what is beyond the cap is counted there.
+//! 1. Lines arrive through bounded channels, and nobody waits for room: a line that finds its channel full is counted, and the count is journaled.
+//!    The journal has a channel of its own, so that many rejects cannot keep an event out of it.
+//! 2. The rejects file of a day has a largest size. [`crate::store`] counts what is beyond it.
 //!
-//! Thread `journal`: owns the open files; ends when every handle is gone and the channel is empty.
+//! Thread `journal`: owns the open files; ends when every handle is dropped and the channels are empty.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,37 +13,40 @@ use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use crate::capture::report::metrics::Metrics;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::product::ProductId;
 use crate::store::event::Event;
 use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS};
 use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
-/// Lines that may wait for the scribe in each channel.
+/// Lines that may wait in each channel.
 const WAITING_LINES: usize = 8192;
 
-/// Longest raw text kept of a message that could not be used, in bytes.
+/// Longest raw text that is kept of a message that could not be used, in bytes.
 pub const LONGEST_REJECT_BYTES: usize = 4096;
 
-/// Bytes of a day's rejects file; what is beyond is counted.
+/// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
 pub const REJECTS_CAP_BYTES: u64 = 64 << 20;
 
+/// A line of the journal.
 struct QueuedEvent {
     at: UnixNanos,
     /// Boxed: the channel has room for many, and an event has many fields.
     event: Box<Event>,
 }
 
+/// A line of the other files.
 enum QueuedLine {
     Reject { at: UnixNanos, reason: &'static str, raw: Box<[u8]> },
     Exact { at: UnixNanos, product: ProductId, column: &'static str, key: u64, text: Box<str> },
 }
 
-/// A handle through which any thread has something written down.
+/// A handle by which any thread sends lines to the journal's thread.
 #[derive(Clone)]
 pub struct JournalHandle {
-    journal: Sender<QueuedEvent>,
-    kept: Sender<QueuedLine>,
+    events: Sender<QueuedEvent>,
+    lines: Sender<QueuedLine>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -52,39 +55,37 @@ impl JournalHandle {
     /// Starts the thread `journal`.
     ///
     /// # Errors
-    /// Where the machine has no thread left.
+    /// Where the system cannot start a thread.
     pub fn start(
         dir: Arc<DataDir>,
         metrics: Arc<Metrics>,
         clock: Clock,
-        stop: Stop,
+        stop: &Stop,
     ) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
-        let (journal, told) = bounded(WAITING_LINES);
-        let (kept, keep) = bounded(WAITING_LINES);
-        let journal = Self { journal, kept, metrics: Arc::clone(&metrics), clock: clock.clone() };
-        let thread =
-            std::thread::Builder::new().name("journal".to_owned()).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(move || {
-                let _on_panic = stop.on_panic();
-                JournalWriter::new(&dir, &metrics, &clock).write_all(&told, &keep)
-            })?;
+        let (events, waiting_events) = bounded(WAITING_LINES);
+        let (lines, waiting_lines) = bounded(WAITING_LINES);
+        let journal = Self { events, lines, metrics: Arc::clone(&metrics), clock: clock.clone() };
+        let thread = spawn("journal", Stack::Small, stop, move || {
+            JournalWriter::new(&dir, &metrics, &clock).write_all(waiting_events, waiting_lines)
+        })?;
         Ok((journal, thread))
     }
 
-    /// Journals an event, stamped with the time of now.
+    /// Journals an event, with the present time.
     pub fn write(&self, event: Event) {
-        if self.journal.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
+        if self.events.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
     }
 
-    /// Keeps a message that could not be used, cut at [`LONGEST_REJECT_BYTES`].
+    /// Keeps a message that could not be used, up to [`LONGEST_REJECT_BYTES`] of it.
     pub fn reject(&self, reason: &'static str, raw: &[u8]) {
         self.metrics.count_reject(reason);
         let kept = raw.get(..LONGEST_REJECT_BYTES).unwrap_or(raw);
         self.send(QueuedLine::Reject { at: self.clock.now(), reason, raw: kept.into() });
     }
 
-    /// Keeps a decimal text that its f64 does not give back.
+    /// Keeps a decimal text that the column's f64 does not give back.
     pub fn exact(&self, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
         self.metrics.inexact_texts.one();
         let text = String::from_utf8_lossy(text).into_owned().into_boxed_str();
@@ -92,20 +93,21 @@ impl JournalHandle {
     }
 
     fn send(&self, line: QueuedLine) {
-        if self.kept.try_send(line).is_err() {
+        if self.lines.try_send(line).is_err() {
             self.metrics.unwritten_lines.one();
         }
     }
 }
 
-/// What the thread writes with.
+/// The files of the journal's thread.
 struct JournalWriter<'a> {
     journal: JournalFile,
     rejects: JournalFile,
     exact: JournalFile,
     metrics: &'a Metrics,
     clock: &'a Clock,
-    unwritten_told: u64,
+    /// Dropped lines that the journal knows of.
+    unwritten_journaled: u64,
 }
 
 impl<'a> JournalWriter<'a> {
@@ -116,33 +118,32 @@ impl<'a> JournalWriter<'a> {
             exact: JournalFile::new(dir.path(), EXACT_TEXTS),
             metrics,
             clock,
-            unwritten_told: 0,
+            unwritten_journaled: 0,
         }
     }
 
-    fn write_all(mut self, told: &Receiver<QueuedEvent>, kept: &Receiver<QueuedLine>) -> Result<(), StoreError> {
-        let (mut told, mut kept) = (told.clone(), kept.clone());
-        let (mut has_told, mut has_kept) = (true, true);
-        while has_told || has_kept {
+    fn write_all(mut self, mut events: Receiver<QueuedEvent>, mut lines: Receiver<QueuedLine>) -> Result<(), StoreError> {
+        let (mut has_events, mut has_lines) = (true, true);
+        while has_events || has_lines {
             let written = select! {
-                recv(told) -> line => match line {
+                recv(events) -> event => match event {
                     Ok(QueuedEvent { at, event }) => self.journal.append(at, &event),
                     Err(_) => {
-                        (has_told, told) = (false, never());
+                        (has_events, events) = (false, never());
                         Ok(())
                     }
                 },
-                recv(kept) -> line => match line {
+                recv(lines) -> line => match line {
                     Ok(line) => self.keep(line),
                     Err(_) => {
-                        (has_kept, kept) = (false, never());
+                        (has_lines, lines) = (false, never());
                         Ok(())
                     }
                 },
             };
             self.note(written);
-            if told.is_empty() && kept.is_empty() {
-                self.tell_unwritten();
+            if events.is_empty() && lines.is_empty() {
+                self.journal_unwritten();
             }
         }
         self.journal.finish()?;
@@ -162,10 +163,10 @@ impl<'a> JournalWriter<'a> {
         }
     }
 
-    fn tell_unwritten(&mut self) {
+    fn journal_unwritten(&mut self) {
         let unwritten = self.metrics.unwritten_lines.get();
-        if unwritten != self.unwritten_told {
-            self.unwritten_told = unwritten;
+        if unwritten != self.unwritten_journaled {
+            self.unwritten_journaled = unwritten;
             let written = self.journal.append(self.clock.now(), &Event::LinesLost { lines: unwritten });
             self.note(written);
         }

@@ -1,40 +1,55 @@
-//! The catalogue: what the products are, asked of REST at the start and when the list of products grows, written to `products.jsonl`.
+//! Product data: fetched by REST at the start and when the list of products grows, and written to `products.jsonl`.
 //!
-//! 1. A line per product at the first start and whenever something about it changed; a reader takes a product's last line.
-//! 2. A capture without it is as good: where REST does not answer, that is a warning and a journal line.
+//! 1. A product gets a line at the first start and whenever its data has changed. Readers use the last line of a product.
+//! 2. A capture works without this data. Where REST does not answer, there is a warning in the log and an event in the journal.
 //!
-//! Thread `products`: asks once, with a few retries, and ends.
+//! Thread `products`: fetches once, with a few retries, and ends.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::capture::CaptureConfig;
+use crate::capture::config::CaptureConfig;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::feed::ProductInfo;
-use crate::feed::rest::RestClient;
+use crate::feed::rest::{RestClient, RestError};
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::store::DataDir;
 use crate::store::event::{Event, Line};
 use crate::time::Clock;
 
-/// File below `_coltape`.
+/// Name of the file in the folder `_coltape`.
 pub const FILE_NAME: &str = "products.jsonl";
 
+/// How often REST is asked before the thread gives up.
 const ATTEMPTS: u32 = 3;
+
+/// Time between two attempts.
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// Longest time of one request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Starts the thread `products`, which asks about these products, or nothing where no REST endpoint is to be asked.
+/// Why there is no product data.
+#[derive(Debug, thiserror::Error)]
+enum ProductDataError {
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
+/// Starts the thread `products`, which fetches the data of these products. Starts nothing where there is no REST endpoint.
 ///
 /// # Errors
-/// Where the machine has no thread left.
+/// Where the system cannot start a thread.
 pub fn start(
     config: &CaptureConfig,
     products: &BTreeSet<ProductId>,
@@ -48,40 +63,36 @@ pub fn start(
     };
     let path = dir.path().join("_coltape").join(FILE_NAME);
     let (products, ca_file, clock) = (products.clone(), config.ca_file.clone(), config.clock.clone());
-    let (journal, stop) = (journal.clone(), stop.clone());
-    let thread = std::thread::Builder::new().name("products".to_owned()).spawn(move || {
-        let _on_panic = stop.on_panic();
-        let outcome = fetch(&url, ca_file.as_deref(), &stop).and_then(|infos| keep(&path, &products, &infos, &url, &clock));
+    let (journal, stop_asked) = (journal.clone(), stop.clone());
+    let thread = spawn("products", Stack::Standard, stop, move || {
+        let outcome = fetch(&url, ca_file.as_deref(), &stop_asked).and_then(|infos| keep(&path, &products, &infos, &url, &clock));
         match outcome {
             Ok(changed) => journal.write(Event::ProductsFetched { changed, source: url }),
-            Err(reason) => {
-                log::warn!("product data is not to be had: {reason}");
-                journal.write(Event::ProductsUnknown { source: url, error: reason });
+            Err(error) => {
+                log::warn!("product data cannot be fetched: {error}");
+                journal.write(Event::ProductsUnknown { source: url, error: error.to_string() });
             }
         }
     })?;
     Ok(Some(thread))
 }
 
-fn fetch(url: &str, ca_file: Option<&Path>, stop: &Stop) -> Result<Vec<ProductInfo>, String> {
+fn fetch(url: &str, ca_file: Option<&Path>, stop: &Stop) -> Result<Vec<ProductInfo>, ProductDataError> {
     let roots = TlsRoots { ca_file: ca_file.map(Path::to_owned) };
-    let mut client = RestClient::new(url, &roots, TIMEOUT).map_err(|error| error.to_string())?;
-    let mut reason = String::new();
-    for attempt in 0..ATTEMPTS {
-        if attempt > 0 && stop.wait(PAUSE) {
-            break;
-        }
+    let mut client = RestClient::new(url, &roots, TIMEOUT)?;
+    let mut attempt = 1;
+    loop {
         match client.products() {
             Ok(infos) => return Ok(infos),
-            Err(error) => reason = error.to_string(),
+            Err(error) if attempt == ATTEMPTS || stop.wait(PAUSE) => return Err(error.into()),
+            Err(_) => attempt += 1,
         }
     }
-    Err(reason)
 }
 
-/// Appends a line for every product that is new or has changed; gives how many.
-fn keep(path: &Path, products: &BTreeSet<ProductId>, infos: &[ProductInfo], source: &str, clock: &Clock) -> Result<u64, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+/// Appends a line for every product that is new or has changed. Gives the number of lines.
+fn keep(path: &Path, products: &BTreeSet<ProductId>, infos: &[ProductInfo], source: &str, clock: &Clock) -> Result<u64, ProductDataError> {
+    let failed = |source| ProductDataError::File { path: path.to_owned(), source };
     let known = known(path);
     let mut text = String::new();
     let mut changed = 0;
@@ -118,7 +129,7 @@ fn describe(info: &ProductInfo, source: &str) -> Event {
     }
 }
 
-/// Gives each product's last event in the file.
+/// Gives the last event of each product in the file.
 fn known(path: &Path) -> HashMap<ProductId, Event> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let events = text.lines().filter_map(|line| Line::parse(line).ok()?.event);

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::Delivery;
 use crate::product::ProductId;
 use crate::record::Trade;
@@ -60,9 +61,9 @@ struct Contributed {
 /// # Errors
 /// Where the machine has no thread left.
 pub fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle<()>> {
+    let stop = context.stop.clone();
     let context = Arc::clone(context);
-    std::thread::Builder::new().name("repair".to_owned()).spawn(move || {
-        let _on_panic = context.stop.on_panic();
+    spawn("repair", Stack::Standard, &stop, move || {
         while !context.stop.wait(REQUEST_INTERVAL) {
             if let Err(error) = answer_request(&context) {
                 log::error!("repair: {error}");

@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::TrySendError;
 use parking_lot::{Condvar, Mutex};
 
+use crate::capture::error::CaptureError;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::fetch_plan::{
     Absent, AfterFailure, FailureOutcome, FetchPlan, FetchRequest, FetchTarget, Next, PastTrade, Persistence, SearchOutcome,
@@ -51,18 +53,6 @@ pub struct RestFetchSettings {
     pub since: Option<UnixNanos>,
 }
 
-/// Why the fetch threads were not started.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RestFetchError {
-    /// The endpoint or the trusted roots cannot be used.
-    #[error(transparent)]
-    Rest(#[from] RestError),
-    /// The machine has no thread left.
-    #[error("thread fetch: {0}")]
-    Thread(std::io::Error),
-}
-
 struct Shared {
     plan: Mutex<FetchPlan>,
     /// Woken when the plan may have another answer to what to ask next.
@@ -94,9 +84,7 @@ impl RestFetch {
         journal: &JournalHandle,
         deliveries: &Arc<Deliveries>,
         stop: &Stop,
-    ) -> Result<(Self, Vec<JoinHandle<()>>), RestFetchError> {
-        let client = || RestClient::new(&settings.url, &settings.roots, TIMEOUT);
-        let clients = (0..FETCHERS).map(|_| client()).collect::<Result<Vec<_>, RestError>>()?;
+    ) -> Result<(Self, Vec<JoinHandle<()>>), CaptureError> {
         let shared = Arc::new(Shared {
             plan: Mutex::new(FetchPlan::new(f64::from(settings.requests_per_s), Persistence::Endless, clock.now().0)),
             changed: Condvar::new(),
@@ -108,25 +96,21 @@ impl RestFetch {
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
         });
-        let handle = Self { shared };
+        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.roots, TIMEOUT)).collect();
+        let rest_fetch = Self { shared };
         let mut threads = Vec::with_capacity(FETCHERS);
-        for (number, client) in clients.into_iter().enumerate() {
-            let (shared, stop) = (Arc::clone(&handle.shared), stop.clone());
-            let started = std::thread::Builder::new().name(format!("fetch:{number}")).spawn(move || {
-                let _on_panic = stop.on_panic();
-                shared.fetch(client);
-            });
-            match started {
+        for (number, client) in clients?.into_iter().enumerate() {
+            let fetcher = Arc::clone(&rest_fetch.shared);
+            match spawn(format!("fetch:{number}"), Stack::Standard, stop, move || fetcher.fetch(client)) {
                 Ok(thread) => threads.push(thread),
-                Err(error) => {
-                    handle.end();
-                    // None has had anything to do yet.
-                    threads.into_iter().for_each(|thread: JoinHandle<()>| drop(thread.join()));
-                    return Err(RestFetchError::Thread(error));
+                Err(source) => {
+                    rest_fetch.end();
+                    threads.into_iter().for_each(|thread| drop(thread.join()));
+                    return Err(CaptureError::Thread { name: "fetch".to_owned(), source });
                 }
             }
         }
-        Ok((handle, threads))
+        Ok((rest_fetch, threads))
     }
 
     /// Forgets what an earlier writer of the product asked for.

@@ -1,9 +1,9 @@
-//! The sync thread: flushes, and raises `durable` behind `committed`.
+//! The sync thread: flushes the open days, and then sets `durable` to what was `committed` when the flush began.
 //!
-//! 1. One cycle an interval, sooner once [`EAGER_BYTES`] wait: what is committed is on disk within two intervals.
-//! 2. A flush that fails twice ends the capture: nothing pretends to be durable.
+//! 1. It flushes once an interval, and sooner when [`EAGER_BYTES`] wait. So what is committed is on disk within two intervals.
+//! 2. If a flush fails twice, the capture ends: nothing may be called durable that is not on disk.
 //!
-//! Thread `sync`: owns the [`Syncer`]; is told of days by the writers; stops after a last cycle when told to.
+//! Thread `sync`: owns the [`Syncer`]; the writers send it the days that they open; ends after a last flush when every handle is dropped.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,32 +15,33 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::capture::report::metrics::{Metrics, micros};
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::schema::Dataset;
 use crate::store::event::Event;
 use crate::store::{DataDir, DayFiles, SyncError, Syncer};
 
-/// Unflushed bytes that start a cycle before its time.
+/// Unflushed bytes at which a flush begins before its interval is over.
 pub const EAGER_BYTES: u64 = 64 << 20;
 
-/// How often the thread looks whether a cycle is due before its time, once [`WATCHED_BYTES`] wait.
+/// How often the thread compares the unflushed bytes with [`EAGER_BYTES`], once [`WATCHED_BYTES`] wait. Before that it looks five times less often.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Unflushed bytes from which on it looks: what comes within a cycle at less than that takes no eager one.
+/// Unflushed bytes from which on the thread looks more often.
 const WATCHED_BYTES: u64 = EAGER_BYTES / 16;
 
-/// Days that may wait to be watched.
+/// Opened days that may wait for the thread.
 const WAITING_DAYS: usize = 4096;
 
-/// Hands opened days to the sync thread.
+/// A handle by which writers send their open days to the sync thread.
 #[derive(Clone)]
 pub struct SyncHandle {
     days: Sender<Arc<DayFiles>>,
 }
 
 impl SyncHandle {
-    /// Has a day flushed from now on, until its files are closed.
+    /// Adds a day to the flushes, until its files are closed.
     pub fn watch(&self, files: &Arc<DayFiles>) {
-        // Rare: a day opened. A thread that has ended needs no more days.
+        // Rare: a day was opened. If the thread has ended, the capture is ending too.
         let _ = self.days.send(Arc::clone(files));
     }
 }
@@ -48,22 +49,22 @@ impl SyncHandle {
 /// Starts the thread `sync`.
 ///
 /// # Errors
-/// Where the machine has no thread left.
+/// Where the system cannot start a thread.
 pub fn start(
     dir: Arc<DataDir>,
     interval: Duration,
     metrics: Arc<Metrics>,
     journal: JournalHandle,
-    stop: Stop,
+    stop: &Stop,
 ) -> std::io::Result<(SyncHandle, JoinHandle<Result<(), SyncError>>)> {
     let (sender, receiver) = bounded(WAITING_DAYS);
-    let thread = std::thread::Builder::new().name("sync".to_owned()).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(move || {
-        let _on_panic = stop.on_panic();
+    let stop_if_failed = stop.clone();
+    let thread = spawn("sync", Stack::Small, stop, move || {
         let result = run(dir, interval, &metrics, &journal, &receiver);
         if let Err(error) = &result {
             metrics.write_failures.one();
             journal.write(Event::SyncFailed { error: error.to_string() });
-            stop.fail(format!("sync: {error}"));
+            stop_if_failed.fail(format!("sync: {error}"));
         }
         result
     })?;
@@ -81,7 +82,7 @@ fn run(
     let mut due = Instant::now() + interval;
     let mut previous_start = Instant::now();
     loop {
-        // The desk is dropped when the last writer has closed its days: then one more cycle makes all of it durable.
+        // The channel closes when the last writer has closed its days. One more flush then makes everything durable.
         let left = due.saturating_duration_since(Instant::now());
         let is_watched = metrics.unflushed_bytes.load(Relaxed) >= WATCHED_BYTES;
         let is_last = match days.recv_timeout(if is_watched { left.min(LOOK) } else { left.min(LOOK * 5) }) {
@@ -97,7 +98,7 @@ fn run(
             continue;
         }
         let start = Instant::now();
-        // Relaxed: a hint about when to flush; what is flushed is decided by `committed` alone.
+        // Relaxed: this only decides when to flush. What is flushed depends on `committed`.
         metrics.unflushed_bytes.store(0, Relaxed);
         let report = syncer.cycle()?;
         if report.days > 0 {

@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::capture::cores::Cores;
 use crate::capture::stop::Stop;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::queue::Wakeup;
 use crate::capture::write::slot::{StepTally, WriterSlot};
 use crate::store::Pages;
@@ -54,17 +55,14 @@ impl Delegate {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(name: &str, tally: StepTally, cores: Arc<Cores>, spins: bool, stop: Stop) -> std::io::Result<Self> {
+    pub fn start(name: &str, tally: StepTally, cores: Arc<Cores>, spins: bool, stop: &Stop) -> std::io::Result<Self> {
         let (calls, waiting) = bounded(WAITING_SLOTS);
         let (wakeup, turns) = (Arc::new(Wakeup::default()), Arc::new(AtomicU64::new(0)));
         let work = Work { calls: waiting.clone(), wakeup: Arc::clone(&wakeup), turns: Arc::clone(&turns), tally, spins };
-        let thread = std::thread::Builder::new().name(format!("delegate:{name}")).stack_size(crate::capture::SMALL_STACK_BYTES).spawn(
-            move || {
-                let _on_panic = stop.on_panic();
-                cores.settle();
-                work.run();
-            },
-        )?;
+        let thread = spawn(format!("delegate:{name}"), Stack::Small, stop, move || {
+            cores.settle();
+            work.run();
+        })?;
         Ok(Self { calls: Some(calls), waiting, wakeup, turns, seen: (0, Instant::now()), thread: Some(thread) })
     }
 

@@ -71,11 +71,11 @@ impl WriterFixture {
         let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
         let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), stop.clone()).unwrap();
+        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
         // Flushes come when the test wants them.
         let never = Duration::from_secs(3600);
-        let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), journal.clone(), stop.clone()).unwrap();
-        let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), journal.clone(), stop.clone()).unwrap();
+        let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), journal.clone(), &stop).unwrap();
+        let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), journal.clone(), &stop).unwrap();
         let context = Arc::new(CaptureContext {
             dir: Arc::clone(&dir),
             datasets,

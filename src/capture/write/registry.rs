@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::capture::context::CaptureContext;
 use crate::capture::net::raw_frames::FrameRingWriter;
 use crate::capture::report::metrics::ProductMetrics;
+use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::delegate::Delegate;
 use crate::capture::write::queue::{self, QueueSender};
 use crate::capture::write::slot::{StepTally, WriterSlot};
@@ -80,7 +81,7 @@ impl Registry {
             StepTally::new(Arc::clone(&context.metrics), context.clock.clone()),
             Arc::clone(&context.cores),
             context.spins,
-            context.stop.clone(),
+            &context.stop,
         )
     }
 
@@ -133,17 +134,14 @@ impl Registry {
         let metrics = Arc::new(ProductMetrics::default());
         let slot = Arc::new(WriterSlot::new(receiver));
         let (context, name, counts, place) = (Arc::clone(&self.context), product.clone(), Arc::clone(&metrics), Arc::clone(&slot));
-        let thread = std::thread::Builder::new()
-            .name(format!("write:{product}"))
-            .stack_size(crate::capture::SMALL_STACK_BYTES)
-            .spawn(move || {
-                let _on_panic = context.stop.on_panic();
-                let result = writer::run(&context, &name, &counts, &place);
-                if let Err(reason) = &result {
-                    context.stop.fail(reason.clone());
-                }
-                result
-            })
+        let work = move || {
+            let result = writer::run(&context, &name, &counts, &place);
+            if let Err(reason) = &result {
+                context.stop.fail(reason.clone());
+            }
+            result
+        };
+        let thread = spawn(format!("write:{product}"), Stack::Small, &self.context.stop, work)
             .map_err(|error| format!("{product}: no thread for its writer: {error}"))?;
         entries.writers.push(thread);
         let route = Route { product: product.clone(), queue: sender, slot, metrics, ticker_source: Arc::default() };

@@ -454,8 +454,7 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(seed);
         let fixture = WriterFixture::set();
         let delegate =
-            Delegate::start("0.0", fixture.registry.tally(), Arc::clone(&fixture.context.cores), false, fixture.context.stop.clone())
-                .unwrap();
+            Delegate::start("0.0", fixture.registry.tally(), Arc::clone(&fixture.context.cores), false, &fixture.context.stop).unwrap();
         for id in 1..=TRADES {
             fixture.push(id);
             if rng.u32(..3) == 0 && fixture.route.slot.run_step(Instant::now(), Pages::AtHand).is_left {

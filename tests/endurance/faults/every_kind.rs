@@ -13,7 +13,7 @@ use super::journal;
 use super::run::{Run, Stopped, market};
 use super::script::{Asked, Times, draw};
 use super::tape::Verdict;
-use crate::stage;
+use crate::programs;
 
 /// Products that trade to the end.
 const PRODUCTS: usize = 20;
@@ -44,7 +44,7 @@ fn prove(plan: &Plan) {
     let stopped = run.stop();
     let verdict = super::tape::compare(&stopped.data, &stopped.truth);
     let compared = journal::compare(&stopped.data, &stopped.truth);
-    let why = |why: &str| stage::journal(&stopped.data, "gap_opened").iter().filter(|line| line["why"] == why).count();
+    let why = |why: &str| programs::journal(&stopped.data, "gap_opened").iter().filter(|line| line["why"] == why).count();
     // One print, as other runs print at the same time.
     println!(
         "\nseed {} of {}, {} s of faults; everything was there {:.1} s after the market's end\n{}\
@@ -75,7 +75,7 @@ fn prove(plan: &Plan) {
         "where heartbeats name trades, a stall is noticed while it lasts"
     );
     assert!(compared.told > 100, "the faults lost too few trades to prove anything");
-    let (is_good, said) = stage::verify(&stopped.data, &["--ledger", stopped.ledger.to_str().unwrap()]);
+    let (is_good, said) = programs::verify(&stopped.data, &["--ledger", stopped.ledger.to_str().unwrap()]);
     assert!(is_good, "{said}");
 }
 

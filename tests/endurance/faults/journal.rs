@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::truth::Truth;
-use crate::stage;
+use crate::programs;
 
 /// Trades that were sent in this time before a connection's end may be lost, in nanoseconds: they lay in a buffer, or the capture had left already.
 const CUT_OFF_WITHIN: u64 = 3_000_000_000;
@@ -12,7 +12,7 @@ const CUT_OFF_WITHIN: u64 = 3_000_000_000;
 /// Gives the ids that the journal names in an event, by product.
 pub(crate) fn ids(data: &Path, event: &str) -> BTreeMap<String, BTreeSet<u64>> {
     let mut all: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    for line in stage::journal(data, event) {
+    for line in programs::journal(data, event) {
         let range = line["from_id"].as_u64().unwrap()..=line["to_id"].as_u64().unwrap();
         all.entry(line["product"].as_str().unwrap().to_owned()).or_default().extend(range);
     }

@@ -8,7 +8,7 @@ use coltape::simulate::{Faults, SimulateConfig, Simulation, Totals, products};
 
 use super::tape;
 use super::truth::Truth;
-use crate::stage::{Capture, Ended};
+use crate::programs::{Capture, Ended};
 
 /// A simulator and a capture of all its products.
 pub(crate) struct Run {

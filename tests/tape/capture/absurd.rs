@@ -1,11 +1,11 @@
-//! Messages that no exchange should send: the good ones between them are stored, every bad one is counted, nothing panics.
+//! Messages that no exchange should send: the good ones between them are stored, each bad one is counted, and nothing panics.
 
 use std::fs;
 
+use super::programs::{Capture, await_journal, await_that, query};
 use super::scripted::{Server, match_frame, ticker_frame};
-use super::stage::{Capture, await_journal, await_that, query};
 
-/// Junk frames sent, with a good one after every fiftieth.
+/// How many junk frames are sent. A good one follows every fiftieth.
 fn junk_frames() -> usize {
     std::env::var("COLTAPE_JUNK_FRAMES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
 }
@@ -69,7 +69,7 @@ fn junk_between_good_frames_costs_nothing_but_its_count() {
     let rejects = fs::read_dir(data.join("_coltape")).unwrap().map(|entry| entry.unwrap());
     let bytes: u64 = rejects.filter(|e| e.file_name().to_string_lossy().starts_with("rejects.")).map(|e| e.metadata().unwrap().len()).sum();
     assert!(bytes > 0 && bytes <= 65 << 20, "{bytes} bytes of rejects");
-    assert!(!folder.path().join("x").exists(), "a hostile name left the folder");
+    assert!(!folder.path().join("x").exists(), "a hostile name has made a path outside the folder");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn an_absurd_id_and_an_absurd_time_hide_no_later_trade() {
         session.send(match_frame("BTC-USD", 100, &now()));
         session.send(match_frame("BTC-USD", 1 << 63, &now()));
         session.send(match_frame("BTC-USD", 101, "2099-01-01T00:00:00Z"));
-        // An absurd sequence in a ticker must not make the real ones look stale either.
+        // An absurd sequence in a ticker must not make the real ones stale.
         session.send(ticker_frame("BTC-USD", 100, &now()));
         session.send(ticker_frame("BTC-USD", 100, &now()).replace("\"sequence\":1100", "\"sequence\":9000000000000000000"));
         for id in 101..=200 {
@@ -148,6 +148,6 @@ fn a_trade_that_comes_again_with_other_fields_is_journaled_with_its_raw_text_and
     ended.assert_good();
     assert_eq!((ended.figure("trades_conflict"), ended.figure("trades_duplicate")), (1.0, 1.0));
     assert_eq!(query(&data, "BTC-USD", &[])[0]["trade_price_f64"], 14.7775);
-    let told = super::stage::journal(&data, "conflict");
+    let told = super::programs::journal(&data, "conflict");
     assert_eq!((told.len(), told[0]["raw"].as_str()), (1, Some(other.as_str())));
 }

@@ -1,5 +1,5 @@
-//! The disk's side of a capture: full, failing, read-only, forbidden, removed, and a machine that loses power. Real file systems, made for the test
-//! and unmounted after it; where none can be mounted the test says so.
+//! A capture and its disk: full, failing, read-only, without permission, removed, and a machine that loses power. The tests make real file systems and
+//! unmount them at the end. Where nothing can be mounted, a test says so.
 
 use std::fs;
 use std::io::Write;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::Signal;
 
+use super::programs::{Capture, Simulator, await_journal, await_that, coltape, journal, query, verify};
 use super::scripted::{Server, match_frame, ticker_frame};
-use super::stage::{Capture, Simulator, await_journal, await_that, coltape, journal, query, verify};
 
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
@@ -25,7 +25,7 @@ fn runs(program: &str, args: &[&str]) -> bool {
     Command::new(program).args(args).output().is_ok_and(|done| done.status.success())
 }
 
-/// File systems made for a test, unmounted in reverse when dropped.
+/// File systems made for a test. They are unmounted in reverse order when dropped.
 #[derive(Default)]
 struct Mounts(Vec<PathBuf>);
 
@@ -41,13 +41,13 @@ impl Mounts {
         is_mounted
     }
 
-    /// An ext4 of its own inside a new file, every block of which is there.
+    /// Makes an ext4 inside a new file of which every block is allocated.
     fn ext4(&mut self, image: &Path, bytes: usize, options: &str, point: &Path) -> bool {
         fs::write(image, vec![0; bytes]).unwrap();
         let image = image.to_str().unwrap();
         let made =
             runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", image]);
-        // What mkfs made holes of is put back, so that a device of memory has every block from now on.
+        // mkfs gives blocks back. They are written again, so that a device in memory has every block from now on.
         let bytes = fs::read(image).unwrap();
         fs::File::options().write(true).open(image).unwrap().write_all(&bytes).unwrap();
         made && self.mount(&["-o", options, image], point)
@@ -66,15 +66,15 @@ impl Drop for Mounts {
     }
 }
 
-/// Takes a disk to its last block.
-fn eat(path: &Path) {
+/// Fills a disk to its last block.
+fn fill(path: &Path) {
     let mut file = fs::File::create(path).unwrap();
     for size in [1 << 20, 4096, 512] {
         while file.write_all(&vec![1; size]).and_then(|()| file.sync_data()).is_ok() {}
     }
 }
 
-/// A capture whose disk somebody else fills up in the middle of the day, and then frees.
+/// Runs a capture while somebody else fills its disk in the middle of the day and then frees it.
 fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) {
     let folder = tempfile::tempdir().unwrap();
     let (mut mounts, disk) = (Mounts::default(), folder.path().join("disk"));
@@ -97,20 +97,20 @@ fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) 
     let (url, rest) = (simulator.websocket(), simulator.endpoints["rest_url"].as_str().unwrap().to_owned());
     let capture = Capture::start(&data, &["BTC-USD", "--url", &url, "--rest-url", &rest, "--queue-capacity", "512"]);
     await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 100);
-    eat(&ballast);
-    // Blocks taken ahead are used up, then the queue fills, then the product sheds; each is written down on the full disk.
+    fill(&ballast);
+    // The blocks allocated in advance are used up, then the queue fills up, then the product sheds. Each step is journaled on the full disk.
     await_journal(&data, "allocation_failed", 1);
     await_journal(&data, "shed_started", 1);
     let error = journal(&data, "allocation_failed")[0]["error"].as_str().unwrap().to_owned();
     assert!(error.contains("no space left for") && error.contains("BTC-USD/") && error.contains(" free)"), "{error}");
     let seen = ids(&data, "BTC-USD");
     fs::remove_file(&ballast).unwrap();
-    // It goes on by itself.
+    // The capture goes on by itself.
     await_journal(&data, "allocation_recovered", 1);
     await_that("trades are stored again", || ids(&data, "BTC-USD").len() > seen.len() + 500);
     await_that("it sheds no more", || journal(&data, "shed_ended").len() == journal(&data, "shed_started").len());
     simulator.await_totals();
-    // What was shed is fetched again.
+    // The trades that were shed are fetched again.
     let ids_of = |event: &str| {
         let count = |line: &serde_json::Value| line["to_id"].as_u64().unwrap() - line["from_id"].as_u64().unwrap() + 1;
         journal(&data, event).iter().map(count).sum::<u64>()
@@ -123,7 +123,7 @@ fn fills_up_and_is_freed(mount: impl FnOnce(&mut Mounts, &Path, &Path) -> bool) 
     assert!(shed_trades > 0.0 && shed_tickers > 0.0, "{}", ended.stdout());
     assert!(ended.stderr().contains("no space left for"), "{}", ended.stderr());
     simulator.end();
-    // Nothing altered, doubled or invented; what is not there was counted, and is shown.
+    // No record is altered, doubled or invented. A record that is not there was counted and is reported.
     let (_, said) = verify(&data, &["--json", "--ledger", ledger.to_str().unwrap()]);
     let summary: serde_json::Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
     let findings: std::collections::BTreeMap<String, u64> = serde_json::from_value(summary["findings"].clone()).unwrap();
@@ -145,7 +145,7 @@ fn a_full_tmpfs_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_ro
     fills_up_and_is_freed(|mounts, _, disk| mounts.mount(&["-t", "tmpfs", "-o", "size=32m", "none"], disk));
 }
 
-/// A server that sends a trade and its ticker again and again, until it is told to rest or dropped.
+/// A server that keeps sending a trade and its ticker until it is told to pause or is dropped.
 struct Endless {
     url: String,
     is_over: Arc<AtomicBool>,
@@ -169,7 +169,7 @@ impl Endless {
                     *next += 1;
                 }
                 drop(next);
-                // The pace of a market, not the wait for anything.
+                // The rate of a market; this waits for nothing.
                 std::thread::sleep(std::time::Duration::from_millis(10));
             }
             session.linger();
@@ -177,19 +177,19 @@ impl Endless {
         Self { url: server.url.clone(), is_over, _server: server }
     }
 
-    fn rest(&self) {
+    fn pause(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Endless {
     fn drop(&mut self) {
-        self.rest();
+        self.pause();
     }
 }
 
-/// Punches holes into a device's backing file where the files of a folder have blocks that were never written.
-fn take_unwritten_blocks(folder: &Path, image: &Path) {
+/// Deallocates, in a device's backing file, the blocks that belong to files of a folder and were never written.
+fn deallocate_unwritten_blocks(folder: &Path, image: &Path) {
     rustix::fs::syncfs(fs::File::open(folder).unwrap()).unwrap();
     let image = fs::File::options().write(true).open(image).unwrap();
     let mut taken = 0;
@@ -223,14 +223,14 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
     let args = ["BTC-USD", "--url", &server.url, "--sync", "300ms"];
     let mut capture = Capture::start(&data, &args);
     await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 5000);
-    // The blocks that the columns have ahead of their records go from under the file system, and nothing is left to put there: from now on they
-    // cannot be written. Meanwhile the capture stands still, so that none of them is taken into use.
+    // The blocks that the columns have in advance of their records are taken away below the file system, and the backing disk is filled. From now on
+    // these blocks cannot be written. The capture is stopped meanwhile, so that it uses none of them.
     let ballast = backing.join("ballast");
     capture.signal(Signal::STOP);
-    take_unwritten_blocks(&data.join("BTC-USD/TRADES"), &image);
-    eat(&ballast);
+    deallocate_unwritten_blocks(&data.join("BTC-USD/TRADES"), &image);
+    fill(&ballast);
     capture.signal(Signal::CONT);
-    // What readers see until the end.
+    // What readers see before the end.
     let mut seen = Vec::new();
     await_that("the capture has ended", || {
         let visible = ids(&data, "BTC-USD");
@@ -248,9 +248,9 @@ fn a_disk_that_fails_ends_the_capture_and_the_next_one_finds_all_that_was_seen()
     let there: std::collections::BTreeSet<u64> = ids(&data, "BTC-USD").into_iter().collect();
     let lost: Vec<&u64> = seen.iter().filter(|id| !there.contains(id)).collect();
     assert!(lost.is_empty(), "{} of {} that were seen are gone, from {:?}", lost.len(), seen.len(), lost.first());
-    server.rest();
+    server.pause();
     capture.stop().assert_good();
-    // Past every cache: what was sealed is on the device.
+    // Mounted again, so not from a cache: what was sealed is on the device.
     assert!(runs("umount", &[disk.to_str().unwrap()]) && runs("mount", &["-o", "loop", image.to_str().unwrap(), disk.to_str().unwrap()]));
     let there: std::collections::BTreeSet<u64> = ids(&data, "BTC-USD").into_iter().collect();
     assert!(seen.iter().all(|id| there.contains(id)));
@@ -267,7 +267,7 @@ fn a_data_directory_that_is_removed_under_a_running_capture_is_named_and_ends_it
     fs::remove_dir_all(&data).unwrap();
     await_that("the capture has ended", || capture.has_ended());
     let ended = capture.wait();
-    server.rest();
+    server.pause();
     assert_eq!(ended.output.status.code(), Some(1), "{}", ended.stderr());
     let said = format!("{} is gone", data.display());
     assert!(ended.stderr().contains(&said) && !ended.stderr().contains("panicked"), "{}", ended.stderr());
@@ -283,9 +283,9 @@ fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
     let others = ids(&data, "BTC-USD");
     await_that("it is removed", || fs::remove_dir_all(data.join("ETH-USD")).is_ok());
     await_journal(&data, "seal_failed", 1);
-    // Its day begins anew.
+    // Its day begins again.
     await_that("there are trades again", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
-    server.rest();
+    server.pause();
     let ended = capture.stop();
     assert_eq!(ended.output.status.code(), Some(1), "no silent success: {}", ended.stderr());
     assert!(ended.stderr().contains("ETH-USD/TRADES") && ended.stderr().contains("was removed or replaced"), "{}", ended.stderr());
@@ -293,7 +293,7 @@ fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
     assert!(kept.len() > others.len() && kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{} trades", kept.len());
 }
 
-/// Runs a command that must fail with 1, and gives what it said.
+/// Runs a command that must exit with 1. Gives what it printed.
 fn refused(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -314,7 +314,7 @@ fn a_read_only_data_directory_is_refused_by_its_name_and_can_still_be_read() {
     let feed = Endless::start();
     let capture = Capture::start(&data, &["BTC-USD", "--url", &feed.url]);
     await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 50);
-    feed.rest();
+    feed.pause();
     capture.stop().assert_good();
     let stored = ids(&data, "BTC-USD");
     assert!(runs("mount", &["-o", "remount,ro", disk.to_str().unwrap()]));
@@ -322,7 +322,7 @@ fn a_read_only_data_directory_is_refused_by_its_name_and_can_still_be_read() {
         let said = refused(coltape().args(["capture", "BTC-USD", "--url", &server.url, "--data-dir"]).arg(&at));
         assert!(said.contains(at.to_str().unwrap()) && said.contains("Read-only file system"), "{said}");
     }
-    assert_eq!(server.connections(), 0, "nothing is asked for that cannot be stored");
+    assert_eq!(server.connections(), 0, "no data is requested that cannot be stored");
     assert_eq!(ids(&data, "BTC-USD"), stored);
     let (is_good, said) = verify(&data, &[]);
     assert!(is_good, "{said}");
@@ -339,7 +339,7 @@ fn a_forbidden_data_directory_is_refused_by_its_name() {
     let folder = tempfile::tempdir().unwrap();
     let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     allow(folder.path(), 0o755);
-    // The build's own folder may be closed to others.
+    // Other users may have no access to the build's own folder.
     let program = folder.path().join("coltape");
     fs::copy(env!("CARGO_BIN_EXE_coltape"), &program).unwrap();
     let program = program.to_str().unwrap();

@@ -1,4 +1,4 @@
-//! What is missing is noticed, fetched and put in its place.
+//! Missing trades are noticed, fetched and put in their place.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::programs::{Capture, await_that, journal, query, verify};
 use super::rest::{Rest, page, shown};
 use super::scripted::{Server, match_frame, ticker_frame};
-use super::stage::{Capture, await_that, journal, query, verify};
 
 /// Trades happen a second apart, the first at midnight of 2026-03-01.
 fn time(id: u64) -> String {
@@ -53,7 +53,7 @@ fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, data)
 }
 
-/// A server that sends these frames to whoever subscribes, and then waits.
+/// A server that sends these frames to every client that subscribes, and then waits.
 fn sends(frames: Vec<String>) -> Server {
     Server::start(move |_, mut session| {
         let products = session.await_subscription();
@@ -160,7 +160,7 @@ fn a_stalled_channel_is_noticed_by_its_heartbeats_and_live_copies_bring_order_id
 
 #[test]
 fn a_restart_fetches_what_passed_meanwhile_each_trade_in_its_own_day() {
-    // Two days pass: 172 800 trades are too many for a test, so only every 10 000 seconds one happens.
+    // Two days pass. One trade a second would be 172 800 trades, too many for a test, so there is one every 10 000 seconds.
     let time = |id: u64| time(id * 10_000);
     let frame = move |id: u64| match_frame("BTC-USD", id, &time(id));
     let server = Server::start(move |at, mut session| {
@@ -189,13 +189,13 @@ fn a_restart_fetches_what_passed_meanwhile_each_trade_in_its_own_day() {
 }
 
 #[test]
-fn holes_that_an_earlier_run_left_are_fetched_at_the_next_start() {
+fn gaps_that_an_earlier_run_left_are_fetched_at_the_next_start() {
     let server = sends((1..=5).chain(8..=10).chain([15]).map(frame).collect());
     let (_folder, data) = folder();
     let first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--no-backfill", "--gap-wait", "100ms"]);
     await_that("nine are there", || ids(&data).len() == 9);
     first.stop().assert_good();
-    assert!(!verify(&data, &[]).0, "holes are wrong");
+    assert!(!verify(&data, &[]).0, "gaps are reported");
     let rest = Rest::start(|request| ("200 OK".to_owned(), page(request, 15)), |id| shown(id, &time(id)));
     let second = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--rest-url", &rest.url]);
     await_that("all are there", || ids(&data) == (1..=15).collect::<Vec<_>>());
@@ -228,7 +228,7 @@ fn a_time_to_begin_at_makes_a_first_day_whole() {
     assert!(is_good && said.contains("1 whole, 2 partial"), "{said}");
     let asked = rest.moments.lock().unwrap().len();
     let again = Capture::start(&data, &args);
-    super::stage::await_journal(&data, "connection_proven", 2);
+    super::programs::await_journal(&data, "connection_proven", 2);
     again.stop().assert_good();
     assert_eq!(rest.moments.lock().unwrap().len(), asked, "nothing is asked for twice");
 }
@@ -359,7 +359,7 @@ fn a_running_capture_that_is_asked_for_a_repair_tells_what_it_does_not_record() 
     first.stop().assert_good();
     let second = records("ETH-USD");
     let repair = || {
-        let output = super::stage::coltape().arg("repair").arg(&data).arg("--any-endpoint").output().unwrap();
+        let output = super::programs::coltape().arg("repair").arg(&data).arg("--any-endpoint").output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
     await_that("it is connected", || journal(&data, "connected").len() == 2);
@@ -384,7 +384,7 @@ fn a_running_capture_takes_from_another_tape_what_it_misses() {
     let (_other_server, other_capture) =
         tape(&other, [frame(1), frame(2), odd].into_iter().chain((6..=15).chain(17..=22).map(frame)).collect(), 19);
     let repair = |args: &[&str]| {
-        let output = super::stage::coltape()
+        let output = super::programs::coltape()
             .arg("repair")
             .arg(&data)
             .args(["--from", other.to_str().unwrap(), "--no-rest", "--any-endpoint"])

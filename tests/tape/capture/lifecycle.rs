@@ -1,7 +1,7 @@
 //! A capture's life: start, a second one on the same folder, midnight, stop, restart, kill.
 
+use super::programs::{Capture, Simulator, await_journal, await_that, journal, query, verify};
 use super::scripted::{Server, match_frame, ticker_frame};
-use super::stage::{Capture, Simulator, await_journal, await_that, journal, query, verify};
 
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
@@ -26,7 +26,7 @@ fn a_second_capture_is_refused_and_the_first_is_unharmed() {
     let first = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
     await_that("the trades are visible", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD", &[]).len() == 10);
     let pid = first.pid();
-    let second = super::stage::coltape().args(["capture", "BTC-USD", "--url", &server.url, "--data-dir"]).arg(&data).output().unwrap();
+    let second = super::programs::coltape().args(["capture", "BTC-USD", "--url", &server.url, "--data-dir"]).arg(&data).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(said.contains(&pid.to_string()), "{said}");
@@ -46,14 +46,14 @@ fn events_around_midnight_land_in_their_day_and_late_ones_in_their_place() {
         let products = session.await_subscription();
         session.acknowledge(&products);
         session.send(match_frame("BTC-USD", 10, &b[0]));
-        // Minutes after midnight two of yesterday's come in, one of them after a later one: out of turn within its day.
+        // Minutes after midnight two trades of yesterday arrive in the wrong order.
         session.send(match_frame("BTC-USD", 13, &a[0]));
         session.send(match_frame("BTC-USD", 14, &a[1]));
         session.send(match_frame("BTC-USD", 15, &a[2]));
         went.lock().unwrap().recv().unwrap();
         session.send(match_frame("BTC-USD", 12, &b[1]));
         session.send(match_frame("BTC-USD", 11, &b[0]));
-        // Another product still lives in the day before.
+        // Another product is still in the day before.
         session.send(match_frame("ETH-USD", 7, &b[1]));
         session.send(ticker_frame("ETH-USD", 7, &b[1]));
         session.send(match_frame("ETH-USD", 8, &a[0]));
@@ -130,7 +130,7 @@ fn a_killed_capture_keeps_what_was_visible_and_goes_on() {
         let capture = Capture::start(&data, &args);
         await_that("the trades are visible", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD", &["--tail", "1"]) == [last]);
         capture.kill();
-        // What a reader has seen is still there, before anything recovers it. A trade sent again has a new time: the first is kept.
+        // What a reader has seen is still there before any recovery. A trade that is sent again has a new time: the first is kept.
         assert_eq!(ids(&data, "BTC-USD", &[]), (1..=last).collect::<Vec<_>>());
     }
     let capture = Capture::start(&data, &args);
@@ -225,22 +225,22 @@ fn a_clean_stop_seals_what_a_killed_capture_left_although_nothing_new_came() {
     let second = Capture::start(&data, &args);
     await_journal(&data, "connected", 2);
     second.stop().assert_good();
-    let times = super::stage::columns(&data).into_iter().filter(|(path, _)| path.contains("/time.") || path.contains("/trade_time."));
+    let times = super::programs::columns(&data).into_iter().filter(|(path, _)| path.contains("/time.") || path.contains("/trade_time."));
     let records: usize = times.map(|(_, bytes)| bytes.len() / 4).sum();
     assert_eq!(records, 150, "each dataset's file holds its 50 records and nothing behind them");
 }
 
 #[test]
-fn an_endpoint_that_is_none_is_refused_before_the_directory_remembers_it() {
+fn an_invalid_endpoint_is_refused_before_it_is_written_into_the_directory() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let run = |args: &[&str]| {
-        let output = super::stage::coltape().args(["capture", "BTC-USD", "--data-dir"]).arg(&data).args(args).output().unwrap();
+        let output = super::programs::coltape().args(["capture", "BTC-USD", "--data-dir"]).arg(&data).args(args).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let (code, said) = run(&["--url", "http://x"]);
     assert!(code == Some(2) && said.contains("http://x"), "{code:?}: {said}");
     let (code, said) = run(&["--url", "ws://x", "--backfill-from", "2026-11-01"]);
     assert!(code == Some(2) && said.contains("--rest-url"), "{code:?}: {said}");
-    assert!(!data.exists(), "nothing was made");
+    assert!(!data.exists(), "nothing was created");
 }

@@ -1,4 +1,4 @@
-//! Midnight by a clock that the test holds: tomorrow's files are made before it, yesterday is sealed after it, and what comes even later is put in its place.
+//! Midnight, by a clock that the test sets: tomorrow's files are made before it, yesterday is sealed after it, and a later trade is put in its place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +13,8 @@ use coltape::schema::Trades;
 use coltape::store::{DayState, Snapshot};
 use coltape::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
 
+use super::programs::{await_that, journal};
 use super::scripted::{Server, match_frame};
-use super::stage::{await_that, journal};
 
 fn at(text: &str) -> UnixNanos {
     parse_rfc3339(text.as_bytes()).unwrap().to_unix().unwrap()
@@ -35,13 +35,11 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
     let data = folder.path().join("data");
     let now = Arc::new(AtomicU64::new(at("2024-03-09T23:58:00Z").0));
     let product = ProductId::new("BTC-USD").unwrap();
-    let config = CaptureConfig {
-        sync_interval: Duration::from_millis(100),
-        queue_capacity_msgs: 1000,
-        idle_timeout: Duration::from_secs(600),
-        clock: Clock::Manual(Arc::clone(&now)),
-        ..CaptureConfig::new(Feed::Exchange, &server.url, [product.clone()], &data)
-    };
+    let mut config = CaptureConfig::new(Feed::Exchange, &server.url, [product.clone()], &data);
+    config.sync_interval = Duration::from_millis(100);
+    config.queue_capacity_msgs = 1000;
+    config.idle_timeout = Duration::from_secs(600);
+    config.clock = Clock::Manual(Arc::clone(&now));
     let stop = Stop::default();
     let capture = {
         let stop = stop.clone();
@@ -55,7 +53,7 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
 
     send(1, "2024-03-09T23:57:59Z");
     await_that("the first trade is visible", || ids(ninth) == [1]);
-    // The writer looks at what has no hurry at most once a second, when it has something to do.
+    // A busy writer does its less urgent work at most once a second.
     let mut next = 2;
     await_that("tomorrow's files are there before midnight", || {
         send(next, "2024-03-09T23:57:59.5Z");
@@ -66,10 +64,10 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
     let of_ninth = next;
     send(of_ninth + 1, "2024-03-10T00:00:00Z");
     set("2024-03-10T00:00:05Z");
-    // One of yesterday's still comes, minutes after midnight and out of turn.
+    // A trade of yesterday arrives minutes after midnight, out of order.
     send(of_ninth, "2024-03-09T23:59:59.999999999Z");
     await_that("both are in their day", || ids(tenth) == [of_ninth + 1] && ids(ninth).last() == Some(&of_ninth));
-    assert_eq!(day(ninth).unwrap().state(), DayState::Live, "late comers have ten minutes");
+    assert_eq!(day(ninth).unwrap().state(), DayState::Live, "a late record has ten minutes");
 
     set("2024-03-10T00:16:00Z");
     let mut next = of_ninth + 2;
@@ -79,7 +77,7 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
         std::thread::sleep(Duration::from_millis(50));
         day(ninth).is_some_and(|day| matches!(day.state(), DayState::Sealed { generation: 0 }))
     });
-    // A copy of a sealed trade is known; one that nobody had is late even now.
+    // A copy of a sealed trade is a duplicate. A new trade of that day is late.
     send(1, "2024-03-09T23:57:59Z");
     send(next + 1, "2024-03-09T23:59:59.9999Z");
     send(next + 2, "2024-03-10T00:16:00Z");

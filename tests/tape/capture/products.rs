@@ -1,4 +1,4 @@
-//! One product's trouble is its own: a delisted name, a folder that cannot be made, a label nobody asked for.
+//! A failure of one product affects no other: a delisted name, a folder that cannot be made, a label that nobody subscribed to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use super::programs::{Capture, Simulator, await_that, journal, query};
 use super::scripted::{Server, match_frame};
-use super::stage::{Capture, Simulator, await_that, journal, query};
 
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
@@ -29,7 +29,7 @@ fn one_of_a_hundred_is_delisted_before_a_reconnect_and_the_other_99_lose_nothing
     let next_ids: Mutex<BTreeMap<String, u64>> = Mutex::default();
     let server = Server::start(move |at, mut session| {
         let mut subscribed: Vec<String> = Vec::new();
-        // Before the reconnect everything is accepted; after it one name refuses the whole request it stands in.
+        // Before the reconnect every request is accepted; after it, a request with the delisted name is refused as a whole.
         while subscribed.len() < if at == 0 { 100 } else { 99 } {
             let asked = session.await_subscription();
             if asked.is_empty() {
@@ -53,7 +53,7 @@ fn one_of_a_hundred_is_delisted_before_a_reconnect_and_the_other_99_lose_nothing
                 session.send(match_frame(name, *id, &now()));
                 *id += 1;
             }
-            // A clean close in the middle of the day is a loss like any other.
+            // A clean close in the middle of the day is a lost connection too.
             if at == 0 && round == 9 {
                 drop(next);
                 session.close(1000);
@@ -82,7 +82,7 @@ fn one_of_a_hundred_is_delisted_before_a_reconnect_and_the_other_99_lose_nothing
     assert!(journal(&data, "product_refused").iter().any(|event| event["product"] == DELISTED), "the journal names the product");
 }
 
-/// Serves 30 trades a product to a capture of 100, of which `P042-USD` cannot store any; the other 99 must have them all.
+/// Serves 30 trades per product to a capture of 100 products. `P042-USD` can store none of them; the other 99 must have all.
 fn one_of_a_hundred_cannot_store(data: &std::path::Path) {
     let is_open = Arc::new(AtomicBool::new(false));
     let go = Arc::clone(&is_open);
@@ -100,7 +100,7 @@ fn one_of_a_hundred_cannot_store(data: &std::path::Path) {
     });
     let products = names(100);
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
-    // A queue of 16 fills, so that the product sheds while the others are served.
+    // A queue of 16 fills up, so that this product sheds while the others are served.
     args.extend(["--url", &server.url, "--queue-capacity", "16"]);
     let capture = Capture::start(data, &args);
     let others: Vec<&String> = products.iter().filter(|product| *product != "P042-USD").collect();
@@ -114,7 +114,7 @@ fn one_of_a_hundred_cannot_store(data: &std::path::Path) {
     for product in others {
         assert_eq!(ids(data, product), (1..=30).collect::<Vec<_>>(), "{product}");
     }
-    assert_eq!(ended.figure("trades_shed"), 30.0, "what it could not store is counted");
+    assert_eq!(ended.figure("trades_shed"), 30.0, "the trades that it could not store are counted");
     assert!(journal(data, "write_failed").iter().any(|event| event["product"] == "P042-USD"));
     assert!(!journal(data, "shed_started").is_empty());
 }
@@ -124,12 +124,12 @@ fn one_product_whose_folder_cannot_be_made_costs_the_other_99_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     fs::create_dir_all(&data).unwrap();
-    // A file stands where its folder would have to be.
+    // A file is where its folder should be.
     fs::write(data.join("P042-USD"), "in the way").unwrap();
     one_of_a_hundred_cannot_store(&data);
 }
 
-/// A file system of 64 KiB, unmounted when dropped.
+/// A file system of 64 KiB. It is unmounted when dropped.
 struct TinyDisk(std::path::PathBuf);
 
 impl TinyDisk {
@@ -238,7 +238,7 @@ fn the_catalogue_knows_what_was_added_on_sighup() {
 fn a_sighup_while_a_capture_starts_is_heard() {
     let folder = tempfile::tempdir().unwrap();
     let (data, list) = (folder.path().join("data"), folder.path().join("list"));
-    // So many that there is time to signal before all of their writers stand.
+    // So many products that there is time to send the signal before all writers have started.
     fs::write(&list, names(300).join("\n")).unwrap();
     let server = Server::start(|_, _| ());
     let capture = Capture::start(&data, &["--products-file", list.to_str().unwrap(), "--url", &server.url]);

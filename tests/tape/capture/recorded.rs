@@ -1,6 +1,6 @@
 //! The recorded sessions, served frame by frame to the real binary, give exactly their trades and tickers: every field equal to the frame's text.
 //!
-//! The expectation is read from the frames by serde_json, jiff and std, the files as bare arrays: none of the program's own code takes part.
+//! The expected values are read from the frames by serde_json, jiff and std, and the files as plain arrays: no code of the program is used.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 use coltape::schema::Dataset;
 use serde_json::Value;
 
-use super::stage::{Capture, Simulator, await_that, coltape, columns, journal, recording, verify};
+use super::programs::{Capture, Simulator, await_that, coltape, columns, journal, recording, verify};
 
 /// The values of one column file, one slice of `width` bytes each.
 fn column(data: &Path, product: &str, dataset: &str, name: &str, date: &str, width: usize) -> Vec<Vec<u8>> {
@@ -62,8 +62,8 @@ fn frames(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line.split_once('\t').unwrap().1).unwrap()).collect()
 }
 
-/// Serves a recording to a capture, and gives its figures once everything has been read.
-fn record(path: &Path, feed: &str, products: &[String], data: &Path, extra: &[&str]) -> super::stage::Ended {
+/// Serves a recording to a capture. Gives its figures when everything has been read.
+fn record(path: &Path, feed: &str, products: &[String], data: &Path, extra: &[&str]) -> super::programs::Ended {
     let simulator = Simulator::start(&["--feed", feed, "--replay", path.to_str().unwrap()]);
     let url = simulator.websocket();
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
@@ -72,7 +72,7 @@ fn record(path: &Path, feed: &str, products: &[String], data: &Path, extra: &[&s
     let capture = Capture::start(data, &args);
     let totals = simulator.totals();
     assert_eq!(totals["frames"].as_u64().unwrap(), frames(path).len() as u64, "{totals}");
-    // The simulator's close is the last thing the capture sees of it.
+    // The close is the last thing that the simulator sends.
     await_that("the connection's end is journaled", || !journal(data, "connection_lost").is_empty());
     capture.stop()
 }
@@ -121,7 +121,7 @@ fn the_exchange_session_gives_its_107_trades_and_107_tickers() {
     assert_eq!(ended.figure("tickers_written"), 107.0);
     assert_eq!(ended.figure("frames"), 9946.0);
     assert_eq!(ended.figure("frames_used"), 214.0);
-    assert_eq!(ended.figure("frames_ignored"), 9729.0, "snapshots and l2updates are passed over");
+    assert_eq!(ended.figure("frames_ignored"), 9729.0, "snapshots and l2updates are ignored");
     assert_eq!(ended.figure("frames_control"), 3.0);
 
     let date = "2021-04-17";
@@ -165,7 +165,7 @@ fn the_exchange_session_gives_its_107_trades_and_107_tickers() {
     let (is_good, said) = verify(&data, &[]);
     assert!(is_good, "{said}");
 
-    // What --record kept is the session again, and gives the same columns byte for byte, receive times apart.
+    // The frames of --record are the same session: they give the same columns byte for byte, except receive times.
     let kept: Vec<_> = fs::read_dir(&frames_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(kept.len(), 1, "{kept:?}");
     let again = folder.path().join("again");

@@ -16,7 +16,7 @@ pub(crate) struct Request {
     pub(crate) number: usize,
 }
 
-/// The server. It keeps the moments of its requests.
+/// The server. It remembers when each request arrived.
 pub(crate) struct Rest {
     pub(crate) url: String,
     pub(crate) moments: Arc<Mutex<Vec<Instant>>>,
@@ -25,8 +25,7 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Answers each request with what `script` gives: a status line's status and extra headers, and the ids of the page.
-    /// `show` makes a trade's JSON of an id.
+    /// Answers each request as `script` says: the status with extra headers, and the ids of the page. `show` makes the JSON of a trade from its id.
     pub(crate) fn start(
         script: impl Fn(&Request) -> (String, Vec<u64>) + Send + Sync + 'static,
         show: impl Fn(u64) -> String + Send + Sync + 'static,

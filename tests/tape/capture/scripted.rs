@@ -1,4 +1,4 @@
-//! A WebSocket server that does exactly what a test says, connection by connection: for what a simulator would be too well-behaved.
+//! A WebSocket server that does exactly what a test says, connection by connection, where the simulator would behave too well.
 
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn send(&mut self, text: impl Into<String>) {
-        // A client that has gone is what some tests are about.
+        // In some tests the client goes away.
         let _ = self.socket.send(Message::text(text.into()));
     }
 
@@ -26,7 +26,7 @@ impl Session {
         let _ = self.socket.send(Message::binary(bytes));
     }
 
-    /// Gives the next message of the client, or nothing when it is gone or the test is over.
+    /// Gives the next message of the client. Gives none when the client has gone or the test is over.
     pub(crate) fn receive(&mut self) -> Option<Value> {
         loop {
             match self.socket.read() {
@@ -41,7 +41,7 @@ impl Session {
         }
     }
 
-    /// Waits a moment for a message; nothing when the client is gone or the test is over.
+    /// Waits a moment for a message. Gives `None` when the client has gone or the test is over.
     pub(crate) fn receive_at_once(&mut self) -> Option<()> {
         match self.socket.read() {
             Ok(Message::Close(_)) => None,
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// Waits for a subscription, and gives the products it asks for.
+    /// Waits for a subscription. Gives its products.
     pub(crate) fn await_subscription(&mut self) -> Vec<String> {
         let request = self.receive().unwrap_or_default();
         assert!(request["type"] == "subscribe" || request.is_null(), "{request}");
@@ -69,7 +69,7 @@ impl Session {
         products
     }
 
-    /// Says that these products are subscribed on every channel.
+    /// Acknowledges a subscription of these products on every channel.
     pub(crate) fn acknowledge(&mut self, products: &[String]) {
         let channel = |name: &str| json!({"name": name, "product_ids": products, "account_ids": null});
         let channels = ["ticker", "matches", "heartbeat"].map(channel);
@@ -81,7 +81,7 @@ impl Session {
         while self.receive().is_some() {}
     }
 
-    /// Keeps the connection open until the client goes.
+    /// Keeps the connection open until the client goes away.
     pub(crate) fn linger(mut self) {
         while self.receive().is_some() {}
     }
@@ -96,7 +96,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server that treats the n-th connection (from 0) as `script` says, each on a thread of its own.
+    /// Starts a server that runs `script` for each connection, numbered from 0, on a thread of its own.
     pub(crate) fn start(script: impl Fn(usize, Session) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

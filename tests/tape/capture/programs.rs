@@ -1,4 +1,4 @@
-//! The stage: runs the real binary as its users do, and reads what it says.
+//! Runs the real binary as its users do, and reads its output.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write as _};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-/// How long anything may take before a test gives up.
+/// How long a test waits for anything before it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) fn coltape() -> Command {
@@ -17,16 +17,16 @@ pub(crate) fn coltape() -> Command {
     command
 }
 
-/// Waits until `holds`, or panics with what was waited for.
+/// Waits until `holds`. Panics with `what` at the deadline.
 pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < DEADLINE, "waited in vain until {what}");
+        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The recordings, or nothing where they are not beside the project (CI insists).
+/// A recording, where the recordings are there. In CI they must be.
 pub(crate) fn recording(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(name);
     if path.exists() {
@@ -58,21 +58,21 @@ impl Simulator {
         self.endpoints["websocket_url"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the market is over; connections and REST stay open as long as it lingers.
+    /// Waits until the market is over. Connections and REST stay open for the time of `--linger`.
     pub(crate) fn await_totals(&mut self) -> serde_json::Value {
         let mut line = String::new();
         self.rest.as_mut().unwrap().read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("no totals: {line:?}"))
     }
 
-    /// Ends it, with its ledger complete.
+    /// Ends it. Its ledger is complete then.
     pub(crate) fn end(mut self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end, and gives its totals.
+    /// Waits for its end. Gives its totals.
     pub(crate) fn totals(mut self) -> serde_json::Value {
         let mut text = String::new();
         self.rest.take().unwrap().read_to_string(&mut text).unwrap();
@@ -92,7 +92,7 @@ impl Drop for Simulator {
 pub(crate) struct Capture {
     child: Option<Child>,
     report: PathBuf,
-    /// A file, as a pipe that nobody reads until the end would fill up and hold the capture.
+    /// A file: a pipe that nobody reads until the end would fill up and block the capture.
     log: PathBuf,
 }
 
@@ -124,7 +124,7 @@ impl Capture {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Asks for a clean stop, and gives what it left.
+    /// Asks for a clean stop. Gives what the capture printed and reported.
     pub(crate) fn stop(self) -> Ended {
         self.signal(Signal::TERM);
         self.wait()
@@ -135,7 +135,7 @@ impl Capture {
         self.child.as_mut().unwrap().try_wait().unwrap().is_some()
     }
 
-    /// Waits for its own end, and gives what it left.
+    /// Waits until it ends by itself. Gives what it printed and reported.
     pub(crate) fn wait(mut self) -> Ended {
         let mut output = self.child.take().unwrap().wait_with_output().unwrap();
         output.stderr = fs::read(&self.log).unwrap();
@@ -158,7 +158,7 @@ impl Drop for Capture {
     }
 }
 
-/// What a capture left.
+/// What a capture printed and reported.
 pub(crate) struct Ended {
     pub(crate) output: Output,
     pub(crate) report: String,
@@ -173,7 +173,7 @@ impl Ended {
         String::from_utf8_lossy(&self.output.stdout).into_owned()
     }
 
-    /// A figure of the report.
+    /// Gives a figure of the report.
     pub(crate) fn figure(&self, name: &str) -> f64 {
         let lines = self.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let found = lines.into_iter().find(|line| line["figure"] == name);
@@ -188,7 +188,7 @@ impl Ended {
     }
 }
 
-/// The journal's lines with this event.
+/// Gives the lines of the journal with this event.
 pub(crate) fn journal(data: &Path, event: &str) -> Vec<serde_json::Value> {
     let mut found = Vec::new();
     let Ok(folder) = fs::read_dir(data.join("_coltape")) else { return found };
@@ -203,12 +203,12 @@ pub(crate) fn journal(data: &Path, event: &str) -> Vec<serde_json::Value> {
     found
 }
 
-/// Waits until the capture has journaled this event so many times.
+/// Waits until the capture has journaled this event `count` times.
 pub(crate) fn await_journal(data: &Path, event: &str, count: usize) {
     await_that(&format!("{count} × {event} in the journal"), || journal(data, event).len() >= count);
 }
 
-/// `coltape query` as JSON Lines. A product whose files are not there yet has no records.
+/// Runs `coltape query` for JSON Lines. A product without files has no records.
 pub(crate) fn query(data: &Path, product: &str, args: &[&str]) -> Vec<serde_json::Value> {
     let output = coltape().args(["query", product, "--format", "jsonl", "--data-dir"]).arg(data).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -219,13 +219,13 @@ pub(crate) fn query(data: &Path, product: &str, args: &[&str]) -> Vec<serde_json
     String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// `coltape verify`; gives whether it found everything in order, and what it said.
+/// Runs `coltape verify`. Gives whether everything holds, and what it printed.
 pub(crate) fn verify(data: &Path, args: &[&str]) -> (bool, String) {
     let output = coltape().arg("verify").arg(data).args(args).output().unwrap();
     (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 
-/// The raw bytes of every column file of a directory, by path below it. Commit pages and journals are left out.
+/// Gives the raw bytes of every column file of a directory, by path. Commit pages and journals are left out.
 pub(crate) fn columns(data: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
     let mut found = std::collections::BTreeMap::new();
     let mut folders = vec![data.to_owned()];

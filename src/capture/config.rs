@@ -1,0 +1,156 @@
+//! [`CaptureConfig`]: what a capture has to know, checked and derived, and [`defaults`]: the one place where a default is written.
+//!
+//! The command line takes its defaults from here, and so does [`CaptureConfig::new`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::capture::context::Datasets;
+use crate::feed::Feed;
+use crate::product::ProductId;
+use crate::schema::ColumnSet;
+use crate::time::{Clock, DateFormat, UnixNanos};
+
+/// The defaults of the settings.
+pub(crate) mod defaults {
+    use std::time::Duration;
+
+    pub(crate) use crate::feed::fetch_plan::USUAL_REQUESTS_PER_S as REST_REQUESTS_PER_S;
+
+    /// How long trades behind a gap wait for the missing ones.
+    pub(crate) const GAP_WAIT: Duration = Duration::from_secs(2);
+    /// Redundant connections to the same feed.
+    pub(crate) const LINES: u8 = 1;
+    /// Most products of one connection.
+    pub(crate) const PRODUCTS_PER_CONNECTION: u32 = 100;
+    /// Time between two flushes.
+    pub(crate) const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+    /// Messages that the queue of one product holds.
+    pub(crate) const QUEUE_CAPACITY_MSGS: u32 = 50_000;
+    /// How long a connection may be silent.
+    pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long recorded frames are kept.
+    pub(crate) const RECORD_KEEP: Duration = Duration::from_secs(24 * 3600);
+}
+
+/// Where frames are recorded as they were received, and for how long they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordConfig {
+    /// The folder of the hourly files.
+    pub folder: PathBuf,
+    /// How long a file is kept.
+    pub keep: Duration,
+}
+
+impl RecordConfig {
+    /// Records into a folder, and keeps files as long as the command line does by default.
+    #[must_use]
+    pub const fn new(folder: PathBuf) -> Self {
+        Self { folder, keep: defaults::RECORD_KEEP }
+    }
+}
+
+/// What a capture has to know.
+///
+/// ```
+/// use coltape::capture::CaptureConfig;
+/// use coltape::feed::Feed;
+/// use coltape::product::ProductId;
+/// let product = ProductId::new("BTC-USD").unwrap();
+/// let mut config = CaptureConfig::new(Feed::Exchange, Feed::Exchange.default_url(), [product], "data".as_ref());
+/// config.duration = Some(std::time::Duration::from_secs(60));
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CaptureConfig {
+    /// Which feed.
+    pub feed: Feed,
+    /// WebSocket endpoint, `ws://` or `wss://`.
+    pub url: String,
+    /// REST endpoint for product data and missing trades. REST is not used without one.
+    pub rest_url: Option<String>,
+    /// Whether missing trades are fetched by REST.
+    pub backfills: bool,
+    /// REST requests per second, over all products.
+    pub rest_requests_per_s: u32,
+    /// Trades since this time are fetched too, so that a first day can be whole.
+    pub backfill_from: Option<UnixNanos>,
+    /// How long trades behind a gap wait for the missing ones, so that all are written in order.
+    pub gap_wait: Duration,
+    /// Redundant connections to the same feed, whose trades are merged: 1 to 4.
+    pub lines: u8,
+    /// Whether the threads of a connection poll instead of sleeping.
+    pub spins: bool,
+    /// Processors for connections and writers, used in turn. If there is none, the system chooses.
+    pub pin: Vec<usize>,
+    /// A root certificate to trust beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The products to record: those that were named and those of the file.
+    pub products: BTreeSet<ProductId>,
+    /// The products that were named. They stay when the file changes.
+    pub named_products: BTreeSet<ProductId>,
+    /// A list of products, one per line, which is read again on SIGHUP.
+    pub products_file: Option<PathBuf>,
+    /// The data directory.
+    pub data_dir: PathBuf,
+    /// The datasets to keep.
+    pub datasets: Datasets,
+    /// The columns to keep.
+    pub columns: ColumnSet,
+    /// How file names spell dates.
+    pub date_format: DateFormat,
+    /// Whether to write to a file system that is not known to survive a full disk.
+    pub force_fs: bool,
+    /// Most products of one connection.
+    pub products_per_connection: usize,
+    /// Time between two flushes.
+    pub sync_interval: Duration,
+    /// Most messages in the queue of one product.
+    pub queue_capacity_msgs: usize,
+    /// A connection that is silent for this long is replaced.
+    pub idle_timeout: Duration,
+    /// Where frames are recorded as they were received, if they are.
+    pub record: Option<RecordConfig>,
+    /// How long the capture runs. Without it, the capture runs until it is stopped.
+    pub duration: Option<Duration>,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+impl CaptureConfig {
+    /// Records these products of an endpoint into a directory. Every other setting has the default of the command line, except that REST is not used.
+    #[must_use]
+    pub fn new(feed: Feed, url: &str, products: impl IntoIterator<Item = ProductId>, data_dir: &Path) -> Self {
+        let products: BTreeSet<ProductId> = products.into_iter().collect();
+        Self {
+            feed,
+            url: url.to_owned(),
+            rest_url: None,
+            backfills: true,
+            rest_requests_per_s: defaults::REST_REQUESTS_PER_S,
+            backfill_from: None,
+            gap_wait: defaults::GAP_WAIT,
+            lines: defaults::LINES,
+            spins: false,
+            pin: Vec::new(),
+            ca_file: None,
+            named_products: products.clone(),
+            products,
+            products_file: None,
+            data_dir: data_dir.to_owned(),
+            datasets: Datasets::ALL,
+            columns: ColumnSet::default(),
+            date_format: DateFormat::default(),
+            force_fs: false,
+            products_per_connection: defaults::PRODUCTS_PER_CONNECTION as usize,
+            sync_interval: defaults::SYNC_INTERVAL,
+            queue_capacity_msgs: defaults::QUEUE_CAPACITY_MSGS as usize,
+            idle_timeout: defaults::IDLE_TIMEOUT,
+            record: None,
+            duration: None,
+            clock: Clock::System,
+        }
+    }
+}

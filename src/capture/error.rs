@@ -1,0 +1,63 @@
+//! [`CaptureError`]: why a capture could not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::capture::product_list::ProductListError;
+use crate::feed::endpoint::EndpointError;
+use crate::feed::rest::RestError;
+use crate::store::StoreError;
+
+/// What a user can do where memory maps are too few.
+pub(super) const MAPS_ADVICE: &str = "raise vm.max_map_count (sysctl) or record fewer products";
+
+/// Why a capture, or a part of it, could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system could not start a thread.
+    #[error("thread {name}: {source}")]
+    Thread {
+        /// The thread's name.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The folder of `--record` cannot be made.
+    #[error("--record {}: {source}", folder.display())]
+    Record {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The WebSocket endpoint is no endpoint.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
+    /// The extra root certificate is not there.
+    #[error("{}: no such file", path.display())]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The system allows too few memory maps for so many products.
+    #[error("{needed} memory maps are needed, {allowed} are allowed: {MAPS_ADVICE}")]
+    Maps {
+        /// Maps of one day.
+        needed: u64,
+        /// Maps that a process may have (`vm.max_map_count`).
+        allowed: u64,
+    },
+    /// The list of products cannot be used.
+    #[error(transparent)]
+    ProductList(#[from] ProductListError),
+    /// The REST client cannot be set up.
+    #[error(transparent)]
+    Rest(#[from] RestError),
+    /// A product's writer or a connection could not be started.
+    #[error("{0}")]
+    Part(String),
+}

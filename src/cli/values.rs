@@ -1,0 +1,125 @@
+//! How the command line spells the values of the library's types.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use super::units;
+use crate::feed::Feed;
+use crate::query::Format;
+use crate::schema::{ColumnSet, Dataset};
+use crate::time::DateFormat;
+
+/// A duration with its unit: `500ms`, `2s`, `10m`, `24h`, `7d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        units::duration(text).map(Self)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let (unit_millis, unit) = [(3_600_000, "h"), (60_000, "m"), (1000, "s")]
+            .into_iter()
+            .find(|(unit_millis, _)| millis > 0 && millis.is_multiple_of(*unit_millis))
+            .unwrap_or((1, "ms"));
+        write!(f, "{}{unit}", millis / unit_millis)
+    }
+}
+
+/// Reads a [`Span`] above zero.
+///
+/// # Errors
+/// As [`units::positive_duration`].
+pub fn positive_span(text: &str) -> Result<Span, String> {
+    units::positive_duration(text).map(Span)
+}
+
+impl ValueEnum for Feed {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Exchange, Self::Advanced]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Exchange => "ws-feed.exchange.coinbase.com: order ids and sequences with every trade",
+            Self::Advanced => "advanced-trade-ws.coinbase.com: trades in batches, no order ids",
+        }))
+    }
+}
+
+impl ValueEnum for Dataset {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Md => "One record per ticker message",
+            Self::TickerTrades => "The last trade, as the ticker reports it",
+            Self::Trades => "One record per trade",
+        }))
+    }
+}
+
+impl ValueEnum for ColumnSet {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Full, Self::Core]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Full => PossibleValue::new("full").help("Core and extended columns"),
+            Self::Core => PossibleValue::new("core").help("Core columns only"),
+        })
+    }
+}
+
+impl ValueEnum for DateFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Iso, Self::Dmy]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Iso => PossibleValue::new("iso").help("2025-06-07"),
+            Self::Dmy => PossibleValue::new("dmy").help("07.06.25"),
+        })
+    }
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Table, Self::Csv, Self::Jsonl]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Table => PossibleValue::new("table").help("Aligned, for people"),
+            Self::Csv => PossibleValue::new("csv").help("Comma-separated, with a header line"),
+            Self::Jsonl => PossibleValue::new("jsonl").help("One JSON object per line"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_shown_as_it_is_written() {
+        for text in ["0ms", "500ms", "2s", "90s", "10m", "24h", "1500ms"] {
+            assert_eq!(text.parse::<Span>().map(|span| span.to_string()), Ok(text.to_owned()));
+        }
+        assert!("2".parse::<Span>().is_err() && positive_span("0s").is_err());
+    }
+}

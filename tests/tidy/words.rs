@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("hole", "sequence_hole"),
     ("hole", "rest-hole"),
     ("hole", "punch_hole"),
+    ("hole", "\"hole\""),
     ("lack", "may lack"),
     ("lack", "that lack"),
 ];

@@ -1,4 +1,5 @@
-//! [`Event`]: every event that a journal can hold, with its typed fields. The one table of their names; writer and readers share it.
+//! [`Event`]: every event that a journal can hold, with its typed fields. Its table is the one home of their names: those who write and those who read
+//! a journal share it.
 //!
 //! 1. A line is a JSON object: `time` (RFC 3339, UTC) first, `event` second, then the fields in the order of the table.
 //! 2. The names of events and fields are part of the format. Adding an event or an optional field is one line here; renaming one breaks old journals.
@@ -6,11 +7,12 @@
 //! 4. Reading passes over fields and events that it does not know, and never guesses a field that is missing.
 
 mod field;
+mod table;
 
 use std::borrow::Cow;
 
 use field::{Field, Fields, LineText, Missing};
-pub use field::{GapFiller, SumCheck};
+use table::events;
 
 use super::place::DayKey;
 use super::recovery::Opening;
@@ -19,83 +21,10 @@ use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::time::{UnixNanos, UtcDay};
 
+pub use field::{GapFiller, SumCheck};
+
 /// Text that is the same for many events, or that was read.
 type Text = Cow<'static, str>;
-
-macro_rules! events {
-    ($( $variant:ident $name:literal, $doc:literal $( { $( $field:ident: $type:ty, $field_doc:literal; )+ } )?; )+) => {
-        /// One event of a journal.
-        ///
-        /// ```
-        /// use coltape::store::event::{Event, Line};
-        /// use coltape::time::UnixNanos;
-        /// let event = Event::SyncFailed { error: "no \"space\"".to_owned() };
-        /// let line = event.line(UnixNanos(1_000_000_000));
-        /// assert_eq!(line, r#"{"time":"1970-01-01T00:00:01.000000000Z","event":"sync_failed","error":"no \"space\""}"#);
-        /// assert_eq!(Line::parse(line)?.event, Some(event));
-        /// # Ok::<(), coltape::store::event::LineError>(())
-        /// ```
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum Event {
-            $(
-                #[doc = concat!("`", $name, "`: ", $doc)]
-                $variant $( { $( #[doc = $field_doc] $field: $type, )+ } )?,
-            )+
-        }
-
-        impl Event {
-            /// Gives the event's name, as a line has it in `event`.
-            #[must_use]
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $( Self::$variant { .. } => $name, )+
-                }
-            }
-
-            /// Gives the product that the event is about, if it is about one.
-            #[must_use]
-            pub fn product(&self) -> Option<&ProductId> {
-                match self {
-                    $( Self::$variant $( { $( $field, )+ } )? => None $( $( .or_else(|| Field::product($field)) )+ )?, )+
-                }
-            }
-
-            fn write_fields(&self, line: &mut LineText) {
-                match self {
-                    $( Self::$variant $( { $( $field, )+ } )? => { $( $( Field::write($field, stringify!($field), line); )+ )? } )+
-                }
-            }
-
-            /// Reads the event of that name; nothing where no event has it.
-            fn read(name: &str, fields: &Fields<'_>) -> Result<Option<Self>, Missing> {
-                let mut missing = None;
-                $(
-                    if name == $name {
-                        let read = || -> Result<Self, Missing> {
-                            Ok(Self::$variant $( { $( $field: Field::read(stringify!($field), fields)?, )+ } )?)
-                        };
-                        match read() {
-                            Ok(event) => return Ok(Some(event)),
-                            Err(error) => { missing.get_or_insert(error); }
-                        }
-                    }
-                )+
-                missing.map_or(Ok(None), Err)
-            }
-        }
-
-        /// A strategy for every event, with its name in the table.
-        #[cfg(test)]
-        fn strategies() -> Vec<(&'static str, proptest::strategy::BoxedStrategy<Event>)> {
-            use proptest::strategy::{Just, Strategy};
-            vec![$( {
-                let fields = (Just(()), $( $( <$type as tests::Sample>::any(), )+ )?);
-                (stringify!($variant), fields.prop_map(|((), $( $( $field, )+ )?)| Event::$variant $( { $( $field, )+ } )?).boxed())
-            }, )+]
-        }
-    };
-}
 
 events! {
     // A capture's life.

@@ -20,17 +20,13 @@ const PENDING: &[(&str, &str)] = &[
     ("circles", "src/cli"),
     ("docs", "src/capture"),
     ("shapes", "src/capture"),
-    ("shapes", "src/repair"),
     ("sizes", "src/capture"),
     ("sizes", "src/cli"),
     ("words", "README.md"),
     ("words", "benches/"),
     ("words", "src/capture"),
     ("words", "src/cli"),
-    ("words", "src/feed/backfill.rs"),
-    ("words", "src/repair"),
     ("words", "src/store"),
-    ("words", "src/verify"),
     ("words", "tests/"),
 ];
 

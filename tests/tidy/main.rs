@@ -16,22 +16,16 @@ mod words;
 
 /// Files that still break a rule: the rule, and how the file's path begins. It shrinks; nothing is added.
 const PENDING: &[(&str, &str)] = &[
-    ("circles", "src/capture"),
-    ("circles", "src/cli"),
-    ("docs", "src/capture"),
-    ("shapes", "src/capture"),
-    ("shapes", "src/repair"),
-    ("sizes", "src/capture"),
-    ("sizes", "src/cli"),
-    ("words", "README.md"),
+    ("circles", "src/capture/write"),
+    ("shapes", "src/capture/net"),
+    ("shapes", "src/capture/write"),
+    ("sizes", "src/capture/net"),
+    ("sizes", "src/capture/write"),
     ("words", "benches/"),
-    ("words", "src/capture"),
-    ("words", "src/cli"),
-    ("words", "src/feed/backfill.rs"),
-    ("words", "src/repair"),
-    ("words", "src/store"),
-    ("words", "src/verify"),
-    ("words", "tests/"),
+    ("words", "src/capture/net"),
+    ("words", "src/capture/write"),
+    ("words", "src/store/day.rs"),
+    ("words", "tests/hot_path/allocations.rs"),
 ];
 
 /// Fails with what breaks a rule, each beginning with the path of its file.

@@ -8,6 +8,12 @@ const MAX_FILE_LINES: usize = 450;
 /// Lines of a function, from its name to its closing brace.
 const MAX_FUNCTION_LINES: usize = 70;
 
+/// Lines of the text with which a file begins. What is longer belongs to the items, or to the guide.
+const MAX_HEADER_LINES: usize = 30;
+
+/// Lines of the README. What is longer has a page in the guide.
+const MAX_README_LINES: usize = 200;
+
 /// Lines of the file in the middle, tests included: one of 300 lines is one of under 200 without them.
 const MAX_MEDIAN_LINES: usize = 300;
 
@@ -63,6 +69,10 @@ fn size_breaks(source: &Source) -> Vec<String> {
     if lines > MAX_FILE_LINES {
         breaks.push(format!("{}: {lines} lines without tests; look for the missing noun", source.path));
     }
+    let header = source.text.lines().take_while(|line| line.starts_with("//!")).count();
+    if header > MAX_HEADER_LINES && source.path != "src/lib.rs" {
+        breaks.push(format!("{}: {header} lines before the first item", source.path));
+    }
     for function in functions(source) {
         let lines = function.signature.matches('\n').count() + function.body.matches('\n').count() + 1;
         if lines > MAX_FUNCTION_LINES {
@@ -82,6 +92,8 @@ fn files_and_functions_are_short() {
     assert_eq!(breaks(&format!("fn short(a: [u8; 4]) {{\n{}}}\n", lines(MAX_FUNCTION_LINES - 2))).len(), 0);
     assert_eq!(breaks(&format!("fn long(a: [u8; 4]) {{\n{}}}\n", lines(MAX_FUNCTION_LINES - 1))).len(), 1);
     assert_eq!(breaks(&format!("#[cfg(test)]\nmod fixture;\nfn long() {{\n{}}}\n", lines(MAX_FUNCTION_LINES))).len(), 1);
+    assert_eq!(breaks(&"//! x\n".repeat(MAX_HEADER_LINES)).len(), 0);
+    assert_eq!(breaks(&"//! x\n".repeat(MAX_HEADER_LINES + 1)).len(), 1);
     super::report("sizes", files_in("src", ".rs").iter().flat_map(size_breaks).collect());
 }
 
@@ -90,6 +102,12 @@ fn half_of_the_files_are_short() {
     let mut lines: Vec<usize> = files_in("src", ".rs").iter().map(|source| source.text.lines().count()).collect();
     lines.sort_unstable();
     assert!(lines.len() > 20 && lines[lines.len() / 2] < MAX_MEDIAN_LINES, "median {} lines", lines[lines.len() / 2]);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = std::fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines <= MAX_README_LINES, "{lines} lines");
 }
 
 #[test]

@@ -56,6 +56,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("hand", "by hand"),
     ("floor", ".floor()"),
     ("hole", "sequence_hole"),
+    ("hole", "\"hole\""),
     ("hole", "rest-hole"),
     ("hole", "punch_hole"),
     ("hole", "\"hole\""),

@@ -101,8 +101,8 @@ pub struct Backfilled {
 pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> Result<Backfilled, RepairError> {
     let mut fetcher = Fetcher::new(&config.rest, &config.clock)?;
     let BackfillConfig { dir: path, product, clock, .. } = config;
-    let (columns, date_format) = catalog::newest_style(path, product, Dataset::Trades)?.unwrap_or_default();
-    let (columns, date_format) = (config.columns.unwrap_or(columns), config.date_format.unwrap_or(date_format));
+    let newest = catalog::newest_style(path, product, Dataset::Trades)?.unwrap_or_default();
+    let (columns, date_format) = (config.columns.unwrap_or(newest.columns), config.date_format.unwrap_or(newest.date_format));
     let options = StoreOptions { columns, date_format, force_fs: config.force_fs, ..StoreOptions::default() };
     let dir = Arc::new(match &config.endpoint {
         Some(endpoint) => DataDir::open(path, options, endpoint)?,

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset};
+use crate::schema::Dataset;
 use crate::store::event::Event;
 use crate::store::{DataDir, StoreOptions, catalog};
-use crate::time::DateFormat;
 
 use super::config::RepairConfig;
 use super::day_index::DayIndex;
@@ -36,7 +35,7 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
         check_tape(config, tape)?;
     }
     let mut fetcher = config.rest.as_ref().map(|rest| Fetcher::new(rest, &config.clock)).transpose()?;
-    let (columns, date_format) = newest_format(&config.dir, &products);
+    let catalog::DayStyle { columns, date_format } = newest_style(&config.dir, &products);
     let (dir, mut journal) = if config.is_dry {
         (None, RepairJournal::dry(&config.clock))
     } else {
@@ -77,8 +76,8 @@ fn products(config: &RepairConfig) -> Result<Vec<ProductId>, RepairError> {
     Ok(products)
 }
 
-/// Finds the columns and the date format of new days: those of the newest day of the first product that has one.
-fn newest_format(dir: &Path, products: &[ProductId]) -> (ColumnSet, DateFormat) {
+/// Finds how new days are written: as the newest day of the first product that has one.
+fn newest_style(dir: &Path, products: &[ProductId]) -> catalog::DayStyle {
     let found = products.iter().find_map(|product| catalog::newest_style(dir, product, Dataset::Trades).ok().flatten());
     found.unwrap_or_default()
 }

@@ -92,16 +92,25 @@ pub fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Tells how a product's newest day of a dataset is written: its set of columns and the spelling of its date. Nothing where no day has its columns.
+/// How a day is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DayStyle {
+    /// Its set of columns.
+    pub columns: ColumnSet,
+    /// The spelling of its date.
+    pub date_format: DateFormat,
+}
+
+/// Tells how a product's newest day of a dataset is written. Nothing where no day has its columns.
 ///
 /// # Errors
 /// Where the folder cannot be listed.
-pub fn newest_style(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<(ColumnSet, DateFormat)>, StoreError> {
+pub fn newest_style(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<DayStyle>, StoreError> {
     for date in days(dir, product, dataset)?.into_iter().rev() {
-        for format in [DateFormat::Iso, DateFormat::Dmy] {
-            let place = Place::new(dir, &DayKey { product: product.clone(), dataset, date }, format);
-            if let Some((set, _)) = columns_there(&place, dataset.columns()) {
-                return Ok(Some((set, format)));
+        for date_format in [DateFormat::Iso, DateFormat::Dmy] {
+            let place = Place::new(dir, &DayKey { product: product.clone(), dataset, date }, date_format);
+            if let Some((columns, _)) = columns_there(&place, dataset.columns()) {
+                return Ok(Some(DayStyle { columns, date_format }));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What the store knows of file systems, and asks of them: which are safe, blocks beside the reserve, the cache, what the device holds.
 //!
-//! 1. A file system is safe where a full disk is an error and not a signal. To add one is one line of [`KNOWN`].
+//! 1. A file system is safe where a full disk is an error and not a signal. To add one is one line of `KNOWN`.
 //! 2. Reading back *past the cache* is the only way to learn what a failed flush left on the device.
 
 use std::fs::{File, OpenOptions};

@@ -324,5 +324,5 @@ fn days_with_and_without_the_last_column_are_queried_together() {
     assert_eq!((lines.len(), lines[0], lines[12], lines[13]), (14, "trade_id,trade_origin", "12,", "13,0"));
     assert!(verified(copied.dir.path()).holds());
     let style = coltape::store::catalog::newest_style(copied.dir.path(), &copied.product, Dataset::Trades).unwrap();
-    assert_eq!(style.map(|(set, _)| set), Some(ColumnSet::Full));
+    assert_eq!(style.map(|style| style.columns), Some(ColumnSet::Full));
 }

@@ -27,7 +27,6 @@ const PENDING: &[(&str, &str)] = &[
     ("words", "benches/"),
     ("words", "src/capture"),
     ("words", "src/cli"),
-    ("words", "src/feed/backfill.rs"),
     ("words", "src/repair"),
     ("words", "src/store"),
     ("words", "src/verify"),

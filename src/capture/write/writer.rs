@@ -3,7 +3,7 @@
 //! 1. Every message, and every trade that REST supplied, ends in exactly one counter of [`ProductMetrics`].
 //! 2. A batch is committed before the writer sleeps or waits for room: what is appended is visible at once.
 //! 3. An id or sequence that lies absurdly far ahead waits for its confirmation; what was stored before never looks old because of it.
-//! 4. Trades behind missing ones wait at most the gap wait ([`Sequencer`]); what is missing is wanted of REST until it has come.
+//! 4. Trades behind missing ones wait at most the gap wait (`Sequencer`); what is missing is wanted of REST until it has come.
 //! 5. A writer that panics is started again once, from what is committed; the message in hand is taken again, and is a duplicate if it had been stored.
 //!
 //! 6. While its thread sleeps, a connection's threads may put down what comes in turn ([`crate::capture::write::slot`]): in the same order, counted and committed alike.

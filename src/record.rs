@@ -312,6 +312,27 @@ pub enum MarketMessage {
     },
 }
 
+/// A record to be stored: what of a message goes into datasets.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Record<'a> {
+    /// One execution.
+    Trade(&'a Trade),
+    /// One ticker update.
+    Ticker(&'a Ticker),
+}
+
+impl Record<'_> {
+    /// Gives the event time.
+    #[inline]
+    #[must_use]
+    pub const fn time(self) -> UnixNanos {
+        match self {
+            Self::Trade(trade) => trade.time,
+            Self::Ticker(ticker) => ticker.time,
+        }
+    }
+}
+
 const _: () = assert!(size_of::<MarketMessage>() <= 120, "a queue allocates every slot at once");
 
 #[cfg(test)]

@@ -9,27 +9,53 @@
 
 mod column;
 mod dataset;
+mod datasets;
 mod layout;
 
 pub use column::{Column, ColumnSet, Kind, Value};
 pub use dataset::Dataset;
+pub use datasets::Datasets;
 pub use layout::{Layout, Likeness, Sink, Source};
 
 use column::has_fixed_core;
 
 use crate::decimal::Decimal;
-use crate::record::{OrderId, Origin, SIDE_UNKNOWN, Side, Ticker, Trade};
+use crate::record::{OrderId, Origin, Record, SIDE_UNKNOWN, Side, Ticker, Trade};
 use crate::time::UnixNanos;
+
+/// Evaluates an expression with the layout of a dataset that is known only at run time, as in `with_layout!(dataset, L => L::COLUMNS)`.
+macro_rules! with_layout {
+    ($dataset:expr, $layout:ident => $body:expr) => {
+        match $dataset {
+            $crate::schema::Dataset::Md => {
+                type $layout = $crate::schema::Md;
+                $body
+            }
+            $crate::schema::Dataset::TickerTrades => {
+                type $layout = $crate::schema::TickerTrades;
+                $body
+            }
+            $crate::schema::Dataset::Trades => {
+                type $layout = $crate::schema::Trades;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_layout;
 
 impl Dataset {
     /// Gives all its columns, core then extended.
     #[must_use]
     pub const fn columns(self) -> &'static [Column] {
-        match self {
-            Self::Md => Md::COLUMNS,
-            Self::TickerTrades => TickerTrades::COLUMNS,
-            Self::Trades => Trades::COLUMNS,
-        }
+        with_layout!(self, L => L::COLUMNS)
+    }
+
+    /// Tells whether the dataset stores something of this record.
+    #[inline]
+    #[must_use]
+    pub fn stores(self, record: Record<'_>) -> bool {
+        with_layout!(self, L => L::part_of(record).is_some())
     }
 
     /// Gives the columns that a new folder of this set gets.
@@ -91,7 +117,7 @@ macro_rules! set_cell {
 
 macro_rules! columns {
     (
-        $(#[$doc:meta])* $layout:ident: $row:ty = $dataset:expr, empty $empty:expr, key $key:expr, time $time_of:expr, compare $compare:expr;
+        $(#[$doc:meta])* $layout:ident: $row:ty = $dataset:expr, of $of:expr, empty $empty:expr, key $key:expr, time $time_of:expr, compare $compare:expr;
         $( $index:literal $name:ident: $kind:ident $method:ident $set:ident, $meaning:literal, |$r:ident| $get:expr, |$w:ident, $v:ident| $put:expr; )+
     ) => {
         $(#[$doc])*
@@ -115,6 +141,9 @@ macro_rules! columns {
                 found
             };
             const EMPTY: $row = $empty;
+
+            #[inline(always)]
+            fn part_of(record: Record<'_>) -> Option<&$row> { let of: fn(Record<'_>) -> Option<&$row> = $of; of(record) }
 
             #[inline(always)]
             fn store(row: &$row, sink: &mut impl Sink) {
@@ -164,7 +193,9 @@ const NO_TICKER: Ticker = Ticker {
 
 columns! {
     /// `TRADES`: one record a trade, in rising id order.
-    Trades: Trade = Dataset::Trades, empty NO_TRADE, key |row| row.trade_id, time |row| row.time,
+    Trades: Trade = Dataset::Trades,
+    of |record| if let Record::Trade(trade) = record { Some(trade) } else { None },
+    empty NO_TRADE, key |row| row.trade_id, time |row| row.time,
     compare |stored, new| if !stored.agrees_with(new) { Likeness::Conflict } else if new.completes(stored) { Likeness::Better } else { Likeness::Same };
 
     0 trade_id: U64 u64 Core, "Coinbase's trade id, unique and rising per product", |t| t.trade_id, |t, v| t.trade_id = v;
@@ -184,7 +215,9 @@ columns! {
 
 columns! {
     /// `MD`: one record a ticker message, in arrival order, rising `sequence` where there is one.
-    Md: Ticker = Dataset::Md, empty NO_TICKER, key |row| row.sequence, time |row| row.time,
+    Md: Ticker = Dataset::Md,
+    of |record| if let Record::Ticker(ticker) = record { Some(ticker) } else { None },
+    empty NO_TICKER, key |row| row.sequence, time |row| row.time,
     compare |_, _| Likeness::Same;
 
     0 time: U32 u32 Core, "event time, seconds since the Unix epoch (exchange's clock)", |t| t.time.seconds(), |t, v| t.time = with_seconds(t.time, v);
@@ -207,7 +240,9 @@ columns! {
 
 columns! {
     /// `TICKER_TRADES`: the last trade as the ticker saw it, one record a ticker message that carries one.
-    TickerTrades: Ticker = Dataset::TickerTrades, empty NO_TICKER, key |row| row.sequence, time |row| row.time,
+    TickerTrades: Ticker = Dataset::TickerTrades,
+    of |record| match record { Record::Ticker(ticker) if ticker.carries_trade() => Some(ticker), _ => None },
+    empty NO_TICKER, key |row| row.sequence, time |row| row.time,
     compare |_, _| Likeness::Same;
 
     0 trade_time: U32 u32 Core, "event time, seconds since the Unix epoch (exchange's clock)", |t| t.time.seconds(), |t, v| t.time = with_seconds(t.time, v);

@@ -1,7 +1,7 @@
 //! The designs that the pipeline is held against, each run in a process of its own: `tape design NAME ...`.
 //!
 //! Every design connects, subscribes, says `warm` when it has its files open and `done` when all it was told to expect is in its files.
-//! Then it waits until its standard input ends. The capture says nothing: its commit pages speak for it.
+//! Then it waits until its standard input ends. The capture says nothing: its commit pages are read instead.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -11,13 +11,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use coltape::capture::context::Datasets;
 use coltape::capture::stop::Stop;
 use coltape::capture::{self, CaptureConfig};
 use coltape::feed::Feed;
 use coltape::product::ProductId;
 use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Dataset, Layout, Sink, Trades};
+use coltape::schema::{ColumnSet, Dataset, Datasets, Layout, Sink, Trades};
 use coltape::time::{Clock, TimeCache};
 use native_tls::{Certificate, TlsConnector, TlsStream};
 use tungstenite::{Message, WebSocket};
@@ -96,7 +95,7 @@ fn run_capture(task: &Task, columns: ColumnSet, spins: bool) {
     let url = format!("{scheme}://127.0.0.1:{}", task.port);
     let mut config = CaptureConfig::new(Feed::Exchange, &url, products, &task.folder);
     config.ca_file.clone_from(&task.ca_file);
-    config.datasets = Datasets { md: false, ticker_trades: false, trades: true };
+    config.datasets = Datasets::of(&[Dataset::Trades]);
     config.columns = columns;
     config.spins = spins;
     config.force_fs = true;
@@ -228,7 +227,7 @@ fn paths(folder: &Path, product: &str) -> Vec<PathBuf> {
     Dataset::Trades.columns_of(ColumnSet::Core).iter().map(|column| folder.join(format!("{}.bin", column.name))).collect()
 }
 
-/// Hands each column's bytes to a function.
+/// Gives each column's bytes to a function.
 struct Each<F>(F);
 
 impl<F: FnMut(usize, &[u8])> Each<F> {
@@ -323,12 +322,12 @@ const RIVAL_PATIENCE: Duration = Duration::from_millis(100);
 /// An honest rival: typed reading with the same conversions, one thread, an array a column, written by `pwrite`.
 struct Rival {
     folder: PathBuf,
-    books: HashMap<String, Book>,
+    files: HashMap<String, RivalFiles>,
     times: TimeCache,
     written: Instant,
 }
 
-struct Book {
+struct RivalFiles {
     files: Vec<File>,
     columns: Vec<Vec<u8>>,
     offsets: Vec<u64>,
@@ -336,7 +335,7 @@ struct Book {
     last_id: u64,
 }
 
-impl Book {
+impl RivalFiles {
     fn write(&mut self) {
         if self.records == 0 {
             return;
@@ -352,7 +351,7 @@ impl Book {
 
 impl Rival {
     fn new(task: &Task) -> Self {
-        Self { folder: task.folder.clone(), books: HashMap::new(), times: TimeCache::default(), written: Instant::now() }
+        Self { folder: task.folder.clone(), files: HashMap::new(), times: TimeCache::default(), written: Instant::now() }
     }
 }
 
@@ -361,21 +360,21 @@ impl Design for Rival {
         let recv = Clock::System.now();
         let Ok(typed) = serde_json::from_slice::<TypedMatch<'_>>(frame) else { return };
         let Some(trade) = typed.to_trade(recv, &mut self.times) else { return };
-        if !self.books.contains_key(typed.product_id) {
+        if !self.files.contains_key(typed.product_id) {
             let files: Vec<File> = paths(&self.folder, typed.product_id).iter().map(|path| File::create(path).unwrap()).collect();
             let columns = vec![Vec::with_capacity(RIVAL_RECORDS * 16); files.len()];
             let offsets = vec![0; files.len()];
-            self.books.insert(typed.product_id.to_owned(), Book { files, columns, offsets, records: 0, last_id: 0 });
+            self.files.insert(typed.product_id.to_owned(), RivalFiles { files, columns, offsets, records: 0, last_id: 0 });
         }
-        let Some(book) = self.books.get_mut(typed.product_id) else { return };
-        if trade.trade_id <= book.last_id {
+        let Some(files) = self.files.get_mut(typed.product_id) else { return };
+        if trade.trade_id <= files.last_id {
             return;
         }
-        book.last_id = trade.trade_id;
-        Trades::store(&trade, &mut Each(|column: usize, bytes: &[u8]| book.columns[column].extend_from_slice(bytes)));
-        book.records += 1;
-        if book.records == RIVAL_RECORDS {
-            book.write();
+        files.last_id = trade.trade_id;
+        Trades::store(&trade, &mut Each(|column: usize, bytes: &[u8]| files.columns[column].extend_from_slice(bytes)));
+        files.records += 1;
+        if files.records == RIVAL_RECORDS {
+            files.write();
         }
     }
 
@@ -386,7 +385,7 @@ impl Design for Rival {
     }
 
     fn finish(&mut self) {
-        self.books.values_mut().for_each(Book::write);
+        self.files.values_mut().for_each(RivalFiles::write);
         self.written = Instant::now();
     }
 }

@@ -1,4 +1,4 @@
-//! How fast the program is, each figure beside what else could do the same, in the same run.
+//! How fast the program is. Each figure stands beside those of other ways to do the same, measured in the same run.
 //!
 //! `cargo bench` holds every contest under criterion, and a short pipeline. `cargo bench -- rounds [N] [PART]` holds them in N alternating
 //! rounds (9) and prints one table with the targets; PART is a piece of a contest's name. `scripts/bench.sh` wraps that.

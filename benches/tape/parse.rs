@@ -24,7 +24,7 @@ pub const TAPE: &str = "simd-json fill_tape alone, buffers reused, with the copy
 /// What simd-json itself costs with the copy into a padded buffer.
 pub const FLOOR: &str = "simd-json fill_tape_padded alone, buffers reused, with the copy";
 
-/// Keeps what a decoder hands over from being left out by the compiler.
+/// Takes what a decoder gives, so that the compiler leaves nothing out.
 #[derive(Default)]
 struct Taker {
     records: u64,
@@ -88,7 +88,7 @@ fn coltape(feed: Feed, frames: &'static Frames) -> Entrant {
     entrant(COLTAPE, frames, move |frame| decoder.decode(frame, RECV, &mut taker) == FrameFate::Used)
 }
 
-fn floors(frames: &'static Frames) -> [Entrant; 2] {
+fn lower_bounds(frames: &'static Frames) -> [Entrant; 2] {
     let longest = frames.iter().map(<[u8]>::len).max().unwrap_or(0);
     let (mut scratch, mut buffers) = (Vec::with_capacity(longest + 64), simd_json::Buffers::new(longest));
     let mut tape = Some(simd_json::Tape::null());
@@ -137,7 +137,7 @@ pub fn matches() -> Contest {
             black_box((typed.product_id, typed.to_trade(RECV, &mut sonic_times))).1.is_some()
         }),
     ];
-    entrants.extend(floors(frames));
+    entrants.extend(lower_bounds(frames));
     contest("parse: match", "ns CPU / message", 1, entrants, frames)
 }
 
@@ -158,7 +158,7 @@ pub fn tickers() -> Contest {
             black_box(typed.to_ticker(RECV, &mut sonic_times)).is_some()
         }),
     ];
-    entrants.extend(floors(frames));
+    entrants.extend(lower_bounds(frames));
     contest("parse: ticker", "ns CPU / message", 1, entrants, frames)
 }
 
@@ -194,7 +194,7 @@ pub fn batches(trades: u64) -> Contest {
                 .is_some()
         }),
     ];
-    entrants.extend(floors(frames));
+    entrants.extend(lower_bounds(frames));
     let name = if trades == 1 { "parse: Advanced batch of 1" } else { "parse: Advanced batch of 100" };
     contest(name, "ns CPU / trade", trades, entrants, frames)
 }

@@ -1,11 +1,13 @@
-//! The hand-over from a connection's thread to who drains the queues: what it costs. What the connection drains itself is not handed over.
+//! What it costs to pass messages from a connection's thread through the queues to the thread that drains them. Messages that the connection appends
+//! itself do not go that way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coltape::capture::write::queue::{Pulled, Pushed, QueueReceiver, QueueSender, Wakeup, queue};
+use coltape::capture::write::queue::{Pulled, Pushed, QueueReceiver, QueueSender, queue};
+use coltape::capture::write::wakeup::Wakeup;
 use coltape::record::{MarketMessage, RawPlace};
 use coltape::schema::{Layout, Trades};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -14,16 +16,16 @@ use crate::rounds::{Contest, Entrant};
 
 /// Messages of a busy run.
 const BUSY: u64 = 100_000;
-/// Messages between two rounds of bells, as a burst of frames brings them.
+/// Messages between two rounds of calls, as a burst of frames brings them.
 const BURST: u64 = 64;
-/// Messages that find their writers asleep, a run.
+/// Messages of a run whose writers sleep.
 const SLEEPY: u64 = 20;
 /// Time after which a writer that found nothing sleeps for good.
 const ASLEEP_AFTER: Duration = Duration::from_millis(5);
 
 /// The capture's own queue.
-pub const COLTAPE: &str = "coltape: bounded queues, one hand called once a burst";
-/// What a plain channel does.
+pub const COLTAPE: &str = "coltape: bounded queues, one delegate called once a burst";
+/// Plain channels.
 pub const PLAIN: &str = "crossbeam bounded, blocking recv";
 
 fn message() -> MarketMessage {
@@ -37,17 +39,17 @@ trait Line {
     fn taken(&self) -> u64;
 }
 
-/// Queues that one hand drains, whichever it is called to: the way of a connection whose writers sleep.
+/// Queues that one delegate drains when it is called to them: the way of a connection whose writers sleep.
 struct Coltape {
     senders: Vec<QueueSender>,
     is_called: Arc<Vec<AtomicBool>>,
     calls: Option<Sender<usize>>,
     wakeup: Arc<Wakeup>,
     taken: Arc<AtomicU64>,
-    hand: Option<JoinHandle<()>>,
+    delegate: Option<JoinHandle<()>>,
 }
 
-fn lend(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usize>, wakeup: &Wakeup, taken: &AtomicU64) {
+fn drain(queues: &[QueueReceiver], is_called: &[AtomicBool], calls: &Receiver<usize>, wakeup: &Wakeup, taken: &AtomicU64) {
     loop {
         let at = match calls.try_recv() {
             Ok(at) => at,
@@ -72,15 +74,15 @@ impl Coltape {
         let (senders, queues): (Vec<_>, Vec<_>) = (0..writers).map(|_| queue(capacity)).unzip();
         let is_called: Arc<Vec<AtomicBool>> = Arc::new((0..writers).map(|_| AtomicBool::new(false)).collect());
         let ((calls, called), wakeup, taken) = (bounded(writers), Arc::new(Wakeup::default()), Arc::new(AtomicU64::new(0)));
-        let (flags, rung, count) = (Arc::clone(&is_called), Arc::clone(&wakeup), Arc::clone(&taken));
-        let hand = std::thread::spawn(move || lend(&queues, &flags, &called, &rung, &count));
-        Self { senders, is_called, calls: Some(calls), wakeup, taken, hand: Some(hand) }
+        let (flags, woken, count) = (Arc::clone(&is_called), Arc::clone(&wakeup), Arc::clone(&taken));
+        let delegate = std::thread::spawn(move || drain(&queues, &flags, &called, &woken, &count));
+        Self { senders, is_called, calls: Some(calls), wakeup, taken, delegate: Some(delegate) }
     }
 }
 
 impl Line for Coltape {
     fn send(&self, to: usize) {
-        assert_eq!(self.senders[to].push(message(), Duration::from_secs(5)), Pushed::Queued);
+        assert_eq!(self.senders[to].push_within(message(), Duration::from_secs(5)), Pushed::Queued);
     }
     fn call(&self, to: usize) {
         if !self.is_called[to].swap(true, Ordering::AcqRel) {
@@ -99,7 +101,7 @@ impl Drop for Coltape {
     fn drop(&mut self) {
         self.calls = None;
         self.wakeup.wake();
-        self.hand.take().unwrap().join().unwrap();
+        self.delegate.take().unwrap().join().unwrap();
     }
 }
 
@@ -190,7 +192,7 @@ fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entr
     let run = move || {
         let mut took = Duration::ZERO;
         for number in 0..SLEEPY {
-            // Longer than a writer spins or naps before it sleeps.
+            // Longer than a writer spins or sleeps briefly before it sleeps for good.
             std::thread::sleep(ASLEEP_AFTER);
             let (to, before) = (number as usize % writers, line.taken());
             let began = Instant::now();

@@ -6,10 +6,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::capture::context::Datasets;
 use crate::feed::Feed;
 use crate::product::ProductId;
-use crate::schema::ColumnSet;
+use crate::schema::{ColumnSet, Datasets};
 use crate::time::{Clock, DateFormat, UnixNanos};
 
 /// The defaults of the settings.

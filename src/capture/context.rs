@@ -12,38 +12,9 @@ use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::service::sync::SyncHandle;
 use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
-use crate::schema::Dataset;
+use crate::schema::Datasets;
 use crate::store::DataDir;
 use crate::time::Clock;
-
-/// Which datasets are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Datasets {
-    /// `MD`.
-    pub md: bool,
-    /// `TICKER_TRADES`.
-    pub ticker_trades: bool,
-    /// `TRADES`.
-    pub trades: bool,
-}
-
-impl Datasets {
-    /// Every dataset.
-    pub const ALL: Self = Self { md: true, ticker_trades: true, trades: true };
-
-    /// Tells whether the ticker channel is needed.
-    #[must_use]
-    pub const fn wants_tickers(self) -> bool {
-        self.md || self.ticker_trades
-    }
-
-    /// Lists them.
-    pub fn iter(self) -> impl Iterator<Item = Dataset> {
-        [(self.md, Dataset::Md), (self.ticker_trades, Dataset::TickerTrades), (self.trades, Dataset::Trades)]
-            .into_iter()
-            .filter_map(|(is_kept, dataset)| is_kept.then_some(dataset))
-    }
-}
 
 /// What all writers and connections of a capture share: settings, figures, and handles to the threads that serve them.
 pub struct CaptureContext {

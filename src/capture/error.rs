@@ -3,7 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::product_list::ProductListError;
+use crate::capture::write::route_error::RouteError;
 use crate::feed::endpoint::EndpointError;
 use crate::feed::rest::RestError;
 use crate::store::StoreError;
@@ -57,7 +59,10 @@ pub enum CaptureError {
     /// The REST client cannot be set up.
     #[error(transparent)]
     Rest(#[from] RestError),
-    /// A product's writer or a connection could not be started.
-    #[error("{0}")]
-    Part(String),
+    /// A product's writer could not be started.
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    /// A connection could not be started.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }

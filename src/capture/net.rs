@@ -2,7 +2,11 @@
 
 pub mod batch;
 pub mod connection;
+pub mod connection_error;
+pub mod connection_settings;
+mod connection_thread;
 pub mod connections;
 pub mod raw_frames;
 pub mod recorder;
 pub mod router;
+mod shedding;

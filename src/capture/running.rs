@@ -12,14 +12,13 @@ use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connections::Connections;
 use crate::capture::net::recorder::RecorderThread;
-use crate::capture::report::metrics::{ConnectionTotals, Metrics, ProductMetrics};
+use crate::capture::report::metrics::{ConnectionTotals, Metrics};
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
-use crate::capture::write::registry::Registry;
-use crate::product::ProductId;
+use crate::capture::write::registry::{ProductFigures, Registry};
 use crate::store::event::{Event, SumCheck};
 use crate::store::{DataDir, StoreError, SyncError};
 use crate::time::Clock;
@@ -58,7 +57,7 @@ pub(super) struct Running {
 
 /// What a capture leaves when everything but its journal has ended.
 pub(super) struct Ended {
-    products: Vec<(ProductId, Arc<ProductMetrics>)>,
+    products: Vec<ProductFigures>,
     connections: ConnectionTotals,
     watch: WatchFigures,
     unsealed: u64,
@@ -92,8 +91,8 @@ impl Running {
         if threads.repair.take().is_some_and(|thread| thread.join().is_err()) {
             failures.push("the repair thread died".to_owned());
         }
-        let (products, writer_failures) = self.registry.as_ref().map(|registry| registry.close()).unwrap_or_default();
-        failures.extend(writer_failures);
+        let closed = self.registry.as_ref().map(|registry| registry.close()).unwrap_or_default();
+        failures.extend(closed.failures);
         if let Some(rest_fetch) = self.rest_fetch.take() {
             rest_fetch.end();
         }
@@ -108,7 +107,7 @@ impl Running {
         self.registry = None;
         self.context = None;
         let unsealed = join_services(threads, &mut failures);
-        Ended { products, connections, watch: watch.unwrap_or_default(), unsealed, failures }
+        Ended { products: closed.products, connections, watch: watch.unwrap_or_default(), unsealed, failures }
     }
 
     /// Journals the end and closes the journal. Gives everything that there is to say about the capture.

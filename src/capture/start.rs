@@ -12,7 +12,7 @@ use crate::capture::context::CaptureContext;
 use crate::capture::cores::Cores;
 use crate::capture::error::CaptureError;
 use crate::capture::maps;
-use crate::capture::net::connection::ConnectionSettings;
+use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connections::{Changed, Connections};
 use crate::capture::net::raw_frames::RawFrames;
 use crate::capture::net::recorder::Recorder;
@@ -29,6 +29,7 @@ use crate::capture::write::queue;
 use crate::capture::write::registry::Registry;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
+use crate::schema::Dataset;
 use crate::store::event::Event;
 use crate::store::{DataDir, StoreOptions};
 
@@ -185,7 +186,7 @@ impl Running {
 
 /// Gives what the REST threads need, where missing trades are fetched.
 fn rest_fetch_settings(config: &CaptureConfig) -> Option<RestFetchSettings> {
-    let url = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.trades)?;
+    let url = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.contains(Dataset::Trades))?;
     Some(RestFetchSettings {
         url: url.clone(),
         roots: TlsRoots { ca_file: config.ca_file.clone() },

@@ -10,13 +10,11 @@ use signal_hook::iterator::Signals;
 use super::args::CaptureArgs;
 use super::outcome::{DONE, FAILED, Failure};
 use super::report;
-use crate::capture::context::Datasets;
 use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
 use crate::capture::{self, CaptureConfig, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
-use crate::schema::Dataset;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
 const INTERRUPTED: i32 = 130;
@@ -58,7 +56,6 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
             ));
         }
     }
-    let keeps = |dataset| args.datasets.contains(&dataset);
     let url = args.url.as_deref().unwrap_or(args.feed.default_url());
     let mut config = CaptureConfig::new(args.feed, url, products, &args.data_dir.data_dir);
     // A test endpoint does not have the products of the public one. So its REST endpoint must be named.
@@ -73,7 +70,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.ca_file.clone_from(&args.ca_file);
     config.named_products = args.products.iter().cloned().collect();
     config.products_file.clone_from(&args.products_file);
-    config.datasets = Datasets { md: keeps(Dataset::Md), ticker_trades: keeps(Dataset::TickerTrades), trades: keeps(Dataset::Trades) };
+    config.datasets = args.datasets.iter().copied().collect();
     config.columns = args.columns;
     config.date_format = args.date_format;
     config.force_fs = args.force_fs;

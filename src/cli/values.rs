@@ -63,11 +63,7 @@ impl ValueEnum for Dataset {
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()).help(match self {
-            Self::Md => "One record per ticker message",
-            Self::TickerTrades => "The last trade, as the ticker reports it",
-            Self::Trades => "One record per trade",
-        }))
+        Some(PossibleValue::new(self.name()).help(self.summary()))
     }
 }
 

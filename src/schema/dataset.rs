@@ -35,6 +35,22 @@ impl Dataset {
         }
     }
 
+    /// Says in a line what it holds, for help texts.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::Md => "One record per ticker message",
+            Self::TickerTrades => "The last trade, as the ticker reports it",
+            Self::Trades => "One record per trade",
+        }
+    }
+
+    /// Tells whether its records come from the ticker channel.
+    #[must_use]
+    pub const fn is_of_tickers(self) -> bool {
+        !matches!(self, Self::Trades)
+    }
+
     /// Gives the dataset's place in [`Dataset::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

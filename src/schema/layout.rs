@@ -2,6 +2,7 @@
 
 use super::column::Column;
 use super::dataset::Dataset;
+use crate::record::Record;
 use crate::time::UnixNanos;
 
 /// Takes a record's values, each with its column's index in the table. Implementations are inlined: the index is a constant at every call.
@@ -59,6 +60,8 @@ pub trait Layout: Send + Sync + 'static {
     const TIME: usize;
     /// A row without values, filled by [`Layout::load`].
     const EMPTY: Self::Row;
+    /// Gives what of a record the dataset stores; nothing where it stores nothing of it.
+    fn part_of(record: Record<'_>) -> Option<&Self::Row>;
     /// Gives a record's values to `sink`, column by column, in the order of the table.
     fn store(row: &Self::Row, sink: &mut impl Sink);
     /// Fills `row` with the values that `source` has; the others stay as they are.

@@ -4,7 +4,7 @@
 //! 2. Nothing is visible before `commit`; then everything inserted is, in all columns at once.
 //! 3. A day's last key survives a restart even where no column holds it: the page holds it.
 //! 4. Appending allocates nothing, takes no lock and makes no system call. Looking up, and late records, may.
-//! 5. `append_now` with [`Pages::AtHand`] does not wait for a page either: it appends only to pages that were stored to since the last flush.
+//! 5. Where `takes_now` with [`Pages::AtHand`] says yes, `insert` does not wait for a page either: the pages were stored to since the last flush.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -145,9 +145,14 @@ impl<L: Layout> Day<L> {
     #[inline]
     pub fn insert(&mut self, row: &L::Row) -> Result<Inserted<L::Row>, InsertError> {
         let key = L::key(row);
-        // Tickers without a sequence are kept as they come.
-        let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
+        let is_new = self.is_new(key);
         if is_new && self.files.mode == WriteMode::Append { self.append(key, row) } else { self.place(key, row, is_new) }
+    }
+
+    /// Tells whether a key is above all others. Tickers without a sequence are kept as they come.
+    #[inline]
+    fn is_new(&self, key: u64) -> bool {
+        key > self.highest || (key == 0 && L::DATASET != Dataset::Trades)
     }
 
     #[inline]
@@ -170,30 +175,24 @@ impl<L: Layout> Day<L> {
         self.highest = self.highest.max(key);
     }
 
-    /// Tells whether a record could be appended now: its key is above all others, and there is room. With [`Pages::AtHand`] the append does not wait
-    /// either: every page that it stores to, and the commit page, was stored to since the last flush.
+    /// Tells whether [`Day::insert`] would append a record now: its key is above all others, and there is room. With [`Pages::AtHand`] the append does not
+    /// wait either: every page that it stores to, and the commit page, was stored to since the last flush.
     #[inline]
     #[must_use]
     pub fn takes_now(&self, row: &L::Row, pages: Pages) -> bool {
-        let key = L::key(row);
-        let is_new = key > self.highest || (key == 0 && L::DATASET != Dataset::Trades);
-        is_new && self.count < self.room && (pages == Pages::Any || self.next_pages_are_writable())
+        self.is_new(L::key(row)) && self.count < self.room && (pages == Pages::Any || self.next_pages_are_writable())
+    }
+
+    /// Finds out whether [`Day::insert`] would find no room for a record. Then the files have to grow first.
+    #[inline]
+    pub fn waits_for_room(&mut self, row: &L::Row) -> bool {
+        self.count >= self.room && self.is_new(L::key(row)) && self.files.mode == WriteMode::Append && !self.find_room()
     }
 
     fn next_pages_are_writable(&self) -> bool {
         let Some(epoch) = self.writable_in else { return false };
         self.files.dir.flush_epoch() == Some(epoch)
             && (!self.count.is_multiple_of(PAGE_RECORDS) || self.files.is_populated(self.count as u64, epoch))
-    }
-
-    /// Appends a record if [`Day::takes_now`] allows it. Tells whether it did.
-    #[inline]
-    pub fn append_now(&mut self, row: &L::Row, pages: Pages) -> bool {
-        let takes = self.takes_now(row, pages);
-        if takes {
-            self.append_to_room(L::key(row), row);
-        }
-        takes
     }
 
     #[cold]

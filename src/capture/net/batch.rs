@@ -1,26 +1,26 @@
-//! The tray: what a connection has brought and not handed over yet, a pile a product, each in the order of the wire.
+//! [`Batch`]: the messages that a connection has read and not delivered yet. Those of each product stand in the order of the wire.
 //!
-//! 1. It holds what a few reads brought, and lies in the cache. A queue's slots come round once in thousands of messages: every touch of one waits for
-//!    memory, so that only what somebody else has to see to goes there.
-//! 2. Every pile is taken off before the tray is cleared: put into the columns, or pushed into the product's queue.
+//! 1. A batch holds what a few reads brought, and stays in the processor's cache. A queue's memory is used once in thousands of messages, so that each use
+//!    waits for memory: only what another thread is to take goes there.
+//! 2. Before the batch is cleared, every message has left it: into the columns, or into its product's queue.
 //!
-//! Lives on a connection's thread; allocates nothing after it was made.
+//! Lives on a connection's thread. Allocates once, when it is made.
 
 use crate::record::MarketMessage;
 
-/// Messages a tray holds.
+/// Messages a batch holds.
 pub const BATCH_CAPACITY_MSGS: usize = 1024;
 
 /// No message.
 const NONE: u32 = u32::MAX;
 
-struct Queued {
+struct Entry {
     message: MarketMessage,
-    /// The next one of the same pile.
+    /// The next message of the same product.
     next: u32,
 }
 
-/// One product's messages on a tray.
+/// One product's messages in a batch: a list through it.
 #[derive(Debug, Clone, Copy)]
 pub struct ProductBatch {
     first: u32,
@@ -34,7 +34,7 @@ impl Default for ProductBatch {
 }
 
 impl ProductBatch {
-    /// Tells whether nothing of the product lies there.
+    /// Tells whether the batch holds nothing of the product.
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -44,68 +44,68 @@ impl ProductBatch {
 
 /// Messages of one connection.
 pub struct Batch {
-    queued: Vec<Queued>,
+    entries: Vec<Entry>,
 }
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { queued: Vec::with_capacity(BATCH_CAPACITY_MSGS) }
+        Self { entries: Vec::with_capacity(BATCH_CAPACITY_MSGS) }
     }
 }
 
 impl Batch {
-    /// Tells whether it has to be cleared before anything more is laid on it.
+    /// Tells whether the batch has to be cleared before it takes another message.
     #[inline]
     #[must_use]
     pub const fn is_full(&self) -> bool {
-        self.queued.len() >= BATCH_CAPACITY_MSGS
+        self.entries.len() >= BATCH_CAPACITY_MSGS
     }
 
-    /// Lays a message on a product's pile, behind those that lie there.
+    /// Adds a message behind the others of its product.
     #[inline]
     pub fn push(&mut self, product_batch: &mut ProductBatch, message: MarketMessage) {
-        #[expect(clippy::cast_possible_truncation, reason = "at most TRAY_MSGS")]
-        let at = self.queued.len() as u32;
-        self.queued.push(Queued { message, next: NONE });
-        match self.queued.get_mut(product_batch.last as usize) {
-            Some(last) if !product_batch.is_empty() => last.next = at,
-            _ => product_batch.first = at,
+        #[expect(clippy::cast_possible_truncation, reason = "at most BATCH_CAPACITY_MSGS")]
+        let index = self.entries.len() as u32;
+        self.entries.push(Entry { message, next: NONE });
+        match self.entries.get_mut(product_batch.last as usize) {
+            Some(last) if !product_batch.is_empty() => last.next = index,
+            _ => product_batch.first = index,
         }
-        product_batch.last = at;
+        product_batch.last = index;
     }
 
-    /// Takes all messages off, whose piles are empty by now.
+    /// Forgets all messages. Every product has taken its own before.
     #[inline]
     pub fn clear(&mut self) {
-        self.queued.clear();
+        self.entries.clear();
     }
 }
 
-/// One product's pile, to be taken off from its first message on.
+/// Takes one product's messages out of a batch, the first one first.
 pub struct BatchDrain<'a> {
     batch: &'a Batch,
     product_batch: &'a mut ProductBatch,
 }
 
 impl<'a> BatchDrain<'a> {
-    /// Lends a pile of a tray.
+    /// Borrows a product's part of a batch.
     #[inline]
     #[must_use]
     pub const fn new(batch: &'a Batch, product_batch: &'a mut ProductBatch) -> Self {
         Self { batch, product_batch }
     }
 
-    /// Shows the message whose turn it is; nothing where all are taken.
+    /// Shows the next message; nothing where all are taken.
     #[inline]
     #[must_use]
-    pub fn first(&self) -> Option<&'a MarketMessage> {
-        self.batch.queued.get(self.product_batch.first as usize).map(|queued| &queued.message)
+    pub fn peek(&self) -> Option<&'a MarketMessage> {
+        self.batch.entries.get(self.product_batch.first as usize).map(|entry| &entry.message)
     }
 
-    /// Takes that message off.
+    /// Takes that message out.
     #[inline]
-    pub fn pass(&mut self) {
-        self.product_batch.first = self.batch.queued.get(self.product_batch.first as usize).map_or(NONE, |queued| queued.next);
+    pub fn advance(&mut self) {
+        self.product_batch.first = self.batch.entries.get(self.product_batch.first as usize).map_or(NONE, |entry| entry.next);
     }
 }
 
@@ -114,8 +114,8 @@ impl Iterator for BatchDrain<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<MarketMessage> {
-        let message = *self.first()?;
-        self.pass();
+        let message = *self.peek()?;
+        self.advance();
         Some(message)
     }
 }
@@ -138,17 +138,17 @@ mod tests {
     }
 
     #[test]
-    fn piles_keep_their_order_whatever_lies_between() {
+    fn messages_of_a_product_keep_their_order_whatever_lies_between() {
         let mut batch = Batch::default();
         let mut product_batches = [ProductBatch::default(); 3];
         for round in 0..2 {
             for (product_batch, id) in [(0, 10), (1, 20), (0, 11), (0, 12), (1, 21), (0, 13)] {
                 batch.push(&mut product_batches[product_batch], message(id + round));
             }
-            let mut first = BatchDrain::new(&batch, &mut product_batches[0]);
-            assert_eq!(first.first(), Some(&message(10 + round)));
-            first.pass();
-            assert_eq!(ids(&batch, &mut product_batches[0]), [11, 12, 13].map(|id| id + round), "what is left of a pile");
+            let mut drain = BatchDrain::new(&batch, &mut product_batches[0]);
+            assert_eq!(drain.peek(), Some(&message(10 + round)));
+            drain.advance();
+            assert_eq!(ids(&batch, &mut product_batches[0]), [11, 12, 13].map(|id| id + round), "what is left of the product");
             assert_eq!(ids(&batch, &mut product_batches[1]), [20, 21].map(|id| id + round));
             assert!(
                 product_batches.iter().all(ProductBatch::is_empty) && BatchDrain::new(&batch, &mut product_batches[2]).next().is_none()

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use crate::capture::config::CaptureConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
-use crate::capture::net::connection::{ConnectionHandle, ConnectionSettings};
+use crate::capture::net::connection::{ConnectionHandle, ConnectionPlace};
+use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::write::registry::Registry;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -59,7 +60,7 @@ impl Connections {
         let (added, removed): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
         // Every writer is started before the first frame can arrive.
         for product in &added {
-            drop(self.registry.route(product).map_err(CaptureError::Part)?);
+            drop(self.registry.route(product)?);
             self.context.journal.write(Event::ProductAdded { product: (*product).clone() });
         }
         for product in &removed {
@@ -93,9 +94,8 @@ impl Connections {
         }
         let CaptureContext { journal, stop, .. } = &*self.context;
         for products in new.chunks(self.per_connection) {
-            let place = (line, entries.len());
-            let handle = ConnectionHandle::start(place, products.to_vec(), &self.settings, &self.registry, journal, stop)
-                .map_err(CaptureError::Part)?;
+            let place = ConnectionPlace { line, number: entries.len() };
+            let handle = ConnectionHandle::start(place, products.to_vec(), &self.settings, &self.registry, journal, stop)?;
             entries.push(Entry { handle, products: products.iter().cloned().collect() });
         }
         Ok(())

@@ -1,11 +1,11 @@
-//! The echo: the last frames of a connection as they came, so that a trade found in conflict later can be journaled with its raw text.
+//! [`RawFrames`]: the last frames of every connection as they came. A conflict that is found later is journaled with its trade's raw text.
 //!
-//! 1. One thread writes, any thread reads; nobody waits, nobody allocates on the writing side.
-//! 2. A reader gets a frame whole or not at all: one that has been overwritten meanwhile is gone.
-//! 3. Bounded: [`FRAME_RING_BYTES`] a connection, some thousands of frames; a frame larger than a quarter of that is not kept.
+//! 1. One thread writes a ring, any thread reads it. No thread waits; the writing side allocates nothing.
+//! 2. A reader gets a whole frame or none: a frame that was overwritten meanwhile is gone.
+//! 3. A ring has [`FRAME_RING_BYTES`], some thousands of frames. A frame larger than a quarter of that is not kept.
 //!
-//! Orderings, as in a sequence lock: the writer moves `claimed` on before it overwrites anything (its release fence keeps the words behind it);
-//! a reader loads the words, then, behind an acquire fence, looks whether `claimed` has come within reach of what it read.
+//! Orderings, as in a seqlock: the writer raises `claimed` before it overwrites anything; its release fence keeps the words behind that. A reader loads the
+//! words, then passes an acquire fence, then checks that `claimed` has not reached what it read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::record::RawPlace;
 
-/// Bytes of one connection's echo.
+/// Bytes of one connection's ring.
 pub const FRAME_RING_BYTES: usize = 1 << 20;
 
 const WORD: usize = size_of::<u64>();
@@ -23,45 +23,45 @@ const WORDS: usize = FRAME_RING_BYTES / WORD;
 /// Bits of a [`RawPlace`] that hold the position; the connection's number stands above them.
 const POSITION_BITS: u32 = 48;
 
-/// The echoes of all connections.
+/// The rings of all connections.
 #[derive(Default)]
 pub struct RawFrames {
     all: Mutex<Vec<Arc<FrameRing>>>,
 }
 
 impl RawFrames {
-    /// Makes another connection's echo. Nothing more is kept where there are too many connections to tell apart.
+    /// Makes the ring of another connection. It keeps nothing where there are too many connections to number.
     pub fn add(&self) -> FrameRingWriter {
         let mut all = self.all.lock();
-        let raw_frames = Arc::<FrameRing>::default();
+        let ring = Arc::<FrameRing>::default();
         let number = u16::try_from(all.len()).ok();
         if number.is_some() {
-            all.push(Arc::clone(&raw_frames));
+            all.push(Arc::clone(&ring));
         }
-        FrameRingWriter { raw_frames, number }
+        FrameRingWriter { ring, number }
     }
 
     /// Gives the frame at a place; nothing where it has been overwritten. Cold.
     #[must_use]
     pub fn read(&self, place: RawPlace) -> Option<Vec<u8>> {
         let number = usize::try_from(place.0 >> POSITION_BITS).ok()?;
-        let raw_frames = self.all.lock().get(number).map(Arc::clone)?;
-        raw_frames.read(place.0 & ((1 << POSITION_BITS) - 1))
+        let ring = self.all.lock().get(number).map(Arc::clone)?;
+        ring.read(place.0 & ((1 << POSITION_BITS) - 1))
     }
 }
 
-/// One connection's way to keep its frames.
+/// Writes one connection's ring.
 pub struct FrameRingWriter {
-    raw_frames: Arc<FrameRing>,
+    ring: Arc<FrameRing>,
     number: Option<u16>,
 }
 
 impl FrameRingWriter {
-    /// Keeps a frame and tells where.
+    /// Keeps a frame. Gives its place.
     #[inline]
     pub fn keep(&self, frame: &[u8]) -> RawPlace {
         let Some(number) = self.number else { return RawPlace::default() };
-        match self.raw_frames.keep(frame) {
+        match self.ring.keep(frame) {
             0 => RawPlace::default(),
             position => RawPlace(u64::from(number) << POSITION_BITS | position),
         }
@@ -71,13 +71,13 @@ impl FrameRingWriter {
 /// One connection's last frames.
 pub struct FrameRing {
     words: Box<[AtomicU64]>,
-    /// Words that have been written or are being written, counted from the first frame ever.
+    /// Words that were written or are being written, counted from the first frame on.
     claimed: AtomicU64,
 }
 
 impl Default for FrameRing {
     fn default() -> Self {
-        // The first word is left out, so that a place of 0 stands for none.
+        // The first word is not used, so that a place of 0 means none.
         Self { words: (0..WORDS).map(|_| AtomicU64::new(0)).collect(), claimed: AtomicU64::new(1) }
     }
 }
@@ -87,7 +87,7 @@ impl FrameRing {
         self.words.get(usize::try_from(at).ok()? % WORDS)
     }
 
-    /// Keeps a frame and tells where; 0 where it is too large. Only the connection's thread calls this.
+    /// Keeps a frame. Gives its first word's number; 0 where the frame is too large. Only the connection's thread calls this.
     #[inline]
     pub fn keep(&self, frame: &[u8]) -> u64 {
         let needed = 1 + frame.len().div_ceil(WORD);
@@ -97,7 +97,7 @@ impl FrameRing {
         let start = self.claimed.load(Ordering::Relaxed);
         let end = start + needed as u64;
         self.claimed.store(end, Ordering::Relaxed);
-        // Release: no word below is stored before the claim. Partner: the acquire fence in `read`.
+        // Release: no word is stored before the claim. Partner: the acquire fence in `read`.
         fence(Ordering::Release);
         let mut at = start;
         let mut store = |word: u64| {
@@ -132,7 +132,7 @@ impl FrameRing {
         for at in 1..=words as u64 {
             bytes.extend_from_slice(&self.word(start + at)?.load(Ordering::Relaxed).to_le_bytes());
         }
-        // Acquire: the claim is looked at after every word was loaded. Partner: the release fence in `keep`.
+        // Acquire: the claim is loaded after every word. Partner: the release fence in `keep`.
         fence(Ordering::Acquire);
         let claimed = self.claimed.load(Ordering::Relaxed);
         if claimed.saturating_sub(start) > WORDS as u64 {
@@ -149,18 +149,18 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_as_it_came_until_it_is_overwritten() {
-        let raw_frames = FrameRing::default();
+        let ring = FrameRing::default();
         let frames: Vec<Vec<u8>> = (0..20u8).map(|at| vec![at; usize::from(at) * 7]).collect();
-        let places: Vec<u64> = frames.iter().map(|frame| raw_frames.keep(frame)).collect();
+        let places: Vec<u64> = frames.iter().map(|frame| ring.keep(frame)).collect();
         for (frame, place) in frames.iter().zip(&places) {
-            assert_eq!(raw_frames.read(*place).as_ref(), Some(frame));
+            assert_eq!(ring.read(*place).as_ref(), Some(frame));
         }
         for _ in 0..5 {
-            raw_frames.keep(&vec![1; FRAME_RING_BYTES / 5]);
+            ring.keep(&vec![1; FRAME_RING_BYTES / 5]);
         }
-        assert_eq!(raw_frames.read(places[3]), None, "lapped");
-        assert_eq!(raw_frames.keep(&vec![1; FRAME_RING_BYTES]), 0, "too large to keep");
-        assert_eq!(raw_frames.read(0), None);
+        assert_eq!(ring.read(places[3]), None, "overwritten");
+        assert_eq!(ring.keep(&vec![1; FRAME_RING_BYTES]), 0, "too large to keep");
+        assert_eq!(ring.read(0), None);
     }
 
     #[test]
@@ -173,22 +173,22 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_never_gets_a_frame_in_part() {
-        let raw_frames = FrameRing::default();
+    fn a_reader_never_gets_part_of_a_frame() {
+        let ring = FrameRing::default();
         let last = AtomicU64::new(0);
         let is_over = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for round in 0..200_000u64 {
                     let byte = u8::try_from(round % 251).expect("small");
-                    last.store(raw_frames.keep(&vec![byte; 100 + usize::from(byte) * 8]), Ordering::Release);
+                    last.store(ring.keep(&vec![byte; 100 + usize::from(byte) * 8]), Ordering::Release);
                 }
                 is_over.store(true, Ordering::Release);
             });
             let mut read = 0u32;
             while !is_over.load(Ordering::Acquire) {
                 let place = last.load(Ordering::Acquire);
-                if let Some(frame) = raw_frames.read(place) {
+                if let Some(frame) = ring.read(place) {
                     let first = frame.first().copied().unwrap_or(0);
                     assert!(frame.len() == 100 + usize::from(first) * 8 && frame.iter().all(|byte| *byte == first));
                     read += 1;

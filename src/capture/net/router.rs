@@ -1,67 +1,74 @@
-//! The router: takes what the decoder hands over to the right product: past its queue into the columns where its writer sleeps and that makes the
-//! connection wait for nothing, else into the queue; and wakes, when its line says so, who has to see to that.
+//! [`Router`]: takes each message of a connection to its product: into the columns where the product's writer delegates that, else into its queue.
 //!
-//! 1. Every trade and ticker handed over is counted as received by its product, and ends in the columns, in its queue, or is counted as shed. What comes
-//!    while something of this connection's may wait in the queue goes behind it.
-//! 2. A hole that shedding leaves is journaled when it begins and when it ends, with the first and last trade id given up.
-//! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers: another takes over when its connection is lost.
-//! 4. A heartbeat goes the same way, unless it says what the one before said and nothing has come since.
-//! 5. Looking a known product up allocates nothing and takes no lock; the registry is asked only for a label not met before.
+//! 1. Every trade and ticker is counted as received by its product. It ends in the columns or in the queue, or is counted as shed.
+//! 2. A message goes behind the messages of this connection that may still wait in the queue.
+//! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers. Another one takes over when its connection is lost.
+//! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since.
+//! 5. Finding a known product allocates nothing and takes no lock. The registry is asked only for a label that is new.
 //!
-//! Lives on a connection's thread.
+//! Lives on a connection's thread. [`crate::capture::write::queue`] describes the design.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
 
 use crate::capture::net::batch::{Batch, BatchDrain, ProductBatch};
+use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::raw_frames::FrameRingWriter;
+use crate::capture::net::shedding::Shedding;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::write::delegate::Delegate;
-use crate::capture::write::queue::{BACK_PRESSURE, Pushed};
+use crate::capture::write::effort::Effort;
+use crate::capture::write::queue::Pushed;
 use crate::capture::write::registry::{Registry, Route};
-use crate::capture::write::slot::{Step, StepTally};
-use crate::capture::write::ticker_source::LinePlace;
+use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
+use crate::capture::write::step::{Remaining, Step, StepTally};
+use crate::capture::write::ticker_source::{Claim, LinePlace};
 use crate::feed::{Control, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
-use crate::store::Pages;
 use crate::store::event::Event;
 use crate::time::{Timestamp, UnixNanos};
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
 
+/// Which way a product's next message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Into the batch: no message of this connection waits in the queue.
+    Batch,
+    /// Into the queue: messages of this connection may wait there.
+    Queue,
+}
+
+/// What a heartbeat said, and what had come before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Beat {
+    /// The trade that it named.
+    named: u64,
+    /// The last trade of this connection.
+    received: u64,
+}
+
 struct Entry {
     route: Route,
-    /// What lies on the tray for it.
+    /// The product's messages in the batch.
     product_batch: ProductBatch,
-    /// Whether something may be left in its queue that this connection has pushed: what comes then goes behind it.
-    is_queued: bool,
-    /// Whether it stands in `touched`, and in `called`.
-    is_touched: bool,
-    is_called: bool,
-    /// The trade that this connection brought last.
+    way: Way,
+    /// Whether the product stands in the list of those that something has come for.
+    is_pending: bool,
+    /// The last trade of this connection.
     last_trade_id: u64,
-    /// The trade that the last heartbeat handed on named, and the one that this connection had brought by then.
-    last_beat: (u64, u64),
-    hole: Option<Hole>,
+    /// The last heartbeat that was passed on.
+    last_beat: Beat,
+    shedding: Shedding,
 }
 
-/// What one product has given up since its queue was full.
-#[derive(Default)]
-struct Hole {
-    first_trade_id: u64,
-    last_trade_id: u64,
-    trades: u64,
-    tickers: u64,
-}
-
-/// One connection's way to the queues.
+/// One connection's way to the writers.
 pub struct Router {
     registry: Arc<Registry>,
     journal: JournalHandle,
@@ -69,18 +76,16 @@ pub struct Router {
     entries: Vec<Entry>,
     by_label: HashMap<Box<[u8]>, Option<usize>, RandomState>,
     batch: Batch,
-    /// Products with messages that nobody has been told of.
-    touched: Vec<usize>,
-    touched_since: Option<Instant>,
-    /// Products with something left to do, which the hand is to be called to.
-    called: Vec<usize>,
+    /// Products for which something has come that was not delivered yet.
+    pending: Vec<usize>,
+    pending_since: Option<Instant>,
     raw_frames: FrameRingWriter,
-    place_of_line: LinePlace,
+    line: LinePlace,
     wants_tickers: bool,
     delegate: Delegate,
     tally: StepTally,
     recv: UnixNanos,
-    /// When the system was last asked for frames: the clock of everything that needs no better.
+    /// When the system was last asked for frames: the time for everything that needs no better one.
     read_at: Instant,
     place: RawPlace,
     controls: Vec<Control>,
@@ -88,10 +93,10 @@ pub struct Router {
 }
 
 impl Router {
-    /// Makes a router that knows the products its connection will subscribe to.
+    /// Makes a router that knows the products its connection will subscribe to. `name` is the connection's, as in `0.1`.
     ///
     /// # Errors
-    /// Where a product's writer, or the connection's hand, cannot be started. `name` is the connection's, as in `0.1`.
+    /// Where a product's writer or the connection's delegate cannot be started.
     pub fn new(
         name: &str,
         registry: Arc<Registry>,
@@ -99,12 +104,13 @@ impl Router {
         metrics: Arc<ConnectionMetrics>,
         line: LinePlace,
         products: &[ProductId],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ConnectionError> {
+        let delegate = registry.start_delegate(name);
         let mut router = Self {
             raw_frames: registry.raw_frames(),
-            place_of_line: line,
+            line,
             wants_tickers: registry.wants_tickers(),
-            delegate: registry.delegate(name).map_err(|error| format!("delegate:{name}: no thread: {error}"))?,
+            delegate: delegate.map_err(|source| ConnectionError::NoThread { name: format!("delegate:{name}"), source })?,
             tally: registry.tally(),
             registry,
             journal,
@@ -112,9 +118,8 @@ impl Router {
             entries: Vec::with_capacity(products.len()),
             by_label: HashMap::with_capacity_and_hasher(products.len() * 2, RandomState::default()),
             batch: Batch::default(),
-            touched: Vec::with_capacity(products.len() + crate::capture::write::registry::MAX_UNASKED),
-            touched_since: None,
-            called: Vec::with_capacity(products.len() + crate::capture::write::registry::MAX_UNASKED),
+            pending: Vec::with_capacity(products.len() + MAX_UNASKED),
+            pending_since: None,
             recv: UnixNanos(0),
             read_at: Instant::now(),
             place: RawPlace::default(),
@@ -127,34 +132,32 @@ impl Router {
         Ok(router)
     }
 
-    /// Takes a product that is asked for from now on.
+    /// Adds a product that is subscribed to from now on.
     ///
     /// # Errors
     /// Where its writer cannot be started.
-    pub fn add(&mut self, product: &ProductId) -> Result<(), String> {
+    pub fn add(&mut self, product: &ProductId) -> Result<(), RouteError> {
         let route = self.registry.route(product)?;
         self.remember(product.as_str().as_bytes(), route);
         Ok(())
     }
 
     fn remember(&mut self, label: &[u8], route: Route) -> usize {
-        if let Some(Some(at)) = self.by_label.get(label) {
-            return *at;
+        if let Some(Some(index)) = self.by_label.get(label) {
+            return *index;
         }
-        let at = self.entries.len();
-        let product_batch = ProductBatch::default();
+        let index = self.entries.len();
         self.entries.push(Entry {
             route,
-            product_batch,
-            is_queued: false,
-            is_touched: false,
-            is_called: false,
+            product_batch: ProductBatch::default(),
+            way: Way::Batch,
+            is_pending: false,
             last_trade_id: 0,
-            last_beat: (0, 0),
-            hole: None,
+            last_beat: Beat::default(),
+            shedding: Shedding::default(),
         });
-        self.by_label.insert(label.into(), Some(at));
-        at
+        self.by_label.insert(label.into(), Some(index));
+        index
     }
 
     /// Begins a frame that was read at `recv`, `read_at` on the monotonic clock.
@@ -185,104 +188,102 @@ impl Router {
         if self.controls.is_empty() { None } else { Some(self.controls.remove(0)) }
     }
 
-    /// Gives since when messages wait to be handed over; nothing where none do.
+    /// Gives since when messages wait to be delivered; nothing where none does.
     #[inline]
     #[must_use]
-    pub fn touched_since(&self) -> Option<Instant> {
-        self.touched_since
+    pub fn pending_since(&self) -> Option<Instant> {
+        self.pending_since
     }
 
-    /// Tells whether somebody is to be called, with [`Router::ring`].
+    /// Delivers the batch: appends it for every product whose writer is asleep, as far as an append does not block. The rest goes into the queues, and the
+    /// delegate is called for it.
     #[inline]
-    #[must_use]
-    pub const fn has_called(&self) -> bool {
-        !self.called.is_empty()
-    }
-
-    /// Puts down what has come, for every writer that sleeps and as far as that costs no wait. What is left goes into the queues and waits for
-    /// [`Router::ring`].
-    #[inline]
-    pub fn append_batch(&mut self) {
-        if self.touched_since.take().is_none() {
+    pub fn deliver(&mut self) {
+        if self.pending_since.take().is_none() {
             return;
         }
-        for turn in 0..self.touched.len() {
-            let Some(at) = self.touched.get(turn).copied() else { break };
-            self.append_one(at);
+        let mut is_delegate_called = false;
+        for turn in 0..self.pending.len() {
+            let Some(index) = self.pending.get(turn).copied() else { break };
+            if self.deliver_one(index) == Remaining::Nothing {
+                continue;
+            }
+            self.push_rest(index);
+            if !is_delegate_called {
+                is_delegate_called = true;
+                // Before the first call: the slots that wait now have waited since an earlier one.
+                self.delegate.bypass_if_stuck(self.read_at);
+            }
+            if let Some(entry) = self.entries.get(index) {
+                self.delegate.call(&entry.route.slot);
+            }
         }
-        self.touched.clear();
+        self.pending.clear();
         self.batch.clear();
-        self.tally.note(self.read_at, Some(self.recv));
-    }
-
-    #[inline]
-    fn append_one(&mut self, at: usize) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
-        entry.is_touched = false;
-        let step = if entry.is_queued {
-            // Where the hand is on its way it is left to it.
-            let slot = &entry.route.slot;
-            let step = if slot.is_called() { Step::NOTHING } else { slot.run_step(self.read_at, Pages::AtHand) };
-            // A hole ends with a push.
-            entry.is_queued = step.is_left || entry.hole.is_some();
-            step
-        } else {
-            entry.route.slot.append_batch(self.read_at, &mut BatchDrain::new(&self.batch, &mut entry.product_batch))
-        };
-        self.tally.take(&step);
-        if step.is_left {
-            self.leave(at);
+        self.tally.count(self.read_at, Some(self.recv));
+        if is_delegate_called {
+            self.delegate.wake();
         }
     }
 
-    /// Pushes what is left of a pile into its product's queue, and has somebody called.
-    fn leave(&mut self, at: usize) {
-        while let Some(entry) = self.entries.get_mut(at)
+    /// Runs a step for one product; tells what remains.
+    #[inline]
+    fn deliver_one(&mut self, index: usize) -> Remaining {
+        let Some(entry) = self.entries.get_mut(index) else { return Remaining::Nothing };
+        entry.is_pending = false;
+        let slot = &entry.route.slot;
+        let step = match entry.way {
+            Way::Batch => slot.run_step_on_batch(self.read_at, &mut BatchDrain::new(&self.batch, &mut entry.product_batch)),
+            Way::Queue => {
+                // Where a delegate is on its way the queue is left to it.
+                let step = if slot.is_called() { Step::REFUSED } else { slot.run_step(self.read_at, Effort::OnlyIfReady) };
+                // The shedding ends with a push.
+                if step.remaining == Remaining::Nothing && !entry.shedding.is_active() {
+                    entry.way = Way::Batch;
+                }
+                step
+            }
+        };
+        self.tally.add(step.appended);
+        step.remaining
+    }
+
+    /// Pushes what is left of a product's batch into its queue.
+    fn push_rest(&mut self, index: usize) {
+        while let Some(entry) = self.entries.get_mut(index)
             && let Some(message) = BatchDrain::new(&self.batch, &mut entry.product_batch).next()
         {
-            self.push(at, message);
-        }
-        if let Some(entry) = self.entries.get_mut(at)
-            && !std::mem::replace(&mut entry.is_called, true)
-        {
-            self.called.push(at);
+            self.push(index, message);
         }
     }
 
-    /// Adds the lags seen here to those of the capture, unless another thread is at it.
+    /// Delivers what has come, and looks after the delegate. Called now and then, also where the connection is quiet.
+    pub fn tick(&mut self) {
+        self.deliver();
+        // The present time: a quiet connection reads nothing, and its delegate may be stuck all the same.
+        self.delegate.bypass_if_stuck(Instant::now());
+    }
+
+    /// Adds the lags counted here to those of the capture, unless another thread holds their lock.
     pub fn publish_lag(&mut self) {
         self.tally.try_publish();
-    }
-
-    /// Hands over what is left, and has the hand see to the rest.
-    pub fn wake(&mut self) {
-        self.append_batch();
-        // The time of now: a quiet connection reads nothing, and its hand may be stuck all the same.
-        self.delegate.pass_by_if_stuck(Instant::now());
-        if self.called.is_empty() {
-            return;
-        }
-        for at in self.called.drain(..) {
-            let Some(entry) = self.entries.get_mut(at) else { continue };
-            entry.is_called = false;
-            self.delegate.call(&entry.route.slot);
-        }
-        self.delegate.wake();
     }
 
     #[inline]
     fn find(&mut self, label: &[u8]) -> Option<usize> {
         match self.by_label.get(label) {
             Some(known) => *known,
-            None => self.meet(label),
+            None => self.find_new(label),
         }
     }
 
     #[cold]
-    fn meet(&mut self, label: &[u8]) -> Option<usize> {
-        let found =
-            ProductId::from_bytes(label).map_err(|error| error.to_string()).and_then(|product| self.registry.unasked_route(&product));
-        match found {
+    fn find_new(&mut self, label: &[u8]) -> Option<usize> {
+        let route = match ProductId::from_bytes(label) {
+            Ok(product) => self.registry.unasked_route(&product).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match route {
             Ok(route) => Some(self.remember(label, route)),
             Err(reason) => {
                 if self.by_label.len() < MAX_REFUSED_LABELS {
@@ -294,119 +295,67 @@ impl Router {
         }
     }
 
-    /// Takes a message that has come: onto the tray, unless it has to go behind what is in the queue.
+    /// Takes a message: into the batch, or behind those that may wait in the queue.
     #[inline]
-    fn bring(&mut self, at: usize, message: MarketMessage) {
+    fn take(&mut self, index: usize, message: MarketMessage) {
         if self.batch.is_full() {
-            // Not only handed over: who is called and not rung for would wait until the frames come to an end.
-            self.wake();
+            self.deliver();
         }
-        let Some(entry) = self.entries.get_mut(at) else { return };
-        // Who is called already looks into the queue.
-        let mut is_seen_to = entry.is_touched;
-        if entry.is_queued {
-            is_seen_to |= entry.is_called;
-        } else {
-            self.batch.push(&mut entry.product_batch, message);
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        if !entry.is_pending {
+            entry.is_pending = true;
+            self.pending.push(index);
+            self.pending_since.get_or_insert(self.read_at);
         }
-        let is_queued = entry.is_queued;
-        if !is_seen_to {
-            entry.is_touched = true;
-            self.touched.push(at);
-            self.touched_since.get_or_insert(self.read_at);
-        }
-        if is_queued {
-            self.push(at, message);
+        match entry.way {
+            Way::Batch => self.batch.push(&mut entry.product_batch, message),
+            Way::Queue => self.push(index, message),
         }
     }
 
     /// Pushes a message into its product's queue.
-    fn push(&mut self, at: usize, message: MarketMessage) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
-        entry.is_queued = true;
-        let is_beat = matches!(message, MarketMessage::Heartbeat { .. });
-        let pushed = entry.route.queue.push(message, if is_beat { Duration::ZERO } else { BACK_PRESSURE });
-        if is_beat && !matches!(pushed, Pushed::Queued | Pushed::QueuedAgain) {
-            // Not handed on: the next one that says the same is.
-            entry.last_beat = (0, 0);
-        } else if pushed != Pushed::Queued || entry.hole.is_some() {
-            self.note_push(at, message, pushed);
+    fn push(&mut self, index: usize, message: MarketMessage) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.way = Way::Queue;
+        let pushed = entry.route.queue.push(message);
+        if matches!(message, MarketMessage::Heartbeat { .. }) && !pushed.is_queued() {
+            // It was not passed on: the next one that says the same is.
+            entry.last_beat = Beat::default();
+        } else if pushed != Pushed::Queued || entry.shedding.is_active() {
+            entry.shedding.note(&entry.route, &message, pushed, &self.journal);
         }
     }
 
-    /// Tells whether this line supplies a product's tickers; counts those that it does not as stale.
-    fn supplies_tickers(&mut self, at: usize) -> bool {
-        let Some(entry) = self.entries.get(at) else { return false };
-        let (has_turn, is_new) = entry.route.ticker_source.take(self.place_of_line.number);
-        if is_new {
-            let (product, to_line) = (entry.route.product.clone(), u64::from(self.place_of_line.number));
-            self.journal.write(Event::TickerSeam { product, to_line });
-        }
-        if !has_turn {
-            entry.route.metrics.tickers.stale.one();
-        }
-        has_turn
-    }
-
-    /// Leaves the tickers to the other lines: this one's connection is lost.
-    pub fn let_go_of_tickers(&mut self) {
-        for entry in &self.entries {
-            entry.route.ticker_source.let_go(self.place_of_line.number);
-        }
-    }
-
-    #[cold]
-    fn note_push(&mut self, at: usize, message: MarketMessage, pushed: Pushed) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
-        match pushed {
-            // Another line's push may have been the one that found the queue half empty.
-            Pushed::Queued | Pushed::QueuedAgain => end_hole(entry, &self.journal),
-            Pushed::ShedFirst | Pushed::Shed | Pushed::Closed => {
-                let metrics = &entry.route.metrics;
-                if entry.hole.is_none() {
-                    metrics.is_shedding.store(true, Relaxed);
-                    log::error!("{}: queue full, shedding until it is half empty", entry.route.product);
-                    self.journal.write(Event::ShedStarted { product: entry.route.product.clone() });
-                }
-                let hole = entry.hole.get_or_insert_default();
-                match message {
-                    MarketMessage::Trade(trade, _) => {
-                        metrics.trades.shed.one();
-                        hole.trades += 1;
-                        hole.last_trade_id = trade.trade_id;
-                        if hole.first_trade_id == 0 {
-                            hole.first_trade_id = trade.trade_id;
-                        }
-                    }
-                    MarketMessage::Ticker(_) => {
-                        metrics.tickers.shed.one();
-                        hole.tickers += 1;
-                    }
-                    MarketMessage::Heartbeat { .. } => {}
-                }
+    /// Tells whether this line supplies a product's tickers. Counts a ticker that it does not supply as stale.
+    fn claim_tickers(&self, index: usize) -> bool {
+        let Some(entry) = self.entries.get(index) else { return false };
+        match entry.route.ticker_source.claim(self.line.number) {
+            Claim::Held => true,
+            Claim::New => {
+                let (product, to_line) = (entry.route.product.clone(), u64::from(self.line.number));
+                self.journal.write(Event::TickerSeam { product, to_line });
+                true
+            }
+            Claim::Denied => {
+                entry.route.metrics.tickers.stale.one();
+                false
             }
         }
     }
-}
 
-fn end_hole(entry: &mut Entry, journal: &JournalHandle) {
-    let Some(hole) = entry.hole.take() else { return };
-    entry.route.metrics.is_shedding.store(false, Relaxed);
-    log::warn!("{}: shed {} trades and {} tickers", entry.route.product, hole.trades, hole.tickers);
-    journal.write(Event::ShedEnded {
-        product: entry.route.product.clone(),
-        first_trade_id: hole.first_trade_id,
-        last_trade_id: hole.last_trade_id,
-        trades: hole.trades,
-        tickers: hole.tickers,
-    });
+    /// Leaves the tickers to the other lines: this line's connection is lost.
+    pub fn release_tickers(&self) {
+        for entry in &self.entries {
+            entry.route.ticker_source.release(self.line.number);
+        }
+    }
 }
 
 impl Drop for Router {
     fn drop(&mut self) {
-        self.wake();
+        self.tick();
         self.tally.publish();
-        self.entries.iter_mut().for_each(|entry| end_hole(entry, &self.journal));
+        self.entries.iter_mut().for_each(|entry| entry.shedding.end(&entry.route, &self.journal));
     }
 }
 
@@ -414,12 +363,12 @@ impl Handler for Router {
     #[inline]
     fn trade(&mut self, product: &[u8], trade: &Trade) {
         match self.find(product) {
-            Some(at) => {
-                if let Some(entry) = self.entries.get_mut(at) {
+            Some(index) => {
+                if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
                 }
-                self.bring(at, MarketMessage::Trade(*trade, self.place));
+                self.take(index, MarketMessage::Trade(*trade, self.place));
             }
             None => self.reject_item(Item::Trade, RejectReason::Product),
         }
@@ -427,17 +376,17 @@ impl Handler for Router {
 
     #[inline]
     fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
-        // The ticker channel is always subscribed to; with `--datasets trades` it keeps the connection lively and no more.
+        // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
         if !self.wants_tickers {
             return;
         }
         match self.find(product) {
-            Some(at) => {
-                if let Some(entry) = self.entries.get(at) {
+            Some(index) => {
+                if let Some(entry) = self.entries.get(index) {
                     entry.route.metrics.tickers.received.one();
                 }
-                if !self.place_of_line.shares_tickers || self.supplies_tickers(at) {
-                    self.bring(at, MarketMessage::Ticker(*ticker));
+                if !self.line.shares_tickers || self.claim_tickers(index) {
+                    self.take(index, MarketMessage::Ticker(*ticker));
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
@@ -445,19 +394,18 @@ impl Handler for Router {
     }
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
-        // A beat of a product that nobody asked for starts no writer.
-        let Some(at) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
-        let Some(entry) = self.entries.get_mut(at) else { return };
-        let beat = (last_trade_id, entry.last_trade_id);
-        // Where it says what the one before said, and nothing has come since, it is not worth a look.
+        // A heartbeat of a product that nobody asked for starts no writer.
+        let Some(index) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let beat = Beat { named: last_trade_id, received: entry.last_trade_id };
         if std::mem::replace(&mut entry.last_beat, beat) != beat {
-            self.bring(at, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
+            self.take(index, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
         }
     }
 
     fn inexact(&mut self, product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        if let Some(Some(at)) = self.by_label.get(product).copied()
-            && let Some(entry) = self.entries.get(at)
+        if let Some(Some(index)) = self.by_label.get(product).copied()
+            && let Some(entry) = self.entries.get(index)
         {
             self.journal.exact(&entry.route.product, column, key, text);
         }
@@ -478,6 +426,9 @@ impl Handler for Router {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::time::Duration;
+
     use super::*;
     use crate::capture::net::batch::BATCH_CAPACITY_MSGS;
     use crate::capture::write::fixture::{WriterFixture, product, ticker, trade, until};
@@ -493,17 +444,17 @@ mod tests {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
         let mut rng = fastrand::Rng::with_seed(seed);
-        let fixture = WriterFixture::set();
+        let fixture = WriterFixture::new();
         let mut router = router(&fixture);
         let (metrics, mut trades) = (Arc::clone(&fixture.route.metrics), 0);
         let mut how_often = 0;
         for number in 1..=MESSAGES {
             if number % 500 == 1 {
-                // Now and then so much comes before anybody looks that it is taken in several rounds.
+                // Now and then so much comes before anything is delivered that it is taken in several rounds.
                 how_often = [2, 20, 300][rng.usize(..3)];
             }
             router.begin(b"{}", trade(number).recv, Instant::now());
-            // A trade finds its place by its id, whoever brings it; a ticker that was overtaken is given up as stale.
+            // A trade finds its place by its id, whatever way it goes. A ticker that was overtaken is given up as stale.
             if rng.bool() {
                 trades += 1;
                 router.trade(b"BTC-USD", &trade(trades));
@@ -517,20 +468,20 @@ mod tests {
                 0 => fixture.dir.flush().unwrap(),
                 1..5 => fixture.route.slot.wake_writer(),
                 5..10 => std::thread::sleep(Duration::from_micros(rng.u64(..200))),
-                chance if (10..10 + how_often).contains(&chance) => router.append_batch(),
-                chance if chance >= 1000 - how_often / 2 => router.wake(),
+                chance if (10..10 + how_often).contains(&chance) => router.deliver(),
+                chance if chance >= 1000 - how_often / 2 => router.tick(),
                 _ => {}
             }
             if number.is_multiple_of(500) || number == MESSAGES {
-                router.wake();
-                // Nothing else wakes anybody now.
+                router.tick();
+                // From now on nothing else wakes a thread.
                 let taken = || metrics.trades.written.get() + metrics.tickers.written.get() + metrics.tickers.stale.get();
                 until("everything is taken", || taken() == number);
             }
         }
-        // Counted before it is visible, by whoever sits there.
-        drop(fixture.route.slot.take());
-        assert!(fixture.seen().into_iter().eq(1..=trades), "all are visible, in order");
+        // A record is counted before it is visible, by the thread that has the lock.
+        drop(fixture.route.slot.lock());
+        assert!(fixture.visible_ids().into_iter().eq(1..=trades), "all are visible, in order");
         assert_eq!((metrics.tickers.stale.get(), metrics.tickers.written.get()), (0, MESSAGES - trades), "none was overtaken");
         assert_eq!((fixture.context.metrics.gap_wait_micros.get(), metrics.trades.duplicate.get(), metrics.gaps.get()), (0, 0, 0));
         drop(router);
@@ -538,27 +489,27 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_goes_behind_what_is_queued() {
-        let fixture = WriterFixture::set();
+    fn a_message_goes_behind_those_that_are_queued() {
+        let fixture = WriterFixture::new();
         let mut router = router(&fixture);
         let bring = |router: &mut Router, sequence| {
             router.begin(b"{}", ticker(sequence).recv, Instant::now());
             router.ticker(b"BTC-USD", &ticker(sequence));
-            router.append_batch();
+            router.deliver();
         };
         let metrics = &fixture.route.metrics;
         bring(&mut router, 1);
-        router.wake();
+        router.tick();
         until("the first is written", || metrics.tickers.written.get() == 1);
-        let taken = fixture.route.slot.take();
+        let taken = fixture.route.slot.lock();
         bring(&mut router, 2);
-        router.wake();
-        until("the hand has come, and found the seat taken", || !fixture.route.slot.is_called());
+        router.tick();
+        until("the delegate has come, and found the lock taken", || !fixture.route.slot.is_called());
         assert_eq!(fixture.route.queue.len(), 1);
-        // The writer takes a moment to wake: the connection is the first to find the seat free.
+        // The writer takes a moment to wake: the connection is the first to get the lock.
         drop(taken);
         bring(&mut router, 3);
-        router.wake();
+        router.tick();
         until("all are taken", || metrics.tickers.written.get() + metrics.tickers.stale.get() == 3);
         assert_eq!(metrics.tickers.stale.get(), 0, "none was overtaken");
         drop(router);
@@ -566,33 +517,32 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_tray_holds_is_handed_over_on_the_way() {
+    fn more_than_a_batch_holds_is_delivered_on_the_way() {
         const TRADES: u64 = BATCH_CAPACITY_MSGS as u64 + 1;
-        let fixture = WriterFixture::set();
+        let fixture = WriterFixture::new();
         let mut router = router(&fixture);
         for id in 1..=TRADES {
             router.begin(b"{}", trade(id).recv, Instant::now());
             router.trade(b"BTC-USD", &trade(id));
         }
-        assert!(!router.has_called(), "who cannot be served here has been called");
-        until("what filled the tray is written", || fixture.route.metrics.trades.written.get() + 1 >= TRADES);
-        // What is left is handed over by its end.
+        until("what filled the batch is written", || fixture.route.metrics.trades.written.get() + 1 >= TRADES);
+        // The router's end delivers the rest.
         drop(router);
         assert_eq!(fixture.end(), TRADES);
     }
 
     #[test]
-    fn of_two_lines_that_shed_each_ends_its_own_hole() {
-        let fixture = WriterFixture::set();
-        let taken = fixture.route.slot.take();
+    fn of_two_lines_that_shed_each_reports_its_own_end() {
+        let fixture = WriterFixture::new();
+        let taken = fixture.route.slot.lock();
         let mut routers = [router(&fixture), router(&fixture)];
         let mut next = 0;
         let mut bring = |router: &mut Router| {
             next += 1;
             router.begin(b"{}", trade(next).recv, Instant::now());
             router.trade(b"BTC-USD", &trade(next));
-            router.append_batch();
-            router.entries.iter().any(|entry| entry.hole.is_some())
+            router.deliver();
+            router.entries.iter().any(|entry| entry.shedding.is_active())
         };
         let [first, second] = &mut routers;
         while !bring(first) {}
@@ -608,21 +558,21 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_ahead_of_the_trades_is_told_and_one_behind_them_is_not() {
-        let fixture = WriterFixture::set();
+    fn a_heartbeat_ahead_of_the_trades_shows_a_gap_and_one_behind_them_does_not() {
+        let fixture = WriterFixture::new();
         let mut router = router(&fixture);
         router.begin(b"{}", trade(1).recv, Instant::now());
         router.trade(b"BTC-USD", &trade(1));
-        router.wake();
+        router.tick();
         until("it is written", || fixture.route.metrics.trades.written.get() == 1);
-        drop(fixture.route.slot.take());
+        drop(fixture.route.slot.lock());
         router.heartbeat(Some(b"BTC-USD"), 1, None);
-        router.wake();
+        router.tick();
         until("it is taken", || fixture.route.queue.is_empty());
         router.heartbeat(Some(b"BTC-USD"), 3, None);
         router.heartbeat(Some(b"BTC-USD"), 3, None);
-        router.wake();
-        until("the gap is told", || fixture.route.metrics.missing_ids.load(Relaxed) == 2);
+        router.tick();
+        until("the gap is reported", || fixture.route.metrics.missing_ids.load(Relaxed) == 2);
         assert_eq!(fixture.route.metrics.gaps.get(), 1);
         drop(router);
         assert_eq!(fixture.end(), 1);

@@ -1,6 +1,5 @@
 //! The summary: everything that a capture says about itself at its end, and whether its sums hold.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use crate::capture::net::connections::Connections;
 use crate::capture::report::machine;
 use crate::capture::report::metrics::{CaptureTotals, ConnectionTotals, Metrics, ProductMetrics, TickerCounts, TradeCounts};
 use crate::capture::report::watch::WatchFigures;
+use crate::capture::write::registry::ProductFigures;
 use crate::product::ProductId;
 
 /// What became of one product's trades or tickers.
@@ -156,9 +156,9 @@ pub struct LineSummary {
 }
 
 impl LineSummary {
-    fn of(products: &[(ProductId, Arc<ProductMetrics>)], line: usize) -> Self {
+    fn of(products: &[ProductFigures], line: usize) -> Self {
         let (mut sum, mut lagging, mut all) = (0, 0, Self::default());
-        for counts in products.iter().filter_map(|(_, figures)| figures.lines.get(line)) {
+        for counts in products.iter().filter_map(|product| product.metrics.lines.get(line)) {
             all.wins += counts.wins.get();
             all.duplicates += counts.duplicates.get();
             all.losses += counts.losses.load(Relaxed);
@@ -209,16 +209,11 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(in crate::capture) fn gather(
-        products: &[(ProductId, Arc<ProductMetrics>)],
-        connections: ConnectionTotals,
-        metrics: &Metrics,
-        lines: usize,
-    ) -> Self {
+    pub(in crate::capture) fn gather(products: &[ProductFigures], connections: ConnectionTotals, metrics: &Metrics, lines: usize) -> Self {
         let mut totals = CaptureTotals::default();
         totals.gather(metrics);
         Self {
-            products: products.iter().map(|(product, figures)| ProductSummary::of(product, figures)).collect(),
+            products: products.iter().map(|product| ProductSummary::of(&product.product, &product.metrics)).collect(),
             lines: if lines > 1 { (0..lines).map(|line| LineSummary::of(products, line)).collect() } else { Vec::new() },
             connections,
             totals,

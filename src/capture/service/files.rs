@@ -18,9 +18,9 @@ use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
-use crate::capture::write::queue::Wakeup;
+use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Md, TickerTrades, Trades};
+use crate::schema::with_layout;
 use crate::store::event::Event;
 use crate::store::{DataDir, Day, DayFiles, DayKey, Sealed, StoreError, seal};
 use crate::time::{Clock, UtcDay};
@@ -209,11 +209,7 @@ impl Work {
     }
 
     fn prepare(&mut self, key: &DayKey, records: u64) {
-        let prepared = match key.dataset {
-            Dataset::Trades => Day::<Trades>::prepare(&self.dir, &key.product, key.date, records),
-            Dataset::Md => Day::<Md>::prepare(&self.dir, &key.product, key.date, records),
-            Dataset::TickerTrades => Day::<TickerTrades>::prepare(&self.dir, &key.product, key.date, records),
-        };
+        let prepared = with_layout!(key.dataset, L => Day::<L>::prepare(&self.dir, &key.product, key.date, records));
         if let Err(error) = prepared {
             self.note_failure(key.clone(), &error);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
-use super::queue::Wakeup;
+use super::wakeup::Wakeup;
 use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::record::Trade;

@@ -1,9 +1,9 @@
-//! A stage for tests: one product with its writer, and nothing else. The test is its connection.
+//! A fixture for tests: one product with its writer, and nothing else. The test takes the part of its connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::capture::context::{CaptureContext, Datasets};
+use crate::capture::context::CaptureContext;
 use crate::capture::cores::Cores;
 use crate::capture::net::batch::{BATCH_CAPACITY_MSGS, Batch, BatchDrain, ProductBatch};
 use crate::capture::net::raw_frames::RawFrames;
@@ -13,21 +13,22 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::service::sync;
 use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
+use crate::capture::write::effort::Effort;
 use crate::capture::write::queue::Pushed;
 use crate::capture::write::registry::{Registry, Route};
-use crate::capture::write::slot::Step;
+use crate::capture::write::step::{Remaining, Step};
 use crate::decimal::Decimal;
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
-use crate::schema::{Layout, Md, Trades};
-use crate::store::{DataDir, Pages, Snapshot, StoreOptions};
+use crate::schema::{Dataset, Datasets, Layout, Md, Trades};
+use crate::store::{DataDir, Snapshot, StoreOptions};
 use crate::time::{Clock, UnixNanos, UtcDay};
 
 pub(in crate::capture) const DAY: UtcDay = UtcDay(20_000);
-/// Shorter than the sleep of an idle writer, which looks at everything.
+/// Shorter than the sleep of an idle writer, so that no test passes because the writer woke by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One product with its writer, and nothing else: the test is its connection.
+/// One product with its writer, and nothing else.
 pub(in crate::capture) struct WriterFixture {
     pub(in crate::capture) folder: tempfile::TempDir,
     pub(in crate::capture) dir: Arc<DataDir>,
@@ -46,7 +47,7 @@ pub(in crate::capture) fn trade(trade_id: u64) -> Trade {
     Trade { trade_id, time, price: one, size: one, recv: time, ..Trades::EMPTY }
 }
 
-/// A ticker between trades: its place in the order is known by its sequence alone.
+/// A ticker without a trade: only its sequence tells its place in the order.
 pub(in crate::capture) fn ticker(sequence: u64) -> Ticker {
     let time = trade(sequence).time;
     Ticker { sequence, time, recv: time, ..Md::EMPTY }
@@ -61,11 +62,11 @@ pub(in crate::capture) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 impl WriterFixture {
-    pub(in crate::capture) fn set() -> Self {
-        Self::of(Datasets { md: true, ticker_trades: false, trades: true })
+    pub(in crate::capture) fn new() -> Self {
+        Self::with(Datasets::of(&[Dataset::Md, Dataset::Trades]))
     }
 
-    pub(in crate::capture) fn of(datasets: Datasets) -> Self {
+    pub(in crate::capture) fn with(datasets: Datasets) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
         let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
@@ -99,54 +100,56 @@ impl WriterFixture {
     }
 
     pub(in crate::capture) fn push(&self, id: u64) {
-        assert_eq!(self.route.queue.push(MarketMessage::Trade(trade(id), RawPlace::default()), Duration::ZERO), Pushed::Queued);
+        assert_eq!(self.route.queue.push_within(MarketMessage::Trade(trade(id), RawPlace::default()), Duration::ZERO), Pushed::Queued);
     }
 
-    pub(in crate::capture) fn lend(&self, pages: Pages) -> (u32, bool, bool) {
-        let step = self.route.slot.run_step(Instant::now(), pages);
-        (step.records, step.is_left, step.needs_writer)
+    /// Runs a step on the queue. Gives the records that it appended and what remains.
+    pub(in crate::capture) fn step(&self, effort: Effort) -> (u32, Remaining) {
+        let step = self.route.slot.run_step(Instant::now(), effort);
+        (step.appended.records, step.remaining)
     }
 
-    /// Brings trades as a connection does; gives also the ids that are left.
-    pub(in crate::capture) fn bring(&self, ids: &[u64]) -> (u32, bool, Vec<u64>) {
-        let (step, left) = self.append_batch(ids.iter().map(|id| MarketMessage::Trade(trade(*id), RawPlace::default())));
+    /// Runs a step on a batch of trades, as a connection does. Gives also the ids that are left in the batch.
+    pub(in crate::capture) fn step_on_batch(&self, ids: &[u64]) -> (u32, Remaining, Vec<u64>) {
+        let (step, left) = self.run_step_on_batch(ids.iter().map(|id| MarketMessage::Trade(trade(*id), RawPlace::default())));
         let id = |message| if let MarketMessage::Trade(trade, _) = message { trade.trade_id } else { 0 };
-        (step.records, step.is_left, left.into_iter().map(id).collect())
+        (step.appended.records, step.remaining, left.into_iter().map(id).collect())
     }
 
-    /// Brings tickers; gives how many were put down.
-    pub(in crate::capture) fn bring_tickers(&self, tickers: &[Ticker]) -> u32 {
-        self.append_batch(tickers.iter().copied().map(MarketMessage::Ticker)).0.records
+    /// Runs a step on a batch of tickers. Gives the records that it appended.
+    pub(in crate::capture) fn step_on_tickers(&self, tickers: &[Ticker]) -> u32 {
+        self.run_step_on_batch(tickers.iter().copied().map(MarketMessage::Ticker)).0.appended.records
     }
 
-    fn append_batch(&self, messages: impl Iterator<Item = MarketMessage>) -> (Step, Vec<MarketMessage>) {
+    fn run_step_on_batch(&self, messages: impl Iterator<Item = MarketMessage>) -> (Step, Vec<MarketMessage>) {
         let (mut batch, mut product_batch) = (Batch::default(), ProductBatch::default());
         messages.for_each(|message| batch.push(&mut product_batch, message));
-        let mut incoming = BatchDrain::new(&batch, &mut product_batch);
-        let step = self.route.slot.append_batch(Instant::now(), &mut incoming);
-        (step, incoming.collect())
+        let mut drain = BatchDrain::new(&batch, &mut product_batch);
+        let step = self.route.slot.run_step_on_batch(Instant::now(), &mut drain);
+        (step, drain.collect())
     }
 
-    /// The ids that a reader finds.
-    pub(in crate::capture) fn seen(&self) -> Vec<u64> {
+    /// Gives the trade ids that a reader finds.
+    pub(in crate::capture) fn visible_ids(&self) -> Vec<u64> {
         let day = Snapshot::<Trades>::open(self.folder.path(), &product(), DAY).unwrap();
         day.map_or(Vec::new(), |day| day.rows().map(|row| row.trade_id).collect())
     }
 
-    /// Has the writer's thread take what is there, and waits until it sleeps again.
-    pub(in crate::capture) fn by_the_writer(&self, last: u64) {
+    /// Wakes the writer's thread, and waits until it has taken everything and its round is over.
+    pub(in crate::capture) fn run_writer(&self, last: u64) {
         self.route.slot.wake_writer();
-        until("the writer takes it", || self.seen().last() == Some(&last));
-        // The lock is free once more when the round is over.
-        drop(self.route.slot.take());
+        until("the writer takes it", || self.visible_ids().last() == Some(&last));
+        // The writer's thread holds the lock until its round is over.
+        drop(self.route.slot.lock());
     }
 
+    /// Ends the writer. Gives the number of trades that it has written.
     pub(in crate::capture) fn end(self) -> u64 {
         let Self { registry, context, route, .. } = self;
         drop(route);
-        let (figures, failures) = registry.close();
-        assert!(failures.is_empty(), "{failures:?}");
+        let closed = registry.close();
+        assert!(closed.failures.is_empty(), "{:?}", closed.failures);
         drop(context);
-        figures.iter().map(|(_, metrics)| metrics.trades.written.get()).sum()
+        closed.products.iter().map(|product| product.metrics.trades.written.get()).sum()
     }
 }

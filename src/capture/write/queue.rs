@@ -1,43 +1,51 @@
-//! One product's queue: a bounded crossbeam channel, a bell that wakes its writer, and what happens when it is full.
+//! One product's queue: a bounded crossbeam channel between the connections' threads and the product's writer, and what happens when it is full.
 //!
-//! 1. Nothing is dropped silently: what a full queue will not take is counted as shed, and both ends of the hole are told to the caller.
-//! 2. A full queue holds the socket thread up for at most [`BACK_PRESSURE`] a message; a writer that takes none in that time has only this product shed,
-//!    until its queue is half empty. One that takes some, however slowly, sets the pace of its connection: then the exchange waits, and nothing is lost.
-//! 3. A writer that has nothing to do sleeps until somebody rings. That costs 3 to 20 µs of both, many times the price of a message: who may drain
-//!    the queue instead is the business of [`crate::capture::write::slot`].
+//! 1. Nothing is dropped silently: what a full queue does not take is counted as shed, and the caller learns when the shedding begins and ends.
+//! 2. A full queue holds a connection's thread up for at most [`BACK_PRESSURE`] a message. If the writer takes nothing in that time, this product sheds until
+//!    its queue is half empty; other products go on. If the writer takes something, however slowly, the connection goes at its pace: the exchange waits,
+//!    and nothing is lost.
 //!
-//! Orderings: the channel itself carries the messages. A bell's state is read by the sender behind its push and changed by the writer before
-//! its look into the queue, each with a fence between the two: either the sender sees the writer's change, or the writer sees the message.
+//! # Delegation
+//!
+//! The way of a message is: connection's thread → queue → one writer thread a product → columns. Waking a writer that sleeps costs both threads 3 to 20 µs;
+//! appending a record costs a tenth of that. On a calm tape every record would need a wake-up. So a writer that sleeps *delegates*: the thread that has
+//! the record runs the writer's step itself, under the writer's lock ([`super::slot`]).
+//!
+//! 1. The lock is only tried, never waited for. One thread at a time holds it, so a product still has one writer.
+//! 2. A thread that runs a step follows the writer's own rule with less effort ([`super::effort`]). A connection's thread waits for nothing. Its delegate
+//!    ([`super::delegate`]) may wait for a page. What needs more is left to the writer's thread, which is woken: a day to be opened, a gap, a full disk.
+//! 3. A connection offers what it has just read straight from its batch ([`crate::capture::net::batch`]), as long as none of its messages waits in the
+//!    queue. The queue carries only what another thread is to take.
+//! 4. No message stays behind: a thread that could not finish a step calls the next one, which looks into the queue again.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering, fence};
-use std::thread::Thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 
+use crate::capture::write::wakeup::Wakeup;
 use crate::record::MarketMessage;
 
-/// How long a full queue may hold up the socket thread.
+/// How long a full queue may hold up a connection's thread.
 pub const BACK_PRESSURE: Duration = Duration::from_millis(250);
 
-/// How long the socket thread sleeps between two tries while a queue is full.
+/// How long a connection's thread sleeps between two tries while a queue is full.
 const RETRY: Duration = Duration::from_micros(200);
 
-/// Bytes of one slot: the message and the channel's stamp.
+/// Bytes of one place in a queue: the message and the channel's stamp.
 pub const SLOT_BYTES: usize = size_of::<MarketMessage>() + size_of::<usize>();
 
-/// Bytes that all queues together may allocate, less what hundreds of products need besides.
+/// Bytes that all queues and the writers' other memory may allocate together.
 pub const QUEUE_BUDGET_BYTES: usize = 128 << 20;
 
 /// Bytes that a product's writer needs besides its queue: the part of its stack in use, its histogram, its open days.
 const WRITER_BYTES: usize = 72 << 10;
 
-/// Fewest messages a queue is lowered to; below that the box has too many products for its budget.
+/// The smallest capacity that a queue is given, even where that passes the budget.
 pub const LEAST_CAPACITY_MSGS: usize = 512;
 
-/// Gives the capacity each of `products` queues gets, lowered where all together would pass the budget.
+/// Gives the capacity of each of `products` queues: as much as was asked for, or less where all of them would pass the budget.
 #[must_use]
 pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
     let budget = QUEUE_BUDGET_BYTES.saturating_sub(products.saturating_mul(WRITER_BYTES));
@@ -45,7 +53,7 @@ pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
     asked_msgs.min(fitting.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 
-/// Gives the capacity of one more queue, made while `queues` of them hold `slots` messages: as much as was `asked` for, or what the budget leaves.
+/// Gives the capacity of one more queue while `queues` of them hold `slots` messages: as much as was asked for, or what the budget leaves.
 #[must_use]
 pub fn capacity_of_one_more(asked_msgs: usize, queues: usize, slots: usize) -> usize {
     let budget = QUEUE_BUDGET_BYTES.saturating_sub((queues + 1).saturating_mul(WRITER_BYTES));
@@ -53,101 +61,41 @@ pub fn capacity_of_one_more(asked_msgs: usize, queues: usize, slots: usize) -> u
     asked_msgs.min(left.max(LEAST_CAPACITY_MSGS)).max(1)
 }
 
-/// The writer runs, and will look into its queue again before it sleeps.
-const AWAKE: u8 = 0;
-/// The writer sleeps until it is woken.
-const ASLEEP: u8 = 1;
-/// Somebody rang while the writer was awake, or has just woken it.
-const NOTIFIED: u8 = 2;
-
-/// Wakes one writer thread.
-#[derive(Debug, Default)]
-pub struct Wakeup {
-    state: AtomicU8,
-    sleeper: OnceLock<Thread>,
-}
-
-impl Wakeup {
-    /// Rings: the writer wakes, or finds the bell rung before it sleeps.
-    pub fn wake(&self) {
-        // Release: what was done before the ring is seen by the woken writer. The swap spares the system call when it is already on its way.
-        if self.state.swap(NOTIFIED, Ordering::AcqRel) == ASLEEP {
-            self.unpark();
-        }
-    }
-
-    /// Tells the sleeper that there is something in its queue: rings, unless somebody has and it has yet to look.
-    pub fn notify(&self) {
-        // Partner: the fence in `sleep`. Either this sees the writer's newest state, or the writer sees what was pushed before.
-        fence(Ordering::SeqCst);
-        if self.state.load(Ordering::Relaxed) != NOTIFIED {
-            self.wake();
-        }
-    }
-
-    /// Sleeps until the bell is rung or `longest` has passed. Called by the one thread that the bell belongs to.
-    pub fn wait(&self, longest: Duration) {
-        let until = Instant::now() + longest;
-        self.sleep(|| {
-            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
-            Instant::now() >= until
-        });
-    }
-
-    /// Sleeps until the bell is rung, without the timer that a bound costs. Called by the one thread that the bell belongs to.
-    pub fn wait_until_woken(&self) {
-        self.sleep(|| {
-            std::thread::park();
-            false
-        });
-    }
-
-    /// Sleeps, a `doze` at a time, until the bell is rung or a doze says that it is enough.
-    fn sleep(&self, mut doze: impl FnMut() -> bool) {
-        self.sleeper.get_or_init(std::thread::current);
-        if self.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-            while !doze() && self.state.load(Ordering::Acquire) != NOTIFIED {}
-        }
-        // A ring that came meanwhile is spent here: the caller looks at the queue next.
-        self.state.swap(AWAKE, Ordering::AcqRel);
-        // Partner: the fence in `nudge`.
-        fence(Ordering::SeqCst);
-    }
-
-    #[cold]
-    fn unpark(&self) {
-        if let Some(sleeper) = self.sleeper.get() {
-            sleeper.unpark();
-        }
-    }
-}
-
-/// What became of a message.
+/// What came of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// It is in the queue.
+    /// The message is in the queue.
     Queued,
-    /// It was given up; the product sheds since just now.
+    /// The message was given up. The product has just begun to shed.
     ShedFirst,
-    /// It was given up; the product went on shedding.
+    /// The message was given up.
     Shed,
-    /// It is in the queue; the product has just stopped shedding.
+    /// The message is in the queue. The product has just stopped shedding.
     QueuedAgain,
-    /// The writer is gone.
+    /// The message was given up: the writer has ended.
     Closed,
 }
 
-/// The socket thread's end.
+impl Pushed {
+    /// Tells whether the message is in the queue.
+    #[inline]
+    #[must_use]
+    pub const fn is_queued(self) -> bool {
+        matches!(self, Self::Queued | Self::QueuedAgain)
+    }
+}
+
+/// A connection's end of the queue.
 #[derive(Debug, Clone)]
 pub struct QueueSender {
     channel: Sender<MarketMessage>,
-    /// Behind the channel: fields are dropped in their order, and a writer woken before its last sender is gone would sleep on.
+    /// Stands behind the channel: fields are dropped in their order, and a writer that is woken before its last sender is gone would sleep on.
     wakeup: WakeOnDrop,
     is_shedding: Arc<AtomicBool>,
     capacity: usize,
 }
 
-/// Rings once more when it is dropped, so that a sleeping writer notices the end of its queue at once.
+/// Wakes the writer when it is dropped, so that a sleeping writer notices the end of its queue at once.
 #[derive(Debug, Clone)]
 struct WakeOnDrop(Arc<Wakeup>);
 
@@ -157,14 +105,14 @@ impl Drop for WakeOnDrop {
     }
 }
 
-/// The writer's end, and that of who drains for it: one thread at a time.
+/// The writer's end of the queue. One thread at a time uses it.
 #[derive(Debug)]
 pub struct QueueReceiver {
     channel: Receiver<MarketMessage>,
     wakeup: Arc<Wakeup>,
 }
 
-/// Makes a queue of `capacity` messages. All its slots are allocated at once.
+/// Makes a queue of `capacity` messages. All its memory is allocated at once.
 #[must_use]
 pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
     let (sender, receiver) = bounded(capacity);
@@ -176,10 +124,18 @@ pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
 }
 
 impl QueueSender {
-    /// Puts a message into the queue, waiting up to `patience` while it is full. The writer is not woken: see [`QueueReceiver::wake`].
+    /// Puts a message into the queue. While the queue is full a trade or ticker waits up to [`BACK_PRESSURE`]; a heartbeat is given up at once. The writer is
+    /// not woken: see [`QueueReceiver::wake`].
     #[inline]
-    pub fn push(&self, message: MarketMessage, patience: Duration) -> Pushed {
-        // Relaxed: the flag belongs to whoever pushes; two connections that share a product at worst both notice the same turn.
+    pub fn push(&self, message: MarketMessage) -> Pushed {
+        let patience = if matches!(message, MarketMessage::Heartbeat { .. }) { Duration::ZERO } else { BACK_PRESSURE };
+        self.push_within(message, patience)
+    }
+
+    /// Puts a message into the queue, and waits up to `patience` while the queue is full.
+    #[inline]
+    pub fn push_within(&self, message: MarketMessage, patience: Duration) -> Pushed {
+        // Relaxed: the flag matters to the pushing side alone. Two connections that share a product may at worst both notice the same change.
         if self.is_shedding.load(Ordering::Relaxed) {
             return self.push_while_shedding(message);
         }
@@ -196,7 +152,7 @@ impl QueueSender {
         let mut message = message;
         loop {
             self.wakeup.0.wake();
-            // The channel's own wait would allocate; its writer needs longer than this for one burst.
+            // A sleep, since the channel's own wait would allocate. The writer needs longer than this for one burst.
             std::thread::sleep(RETRY.min(patience));
             message = match self.channel.try_send(message) {
                 Ok(()) => return Pushed::Queued,
@@ -204,7 +160,7 @@ impl QueueSender {
                 Err(TrySendError::Disconnected(_)) => return Pushed::Closed,
             };
             if patience.is_zero() {
-                // Only tried: what is not worth a wait is no reason to shed what comes behind it.
+                // A message that is not worth a wait is no reason to shed what comes behind it.
                 return Pushed::Shed;
             }
             if start.elapsed() >= patience {
@@ -229,38 +185,38 @@ impl QueueSender {
         }
     }
 
-    /// Gives the messages waiting.
+    /// Gives the number of waiting messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.channel.len()
     }
 
-    /// Tells whether none waits.
+    /// Tells whether no message waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.channel.is_empty()
     }
 
-    /// Gives the most that can wait.
+    /// Gives the most messages that can wait.
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.capacity
     }
 }
 
-/// What a writer finds in its queue.
+/// What a pull found.
 #[derive(Debug)]
 pub enum Pulled {
     /// A message.
     Message(MarketMessage),
-    /// Nothing just now.
+    /// The queue is empty.
     Empty,
-    /// Nothing, and no sender is left.
+    /// The queue is empty, and no sender is left.
     Ended,
 }
 
 impl QueueReceiver {
-    /// Takes a message without waiting.
+    /// Takes the next message. Does not wait for one.
     #[inline]
     pub fn pull(&self) -> Pulled {
         match self.channel.try_recv() {
@@ -270,29 +226,29 @@ impl QueueReceiver {
         }
     }
 
-    /// Sleeps until there may be something to do, at most `longest`. Only the writer's thread calls this.
+    /// Sleeps until the writer is woken or `longest` has passed. Only the writer's thread calls this.
     pub fn wait(&self, longest: Duration) {
         self.wakeup.wait(longest);
     }
 
-    /// Wakes the writer's thread, or has it look again before it sleeps.
+    /// Wakes the writer's thread. If it is awake, it looks into the queue again before it sleeps.
     pub fn wake(&self) {
         self.wakeup.notify();
     }
 
-    /// Gives the bell, for others who have something for the writer.
+    /// Gives the writer's wake-up, for threads that have something else for the writer.
     #[must_use]
     pub fn wakeup(&self) -> Arc<Wakeup> {
         Arc::clone(&self.wakeup)
     }
 
-    /// Gives the messages waiting.
+    /// Gives the number of waiting messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.channel.len()
     }
 
-    /// Tells whether none waits.
+    /// Tells whether no message waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.channel.is_empty()
@@ -312,31 +268,31 @@ mod tests {
     fn a_full_queue_sheds_until_it_is_half_empty() {
         let (sender, receiver) = queue(4);
         for id in 0..4 {
-            assert_eq!(sender.push(message(id), Duration::ZERO), Pushed::Queued);
+            assert_eq!(sender.push_within(message(id), Duration::ZERO), Pushed::Queued);
         }
-        assert_eq!(sender.push(message(4), Duration::from_millis(1)), Pushed::ShedFirst);
+        assert_eq!(sender.push_within(message(4), Duration::from_millis(1)), Pushed::ShedFirst);
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
-        assert_eq!(sender.push(message(5), Duration::ZERO), Pushed::Shed, "three of four wait still");
+        assert_eq!(sender.push_within(message(5), Duration::ZERO), Pushed::Shed, "three of four wait still");
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
-        assert_eq!(sender.push(message(6), Duration::ZERO), Pushed::QueuedAgain);
-        assert_eq!(sender.push(message(7), Duration::ZERO), Pushed::Queued);
+        assert_eq!(sender.push_within(message(6), Duration::ZERO), Pushed::QueuedAgain);
+        assert_eq!(sender.push_within(message(7), Duration::ZERO), Pushed::Queued);
     }
 
     #[test]
-    fn what_is_only_tried_makes_nobody_shed() {
+    fn a_message_that_does_not_wait_makes_no_product_shed() {
         let (sender, receiver) = queue(4);
         for id in 0..4 {
-            assert_eq!(sender.push(message(id), Duration::ZERO), Pushed::Queued);
+            assert_eq!(sender.push_within(message(id), Duration::ZERO), Pushed::Queued);
         }
-        assert_eq!(sender.push(message(4), Duration::ZERO), Pushed::Shed);
+        assert_eq!(sender.push_within(message(4), Duration::ZERO), Pushed::Shed);
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
-        assert_eq!(sender.push(message(5), Duration::ZERO), Pushed::Queued, "three of four wait");
+        assert_eq!(sender.push_within(message(5), Duration::ZERO), Pushed::Queued, "three of four wait");
     }
 
     #[test]
     fn a_dropped_sender_ends_the_queue_after_its_last_message() {
         let (sender, receiver) = queue(4);
-        sender.push(message(1), Duration::ZERO);
+        sender.push_within(message(1), Duration::ZERO);
         drop(sender);
         assert!(matches!(receiver.pull(), Pulled::Message(_)));
         assert!(matches!(receiver.pull(), Pulled::Ended));
@@ -359,15 +315,6 @@ mod tests {
     }
 
     #[test]
-    fn a_bell_rung_before_the_wait_is_not_lost() {
-        let wakeup = Wakeup::default();
-        wakeup.wake();
-        let before = std::time::Instant::now();
-        wakeup.wait(Duration::from_secs(60));
-        assert!(before.elapsed() < Duration::from_secs(30));
-    }
-
-    #[test]
     fn no_message_is_left_in_the_queue_of_a_writer_that_sleeps() {
         let seed = fastrand::u64(..);
         println!("seed {seed}");
@@ -387,7 +334,7 @@ mod tests {
         let mut sent = 0;
         for _ in 0..1000 {
             for _ in 0..rng.u32(1..4) {
-                assert_eq!(sender.push(message(1), Duration::from_secs(10)), Pushed::Queued);
+                assert_eq!(sender.push_within(message(1), Duration::from_secs(10)), Pushed::Queued);
                 sent += 1;
             }
             wakeup.notify();
@@ -417,7 +364,7 @@ mod tests {
             let mut slots = 0;
             for queues in 0..500 {
                 let got = capacity_of_one_more(capacity, queues, slots);
-                assert!(queues >= started_with || got == capacity, "those of the start get what was reckoned for them");
+                assert!(queues >= started_with || got == capacity, "the queues of the start get the capacity that was computed for them");
                 slots += got;
             }
             assert!(slots * SLOT_BYTES <= QUEUE_BUDGET_BYTES + 500 * LEAST_CAPACITY_MSGS * SLOT_BYTES, "{slots} slots");

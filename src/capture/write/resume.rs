@@ -1,4 +1,4 @@
-//! What is stored of a product before its writer goes on: the ends of its chain of trades, the gaps in it, its newest ticker.
+//! [`ResumePoint`]: what is stored of a product when its writer starts: its first and last trade, the gaps between them, its newest ticker.
 
 use crate::capture::context::CaptureContext;
 use crate::ids::IdSet;
@@ -7,7 +7,7 @@ use crate::schema::{Dataset, Trades};
 use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
-/// Days searched for gaps, counted back from the newest that there is. What is missing before that is for `coltape repair`.
+/// Days searched for gaps, counted back from the newest one. Gaps before that are left to `coltape repair`.
 const DAYS_BACK: usize = 7;
 
 /// What is stored of a product.
@@ -17,10 +17,19 @@ pub struct ResumePoint {
     pub last_trade_id: Option<u64>,
     /// The newest ticker's sequence.
     pub last_sequence: Option<u64>,
-    /// The oldest trade, and its event time.
-    pub first: Option<(u64, UnixNanos)>,
+    /// The oldest trade; nothing where there is none, or where it is not needed.
+    pub first: Option<FirstTrade>,
     /// Ids missing within the last days.
     pub missing: IdSet,
+}
+
+/// The oldest trade of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstTrade {
+    /// Its id.
+    pub trade_id: u64,
+    /// Its event time.
+    pub time: UnixNanos,
 }
 
 impl ResumePoint {
@@ -31,8 +40,8 @@ impl ResumePoint {
     pub fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
         let dir = context.dir.path();
         let last = |dataset| catalog::last_key(dir, product, dataset);
-        let last_sequence = if context.datasets.md { last(Dataset::Md)? } else { last(Dataset::TickerTrades)? };
-        if !context.datasets.trades {
+        let last_sequence = if context.datasets.contains(Dataset::Md) { last(Dataset::Md)? } else { last(Dataset::TickerTrades)? };
+        if !context.datasets.contains(Dataset::Trades) {
             return Ok(Self { last_sequence, ..Self::default() });
         }
         let found = gaps(dir, product, Some(DAYS_BACK))?;
@@ -47,14 +56,15 @@ impl ResumePoint {
         })
     }
 
-    /// Tells whether the oldest trade happened before a time, so that nothing since then lies before it.
+    /// Tells whether the oldest trade happened before a time: no trade since then is older than it.
     #[must_use]
     pub fn reaches_back_to(&self, since: UnixNanos) -> bool {
-        self.first.is_some_and(|(_, time)| time < since)
+        self.first.is_some_and(|first| first.time < since)
     }
 }
 
-fn first(context: &CaptureContext, product: &ProductId) -> Result<Option<(u64, UnixNanos)>, StoreError> {
+/// Gives the oldest trade where a time was asked for since which all trades are wanted.
+fn first(context: &CaptureContext, product: &ProductId) -> Result<Option<FirstTrade>, StoreError> {
     if context.backfill.as_ref().is_none_or(|backfill| backfill.since().is_none()) {
         return Ok(None);
     }
@@ -63,7 +73,7 @@ fn first(context: &CaptureContext, product: &ProductId) -> Result<Option<(u64, U
         if let Ok(Some(day)) = Snapshot::<Trades>::open(context.dir.path(), product, date)
             && let Some(trade) = day.row(0)
         {
-            return Ok(Some((trade.trade_id, trade.time)));
+            return Ok(Some(FirstTrade { trade_id: trade.trade_id, time: trade.time }));
         }
     }
     Ok(None)

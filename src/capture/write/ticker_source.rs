@@ -1,7 +1,7 @@
-//! The ticker turn: which of redundant lines supplies a product's tickers, where they carry no id by which copies are known.
+//! [`TickerSource`]: which of several redundant lines supplies a product's tickers, where tickers carry no id by which copies are known.
 //!
-//! 1. One line at a time has it; it keeps it until its connection is lost.
-//! 2. Used by the connections' threads; a product's turn is shared by all lines.
+//! 1. One line at a time supplies them, until its connection is lost.
+//! 2. The connections' threads share it, one a product.
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -10,39 +10,47 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 pub struct LinePlace {
     /// The line, from 0.
     pub number: u8,
-    /// Whether the lines take turns in supplying tickers.
+    /// Whether one line at a time supplies tickers.
     pub shares_tickers: bool,
 }
 
-/// The line that supplies a product's tickers, where lines take turns.
+/// The line that supplies a product's tickers.
 #[derive(Debug)]
 pub struct TickerSource(AtomicU8);
 
+/// Whether a line supplies a product's tickers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// It does.
+    Held,
+    /// It does since just now.
+    New,
+    /// Another line does.
+    Denied,
+}
+
 /// No line supplies tickers.
-const NOBODY: u8 = u8::MAX;
+const NO_LINE: u8 = u8::MAX;
 
 impl Default for TickerSource {
     fn default() -> Self {
-        Self(AtomicU8::new(NOBODY))
+        Self(AtomicU8::new(NO_LINE))
     }
 }
 
 impl TickerSource {
-    /// Takes the turn where nobody has it. Tells whether the line has it now, and whether it has just taken it.
-    pub fn take(&self, line: u8) -> (bool, bool) {
-        // Relaxed: a decision about which of two equal copies is kept; nothing else is handed over by it.
+    /// Has a line supply the tickers, unless another one does.
+    pub fn claim(&self, line: u8) -> Claim {
+        // Relaxed: this decides which of two equal copies is kept, and orders nothing else.
         match self.0.load(Relaxed) {
-            holder if holder == line => (true, false),
-            NOBODY => {
-                let taken = self.0.compare_exchange(NOBODY, line, Relaxed, Relaxed).is_ok();
-                (taken, taken)
-            }
-            _ => (false, false),
+            holder if holder == line => Claim::Held,
+            NO_LINE if self.0.compare_exchange(NO_LINE, line, Relaxed, Relaxed).is_ok() => Claim::New,
+            _ => Claim::Denied,
         }
     }
 
-    /// Leaves the turn to whoever takes it next; tells whether this line had it.
-    pub fn let_go(&self, line: u8) -> bool {
-        self.0.compare_exchange(line, NOBODY, Relaxed, Relaxed).is_ok()
+    /// Leaves the tickers to the line that claims them next, if this line supplies them.
+    pub fn release(&self, line: u8) {
+        let _ = self.0.compare_exchange(line, NO_LINE, Relaxed, Relaxed);
     }
 }

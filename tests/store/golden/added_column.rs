@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use coltape::query::{Format, QueryConfig, query};
+use coltape::record::Record;
 use coltape::schema::{Column, ColumnSet, Dataset, Kind, Layout, Likeness, Md, Sink, Source, TickerTrades, Trades};
 use coltape::store::{Day, Inserted, Opening, Snapshot, Trusted, seal};
 use coltape::time::{UnixNanos, UtcDay};
@@ -60,6 +61,11 @@ impl<L: Extended> Layout for Later<L> {
     const COLUMNS: &'static [Column] = L::LONGER;
     const TIME: usize = L::TIME;
     const EMPTY: Self::Row = Longer { row: L::EMPTY, added: ABSENT };
+
+    fn part_of(_: Record<'_>) -> Option<&Self::Row> {
+        // The records of messages have no value for the column.
+        None
+    }
 
     fn store(row: &Self::Row, sink: &mut impl Sink) {
         L::store(&row.row, sink);

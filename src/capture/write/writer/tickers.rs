@@ -1,41 +1,75 @@
-//! The writer's tickers: merged by sequence where there is one, older ones passed over, an absurd one doubted.
+//! The writer's tickers: merged by sequence where there is one. An older ticker is passed over; one that lies absurdly far ahead is doubted.
 
 use super::Writer;
-use crate::capture::write::queue::QueueReceiver;
-use crate::record::Ticker;
-use crate::store::Inserted;
+use crate::capture::write::effort::{Effort, Outcome};
+use crate::capture::write::step::Remaining;
+use crate::record::{Record, Ticker};
 
 /// Jump of the ticker's sequence beyond which a single message is not believed: 2^40, years of the busiest product.
 const ABSURD_SEQUENCE_JUMP: u64 = 1 << 40;
 
+/// Where a ticker's sequence stands to the last one stored.
+enum Position {
+    /// Above it, or the ticker has none.
+    Newer,
+    /// Not above it.
+    Stale,
+    /// Too far above it to be believed at once.
+    Absurd,
+}
+
 impl Writer {
-    pub(super) fn take_ticker(&mut self, queue: &QueueReceiver, ticker: Ticker) {
-        let sequence = ticker.sequence;
-        if sequence != 0 && sequence <= self.last_sequence {
-            self.metrics.tickers.stale.one();
-            return;
+    const fn sequence_position(&self, sequence: u64) -> Position {
+        if sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP {
+            Position::Absurd
+        } else if sequence == 0 || sequence > self.last_sequence {
+            Position::Newer
+        } else {
+            Position::Stale
         }
-        let is_absurd = self.is_absurd(sequence);
-        let doubted = if sequence == 0 { None } else { self.doubted_ticker.take() };
-        if let Some(doubted) = doubted {
-            // Two messages that far ahead agree with each other: the first was right. Otherwise it was absurd.
-            if is_absurd && sequence > doubted.sequence && sequence - doubted.sequence <= ABSURD_SEQUENCE_JUMP {
-                self.put_ticker(queue, &doubted);
-                self.put_ticker(queue, &ticker);
+    }
+
+    /// Stores a ticker. With less effort than [`Effort::Any`] only a newer one is stored.
+    #[inline]
+    pub(super) fn take_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
+        match self.sequence_position(ticker.sequence) {
+            Position::Newer => {
+                if self.doubted_ticker.is_some() && ticker.sequence != 0 {
+                    self.refute_doubted_ticker();
+                }
+                self.write_ticker(ticker, effort)
+            }
+            _ if effort < Effort::Any => Remaining::NeedsWriter,
+            Position::Stale => {
+                self.metrics.tickers.stale.one();
+                Remaining::Nothing
+            }
+            Position::Absurd => {
+                self.doubt_ticker(ticker);
+                Remaining::Nothing
+            }
+        }
+    }
+
+    /// Believes two tickers that lie far ahead and agree with each other; doubts one that comes alone.
+    #[cold]
+    fn doubt_ticker(&mut self, ticker: &Ticker) {
+        if let Some(doubted) = self.doubted_ticker.take() {
+            if ticker.sequence > doubted.sequence && ticker.sequence - doubted.sequence <= ABSURD_SEQUENCE_JUMP {
+                self.write_ticker(&doubted, Effort::Any);
+                self.write_ticker(ticker, Effort::Any);
                 return;
             }
             self.reject_ticker(&doubted);
         }
-        if is_absurd {
-            self.doubted_ticker = Some(ticker);
-        } else {
-            self.put_ticker(queue, &ticker);
-        }
+        self.doubted_ticker = Some(*ticker);
     }
 
-    /// Tells whether a sequence lies too far ahead to be believed at once.
-    pub(super) const fn is_absurd(&self, sequence: u64) -> bool {
-        sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP
+    #[cold]
+    fn refute_doubted_ticker(&mut self) {
+        if let Some(doubted) = self.doubted_ticker.take() {
+            self.reject_ticker(&doubted);
+        }
     }
 
     pub(super) fn reject_ticker(&self, ticker: &Ticker) {
@@ -44,18 +78,25 @@ impl Writer {
         self.context.journal.reject("ticker sequence too far ahead, never confirmed", raw.as_bytes());
     }
 
-    fn put_ticker(&mut self, queue: &QueueReceiver, ticker: &Ticker) {
-        let inserted = self.patiently(queue, |open_days| open_days.insert_ticker(ticker));
+    #[inline]
+    fn write_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
+        let outcome = self.write(Record::Ticker(ticker), effort);
         let counts = &self.metrics.tickers;
-        match inserted {
-            None => counts.shed.one(),
-            Some(Inserted::Duplicate | Inserted::Conflict(_)) => counts.stale.one(),
-            Some(Inserted::Appended) => counts.written.one(),
-            Some(Inserted::Late) => counts.late.one(),
+        match outcome {
+            Outcome::NeedsPage => return Remaining::NeedsPage,
+            Outcome::NeedsWriter => return Remaining::NeedsWriter,
+            Outcome::Written => counts.written.one(),
+            Outcome::Late => counts.late.one(),
+            Outcome::Duplicate | Outcome::Conflict | Outcome::NotKept => counts.stale.one(),
+            Outcome::Blocked => {
+                counts.shed.one();
+                return Remaining::Nothing;
+            }
         }
-        if inserted.is_some() {
-            self.last_sequence = self.last_sequence.max(ticker.sequence);
-            self.note_received(ticker.recv);
+        self.last_sequence = self.last_sequence.max(ticker.sequence);
+        if matches!(outcome, Outcome::Written | Outcome::Late) {
+            self.note_received(ticker.recv, effort);
         }
+        Remaining::Nothing
     }
 }

@@ -1,0 +1,68 @@
+//! [`ConnectionSettings`]: what all connections of a capture share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::capture::config::CaptureConfig;
+use crate::capture::cores::Cores;
+use crate::capture::error::CaptureError;
+use crate::capture::net::recorder::Recorder;
+use crate::feed::Feed;
+use crate::feed::backoff::ConnectGate;
+use crate::feed::endpoint::Endpoint;
+use crate::feed::timeouts::Timeouts;
+use crate::feed::tls::TlsRoots;
+use crate::schema::Dataset;
+use crate::time::Clock;
+
+/// What all connections of a capture share.
+#[derive(Clone)]
+pub struct ConnectionSettings {
+    pub(super) feed: Feed,
+    pub(super) endpoint: Endpoint,
+    pub(super) roots: TlsRoots,
+    pub(super) timeouts: Timeouts,
+    /// Whether trades are subscribed to.
+    pub(super) trades: bool,
+    /// Redundant lines.
+    pub(super) lines: u8,
+    pub(super) idle_timeout: Duration,
+    /// Keeps connection attempts apart, over all connections.
+    pub(super) gate: Arc<ConnectGate>,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) cores: Arc<Cores>,
+    pub(super) clock: Clock,
+    /// The start of the sessions' time.
+    pub(super) epoch: Instant,
+}
+
+impl ConnectionSettings {
+    /// Checks the endpoint and the extra root.
+    ///
+    /// # Errors
+    /// Where one of them cannot be used.
+    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, CaptureError> {
+        Ok(Self {
+            feed: config.feed,
+            endpoint: Endpoint::parse(&config.url)?,
+            roots: TlsRoots { ca_file: checked_file(config.ca_file.clone())? },
+            timeouts: Timeouts { spins: config.spins, ..Timeouts::default() },
+            trades: config.datasets.contains(Dataset::Trades),
+            lines: config.lines,
+            idle_timeout: config.idle_timeout,
+            gate: Arc::default(),
+            recorder,
+            cores,
+            clock: config.clock.clone(),
+            epoch: Instant::now(),
+        })
+    }
+}
+
+fn checked_file(file: Option<PathBuf>) -> Result<Option<PathBuf>, CaptureError> {
+    match file {
+        Some(path) if !path.is_file() => Err(CaptureError::CaFile { path }),
+        other => Ok(other),
+    }
+}

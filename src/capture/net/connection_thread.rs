@@ -1,0 +1,337 @@
+//! [`Connection`]: one connection and its thread, from the socket to the writers.
+//!
+//! 1. The thread does what its [`Session`] says, and tells it what happened. The session decides without I/O what to do about a loss.
+//! 2. The time of receipt is taken once for each read from the system, right after it and before parsing. Frames that came with one read share it.
+//! 3. Every frame ends in exactly one counter. A frame that cannot be used is kept with its reason.
+//! 4. After the start a used frame costs no allocation, no lock, no formatting and no logging here.
+//! 5. What a read brought is delivered when all of it is decoded ([`Router::deliver`]). Where frames come without end, several reads are delivered together,
+//!    at the latest every 2 ms.
+//!
+//! Thread `line:{line}.{connection}`: owns the socket, the decoder, the session and the [`Router`]; ends when a stop is asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+
+use crate::capture::net::connection_error::ConnectionError;
+use crate::capture::net::connection_settings::ConnectionSettings;
+use crate::capture::net::router::Router;
+use crate::capture::report::metrics::ConnectionMetrics;
+use crate::capture::service::journal::JournalHandle;
+use crate::capture::stop::Stop;
+use crate::feed::action::{Action, SessionReport};
+use crate::feed::session::{Session, SessionEvent};
+use crate::feed::socket::{Received, Socket};
+use crate::feed::socket_error::SocketError;
+use crate::feed::{Control, Decoder, FrameFate};
+use crate::product::ProductId;
+use crate::store::event::Event;
+use crate::time::UnixNanos;
+
+/// How long a thread without a connection sleeps between two looks at its session.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How often a thread that frames keep busy looks at its session.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long a message waits at most for delivery while more frames come.
+const DELIVER_WITHIN: Duration = Duration::from_millis(2);
+
+/// How long a stop takes frames that the system has received.
+const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
+
+/// A change of what a connection subscribes to.
+pub(super) enum SubscriptionChange {
+    /// Subscribe to these, too.
+    Add(Vec<ProductId>),
+    /// Unsubscribe from these.
+    Remove(Vec<ProductId>),
+}
+
+/// A connection: everything that its thread works with.
+pub(super) struct Connection {
+    pub(super) name: String,
+    pub(super) session: Session,
+    pub(super) decoder: Decoder,
+    pub(super) router: Router,
+    pub(super) metrics: Arc<ConnectionMetrics>,
+    pub(super) settings: ConnectionSettings,
+    pub(super) journal: JournalHandle,
+    pub(super) stop: Stop,
+    pub(super) changes: Receiver<SubscriptionChange>,
+    pub(super) socket: Option<Socket>,
+    pub(super) ticked: Instant,
+    pub(super) pending: Vec<Action>,
+}
+
+impl Connection {
+    /// Runs the connection until a stop is asked for.
+    ///
+    /// # Errors
+    /// Where a writer cannot be started, or the endpoint can never be connected to.
+    pub(super) fn run(&mut self) -> Result<(), ConnectionError> {
+        while !self.stop.is_asked() {
+            self.tick()?;
+            match self.socket.take() {
+                Some(mut socket) => {
+                    let ending = self.read_until_tick(&mut socket);
+                    self.socket = Some(socket);
+                    self.carry_out_pending()?;
+                    if let Some(ending) = ending {
+                        self.lose(&ending)?;
+                    }
+                }
+                None => {
+                    let _ = self.stop.wait(PAUSE);
+                }
+            }
+        }
+        if let Some(mut socket) = self.socket.take() {
+            self.drain(&mut socket);
+            socket.close();
+        }
+        Ok(())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.settings.epoch.elapsed()
+    }
+
+    fn tick(&mut self) -> Result<(), ConnectionError> {
+        self.ticked = Instant::now();
+        self.router.publish_lag();
+        self.router.tick();
+        while let Ok(change) = self.changes.try_recv() {
+            self.change_subscription(&change)?;
+        }
+        let actions = self.session.on(SessionEvent::Tick, self.elapsed());
+        self.carry_out(actions)
+    }
+
+    fn change_subscription(&mut self, change: &SubscriptionChange) -> Result<(), ConnectionError> {
+        let now = self.elapsed();
+        let actions = match change {
+            SubscriptionChange::Add(products) => {
+                products.iter().try_for_each(|product| self.router.add(product))?;
+                self.session.on(SessionEvent::Add(products), now)
+            }
+            SubscriptionChange::Remove(products) => self.session.on(SessionEvent::Remove(products), now),
+        };
+        self.carry_out(actions)
+    }
+
+    /// Reads frames until there is something else to do. Gives what ended the connection, if something did.
+    fn read_until_tick(&mut self, socket: &mut Socket) -> Option<String> {
+        let (mut recv, mut read_at) = (UnixNanos(0), Instant::now());
+        let mut is_fresh = true;
+        loop {
+            match socket.read() {
+                Ok(Received::Text(frame)) => {
+                    // Frames of one read share its time of receipt.
+                    if is_fresh {
+                        recv = self.settings.clock.now();
+                        read_at = Instant::now();
+                    }
+                    let fate = self.take_frame(frame, recv, read_at);
+                    self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
+                }
+                Ok(Received::Idle) => {
+                    self.router.tick();
+                    return None;
+                }
+                Ok(Received::Closed { code, reason }) => {
+                    self.router.tick();
+                    return Some(format!("closed {code} {reason}"));
+                }
+                Err(error) => {
+                    self.router.tick();
+                    return Some(error.to_string());
+                }
+            }
+            is_fresh = !socket.read_ahead();
+            if is_fresh {
+                self.deliver(socket, read_at);
+            }
+            let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
+            if is_due {
+                self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
+            }
+            // The outer loop carries out actions and messages about the connection: they need the socket in its place.
+            if is_due || !self.pending.is_empty() || self.router.has_control() || self.stop.is_asked() {
+                return None;
+            }
+        }
+    }
+
+    /// Delivers what the last read brought. Where more frames wait already, several reads are delivered together, so that each product gets several
+    /// messages at once.
+    #[inline]
+    fn deliver(&mut self, socket: &Socket, read_at: Instant) {
+        let is_late = |since: Instant| read_at.saturating_duration_since(since) >= DELIVER_WITHIN;
+        if socket.was_last_read_full() && !self.router.pending_since().is_some_and(is_late) && socket.is_readable_within(Duration::ZERO) {
+            return;
+        }
+        self.router.deliver();
+    }
+
+    /// Carries out what the last frame said about the connection. As a rule that is nothing.
+    fn carry_out_pending(&mut self) -> Result<(), ConnectionError> {
+        let pending = std::mem::take(&mut self.pending);
+        self.carry_out(pending)?;
+        while let Some(control) = self.router.take_control() {
+            if let Control::SequenceGap { expected, got } = control {
+                self.metrics.sequence_holes.one();
+                log::warn!("{}: messages {expected} to {} of this connection are missing", self.name, got.saturating_sub(1));
+                self.journal.write(Event::SequenceGap { line: self.name.clone(), expected, got });
+                continue;
+            }
+            let actions = self.session.on(SessionEvent::Control(&control), self.elapsed());
+            self.carry_out(actions)?;
+        }
+        Ok(())
+    }
+
+    /// Decodes a frame, counts it, and keeps what could not be used.
+    #[inline]
+    fn take_frame(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) -> FrameFate {
+        let metrics = &self.metrics;
+        metrics.frames.one();
+        metrics.bytes.add(count(frame.len()));
+        if let Some(recorder) = &self.settings.recorder {
+            recorder.keep(recv, frame);
+        }
+        self.router.begin(frame, recv, read_at);
+        let fate = self.decoder.decode(frame, recv, &mut self.router);
+        match fate {
+            FrameFate::Used => metrics.used.one(),
+            FrameFate::Control => metrics.control.one(),
+            FrameFate::Ignored => metrics.ignored.one(),
+            FrameFate::Rejected(_) => metrics.rejected.one(),
+        }
+        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
+        if let Some(reason) = reason {
+            self.journal.reject(reason.name(), frame);
+        }
+        fate
+    }
+
+    /// At a stop, takes the frames that the system has received already, for at most [`DRAIN_AT_STOP`].
+    fn drain(&mut self, socket: &mut Socket) {
+        let end = Instant::now() + DRAIN_AT_STOP;
+        while (socket.read_ahead() || socket.receive_queue_bytes() > 0) && Instant::now() < end {
+            match socket.read() {
+                Ok(Received::Text(frame)) => {
+                    let recv = self.settings.clock.now();
+                    self.take_frame(frame, recv, Instant::now());
+                }
+                _ => break,
+            }
+        }
+        self.router.tick();
+        self.metrics.is_connected.store(false, Relaxed);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ConnectionError> {
+        for action in actions {
+            match action {
+                Action::Connect => return self.connect(),
+                Action::Send(text) => {
+                    let sent = self.socket.as_mut().map(|socket| socket.send_text(&text));
+                    if let Some(Err(error)) = sent {
+                        return self.lose(&error.to_string());
+                    }
+                }
+                Action::Disconnect => self.disconnect("replaced"),
+                Action::Report(report) => self.report(&report),
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<(), ConnectionError> {
+        let turn = self.settings.gate.reserve(self.elapsed());
+        if self.stop.wait(turn) {
+            return Ok(());
+        }
+        let event = match Socket::connect(&self.settings.endpoint, &self.settings.roots, &self.settings.timeouts) {
+            Ok(socket) => {
+                self.socket = Some(socket);
+                self.decoder.begin_connection();
+                self.metrics.connects.one();
+                self.metrics.is_connected.store(true, Relaxed);
+                log::info!("{}: connected to {}", self.name, self.settings.endpoint);
+                self.journal.write(Event::Connected { line: self.name.clone() });
+                SessionEvent::Connected
+            }
+            Err(error) => {
+                self.report_failure(&error);
+                if !error.is_retryable() {
+                    return Err(ConnectionError::Connect { name: self.name.clone(), source: error });
+                }
+                SessionEvent::ConnectFailed
+            }
+        };
+        let actions = self.session.on(event, self.elapsed());
+        self.carry_out(actions)
+    }
+
+    fn report_failure(&self, error: &SocketError) {
+        log::warn!("{}: {error}", self.name);
+        self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
+    }
+
+    /// Notes that the connection was lost.
+    fn lose(&mut self, why: &str) -> Result<(), ConnectionError> {
+        self.disconnect(why);
+        let actions = self.session.on(SessionEvent::Lost, self.elapsed());
+        self.carry_out(actions)
+    }
+
+    fn disconnect(&mut self, why: &str) {
+        self.metrics.is_connected.store(false, Relaxed);
+        self.router.release_tickers();
+        if let Some(mut socket) = self.socket.take() {
+            socket.close();
+            self.metrics.losses.one();
+            log::warn!("{}: connection lost: {why}", self.name);
+            self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
+        }
+    }
+
+    /// Logs and journals what the session reports.
+    fn report(&self, report: &SessionReport) {
+        let line = self.name.clone();
+        match report {
+            SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
+            SessionReport::Subscribed { products, wanted } => {
+                log::info!("{}: {products} of {wanted} products subscribed", self.name);
+                self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
+            }
+            SessionReport::Error { message, reason } => {
+                log::warn!("{}: the exchange says: {message} {reason}", self.name);
+                self.journal.write(Event::ExchangeError { line, message: message.clone(), reason: reason.clone() });
+            }
+            SessionReport::Refused { product, why, again_in } => {
+                log::warn!("{product}: refused ({why}), asked for again in {} s", again_in.as_secs());
+                let (product, why, again_in_s) = (product.clone(), why.clone(), again_in.as_secs());
+                self.journal.write(Event::ProductRefused { line, product, why, again_in_s });
+            }
+            SessionReport::Dropped { products } => {
+                for product in products {
+                    self.journal.write(Event::ProductDropped { line: line.clone(), product: product.clone() });
+                }
+            }
+            SessionReport::Proven => self.journal.write(Event::ConnectionProven { line }),
+            SessionReport::Silent => self.journal.write(Event::ConnectionSilent { line }),
+            SessionReport::Unacknowledged => self.journal.write(Event::NothingAcknowledged { line }),
+            SessionReport::Ended { lasted } => self.journal.write(Event::SessionEnded { line, lived_s: lasted.as_secs() }),
+            SessionReport::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
+        }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,167 @@
+//! [`OpenDataset`]: one dataset of an open day, whichever dataset that is.
+//!
+//! 1. What keeps a record from being stored ([`OpenDataset::obstacle`]) is asked of every dataset before any of them stores it.
+//! 2. The files are asked to grow once for each room that ran short.
+//!
+//! A new dataset is one line in each of the two lists below.
+
+use std::sync::Arc;
+
+use crate::capture::service::files::Provisioner;
+use crate::capture::write::effort::{Effort, Outcome};
+use crate::capture::write::wakeup::Wakeup;
+use crate::product::ProductId;
+use crate::record::Record;
+use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, StoreError};
+use crate::time::{UnixNanos, UtcDay};
+
+/// A dataset-day that is open for writing.
+pub enum OpenDataset {
+    /// `MD`.
+    Md(Open<Md>),
+    /// `TICKER_TRADES`.
+    TickerTrades(Open<TickerTrades>),
+    /// `TRADES`.
+    Trades(Open<Trades>),
+}
+
+/// Evaluates an expression for the dataset-day, whichever dataset it is of.
+macro_rules! on {
+    ($dataset:expr, $open:ident => $body:expr) => {
+        match $dataset {
+            OpenDataset::Md($open) => $body,
+            OpenDataset::TickerTrades($open) => $body,
+            OpenDataset::Trades($open) => $body,
+        }
+    };
+}
+
+/// A dataset-day, and the room that it had when more was last asked for.
+pub struct Open<L: Layout> {
+    day: Day<L>,
+    asked_at_room: Option<u64>,
+}
+
+impl<L: Layout> Open<L> {
+    fn new(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, now: UnixNanos) -> Result<(Self, Opening), StoreError> {
+        let (day, opening) = Day::open(dir, product, date, now)?;
+        Ok((Self { day, asked_at_room: None }, opening))
+    }
+
+    #[inline]
+    fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
+        let row = L::part_of(record)?;
+        match effort {
+            Effort::OnlyIfReady if self.day.takes_now(row, Pages::AtHand) => None,
+            Effort::PageWait if self.day.takes_now(row, Pages::Any) => None,
+            Effort::OnlyIfReady if self.day.takes_now(row, Pages::Any) => Some(Outcome::NeedsPage),
+            Effort::OnlyIfReady | Effort::PageWait => Some(Outcome::NeedsWriter),
+            Effort::Any => self.day.waits_for_room(row).then_some(Outcome::Blocked),
+        }
+    }
+
+    #[inline]
+    fn insert(&mut self, record: Record<'_>) -> Result<Outcome, StoreError> {
+        let Some(row) = L::part_of(record) else { return Ok(Outcome::NotKept) };
+        match self.day.insert(row) {
+            Ok(Inserted::Appended) => Ok(Outcome::Written),
+            Ok(Inserted::Late) => Ok(Outcome::Late),
+            Ok(Inserted::Duplicate) => Ok(Outcome::Duplicate),
+            Ok(Inserted::Conflict(_)) => Ok(Outcome::Conflict),
+            Err(InsertError::NoRoom) => Ok(Outcome::Blocked),
+            Err(InsertError::Store(error)) => Err(error),
+        }
+    }
+
+    /// Tells whether more room is needed that was not asked for yet.
+    fn wants_room(&mut self) -> bool {
+        // Both look at the same room: when more has come and runs short again, it is asked for again.
+        self.day.needs_room() && self.asked_at_room != Some(self.day.seen_room())
+    }
+
+    fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
+        if self.wants_room() {
+            self.asked_at_room = Some(self.day.seen_room());
+            provisioner.grow(self.day.files(), wakeup);
+        }
+    }
+}
+
+impl OpenDataset {
+    /// Opens a dataset-day: makes, continues or recovers its files.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses.
+    pub fn open(
+        dataset: Dataset,
+        dir: &Arc<DataDir>,
+        product: &ProductId,
+        date: UtcDay,
+        now: UnixNanos,
+    ) -> Result<(Self, Opening), StoreError> {
+        Ok(match dataset {
+            Dataset::Md => with(Self::Md, Open::new(dir, product, date, now)?),
+            Dataset::TickerTrades => with(Self::TickerTrades, Open::new(dir, product, date, now)?),
+            Dataset::Trades => with(Self::Trades, Open::new(dir, product, date, now)?),
+        })
+    }
+
+    /// Gives what keeps a record from being stored with this effort; nothing where it can be stored, or has no part in this dataset.
+    #[inline]
+    pub fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
+        on!(self, open => open.obstacle(record, effort))
+    }
+
+    /// Stores a record where [`OpenDataset::obstacle`] knows of none.
+    ///
+    /// # Errors
+    /// Where a late record could not be written.
+    #[inline]
+    pub fn insert(&mut self, record: Record<'_>) -> Result<Outcome, StoreError> {
+        on!(self, open => open.insert(record))
+    }
+
+    /// Makes every record visible. Tells whether the writer's thread has work: room to ask for, or files that were removed.
+    #[inline]
+    pub fn commit(&mut self) -> bool {
+        on!(self, open => {
+            open.day.commit();
+            open.wants_room() || open.day.files().is_gone()
+        })
+    }
+
+    /// Asks for more room where it runs short and was not asked for.
+    #[inline]
+    pub fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
+        on!(self, open => open.request_room(provisioner, wakeup));
+    }
+
+    /// Shows the files.
+    #[must_use]
+    pub fn files(&self) -> &Arc<DayFiles> {
+        on!(self, open => open.day.files())
+    }
+
+    /// Gives the number of records, without late ones.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        on!(self, open => open.day.count())
+    }
+
+    /// Gives the stored trade of an id. Cold.
+    #[must_use]
+    pub fn find_trade(&self, trade_id: u64) -> Option<crate::record::Trade> {
+        if let Self::Trades(open) = self { open.day.find(trade_id) } else { None }
+    }
+
+    /// Commits, and gives the files back to be sealed.
+    #[must_use]
+    pub fn close(self) -> Arc<DayFiles> {
+        on!(self, open => open.day.close())
+    }
+}
+
+fn with<L: Layout>(kind: fn(Open<L>) -> OpenDataset, (open, opening): (Open<L>, Opening)) -> (OpenDataset, Opening) {
+    (kind(open), opening)
+}

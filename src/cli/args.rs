@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::units;
-use super::values::{Span, positive_span};
+use super::values::{ALL_DATASETS, Span, positive_span};
 use crate::capture::config::defaults;
 use crate::feed::Feed;
 use crate::product::ProductId;
@@ -97,7 +97,7 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
     /// Which datasets to keep; with md alone, trades are not subscribed to
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Dataset::ALL)]
+    #[arg(long, value_enum, value_delimiter = ',', default_value = ALL_DATASETS.as_str())]
     pub datasets: Vec<Dataset>,
     /// Which columns to keep
     #[arg(long, value_enum, default_value_t)]

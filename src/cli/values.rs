@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -35,6 +36,9 @@ impl fmt::Display for Span {
         write!(f, "{}{unit}", millis / unit_millis)
     }
 }
+
+/// Every dataset, as a list on the command line.
+pub static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));
 
 /// Reads a [`Span`] above zero.
 ///

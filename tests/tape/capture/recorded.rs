@@ -242,7 +242,14 @@ fn the_advanced_session_gives_its_279_trades_and_160_tickers() {
 
 #[test]
 fn help_of_every_command_names_its_defaults() {
-    for (command, words) in [("capture", "50000"), ("verify", "ledger"), ("query", "trades"), ("simulate", "127.0.0.1:0")] {
+    for (command, words) in [
+        ("capture", "50000"),
+        ("capture", "[default: md,ticker_trades,trades]"),
+        ("capture", "[default: 24h]"),
+        ("verify", "ledger"),
+        ("query", "trades"),
+        ("simulate", "127.0.0.1:0"),
+    ] {
         let output = coltape().args([command, "--help"]).output().unwrap();
         assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(words), "{command}");
     }

@@ -10,7 +10,7 @@ use super::values::{ALL_DATASETS, Span, positive_span};
 use crate::capture::config::defaults;
 use crate::feed::Feed;
 use crate::product::ProductId;
-use crate::query::Format;
+use crate::query::{Format, QueryConfig};
 use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
 use crate::time::{DateFormat, UnixNanos};
@@ -172,7 +172,7 @@ pub struct QueryArgs {
     #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Which dataset
-    #[arg(long, value_enum, default_value_t = Dataset::Trades)]
+    #[arg(long, value_enum, default_value_t = QueryConfig::DEFAULT_DATASET)]
     pub dataset: Dataset,
     /// First event time, a date or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = units::time)]
@@ -196,7 +196,7 @@ pub struct QueryArgs {
     #[arg(long, value_name = "UUID")]
     pub order: Option<String>,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    #[arg(long, value_enum, default_value_t = Format::default())]
     pub format: Format,
     /// Print the stored values: f32 as they are, order ids as hexadecimal
     #[arg(long)]

@@ -27,21 +27,15 @@ fn config(args: &QueryArgs) -> Result<QueryConfig, Failure> {
     let order = args.order.as_deref().map(order_id).transpose()?;
     let stdout = std::io::stdout();
     let width = stdout.is_terminal().then(|| rustix::termios::tcgetwinsize(&stdout).map_or(80, |size| usize::from(size.ws_col)));
-    Ok(QueryConfig {
-        dir: args.data_dir.data_dir.clone(),
-        product: args.product.clone(),
-        dataset: args.dataset,
-        from: args.from,
-        to: args.to,
-        columns: args.columns.clone(),
-        limit: args.limit,
-        tail: args.tail,
-        follow: args.follow,
-        order,
-        format: args.format,
-        raw: args.raw,
-        width: width.filter(|width| *width > 0),
-    })
+    let mut config = QueryConfig::new(&args.data_dir.data_dir, args.product.clone());
+    config.dataset = args.dataset;
+    (config.from, config.to) = (args.from, args.to);
+    config.columns.clone_from(&args.columns);
+    (config.limit, config.tail, config.follow) = (args.limit, args.tail, args.follow);
+    config.order = order;
+    (config.format, config.raw) = (args.format, args.raw);
+    config.width = width.filter(|width| *width > 0);
+    Ok(config)
 }
 
 /// Reads a UUID, with or without its dashes.

@@ -76,28 +76,30 @@
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 
-pub mod capture;
-pub mod cli;
-pub mod decimal;
-pub mod feed;
+mod capture;
+mod cli;
+mod decimal;
+mod feed;
 pub mod guide;
-pub mod ids;
-pub mod json;
-pub mod product;
-pub mod query;
-pub mod record;
-pub mod repair;
-pub mod schema;
-pub mod simulate;
-pub mod store;
-pub mod stored;
-pub mod time;
-pub mod verify;
+mod ids;
+#[doc(hidden)]
+pub mod internals;
+mod json;
+mod product;
+mod query;
+mod record;
+mod repair;
+mod schema;
+mod simulate;
+mod store;
+mod stored;
+mod time;
+mod verify;
 
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
 pub use capture::stop::Stop;
-pub use capture::{CaptureConfig, CaptureError};
+pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
 pub use feed::Feed;
 pub use feed::tls::TlsRoots;
@@ -107,13 +109,16 @@ pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
 pub use record::{Means, OrderId, Origin, Record, Side, Ticker, Trade};
 pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::Report as RepairReport;
-pub use repair::{RepairConfig, RepairError, RestConfig, repair};
+pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use store::catalog::{days as dates, products};
 pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
-pub use verify::{Finding, FindingKind, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify};
+pub use verify::{
+    DayCoverage, Finding, FindingKind, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Pairing, Report as VerifyReport, Verdict,
+    VerifyConfig, VerifyError, verify,
+};
 
 /// Runs the README's samples as tests.
 #[cfg(doctest)]

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    coltape::cli::main()
+    coltape::internals::cli::main()
 }

@@ -35,22 +35,21 @@ pub mod seal;
 mod space;
 mod sync;
 
-pub use boot::{BootId, MapBudget, map_budget};
+pub use boot::{BootId, map_budget};
 pub use check::Fault;
 pub use day::{Day, InsertError, Inserted, Pages};
 pub use directory::{DataDir, StoreOptions, endpoint_of};
 pub use error::StoreError;
 pub use files::DayFiles;
-pub use gaps::{StoredIds, gaps};
-pub use growth::{FIRST_RECORDS, MAX_LEAD, MAX_RECORDS};
+pub use gaps::gaps;
+pub use growth::{FIRST_RECORDS, MAX_LEAD};
 pub use lock::holder_of;
 pub use map::name_the_column_on_sigbus;
 pub use place::{DayKey, OWN_FOLDER};
 pub use reader::{DayState, Snapshot};
 pub use recovery::{Opening, Trusted};
 pub use seal::Sealed;
-pub use space::Space;
-pub use sync::{SyncError, SyncReport, Syncer};
+pub use sync::{SyncError, Syncer};
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The messages of the benches: distinct ones, as repeating a few makes the branch predictor learn them, with random UUIDs, in wire order.
 
-use coltape::record::OrderId;
-use coltape::time::UnixNanos;
+use coltape::internals::record::OrderId;
+use coltape::internals::time::UnixNanos;
 
 /// Messages of a corpus that is parsed or written.
 pub const CORPUS: usize = 8192;

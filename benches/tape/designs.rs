@@ -11,13 +11,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use coltape::capture::stop::Stop;
-use coltape::capture::{self, CaptureConfig};
-use coltape::feed::Feed;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Dataset, Datasets, Layout, Sink, Trades};
-use coltape::time::{Clock, TimeCache};
+use coltape::internals::capture::stop::Stop;
+use coltape::internals::capture::{self, CaptureConfig};
+use coltape::internals::feed::Feed;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{ColumnSet, Dataset, Datasets, Layout, Sink, Trades};
+use coltape::internals::time::{Clock, TimeCache};
 use native_tls::{Certificate, TlsConnector, TlsStream};
 use tungstenite::{Message, WebSocket};
 

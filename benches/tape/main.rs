@@ -20,7 +20,7 @@ mod write;
 
 use std::time::Duration;
 
-use coltape::schema::ColumnSet;
+use coltape::internals::schema::ColumnSet;
 use criterion::{Criterion, Throughput};
 use rounds::{Contest, Measured};
 

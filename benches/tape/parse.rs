@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
-use coltape::record::{Ticker, Trade};
-use coltape::time::{TimeCache, Timestamp};
+use coltape::internals::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
+use coltape::internals::record::{Ticker, Trade};
+use coltape::internals::time::{TimeCache, Timestamp};
 
 use crate::corpus::{CORPUS, Maker, RECV, time_of};
 use crate::rivals::{TypedEnvelope, TypedMatch, TypedTicker, value};

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coltape::capture::write::queue::{Pulled, Pushed, QueueReceiver, QueueSender, queue};
-use coltape::capture::write::wakeup::Wakeup;
-use coltape::record::{MarketMessage, RawPlace};
-use coltape::schema::{Layout, Trades};
+use coltape::internals::capture::write::queue::{Pulled, Pushed, QueueReceiver, QueueSender, queue};
+use coltape::internals::capture::write::wakeup::Wakeup;
+use coltape::internals::record::{MarketMessage, RawPlace};
+use coltape::internals::schema::{Layout, Trades};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use crate::rounds::{Contest, Entrant};
@@ -209,7 +209,7 @@ fn asleep(name: &'static str, line: impl Line + 'static, writers: usize) -> Entr
 
 /// The contests over so many writers.
 pub fn contests(writers: usize) -> [Contest; 2] {
-    let capacity = coltape::capture::write::queue::capacity_within_budget(50_000, writers);
+    let capacity = coltape::internals::capture::write::queue::capacity_within_budget(50_000, writers);
     let (busy_name, asleep_name) = match writers {
         1 => ("queue: to 1 busy writer", "queue: to 1 sleeping writer"),
         12 => ("queue: to 12 busy writers", "queue: to 12 sleeping writers"),

@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{Dataset, Trades};
-use coltape::store::{DataDir, Day, Snapshot, StoreOptions};
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{Dataset, Trades};
+use coltape::internals::store::{DataDir, Day, Snapshot, StoreOptions};
 
 use crate::corpus::{CORPUS, Maker, RECV, time_of};
 use crate::rivals::value;

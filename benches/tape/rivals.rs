@@ -1,8 +1,8 @@
 //! Other ways to read the same messages into the same records: what the decoder is held against.
 
-use coltape::decimal::{self, Decimal};
-use coltape::record::{Means, OrderId, Origin, Side, Ticker, Trade};
-use coltape::time::{TimeCache, UnixNanos};
+use coltape::internals::decimal::{self, Decimal};
+use coltape::internals::record::{Means, OrderId, Origin, Side, Ticker, Trade};
+use coltape::internals::time::{TimeCache, UnixNanos};
 use serde::Deserialize;
 use serde_json::Value;
 

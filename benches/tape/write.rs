@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Dataset, Layout, Sink, Trades};
-use coltape::store::{DataDir, Day, DayFiles, InsertError, StoreOptions};
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{ColumnSet, Dataset, Layout, Sink, Trades};
+use coltape::internals::store::{DataDir, Day, DayFiles, InsertError, StoreOptions};
 
 use crate::corpus::{CORPUS, Maker, RECV, time_of};
 use crate::rivals::value;

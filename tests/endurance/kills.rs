@@ -18,7 +18,7 @@ pub(crate) mod tape;
 
 use std::time::Duration;
 
-use coltape::time::{Clock, UtcDay};
+use coltape::internals::time::{Clock, UtcDay};
 use fastrand::Rng;
 use segment::{Plan, Script};
 use tally::Tally;

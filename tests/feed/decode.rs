@@ -1,8 +1,8 @@
 //! Frames that the recordings do not hold: every odd form known from the feeds' documentation or history, and a hundred thousand random ones.
 
-use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
-use coltape::record::{Implausible, Means, Side, Ticker, Trade};
-use coltape::time::{Timestamp, UnixNanos};
+use coltape::internals::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
+use coltape::internals::record::{Implausible, Means, Side, Ticker, Trade};
+use coltape::internals::time::{Timestamp, UnixNanos};
 
 const RECV: UnixNanos = UnixNanos(1_786_309_548_629_000_000);
 

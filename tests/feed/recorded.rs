@@ -1,8 +1,8 @@
 //! Both recorded sessions are decoded and compared, field by field, with an independent reading: serde_json, std, `jiff` and `hex`.
 
-use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
-use coltape::record::{Means, Side, Ticker, Trade};
-use coltape::time::{Timestamp, UnixNanos};
+use coltape::internals::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
+use coltape::internals::record::{Means, Side, Ticker, Trade};
+use coltape::internals::time::{Timestamp, UnixNanos};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -73,7 +73,7 @@ fn unix(text: &Value) -> UnixNanos {
     UnixNanos(u64::try_from(time.as_nanosecond()).expect("after 1970"))
 }
 
-fn same_number(read: coltape::decimal::Decimal, text: &Value) {
+fn same_number(read: coltape::internals::decimal::Decimal, text: &Value) {
     let text = text.as_str().expect("a string");
     let (wide, narrow): (f64, f32) = (text.parse().expect("a number"), text.parse().expect("a number"));
     assert_eq!((read.as_f64.to_bits(), read.as_f32.to_bits(), read.is_exact()), (wide.to_bits(), narrow.to_bits(), true), "{text}");

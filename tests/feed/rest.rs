@@ -1,10 +1,10 @@
 //! REST pages from a server that misbehaves on purpose.
 
-use coltape::feed::rest::{Advice, InexactText, RestClient, RestError, TradePage};
-use coltape::feed::tls::TlsRoots;
-use coltape::product::ProductId;
-use coltape::record::{Means, OrderId, Side};
-use coltape::time::UnixNanos;
+use coltape::internals::feed::rest::{Advice, InexactText, RestClient, RestError, TradePage};
+use coltape::internals::feed::tls::TlsRoots;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{Means, OrderId, Side};
+use coltape::internals::time::UnixNanos;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;

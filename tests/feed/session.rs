@@ -1,10 +1,10 @@
 //! Sessions against a model of Coinbase in virtual time: refusals, silence and lost connections never cost a good product.
 
-use coltape::feed::action::{Action, SessionReport};
-use coltape::feed::session::{Session, SessionEvent};
-use coltape::feed::session_config::SessionConfig;
-use coltape::feed::{Control, Feed, FrameFate};
-use coltape::product::ProductId;
+use coltape::internals::feed::action::{Action, SessionReport};
+use coltape::internals::feed::session::{Session, SessionEvent};
+use coltape::internals::feed::session_config::SessionConfig;
+use coltape::internals::feed::{Control, Feed, FrameFate};
+use coltape::internals::product::ProductId;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! A socket against servers on loopback that keep the protocol, break it or fall silent.
 
-use coltape::feed::endpoint::Endpoint;
-use coltape::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket};
-use coltape::feed::socket_error::SocketError;
-use coltape::feed::timeouts::Timeouts;
-use coltape::feed::tls::TlsRoots;
+use coltape::internals::feed::endpoint::Endpoint;
+use coltape::internals::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket};
+use coltape::internals::feed::socket_error::SocketError;
+use coltape::internals::feed::timeouts::Timeouts;
+use coltape::internals::feed::tls::TlsRoots;
 use native_tls::{Identity, TlsAcceptor};
 use openssl::asn1::Asn1Time;
 use openssl::bn::BigNum;

@@ -4,13 +4,13 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coltape::capture::stop::Stop;
-use coltape::capture::{self, CaptureConfig};
-use coltape::feed::Feed;
-use coltape::product::ProductId;
-use coltape::schema::Trades;
-use coltape::store::Snapshot;
-use coltape::time::UtcDay;
+use coltape::internals::capture::stop::Stop;
+use coltape::internals::capture::{self, CaptureConfig};
+use coltape::internals::feed::Feed;
+use coltape::internals::product::ProductId;
+use coltape::internals::schema::Trades;
+use coltape::internals::store::Snapshot;
+use coltape::internals::time::UtcDay;
 use tungstenite::Message;
 
 use crate::allocator::allocations_of;

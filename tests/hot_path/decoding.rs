@@ -1,12 +1,12 @@
 //! The hot path allocates nothing: a counting allocator watches one thread while it decodes a million messages, and reads a million over loopback.
 
-use coltape::feed::endpoint::Endpoint;
-use coltape::feed::socket::{Received, Socket};
-use coltape::feed::timeouts::Timeouts;
-use coltape::feed::tls::TlsRoots;
-use coltape::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
-use coltape::record::{Ticker, Trade};
-use coltape::time::{Timestamp, UnixNanos};
+use coltape::internals::feed::endpoint::Endpoint;
+use coltape::internals::feed::socket::{Received, Socket};
+use coltape::internals::feed::timeouts::Timeouts;
+use coltape::internals::feed::tls::TlsRoots;
+use coltape::internals::feed::{Control, Decoder, Feed, FrameFate, Handler, Item, RejectReason};
+use coltape::internals::record::{Ticker, Trade};
+use coltape::internals::time::{Timestamp, UnixNanos};
 use std::io::Write;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

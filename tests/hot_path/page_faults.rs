@@ -4,13 +4,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{Layout, Trades};
-use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, Snapshot, StoreOptions, Syncer, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{Layout, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict};
+use coltape::internals::store::{DataDir, Day, Snapshot, StoreOptions, Syncer, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{SimulateConfig, SimulatedFeed, Simulation, products};
+use coltape::internals::simulate::{SimulateConfig, SimulatedFeed, Simulation, products};
 use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use coltape::simulate::{SimulateConfig, SimulatedFeed, Simulation};
-use coltape::time::UnixNanos;
+use coltape::internals::simulate::{SimulateConfig, SimulatedFeed, Simulation};
+use coltape::internals::time::UnixNanos;
 use serde_json::{Value, json};
 
 use crate::client::{Client, config_with, ledger, of_kind, parse};
@@ -11,7 +11,7 @@ use crate::client::{Client, config_with, ledger, of_kind, parse};
 const START: UnixNanos = UnixNanos(1_750_000_000_000_000_000);
 
 /// Runs a market to its end with one client. Gives the client's frames, the ledger's folder and the totals.
-fn run(config: SimulateConfig) -> (Vec<String>, tempfile::TempDir, coltape::simulate::Totals) {
+fn run(config: SimulateConfig) -> (Vec<String>, tempfile::TempDir, coltape::internals::simulate::Totals) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut config = config;
     config.ledger = Some(folder.path().join("ledger"));

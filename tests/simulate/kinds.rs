@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{Faults, SimulateConfig, SimulatedFeed, Simulation, Totals};
+use coltape::internals::simulate::{Faults, SimulateConfig, SimulatedFeed, Simulation, Totals};
 use serde_json::{Value, json};
 
 use crate::client::{Client, PATIENCE, config, config_with, get, header, ledger, of_kind, parse};

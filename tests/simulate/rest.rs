@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{Faults, Simulation};
+use coltape::internals::simulate::{Faults, Simulation};
 use serde_json::Value;
 
 use crate::client::{config, config_with, get, header, parse};

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::{Cut, Faults, Replay, SimulateConfig, SimulatedFeed, Simulation};
+use coltape::internals::simulate::{Cut, Faults, Replay, SimulateConfig, SimulatedFeed, Simulation};
 use serde_json::{Value, json};
 
 use crate::client::{Client, PATIENCE, config, config_with, ledger, of_kind, parse};

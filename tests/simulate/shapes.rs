@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use coltape::simulate::{Faults, SimulatedFeed, Simulation};
+use coltape::internals::simulate::{Faults, SimulatedFeed, Simulation};
 
 use crate::client::{Client, config_with, parse};
 

@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coltape::product::ProductId;
-use coltape::schema::{ColumnSet, TickerTrades, Trades};
-use coltape::store::probe::{Probe, Step, Verdict, Why};
-use coltape::store::{BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreOptions, Syncer, seal};
-use coltape::time::UnixNanos;
+use coltape::internals::product::ProductId;
+use coltape::internals::schema::{ColumnSet, TickerTrades, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict, Why};
+use coltape::internals::store::{BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreOptions, Syncer, seal};
+use coltape::internals::time::UnixNanos;
 use disk::{Image, Shot};
 use world::{DAY, Subject, World};
 

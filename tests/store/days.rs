@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use coltape::decimal;
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
-use coltape::store::{
+use coltape::internals::decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Side, Ticker, Trade};
+use coltape::internals::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::{
     self, BootId, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted,
     seal,
 };
-use coltape::time::{DateFormat, UnixNanos, UtcDay};
+use coltape::internals::time::{DateFormat, UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 

@@ -7,13 +7,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{Layout, Trades};
-use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{Layout, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict};
+use coltape::internals::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 /// Enough for more blocks than the backing store has by chance.

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{Layout, Trades};
-use coltape::store::probe::{Probe, Step, Verdict, Why};
-use coltape::store::{BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{Layout, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict, Why};
+use coltape::internals::store::{
+    BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
+};
+use coltape::internals::time::{UnixNanos, UtcDay};
 use parking_lot::Mutex;
 
 const DAY: UtcDay = UtcDay(20_000);

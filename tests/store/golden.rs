@@ -7,10 +7,10 @@ mod days;
 use std::path::Path;
 use std::sync::Arc;
 
-use coltape::record::{OrderId, Side};
-use coltape::schema::{ColumnSet, Dataset, Md, TickerTrades, Trades};
-use coltape::store::{DayState, Inserted, Opening, Snapshot, Syncer, Trusted, catalog, seal};
-use coltape::time::DateFormat;
+use coltape::internals::record::{OrderId, Side};
+use coltape::internals::schema::{ColumnSet, Dataset, Md, TickerTrades, Trades};
+use coltape::internals::store::{DayState, Inserted, Opening, Snapshot, Syncer, Trusted, catalog, seal};
+use coltape::internals::time::DateFormat;
 use days::{BOOT, Copied, DAY, Rows, expected, golden, insert, noon, seal_one, ticker, tomorrow, trade};
 
 /// Each folder, its number of files, and the SHA-256 of them in the order of their names: name, length, bytes. (A CRC would not do: the sectors of a
@@ -306,7 +306,7 @@ fn a_trade_from_rest_is_completed_and_a_stale_ticker_dropped() {
     let copied = Copied::of("LIVE");
     let dir = copied.data_dir();
     let (mut day, _) = copied.open::<Trades>(&dir, noon());
-    let without_ids = coltape::record::Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, ..trade(11) };
+    let without_ids = coltape::internals::record::Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, ..trade(11) };
     assert_eq!(insert(&mut day, &without_ids), Inserted::Appended);
     assert_eq!(insert(&mut day, &trade(11)), Inserted::Late, "it brings the order ids");
     let (mut day, _) = copied.open::<Md>(&dir, noon());

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Layout, Trades};
-use coltape::store::probe::{Probe, Step, Verdict};
-use coltape::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{ColumnSet, Layout, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict};
+use coltape::internals::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 const STEP: &str = "COLTAPE_TEST_DIE_AT";

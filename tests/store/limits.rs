@@ -7,16 +7,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Dataset, Layout, TickerTrades, Trades};
-use coltape::store::event::Event;
-use coltape::store::journal::{self, JournalFile};
-use coltape::store::{
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{ColumnSet, Dataset, Layout, TickerTrades, Trades};
+use coltape::internals::store::event::Event;
+use coltape::internals::store::journal::{self, JournalFile};
+use coltape::internals::store::{
     self, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
 };
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 const SIGBUS: i32 = 7;

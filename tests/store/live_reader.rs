@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coltape::decimal::Decimal;
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Side, Trade};
-use coltape::schema::{Layout, Trades};
-use coltape::store::{DataDir, Day, InsertError, Snapshot, StoreOptions, Syncer, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Side, Trade};
+use coltape::internals::schema::{Layout, Trades};
+use coltape::internals::store::{DataDir, Day, InsertError, Snapshot, StoreOptions, Syncer, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
 const FOLDER: &str = "COLTAPE_TEST_READ";

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use coltape::decimal;
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Trade};
-use coltape::schema::{Layout, Trades};
-use coltape::store::{BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreOptions, Syncer, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Trade};
+use coltape::internals::schema::{Layout, Trades};
+use coltape::internals::store::{BootId, DataDir, Day, InsertError, Inserted, Opening, Snapshot, StoreOptions, Syncer, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 use proptest::prelude::*;
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -180,7 +180,7 @@ impl World {
         }
     }
 
-    fn check(&self, folder: &Path) -> Vec<coltape::store::Fault> {
+    fn check(&self, folder: &Path) -> Vec<coltape::internals::store::Fault> {
         Snapshot::<Trades>::open(folder, &product(), DAY).unwrap().unwrap().check().unwrap()
     }
 

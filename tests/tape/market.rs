@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coltape::decimal;
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{Dataset, Layout, Md, TickerTrades, Trades};
-use coltape::store::{DataDir, Day, InsertError, Inserted, StoreOptions, Syncer, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Side, Ticker, Trade};
+use coltape::internals::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::{DataDir, Day, InsertError, Inserted, StoreOptions, Syncer, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 /// 2025-06-07, a Saturday.
 pub(crate) const FIRST_DAY: UtcDay = UtcDay(20_246);

@@ -7,13 +7,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coltape::query::{Format, QueryConfig, QueryError, query};
-use coltape::record::{OrderId, Trade};
-use coltape::schema::{ColumnSet, Dataset, TickerTrades, Trades};
-use coltape::store::event::Event;
-use coltape::store::journal::{EXACT_TEXTS, JournalFile};
-use coltape::store::{Day, Inserted, StoreOptions, seal};
-use coltape::time::UnixNanos;
+use coltape::internals::query::{Format, QueryConfig, QueryError, query};
+use coltape::internals::record::{OrderId, Trade};
+use coltape::internals::schema::{ColumnSet, Dataset, TickerTrades, Trades};
+use coltape::internals::store::event::Event;
+use coltape::internals::store::journal::{EXACT_TEXTS, JournalFile};
+use coltape::internals::store::{Day, Inserted, StoreOptions, seal};
+use coltape::internals::time::UnixNanos;
 
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store, store_all, ticker};
 
@@ -86,7 +86,7 @@ fn json_lines_have_every_column_in_order_and_null_for_what_was_not_sent() {
     let data = data_dir(dir.path(), StoreOptions::default());
     let mut row = ticker(&prints(1, 1, noon(), SECOND)[0]);
     (row.best_bid_size, row.side) = (f64::NAN, None);
-    store::<coltape::schema::Md>(&data, &product(), &[row]);
+    store::<coltape::internals::schema::Md>(&data, &product(), &[row]);
     let text = ask(&with(config(dir.path(), Format::Jsonl), |asked| asked.dataset = Dataset::Md));
     let names = Dataset::Md.columns().iter().map(|column| text.find(&format!("\"{}\":", column.name)).expect("a key"));
     assert!(names.is_sorted());
@@ -244,7 +244,7 @@ fn a_text_longer_than_an_f64_prints_as_it_came_unless_raw() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut all = prints(1, 2, noon(), SECOND);
     let long = "0.12345678901234567890";
-    all[1].trade.price = coltape::decimal::parse(long.as_bytes()).expect("a decimal");
+    all[1].trade.price = coltape::internals::decimal::parse(long.as_bytes()).expect("a decimal");
     store_all(dir.path(), &all, StoreOptions::default());
     let event = Event::Exact { product: product(), column: "trade_price_f64".into(), key: 2, text: long.to_owned() };
     JournalFile::new(dir.path(), EXACT_TEXTS).append(noon(), &event).expect("written");

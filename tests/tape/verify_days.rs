@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coltape::product::ProductId;
-use coltape::record::Trade;
-use coltape::schema::{ColumnSet, Dataset, Trades};
-use coltape::store::event::{Event, SumCheck};
-use coltape::store::journal::{JOURNAL, JournalFile};
-use coltape::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
-use coltape::time::{DateFormat, UnixNanos, UtcDay};
-use coltape::verify::{FindingKind, Report, Verdict, VerifyConfig, verify, write_json, write_table};
+use coltape::internals::product::ProductId;
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{ColumnSet, Dataset, Trades};
+use coltape::internals::store::event::{Event, SumCheck};
+use coltape::internals::store::journal::{JOURNAL, JournalFile};
+use coltape::internals::store::{Day, DayState, Inserted, OWN_FOLDER, Opening, StoreOptions, Syncer, seal};
+use coltape::internals::time::{DateFormat, UnixNanos, UtcDay};
+use coltape::internals::verify::{FindingKind, Report, Verdict, VerifyConfig, verify, write_json, write_table};
 
 use crate::market::{self, FIRST_DAY, Print, column_path, data_dir, insert, prints, product, rewrite, store, store_all};
 

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use coltape::decimal::Decimal;
-use coltape::record::Ticker;
-use coltape::schema::{Dataset, Md};
-use coltape::store::StoreOptions;
-use coltape::time::{UnixNanos, UtcDay};
-use coltape::verify::{FindingKind, Report, Verdict, VerifyConfig, verify};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::record::Ticker;
+use coltape::internals::schema::{Dataset, Md};
+use coltape::internals::store::StoreOptions;
+use coltape::internals::time::{UnixNanos, UtcDay};
+use coltape::internals::verify::{FindingKind, Report, Verdict, VerifyConfig, verify};
 
 use crate::market::{self, Bytes, FIRST_DAY, Print, column, prints, product, rewrite, store_all, ticker, write_ledger};
 

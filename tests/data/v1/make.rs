@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use coltape::decimal;
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{ColumnSet, Layout, Md, TickerTrades, Trades};
-use coltape::store::probe::{Probe, Step, Verdict, Why};
-use coltape::store::{BootId, DataDir, Day, InsertError, StoreOptions, Syncer, seal};
-use coltape::time::{DateFormat, UnixNanos, UtcDay};
+use coltape::internals::decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Side, Ticker, Trade};
+use coltape::internals::schema::{ColumnSet, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::probe::{Probe, Step, Verdict, Why};
+use coltape::internals::store::{BootId, DataDir, Day, InsertError, StoreOptions, Syncer, seal};
+use coltape::internals::time::{DateFormat, UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_246);
 
@@ -112,7 +112,7 @@ fn insert<L: Layout>(day: &mut Day<L>, row: &L::Row) {
     }
 }
 
-fn sync(dir: &Arc<DataDir>, files: &Arc<coltape::store::DayFiles>) {
+fn sync(dir: &Arc<DataDir>, files: &Arc<coltape::internals::store::DayFiles>) {
     let mut syncer = Syncer::new(Arc::clone(dir));
     syncer.watch(files);
     syncer.cycle().unwrap();

@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use coltape::record::Means;
-use coltape::simulate::SimulatedFeed;
+use coltape::internals::record::Means;
+use coltape::internals::simulate::SimulatedFeed;
 
 use super::journal;
 use super::run::{Run, Stopped, market};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use coltape::simulate::SimulatedFeed;
+use coltape::internals::simulate::SimulatedFeed;
 
 use super::run::{Run, Stopped, market};
 use super::tape;

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coltape::schema::Dataset;
-use coltape::store::catalog;
-use coltape::time::{Clock, UnixNanos};
+use coltape::internals::schema::Dataset;
+use coltape::internals::store::catalog;
+use coltape::internals::time::{Clock, UnixNanos};
 
 use super::run::{Run, market};
 use super::tape;
@@ -131,7 +131,7 @@ fn measure(products: u32, rate: u32, outage: Duration, at_most: Duration) -> Out
 }
 
 /// Tells whether a product has every id from its first to its last, and more than the outage alone has.
-fn is_complete(run: &Run, product: &coltape::product::ProductId, least: u64) -> bool {
+fn is_complete(run: &Run, product: &coltape::internals::product::ProductId, least: u64) -> bool {
     tape::span(&run.data, product.as_str()).is_some_and(|(first, last, count)| count == last - first + 1 && count > least)
 }
 

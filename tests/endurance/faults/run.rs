@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coltape::product::ProductId;
-use coltape::simulate::{Faults, SimulateConfig, Simulation, Totals, products};
+use coltape::internals::product::ProductId;
+use coltape::internals::simulate::{Faults, SimulateConfig, Simulation, Totals, products};
 
 use super::tape;
 use super::truth::Truth;

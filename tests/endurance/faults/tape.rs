@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use coltape::product::ProductId;
-use coltape::record::{Means, Side, Trade};
-use coltape::schema::{Dataset, Trades};
-use coltape::store::{Snapshot, catalog};
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{Means, Side, Trade};
+use coltape::internals::schema::{Dataset, Trades};
+use coltape::internals::store::{Snapshot, catalog};
 
 use super::truth::{Made, Truth};
 

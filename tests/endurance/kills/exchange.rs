@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use coltape::product::ProductId;
+use coltape::internals::product::ProductId;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::capture_process::coltape;

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use coltape::product::ProductId;
-use coltape::time::UtcDay;
+use coltape::internals::product::ProductId;
+use coltape::internals::time::UtcDay;
 use serde_json::Value;
 
 /// The ledger, by product.

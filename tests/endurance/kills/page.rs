@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use coltape::product::ProductId;
-use coltape::schema::Dataset;
-use coltape::time::UtcDay;
+use coltape::internals::product::ProductId;
+use coltape::internals::schema::Dataset;
+use coltape::internals::time::UtcDay;
 
 pub(crate) const LIVE: u32 = 1;
 pub(crate) const SEALED: u32 = 2;

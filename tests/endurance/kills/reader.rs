@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 
-use coltape::product::ProductId;
-use coltape::schema::{Layout, Md, Trades};
-use coltape::store::{DayState, Snapshot};
-use coltape::time::UtcDay;
+use coltape::internals::product::ProductId;
+use coltape::internals::schema::{Layout, Md, Trades};
+use coltape::internals::store::{DayState, Snapshot};
+use coltape::internals::time::UtcDay;
 
 use super::tape::Tape;
 
@@ -78,7 +78,7 @@ impl<L: Layout> Followed<L> {
 
     /// Reads again. Gives the new rows, or all rows where the day may have other files; `None` where nothing has changed.
     fn look(&mut self, data: &Path, product: &ProductId) -> Result<Option<Look<L>>, String> {
-        let failed = |error: coltape::store::StoreError| format!("a reader of {product} {}: {error}", L::DATASET.folder());
+        let failed = |error: coltape::internals::store::StoreError| format!("a reader of {product} {}: {error}", L::DATASET.folder());
         let has_changed = match &mut self.day {
             Some(day) => day.refresh().map_err(failed)?,
             None => {

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use coltape::product::ProductId;
-use coltape::store::gaps;
-use coltape::time::UtcDay;
+use coltape::internals::product::ProductId;
+use coltape::internals::store::gaps;
+use coltape::internals::time::UtcDay;
 use fastrand::Rng;
 use serde_json::Value;
 
@@ -124,7 +124,7 @@ trait ToTime {
 
 impl ToTime for u64 {
     fn to_time(self) -> String {
-        coltape::time::UnixNanos(self).to_string()
+        coltape::internals::time::UnixNanos(self).to_string()
     }
 }
 

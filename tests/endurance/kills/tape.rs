@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coltape::product::ProductId;
-use coltape::record::{Means, Side, Ticker, Trade};
-use coltape::schema::{Dataset, Layout, Md, TickerTrades, Trades};
-use coltape::store::{DayState, Snapshot, catalog};
-use coltape::time::UtcDay;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{Means, Side, Ticker, Trade};
+use coltape::internals::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::{DayState, Snapshot, catalog};
+use coltape::internals::time::UtcDay;
 
 use super::page;
 

@@ -32,7 +32,7 @@ impl Shot {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
-                if !path.ends_with(coltape::store::OWN_FOLDER) {
+                if !path.ends_with(coltape::internals::store::OWN_FOLDER) {
                     self.walk(root, &path, last);
                 }
                 continue;

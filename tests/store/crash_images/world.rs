@@ -1,9 +1,9 @@
 //! What was done to a day, and what must therefore be found after a crash.
 
-use coltape::decimal::Decimal;
-use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{Layout, Md, TickerTrades, Trades};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::Decimal;
+use coltape::internals::record::{OrderId, Side, Ticker, Trade};
+use coltape::internals::schema::{Layout, Md, TickerTrades, Trades};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 /// The day of all crashes.
 pub(crate) const DAY: UtcDay = UtcDay(20_000);

@@ -6,12 +6,12 @@
 use std::marker::PhantomData;
 use std::path::Path;
 
-use coltape::query::{Format, QueryConfig, query};
-use coltape::record::Record;
-use coltape::schema::{Column, ColumnSet, Dataset, Kind, Layout, Likeness, Md, Sink, Source, TickerTrades, Trades};
-use coltape::store::{Day, Inserted, Opening, Snapshot, Trusted, seal};
-use coltape::time::{UnixNanos, UtcDay};
-use coltape::verify::{FindingKind, Report, VerifyConfig, verify};
+use coltape::internals::query::{Format, QueryConfig, query};
+use coltape::internals::record::Record;
+use coltape::internals::schema::{Column, ColumnSet, Dataset, Kind, Layout, Likeness, Md, Sink, Source, TickerTrades, Trades};
+use coltape::internals::store::{Day, Inserted, Opening, Snapshot, Trusted, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
+use coltape::internals::verify::{FindingKind, Report, VerifyConfig, verify};
 
 use super::days::{Copied, DAY, Rows, columns_of_version_1, expected, insert, noon, seal_one, shown, tomorrow, trade};
 
@@ -323,12 +323,12 @@ fn days_with_and_without_the_last_column_are_queried_together() {
     let dir = copied.data_dir();
     let next: UtcDay = DAY.next();
     let (mut day, _) = Day::<Trades>::open(&dir, &copied.product, next, next.start()).unwrap();
-    insert(&mut day, &coltape::record::Trade { time: next.start(), recv: UnixNanos(next.start().0 + 1), ..trade(13) });
+    insert(&mut day, &coltape::internals::record::Trade { time: next.start(), recv: UnixNanos(next.start().0 + 1), ..trade(13) });
     seal_one(&dir, day);
     let answer = asked(&copied, Dataset::Trades, &["trade_id", "trade_origin"]).unwrap();
     let lines: Vec<&str> = answer.lines().collect();
     assert_eq!((lines.len(), lines[0], lines[12], lines[13]), (14, "trade_id,trade_origin", "12,", "13,0"));
     assert!(verified(copied.dir.path()).holds());
-    let style = coltape::store::catalog::newest_style(copied.dir.path(), &copied.product, Dataset::Trades).unwrap();
+    let style = coltape::internals::store::catalog::newest_style(copied.dir.path(), &copied.product, Dataset::Trades).unwrap();
     assert_eq!(style.map(|style| style.columns), Some(ColumnSet::Full));
 }

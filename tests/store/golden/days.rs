@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coltape::decimal::{self, Decimal};
-use coltape::product::ProductId;
-use coltape::record::{OrderId, Side, Ticker, Trade};
-use coltape::schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
-use coltape::store::{self, BootId, DataDir, Day, InsertError, Inserted, Opening, Sealed, Snapshot, StoreOptions, seal};
-use coltape::time::{UnixNanos, UtcDay};
+use coltape::internals::decimal::{self, Decimal};
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{OrderId, Side, Ticker, Trade};
+use coltape::internals::schema::{Column, ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::{self, BootId, DataDir, Day, InsertError, Inserted, Opening, Sealed, Snapshot, StoreOptions, seal};
+use coltape::internals::time::{UnixNanos, UtcDay};
 
 pub(crate) const DAY: UtcDay = UtcDay(20_246);
 /// The boot that the days were written on.

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use coltape::capture::stop::Stop;
-use coltape::capture::{self, CaptureConfig};
-use coltape::feed::Feed;
-use coltape::product::ProductId;
-use coltape::schema::Trades;
-use coltape::store::{DayState, Snapshot};
-use coltape::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
+use coltape::internals::capture::stop::Stop;
+use coltape::internals::capture::{self, CaptureConfig};
+use coltape::internals::feed::Feed;
+use coltape::internals::product::ProductId;
+use coltape::internals::schema::Trades;
+use coltape::internals::store::{DayState, Snapshot};
+use coltape::internals::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
 
 use super::programs::{await_that, journal};
 use super::scripted::{Server, match_frame};

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use coltape::schema::Dataset;
+use coltape::internals::schema::Dataset;
 use serde_json::Value;
 
 use super::programs::{Capture, Simulator, await_that, coltape, columns, journal, recording, verify};

@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
-use coltape::store::request::{RepairAnswer, RepairRequest};
-use coltape::store::{DataDir, StoreOptions};
+use coltape::internals::store::request::{RepairAnswer, RepairRequest};
+use coltape::internals::store::{DataDir, StoreOptions};
 
 use super::tape::{await_that, coltape, market, said, sealed, stored, trades};
 use crate::market::data_dir;
@@ -33,7 +33,7 @@ fn the_capture_that_holds_the_directory_is_asked_and_its_answer_is_printed() {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let request = asked(&dir);
         assert_eq!((request.from.as_slice(), request.rest), ([other.canonicalize().unwrap()].as_slice(), false));
-        assert_eq!(request.product.as_ref().map(coltape::product::ProductId::as_str), Some("BTC-USD"));
+        assert_eq!(request.product.as_ref().map(coltape::internals::product::ProductId::as_str), Some("BTC-USD"));
         RepairAnswer { id: request.id, whole, error: error.clone(), lines: vec!["it was \"done\"".to_owned(), "so".to_owned()] }
             .write(&own)
             .unwrap();

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use coltape::record::{Means, Trade};
-use coltape::repair::{RepairError, repair};
-use coltape::schema::{ColumnSet, Dataset, Trades};
-use coltape::store::{Snapshot, StoreOptions};
-use coltape::time::{Clock, UnixNanos};
-use coltape::verify::{VerifyConfig, verify};
+use coltape::internals::record::{Means, Trade};
+use coltape::internals::repair::{RepairError, repair};
+use coltape::internals::schema::{ColumnSet, Dataset, Trades};
+use coltape::internals::store::{Snapshot, StoreOptions};
+use coltape::internals::time::{Clock, UnixNanos};
+use coltape::internals::verify::{VerifyConfig, verify};
 
 use super::tape::{
     as_rest, await_that, coltape, config, count, dry_config, files, filled_by, journal, killed, market, repaired, said, sealed, stored,
@@ -96,7 +96,7 @@ fn a_box_that_went_down_is_repaired_by_the_other_and_seals_what_it_left() {
     assert!(stored(&own).iter().all(|trade| !trade.maker_order_id.is_nil() && !trade.taker_order_id.is_nil()));
     for date in [FIRST_DAY, FIRST_DAY.next()] {
         let day = Snapshot::<Trades>::open(&own, &product(), date).unwrap().unwrap();
-        assert!(matches!(day.state(), coltape::store::DayState::Sealed { .. }) && day.late().is_empty());
+        assert!(matches!(day.state(), coltape::internals::store::DayState::Sealed { .. }) && day.late().is_empty());
         assert_eq!(day.check().unwrap(), []);
     }
     assert!(journal(&own, "day_opened").iter().any(|line| line["believed"] == "durable" && line["how"] == "continued"));
@@ -116,9 +116,13 @@ fn what_two_tapes_tell_differently_is_reported_and_never_merged() {
         .into_iter()
         .map(|trade| match trade.trade_id {
             // One with a last digit that only the f64 shows, one whose order ids are missing here.
-            1150 => Trade { size: coltape::decimal::parse(b"3.14159265").unwrap(), ..trade },
+            1150 => Trade { size: coltape::internals::decimal::parse(b"3.14159265").unwrap(), ..trade },
             1200 => Trade {
-                side: if trade.side == coltape::record::Side::Buy { coltape::record::Side::Sell } else { coltape::record::Side::Buy },
+                side: if trade.side == coltape::internals::record::Side::Buy {
+                    coltape::internals::record::Side::Sell
+                } else {
+                    coltape::internals::record::Side::Buy
+                },
                 ..trade
             },
             _ => trade,
@@ -279,15 +283,15 @@ fn texts_that_no_float_holds_come_along() {
     let folder = tempfile::tempdir().unwrap();
     let (own, other) = (folder.path().join("own"), folder.path().join("other"));
     let prints = market(600);
-    let long = Trade { size: coltape::decimal::parse(b"1234567890.12345678").unwrap(), ..prints[100].trade };
+    let long = Trade { size: coltape::internals::decimal::parse(b"1234567890.12345678").unwrap(), ..prints[100].trade };
     let mut all = trades(&prints);
     all[100] = long;
     sealed(&own, &all.iter().filter(|trade| trade.trade_id != 1100).copied().collect::<Vec<_>>());
     sealed(&other, &all);
-    let mut exact = coltape::store::journal::JournalFile::new(&other, "exact");
+    let mut exact = coltape::internals::store::journal::JournalFile::new(&other, "exact");
     for key in [1099, 1100] {
         let text = "1234567890.12345678".to_owned();
-        let event = coltape::store::event::Event::Exact { product: product(), column: "trade_size_f64".into(), key, text };
+        let event = coltape::internals::store::event::Event::Exact { product: product(), column: "trade_size_f64".into(), key, text };
         exact.append(long.time, &event).unwrap();
     }
     assert!(repaired(&own, &[&other]).is_whole());
@@ -297,7 +301,7 @@ fn texts_that_no_float_holds_come_along() {
         .output()
         .unwrap();
     assert!(String::from_utf8_lossy(&output.stdout).contains("1100,1234567890.12345678"), "{}", said(&output));
-    let kept: Vec<String> = coltape::store::journal::read(&own, "exact", FIRST_DAY, FIRST_DAY.next()).collect();
+    let kept: Vec<String> = coltape::internals::store::journal::read(&own, "exact", FIRST_DAY, FIRST_DAY.next()).collect();
     assert_eq!(kept.len(), 1, "only of trades that were taken: {kept:?}");
 }
 
@@ -307,7 +311,8 @@ fn sandbox_and_production_are_not_mixed() {
     let (own, other) = (folder.path().join("own"), folder.path().join("other"));
     let prints = market(60);
     sealed(&own, &trades(&prints));
-    let dir = std::sync::Arc::new(coltape::store::DataDir::open(&other, StoreOptions::default(), "exchange wss://sandbox").unwrap());
+    let dir =
+        std::sync::Arc::new(coltape::internals::store::DataDir::open(&other, StoreOptions::default(), "exchange wss://sandbox").unwrap());
     market::store::<Trades>(&dir, &product(), &trades(&prints));
     drop(dir);
     assert!(matches!(repair(&config(&own, &[&other])), Err(RepairError::Tape { .. })));
@@ -342,19 +347,22 @@ fn a_day_that_was_damaged_is_set_aside_and_taken_anew() {
 
 /// Reads a capture's trades as they would be told.
 fn of_capture(dir: &Path) -> Vec<Trade> {
-    stored(dir).into_iter().map(|trade| Trade { origin: coltape::record::Origin::default(), recv: UnixNanos(0), ..trade }).collect()
+    stored(dir)
+        .into_iter()
+        .map(|trade| Trade { origin: coltape::internals::record::Origin::default(), recv: UnixNanos(0), ..trade })
+        .collect()
 }
 
 #[test]
 fn a_capture_that_was_killed_is_made_whole_from_the_box_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let (own, other) = (folder.path().join("own"), folder.path().join("other"));
-    let mut config = coltape::simulate::SimulateConfig::default();
+    let mut config = coltape::internals::simulate::SimulateConfig::default();
     config.products = vec![product()];
     config.rate_per_product = 400.0;
     config.tickers = false;
     config.duration = Some(std::time::Duration::from_secs(4));
-    let simulation = coltape::simulate::Simulation::start(config).unwrap();
+    let simulation = coltape::internals::simulate::Simulation::start(config).unwrap();
     let capture = |dir: &Path| {
         let mut command = coltape("capture");
         command.args([product().as_str(), "--url", &simulation.endpoints().websocket_url, "--data-dir"]).arg(dir);

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coltape::record::Trade;
-use coltape::repair::repair;
-use coltape::store::probe::{Probe, Verdict};
+use coltape::internals::record::Trade;
+use coltape::internals::repair::repair;
+use coltape::internals::store::probe::{Probe, Verdict};
 
 use super::tape::{as_rest, config, market, repaired, sealed, stored, told, trades};
 

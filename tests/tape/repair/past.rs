@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use coltape::decimal;
-use coltape::product::ProductId;
-use coltape::record::{Means, OrderId, Origin, Side, Trade};
-use coltape::schema::{Dataset, Trades};
-use coltape::simulate::{Faults, SimulateConfig, Simulation};
-use coltape::store::{DayState, Snapshot, StoreOptions};
-use coltape::time::{Clock, Timestamp, UnixNanos, UtcDay, parse_rfc3339};
-use coltape::verify::{Verdict, VerifyConfig, verify};
+use coltape::internals::decimal;
+use coltape::internals::product::ProductId;
+use coltape::internals::record::{Means, OrderId, Origin, Side, Trade};
+use coltape::internals::schema::{Dataset, Trades};
+use coltape::internals::simulate::{Faults, SimulateConfig, Simulation};
+use coltape::internals::store::{DayState, Snapshot, StoreOptions};
+use coltape::internals::time::{Clock, Timestamp, UnixNanos, UtcDay, parse_rfc3339};
+use coltape::internals::verify::{Verdict, VerifyConfig, verify};
 
 use super::tape::{await_that, coltape, filled_by, journal, repaired, said, sealed, stored, told};
 use crate::market::{FIRST_DAY, column_path, data_dir, product};

@@ -7,12 +7,12 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coltape::record::{OrderId, Trade};
-use coltape::repair::report::Report;
-use coltape::repair::{RepairConfig, repair};
-use coltape::schema::{Dataset, Trades};
-use coltape::store::{BootId, Day, Snapshot, StoreOptions, Syncer, catalog};
-use coltape::time::UnixNanos;
+use coltape::internals::record::{OrderId, Trade};
+use coltape::internals::repair::report::Report;
+use coltape::internals::repair::{RepairConfig, repair};
+use coltape::internals::schema::{Dataset, Trades};
+use coltape::internals::store::{BootId, Day, Snapshot, StoreOptions, Syncer, catalog};
+use coltape::internals::time::UnixNanos;
 
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store};
 
@@ -78,7 +78,7 @@ pub(crate) fn told(trades: &[Trade]) -> Vec<Trade> {
 
 /// A trade as REST tells it.
 pub(crate) fn as_rest(trade: &Trade) -> Trade {
-    use coltape::record::{Means, Origin};
+    use coltape::internals::record::{Means, Origin};
     let origin = Origin::new(Means::Rest, 0, 0);
     Trade { maker_order_id: OrderId::NIL, taker_order_id: OrderId::NIL, sequence: 0, recv: UnixNanos(0), origin, ..*trade }
 }
@@ -118,8 +118,8 @@ pub(crate) fn files(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 /// The journal's lines with this event.
 pub(crate) fn journal(dir: &Path, event: &str) -> Vec<serde_json::Value> {
-    use coltape::time::UtcDay;
-    let lines = coltape::store::journal::read(dir, "journal", UtcDay(0), UtcDay(u32::MAX));
+    use coltape::internals::time::UtcDay;
+    let lines = coltape::internals::store::journal::read(dir, "journal", UtcDay(0), UtcDay(u32::MAX));
     lines.map(|line| serde_json::from_str::<serde_json::Value>(&line).unwrap()).filter(|line| line["event"] == event).collect()
 }
 

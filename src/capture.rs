@@ -16,20 +16,20 @@
 //!    reason. Only a writer is started again, once.
 //! 3. The order of the end is connections, queues, writers, watch, flushes and seals, journal. What was received until then is stored, sealed and counted.
 
-pub mod config;
-pub mod context;
-pub mod cores;
-pub mod error;
+pub(crate) mod config;
+pub(crate) mod context;
+pub(crate) mod cores;
+pub(crate) mod error;
 mod maps;
-pub mod net;
-pub mod product_list;
-pub mod report;
+pub(crate) mod net;
+pub(crate) mod product_list;
+pub(crate) mod report;
 mod running;
-pub mod service;
+pub(crate) mod service;
 mod start;
-pub mod stop;
+pub(crate) mod stop;
 mod threads;
-pub mod write;
+pub(crate) mod write;
 
 pub use config::{CaptureConfig, RecordConfig};
 pub use error::CaptureError;

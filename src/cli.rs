@@ -5,18 +5,18 @@
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
 //! 3. Data goes to stdout, everything else to stderr.
 
-pub mod args;
-pub mod backfill;
-pub mod capture;
+pub(crate) mod args;
+pub(crate) mod backfill;
+pub(crate) mod capture;
 mod logging;
-pub mod outcome;
-pub mod query;
-pub mod repair;
-pub mod report;
-pub mod simulate;
-pub mod units;
-pub mod values;
-pub mod verify;
+pub(crate) mod outcome;
+pub(crate) mod query;
+pub(crate) mod repair;
+pub(crate) mod report;
+pub(crate) mod simulate;
+pub(crate) mod units;
+pub(crate) mod values;
+pub(crate) mod verify;
 
 use std::process::ExitCode;
 

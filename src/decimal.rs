@@ -52,7 +52,7 @@ impl Decimal {
 pub struct DecimalError;
 
 /// Longest text read as a number, in bytes.
-pub const MAX_DECIMAL_BYTES: usize = 64;
+pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
 
 /// Reads a decimal text.
 ///

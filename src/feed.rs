@@ -18,23 +18,23 @@
 //! Only four places depend on which feed it is: [`Feed`], the file that reads the feed's messages, the [`Decoder`] that calls it, and the requests that
 //! subscribe.
 
-pub mod action;
+pub(crate) mod action;
 pub(crate) mod backoff;
 pub(crate) mod continuity;
-pub mod control;
-pub mod decoder;
-pub mod endpoint;
+pub(crate) mod control;
+pub(crate) mod decoder;
+pub(crate) mod endpoint;
 pub(crate) mod fetch_plan;
-pub mod handler;
+pub(crate) mod handler;
 pub(crate) mod quarantine;
-pub mod rest;
+pub(crate) mod rest;
 pub(crate) mod sequencer;
-pub mod session;
-pub mod session_config;
-pub mod socket;
-pub mod socket_error;
-pub mod timeouts;
-pub mod tls;
+pub(crate) mod session;
+pub(crate) mod session_config;
+pub(crate) mod socket;
+pub(crate) mod socket_error;
+pub(crate) mod timeouts;
+pub(crate) mod tls;
 
 mod advanced;
 mod exchange;
@@ -55,6 +55,6 @@ pub use control::Control;
 pub use decoder::Decoder;
 pub use fate::FrameFate;
 pub use handler::{Handler, Item};
-pub use product_info::ProductInfo;
+pub(crate) use product_info::ProductInfo;
 pub use protocol::Feed;
 pub use reject::RejectReason;

@@ -214,7 +214,7 @@ impl IdSet {
     }
 
     /// Goes through the parts of a range that are not in the set.
-    pub fn absent_within(&self, range: IdRange) -> impl Iterator<Item = IdRange> {
+    pub(crate) fn absent_within(&self, range: IdRange) -> impl Iterator<Item = IdRange> {
         let overlapping = self.ranges.get(self.overlapping(range)).unwrap_or_default();
         let mut next = Some(range.first);
         overlapping.iter().map(Some).chain([None]).filter_map(move |known| {
@@ -277,7 +277,7 @@ impl IdSet {
     }
 
     /// Bounds the set to `most` ranges, at least one, by joining the lowest ones: the ids between these are added. No id is lost.
-    pub fn join_lowest(&mut self, most: usize) {
+    pub(crate) fn join_lowest(&mut self, most: usize) {
         let excess = self.ranges.len().saturating_sub(most.max(1));
         let first = self.first();
         self.ranges.drain(..excess);
@@ -287,7 +287,7 @@ impl IdSet {
     }
 
     /// Bounds the set to `most` ranges, at least one, by joining those with the fewest ids between them: these ids are added. No id is lost.
-    pub fn join_nearest(&mut self, most: usize) {
+    pub(crate) fn join_nearest(&mut self, most: usize) {
         let excess = self.ranges.len().saturating_sub(most.max(1));
         if excess == 0 {
             return;

@@ -116,8 +116,8 @@ pub use store::catalog::{days as dates, products};
 pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use verify::{
-    DayCoverage, Finding, FindingKind, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Pairing, Report as VerifyReport, Verdict,
-    VerifyConfig, VerifyError, verify,
+    DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
+    Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,
 };
 
 /// Runs the README's samples as tests.

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Longest product name accepted, in bytes.
-pub const MAX_PRODUCT_ID_BYTES: usize = 64;
+pub(crate) const MAX_PRODUCT_ID_BYTES: usize = 64;
 
 /// A Coinbase product id such as `BTC-USD`: 1 to 64 ASCII letters, digits, `-`, `_` or `.`, beginning with a letter or digit.
 ///
@@ -47,7 +47,7 @@ impl ProductId {
     ///
     /// # Errors
     /// Where the name breaks the rule above.
-    pub fn from_bytes(name: &[u8]) -> Result<Self, ProductIdError> {
+    pub(crate) fn from_bytes(name: &[u8]) -> Result<Self, ProductIdError> {
         let refused = || ProductIdError { shown: String::from_utf8_lossy(name).chars().take(80).collect() };
         let text = std::str::from_utf8(name).map_err(|_| refused())?;
         if Self::is_plain(name) { Ok(Self(Arc::from(text))) } else { Err(refused()) }

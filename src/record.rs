@@ -56,7 +56,7 @@ impl Side {
 }
 
 /// The stored code of a ticker whose feed sends no side.
-pub const SIDE_UNKNOWN: u32 = 2;
+pub(crate) const SIDE_UNKNOWN: u32 = 2;
 
 /// An order's UUID as its 16 bytes in text order; all zero = the feed sent none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -191,14 +191,14 @@ impl Implausible {
 }
 
 /// Earliest plausible event time: 2012-01-01T00:00:00Z, the year Coinbase was founded.
-pub const EARLIEST_PLAUSIBLE: UnixNanos = UnixNanos(1_325_376_000_000_000_000);
+pub(crate) const EARLIEST_PLAUSIBLE: UnixNanos = UnixNanos(1_325_376_000_000_000_000);
 
 /// How far an event time may lie ahead of the receive time: 1 h, in nanoseconds.
-pub const LATEST_AHEAD_NANOS: u64 = 3_600_000_000_000;
+pub(crate) const LATEST_AHEAD_NANOS: u64 = 3_600_000_000_000;
 
 /// Tells whether an event time is plausible, seen from `now`.
 #[must_use]
-pub fn time_is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
+pub(crate) fn time_is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
     time >= EARLIEST_PLAUSIBLE && time.0 <= now.0.saturating_add(LATEST_AHEAD_NANOS)
 }
 

@@ -13,9 +13,9 @@
 //!
 //! The capture uses `contribution`. Nothing here uses the capture.
 
-pub mod backfill;
-pub mod difference;
-pub mod report;
+pub(crate) mod backfill;
+pub(crate) mod difference;
+pub(crate) mod report;
 
 pub(crate) mod contribution;
 
@@ -34,6 +34,6 @@ mod tape;
 
 pub use config::{RepairConfig, RestConfig};
 pub use directory::repair;
-pub use endpoint::rest_url_of;
+pub(crate) use endpoint::rest_url_of;
 pub use error::{GaveUp, RepairError};
-pub use holder::{Outcome, repair_or_ask};
+pub(crate) use holder::{Outcome, repair_or_ask};

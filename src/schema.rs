@@ -12,7 +12,8 @@ mod dataset;
 mod datasets;
 mod layout;
 
-pub use column::{Column, ColumnSet, Kind, Value};
+pub(crate) use column::Value;
+pub use column::{Column, ColumnSet, Kind};
 pub use dataset::Dataset;
 pub use datasets::Datasets;
 pub use layout::{Layout, Likeness, Sink, Source};
@@ -66,7 +67,7 @@ impl Dataset {
 
     /// Gives the index of the column whose values rise from record to record and are unique; nothing where records are kept in the order they came.
     #[must_use]
-    pub fn key_column(self) -> Option<usize> {
+    pub(crate) fn key_column(self) -> Option<usize> {
         match self {
             Self::Trades => self.columns().iter().position(|column| column.name == "trade_id"),
             Self::Md | Self::TickerTrades => None,
@@ -80,7 +81,7 @@ const _: () =
     assert!(has_fixed_core(TickerTrades::COLUMNS, 6), "the core of TICKER_TRADES is fixed: a new column is extended and goes last");
 
 /// Most columns that a dataset has.
-pub const MAX_COLUMNS: usize = {
+pub(crate) const MAX_COLUMNS: usize = {
     let (trades, md, ticker_trades) = (Trades::COLUMNS.len(), Md::COLUMNS.len(), TickerTrades::COLUMNS.len());
     let most = if trades > md { trades } else { md };
     if most > ticker_trades { most } else { ticker_trades }

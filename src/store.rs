@@ -1,7 +1,7 @@
 #![doc = include_str!("store/FORMAT.md")]
 
 mod boot;
-pub mod catalog;
+pub(crate) mod catalog;
 mod check;
 mod checksum;
 mod column;
@@ -9,13 +9,13 @@ mod commit;
 mod day;
 mod directory;
 mod error;
-pub mod event;
+pub(crate) mod event;
 mod files;
-pub mod filesystem;
+pub(crate) mod filesystem;
 mod flush;
 pub mod gaps;
 mod growth;
-pub mod journal;
+pub(crate) mod journal;
 mod late;
 mod lock;
 mod map;
@@ -23,22 +23,25 @@ mod merge;
 mod page;
 mod place;
 #[doc(hidden)]
-pub mod probe;
+pub(crate) mod probe;
 mod provision;
 mod quarantine;
 mod reader;
 mod recovery;
 mod replace;
-pub mod request;
+pub(crate) mod request;
 mod salvage;
-pub mod seal;
+pub(crate) mod seal;
 mod space;
 mod sync;
 
-pub use boot::{BootId, map_budget};
+pub use boot::BootId;
+pub(crate) use boot::map_budget;
 pub use check::Fault;
-pub use day::{Day, InsertError, Inserted, Pages};
-pub use directory::{DataDir, StoreOptions, endpoint_of};
+pub(crate) use day::Pages;
+pub use day::{Day, InsertError, Inserted};
+pub(crate) use directory::endpoint_of;
+pub use directory::{DataDir, StoreOptions};
 pub use error::StoreError;
 pub use files::DayFiles;
 pub use gaps::gaps;

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Nanoseconds in a second.
-pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
+pub(crate) const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Seconds in a UTC day.
-pub const SECONDS_PER_DAY: u64 = 86_400;
+pub(crate) const SECONDS_PER_DAY: u64 = 86_400;
 
 /// A point in time, nanoseconds since the Unix epoch, UTC. Reaches the year 2554; 0 stands for *none*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -21,7 +21,7 @@ pub struct UnixNanos(pub u64);
 impl UnixNanos {
     /// Composes a time from the two columns that store it.
     #[must_use]
-    pub const fn from_parts(seconds: u32, nanos: u32) -> Self {
+    pub(crate) const fn from_parts(seconds: u32, nanos: u32) -> Self {
         Self(seconds as u64 * NANOS_PER_SECOND + nanos as u64)
     }
 

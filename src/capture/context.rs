@@ -17,7 +17,7 @@ use crate::store::DataDir;
 use crate::time::Clock;
 
 /// What all writers and connections of a capture share: settings, figures, and handles to the threads that serve them.
-pub struct CaptureContext {
+pub(crate) struct CaptureContext {
     /// The data directory, locked by this capture.
     pub dir: Arc<DataDir>,
     /// The datasets to keep.

@@ -6,7 +6,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// The processors for connections and writers, used in turn. If there is none, the system chooses.
 #[derive(Debug, Default)]
-pub struct Cores {
+pub(crate) struct Cores {
     numbers: Vec<usize>,
     next: AtomicUsize,
 }
@@ -14,12 +14,12 @@ pub struct Cores {
 impl Cores {
     /// Uses these processors.
     #[must_use]
-    pub const fn new(numbers: Vec<usize>) -> Self {
+    pub(crate) const fn new(numbers: Vec<usize>) -> Self {
         Self { numbers, next: AtomicUsize::new(0) }
     }
 
     /// Binds the calling thread to the next processor.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let turn = self.next.fetch_add(1, Relaxed);
         let Some(number) = turn.checked_rem(self.numbers.len()).and_then(|at| self.numbers.get(at).copied()) else { return };
         let mut set = CpuSet::new();

@@ -1,12 +1,12 @@
 //! Connections: frames come in here, are decoded, and go to the product that they belong to.
 
-pub mod batch;
-pub mod connection;
-pub mod connection_error;
-pub mod connection_settings;
+pub(crate) mod batch;
+pub(crate) mod connection;
+pub(crate) mod connection_error;
+pub(crate) mod connection_settings;
 mod connection_thread;
-pub mod connections;
-pub mod raw_frames;
-pub mod recorder;
-pub mod router;
+pub(crate) mod connections;
+pub(crate) mod raw_frames;
+pub(crate) mod recorder;
+pub(crate) mod router;
 mod shedding;

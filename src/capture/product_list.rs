@@ -42,7 +42,7 @@ pub enum ProductListError {
 ///
 /// # Errors
 /// Names the file, and the line that is no product.
-pub fn read_products(path: &Path) -> Result<Vec<ProductId>, ProductListError> {
+pub(crate) fn read_products(path: &Path) -> Result<Vec<ProductId>, ProductListError> {
     let text = std::fs::read_to_string(path).map_err(|source| ProductListError::Read { path: path.to_owned(), source })?;
     text.lines()
         .zip(1..)

@@ -1,9 +1,9 @@
 //! What a capture says about itself: metrics, alerts, the status line, the closing table.
 
-pub mod alerts;
-pub mod counter;
-pub mod machine;
-pub mod metrics;
-pub mod redundancy;
-pub mod summary;
-pub mod watch;
+pub(crate) mod alerts;
+pub(crate) mod counter;
+pub(crate) mod machine;
+pub(crate) mod metrics;
+pub(crate) mod redundancy;
+pub(crate) mod summary;
+pub(crate) mod watch;

@@ -1,8 +1,8 @@
 //! The threads that serve all writers: journal, REST, files, flushes, repairs, product data.
 
-pub mod files;
-pub mod journal;
-pub mod products;
-pub mod repair;
-pub mod rest_fetch;
-pub mod sync;
+pub(crate) mod files;
+pub(crate) mod journal;
+pub(crate) mod products;
+pub(crate) mod repair;
+pub(crate) mod rest_fetch;
+pub(crate) mod sync;

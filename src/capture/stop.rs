@@ -35,7 +35,7 @@ impl Stop {
 
     /// Gives a guard that makes the capture fail if the calling thread panics while it holds the guard.
     #[must_use]
-    pub fn on_panic(&self) -> OnPanic {
+    pub(crate) fn on_panic(&self) -> OnPanic {
         OnPanic(self.clone())
     }
 
@@ -68,7 +68,7 @@ impl Stop {
 
 /// Makes the capture fail if the thread that holds it panics.
 #[derive(Debug)]
-pub struct OnPanic(Stop);
+pub(crate) struct OnPanic(Stop);
 
 impl Drop for OnPanic {
     fn drop(&mut self) {

@@ -3,18 +3,18 @@
 #[cfg(test)]
 pub(in crate::capture) mod fixture;
 
-pub mod delegate;
-pub mod deliveries;
-pub mod effort;
-pub mod open_dataset;
-pub mod open_days;
-pub mod queue;
-pub mod registry;
-pub mod resume;
-pub mod route_error;
-pub mod slot;
-pub mod step;
-pub mod ticker_source;
-pub mod wakeup;
-pub mod writer;
-pub mod writer_thread;
+pub(crate) mod delegate;
+pub(crate) mod deliveries;
+pub(crate) mod effort;
+pub(crate) mod open_dataset;
+pub(crate) mod open_days;
+pub(crate) mod queue;
+pub(crate) mod registry;
+pub(crate) mod resume;
+pub(crate) mod route_error;
+pub(crate) mod slot;
+pub(crate) mod step;
+pub(crate) mod ticker_source;
+pub(crate) mod wakeup;
+pub(crate) mod writer;
+pub(crate) mod writer_thread;

@@ -18,7 +18,7 @@ use crate::time::{DateFormat, UnixNanos};
 /// Records the Coinbase tape, every trade and every ticker, and proves that nothing is missing.
 #[derive(Debug, Parser)]
 #[command(name = "coltape", version, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -26,7 +26,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Record a feed into daily column files until it is stopped
     Capture(CaptureArgs),
     /// Check everything that can be proved about a data directory, live or at rest
@@ -43,7 +43,7 @@ pub enum Command {
 
 /// The option of every command that reads or writes data.
 #[derive(Debug, Args)]
-pub struct DataDirArg {
+pub(crate) struct DataDirArg {
     /// Where the column files are
     #[arg(long, env = "COLTAPE_DATA_DIR", default_value = "./data", value_name = "DIR")]
     pub data_dir: PathBuf,
@@ -53,7 +53,7 @@ pub struct DataDirArg {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
     Ctrl-C or SIGTERM: drain, flush, seal, exit 0. A second one: exit at once; the next start recovers.")]
-pub struct CaptureArgs {
+pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
     #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
     pub products: Vec<ProductId>,
@@ -61,7 +61,6 @@ pub struct CaptureArgs {
     #[arg(long, value_name = "FILE")]
     pub products_file: Option<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Which of Coinbase's feeds
     #[arg(long, value_enum, default_value_t)]
@@ -137,12 +136,11 @@ pub struct CaptureArgs {
 /// `coltape verify`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit 0: everything holds (partial days included). Exit 1: something is wrong or missing.")]
-pub struct VerifyArgs {
+pub(crate) struct VerifyArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Only this product
     #[arg(long, value_name = "PRODUCT")]
@@ -164,12 +162,11 @@ pub struct VerifyArgs {
     after_help = "Examples:\n  coltape query BTC-USD --tail 10\n  coltape query BTC-USD --from 2025-06-07T12:00:00Z --to 2025-06-07T13:00:00Z --format csv\n  \
     coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow"
 )]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     /// Which product
     #[arg(value_name = "PRODUCT")]
     pub product: ProductId,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Which dataset
     #[arg(long, value_enum, default_value_t = QueryConfig::DEFAULT_DATASET)]
@@ -205,7 +202,7 @@ pub struct QueryArgs {
 
 /// The options of the commands that fetch by REST.
 #[derive(Debug, Args)]
-pub struct RestArgs {
+pub(crate) struct RestArgs {
     /// REST endpoint [default: Coinbase's public one, if the directory was begun with Coinbase's own feed]
     #[arg(long, value_name = "URL")]
     pub rest_url: Option<String>,
@@ -225,12 +222,11 @@ pub struct RestArgs {
     may be live. If a capture holds the directory, it is asked to do the work.\n\n\
     Tickers cannot be repaired: without ids it is not known which are missing, and nobody serves past ones.\n\n\
     Exit 0: no id is missing between the first and the last, and nothing disagrees. Exit 1: an id is missing, something disagrees, or the repair failed.")]
-pub struct RepairArgs {
+pub(crate) struct RepairArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]
     pub dir: Option<PathBuf>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// Data directory of another machine to take trades from; may be given several times, the first is used first
     #[arg(long, value_name = "DIR")]
@@ -245,7 +241,6 @@ pub struct RepairArgs {
     #[arg(long, alias = "no-backfill")]
     pub no_rest: bool,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub rest: RestArgs,
     /// Also take trades from tapes that were begun with another endpoint
     #[arg(long)]
@@ -265,12 +260,11 @@ pub struct RepairArgs {
     Trades that are stored are not fetched again, so a backfill that was interrupted goes on where it stopped. REST has no order ids and no receive \
     times; these trades are marked as from REST. Past tickers cannot be fetched.\n\n\
     Exit 0: everything asked for is stored. Exit 1: REST does not have some of it, something disagrees with what was stored, or the backfill failed.")]
-pub struct BackfillArgs {
+pub(crate) struct BackfillArgs {
     /// Which product
     #[arg(value_name = "PRODUCT")]
     pub product: ProductId,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub data_dir: DataDirArg,
     /// First event time, a date or RFC 3339
     #[arg(long, value_name = "TIME", value_parser = units::time)]
@@ -279,7 +273,6 @@ pub struct BackfillArgs {
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub to: Option<UnixNanos>,
     #[command(flatten)]
-    #[expect(missing_docs, reason = "shown by its own type")]
     pub rest: RestArgs,
     /// The feed that a new directory is for
     #[arg(long, value_enum, default_value_t)]
@@ -299,7 +292,7 @@ pub struct BackfillArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("Prints its endpoints as one JSON line when it is ready, and its totals as another when the market is over.\n\n\
     {GRAMMAR}\n\nExample:\n  coltape simulate --products 3 --rate 50 --duration 10s --ledger /tmp/ledger.jsonl"))]
-pub struct SimulateArgs {
+pub(crate) struct SimulateArgs {
     /// Which feed to simulate
     #[arg(long, value_enum, default_value_t)]
     pub feed: Feed,

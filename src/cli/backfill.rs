@@ -13,7 +13,7 @@ use crate::store::{StoreError, endpoint_of};
 ///
 /// # Errors
 /// [`Failure::Usage`] where no REST endpoint is known; [`Failure::Failed`] where the directory is in use or REST fails.
-pub fn run(args: &BackfillArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     if args.to.is_some_and(|to| to <= args.from) {
         return Err(Failure::Usage("--to is not after --from".to_owned()));
     }

@@ -23,7 +23,7 @@ const INTERRUPTED: i32 = 130;
 ///
 /// # Errors
 /// Where the settings contradict each other or the capture could not start.
-pub fn run(args: &CaptureArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     let config = config(args)?;
     let stop = Stop::default();
     stop_on_signals(&stop, config.products_file.is_some())?;

@@ -3,15 +3,15 @@
 use std::fmt::Display;
 
 /// Done, or everything holds.
-pub const DONE: u8 = 0;
+pub(crate) const DONE: u8 = 0;
 /// The command failed, or something does not hold.
-pub const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 /// The command line is wrong.
-pub const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// Why a command did not do its work.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The command line is wrong: exit 2.
     Usage(String),
     /// The command failed: exit 1.
@@ -20,7 +20,7 @@ pub enum Failure {
 
 impl Failure {
     /// Makes a failure of an error.
-    pub fn failed(reason: impl Display) -> Self {
+    pub(crate) fn failed(reason: impl Display) -> Self {
         Self::Failed(reason.to_string())
     }
 }

@@ -11,7 +11,7 @@ use crate::record::OrderId;
 ///
 /// # Errors
 /// [`Failure::Usage`] where the question makes no sense, [`Failure::Failed`] where a day cannot be read.
-pub fn run(args: &QueryArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &QueryArgs) -> Result<u8, Failure> {
     let config = config(args)?;
     let stdout = std::io::stdout();
     let mut out = BufWriter::new(stdout.lock());

@@ -11,7 +11,7 @@ use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_o
 ///
 /// # Errors
 /// [`Failure::Failed`] where there is no such directory, product or tape, or where the capture that holds the directory does not answer.
-pub fn run(args: &RepairArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &RepairArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     if !dir.is_dir() {
         return Err(Failure::failed(format!("{} is no directory", dir.display())));

@@ -7,7 +7,7 @@ use crate::capture::report::summary::{LineSummary, ProductSummary, RejectCount, 
 
 /// Lays the summary out as a table with its sums.
 #[must_use]
-pub fn table(summary: &Summary) -> String {
+pub(crate) fn table(summary: &Summary) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write_table(&mut out, summary);
@@ -143,7 +143,7 @@ fn millis(micros: u64) -> String {
 
 /// Gives the summary as JSON Lines: one `{"figure":…,"value":…}` per line, then the rejects, the lines and the products, one object per line.
 #[must_use]
-pub fn json_lines(summary: &Summary) -> String {
+pub(crate) fn json_lines(summary: &Summary) -> String {
     let mut out = String::new();
     for (name, value) in figures(summary) {
         let value = value.filter(|value| value.is_finite()).map_or_else(|| "null".to_owned(), |value| value.to_string());

@@ -20,7 +20,7 @@ const CHECK_EVERY: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// An argument is wrong, or [`Simulation::start`] or [`Simulation::stop`] fails.
-pub fn run(args: &SimulateArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let config = config(args)?;
     let names: Vec<String> = config.products.iter().map(|product| format!("\"{product}\"")).collect();
     let stop = Stop::default();

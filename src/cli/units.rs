@@ -8,7 +8,7 @@ use crate::time::{UnixNanos, UtcDay, parse_rfc3339};
 ///
 /// # Errors
 /// The text says how to write a duration.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration (write 500ms, 2s, 10m, 24h or 7d)");
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(unit_at);
@@ -28,7 +28,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 ///
 /// # Errors
 /// As [`duration`], and for zero.
-pub fn positive_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than 0".to_owned()),
         some => Ok(some),
@@ -42,7 +42,7 @@ const LAST_DAY: UtcDay = UtcDay(u32::MAX / 86_400);
 ///
 /// # Errors
 /// The text says how to write a time.
-pub fn time(text: &str) -> Result<UnixNanos, String> {
+pub(crate) fn time(text: &str) -> Result<UnixNanos, String> {
     if let Ok(day) = UtcDay::parse(text) {
         return if day <= LAST_DAY {
             Ok(day.start())
@@ -56,7 +56,7 @@ pub fn time(text: &str) -> Result<UnixNanos, String> {
 
 /// A list of numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Numbers(pub Vec<usize>);
+pub(crate) struct Numbers(pub Vec<usize>);
 
 /// Highest number in a list. Linux is built for at most 8192 processors.
 const HIGHEST_NUMBER: usize = 8191;
@@ -65,7 +65,7 @@ const HIGHEST_NUMBER: usize = 8191;
 ///
 /// # Errors
 /// The text says how to write a list.
-pub fn numbers(text: &str) -> Result<Numbers, String> {
+pub(crate) fn numbers(text: &str) -> Result<Numbers, String> {
     let wrong = || format!("{text:?} is not a list of processors (write 2,3 or 2-5)");
     let mut all = Vec::new();
     for part in text.split(',') {

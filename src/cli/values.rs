@@ -16,7 +16,7 @@ use crate::time::DateFormat;
 
 /// A duration with its unit: `500ms`, `2s`, `10m`, `24h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span(pub Duration);
+pub(crate) struct Span(pub Duration);
 
 impl FromStr for Span {
     type Err = String;
@@ -38,13 +38,13 @@ impl fmt::Display for Span {
 }
 
 /// Every dataset, as a list on the command line.
-pub static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));
+pub(crate) static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));
 
 /// Reads a [`Span`] above zero.
 ///
 /// # Errors
 /// As [`units::positive_duration`].
-pub fn positive_span(text: &str) -> Result<Span, String> {
+pub(crate) fn positive_span(text: &str) -> Result<Span, String> {
     units::positive_duration(text).map(Span)
 }
 

@@ -11,7 +11,7 @@ use crate::verify::{VerifyConfig, verify, write_json, write_table};
 ///
 /// # Errors
 /// [`Failure::Failed`] where there is no such directory or day, or the directory or the ledger cannot be read.
-pub fn run(args: &VerifyArgs) -> Result<u8, Failure> {
+pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     if !dir.is_dir() {
         return Err(Failure::failed(format!("{} is not a directory", dir.display())));

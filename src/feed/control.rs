@@ -12,7 +12,7 @@ use super::reject::RejectReason;
 use crate::product::ProductId;
 
 /// The products that each channel is subscribed to for.
-pub type Channels = BTreeMap<String, BTreeSet<ProductId>>;
+pub(crate) type Channels = BTreeMap<String, BTreeSet<ProductId>>;
 
 /// A message about the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]

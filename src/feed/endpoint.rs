@@ -62,7 +62,7 @@ impl Endpoint {
 
     /// Gives the name or address of the host, without brackets.
     #[must_use]
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
@@ -74,7 +74,7 @@ impl Endpoint {
 
     /// Tells whether the WebSocket runs over TLS.
     #[must_use]
-    pub const fn is_tls(&self) -> bool {
+    pub(crate) const fn is_tls(&self) -> bool {
         self.tls
     }
 

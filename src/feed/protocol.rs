@@ -67,13 +67,13 @@ impl Feed {
 
     /// Tells whether heartbeats are subscribed to per product. Otherwise they are the connection's, and name no product.
     #[must_use]
-    pub const fn has_product_heartbeats(self) -> bool {
+    pub(crate) const fn has_product_heartbeats(self) -> bool {
         matches!(self, Self::Exchange)
     }
 
     /// Gives the channel that lists all products, where the feed has one.
     #[must_use]
-    pub const fn status_channel(self) -> Option<&'static str> {
+    pub(crate) const fn status_channel(self) -> Option<&'static str> {
         match self {
             Self::Exchange => Some("status"),
             Self::Advanced => None,
@@ -82,13 +82,13 @@ impl Feed {
 
     /// Tells whether one request may subscribe to several channels. Otherwise each channel takes a request of its own, in another form.
     #[must_use]
-    pub const fn has_requests_for_many_channels(self) -> bool {
+    pub(crate) const fn has_requests_for_many_channels(self) -> bool {
         matches!(self, Self::Exchange)
     }
 
     /// Tells whether a ticker carries the product's sequence, by which the tickers of several connections can be merged.
     #[must_use]
-    pub const fn has_ticker_sequence(self) -> bool {
+    pub(crate) const fn has_ticker_sequence(self) -> bool {
         matches!(self, Self::Exchange)
     }
 }

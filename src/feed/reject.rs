@@ -48,7 +48,7 @@ pub enum RejectReason {
 
 impl RejectReason {
     /// How many reasons there are: one counter each.
-    pub const COUNT: usize = 12 + Implausible::ALL.len();
+    pub(crate) const COUNT: usize = 12 + Implausible::ALL.len();
 
     /// All reasons, in the order of [`RejectReason::index`].
     pub const ALL: [Self; Self::COUNT] = [

@@ -24,7 +24,7 @@ use crate::record::{Means, OrderId, Origin, Trade};
 use crate::time::{TimeCache, UnixNanos};
 
 /// Most trades of a page that Coinbase gives.
-pub const MAX_PAGE_TRADES: u16 = 1000;
+pub(crate) const MAX_PAGE_TRADES: u16 = 1000;
 
 /// How long to wait after a 429 that does not say how long.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);

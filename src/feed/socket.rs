@@ -153,7 +153,7 @@ impl Socket {
     /// Tells whether the last read from the system filled the buffer, so that the system probably has more.
     #[inline]
     #[must_use]
-    pub fn was_last_read_full(&self) -> bool {
+    pub(crate) fn was_last_read_full(&self) -> bool {
         self.inner.get_ref().was_last_read_full()
     }
 
@@ -166,7 +166,7 @@ impl Socket {
 
     /// Waits for at most so long until the system has something to read. Tells whether it has. What is buffered already does not count.
     #[must_use]
-    pub fn is_readable_within(&self, at_most: Duration) -> bool {
+    pub(crate) fn is_readable_within(&self, at_most: Duration) -> bool {
         let mut asked = [PollFd::new(self.inner.get_ref().tcp(), PollFlags::IN)];
         // Where a signal ends the wait, or the system refuses it, nothing came.
         Timespec::try_from(at_most).is_ok_and(|at_most| poll(&mut asked, Some(&at_most)).is_ok_and(|ready| ready > 0))

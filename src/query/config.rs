@@ -53,7 +53,7 @@ pub struct QueryConfig {
 
 impl QueryConfig {
     /// The dataset that is printed where none is named.
-    pub const DEFAULT_DATASET: Dataset = Dataset::Trades;
+    pub(crate) const DEFAULT_DATASET: Dataset = Dataset::Trades;
 
     /// Prints all of a product's trades, as a table.
     #[must_use]

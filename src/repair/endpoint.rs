@@ -11,7 +11,7 @@ use crate::store::{StoreError, catalog, endpoint_of};
 ///
 /// # Errors
 /// Where the file that names the feed cannot be read.
-pub fn rest_url_of(dir: &Path) -> Result<Option<String>, StoreError> {
+pub(crate) fn rest_url_of(dir: &Path) -> Result<Option<String>, StoreError> {
     Ok(match endpoint_of(dir)? {
         Some(endpoint) => coinbase_feed(&endpoint).map(|feed| feed.default_rest_url().to_owned()),
         None => Some(Feed::Exchange.default_rest_url().to_owned()),

@@ -18,7 +18,7 @@ const HOLDER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Who did the work.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// This process.
     Repaired(Report),
     /// The capture that holds the directory.
@@ -29,7 +29,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// As [`repair`]; also where the capture does not answer in time.
-pub fn repair_or_ask(config: &RepairConfig, patience: Duration) -> Result<Outcome, RepairError> {
+pub(crate) fn repair_or_ask(config: &RepairConfig, patience: Duration) -> Result<Outcome, RepairError> {
     let deadline = Instant::now() + patience;
     loop {
         match repair(config) {

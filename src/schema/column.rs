@@ -29,7 +29,7 @@ impl Kind {
 
 /// One stored value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// See [`Kind::U32`].
     U32(u32),
     /// See [`Kind::U64`].

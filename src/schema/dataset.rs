@@ -47,7 +47,7 @@ impl Dataset {
 
     /// Tells whether its records come from the ticker channel.
     #[must_use]
-    pub const fn is_of_tickers(self) -> bool {
+    pub(crate) const fn is_of_tickers(self) -> bool {
         !matches!(self, Self::Trades)
     }
 

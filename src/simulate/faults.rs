@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 /// The grammar of a script, as `--help` shows it.
-pub const GRAMMAR: &str = "\
+pub(crate) const GRAMMAR: &str = "\
 Faults, separated by commas: NAME[:ARGUMENT] followed by =CHANCE (0.01 or 1/1000, per opportunity), @MOMENT (5s, on the event clock, once), \
 @every:TIME (again and again, with half to one and a half times TIME between; faults of a connection: for each connection by itself) \
 or *COUNT (at the first COUNT opportunities; *1 is the default).

@@ -18,7 +18,7 @@ impl BootId {
 
 /// Maps that a run needs and the kernel allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MapBudget {
+pub(crate) struct MapBudget {
     /// Maps for these products, three days each (yesterday, today and tomorrow may be open at once).
     pub needed: u64,
     /// `vm.max_map_count`, less the maps of the program itself.
@@ -32,7 +32,7 @@ const USUAL_MAP_LIMIT: u64 = 65_530;
 
 /// Counts the maps that `products` products need, each with `columns` columns and one page per dataset, against `vm.max_map_count`.
 #[must_use]
-pub fn map_budget(products: u64, datasets: u64, columns: u64) -> MapBudget {
+pub(crate) fn map_budget(products: u64, datasets: u64, columns: u64) -> MapBudget {
     let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
     MapBudget {
         needed: products.saturating_mul(datasets.saturating_add(columns)).saturating_mul(3),

@@ -80,7 +80,7 @@ pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Opt
 ///
 /// # Errors
 /// Where one of its files holds bytes: a reader that skipped the day would say nothing of the records in it.
-pub fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
+pub(crate) fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> {
     let place = Place::find(dir, key, DateFormat::Iso);
     let columns = key.dataset.columns().iter().map(|column| place.column(column.name));
     if columns.chain([place.late()]).any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {

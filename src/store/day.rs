@@ -29,7 +29,7 @@ const PAGE_RECORDS: usize = 256;
 /// Which pages an append may store to. A flush makes the pages that it writes read-only, and the first store to one of them waits for the system:
 /// microseconds as a rule; at worst as long as the file system's journal is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pages {
+pub(crate) enum Pages {
     /// Only pages that no flush has touched since they were last stored to.
     AtHand,
     /// Every page.
@@ -179,13 +179,13 @@ impl<L: Layout> Day<L> {
     /// wait either: every page that it stores to, and the commit page, was stored to since the last flush.
     #[inline]
     #[must_use]
-    pub fn takes_now(&self, row: &L::Row, pages: Pages) -> bool {
+    pub(crate) fn takes_now(&self, row: &L::Row, pages: Pages) -> bool {
         self.is_new(L::key(row)) && self.count < self.room && (pages == Pages::Any || self.next_pages_are_writable())
     }
 
     /// Finds out whether [`Day::insert`] would find no room for a record. Then the files have to grow first.
     #[inline]
-    pub fn waits_for_room(&mut self, row: &L::Row) -> bool {
+    pub(crate) fn waits_for_room(&mut self, row: &L::Row) -> bool {
         self.count >= self.room && self.is_new(L::key(row)) && self.files.mode == WriteMode::Append && !self.find_room()
     }
 
@@ -306,12 +306,6 @@ impl<L: Layout> Day<L> {
     #[must_use]
     pub fn room(&self) -> u64 {
         self.files.provisioned.load(Ordering::Acquire).saturating_sub(self.count as u64)
-    }
-
-    /// Tells whether the day is sealed and takes late records only, which need no room.
-    #[must_use]
-    pub fn takes_only_late(&self) -> bool {
-        self.files.mode == WriteMode::LateOnly
     }
 
     /// Gives the records inserted, late ones not counted.

@@ -159,7 +159,7 @@ impl DataDir {
     ///
     /// # Errors
     /// As [`DataDir::open`], but for the endpoint.
-    pub fn open_of_any_endpoint(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+    pub(crate) fn open_of_any_endpoint(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         Self::open_for(path, options, None)
     }
 
@@ -225,7 +225,7 @@ impl DataDir {
     ///
     /// # Errors
     /// [`StoreError::Gone`] where it does not: nobody will find what is stored from now on.
-    pub fn check_in_place(&self) -> Result<(), StoreError> {
+    pub(crate) fn check_in_place(&self) -> Result<(), StoreError> {
         match std::fs::metadata(&self.path) {
             Ok(found) if (found.dev(), found.ino()) == self.identity => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("look at", &self.path),
@@ -283,7 +283,7 @@ impl DataDir {
 ///
 /// # Errors
 /// Where the file that says so is there and cannot be read.
-pub fn endpoint_of(dir: &Path) -> Result<Option<String>, StoreError> {
+pub(crate) fn endpoint_of(dir: &Path) -> Result<Option<String>, StoreError> {
     let path = dir.join(OWN_FOLDER).join("endpoint");
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),

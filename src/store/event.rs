@@ -21,7 +21,8 @@ use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::time::{UnixNanos, UtcDay};
 
-pub use field::{GapFiller, SumCheck};
+pub(crate) use field::GapFiller;
+pub use field::SumCheck;
 
 /// Text that is the same for many events, or that was read.
 type Text = Cow<'static, str>;
@@ -311,7 +312,7 @@ impl Event {
 
 /// A journal line that was read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub(crate) struct Line {
     /// When it was written, by the clock of the machine that wrote it.
     pub time: UnixNanos,
     /// What happened. `None` where this version does not know the event.
@@ -321,7 +322,7 @@ pub struct Line {
 /// Why a line of a journal cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum LineError {
+pub(crate) enum LineError {
     /// It is not JSON, or not an object.
     #[error("not a JSON object")]
     NotAnObject,
@@ -343,7 +344,7 @@ impl Line {
     ///
     /// # Errors
     /// Where it is not a line of a journal, or a field of its event is missing.
-    pub fn parse(line: impl Into<Vec<u8>>) -> Result<Self, LineError> {
+    pub(crate) fn parse(line: impl Into<Vec<u8>>) -> Result<Self, LineError> {
         let mut line = line.into();
         let fields = Fields::parse(&mut line).ok_or(LineError::NotAnObject)?;
         let time = Field::read("time", &fields).map_err(|Missing(field)| LineError::Head(field))?;

@@ -16,7 +16,7 @@ use crate::schema::{Dataset, Trades};
 use crate::time::UtcDay;
 
 /// Gaps that [`gaps`] gives at most.
-pub const MAX_GAPS: usize = 1024;
+pub(crate) const MAX_GAPS: usize = 1024;
 
 /// Gaps held while days are put together.
 const MAX_HELD: usize = 1 << 20;
@@ -46,7 +46,7 @@ pub fn gaps(dir: &Path, product: &ProductId, days: Option<usize>) -> Result<Stor
 ///
 /// # Errors
 /// As [`gaps`].
-pub fn gaps_at_most(dir: &Path, product: &ProductId, days: Option<usize>, most: usize) -> Result<StoredIds, StoreError> {
+pub(crate) fn gaps_at_most(dir: &Path, product: &ProductId, days: Option<usize>, most: usize) -> Result<StoredIds, StoreError> {
     let mut dates = catalog::days(dir, product, Dataset::Trades)?;
     if let Some(days) = days {
         dates.drain(..dates.len().saturating_sub(days));

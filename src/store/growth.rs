@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 /// Most records of one day: 268 million, thirty times the busiest product's day.
-pub const MAX_RECORDS: usize = 1 << 28;
+pub(super) const MAX_RECORDS: usize = 1 << 28;
 /// Same as [`MAX_RECORDS`].
 pub(crate) const FULL: u64 = MAX_RECORDS as u64;
 /// Most records that a file's length runs ahead of its records.

@@ -18,7 +18,7 @@ use crate::time::{DateFormat, UnixNanos, UtcDay};
 /// Name of the files that hold the journal's events.
 pub const JOURNAL: &str = "journal";
 /// Name of the files that hold [`Event::Reject`]: messages that could not be used.
-pub const REJECTS: &str = "rejects";
+pub(crate) const REJECTS: &str = "rejects";
 /// Name of the files that hold [`Event::Exact`]: decimal texts that no f64 gives back.
 pub const EXACT_TEXTS: &str = "exact";
 
@@ -54,7 +54,7 @@ impl JournalFile {
 
     /// Begins files that take at most `cap` bytes a day. Events beyond that are counted.
     #[must_use]
-    pub fn capped(dir: &Path, name: &str, cap: u64) -> Self {
+    pub(crate) fn capped(dir: &Path, name: &str, cap: u64) -> Self {
         Self { folder: dir.join(OWN_FOLDER), name: name.to_owned(), cap, today: None }
     }
 
@@ -81,7 +81,8 @@ impl JournalFile {
 
     /// Gives how many events of the day the cap has kept out.
     #[must_use]
-    pub fn excess(&self) -> u64 {
+    #[cfg(test)]
+    pub(crate) fn excess(&self) -> u64 {
         self.today.as_ref().map_or(0, |today| today.excess)
     }
 
@@ -136,7 +137,7 @@ impl Today {
 }
 
 /// Gives the events of the days `from` to `to` (both included) in order, as [`read`] gives the lines.
-pub fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = Result<Line, LineError>> {
+pub(crate) fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = Result<Line, LineError>> {
     read(dir, name, from, to).map(Line::parse)
 }
 

@@ -161,7 +161,7 @@ impl<L: Layout> Snapshot<L> {
 
     /// Gives the key of record `number` of the merged order, without loading the record.
     #[must_use]
-    pub fn key_at(&self, number: usize) -> Option<u64> {
+    pub(crate) fn key_at(&self, number: usize) -> Option<u64> {
         if number >= self.count() {
             return None;
         }

@@ -81,7 +81,7 @@ impl RepairRequest {
     ///
     /// # Errors
     /// Where a system call fails.
-    pub fn withdraw(&self, dir: &Path) -> Result<bool, StoreError> {
+    pub(crate) fn withdraw(&self, dir: &Path) -> Result<bool, StoreError> {
         let path = request_path(dir);
         let mut text = match read(&path)? {
             Some(text) => text,

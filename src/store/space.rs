@@ -32,7 +32,7 @@ impl Space {
 
     /// Gives the bytes that may be taken.
     #[must_use]
-    pub fn usable(self) -> u64 {
+    pub(crate) fn usable(self) -> u64 {
         self.free.saturating_sub(self.reserve())
     }
 }

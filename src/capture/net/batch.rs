@@ -9,7 +9,7 @@
 use crate::record::MarketMessage;
 
 /// Messages a batch holds.
-pub const BATCH_CAPACITY_MSGS: usize = 1024;
+pub(crate) const BATCH_CAPACITY_MSGS: usize = 1024;
 
 /// No message.
 const NONE: u32 = u32::MAX;
@@ -22,7 +22,7 @@ struct Entry {
 
 /// One product's messages in a batch: a list through it.
 #[derive(Debug, Clone, Copy)]
-pub struct ProductBatch {
+pub(crate) struct ProductBatch {
     first: u32,
     last: u32,
 }
@@ -37,13 +37,13 @@ impl ProductBatch {
     /// Tells whether the batch holds nothing of the product.
     #[inline]
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         self.first == NONE
     }
 }
 
 /// Messages of one connection.
-pub struct Batch {
+pub(crate) struct Batch {
     entries: Vec<Entry>,
 }
 
@@ -57,13 +57,13 @@ impl Batch {
     /// Tells whether the batch has to be cleared before it takes another message.
     #[inline]
     #[must_use]
-    pub const fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.entries.len() >= BATCH_CAPACITY_MSGS
     }
 
     /// Adds a message behind the others of its product.
     #[inline]
-    pub fn push(&mut self, product_batch: &mut ProductBatch, message: MarketMessage) {
+    pub(crate) fn push(&mut self, product_batch: &mut ProductBatch, message: MarketMessage) {
         #[expect(clippy::cast_possible_truncation, reason = "at most BATCH_CAPACITY_MSGS")]
         let index = self.entries.len() as u32;
         self.entries.push(Entry { message, next: NONE });
@@ -76,13 +76,13 @@ impl Batch {
 
     /// Forgets all messages. Every product has taken its own before.
     #[inline]
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.entries.clear();
     }
 }
 
 /// Takes one product's messages out of a batch, the first one first.
-pub struct BatchDrain<'a> {
+pub(crate) struct BatchDrain<'a> {
     batch: &'a Batch,
     product_batch: &'a mut ProductBatch,
 }
@@ -91,20 +91,20 @@ impl<'a> BatchDrain<'a> {
     /// Borrows a product's part of a batch.
     #[inline]
     #[must_use]
-    pub const fn new(batch: &'a Batch, product_batch: &'a mut ProductBatch) -> Self {
+    pub(crate) const fn new(batch: &'a Batch, product_batch: &'a mut ProductBatch) -> Self {
         Self { batch, product_batch }
     }
 
     /// Shows the next message; nothing where all are taken.
     #[inline]
     #[must_use]
-    pub fn peek(&self) -> Option<&'a MarketMessage> {
+    pub(crate) fn peek(&self) -> Option<&'a MarketMessage> {
         self.batch.entries.get(self.product_batch.first as usize).map(|entry| &entry.message)
     }
 
     /// Takes that message out.
     #[inline]
-    pub fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.product_batch.first = self.batch.entries.get(self.product_batch.first as usize).map_or(NONE, |entry| entry.next);
     }
 }

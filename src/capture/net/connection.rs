@@ -27,7 +27,7 @@ const WAITING_CHANGES: usize = 64;
 
 /// One of the connections of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionPlace {
+pub(crate) struct ConnectionPlace {
     /// The redundant line that it belongs to, from 0.
     pub line: u8,
     /// Its number on that line, from 0.
@@ -35,7 +35,7 @@ pub struct ConnectionPlace {
 }
 
 /// The capture's handle of a connection.
-pub struct ConnectionHandle {
+pub(crate) struct ConnectionHandle {
     /// The thread's name.
     pub name: String,
     /// The connection's figures.
@@ -49,7 +49,7 @@ impl ConnectionHandle {
     ///
     /// # Errors
     /// Where a writer or a thread cannot be started.
-    pub fn start(
+    pub(crate) fn start(
         place: ConnectionPlace,
         products: Vec<ProductId>,
         settings: &ConnectionSettings,
@@ -100,18 +100,18 @@ impl ConnectionHandle {
     }
 
     /// Has the connection subscribe to more products.
-    pub fn add(&self, products: Vec<ProductId>) {
+    pub(crate) fn add(&self, products: Vec<ProductId>) {
         // A connection that has ended subscribes to nothing any more.
         let _ = self.changes.send(SubscriptionChange::Add(products));
     }
 
     /// Has the connection unsubscribe from products.
-    pub fn remove(&self, products: Vec<ProductId>) {
+    pub(crate) fn remove(&self, products: Vec<ProductId>) {
         let _ = self.changes.send(SubscriptionChange::Remove(products));
     }
 
     /// Waits for the thread's end. Gives the reason where that is a failure.
-    pub fn join(&mut self) -> Option<String> {
+    pub(crate) fn join(&mut self) -> Option<String> {
         match self.thread.take()?.join() {
             Ok(outcome) => outcome.err().map(|error| error.to_string()),
             Err(_) => Some(format!("{}: the thread died", self.name)),

@@ -18,7 +18,7 @@ use crate::time::Clock;
 
 /// What all connections of a capture share.
 #[derive(Clone)]
-pub struct ConnectionSettings {
+pub(crate) struct ConnectionSettings {
     pub(super) feed: Feed,
     pub(super) endpoint: Endpoint,
     pub(super) roots: TlsRoots,
@@ -42,7 +42,7 @@ impl ConnectionSettings {
     ///
     /// # Errors
     /// Where one of them cannot be used.
-    pub fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, CaptureError> {
+    pub(crate) fn new(config: &CaptureConfig, recorder: Option<Recorder>, cores: Arc<Cores>) -> Result<Self, CaptureError> {
         Ok(Self {
             feed: config.feed,
             endpoint: Endpoint::parse(&config.url)?,

@@ -25,7 +25,7 @@ struct Entry {
 
 /// How many products a change has added and removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// Products that were added.
     pub added: usize,
     /// Products that were removed.
@@ -33,7 +33,7 @@ pub struct Changed {
 }
 
 /// The connections of a capture.
-pub struct Connections {
+pub(crate) struct Connections {
     settings: ConnectionSettings,
     registry: Arc<Registry>,
     context: Arc<CaptureContext>,
@@ -45,7 +45,7 @@ pub struct Connections {
 impl Connections {
     /// Makes a set of no connections.
     #[must_use]
-    pub fn new(settings: ConnectionSettings, registry: Arc<Registry>, context: Arc<CaptureContext>, config: &CaptureConfig) -> Self {
+    pub(crate) fn new(settings: ConnectionSettings, registry: Arc<Registry>, context: Arc<CaptureContext>, config: &CaptureConfig) -> Self {
         let lines = (0..config.lines.max(1)).map(|_| Vec::new()).collect();
         Self { settings, registry, context, per_connection: config.products_per_connection.max(1), lines: Mutex::new(lines) }
     }
@@ -54,7 +54,7 @@ impl Connections {
     ///
     /// # Errors
     /// Where a writer or a connection cannot be started. What was started before goes on.
-    pub fn set_products(&self, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
+    pub(crate) fn set_products(&self, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
         let mut lines = self.lines.lock();
         let had: BTreeSet<ProductId> = lines.iter().flatten().flat_map(|entry| entry.products.iter().cloned()).collect();
         let (added, removed): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
@@ -102,12 +102,12 @@ impl Connections {
     }
 
     /// Calls `look` with every connection.
-    pub fn for_each(&self, mut look: impl FnMut(&ConnectionHandle)) {
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&ConnectionHandle)) {
         self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle));
     }
 
     /// Waits for the end of every connection. Gives the reasons of those that failed.
-    pub fn join(&self) -> Vec<String> {
+    pub(crate) fn join(&self) -> Vec<String> {
         self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
     }
 }

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::record::RawPlace;
 
 /// Bytes of one connection's ring.
-pub const FRAME_RING_BYTES: usize = 1 << 20;
+pub(crate) const FRAME_RING_BYTES: usize = 1 << 20;
 
 const WORD: usize = size_of::<u64>();
 const WORDS: usize = FRAME_RING_BYTES / WORD;
@@ -25,13 +25,13 @@ const POSITION_BITS: u32 = 48;
 
 /// The rings of all connections.
 #[derive(Default)]
-pub struct RawFrames {
+pub(crate) struct RawFrames {
     all: Mutex<Vec<Arc<FrameRing>>>,
 }
 
 impl RawFrames {
     /// Makes the ring of another connection. It keeps nothing where there are too many connections to number.
-    pub fn add(&self) -> FrameRingWriter {
+    pub(crate) fn add(&self) -> FrameRingWriter {
         let mut all = self.all.lock();
         let ring = Arc::<FrameRing>::default();
         let number = u16::try_from(all.len()).ok();
@@ -43,7 +43,7 @@ impl RawFrames {
 
     /// Gives the frame at a place; nothing where it has been overwritten. Cold.
     #[must_use]
-    pub fn read(&self, place: RawPlace) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, place: RawPlace) -> Option<Vec<u8>> {
         let number = usize::try_from(place.0 >> POSITION_BITS).ok()?;
         let ring = self.all.lock().get(number).map(Arc::clone)?;
         ring.read(place.0 & ((1 << POSITION_BITS) - 1))
@@ -51,7 +51,7 @@ impl RawFrames {
 }
 
 /// Writes one connection's ring.
-pub struct FrameRingWriter {
+pub(crate) struct FrameRingWriter {
     ring: Arc<FrameRing>,
     number: Option<u16>,
 }
@@ -59,7 +59,7 @@ pub struct FrameRingWriter {
 impl FrameRingWriter {
     /// Keeps a frame. Gives its place.
     #[inline]
-    pub fn keep(&self, frame: &[u8]) -> RawPlace {
+    pub(crate) fn keep(&self, frame: &[u8]) -> RawPlace {
         let Some(number) = self.number else { return RawPlace::default() };
         match self.ring.keep(frame) {
             0 => RawPlace::default(),
@@ -69,7 +69,7 @@ impl FrameRingWriter {
 }
 
 /// One connection's last frames.
-pub struct FrameRing {
+pub(crate) struct FrameRing {
     words: Box<[AtomicU64]>,
     /// Words that were written or are being written, counted from the first frame on.
     claimed: AtomicU64,
@@ -89,7 +89,7 @@ impl FrameRing {
 
     /// Keeps a frame. Gives its first word's number; 0 where the frame is too large. Only the connection's thread calls this.
     #[inline]
-    pub fn keep(&self, frame: &[u8]) -> u64 {
+    pub(crate) fn keep(&self, frame: &[u8]) -> u64 {
         let needed = 1 + frame.len().div_ceil(WORD);
         if needed > WORDS / 4 {
             return 0;
@@ -119,7 +119,7 @@ impl FrameRing {
 
     /// Gives the frame that begins at a word; nothing where it has been overwritten. Cold.
     #[must_use]
-    pub fn read(&self, start: u64) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, start: u64) -> Option<Vec<u8>> {
         if start == 0 {
             return None;
         }

@@ -43,11 +43,11 @@ struct Frame {
 }
 
 /// The recorder's thread. It gives the error of its last write.
-pub type RecorderThread = JoinHandle<std::io::Result<()>>;
+pub(crate) type RecorderThread = JoinHandle<std::io::Result<()>>;
 
 /// A connection's handle to the recorder.
 #[derive(Clone)]
-pub struct Recorder {
+pub(crate) struct Recorder {
     frames: Sender<Frame>,
     waiting_bytes: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
@@ -58,7 +58,7 @@ impl Recorder {
     ///
     /// # Errors
     /// Where the folder cannot be made or the system cannot start a thread.
-    pub fn start(config: &RecordConfig, metrics: Arc<Metrics>, stop: &Stop) -> Result<(Self, RecorderThread), CaptureError> {
+    pub(crate) fn start(config: &RecordConfig, metrics: Arc<Metrics>, stop: &Stop) -> Result<(Self, RecorderThread), CaptureError> {
         fs::create_dir_all(&config.folder).map_err(|source| CaptureError::Record { folder: config.folder.clone(), source })?;
         let (sender, receiver) = bounded(WAITING_FRAMES);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
@@ -70,7 +70,7 @@ impl Recorder {
     }
 
     /// Records a frame if there is room for it. Counts it as not recorded if there is not.
-    pub fn keep(&self, recv: UnixNanos, text: &[u8]) {
+    pub(crate) fn keep(&self, recv: UnixNanos, text: &[u8]) {
         let is_kept = !text.contains(&b'\n') && self.waiting_bytes.load(Relaxed) + text.len() <= WAITING_BYTES && {
             // Relaxed: the sum only bounds the memory, it orders nothing.
             self.waiting_bytes.fetch_add(text.len(), Relaxed);

@@ -69,7 +69,7 @@ struct Entry {
 }
 
 /// One connection's way to the writers.
-pub struct Router {
+pub(crate) struct Router {
     registry: Arc<Registry>,
     journal: JournalHandle,
     metrics: Arc<ConnectionMetrics>,
@@ -97,7 +97,7 @@ impl Router {
     ///
     /// # Errors
     /// Where a product's writer or the connection's delegate cannot be started.
-    pub fn new(
+    pub(crate) fn new(
         name: &str,
         registry: Arc<Registry>,
         journal: JournalHandle,
@@ -136,7 +136,7 @@ impl Router {
     ///
     /// # Errors
     /// Where its writer cannot be started.
-    pub fn add(&mut self, product: &ProductId) -> Result<(), RouteError> {
+    pub(crate) fn add(&mut self, product: &ProductId) -> Result<(), RouteError> {
         let route = self.registry.route(product)?;
         self.remember(product.as_str().as_bytes(), route);
         Ok(())
@@ -162,7 +162,7 @@ impl Router {
 
     /// Begins a frame that was read at `recv`, `read_at` on the monotonic clock.
     #[inline]
-    pub fn begin(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) {
+    pub(crate) fn begin(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) {
         self.recv = recv;
         self.read_at = read_at;
         self.place = self.raw_frames.keep(frame);
@@ -172,33 +172,33 @@ impl Router {
     /// Gives the reason where an element of the frame could not be used.
     #[inline]
     #[must_use]
-    pub fn rejected(&self) -> Option<RejectReason> {
+    pub(crate) fn rejected(&self) -> Option<RejectReason> {
         self.rejected
     }
 
     /// Tells whether messages about the connection wait.
     #[inline]
     #[must_use]
-    pub fn has_control(&self) -> bool {
+    pub(crate) fn has_control(&self) -> bool {
         !self.controls.is_empty()
     }
 
     /// Takes the next message about the connection.
-    pub fn take_control(&mut self) -> Option<Control> {
+    pub(crate) fn take_control(&mut self) -> Option<Control> {
         if self.controls.is_empty() { None } else { Some(self.controls.remove(0)) }
     }
 
     /// Gives since when messages wait to be delivered; nothing where none does.
     #[inline]
     #[must_use]
-    pub fn pending_since(&self) -> Option<Instant> {
+    pub(crate) fn pending_since(&self) -> Option<Instant> {
         self.pending_since
     }
 
     /// Delivers the batch: appends it for every product whose writer is asleep, as far as an append does not block. The rest goes into the queues, and the
     /// delegate is called for it.
     #[inline]
-    pub fn deliver(&mut self) {
+    pub(crate) fn deliver(&mut self) {
         if self.pending_since.take().is_none() {
             return;
         }
@@ -258,14 +258,14 @@ impl Router {
     }
 
     /// Delivers what has come, and looks after the delegate. Called now and then, also where the connection is quiet.
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.deliver();
         // The present time: a quiet connection reads nothing, and its delegate may be stuck all the same.
         self.delegate.bypass_if_stuck(Instant::now());
     }
 
     /// Adds the lags counted here to those of the capture, unless another thread holds their lock.
-    pub fn publish_lag(&mut self) {
+    pub(crate) fn publish_lag(&mut self) {
         self.tally.try_publish();
     }
 
@@ -344,7 +344,7 @@ impl Router {
     }
 
     /// Leaves the tickers to the other lines: this line's connection is lost.
-    pub fn release_tickers(&self) {
+    pub(crate) fn release_tickers(&self) {
         for entry in &self.entries {
             entry.route.ticker_source.release(self.line.number);
         }

@@ -10,7 +10,7 @@ use crate::store::event::Event;
 
 /// What alerts are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AlertKind {
+pub(crate) enum AlertKind {
     /// A product's queue is more than 80 % full.
     QueueFilling,
     /// A connection is down.
@@ -26,7 +26,7 @@ pub enum AlertKind {
 impl AlertKind {
     /// Gives the name in the journal.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::QueueFilling => "queue_above_80_percent",
             Self::ConnectionLost => "connection_lost",
@@ -39,7 +39,7 @@ impl AlertKind {
 
 /// The beginning or the end of an alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// Its kind.
     pub kind: AlertKind,
     /// The product or connection; empty for the whole capture.
@@ -52,14 +52,14 @@ pub struct Change {
 
 /// The alerts that have begun and not ended.
 #[derive(Debug, Default)]
-pub struct Alerts {
+pub(crate) struct Alerts {
     active: BTreeMap<(AlertKind, String), String>,
     raised: u64,
 }
 
 impl Alerts {
     /// Takes a check into account: a text where the condition holds. Gives the beginning or end of an alert, if this is one.
-    pub fn check(&mut self, kind: AlertKind, subject: &str, text: Option<String>) -> Option<Change> {
+    pub(crate) fn check(&mut self, kind: AlertKind, subject: &str, text: Option<String>) -> Option<Change> {
         let key = (kind, subject.to_owned());
         let change = |is_raised, text| Change { kind, subject: subject.to_owned(), is_raised, text };
         match (text, self.active.contains_key(&key)) {
@@ -75,14 +75,14 @@ impl Alerts {
 
     /// Gives how many alerts were raised in all.
     #[must_use]
-    pub const fn raised(&self) -> u64 {
+    pub(crate) const fn raised(&self) -> u64 {
         self.raised
     }
 }
 
 impl Change {
     /// Writes the change to the log and the journal.
-    pub fn write(&self, journal: &JournalHandle) {
+    pub(crate) fn write(&self, journal: &JournalHandle) {
         let (name, subject, text) = (self.kind.name(), &self.subject, &self.text);
         if self.is_raised {
             log::warn!("ALERT {name} {subject}: {text}");

@@ -6,24 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Adds 1.
     #[inline]
-    pub fn one(&self) {
+    pub(crate) fn one(&self) {
         self.add(1);
     }
 
     /// Adds `count`.
     #[inline]
-    pub fn add(&self, count: u64) {
+    pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Relaxed);
     }
 
     /// Reads it.
     #[must_use]
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
@@ -34,12 +34,12 @@ impl Counter {
 
 /// The largest value seen.
 #[derive(Debug, Default)]
-pub struct Peak(AtomicU64);
+pub(crate) struct Peak(AtomicU64);
 
 impl Peak {
     /// Takes a value into account.
     #[inline]
-    pub fn see(&self, value: u64) {
+    pub(crate) fn see(&self, value: u64) {
         if value > self.0.load(Relaxed) {
             self.0.fetch_max(value, Relaxed);
         }
@@ -47,12 +47,12 @@ impl Peak {
 
     /// Reads the largest.
     #[must_use]
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
     /// Reads the largest value since the last call, and starts again from 0.
-    pub fn take(&self) -> u64 {
+    pub(crate) fn take(&self) -> u64 {
         self.0.swap(0, Relaxed)
     }
 
@@ -99,7 +99,7 @@ macro_rules! counters {
     ) => {
         $(#[$live_doc])*
         #[derive(Debug)]
-        pub struct $live {
+        pub(crate) struct $live {
             $( $(#[$doc])* pub $name: $kind, )*
             $( $(#[$beside_doc])* pub $beside: $type, )*
         }
@@ -118,7 +118,7 @@ macro_rules! counters {
 
         impl $total {
             /// Adds what was counted: sums of counters, the larger of two peaks.
-            pub fn gather(&mut self, live: &$live) {
+            pub(crate) fn gather(&mut self, live: &$live) {
                 $( live.$name.gather(&mut self.$name); )*
             }
 

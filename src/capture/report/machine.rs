@@ -7,7 +7,7 @@ use std::time::Instant;
 
 /// Memory of this process in bytes, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Private memory without a file: heap, stacks, queues.
     pub anonymous: u64,
     /// Locked memory.
@@ -21,7 +21,7 @@ pub struct Memory {
 impl Memory {
     /// Gives the memory that the limit of 2 GB is about: anonymous, locked and dirty mapped memory.
     #[must_use]
-    pub const fn held(self) -> u64 {
+    pub(crate) const fn held(self) -> u64 {
         self.anonymous + self.locked + self.dirty_mapped
     }
 }
@@ -37,14 +37,14 @@ const COUNT_PAUSE_FACTOR: u32 = 5000;
 
 /// Reads the memory of this process. To count dirty pages, the kernel walks over all pages; where there are many, they are counted less often.
 #[derive(Debug, Default)]
-pub struct MemoryProbe {
+pub(crate) struct MemoryProbe {
     dirty_mapped: u64,
     count_at: Option<Instant>,
 }
 
 impl MemoryProbe {
     /// Reads the memory, where the kernel gives it. The dirty pages may be those of the last count.
-    pub fn read(&mut self) -> Option<Memory> {
+    pub(crate) fn read(&mut self) -> Option<Memory> {
         let text = fs::read_to_string("/proc/self/status").ok()?;
         if self.count_at.is_none_or(|due| Instant::now() >= due) {
             self.count_dirty()?;
@@ -73,7 +73,7 @@ fn dirty_mapped(smaps: &str) -> Option<u64> {
 
 /// Gives the CPU seconds this process has used, user and system.
 #[must_use]
-pub fn cpu_seconds() -> Option<f64> {
+pub(crate) fn cpu_seconds() -> Option<f64> {
     let text = fs::read_to_string("/proc/self/stat").ok()?;
     // The name in parentheses may hold anything: count the fields after it. utime and stime are fields 14 and 15, in clock ticks.
     let (_, rest) = text.rsplit_once(')')?;
@@ -93,7 +93,7 @@ struct Sample {
 
 /// Peak and slope of a figure that is sampled once a second, in bounded memory.
 #[derive(Debug, Default)]
-pub struct Trend {
+pub(crate) struct Trend {
     samples: Vec<Sample>,
     stride: u32,
     skipped: u32,
@@ -105,7 +105,7 @@ const MAX_SAMPLES: usize = 4096;
 
 impl Trend {
     /// Adds a sample: seconds since the start, and the value.
-    pub fn add(&mut self, at_seconds: f64, value: f64) {
+    pub(crate) fn add(&mut self, at_seconds: f64, value: f64) {
         self.peak = self.peak.max(value);
         self.skipped += 1;
         if self.skipped <= self.stride {
@@ -125,13 +125,13 @@ impl Trend {
 
     /// Gives the largest value.
     #[must_use]
-    pub const fn peak(&self) -> f64 {
+    pub(crate) const fn peak(&self) -> f64 {
         self.peak
     }
 
     /// Gives the least-squares slope per second over the last 80 % of the run, where there are at least three samples.
     #[must_use]
-    pub fn slope(&self) -> Option<f64> {
+    pub(crate) fn slope(&self) -> Option<f64> {
         let end = self.samples.last()?.at_seconds;
         let late: Vec<_> = self.samples.iter().filter(|sample| sample.at_seconds >= end * 0.2).collect();
         if late.len() < 3 {

@@ -16,11 +16,11 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::capture::report::counter::{Counter, Peak, counters};
 
 /// Most redundant lines.
-pub const MAX_LINES: usize = 4;
+pub(crate) const MAX_LINES: usize = 4;
 
 /// What became of the trades of one product.
 #[derive(Debug, Default)]
-pub struct TradeCounts {
+pub(crate) struct TradeCounts {
     /// Trades from the decoder.
     pub received: Counter,
     /// Missing trades from REST or from another tape.
@@ -41,7 +41,7 @@ pub struct TradeCounts {
 
 /// What became of the tickers of one product.
 #[derive(Debug, Default)]
-pub struct TickerCounts {
+pub(crate) struct TickerCounts {
     /// Tickers from the decoder.
     pub received: Counter,
     /// Appended to `MD`, and to `TICKER_TRADES` where they carry a trade.
@@ -58,7 +58,7 @@ pub struct TickerCounts {
 
 /// What one of several redundant lines brought of one product.
 #[derive(Debug, Default)]
-pub struct LineCounts {
+pub(crate) struct LineCounts {
     /// Trades that it brought first.
     pub wins: Counter,
     /// Trades that another line had brought before.
@@ -75,7 +75,7 @@ pub struct LineCounts {
 
 /// The figures of one product.
 #[derive(Debug, Default)]
-pub struct ProductMetrics {
+pub(crate) struct ProductMetrics {
     /// Trades.
     pub trades: TradeCounts,
     /// Tickers.
@@ -178,7 +178,7 @@ counters! {
 
 impl Metrics {
     /// Counts a reject under its reason. Off the hot path.
-    pub fn count_reject(&self, reason: &'static str) {
+    pub(crate) fn count_reject(&self, reason: &'static str) {
         *self.rejects.lock().entry(reason).or_insert(0) += 1;
     }
 }
@@ -192,19 +192,19 @@ const LONGEST_MICROS: u64 = 100_000_000;
 /// Never: the bounds are constants that the library accepts.
 #[must_use]
 #[expect(clippy::expect_used, reason = "constant bounds, shown valid by every test that makes one")]
-pub fn latency_histogram() -> Histogram<u32> {
+pub(crate) fn latency_histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, LONGEST_MICROS, 2).expect("constant bounds are valid")
 }
 
 /// Rounds a latency up to whole microseconds, limited to what a histogram holds.
 #[must_use]
-pub fn micros(latency: Duration) -> u64 {
+pub(crate) fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_MICROS).clamp(1, LONGEST_MICROS)
 }
 
 /// Latencies that one thread gathers before it adds them to those of the capture, so that a message takes no lock.
 #[derive(Debug)]
-pub struct LagTally(Histogram<u32>);
+pub(crate) struct LagTally(Histogram<u32>);
 
 impl Default for LagTally {
     fn default() -> Self {
@@ -215,25 +215,19 @@ impl Default for LagTally {
 impl LagTally {
     /// Counts records that were committed `lag` after their frame was read.
     #[inline]
-    pub fn note(&mut self, lag: Duration, records: u32) {
+    pub(crate) fn note(&mut self, lag: Duration, records: u32) {
         let _ = self.0.record_n(micros(lag), records);
     }
 
-    /// Tells whether there is nothing to publish.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Adds what was gathered to the capture's figures.
-    pub fn publish(&mut self, metrics: &Metrics) {
+    pub(crate) fn publish(&mut self, metrics: &Metrics) {
         if !self.0.is_empty() {
             self.add_to(metrics.lag_micros.lock());
         }
     }
 
     /// Adds what was gathered unless another thread holds the lock. Then the next call adds it.
-    pub fn try_publish(&mut self, metrics: &Metrics) {
+    pub(crate) fn try_publish(&mut self, metrics: &Metrics) {
         if let Some(shared) = metrics.lag_micros.try_lock().filter(|_| !self.0.is_empty()) {
             self.add_to(shared);
         }

@@ -22,7 +22,7 @@ struct FirstCopy {
 
 /// The redundant lines of one product.
 #[derive(Debug, Default)]
-pub struct Redundancy {
+pub(crate) struct Redundancy {
     /// The ids of each line; empty with one line.
     lines: Vec<Continuity>,
     first_copies: Vec<FirstCopy>,
@@ -31,7 +31,7 @@ pub struct Redundancy {
 impl Redundancy {
     /// Compares this many lines.
     #[must_use]
-    pub fn new(lines: usize) -> Self {
+    pub(crate) fn new(lines: usize) -> Self {
         if lines < 2 {
             return Self::default();
         }
@@ -40,7 +40,7 @@ impl Redundancy {
 
     /// Counts a trade that was stored: its line brought it first.
     #[inline]
-    pub fn note_stored(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
+    pub(crate) fn note_stored(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
         if let Some(counts) = self.see(trade, counts) {
             counts.wins.one();
             if let Some(first) = self.first_copies.get_mut(slot(trade.trade_id)) {
@@ -51,7 +51,7 @@ impl Redundancy {
 
     /// Counts a trade that another line had brought before.
     #[inline]
-    pub fn note_duplicate(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
+    pub(crate) fn note_duplicate(&mut self, trade: &Trade, counts: &[LineCounts; MAX_LINES]) {
         if let Some(counts) = self.see(trade, counts) {
             counts.duplicates.one();
             if let Some(first) = self.first_copies.get(slot(trade.trade_id))

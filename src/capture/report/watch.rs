@@ -19,10 +19,10 @@ use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 
 /// Memory at which an alert is raised, in bytes: 2 GB.
-pub const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
+pub(crate) const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
 
 /// Lag at which an alert is raised, in microseconds: 1 s.
-pub const LAG_LIMIT_MICROS: u64 = 1_000_000;
+pub(crate) const LAG_LIMIT_MICROS: u64 = 1_000_000;
 
 /// Time between two readings of the figures.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub struct WatchFigures {
 }
 
 /// What the watch reads.
-pub struct Watched {
+pub(crate) struct Watched {
     /// The capture. When its stop is asked for, connections end because they should.
     pub context: Arc<CaptureContext>,
     /// The products.
@@ -71,7 +71,7 @@ pub struct Watched {
 ///
 /// # Errors
 /// Where the system cannot start a thread.
-pub fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<WatchFigures>> {
+pub(crate) fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<WatchFigures>> {
     let stop = watched.context.stop.clone();
     spawn("watch", Stack::Small, &stop, move || run(&watched, &end))
 }

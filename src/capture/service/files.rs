@@ -42,7 +42,7 @@ enum Request {
 
 /// A handle by which writers send their requests.
 #[derive(Clone)]
-pub struct Provisioner {
+pub(crate) struct Provisioner {
     requests: Sender<Request>,
 }
 
@@ -51,7 +51,7 @@ impl Provisioner {
     ///
     /// # Errors
     /// Where the system cannot start a thread.
-    pub fn start(
+    pub(crate) fn start(
         dir: Arc<DataDir>,
         metrics: Arc<Metrics>,
         journal: JournalHandle,
@@ -67,17 +67,17 @@ impl Provisioner {
     }
 
     /// Asks for more space in a day's files. Wakes the writer when there is.
-    pub fn grow(&self, files: &Arc<DayFiles>, wakeup: &Arc<Wakeup>) {
+    pub(crate) fn grow(&self, files: &Arc<DayFiles>, wakeup: &Arc<Wakeup>) {
         self.send(Request::Grow { files: Arc::clone(files), wakeup: Arc::clone(wakeup) });
     }
 
     /// Asks to seal a day that its writer has closed. When it is sealed, or cannot be, `is_done` is set and the writer woken.
-    pub fn seal(&self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>, is_done: Arc<AtomicBool>) {
+    pub(crate) fn seal(&self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>, is_done: Arc<AtomicBool>) {
         self.send(Request::Seal(Sealing { files, wakeup, is_done }));
     }
 
     /// Asks to make a day's files, with space for this many records, before its first record arrives.
-    pub fn prepare(&self, key: DayKey, records: u64) {
+    pub(crate) fn prepare(&self, key: DayKey, records: u64) {
         self.send(Request::Prepare { key, records });
     }
 
@@ -233,7 +233,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
 }
 
 /// Seals the days that an earlier run left live, except today's. A product's writer calls this before it opens any day, so that nobody has them open.
-pub fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, clock: &Clock, product: &ProductId) {
+pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, clock: &Clock, product: &ProductId) {
     let today = clock.now().day();
     match seal::unsealed(dir.path(), product) {
         Ok(keys) => {
@@ -251,20 +251,20 @@ pub fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Met
 
 /// Gives how long after midnight a product's day is sealed: 10 to 15 minutes, spread by the product's name.
 #[must_use]
-pub fn seal_delay(product: &ProductId) -> Duration {
+pub(crate) fn seal_delay(product: &ProductId) -> Duration {
     let spread = product.as_str().bytes().fold(0u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte))) % 300;
     Duration::from_secs(600 + spread)
 }
 
 /// Gives how long before midnight tomorrow's files are made: as long as [`seal_delay`].
 #[must_use]
-pub fn prepare_lead(product: &ProductId) -> Duration {
+pub(crate) fn prepare_lead(product: &ProductId) -> Duration {
     seal_delay(product)
 }
 
 /// Tells whether `day` is over and the time for its late records has passed too.
 #[must_use]
-pub fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) -> bool {
+pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) -> bool {
     let due = day.next().start().0.saturating_add(u64::try_from(seal_delay(product).as_nanos()).unwrap_or(u64::MAX));
     clock.now().0 >= due
 }

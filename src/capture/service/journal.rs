@@ -24,10 +24,10 @@ use crate::time::{Clock, UnixNanos};
 const WAITING_LINES: usize = 8192;
 
 /// Longest raw text that is kept of a message that could not be used, in bytes.
-pub const LONGEST_REJECT_BYTES: usize = 4096;
+pub(crate) const LONGEST_REJECT_BYTES: usize = 4096;
 
 /// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
-pub const REJECTS_CAP_BYTES: u64 = 64 << 20;
+pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 
 /// A line of the journal.
 struct QueuedEvent {
@@ -44,7 +44,7 @@ enum QueuedLine {
 
 /// A handle by which any thread sends lines to the journal's thread.
 #[derive(Clone)]
-pub struct JournalHandle {
+pub(crate) struct JournalHandle {
     events: Sender<QueuedEvent>,
     lines: Sender<QueuedLine>,
     metrics: Arc<Metrics>,
@@ -56,7 +56,7 @@ impl JournalHandle {
     ///
     /// # Errors
     /// Where the system cannot start a thread.
-    pub fn start(
+    pub(crate) fn start(
         dir: Arc<DataDir>,
         metrics: Arc<Metrics>,
         clock: Clock,
@@ -72,21 +72,21 @@ impl JournalHandle {
     }
 
     /// Journals an event, with the present time.
-    pub fn write(&self, event: Event) {
+    pub(crate) fn write(&self, event: Event) {
         if self.events.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
     }
 
     /// Keeps a message that could not be used, up to [`LONGEST_REJECT_BYTES`] of it.
-    pub fn reject(&self, reason: &'static str, raw: &[u8]) {
+    pub(crate) fn reject(&self, reason: &'static str, raw: &[u8]) {
         self.metrics.count_reject(reason);
         let kept = raw.get(..LONGEST_REJECT_BYTES).unwrap_or(raw);
         self.send(QueuedLine::Reject { at: self.clock.now(), reason, raw: kept.into() });
     }
 
     /// Keeps a decimal text that the column's f64 does not give back.
-    pub fn exact(&self, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
+    pub(crate) fn exact(&self, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
         self.metrics.inexact_texts.one();
         let text = String::from_utf8_lossy(text).into_owned().into_boxed_str();
         self.send(QueuedLine::Exact { at: self.clock.now(), product: product.clone(), column, key, text });

@@ -26,7 +26,7 @@ use crate::store::event::{Event, Line};
 use crate::time::Clock;
 
 /// Name of the file in the folder `_coltape`.
-pub const FILE_NAME: &str = "products.jsonl";
+pub(crate) const FILE_NAME: &str = "products.jsonl";
 
 /// How often REST is asked before the thread gives up.
 const ATTEMPTS: u32 = 3;
@@ -50,7 +50,7 @@ enum ProductDataError {
 ///
 /// # Errors
 /// Where the system cannot start a thread.
-pub fn start(
+pub(crate) fn start(
     config: &CaptureConfig,
     products: &BTreeSet<ProductId>,
     dir: &Arc<DataDir>,

@@ -60,7 +60,7 @@ struct Contributed {
 ///
 /// # Errors
 /// Where the machine has no thread left.
-pub fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle<()>> {
+pub(crate) fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle<()>> {
     let stop = context.stop.clone();
     let context = Arc::clone(context);
     spawn("repair", Stack::Standard, &stop, move || {

@@ -42,7 +42,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What the fetch threads need to know.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct RestFetchSettings {
+pub(crate) struct RestFetchSettings {
     /// REST endpoint.
     pub url: String,
     /// Trusted roots.
@@ -68,7 +68,7 @@ struct Shared {
 
 /// A handle through which writers say what they miss.
 #[derive(Clone)]
-pub struct RestFetch {
+pub(crate) struct RestFetch {
     shared: Arc<Shared>,
 }
 
@@ -77,7 +77,7 @@ impl RestFetch {
     ///
     /// # Errors
     /// Where the endpoint or the roots cannot be used, or the machine has no thread left.
-    pub fn start(
+    pub(crate) fn start(
         settings: &RestFetchSettings,
         clock: &Clock,
         metrics: &Arc<Metrics>,
@@ -114,12 +114,12 @@ impl RestFetch {
     }
 
     /// Forgets what an earlier writer of the product asked for.
-    pub fn begin(&self, product: &ProductId) {
+    pub(crate) fn begin(&self, product: &ProductId) {
         self.shared.plan.lock().forget(product);
     }
 
     /// Says which ids a product misses now.
-    pub fn want(&self, product: &ProductId, missing: &IdSet) {
+    pub(crate) fn want(&self, product: &ProductId, missing: &IdSet) {
         let mut plan = self.shared.plan.lock();
         plan.want(product, missing);
         let began = plan.take_beginning(product);
@@ -129,7 +129,7 @@ impl RestFetch {
     }
 
     /// Says which ids a product misses now that its writer has taken a delivery. The next one may be fetched.
-    pub fn taken(&self, product: &ProductId, missing: &IdSet) {
+    pub(crate) fn taken(&self, product: &ProductId, missing: &IdSet) {
         let mut plan = self.shared.plan.lock();
         plan.want(product, missing);
         plan.taken(product);
@@ -141,18 +141,18 @@ impl RestFetch {
 
     /// Gives the event time since which trades are fetched, where one was asked for.
     #[must_use]
-    pub fn since(&self) -> Option<UnixNanos> {
+    pub(crate) fn since(&self) -> Option<UnixNanos> {
         self.shared.since
     }
 
     /// Searches for the trades since `time` that lie below `first_stored`.
-    pub fn search(&self, product: &ProductId, time: UnixNanos, first_stored: u64) {
+    pub(crate) fn search(&self, product: &ProductId, time: UnixNanos, first_stored: u64) {
         self.shared.plan.lock().search_since(product, time, first_stored);
         self.shared.changed.notify_one();
     }
 
     /// Tells the threads to end.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         // Under the lock, so that no thread is between its look and its sleep.
         let plan = self.shared.plan.lock();
         self.shared.is_over.store(true, Ordering::Relaxed);

@@ -21,7 +21,7 @@ use crate::store::event::Event;
 use crate::store::{DataDir, DayFiles, SyncError, Syncer};
 
 /// Unflushed bytes at which a flush begins before its interval is over.
-pub const EAGER_BYTES: u64 = 64 << 20;
+pub(crate) const EAGER_BYTES: u64 = 64 << 20;
 
 /// How often the thread compares the unflushed bytes with [`EAGER_BYTES`], once [`WATCHED_BYTES`] wait. Before that it looks five times less often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -34,13 +34,13 @@ const WAITING_DAYS: usize = 4096;
 
 /// A handle by which writers send their open days to the sync thread.
 #[derive(Clone)]
-pub struct SyncHandle {
+pub(crate) struct SyncHandle {
     days: Sender<Arc<DayFiles>>,
 }
 
 impl SyncHandle {
     /// Adds a day to the flushes, until its files are closed.
-    pub fn watch(&self, files: &Arc<DayFiles>) {
+    pub(crate) fn watch(&self, files: &Arc<DayFiles>) {
         // Rare: a day was opened. If the thread has ended, the capture is ending too.
         let _ = self.days.send(Arc::clone(files));
     }
@@ -50,7 +50,7 @@ impl SyncHandle {
 ///
 /// # Errors
 /// Where the system cannot start a thread.
-pub fn start(
+pub(crate) fn start(
     dir: Arc<DataDir>,
     interval: Duration,
     metrics: Arc<Metrics>,

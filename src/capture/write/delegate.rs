@@ -29,7 +29,7 @@ use crate::capture::write::wakeup::Wakeup;
 const WAITING_SLOTS: usize = 1024;
 
 /// How long a delegate may work on one slot before it is bypassed.
-pub const STUCK_AFTER: Duration = Duration::from_millis(20);
+pub(crate) const STUCK_AFTER: Duration = Duration::from_millis(20);
 
 /// How long a delegate that is called again and again sleeps before it looks by itself.
 const SHORT_SLEEP: Duration = Duration::from_millis(1);
@@ -47,7 +47,7 @@ struct Progress {
 }
 
 /// The connection's end of its delegate.
-pub struct Delegate {
+pub(crate) struct Delegate {
     calls: Option<Sender<Arc<WriterSlot>>>,
     /// The same channel's other end: to take back the slots that a stuck delegate does not come to.
     waiting: Receiver<Arc<WriterSlot>>,
@@ -62,7 +62,7 @@ impl Delegate {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start(name: &str, tally: StepTally, cores: Arc<Cores>, spins: bool, stop: &Stop) -> std::io::Result<Self> {
+    pub(crate) fn start(name: &str, tally: StepTally, cores: Arc<Cores>, spins: bool, stop: &Stop) -> std::io::Result<Self> {
         let (calls, waiting) = bounded(WAITING_SLOTS);
         let (wakeup, served) = (Arc::new(Wakeup::default()), Arc::new(AtomicU64::new(0)));
         let work = Work { calls: waiting.clone(), wakeup: Arc::clone(&wakeup), served: Arc::clone(&served), tally, spins };
@@ -75,19 +75,19 @@ impl Delegate {
     }
 
     /// Calls the delegate to a slot. It comes after the next [`Delegate::wake`], if it sleeps.
-    pub fn call(&self, slot: &Arc<WriterSlot>) {
+    pub(crate) fn call(&self, slot: &Arc<WriterSlot>) {
         if slot.mark_called() && self.calls.as_ref().is_none_or(|calls| calls.try_send(Arc::clone(slot)).is_err()) {
             leave_to_writer(slot);
         }
     }
 
     /// Wakes the delegate, if it sleeps.
-    pub fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.wakeup.notify();
     }
 
     /// Wakes the writers of all waiting slots, if the delegate has worked on one slot for too long.
-    pub fn bypass_if_stuck(&mut self, now: Instant) {
+    pub(crate) fn bypass_if_stuck(&mut self, now: Instant) {
         let served = self.served.load(Ordering::Relaxed);
         if served != self.last_seen.served || self.waiting.is_empty() {
             self.last_seen = Progress { served, since: now };

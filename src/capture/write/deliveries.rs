@@ -18,7 +18,7 @@ const WAITING_DELIVERIES: usize = 2;
 
 /// What a writer gets.
 #[derive(Debug)]
-pub enum Delivery {
+pub(crate) enum Delivery {
     /// Trades that were missing, or that bring order ids, in rising id.
     Trades(Vec<Trade>),
     /// Ids that are missing, as far as they are not stored.
@@ -34,14 +34,14 @@ struct WriterChannel {
 
 /// The channels of all writers.
 #[derive(Debug, Default)]
-pub struct Deliveries {
+pub(crate) struct Deliveries {
     writers: Mutex<BTreeMap<ProductId, WriterChannel>>,
 }
 
 impl Deliveries {
     /// Makes the channel of a product's writer, in the place of an earlier one. A delivery wakes the writer through `wakeup`.
     #[must_use]
-    pub fn register(&self, product: &ProductId, wakeup: &Arc<Wakeup>) -> Receiver<Delivery> {
+    pub(crate) fn register(&self, product: &ProductId, wakeup: &Arc<Wakeup>) -> Receiver<Delivery> {
         let (sender, receiver) = bounded(WAITING_DELIVERIES);
         self.writers.lock().insert(product.clone(), WriterChannel { sender, wakeup: Arc::clone(wakeup) });
         receiver
@@ -51,7 +51,7 @@ impl Deliveries {
     ///
     /// # Errors
     /// Gives it back: `Full` where the writer's channel has no room, `Disconnected` where the product has no writer.
-    pub fn send(&self, product: &ProductId, delivery: Delivery) -> Result<(), TrySendError<Delivery>> {
+    pub(crate) fn send(&self, product: &ProductId, delivery: Delivery) -> Result<(), TrySendError<Delivery>> {
         let channel = self.writers.lock().get(product).cloned();
         let Some(WriterChannel { sender, wakeup }) = channel else { return Err(TrySendError::Disconnected(delivery)) };
         let sent = sender.try_send(delivery);
@@ -61,13 +61,13 @@ impl Deliveries {
 
     /// Tells whether a product's writer has taken everything.
     #[must_use]
-    pub fn are_taken(&self, product: &ProductId) -> bool {
+    pub(crate) fn are_taken(&self, product: &ProductId) -> bool {
         self.writers.lock().get(product).is_none_or(|channel| channel.sender.is_empty())
     }
 
     /// Lists the products that have a writer.
     #[must_use]
-    pub fn products(&self) -> Vec<ProductId> {
+    pub(crate) fn products(&self) -> Vec<ProductId> {
         self.writers.lock().keys().cloned().collect()
     }
 }

@@ -5,7 +5,7 @@
 
 /// What a thread may wait for while it stores a record. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effort {
+pub(crate) enum Effort {
     /// For nothing: the day is open and has room, and no flush has made its pages read-only. A connection's own thread goes no further.
     OnlyIfReady,
     /// For a page that a flush has made read-only. A connection's delegate goes no further.
@@ -18,7 +18,7 @@ pub enum Effort {
 ///
 /// With an effort below [`Effort::Any`] a record that cannot simply be appended gives [`Outcome::NeedsPage`] or [`Outcome::NeedsWriter`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It stands at the end of its day, in every dataset that it belongs to. The next commit makes it visible.
     Written,
     /// It stands beside the columns. It is put in its place when the day is sealed.

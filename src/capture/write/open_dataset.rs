@@ -17,7 +17,7 @@ use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages
 use crate::time::{UnixNanos, UtcDay};
 
 /// A dataset-day that is open for writing.
-pub enum OpenDataset {
+pub(crate) enum OpenDataset {
     /// `MD`.
     Md(Open<Md>),
     /// `TICKER_TRADES`.
@@ -38,7 +38,7 @@ macro_rules! on {
 }
 
 /// A dataset-day, and the room that it had when more was last asked for.
-pub struct Open<L: Layout> {
+pub(crate) struct Open<L: Layout> {
     day: Day<L>,
     asked_at_room: Option<u64>,
 }
@@ -93,7 +93,7 @@ impl OpenDataset {
     ///
     /// # Errors
     /// Where the disk is full or the system refuses.
-    pub fn open(
+    pub(crate) fn open(
         dataset: Dataset,
         dir: &Arc<DataDir>,
         product: &ProductId,
@@ -109,7 +109,7 @@ impl OpenDataset {
 
     /// Gives what keeps a record from being stored with this effort; nothing where it can be stored, or has no part in this dataset.
     #[inline]
-    pub fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
+    pub(crate) fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
         on!(self, open => open.obstacle(record, effort))
     }
 
@@ -118,13 +118,13 @@ impl OpenDataset {
     /// # Errors
     /// Where a late record could not be written.
     #[inline]
-    pub fn insert(&mut self, record: Record<'_>) -> Result<Outcome, StoreError> {
+    pub(crate) fn insert(&mut self, record: Record<'_>) -> Result<Outcome, StoreError> {
         on!(self, open => open.insert(record))
     }
 
     /// Makes every record visible. Tells whether the writer's thread has work: room to ask for, or files that were removed.
     #[inline]
-    pub fn commit(&mut self) -> bool {
+    pub(crate) fn commit(&mut self) -> bool {
         on!(self, open => {
             open.day.commit();
             open.wants_room() || open.day.files().is_gone()
@@ -133,31 +133,31 @@ impl OpenDataset {
 
     /// Asks for more room where it runs short and was not asked for.
     #[inline]
-    pub fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
+    pub(crate) fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
         on!(self, open => open.request_room(provisioner, wakeup));
     }
 
     /// Shows the files.
     #[must_use]
-    pub fn files(&self) -> &Arc<DayFiles> {
+    pub(crate) fn files(&self) -> &Arc<DayFiles> {
         on!(self, open => open.day.files())
     }
 
     /// Gives the number of records, without late ones.
     #[must_use]
-    pub fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         on!(self, open => open.day.count())
     }
 
     /// Gives the stored trade of an id. Cold.
     #[must_use]
-    pub fn find_trade(&self, trade_id: u64) -> Option<crate::record::Trade> {
+    pub(crate) fn find_trade(&self, trade_id: u64) -> Option<crate::record::Trade> {
         if let Self::Trades(open) = self { open.day.find(trade_id) } else { None }
     }
 
     /// Commits, and gives the files back to be sealed.
     #[must_use]
-    pub fn close(self) -> Arc<DayFiles> {
+    pub(crate) fn close(self) -> Arc<DayFiles> {
         on!(self, open => open.day.close())
     }
 }

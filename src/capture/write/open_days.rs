@@ -24,7 +24,7 @@ use crate::store::{DayKey, Opening, StoreError, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
-pub const MAX_OPEN_DAYS: usize = 8;
+pub(crate) const MAX_OPEN_DAYS: usize = 8;
 
 /// How long a day that is neither today's nor yesterday's stays open without a record.
 const IDLE: Duration = Duration::from_secs(600);
@@ -58,7 +58,7 @@ struct Sealing {
 }
 
 /// All open days of one product.
-pub struct OpenDays {
+pub(crate) struct OpenDays {
     context: Arc<CaptureContext>,
     product: ProductId,
     wakeup: Arc<Wakeup>,
@@ -112,7 +112,7 @@ impl OpenDay {
 impl OpenDays {
     /// Begins with no day open.
     #[must_use]
-    pub fn new(context: Arc<CaptureContext>, product: ProductId, wakeup: Arc<Wakeup>) -> Self {
+    pub(crate) fn new(context: Arc<CaptureContext>, product: ProductId, wakeup: Arc<Wakeup>) -> Self {
         Self {
             product,
             wakeup,
@@ -128,7 +128,7 @@ impl OpenDays {
 
     /// Stores a record in every dataset that is kept and that it belongs to, or in none of them. The next commit makes it visible.
     #[inline]
-    pub fn write(&mut self, record: Record<'_>, effort: Effort) -> Outcome {
+    pub(crate) fn write(&mut self, record: Record<'_>, effort: Effort) -> Outcome {
         let (date, wanted) = (record.time().day(), self.kept.storing(record));
         if wanted.is_empty() {
             return Outcome::NotKept;
@@ -156,14 +156,14 @@ impl OpenDays {
 
     /// Gives the trade that is stored under an id of a day. Cold.
     #[must_use]
-    pub fn find_trade(&mut self, date: UtcDay, trade_id: u64) -> Option<Trade> {
+    pub(crate) fn find_trade(&mut self, date: UtcDay, trade_id: u64) -> Option<Trade> {
         let day = self.days.iter_mut().find(|day| day.date == date)?;
         day.dataset(Dataset::Trades)?.find_trade(trade_id)
     }
 
     /// Makes everything that was written visible. Tells whether the writer's thread has work: room to ask for with [`OpenDays::request_room`], or files that
     /// were removed and are let go of by [`OpenDays::close_old`].
-    pub fn commit(&mut self, now: Instant) -> bool {
+    pub(crate) fn commit(&mut self, now: Instant) -> bool {
         let mut needs_writer = false;
         for day in &mut self.days {
             let changed = std::mem::take(&mut day.changed);
@@ -179,14 +179,14 @@ impl OpenDays {
     }
 
     /// Asks for room wherever it runs short and was not asked for.
-    pub fn request_room(&mut self) {
+    pub(crate) fn request_room(&mut self) {
         for open in self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten() {
             open.request_room(&self.context.provisioner, &self.wakeup);
         }
     }
 
     /// Closes the days that are over, and has them sealed.
-    pub fn close_old(&mut self) {
+    pub(crate) fn close_old(&mut self) {
         let now = Instant::now();
         let today = self.context.clock.now().day();
         let context = Arc::clone(&self.context);
@@ -209,7 +209,7 @@ impl OpenDays {
     }
 
     /// Opens the days that an earlier run left unsealed and that got no record in this one. A clean stop seals them, too.
-    pub fn open_left(&mut self) {
+    pub(crate) fn open_left(&mut self) {
         let today = self.context.clock.now().day();
         // What cannot be listed or opened now is left to the next start. Tomorrow's files wait for tomorrow.
         let left = seal::unsealed(self.context.dir.path(), &self.product).unwrap_or_default();
@@ -219,7 +219,7 @@ impl OpenDays {
     }
 
     /// Closes every day, and has them sealed.
-    pub fn close_all(&mut self) {
+    pub(crate) fn close_all(&mut self) {
         self.commit(Instant::now());
         for day in std::mem::take(&mut self.days) {
             self.close(day);
@@ -227,7 +227,7 @@ impl OpenDays {
     }
 
     /// Gives the number of records of each dataset of a day: tomorrow's files are sized by it.
-    pub fn counts(&self, date: UtcDay) -> impl Iterator<Item = (DayKey, u64)> {
+    pub(crate) fn counts(&self, date: UtcDay) -> impl Iterator<Item = (DayKey, u64)> {
         let day = self.days.iter().find(|day| day.date == date);
         day.into_iter().flat_map(OpenDay::open_datasets).map(|open| (open.files().key().clone(), open.count()))
     }

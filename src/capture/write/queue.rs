@@ -28,22 +28,22 @@ use crate::capture::write::wakeup::Wakeup;
 use crate::record::MarketMessage;
 
 /// How long a full queue may hold up a connection's thread.
-pub const BACK_PRESSURE: Duration = Duration::from_millis(250);
+pub(crate) const BACK_PRESSURE: Duration = Duration::from_millis(250);
 
 /// How long a connection's thread sleeps between two tries while a queue is full.
 const RETRY: Duration = Duration::from_micros(200);
 
 /// Bytes of one place in a queue: the message and the channel's stamp.
-pub const SLOT_BYTES: usize = size_of::<MarketMessage>() + size_of::<usize>();
+pub(crate) const SLOT_BYTES: usize = size_of::<MarketMessage>() + size_of::<usize>();
 
 /// Bytes that all queues and the writers' other memory may allocate together.
-pub const QUEUE_BUDGET_BYTES: usize = 128 << 20;
+pub(crate) const QUEUE_BUDGET_BYTES: usize = 128 << 20;
 
 /// Bytes that a product's writer needs besides its queue: the part of its stack in use, its histogram, its open days.
 const WRITER_BYTES: usize = 72 << 10;
 
 /// The smallest capacity that a queue is given, even where that passes the budget.
-pub const LEAST_CAPACITY_MSGS: usize = 512;
+pub(crate) const LEAST_CAPACITY_MSGS: usize = 512;
 
 /// Gives the capacity of each of `products` queues: as much as was asked for, or less where all of them would pass the budget.
 #[must_use]
@@ -55,7 +55,7 @@ pub fn capacity_within_budget(asked_msgs: usize, products: usize) -> usize {
 
 /// Gives the capacity of one more queue while `queues` of them hold `slots` messages: as much as was asked for, or what the budget leaves.
 #[must_use]
-pub fn capacity_of_one_more(asked_msgs: usize, queues: usize, slots: usize) -> usize {
+pub(crate) fn capacity_of_one_more(asked_msgs: usize, queues: usize, slots: usize) -> usize {
     let budget = QUEUE_BUDGET_BYTES.saturating_sub((queues + 1).saturating_mul(WRITER_BYTES));
     let left = (budget / SLOT_BYTES).saturating_sub(slots);
     asked_msgs.min(left.max(LEAST_CAPACITY_MSGS)).max(1)
@@ -80,7 +80,7 @@ impl Pushed {
     /// Tells whether the message is in the queue.
     #[inline]
     #[must_use]
-    pub const fn is_queued(self) -> bool {
+    pub(crate) const fn is_queued(self) -> bool {
         matches!(self, Self::Queued | Self::QueuedAgain)
     }
 }

@@ -27,7 +27,7 @@ use crate::store::event::Event;
 
 /// One product as a connection sees it.
 #[derive(Clone)]
-pub struct Route {
+pub(crate) struct Route {
     /// The product.
     pub product: ProductId,
     /// Its queue.
@@ -41,7 +41,7 @@ pub struct Route {
 }
 
 /// One product's figures.
-pub struct ProductFigures {
+pub(crate) struct ProductFigures {
     /// The product.
     pub product: ProductId,
     /// Its figures.
@@ -50,7 +50,7 @@ pub struct ProductFigures {
 
 /// What a registry leaves behind.
 #[derive(Default)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// Every product's figures, by name.
     pub products: Vec<ProductFigures>,
     /// Why writers failed.
@@ -68,7 +68,7 @@ struct Entries {
 }
 
 /// All products of a capture.
-pub struct Registry {
+pub(crate) struct Registry {
     context: Arc<CaptureContext>,
     capacity_msgs: usize,
     entries: Mutex<Entries>,
@@ -77,13 +77,13 @@ pub struct Registry {
 impl Registry {
     /// Makes a registry without products. Each queue will hold `capacity_msgs` messages, or fewer where memory for them runs out.
     #[must_use]
-    pub fn new(context: Arc<CaptureContext>, capacity_msgs: usize) -> Self {
+    pub(crate) fn new(context: Arc<CaptureContext>, capacity_msgs: usize) -> Self {
         Self { context, capacity_msgs, entries: Mutex::default() }
     }
 
     /// Tells whether tickers are kept.
     #[must_use]
-    pub fn wants_tickers(&self) -> bool {
+    pub(crate) fn wants_tickers(&self) -> bool {
         self.context.datasets.wants_tickers()
     }
 
@@ -91,19 +91,19 @@ impl Registry {
     ///
     /// # Errors
     /// Where the machine has no thread left.
-    pub fn start_delegate(&self, name: &str) -> io::Result<Delegate> {
+    pub(crate) fn start_delegate(&self, name: &str) -> io::Result<Delegate> {
         let context = &self.context;
         Delegate::start(name, self.tally(), Arc::clone(&context.cores), context.spins, &context.stop)
     }
 
     /// Makes the figures of one thread that runs steps.
     #[must_use]
-    pub fn tally(&self) -> StepTally {
+    pub(crate) fn tally(&self) -> StepTally {
         StepTally::new(Arc::clone(&self.context.metrics), self.context.clock.clone())
     }
 
     /// Makes another connection's store of raw frames.
-    pub fn raw_frames(&self) -> FrameRingWriter {
+    pub(crate) fn raw_frames(&self) -> FrameRingWriter {
         self.context.raw_frames.add()
     }
 
@@ -111,7 +111,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the machine has no thread left, or the capture is ending.
-    pub fn route(&self, product: &ProductId) -> Result<Route, RouteError> {
+    pub(crate) fn route(&self, product: &ProductId) -> Result<Route, RouteError> {
         let mut entries = self.entries.lock();
         match entries.routes.get(product) {
             Some(route) => Ok(route.clone()),
@@ -123,7 +123,7 @@ impl Registry {
     ///
     /// # Errors
     /// As [`Registry::route`], and where [`MAX_UNASKED`] such labels have been taken.
-    pub fn unasked_route(&self, product: &ProductId) -> Result<Route, RouteError> {
+    pub(crate) fn unasked_route(&self, product: &ProductId) -> Result<Route, RouteError> {
         let mut entries = self.entries.lock();
         if let Some(route) = entries.routes.get(product) {
             return Ok(route.clone());
@@ -171,12 +171,12 @@ impl Registry {
     }
 
     /// Shows every product's route, by name. It gives no route away, since dropping one wakes its writer.
-    pub fn for_each(&self, look: impl FnMut(&Route)) {
+    pub(crate) fn for_each(&self, look: impl FnMut(&Route)) {
         self.entries.lock().routes.values().for_each(look);
     }
 
     /// Lets the queues end once the connections have dropped theirs, and waits for the writers.
-    pub fn close(&self) -> Closed {
+    pub(crate) fn close(&self) -> Closed {
         let (routes, writers) = {
             let mut entries = self.entries.lock();
             entries.is_closed = true;

@@ -12,7 +12,7 @@ const DAYS_BACK: usize = 7;
 
 /// What is stored of a product.
 #[derive(Debug, Clone, Default)]
-pub struct ResumePoint {
+pub(crate) struct ResumePoint {
     /// The newest trade.
     pub last_trade_id: Option<u64>,
     /// The newest ticker's sequence.
@@ -25,7 +25,7 @@ pub struct ResumePoint {
 
 /// The oldest trade of a product.
 #[derive(Debug, Clone, Copy)]
-pub struct FirstTrade {
+pub(crate) struct FirstTrade {
     /// Its id.
     pub trade_id: u64,
     /// Its event time.
@@ -37,7 +37,7 @@ impl ResumePoint {
     ///
     /// # Errors
     /// Where a folder or page cannot be read.
-    pub fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
+    pub(crate) fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
         let dir = context.dir.path();
         let last = |dataset| catalog::last_key(dir, product, dataset);
         let last_sequence = if context.datasets.contains(Dataset::Md) { last(Dataset::Md)? } else { last(Dataset::TickerTrades)? };
@@ -58,7 +58,7 @@ impl ResumePoint {
 
     /// Tells whether the oldest trade happened before a time: no trade since then is older than it.
     #[must_use]
-    pub fn reaches_back_to(&self, since: UnixNanos) -> bool {
+    pub(crate) fn reaches_back_to(&self, since: UnixNanos) -> bool {
         self.first.is_some_and(|first| first.time < since)
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use crate::product::ProductId;
 
 /// Labels taken that were not asked for.
-pub const MAX_UNASKED: usize = 64;
+pub(crate) const MAX_UNASKED: usize = 64;
 
 /// Why a product has no route.
 #[derive(Debug, thiserror::Error)]

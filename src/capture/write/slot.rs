@@ -18,7 +18,7 @@ use crate::capture::write::step::Step;
 use crate::capture::write::writer::Writer;
 
 /// A product's queue and its writer.
-pub struct WriterSlot {
+pub(crate) struct WriterSlot {
     queue: QueueReceiver,
     state: Mutex<SlotState>,
     /// Whether a delegate was called that has not come yet.
@@ -27,7 +27,7 @@ pub struct WriterSlot {
 
 /// The writer's state.
 #[derive(Default)]
-pub enum SlotState {
+pub(crate) enum SlotState {
     /// There is none: it is being read from the files, or the writer has ended.
     #[default]
     Absent,
@@ -39,7 +39,7 @@ pub enum SlotState {
 
 impl SlotState {
     /// Marks a state that a thread has panicked with.
-    pub fn poison(&mut self) {
+    pub(crate) fn poison(&mut self) {
         *self = match std::mem::take(self) {
             Self::Ready(writer) => Self::Poisoned(writer),
             other => other,
@@ -50,23 +50,23 @@ impl SlotState {
 impl WriterSlot {
     /// Makes the slot of a queue, without a writer.
     #[must_use]
-    pub fn new(queue: QueueReceiver) -> Self {
+    pub(crate) fn new(queue: QueueReceiver) -> Self {
         Self { queue, state: Mutex::default(), is_delegate_called: AtomicBool::new(false) }
     }
 
     /// Shows the queue.
     #[must_use]
-    pub fn queue(&self) -> &QueueReceiver {
+    pub(crate) fn queue(&self) -> &QueueReceiver {
         &self.queue
     }
 
     /// Locks the state for the writer's thread. Waits for a thread that runs a step, which takes microseconds.
-    pub fn lock(&self) -> MutexGuard<'_, SlotState> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock()
     }
 
     /// Runs a step on the queue: stores its messages as far as `effort` goes, at most a batch, and makes them visible. `now` is the monotonic clock's time.
-    pub fn run_step(&self, now: Instant, effort: Effort) -> Step {
+    pub(crate) fn run_step(&self, now: Instant, effort: Effort) -> Step {
         let Some(mut state) = self.state.try_lock() else { return Step::REFUSED };
         let SlotState::Ready(writer) = &mut *state else { return Step::REFUSED };
         if let Ok(step) = catch_unwind(AssertUnwindSafe(|| writer.step_on_queue(&self.queue, now, effort))) {
@@ -79,7 +79,7 @@ impl WriterSlot {
     /// Runs a step on messages that a connection has read and not queued: stores them as long as they are ready, takes them out of the batch, and makes
     /// them visible.
     #[inline]
-    pub fn run_step_on_batch(&self, now: Instant, batch: &mut BatchDrain<'_>) -> Step {
+    pub(crate) fn run_step_on_batch(&self, now: Instant, batch: &mut BatchDrain<'_>) -> Step {
         let Some(mut state) = self.state.try_lock() else { return Step::REFUSED };
         let SlotState::Ready(writer) = &mut *state else { return Step::REFUSED };
         if let Ok(step) = catch_unwind(AssertUnwindSafe(|| writer.step_on_batch(batch, now))) {
@@ -92,12 +92,12 @@ impl WriterSlot {
     }
 
     /// Wakes the writer's thread. If it is awake, it looks into the queue again before it sleeps.
-    pub fn wake_writer(&self) {
+    pub(crate) fn wake_writer(&self) {
         self.queue.wake();
     }
 
     /// Marks that a delegate is called. Tells whether none was called before.
-    pub fn mark_called(&self) -> bool {
+    pub(crate) fn mark_called(&self) -> bool {
         // The queue orders the messages themselves. A call too many finds nothing. None is missing: the mark is cleared before the delegate looks.
         !self.is_delegate_called.swap(true, Ordering::AcqRel)
     }
@@ -105,12 +105,12 @@ impl WriterSlot {
     /// Tells whether a delegate was called that has not come yet. Only a hint: a thread that relies on its coming calls it, too.
     #[inline]
     #[must_use]
-    pub fn is_called(&self) -> bool {
+    pub(crate) fn is_called(&self) -> bool {
         self.is_delegate_called.load(Ordering::Relaxed)
     }
 
     /// Clears the mark: the delegate has come. A later call is a new one.
-    pub fn clear_called(&self) {
+    pub(crate) fn clear_called(&self) {
         self.is_delegate_called.swap(false, Ordering::AcqRel);
     }
 }

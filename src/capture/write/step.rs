@@ -8,11 +8,11 @@ use crate::capture::report::metrics::{LagTally, Metrics, micros};
 use crate::time::{Clock, UnixNanos};
 
 /// Bytes of a full trade or ticker record: a hint of how much waits to be flushed.
-pub const ROW_BYTES: u64 = 100;
+pub(crate) const ROW_BYTES: u64 = 100;
 
 /// What is left to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Remaining {
+pub(crate) enum Remaining {
     /// Nothing.
     Nothing,
     /// More messages of the same kind: the step took as many as one step takes, or another message came meanwhile.
@@ -25,7 +25,7 @@ pub enum Remaining {
 
 /// The records that a step appended and made visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Appended {
+pub(crate) struct Appended {
     /// How many.
     pub records: u32,
     /// When the frame of the oldest was read; nothing without a record.
@@ -35,7 +35,7 @@ pub struct Appended {
 impl Appended {
     /// Adds a record whose frame was read at `recv`.
     #[inline]
-    pub fn add(&mut self, recv: UnixNanos) {
+    pub(crate) fn add(&mut self, recv: UnixNanos) {
         self.records += 1;
         self.oldest = Some(self.oldest.map_or(recv, |oldest| oldest.min(recv)));
     }
@@ -43,7 +43,7 @@ impl Appended {
 
 /// What a thread other than the writer's did for a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The records that are stored now.
     pub appended: Appended,
     /// What is left to do.
@@ -52,11 +52,11 @@ pub struct Step {
 
 impl Step {
     /// Nothing was done: another thread is at it, or the writer delegates nothing now.
-    pub const REFUSED: Self = Self { appended: Appended { records: 0, oldest: None }, remaining: Remaining::NeedsWriter };
+    pub(crate) const REFUSED: Self = Self { appended: Appended { records: 0, oldest: None }, remaining: Remaining::NeedsWriter };
 }
 
 /// Figures of the steps that one thread ran.
-pub struct StepTally {
+pub(crate) struct StepTally {
     metrics: Arc<Metrics>,
     clock: Clock,
     lag: LagTally,
@@ -67,13 +67,13 @@ pub struct StepTally {
 impl StepTally {
     /// Begins with no step.
     #[must_use]
-    pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
+    pub(crate) fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
         Self { metrics, clock, lag: LagTally::default(), records: 0, oldest: UnixNanos(u64::MAX) }
     }
 
     /// Adds the records of a step.
     #[inline]
-    pub fn add(&mut self, appended: Appended) {
+    pub(crate) fn add(&mut self, appended: Appended) {
         self.records += appended.records;
         self.oldest = appended.oldest.map_or(self.oldest, |recv| self.oldest.min(recv));
     }
@@ -81,7 +81,7 @@ impl StepTally {
     /// Counts the records added since the last call. Appending began at `began`, which is `began_wall` on the wall clock where that is known. All of
     /// them get the lag of the oldest, since most of them came with it.
     #[inline]
-    pub fn count(&mut self, began: Instant, began_wall: Option<UnixNanos>) {
+    pub(crate) fn count(&mut self, began: Instant, began_wall: Option<UnixNanos>) {
         let (records, oldest) = (std::mem::take(&mut self.records), std::mem::replace(&mut self.oldest, UnixNanos(u64::MAX)));
         if records > 0 {
             let took = began.elapsed();
@@ -97,12 +97,12 @@ impl StepTally {
     }
 
     /// Adds the lags to those of the capture.
-    pub fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         self.lag.publish(&self.metrics);
     }
 
     /// Adds the lags to those of the capture, unless another thread holds their lock.
-    pub fn try_publish(&mut self) {
+    pub(crate) fn try_publish(&mut self) {
         self.lag.try_publish(&self.metrics);
     }
 }

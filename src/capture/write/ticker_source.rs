@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// Which of several redundant lines a connection belongs to.
 #[derive(Debug, Clone, Copy)]
-pub struct LinePlace {
+pub(crate) struct LinePlace {
     /// The line, from 0.
     pub number: u8,
     /// Whether one line at a time supplies tickers.
@@ -16,11 +16,11 @@ pub struct LinePlace {
 
 /// The line that supplies a product's tickers.
 #[derive(Debug)]
-pub struct TickerSource(AtomicU8);
+pub(crate) struct TickerSource(AtomicU8);
 
 /// Whether a line supplies a product's tickers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
+pub(crate) enum Claim {
     /// It does.
     Held,
     /// It does since just now.
@@ -40,7 +40,7 @@ impl Default for TickerSource {
 
 impl TickerSource {
     /// Has a line supply the tickers, unless another one does.
-    pub fn claim(&self, line: u8) -> Claim {
+    pub(crate) fn claim(&self, line: u8) -> Claim {
         // Relaxed: this decides which of two equal copies is kept, and orders nothing else.
         match self.0.load(Relaxed) {
             holder if holder == line => Claim::Held,
@@ -50,7 +50,7 @@ impl TickerSource {
     }
 
     /// Leaves the tickers to the line that claims them next, if this line supplies them.
-    pub fn release(&self, line: u8) {
+    pub(crate) fn release(&self, line: u8) {
         let _ = self.0.compare_exchange(line, NO_LINE, Relaxed, Relaxed);
     }
 }

@@ -42,7 +42,7 @@ use crate::time::{UnixNanos, UtcDay};
 const BATCH_MSGS: usize = 256;
 
 /// How long a product whose files take nothing holds up a stop.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a blocked writer sleeps before it tries again, if nothing wakes it.
 pub(super) const BLOCKED_WAIT: Duration = Duration::from_millis(100);
@@ -57,7 +57,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// One product's writer.
-pub struct Writer {
+pub(crate) struct Writer {
     context: Arc<CaptureContext>,
     product: ProductId,
     metrics: Arc<ProductMetrics>,

@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 2;
 /// Why a writer ended before its queue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum WriterError {
+pub(crate) enum WriterError {
     /// It panicked, was started again, and panicked again.
     #[error("{product}: the writer panicked twice")]
     PanickedTwice {
@@ -48,7 +48,7 @@ enum Ending {
 ///
 /// # Errors
 /// [`WriterError::PanickedTwice`].
-pub fn run(
+pub(crate) fn run(
     context: &Arc<CaptureContext>,
     product: &ProductId,
     metrics: &Arc<ProductMetrics>,

@@ -23,7 +23,7 @@ mod printer;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use crate::schema::{Column, Dataset, Kind, Layout, Md, TickerTrades, Trades};
+use crate::schema::{Column, Kind, Layout, with_layout};
 use crate::store::{DayKey, Snapshot, catalog, holder_of};
 use crate::time::UtcDay;
 
@@ -51,11 +51,7 @@ use printer::RecordPrinter;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn query(config: &QueryConfig, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {
-    let printed = match config.dataset {
-        Dataset::Trades => Query::<Trades>::new(config)?.run(is_over, out),
-        Dataset::Md => Query::<Md>::new(config)?.run(is_over, out),
-        Dataset::TickerTrades => Query::<TickerTrades>::new(config)?.run(is_over, out),
-    };
+    let printed = with_layout!(config.dataset, L => Query::<L>::new(config)?.run(is_over, out));
     match printed {
         Err(QueryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         printed => printed,

@@ -87,7 +87,7 @@ impl IdRange {
 
     /// Tells whether two ranges share an id.
     #[must_use]
-    pub const fn overlaps(self, other: Self) -> bool {
+    pub(crate) const fn overlaps(self, other: Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
 
@@ -203,7 +203,7 @@ impl IdSet {
 
     /// Tells whether any id of a range is in it.
     #[must_use]
-    pub fn overlaps(&self, range: IdRange) -> bool {
+    pub(crate) fn overlaps(&self, range: IdRange) -> bool {
         !self.overlapping(range).is_empty()
     }
 

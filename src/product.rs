@@ -56,7 +56,7 @@ impl ProductId {
     /// Tells whether a name keeps the rule above. Makes no value.
     #[must_use]
     #[inline]
-    pub fn is_plain(name: &[u8]) -> bool {
+    pub(crate) fn is_plain(name: &[u8]) -> bool {
         let is_bounded = (1..=MAX_PRODUCT_ID_BYTES).contains(&name.len()) && name.first().is_some_and(u8::is_ascii_alphanumeric);
         // Only the names of tests have dots; they take the slow path.
         is_bounded && (name.iter().all(|byte| is_plain_byte(*byte)) || Self::is_plain_with_dots(name))

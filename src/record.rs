@@ -28,7 +28,7 @@ impl Side {
 
     /// Reads a stored code. Only 0 and 1 are sides.
     #[must_use]
-    pub const fn from_code(code: u32) -> Option<Self> {
+    pub(crate) const fn from_code(code: u32) -> Option<Self> {
         match code {
             0 => Some(Self::Sell),
             1 => Some(Self::Buy),

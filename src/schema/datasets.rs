@@ -60,7 +60,7 @@ impl Datasets {
 
     /// Tells whether the set needs the ticker channel.
     #[must_use]
-    pub fn wants_tickers(self) -> bool {
+    pub(crate) fn wants_tickers(self) -> bool {
         self.iter().any(Dataset::is_of_tickers)
     }
 }

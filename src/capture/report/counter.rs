@@ -63,7 +63,7 @@ impl Peak {
 
 /// The part of the closing report in which a number stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Section {
+pub(crate) enum Section {
     /// Requests to REST.
     Rest,
     /// Connections and their frames.
@@ -78,7 +78,7 @@ pub enum Section {
 
 /// A number as the closing report shows it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figure {
+pub(crate) struct Figure {
     /// Its name; the unit is last where it is not a count.
     pub name: &'static str,
     /// Its value.
@@ -125,7 +125,7 @@ macro_rules! counters {
             /// Gives the figures of a section of the closing report, in order.
             #[must_use]
             #[expect(clippy::cast_precision_loss, reason = "counts of one run stay below 2^53")]
-            pub fn figures(&self, section: $crate::capture::report::counter::Section) -> Vec<$crate::capture::report::counter::Figure> {
+            pub(crate) fn figures(&self, section: $crate::capture::report::counter::Section) -> Vec<$crate::capture::report::counter::Figure> {
                 use $crate::capture::report::counter::{Figure, Section};
                 let mut found = Vec::new();
                 $( $(

@@ -56,6 +56,7 @@
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
 //! | shell | `cli` | words, layout, store, feed, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
 //! # The threads of a capture

@@ -27,6 +27,12 @@ pub struct ProductInfo {
 }
 
 impl ProductInfo {
+    /// Tells whether the product trades.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.status == "online" && !self.trading_disabled
+    }
+
     /// Reads one product of a list. `None` where it has no plain id.
     pub(super) fn read(nodes: Nodes<'_, '_>, place: usize) -> Option<Self> {
         let names = [

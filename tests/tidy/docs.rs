@@ -51,5 +51,5 @@ fn documentation_begins_with_a_plain_sentence() {
         breaks("/// Gives the count,\n/// always.\n///\n/// # Errors\n/// None.\n#[must_use]\n#[inline]\npub fn a() {}\nfn b() {}"),
         0
     );
-    super::report("docs", files_in("src", ".rs").iter().flat_map(doc_breaks).collect());
+    super::report("docs", &files_in("src", ".rs").iter().flat_map(doc_breaks).collect::<Vec<String>>());
 }

@@ -14,26 +14,10 @@ mod source;
 mod top_level;
 mod words;
 
-/// Files that still break a rule: the rule, and how the file's path begins. It shrinks; nothing is added.
-const PENDING: &[(&str, &str)] = &[
-    ("circles", "src/capture/write"),
-    ("shapes", "src/capture/net"),
-    ("shapes", "src/capture/write"),
-    ("sizes", "src/capture/net"),
-    ("sizes", "src/capture/write"),
-    ("words", "benches/"),
-    ("words", "src/capture/net"),
-    ("words", "src/capture/write"),
-    ("words", "src/store/day.rs"),
-    ("words", "tests/hot_path/allocations.rs"),
-];
-
 /// Fails with what breaks a rule, each beginning with the path of its file.
-fn report(rule: &str, breaks: Vec<String>) {
-    for one in &breaks {
+fn report(rule: &str, breaks: &[String]) {
+    for one in breaks {
         println!("tidy {rule}: {one}");
     }
-    let is_pending = |one: &&String| PENDING.iter().any(|(of, path)| *of == rule && one.starts_with(path));
-    let left: Vec<&String> = breaks.iter().filter(|one| !is_pending(one)).collect();
-    assert!(left.is_empty(), "{rule}: {left:#?}");
+    assert!(breaks.is_empty(), "{rule}: {breaks:#?}");
 }

@@ -133,5 +133,5 @@ fn no_file_has_a_banned_shape() {
     assert_eq!(breaks("src/store/map.rs", "fn a() { unsafe { } }"), 0);
     assert_eq!(breaks("src/feed/utils.rs", "") + breaks("src/feed/mod.rs", ""), 2);
     assert_eq!(shape_breaks(&Source::new("src/planted.rs", "fn no_header() {}")).len(), 1);
-    super::report("shapes", files_in("src", ".rs").iter().flat_map(shape_breaks).collect());
+    super::report("shapes", &files_in("src", ".rs").iter().flat_map(shape_breaks).collect::<Vec<String>>());
 }

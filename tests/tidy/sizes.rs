@@ -94,7 +94,7 @@ fn files_and_functions_are_short() {
     assert_eq!(breaks(&format!("#[cfg(test)]\nmod fixture;\nfn long() {{\n{}}}\n", lines(MAX_FUNCTION_LINES))).len(), 1);
     assert_eq!(breaks(&"//! x\n".repeat(MAX_HEADER_LINES)).len(), 0);
     assert_eq!(breaks(&"//! x\n".repeat(MAX_HEADER_LINES + 1)).len(), 1);
-    super::report("sizes", files_in("src", ".rs").iter().flat_map(size_breaks).collect());
+    super::report("sizes", &files_in("src", ".rs").iter().flat_map(size_breaks).collect::<Vec<String>>());
 }
 
 #[test]

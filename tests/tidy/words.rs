@@ -149,5 +149,5 @@ fn no_old_metaphor_is_left() {
     for good in ["handle", "// it lacks a field", "// handed over", "// second", "stated", "OpenDays", "// a gap", "black"] {
         assert_eq!(breaks(good), 0, "{good}");
     }
-    super::report("words", written().iter().flat_map(word_breaks).collect());
+    super::report("words", &written().iter().flat_map(word_breaks).collect::<Vec<String>>());
 }

@@ -19,7 +19,7 @@ use tungstenite::{Message, WebSocket};
 
 use crate::corpus::{Maker, product_name};
 
-/// All messages of a run, each as an unmasked text frame, the products drawn at random, the ids of each without a hole.
+/// All messages of a run, each as an unmasked text frame, the products drawn at random, the ids of each without a gap.
 pub struct Wire {
     /// The frames, one behind the other.
     pub bytes: Vec<u8>,

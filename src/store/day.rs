@@ -4,7 +4,7 @@
 //! 2. Nothing is visible before `commit`; then everything inserted is, in all columns at once.
 //! 3. A day's last key survives a restart even where no column holds it: the page holds it.
 //! 4. Appending allocates nothing, takes no lock and makes no system call. Looking up, and late records, may.
-//! 5. Where `takes_now` with [`Pages::AtHand`] says yes, `insert` does not wait for a page either: the pages were stored to since the last flush.
+//! 5. Where `takes_now` with [`Pages::Writable`] says yes, `insert` does not wait for a page either: the pages were stored to since the last flush.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ const PAGE_RECORDS: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pages {
     /// Only pages that no flush has touched since they were last stored to.
-    AtHand,
+    Writable,
     /// Every page.
     Any,
 }
@@ -175,7 +175,7 @@ impl<L: Layout> Day<L> {
         self.highest = self.highest.max(key);
     }
 
-    /// Tells whether [`Day::insert`] would append a record now: its key is above all others, and there is room. With [`Pages::AtHand`] the append does not
+    /// Tells whether [`Day::insert`] would append a record now: its key is above all others, and there is room. With [`Pages::Writable`] the append does not
     /// wait either: every page that it stores to, and the commit page, was stored to since the last flush.
     #[inline]
     #[must_use]

@@ -53,7 +53,7 @@ impl<L: Layout> Open<L> {
     fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
         let row = L::part_of(record)?;
         match effort {
-            Effort::OnlyIfReady if self.day.takes_now(row, Pages::AtHand) => None,
+            Effort::OnlyIfReady if self.day.takes_now(row, Pages::Writable) => None,
             Effort::PageWait if self.day.takes_now(row, Pages::Any) => None,
             Effort::OnlyIfReady if self.day.takes_now(row, Pages::Any) => Some(Outcome::NeedsPage),
             Effort::OnlyIfReady | Effort::PageWait => Some(Outcome::NeedsWriter),

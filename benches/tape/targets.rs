@@ -19,7 +19,7 @@ const NAIVE_CPU: &str = "naive: CPU a message";
 const TARGETS: [(&str, Series, Series, Bound); 14] = [
     ("parse of a match at least 3.7 times as fast as by Value", (MATCH, parse::VALUE), (MATCH, parse::COLTAPE), AtLeast(3.7)),
     ("parse of a match at most 1.15 times sonic-rs typed", (MATCH, parse::COLTAPE), (MATCH, parse::SONIC), AtMost(1.15)),
-    ("parse of a match at most 1.45 times simd-json's bare tape", (MATCH, parse::COLTAPE), (MATCH, parse::BARE), AtMost(1.45)),
+    ("parse of a match at most 1.45 times simd-json's bare tape", (MATCH, parse::COLTAPE), (MATCH, parse::BARE_TAPE), AtMost(1.45)),
     ("full record, provisioned ahead, at most 3 times plain memory", (FULL, write::AHEAD), (FULL, write::MEMORY), AtMost(3.0)),
     (
         "full record, provisioned ahead, at least 1.5 times as fast as BufWriters",

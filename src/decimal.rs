@@ -64,7 +64,7 @@ pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
 /// ```
 ///
 /// # Errors
-/// Where the text is not an optional `-`, digits and at most one point, or is longer than [`MAX_DECIMAL_BYTES`].
+/// Where the text is not an optional `-`, digits and at most one point, or is longer than 64 bytes.
 #[inline(always)]
 pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
     match parse_short(text) {

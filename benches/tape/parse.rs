@@ -22,11 +22,7 @@ pub const SONIC: &str = "sonic-rs typed &str, coltape's conversions";
 /// What simd-json itself costs with its inner copy.
 pub const TAPE: &str = "simd-json fill_tape alone, buffers reused, with the copy";
 /// What simd-json itself costs with the copy into a padded buffer.
-<<<<<<< HEAD
-pub const BARE: &str = "simd-json fill_tape_padded alone, buffers reused, with the copy";
-=======
 pub const BARE_TAPE: &str = "simd-json fill_tape_padded alone, buffers reused, with the copy";
->>>>>>> write
 
 /// Takes what a decoder gives, so that the compiler leaves nothing out.
 #[derive(Default)]
@@ -107,11 +103,7 @@ fn lower_bounds(frames: &'static Frames) -> [Entrant; 2] {
     });
     let (mut scratch, mut buffers) = (Vec::with_capacity(longest + 64), simd_json::Buffers::new(longest));
     let mut tape = Some(simd_json::Tape::null());
-<<<<<<< HEAD
-    let padded = entrant(BARE, frames, move |frame| {
-=======
     let padded = entrant(BARE_TAPE, frames, move |frame| {
->>>>>>> write
         scratch.clear();
         scratch.extend_from_slice(frame);
         scratch.extend_from_slice(&[b' '; simd_json::INPUT_PADDING]);

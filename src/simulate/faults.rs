@@ -254,7 +254,7 @@ pub struct FaultsError {
 }
 
 impl Faults {
-    /// Reads a script; see [`GRAMMAR`].
+    /// Reads a script, as `coltape simulate --help` describes it.
     ///
     /// # Errors
     /// Names the first part that is not a rule.

@@ -34,7 +34,7 @@ pub struct StoredIds {
     pub unreadable: Vec<(UtcDay, StoreError)>,
 }
 
-/// Finds the missing ids of a product, over all its days or the last `days` that there are; at most [`MAX_GAPS`] gaps.
+/// Finds the missing ids of a product, over all its days or the last `days` that there are; at most 1024 gaps.
 ///
 /// # Errors
 /// Where the product's folder cannot be listed. A day that cannot be read is no error: see [`StoredIds::unreadable`].

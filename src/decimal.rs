@@ -57,7 +57,7 @@ pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
 /// Reads a decimal text.
 ///
 /// ```
-/// let price = coltape::decimal::parse(b"64841.44").unwrap();
+/// let price = coltape::internals::decimal::parse(b"64841.44").unwrap();
 /// assert_eq!(price.as_f64, 64841.44);
 /// assert_eq!(price.as_f32, 64841.44_f32);
 /// assert!(price.is_exact());

@@ -17,7 +17,7 @@ use std::ops::{Range, RangeInclusive};
 /// One or more consecutive ids.
 ///
 /// ```
-/// use coltape::ids::IdRange;
+/// use coltape::IdRange;
 /// let gap = IdRange::between(10, 14).unwrap();
 /// assert_eq!((gap.first(), gap.last(), gap.count()), (11, 13, 3));
 /// assert_eq!(gap.to_string(), "ids 11 to 13");
@@ -141,7 +141,7 @@ impl fmt::Display for IdRange {
 /// A set of ids.
 ///
 /// ```
-/// use coltape::ids::{IdRange, IdSet};
+/// use coltape::{IdRange, IdSet};
 /// let mut missing: IdSet = IdRange::between(4, 9).into_iter().collect();
 /// assert!(missing.remove_id(7) && !missing.contains(7));
 /// assert_eq!(missing.ranges(), [IdRange::new(5, 6).unwrap(), IdRange::one(8)]);

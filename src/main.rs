@@ -1,4 +1,4 @@
-//! The `coltape` program; see the library's [`coltape::cli`].
+//! The `coltape` program. All of it is in the library.
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ pub(crate) const MAX_PRODUCT_ID_BYTES: usize = 64;
 /// Cloning is cheap (a reference count).
 ///
 /// ```
-/// use coltape::product::ProductId;
+/// use coltape::ProductId;
 /// assert_eq!(ProductId::new("BTC-USD").unwrap().as_str(), "BTC-USD");
 /// assert!(ProductId::new("../../x").is_err());
 /// ```

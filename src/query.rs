@@ -40,8 +40,7 @@ use printer::RecordPrinter;
 /// Where the question makes no sense, a day cannot be read, or the output cannot be written to. It is not an error that the output's reader has gone away.
 ///
 /// ```
-/// use coltape::product::ProductId;
-/// use coltape::query::{Format, QueryConfig, QueryError, query};
+/// use coltape::{Format, ProductId, QueryConfig, QueryError, query};
 /// let dir = std::env::temp_dir().join("coltape-query-example");
 /// std::fs::create_dir_all(&dir)?;
 /// let mut config = QueryConfig::new(&dir, ProductId::new("BTC-USD")?);

@@ -85,7 +85,7 @@ use server::{ServerContext, WebSocketServer, accept_loop};
 /// ```
 /// use std::time::Duration;
 ///
-/// use coltape::simulate::{Faults, SimulateConfig, Simulation};
+/// use coltape::{Faults, SimulateConfig, Simulation};
 ///
 /// let mut config = SimulateConfig::default();
 /// config.rate_per_product = 100.0;

@@ -88,7 +88,7 @@ pub struct TimeError;
 /// Reads an RFC 3339 time in UTC: `Z`, 0 to 9 fraction digits (`.77Z` is 770 ms).
 ///
 /// ```
-/// use coltape::time::parse_rfc3339;
+/// use coltape::internals::time::parse_rfc3339;
 /// assert_eq!(parse_rfc3339(b"2021-04-17T16:43:30.77Z").unwrap().nanos, 770_000_000);
 /// ```
 ///

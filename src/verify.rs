@@ -106,8 +106,7 @@ pub enum VerifyError {
 /// Where the directory or the ledger cannot be read at all. A day that cannot be read is a finding instead.
 ///
 /// ```
-/// use coltape::time::UnixNanos;
-/// use coltape::verify::{VerifyConfig, verify};
+/// use coltape::{UnixNanos, VerifyConfig, verify};
 /// let dir = std::env::temp_dir().join("coltape-verify-example");
 /// std::fs::create_dir_all(&dir)?;
 /// let report = verify(&VerifyConfig::new(&dir, UnixNanos(0)))?;

@@ -54,9 +54,7 @@ impl RecordConfig {
 /// What a capture has to know.
 ///
 /// ```
-/// use coltape::capture::CaptureConfig;
-/// use coltape::feed::Feed;
-/// use coltape::product::ProductId;
+/// use coltape::{CaptureConfig, Feed, ProductId};
 /// let product = ProductId::new("BTC-USD").unwrap();
 /// let mut config = CaptureConfig::new(Feed::Exchange, Feed::Exchange.default_url(), [product], "data".as_ref());
 /// config.duration = Some(std::time::Duration::from_secs(60));

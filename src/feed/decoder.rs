@@ -21,9 +21,9 @@ use crate::time::{TimeCache, UnixNanos};
 /// Turns one connection's frames into calls of a [`Handler`].
 ///
 /// ```
-/// use coltape::feed::{Decoder, Feed, FrameFate, Handler, Item, RejectReason, Control};
-/// use coltape::record::{Ticker, Trade};
-/// use coltape::time::{Timestamp, UnixNanos};
+/// use coltape::internals::feed::{Decoder, Feed, FrameFate, Handler, Item, RejectReason, Control};
+/// use coltape::{Ticker, Trade};
+/// use coltape::internals::time::{Timestamp, UnixNanos};
 ///
 /// struct Prices(Vec<f64>);
 /// impl Handler for Prices {

@@ -28,8 +28,8 @@ use crate::time::DateFormat;
 /// How a data directory is to be written. Begins with [`StoreOptions::default`]; each method sets the field of its name.
 ///
 /// ```
-/// use coltape::schema::ColumnSet;
-/// use coltape::store::StoreOptions;
+/// use coltape::ColumnSet;
+/// use coltape::internals::store::StoreOptions;
 /// let options = StoreOptions::default().columns(ColumnSet::Core).force_fs(true);
 /// assert!(options.force_fs && options.columns == ColumnSet::Core);
 /// ```

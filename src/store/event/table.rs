@@ -8,13 +8,11 @@ macro_rules! events {
         /// One event of a journal.
         ///
         /// ```
-        /// use coltape::store::event::{Event, Line};
-        /// use coltape::time::UnixNanos;
+        /// use coltape::internals::store::event::Event;
+        /// use coltape::UnixNanos;
         /// let event = Event::SyncFailed { error: "no \"space\"".to_owned() };
         /// let line = event.line(UnixNanos(1_000_000_000));
         /// assert_eq!(line, r#"{"time":"1970-01-01T00:00:01.000000000Z","event":"sync_failed","error":"no \"space\""}"#);
-        /// assert_eq!(Line::parse(line)?.event, Some(event));
-        /// # Ok::<(), coltape::store::event::LineError>(())
         /// ```
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[non_exhaustive]

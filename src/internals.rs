@@ -68,7 +68,7 @@ pub mod repair {
     }
 }
 pub mod schema {
-    pub use crate::schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Likeness, Md, Sink, Source, TickerTrades, Trades};
+    pub use crate::schema::*;
 }
 pub mod simulate {
     pub use crate::simulate::{Cut, Faults, Replay, SimulateConfig, SimulatedFeed, Simulation, Totals, products};

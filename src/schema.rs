@@ -24,26 +24,64 @@ use crate::decimal::Decimal;
 use crate::record::{OrderId, Origin, Record, SIDE_UNKNOWN, Side, Ticker, Trade};
 use crate::time::UnixNanos;
 
+/// Passes the layouts to a macro, before the other arguments. The list of the layouts is here and nowhere else: a new dataset is one word more.
+macro_rules! for_layouts {
+    ([$($then:tt)+] $($arguments:tt)*) => {
+        $($then)+! { [Md TickerTrades Trades] $($arguments)* }
+    };
+}
+pub(crate) use for_layouts;
+
 /// Evaluates an expression with the layout of a dataset that is known only at run time, as in `with_layout!(dataset, L => L::COLUMNS)`.
 macro_rules! with_layout {
-    ($dataset:expr, $layout:ident => $body:expr) => {
+    ([$($each:ident)+] $dataset:expr, $layout:ident => $body:expr) => {
         match $dataset {
-            $crate::schema::Dataset::Md => {
-                type $layout = $crate::schema::Md;
+            $( $crate::schema::Dataset::$each => {
+                type $layout = $crate::schema::$each;
                 $body
-            }
-            $crate::schema::Dataset::TickerTrades => {
-                type $layout = $crate::schema::TickerTrades;
-                $body
-            }
-            $crate::schema::Dataset::Trades => {
-                type $layout = $crate::schema::Trades;
-                $body
-            }
+            } )+
         }
+    };
+    ($dataset:expr, $layout:ident => $body:expr) => {
+        $crate::schema::for_layouts! { [$crate::schema::with_layout] $dataset, $layout => $body }
     };
 }
 pub(crate) use with_layout;
+
+/// Declares an enum with a variant for each dataset, as in `layout_enum! { enum OpenDataset of Open }`: its variant `Md` holds an `Open<Md>`, and so on.
+macro_rules! layout_enum {
+    ([$($each:ident)+] $(#[$attribute:meta])* $visibility:vis enum $name:ident of $of:ident) => {
+        $(#[$attribute])*
+        $visibility enum $name {
+            $(
+                #[doc = concat!("Of [`", stringify!($each), "`](crate::schema::", stringify!($each), ").")]
+                $each($of<$crate::schema::$each>),
+            )+
+        }
+
+        $( impl From<$of<$crate::schema::$each>> for $name {
+            #[inline]
+            fn from(of: $of<$crate::schema::$each>) -> Self { Self::$each(of) }
+        } )+
+    };
+    ($(#[$attribute:meta])* $visibility:vis enum $name:ident of $of:ident) => {
+        $crate::schema::for_layouts! { [$crate::schema::layout_enum] $(#[$attribute])* $visibility enum $name of $of }
+    };
+}
+pub(crate) use layout_enum;
+
+/// Evaluates an expression with what a variant of a [`layout_enum!`] holds, as in `match_layout!(OpenDataset, self, open => open.commit())`.
+macro_rules! match_layout {
+    ([$($each:ident)+] $name:ident, $value:expr, $held:ident => $body:expr) => {
+        match $value {
+            $( $name::$each($held) => $body, )+
+        }
+    };
+    ($name:ident, $value:expr, $held:ident => $body:expr) => {
+        $crate::schema::for_layouts! { [$crate::schema::match_layout] $name, $value, $held => $body }
+    };
+}
+pub(crate) use match_layout;
 
 impl Dataset {
     /// Gives all its columns, core then extended.
@@ -82,9 +120,13 @@ const _: () =
 
 /// Most columns that a dataset has.
 pub(crate) const MAX_COLUMNS: usize = {
-    let (trades, md, ticker_trades) = (Trades::COLUMNS.len(), Md::COLUMNS.len(), TickerTrades::COLUMNS.len());
-    let most = if trades > md { trades } else { md };
-    if most > ticker_trades { most } else { ticker_trades }
+    let (mut most, mut rest) = (0, Dataset::ALL.as_slice());
+    while let [dataset, after @ ..] = rest {
+        let count = dataset.columns().len();
+        most = if count > most { count } else { most };
+        rest = after;
+    }
+    most
 };
 
 /// Spells a column's type for the documentation, as two cells of a table: bytes and type.

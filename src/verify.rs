@@ -31,14 +31,14 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades, Value};
+use crate::schema::{ColumnSet, Dataset, Layout, Trades, Value, with_layout};
 use crate::store::{DayState, Snapshot, StoreError, catalog};
 use crate::stored::u64_at;
 use crate::time::{DateFormat, UnixNanos, UtcDay};
 
 use coverage::{Coverage, DayIds, Runs, judge};
 use history::{History, Journal};
-use index::{IndexedDay, IndexedDays};
+use index::{DatasetDays, IndexedDay, IndexedDays};
 use ledger::Ledger;
 use reconcile::{ProductDays, Reconciler, Scope};
 
@@ -150,24 +150,28 @@ fn verify_product(config: &VerifyConfig, product: &ProductId, history: &History,
     let mut checked = CheckedDays::new();
     let mut trades = IndexedDays::new(product);
     let ids = check_trades(config, &mut trades, &mut checked, findings)?;
-    let md = check_days::<Md>(config, product, &mut checked, findings)?;
-    let ticker_trades = check_days::<TickerTrades>(config, product, &mut checked, findings)?;
+    let mut tickers: Vec<DatasetDays> = Vec::new();
+    for dataset in Dataset::ALL.into_iter().filter(|dataset| dataset.is_of_tickers()) {
+        tickers.push(with_layout!(dataset, L => check_days::<L>(config, product, &mut checked, findings)?.into()));
+    }
+    let md = tickers.iter().find_map(DatasetDays::of_md);
+    let ticker_trades = tickers.iter().find_map(DatasetDays::of_ticker_trades);
     let mut coverage = judge(&ids, history);
     report_coverage(config, product, &coverage, findings);
     let gaps = std::mem::take(&mut coverage.gaps).into_iter();
     report.gaps.extend(gaps.filter(|gap| config.covers(gap.before.date, gap.after.date)).map(|gap| (product.clone(), gap)));
     for (date, datasets) in checked {
         let judged = coverage.days.iter().find(|day| day.date == date).cloned();
-        let md_day = md.day(date);
+        let md_day = md.and_then(|days| days.day(date));
         let named = md_day
             .and_then(|day| tickers::check_named_trades(&day.snapshot, &mut trades, &Location::on(product, Dataset::Md, date), findings));
         let location = Location::on(product, Dataset::TickerTrades, date);
-        let both = md_day.zip(ticker_trades.day(date));
+        let both = md_day.zip(ticker_trades.and_then(|days| days.day(date)));
         let pairing = both.map(|(md, trades)| tickers::pair(&md.snapshot, &trades.snapshot, &location, findings));
         let coverage = judged.unwrap_or_else(|| coverage::without_trades(date));
         report.days.push(ProductDay { product: product.clone(), date, coverage, datasets, named, pairing });
     }
-    Ok(ProductDays { trades, md, ticker_trades })
+    Ok(ProductDays { trades, tickers })
 }
 
 /// Checks a product's days of `TRADES` and gives the ids of every day. Only the days asked for are kept.

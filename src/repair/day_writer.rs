@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::product::ProductId;
 use crate::record::Trade;
-use crate::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use crate::schema::{ColumnSet, Layout, Trades, with_layout};
 use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, StoreError, SyncError, Syncer, seal};
 use crate::time::{Clock, UtcDay};
 
@@ -150,11 +150,7 @@ impl DayWriter {
         for keys in keys.chunks(SEAL_TOGETHER) {
             let mut days = Vec::with_capacity(keys.len());
             for key in keys {
-                days.push(match key.dataset {
-                    Dataset::Trades => self.open_day::<Trades>(key.date, journal)?.close(),
-                    Dataset::Md => self.open_day::<Md>(key.date, journal)?.close(),
-                    Dataset::TickerTrades => self.open_day::<TickerTrades>(key.date, journal)?.close(),
-                });
+                days.push(with_layout!(key.dataset, L => self.open_day::<L>(key.date, journal)?.close()));
             }
             self.seal(days, journal)?;
         }

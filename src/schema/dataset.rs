@@ -35,6 +35,16 @@ impl Dataset {
         }
     }
 
+    /// Names the dataset at the head of a column of a table, in at most 11 characters.
+    #[must_use]
+    pub(crate) const fn heading(self) -> &'static str {
+        match self {
+            Self::Md => "md",
+            Self::TickerTrades => "tick.trades",
+            Self::Trades => "trades",
+        }
+    }
+
     /// Says in a line what it holds, for help texts.
     #[must_use]
     pub const fn summary(self) -> &'static str {

@@ -6,8 +6,8 @@
 //! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock.
 
 use super::finding::{FindingKind, Findings, Location};
-use crate::record::{EARLIEST_PLAUSIBLE, SIDE_UNKNOWN, time_is_plausible};
-use crate::schema::{Column, Dataset, Layout, Value};
+use crate::record::{EARLIEST_PLAUSIBLE, Record, SIDE_UNKNOWN, time_is_plausible};
+use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
 use crate::stored::{self, u32_at, u64_at};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
@@ -28,6 +28,9 @@ pub struct DaySums {
     /// The event times of the first and the last record.
     pub times: Option<(UnixNanos, UnixNanos)>,
 }
+
+/// Only a ticker may leave its side open, and not every dataset of tickers stores such a one.
+const TICKER_WITHOUT_SIDE: Record<'static> = Record::Ticker(&Md::EMPTY);
 
 /// The places of those columns that a check knows the meaning of.
 struct CheckedColumns {
@@ -135,9 +138,7 @@ impl Check<'_> {
 
     fn side(&mut self, number: usize, values: &[Value]) {
         let Some(side) = self.columns.side.and_then(|at| u32_at(values, at)) else { return };
-        // Only a ticker may leave its side open, and `TICKER_TRADES` has none of those.
-        let may_be_unknown = self.dataset == Dataset::Md;
-        if side > 1 && !(side == SIDE_UNKNOWN && may_be_unknown) {
+        if side > 1 && !(side == SIDE_UNKNOWN && self.dataset.stores(TICKER_WITHOUT_SIDE)) {
             self.findings.add(FindingKind::Side, self.location, || format!("record {number}: side {side}"));
         }
     }

@@ -38,7 +38,7 @@ pub enum FindingKind {
     NotPositive,
     /// An f32 is not its f64 rounded.
     Rounding,
-    /// A sequence of `MD` does not rise.
+    /// A sequence of a ticker does not rise.
     SequenceOrder,
     /// A record of `TICKER_TRADES` is not what its record of `MD` says.
     TickerTrade,

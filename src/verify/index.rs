@@ -5,7 +5,7 @@
 //! 3. Looking up in rising order of keys costs a comparison, not a search.
 
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Value};
+use crate::schema::{Dataset, Layout, Md, TickerTrades, Value, layout_enum, match_layout};
 use crate::store::Snapshot;
 use crate::stored;
 use crate::time::UtcDay;
@@ -51,6 +51,38 @@ pub(super) struct IndexedDays<L: Layout> {
     pub product: ProductId,
     /// Each day that can be read, in order.
     pub days: Vec<IndexedDay<L>>,
+}
+
+layout_enum! {
+    /// A product's days of a dataset that is known only at run time.
+    #[derive(Debug)]
+    pub(super) enum DatasetDays of IndexedDays
+}
+
+impl DatasetDays {
+    /// Gives the dataset.
+    #[must_use]
+    pub(super) fn dataset(&self) -> Dataset {
+        match_layout!(DatasetDays, self, days => days.dataset())
+    }
+
+    /// Tells whether there is no day that can be read.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        match_layout!(DatasetDays, self, days => days.days.is_empty())
+    }
+
+    /// Gives the days, if they are of `MD`.
+    #[must_use]
+    pub(super) fn of_md(&self) -> Option<&IndexedDays<Md>> {
+        if let Self::Md(days) = self { Some(days) } else { None }
+    }
+
+    /// Gives the days, if they are of `TICKER_TRADES`.
+    #[must_use]
+    pub(super) fn of_ticker_trades(&self) -> Option<&IndexedDays<TickerTrades>> {
+        if let Self::TickerTrades(days) = self { Some(days) } else { None }
+    }
 }
 
 impl<L: Layout> IndexedDay<L> {
@@ -142,6 +174,13 @@ impl<L: Layout> IndexedDays<L> {
     #[must_use]
     pub(super) fn new(product: &ProductId) -> Self {
         Self { product: product.clone(), days: Vec::new() }
+    }
+
+    /// Gives the dataset.
+    #[must_use]
+    #[expect(clippy::unused_self, reason = "the type of the days says which dataset they are of")]
+    pub(super) const fn dataset(&self) -> Dataset {
+        L::DATASET
     }
 
     /// Gives a day, if it can be read.

@@ -7,10 +7,10 @@
 //!    without sequence.
 
 use super::finding::{FindingKind, Findings, Location};
-use super::index::{IndexedBy, IndexedDays, Position, key_of_row};
+use super::index::{DatasetDays, IndexedBy, IndexedDays, Position, key_of_row};
 use crate::product::ProductId;
-use crate::record::{Means, Origin, Ticker};
-use crate::schema::{Layout, Value};
+use crate::record::{Means, Origin, Record};
+use crate::schema::{Layout, Value, match_layout};
 use crate::stored;
 use crate::time::{UnixNanos, UtcDay};
 
@@ -27,7 +27,14 @@ pub(super) enum Match {
 }
 
 /// Finds the stored record of a record of the ledger and marks it as matched: an equal one, else one of its key.
-pub(super) fn match_row<L: Layout>(days: &mut IndexedDays<L>, row: &L::Row, expected: &[Value], found: &mut Vec<Value>) -> Match {
+pub(super) fn match_record<L: Layout>(
+    days: &mut IndexedDays<L>,
+    record: Record<'_>,
+    expected: &mut Vec<Value>,
+    found: &mut Vec<Value>,
+) -> Match {
+    let Some(row) = L::part_of(record) else { return Match::None };
+    stored::of_row::<L>(row, expected);
     let (mut candidate, mut has_marked) = (None, false);
     let mut is_without_order_ids = false;
     // The days of a product may be indexed differently, after a change of the feed or of the columns. So each is asked for its own key.
@@ -103,21 +110,48 @@ fn is_fetched<L: Layout>(values: &[Value]) -> bool {
     }
 }
 
-/// Finds an unmatched record of a ticker's time and gives the columns in which it differs.
-pub(super) fn find_altered<L: Layout<Row = Ticker>>(
+/// Finds an unmatched stored record of the time of a record of the ledger and gives the columns in which it differs.
+pub(super) fn find_altered<L: Layout>(
     days: &mut IndexedDays<L>,
-    ticker: &Ticker,
+    record: Record<'_>,
     expected: &mut Vec<Value>,
     found: &mut Vec<Value>,
 ) -> Option<Vec<String>> {
-    stored::of_row::<L>(ticker, expected);
-    let at = days.days.iter().position(|day| day.indexed_by() == IndexedBy::Time && day.date == ticker.time.day())?;
-    let key = key_of_row::<L>(IndexedBy::Time, ticker);
+    let row = L::part_of(record)?;
+    stored::of_row::<L>(row, expected);
+    let at = days.days.iter().position(|day| day.indexed_by() == IndexedBy::Time && day.date == L::time(row).day())?;
+    let key = key_of_row::<L>(IndexedBy::Time, row);
     let record = days.days.get_mut(at)?.find(key, |day, record| !day.is_marked(record))?;
     let position = Position { day: at, record };
     days.load(position, found);
     days.mark(position);
     Some(difference::<L>(found.len(), expected, found, &mut false))
+}
+
+/// Does what [`match_record`] does, whichever dataset the days are of.
+pub(super) fn match_in(days: &mut DatasetDays, record: Record<'_>, expected: &mut Vec<Value>, found: &mut Vec<Value>) -> Match {
+    match_layout!(DatasetDays, days, days => match_record(days, record, expected, found))
+}
+
+/// Does what [`find_altered`] does, whichever dataset the days are of.
+pub(super) fn find_altered_in(
+    days: &mut DatasetDays,
+    record: Record<'_>,
+    expected: &mut Vec<Value>,
+    found: &mut Vec<Value>,
+) -> Option<Vec<String>> {
+    match_layout!(DatasetDays, days, days => find_altered(days, record, expected, found))
+}
+
+/// Does what [`report_unmatched`] does, whichever dataset the days are of.
+pub(super) fn report_unmatched_in(
+    product: &ProductId,
+    days: &mut DatasetDays,
+    values: &mut Vec<Value>,
+    others: &mut Vec<Value>,
+    findings: &mut Findings,
+) {
+    match_layout!(DatasetDays, days, days => report_unmatched(product, days, values, others, findings))
 }
 
 /// Reports the stored records that no line of the ledger was matched with: those stored more than once, and those that the exchange never made.

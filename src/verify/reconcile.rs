@@ -11,14 +11,13 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use super::finding::{FindingKind, Findings, Location};
-use super::index::IndexedDays;
+use super::index::{DatasetDays, IndexedDays};
 use super::ledger::{Entry, Ledger, LedgerError};
-use super::matching::{Match, find_altered, match_row, report_unmatched};
+use super::matching::{Match, find_altered_in, match_in, match_record, report_unmatched, report_unmatched_in};
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
-use crate::record::{Ticker, Trade};
-use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades, Value};
-use crate::stored;
+use crate::record::{Record, Ticker, Trade};
+use crate::schema::{Dataset, Datasets, Trades, Value};
 use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// Tickers not found equal that are kept until the whole ledger has been read.
@@ -43,7 +42,7 @@ pub struct LedgerSums {
     pub without_order_ids: u64,
     /// Tickers of the ledger.
     pub tickers: u64,
-    /// Records in `MD` and `TICKER_TRADES`, every field equal.
+    /// Records in the datasets of tickers, every field equal.
     pub tickers_equal: u64,
     /// Tickers never sent.
     pub tickers_never_sent: u64,
@@ -56,10 +55,15 @@ pub struct LedgerSums {
 pub(super) struct ProductDays {
     /// `TRADES`.
     pub trades: IndexedDays<Trades>,
-    /// `MD`.
-    pub md: IndexedDays<Md>,
-    /// `TICKER_TRADES`.
-    pub ticker_trades: IndexedDays<TickerTrades>,
+    /// The datasets of tickers, in the order of [`Dataset::ALL`].
+    pub tickers: Vec<DatasetDays>,
+}
+
+impl ProductDays {
+    /// Gives the days of a dataset of tickers.
+    fn tickers_of(&mut self, dataset: Dataset) -> Option<&mut DatasetDays> {
+        self.tickers.iter_mut().find(|days| days.dataset() == dataset)
+    }
 }
 
 /// Which part of the ledger is checked.
@@ -102,7 +106,7 @@ pub(super) struct Reconciler<'a> {
     days: &'a mut BTreeMap<ProductId, ProductDays>,
     scope: Scope,
     /// The datasets of tickers that the tape has.
-    ticker_datasets: Vec<Dataset>,
+    ticker_datasets: Datasets,
     ids: BTreeMap<ProductId, TradeIds>,
     unmatched: Vec<UnmatchedTicker>,
     /// Tickers that the exchange sent out of turn.
@@ -119,13 +123,12 @@ pub(super) struct Reconciler<'a> {
 impl<'a> Reconciler<'a> {
     /// Begins with nothing matched.
     pub(super) fn new(days: &'a mut BTreeMap<ProductId, ProductDays>, scope: Scope) -> Self {
-        let has_md = days.values().any(|days| !days.md.days.is_empty());
-        let has_ticker_trades = days.values().any(|days| !days.ticker_trades.days.is_empty());
-        let ticker_datasets = [(Dataset::Md, has_md), (Dataset::TickerTrades, has_ticker_trades)];
+        let of_tickers = days.values().flat_map(|days| &days.tickers).filter(|days| !days.is_empty());
+        let ticker_datasets = of_tickers.map(DatasetDays::dataset).collect();
         Self {
             days,
             scope,
-            ticker_datasets: ticker_datasets.into_iter().filter(|(_, is_there)| *is_there).map(|(dataset, _)| dataset).collect(),
+            ticker_datasets,
             ids: BTreeMap::new(),
             unmatched: Vec::new(),
             out_of_turn: 0,
@@ -180,9 +183,9 @@ impl<'a> Reconciler<'a> {
         if sent {
             ids.sent = Some(ids.sent.map_or(id, |sent| sent.span(id)));
         }
-        stored::of_row::<Trades>(trade, &mut self.expected);
+        let (expected, found) = (&mut self.expected, &mut self.found);
         let days = self.days.get_mut(product).map(|days| &mut days.trades);
-        let matched = days.map_or(Match::None, |days| match_row(days, trade, &self.expected, &mut self.found));
+        let matched = days.map_or(Match::None, |days| match_record(days, Record::Trade(trade), expected, found));
         let location = Location::on(product, Dataset::Trades, trade.time.day());
         match matched {
             Match::Equal { date, is_without_order_ids } => {
@@ -205,28 +208,18 @@ impl<'a> Reconciler<'a> {
     fn take_ticker(&mut self, product: &ProductId, ticker: &Ticker, sent: bool, findings: &mut Findings) {
         self.sums.tickers += 1;
         self.sums.tickers_never_sent += u64::from(!sent);
-        let has_ticker_trades = self.ticker_datasets.contains(&Dataset::TickerTrades);
         // A tape without tickers should have had `MD`.
-        if self.ticker_datasets.contains(&Dataset::Md) || !has_ticker_trades {
-            self.take_ticker_in::<Md>(product, ticker, sent, |days| &mut days.md, findings);
-        }
-        if has_ticker_trades && ticker.carries_trade() {
-            self.take_ticker_in::<TickerTrades>(product, ticker, sent, |days| &mut days.ticker_trades, findings);
+        let datasets = if self.ticker_datasets.is_empty() { Datasets::of(&[Dataset::Md]) } else { self.ticker_datasets };
+        for dataset in datasets.storing(Record::Ticker(ticker)).iter() {
+            self.take_ticker_in(dataset, product, ticker, sent, findings);
         }
     }
 
-    fn take_ticker_in<L: Layout<Row = Ticker>>(
-        &mut self,
-        product: &ProductId,
-        ticker: &Ticker,
-        sent: bool,
-        of: fn(&mut ProductDays) -> &mut IndexedDays<L>,
-        findings: &mut Findings,
-    ) {
-        stored::of_row::<L>(ticker, &mut self.expected);
-        let days = self.days.get_mut(product).map(of);
-        let matched = days.map_or(Match::None, |days| match_row(days, ticker, &self.expected, &mut self.found));
-        let location = Location::on(product, L::DATASET, ticker.time.day());
+    fn take_ticker_in(&mut self, dataset: Dataset, product: &ProductId, ticker: &Ticker, sent: bool, findings: &mut Findings) {
+        let (expected, found) = (&mut self.expected, &mut self.found);
+        let days = self.days.get_mut(product).and_then(|days| days.tickers_of(dataset));
+        let matched = days.map_or(Match::None, |days| match_in(days, Record::Ticker(ticker), expected, found));
+        let location = Location::on(product, dataset, ticker.time.day());
         match matched {
             Match::Equal { date, .. } => {
                 self.sums.tickers_equal += 1;
@@ -237,7 +230,7 @@ impl<'a> Reconciler<'a> {
             }
             Match::AlreadyMatched => findings.add(FindingKind::Ledger, &location, || format!("{} is twice in the ledger", name_of(ticker))),
             Match::None if sent && self.unmatched.len() < MAX_UNMATCHED_TICKERS => {
-                self.unmatched.push(UnmatchedTicker { product: product.clone(), ticker: *ticker, dataset: L::DATASET });
+                self.unmatched.push(UnmatchedTicker { product: product.clone(), ticker: *ticker, dataset });
             }
             Match::None if sent => findings.add(FindingKind::Lost, &location, || name_of(ticker)),
             Match::None => {}
@@ -252,10 +245,8 @@ impl<'a> Reconciler<'a> {
             let UnmatchedTicker { product, ticker, dataset } = &unmatched;
             let location = Location::on(product, *dataset, ticker.time.day());
             let (expected, found) = (&mut self.expected, &mut self.found);
-            let altered = self.days.get_mut(product).and_then(|days| match dataset {
-                Dataset::Md => find_altered(&mut days.md, ticker, expected, found),
-                _ => find_altered(&mut days.ticker_trades, ticker, expected, found),
-            });
+            let days = self.days.get_mut(product).and_then(|days| days.tickers_of(*dataset));
+            let altered = days.and_then(|days| find_altered_in(days, Record::Ticker(ticker), expected, found));
             if let Some(columns) = altered {
                 findings.add(FindingKind::Altered, &location, || format!("{}: {}", name_of(ticker), columns.join(", ")));
             } else if self.is_excused(ticker) {
@@ -273,7 +264,7 @@ impl<'a> Reconciler<'a> {
             return true;
         }
         // A ticker that came out of turn is missing in each dataset.
-        let allowed = self.out_of_turn * self.ticker_datasets.len() as u64;
+        let allowed = self.out_of_turn * self.ticker_datasets.iter().count() as u64;
         self.sums.tickers_excused < allowed
     }
 
@@ -311,8 +302,9 @@ impl<'a> Reconciler<'a> {
         let (values, others) = (&mut self.expected, &mut self.found);
         for (product, days) in self.days.iter_mut() {
             report_unmatched(product, &mut days.trades, values, others, findings);
-            report_unmatched(product, &mut days.md, values, others, findings);
-            report_unmatched(product, &mut days.ticker_trades, values, others, findings);
+            for days in &mut days.tickers {
+                report_unmatched_in(product, days, values, others, findings);
+            }
         }
     }
 }

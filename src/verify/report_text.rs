@@ -24,8 +24,17 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if !report.days.is_empty() {
         writeln!(
             out,
-            "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} | {:>11} {:>11} {:>9}",
-            "product", "date", "verdict", "trades", "late", "missing", "order ids", "live", "md", "tick.trades", "named"
+            "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} |{} {:>9}",
+            "product",
+            "date",
+            "verdict",
+            Dataset::Trades.heading(),
+            "late",
+            "missing",
+            "order ids",
+            "live",
+            for_tickers(|dataset| dataset.heading().to_owned()),
+            "named"
         )?;
     }
     for day in &report.days {
@@ -59,6 +68,16 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a cell for each dataset of tickers.
+fn for_tickers(cell: impl Fn(Dataset) -> String) -> String {
+    Dataset::ALL.into_iter().filter(|dataset| dataset.is_of_tickers()).map(|dataset| format!(" {:>11}", cell(dataset))).collect()
+}
+
+/// Tells whether a dataset has columns whose f32 can be checked against an exact value.
+fn has_exact_columns(dataset: Dataset) -> bool {
+    dataset.columns().iter().any(|column| column.name.ends_with("_f64"))
+}
+
 fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<()> {
     let of = |dataset| day.dataset(dataset);
     let records = |kept: Option<&DatasetDay>| kept.map_or_else(|| "-".to_owned(), |kept| kept.sums.records.to_string());
@@ -67,7 +86,7 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
     let share = |part: Option<u64>| part.and_then(|part| percent(part, total)).unwrap_or_else(|| "-".to_owned());
     writeln!(
         out,
-        "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} | {:>11} {:>11} {:>9}",
+        "{:width$}  {:10}  {:12} {:>11} {:>8} {:>8} {:>9} {:>9} |{} {:>9}",
         day.product,
         day.date,
         day.coverage.verdict.name(),
@@ -76,8 +95,7 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
         day.coverage.missing,
         share(trades.map(|kept| kept.sums.with_order_ids)),
         share(trades.filter(|kept| kept.set == ColumnSet::Full).map(|kept| kept.sums.with_recv)),
-        records(of(Dataset::Md)),
-        records(of(Dataset::TickerTrades)),
+        for_tickers(|dataset| records(of(dataset))),
         share(day.named)
     )?;
     for reason in day.coverage.reasons.iter().take(SHOWN_REASONS) {
@@ -92,7 +110,7 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
 fn write_remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let regressions: u64 = report.days.iter().flat_map(|day| &day.datasets).map(|kept| kept.sums.regressions).sum();
     writeln!(out, "times that fall from one record to the next: {regressions} (the exchange's clock; no fault)")?;
-    let has_tickers = report.days.iter().any(|day| day.dataset(Dataset::Md).or(day.dataset(Dataset::TickerTrades)).is_some());
+    let has_tickers = report.days.iter().flat_map(|day| &day.datasets).any(|kept| kept.dataset.is_of_tickers());
     if has_tickers {
         let unpaired: u64 = report.days.iter().filter_map(|day| day.pairing).map(|pairing| pairing.unpaired).sum();
         writeln!(
@@ -100,11 +118,8 @@ fn write_remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             "tickers: completeness cannot be proved, as tickers may skip trades; {unpaired} stand in only one of MD and TICKER_TRADES"
         )?;
     }
-    let core = report
-        .days
-        .iter()
-        .flat_map(|day| &day.datasets)
-        .filter(|kept| kept.set == ColumnSet::Core && kept.dataset != Dataset::TickerTrades);
+    let core =
+        report.days.iter().flat_map(|day| &day.datasets).filter(|kept| kept.set == ColumnSet::Core && has_exact_columns(kept.dataset));
     let core = core.count();
     if core > 0 {
         writeln!(out, "f32 = rounded exact value: not checkable in {core} dataset-days that hold core columns alone")?;

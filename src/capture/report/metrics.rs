@@ -44,7 +44,7 @@ pub(crate) struct TradeCounts {
 pub(crate) struct TickerCounts {
     /// Tickers from the decoder.
     pub received: Counter,
-    /// Appended to `MD`, and to `TICKER_TRADES` where they carry a trade.
+    /// Appended to each dataset that stores something of them.
     pub written: Counter,
     /// Stored beside the columns of a sealed day.
     pub late: Counter,

@@ -2,8 +2,6 @@
 //!
 //! 1. What keeps a record from being stored ([`OpenDataset::obstacle`]) is asked of every dataset before any of them stores it.
 //! 2. The files are asked to grow once for each room that ran short.
-//!
-//! A new dataset is one line in each of the two lists below.
 
 use std::sync::Arc;
 
@@ -12,29 +10,13 @@ use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
 use crate::record::Record;
-use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use crate::schema::{Dataset, Layout, layout_enum, match_layout, with_layout};
 use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, StoreError};
 use crate::time::{UnixNanos, UtcDay};
 
-/// A dataset-day that is open for writing.
-pub(crate) enum OpenDataset {
-    /// `MD`.
-    Md(Open<Md>),
-    /// `TICKER_TRADES`.
-    TickerTrades(Open<TickerTrades>),
-    /// `TRADES`.
-    Trades(Open<Trades>),
-}
-
-/// Evaluates an expression for the dataset-day, whichever dataset it is of.
-macro_rules! on {
-    ($dataset:expr, $open:ident => $body:expr) => {
-        match $dataset {
-            OpenDataset::Md($open) => $body,
-            OpenDataset::TickerTrades($open) => $body,
-            OpenDataset::Trades($open) => $body,
-        }
-    };
+layout_enum! {
+    /// A dataset-day that is open for writing.
+    pub(crate) enum OpenDataset of Open
 }
 
 /// A dataset-day, and the room that it had when more was last asked for.
@@ -100,17 +82,13 @@ impl OpenDataset {
         date: UtcDay,
         now: UnixNanos,
     ) -> Result<(Self, Opening), StoreError> {
-        Ok(match dataset {
-            Dataset::Md => with(Self::Md, Open::new(dir, product, date, now)?),
-            Dataset::TickerTrades => with(Self::TickerTrades, Open::new(dir, product, date, now)?),
-            Dataset::Trades => with(Self::Trades, Open::new(dir, product, date, now)?),
-        })
+        with_layout!(dataset, L => Open::<L>::new(dir, product, date, now).map(|(open, opening)| (open.into(), opening)))
     }
 
     /// Gives what keeps a record from being stored with this effort; nothing where it can be stored, or has no part in this dataset.
     #[inline]
     pub(crate) fn obstacle(&mut self, record: Record<'_>, effort: Effort) -> Option<Outcome> {
-        on!(self, open => open.obstacle(record, effort))
+        match_layout!(OpenDataset, self, open => open.obstacle(record, effort))
     }
 
     /// Stores a record where [`OpenDataset::obstacle`] knows of none.
@@ -119,13 +97,13 @@ impl OpenDataset {
     /// Where a late record could not be written.
     #[inline]
     pub(crate) fn insert(&mut self, record: Record<'_>) -> Result<Outcome, StoreError> {
-        on!(self, open => open.insert(record))
+        match_layout!(OpenDataset, self, open => open.insert(record))
     }
 
     /// Makes every record visible. Tells whether the writer's thread has work: room to ask for, or files that were removed.
     #[inline]
     pub(crate) fn commit(&mut self) -> bool {
-        on!(self, open => {
+        match_layout!(OpenDataset, self, open => {
             open.day.commit();
             open.wants_room() || open.day.files().is_gone()
         })
@@ -134,19 +112,19 @@ impl OpenDataset {
     /// Asks for more room where it runs short and was not asked for.
     #[inline]
     pub(crate) fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
-        on!(self, open => open.request_room(provisioner, wakeup));
+        match_layout!(OpenDataset, self, open => open.request_room(provisioner, wakeup));
     }
 
     /// Shows the files.
     #[must_use]
     pub(crate) fn files(&self) -> &Arc<DayFiles> {
-        on!(self, open => open.day.files())
+        match_layout!(OpenDataset, self, open => open.day.files())
     }
 
     /// Gives the number of records, without late ones.
     #[must_use]
     pub(crate) fn count(&self) -> u64 {
-        on!(self, open => open.day.count())
+        match_layout!(OpenDataset, self, open => open.day.count())
     }
 
     /// Gives the stored trade of an id. Cold.
@@ -158,10 +136,6 @@ impl OpenDataset {
     /// Commits, and gives the files back to be sealed.
     #[must_use]
     pub(crate) fn close(self) -> Arc<DayFiles> {
-        on!(self, open => open.day.close())
+        match_layout!(OpenDataset, self, open => open.day.close())
     }
-}
-
-fn with<L: Layout>(kind: fn(Open<L>) -> OpenDataset, (open, opening): (Open<L>, Opening)) -> (OpenDataset, Opening) {
-    (kind(open), opening)
 }

@@ -40,7 +40,9 @@ impl ResumePoint {
     pub(crate) fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
         let dir = context.dir.path();
         let last = |dataset| catalog::last_key(dir, product, dataset);
-        let last_sequence = if context.datasets.contains(Dataset::Md) { last(Dataset::Md)? } else { last(Dataset::TickerTrades)? };
+        // `MD` is the first of them and stores every ticker. Where none is kept, no ticker is compared with the sequence.
+        let of_tickers = context.datasets.iter().find(|dataset| dataset.is_of_tickers()).unwrap_or(Dataset::TickerTrades);
+        let last_sequence = last(of_tickers)?;
         if !context.datasets.contains(Dataset::Trades) {
             return Ok(Self { last_sequence, ..Self::default() });
         }

@@ -202,28 +202,30 @@ impl Router {
         if self.pending_since.take().is_none() {
             return;
         }
-        let mut is_delegate_called = false;
+        let mut calls = 0;
         for turn in 0..self.pending.len() {
             let Some(index) = self.pending.get(turn).copied() else { break };
             if self.deliver_one(index) == Remaining::Nothing {
                 continue;
             }
             self.push_rest(index);
-            if !is_delegate_called {
-                is_delegate_called = true;
-                // Before the first call: the slots that wait now have waited since an earlier one.
-                self.delegate.bypass_if_stuck(self.read_at);
-            }
-            if let Some(entry) = self.entries.get(index) {
-                self.delegate.call(&entry.route.slot);
+            // Called behind the last push: a push may block, and a slot that is marked as called is left alone by all other connections meanwhile.
+            if let Some(call) = self.pending.get_mut(calls) {
+                *call = index;
+                calls += 1;
             }
         }
-        self.pending.clear();
         self.batch.clear();
         self.tally.count(self.read_at, Some(self.recv));
-        if is_delegate_called {
+        if calls > 0 {
+            // Before the first call: the slots that wait now have waited since an earlier one.
+            self.delegate.bypass_if_stuck(self.read_at);
+            for entry in self.pending.iter().take(calls).filter_map(|index| self.entries.get(*index)) {
+                self.delegate.call(&entry.route.slot);
+            }
             self.delegate.wake();
         }
+        self.pending.clear();
     }
 
     /// Runs a step for one product; tells what remains.
@@ -576,5 +578,58 @@ mod tests {
         assert_eq!(fixture.route.metrics.gaps.get(), 1);
         drop(router);
         assert_eq!(fixture.end(), 1);
+    }
+
+    #[test]
+    fn a_product_whose_queue_is_full_does_not_hold_up_what_another_line_brings_of_another() {
+        let fixture = WriterFixture::new();
+        let full = ProductId::new("ETH-USD").unwrap();
+        let full_route = fixture.registry.route(&full).unwrap();
+        let line = |number| {
+            let line = LinePlace { number, shares_tickers: false };
+            let products = [product(), full.clone()];
+            Router::new(
+                &format!("{number}.0"),
+                Arc::clone(&fixture.registry),
+                fixture.context.journal.clone(),
+                Arc::default(),
+                line,
+                &products,
+            )
+            .unwrap()
+        };
+        let (mut first, mut second) = (line(0), line(1));
+        fixture.push(1);
+        fixture.run_writer(1);
+        // A page has to be waited for: the connections leave the next trade to their delegates.
+        fixture.dir.flush().unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let taken = full_route.slot.lock();
+        let message = || MarketMessage::Trade(trade(1), RawPlace::default());
+        while full_route.queue.push_within(message(), Duration::ZERO).is_queued() {}
+        let (visible, started) = std::thread::scope(|scope| {
+            let started = Instant::now();
+            let stuck = scope.spawn(move || {
+                first.begin(b"{}", trade(2).recv, Instant::now());
+                first.trade(b"BTC-USD", &trade(2));
+                first.trade(b"ETH-USD", &trade(2));
+                first.deliver();
+                first
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            second.begin(b"{}", trade(2).recv, Instant::now());
+            second.trade(b"BTC-USD", &trade(2));
+            second.deliver();
+            until("it is visible", || fixture.visible_ids().last() == Some(&2));
+            let visible = started.elapsed();
+            drop(stuck.join().unwrap());
+            (visible, started.elapsed())
+        });
+        drop(taken);
+        full_route.slot.wake_writer();
+        drop((second, full_route));
+        println!("visible after {visible:?}, the first connection was held up for {started:?}");
+        fixture.end();
+        assert!(visible < Duration::from_millis(150), "{visible:?}");
     }
 }

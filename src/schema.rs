@@ -12,8 +12,8 @@ mod dataset;
 mod datasets;
 mod layout;
 
-pub(crate) use column::Value;
 pub use column::{Column, ColumnSet, Kind};
+pub(crate) use column::{Value, columns_of_version_1};
 pub use dataset::Dataset;
 pub use datasets::Datasets;
 pub use layout::{Layout, Likeness, Sink, Source};

@@ -85,6 +85,14 @@ impl ColumnSet {
     }
 }
 
+/// The last columns of the tables of version 1. No folder of the full set was ever made with fewer.
+const LAST_OF_VERSION_1: [&str; 3] = ["best_ask_size_f64", "trade_spread", "trade_origin"];
+
+/// Counts the columns that a table had in version 1.
+pub(crate) fn columns_of_version_1(table: &[Column]) -> usize {
+    table.iter().position(|column| LAST_OF_VERSION_1.contains(&column.name)).map_or(table.len(), |last| last + 1)
+}
+
 /// Counts the core columns at the front of a table.
 const fn core_columns(table: &[Column]) -> usize {
     let mut rest = table;

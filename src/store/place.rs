@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
-use crate::schema::{Column, ColumnSet, Dataset};
+use crate::schema::{Column, ColumnSet, Dataset, columns_of_version_1};
 use crate::time::{DateFormat, UtcDay};
 
 /// The folder for what is not part of the tape: lock, journals, quarantine.
@@ -102,7 +102,9 @@ pub(crate) fn columns_there(place: &Place, table: &'static [Column]) -> Option<(
     let is_there = |column: &Column| place.column(column.name).exists();
     let count = table.iter().take_while(|column| is_there(column)).count();
     let has_others_behind = table.iter().skip(count).any(is_there);
-    let all = if has_others_behind { None } else { ColumnSet::Full.front(table, count) };
+    // Without a page only the files tell. Fewer extended columns than any version had are what is left of a copy: its exact columns are not to be trusted.
+    let is_of_a_version = !has_others_behind && count >= columns_of_version_1(table);
+    let all = if is_of_a_version { ColumnSet::Full.front(table, count) } else { None };
     let core = ColumnSet::Core.of(table);
     match all {
         Some(held) if held.len() > core.len() || core.len() == table.len() => Some((ColumnSet::Full, held)),
@@ -156,7 +158,7 @@ mod tests {
         let (full, core) = (ColumnSet::Full, ColumnSet::Core);
         let all = Dataset::Trades.columns().len();
         assert_eq!(held(Dataset::Trades, &|_| true), Some((full, all)));
-        assert_eq!(held(Dataset::Trades, &|at| at < 12), Some((full, 12)), "of an older version");
+        assert_eq!(held(Dataset::Trades, &|at| at < 12), Some((core, 8)), "no version had so few extended columns: some were lost");
         assert_eq!(held(Dataset::Trades, &|at| at < 8), Some((core, 8)));
         assert_eq!(held(Dataset::Trades, &|at| at != 9), Some((core, 8)), "a column was lost");
         assert_eq!(held(Dataset::Trades, &|at| at != 7), None);

@@ -434,6 +434,7 @@ mod tests {
     use super::*;
     use crate::capture::net::batch::BATCH_CAPACITY_MSGS;
     use crate::capture::write::fixture::{WriterFixture, product, ticker, trade, until};
+    use crate::capture::write::queue::BACK_PRESSURE;
 
     fn router(fixture: &WriterFixture) -> Router {
         let line = LinePlace { number: 0, shares_tickers: false };
@@ -580,14 +581,14 @@ mod tests {
         assert_eq!(fixture.end(), 1);
     }
 
-    #[test]
-    fn a_product_whose_queue_is_full_does_not_hold_up_what_another_line_brings_of_another() {
+    /// One connection is blocked by the full queue of one product. Tells whether a trade of another product, which a second line brings, becomes visible
+    /// while the first connection is still blocked.
+    fn is_visible_beside_a_full_queue() -> bool {
         let fixture = WriterFixture::new();
         let full = ProductId::new("ETH-USD").unwrap();
         let full_route = fixture.registry.route(&full).unwrap();
-        let line = |number| {
-            let line = LinePlace { number, shares_tickers: false };
-            let products = [product(), full.clone()];
+        let line = |number: u8| {
+            let (line, products) = (LinePlace { number, shares_tickers: false }, [product(), full.clone()]);
             Router::new(
                 &format!("{number}.0"),
                 Arc::clone(&fixture.registry),
@@ -603,33 +604,39 @@ mod tests {
         fixture.run_writer(1);
         // A page has to be waited for: the connections leave the next trade to their delegates.
         fixture.dir.flush().unwrap();
-        std::thread::sleep(Duration::from_millis(20));
         let taken = full_route.slot.lock();
         let message = || MarketMessage::Trade(trade(1), RawPlace::default());
         while full_route.queue.push_within(message(), Duration::ZERO).is_queued() {}
-        let (visible, started) = std::thread::scope(|scope| {
-            let started = Instant::now();
-            let stuck = scope.spawn(move || {
+        let is_visible = std::thread::scope(|scope| {
+            let blocked = scope.spawn(move || {
                 first.begin(b"{}", trade(2).recv, Instant::now());
                 first.trade(b"BTC-USD", &trade(2));
                 first.trade(b"ETH-USD", &trade(2));
                 first.deliver();
                 first
             });
-            std::thread::sleep(Duration::from_millis(50));
+            until("the first connection has pushed its trade", || !fixture.route.queue.is_empty() || blocked.is_finished());
+            // It is at the full queue next, or soon.
+            std::thread::sleep(BACK_PRESSURE / 10);
             second.begin(b"{}", trade(2).recv, Instant::now());
             second.trade(b"BTC-USD", &trade(2));
             second.deliver();
-            until("it is visible", || fixture.visible_ids().last() == Some(&2));
-            let visible = started.elapsed();
-            drop(stuck.join().unwrap());
-            (visible, started.elapsed())
+            until("it is visible", || fixture.visible_ids().last() == Some(&2) || blocked.is_finished());
+            let is_visible = !blocked.is_finished();
+            drop(blocked.join().unwrap());
+            is_visible
         });
         drop(taken);
         full_route.slot.wake_writer();
         drop((second, full_route));
-        println!("visible after {visible:?}, the first connection was held up for {started:?}");
         fixture.end();
-        assert!(visible < Duration::from_millis(150), "{visible:?}");
+        is_visible
+    }
+
+    #[test]
+    fn a_product_whose_queue_is_full_does_not_hold_up_what_another_line_brings_of_another() {
+        // Either may happen by chance: a busy machine lets the bounded block of a full queue pass, or the writer is awake and takes the trade itself.
+        let visible = (0..10).filter(|_| is_visible_beside_a_full_queue()).count();
+        assert!(visible >= 5, "{visible} of 10");
     }
 }

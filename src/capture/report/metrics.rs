@@ -35,7 +35,7 @@ pub(crate) struct TradeCounts {
     pub conflict: Counter,
     /// Dropped because the product's queue or disk was full: a gap.
     pub shed: Counter,
-    /// Dropped because the id was implausibly far ahead and nothing confirmed it.
+    /// Kept with the rejects, because id and time do not fit those of other trades and nothing confirmed them.
     pub rejected: Counter,
 }
 
@@ -48,11 +48,11 @@ pub(crate) struct TickerCounts {
     pub written: Counter,
     /// Stored beside the columns of a sealed day.
     pub late: Counter,
-    /// Dropped because the sequence is not above the last one stored.
+    /// Dropped because neither sequence nor event time is newer than those stored: copies.
     pub stale: Counter,
     /// Dropped because the product's queue or disk was full.
     pub shed: Counter,
-    /// Dropped because the sequence was implausibly far ahead and nothing confirmed it.
+    /// Kept with the rejects, because sequence and time do not fit those of other tickers and nothing confirmed them.
     pub rejected: Counter,
 }
 
@@ -88,6 +88,8 @@ pub(crate) struct ProductMetrics {
     pub deepest_queue_msgs: Peak,
     /// Trade ids that are missing now.
     pub missing_ids: AtomicU64,
+    /// Doubted messages that nothing had settled when the capture ended.
+    pub doubts_left: Counter,
     /// Gaps seen in this run.
     pub gaps: Counter,
     /// Whether messages of the product are being dropped because its queue is full.

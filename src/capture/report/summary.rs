@@ -91,6 +91,8 @@ pub struct ProductSummary {
     pub gaps: u64,
     /// Trade ids missing at the end.
     pub missing_ids: u64,
+    /// Messages whose id, sequence or time did not fit and that nothing had settled when the capture ended. They are kept with the rejects.
+    pub doubts_left: u64,
     /// Most messages seen in the queue. The watch looks once a second.
     pub deepest_queue_msgs: u64,
 }
@@ -103,6 +105,7 @@ impl ProductSummary {
             tickers: Tally::of_tickers(&figures.tickers),
             gaps: figures.gaps.get(),
             missing_ids: figures.missing_ids.load(Relaxed),
+            doubts_left: figures.doubts_left.get(),
             deepest_queue_msgs: figures.deepest_queue_msgs.get(),
         }
     }

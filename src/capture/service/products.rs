@@ -1,7 +1,8 @@
 //! Product data: fetched by REST at the start and when the list of products grows, and written to `products.jsonl`.
 //!
 //! 1. A product gets a line at the first start and whenever its data has changed. Readers use the last line of a product.
-//! 2. A capture works without this data. Where REST does not answer, there is a warning in the log and an event in the journal.
+//! 2. A series that begins (`BTC-USD~2`) gets a line, with the event that the journal has.
+//! 3. A capture works without this data. Where REST does not answer, there is a warning in the log and an event in the journal.
 //!
 //! Thread `products`: fetches once, with a few retries, and ends.
 
@@ -23,7 +24,7 @@ use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::store::DataDir;
 use crate::store::event::{Event, Line};
-use crate::time::Clock;
+use crate::time::{Clock, UnixNanos};
 
 /// Name of the file in the folder `_coltape`.
 pub(crate) const FILE_NAME: &str = "products.jsonl";
@@ -129,9 +130,21 @@ fn describe(info: &ProductInfo, source: &str) -> Event {
     }
 }
 
-/// Gives the last event of each product in the file.
+/// Notes in `products.jsonl` that a product is stored as another series from now on. Called once a series, by the product's writer.
+pub(crate) fn note_series(dir: &DataDir, event: &Event, now: UnixNanos) {
+    let path = dir.path().join("_coltape").join(FILE_NAME);
+    let line = event.line(now) + "\n";
+    let written = File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        // The journal says it, too.
+        log::warn!("{}: {error}", path.display());
+    }
+}
+
+/// Gives the last event of each product in the file that tells what it is.
 fn known(path: &Path) -> HashMap<ProductId, Event> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let events = text.lines().filter_map(|line| Line::parse(line).ok()?.event);
-    events.filter_map(|event| Some((event.product()?.clone(), event))).collect()
+    let told = events.filter(|event| matches!(event, Event::Product { .. } | Event::ProductUnknown { .. }));
+    told.filter_map(|event| Some((event.product()?.clone(), event))).collect()
 }

@@ -16,6 +16,7 @@ use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::effort::Effort;
 use crate::capture::write::queue::Pushed;
 use crate::capture::write::registry::{Registry, Route};
+use crate::capture::write::slot::SlotState;
 use crate::capture::write::step::{Remaining, Step};
 use crate::decimal::Decimal;
 use crate::product::ProductId;
@@ -96,6 +97,11 @@ impl WriterFixture {
         });
         let registry = Arc::new(Registry::new(Arc::clone(&context), 2 * BATCH_CAPACITY_MSGS));
         let route = registry.route(&product()).unwrap();
+        // Without it the first trade would wait for others that agree with it.
+        route.queue.push_within(MarketMessage::Heartbeat { last_trade_id: 1, recv: DAY.start() }, Duration::ZERO);
+        route.slot.wake_writer();
+        until("the heartbeat is taken", || route.queue.is_empty());
+        until("the round is over", || matches!(*route.slot.lock(), SlotState::Ready(_)));
         Self { folder, dir, registry, context, route }
     }
 

@@ -6,8 +6,9 @@ use std::time::Instant;
 use super::{SHORTEST_SLEEP, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::effort::Effort;
-use crate::feed::sequencer::{GapCause, GapEvent, ReceivedTrade};
-use crate::record::{Means, RawPlace};
+use crate::feed::sequencer::{GapCause, GapEvent};
+use crate::product::ProductId;
+use crate::record::Means;
 use crate::store::event::{Event, GapFiller};
 
 impl Writer {
@@ -28,16 +29,13 @@ impl Writer {
         self.begin_batch();
         match delivery {
             Delivery::Trades(trades) => {
-                for trade in trades {
-                    self.metrics.trades.fetched.one();
-                    self.offer(ReceivedTrade { trade, place: RawPlace::default() });
-                }
+                self.take_fetched(&trades);
             }
             Delivery::Missing(ids) => self.sequencer.mark_missing(ids, GapCause::Asked),
         }
         if let Some(backfill) = &self.context.backfill {
             self.fetched_revision = self.sequencer.chain().revision();
-            backfill.taken(&self.product, self.sequencer.chain().missing());
+            backfill.taken(&self.product, &self.sequencer.chain().askable());
         }
         true
     }
@@ -67,33 +65,39 @@ impl Writer {
     #[cold]
     pub(super) fn report_gaps(&mut self) {
         for event in self.sequencer.take_events() {
-            let product = self.product.clone();
-            self.context.journal.write(match event {
-                GapEvent::Opened { ids, cause } => {
-                    self.metrics.gaps.one();
-                    let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
-                    log::warn!("{}: {count} trades missing, ids {first} to {last} ({cause})", self.product);
-                    Event::GapOpened { product, ids, why: cause.into() }
-                }
-                GapEvent::Left { ids } => Event::GapLeft { product, ids },
-                GapEvent::Filled { ids, means } => {
-                    let by = match means {
-                        Means::Rest => GapFiller::Rest,
-                        Means::Tape => GapFiller::Tape,
-                        Means::Live | Means::Snapshot => GapFiller::Line,
-                    };
-                    Event::GapFilled { product, ids, by }
-                }
-            });
+            self.journal_gap(&self.product, event);
         }
         let chain = self.sequencer.chain();
-        self.metrics.missing_ids.store(chain.missing().count(), Relaxed);
+        let of_previous = self.previous_missing();
+        self.metrics.missing_ids.store(chain.missing().count().saturating_add(of_previous), Relaxed);
         if chain.revision() != self.fetched_revision {
             self.fetched_revision = chain.revision();
             if let Some(backfill) = &self.context.backfill {
-                backfill.want(&self.product, chain.missing());
+                backfill.want(&self.product, &chain.askable());
             }
         }
+    }
+
+    /// Journals one change about the gaps of a series.
+    pub(super) fn journal_gap(&self, series: &ProductId, event: GapEvent) {
+        let product = series.clone();
+        self.context.journal.write(match event {
+            GapEvent::Opened { ids, cause } => {
+                self.metrics.gaps.one();
+                let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
+                log::warn!("{series}: {count} trades missing, ids {first} to {last} ({cause})");
+                Event::GapOpened { product, ids, why: cause.into() }
+            }
+            GapEvent::Left { ids } => Event::GapLeft { product, ids },
+            GapEvent::Filled { ids, means } => {
+                let by = match means {
+                    Means::Rest => GapFiller::Rest,
+                    Means::Tape => GapFiller::Tape,
+                    Means::Live | Means::Snapshot => GapFiller::Line,
+                };
+                Event::GapFilled { product, ids, by }
+            }
+        });
     }
 
     /// At the end, waits the gap wait for REST to bring what is missing. The next start goes on with the rest.

@@ -8,6 +8,7 @@ use crate::capture::product_list::ProductListError;
 use crate::capture::write::route_error::RouteError;
 use crate::feed::endpoint::EndpointError;
 use crate::feed::rest::RestError;
+use crate::product::ProductId;
 use crate::store::StoreError;
 
 /// What a user can do where memory maps are too few.
@@ -52,6 +53,12 @@ pub enum CaptureError {
         needed: u64,
         /// Maps that a process may have (`vm.max_map_count`).
         allowed: u64,
+    },
+    /// A series is named in place of its product.
+    #[error("{series} is a later series of {product}: name {product}, and its newest series is continued", product = .series.feed_name())]
+    Series {
+        /// The name.
+        series: ProductId,
     },
     /// The list of products cannot be used.
     #[error(transparent)]

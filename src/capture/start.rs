@@ -44,6 +44,9 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let started_at = Instant::now();
     // Before anything that takes time: until it is listened for, SIGHUP ends the process.
     let reload = Reload::listen(config.products_file.as_ref());
+    if let Some(series) = config.products.iter().find(|product| product.series() > 1) {
+        return Err(CaptureError::Series { series: series.clone() });
+    }
     let endpoint = format!("{} {}", config.feed.name(), config.url);
     let options =
         StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };

@@ -155,6 +155,11 @@ impl<T> Doubts<T> {
         refuted.map(|held| held.message).collect()
     }
 
+    /// Takes out the messages that `is_it` finds, in the order they came.
+    pub(crate) fn take(&mut self, is_it: impl Fn(Mark, &T) -> bool) -> Vec<T> {
+        self.held.extract_if(.., |held| is_it(held.mark, &held.message)).map(|held| held.message).collect()
+    }
+
     /// Finds a held message.
     #[must_use]
     pub(crate) fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<&T> {

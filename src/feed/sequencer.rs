@@ -57,6 +57,8 @@ pub(crate) enum GapCause {
     Heartbeat,
     /// They passed while nothing was recorded.
     Restart,
+    /// They were given up because the queue was full.
+    Shed,
     /// They were asked for.
     Asked,
 }
@@ -69,6 +71,7 @@ impl GapCause {
             Self::Jump => "jump",
             Self::Heartbeat => "heartbeat",
             Self::Restart => "restart",
+            Self::Shed => "shed",
             Self::Asked => "asked",
         }
     }
@@ -303,6 +306,17 @@ impl Sequencer {
     pub(crate) fn mark_missing(&mut self, ids: IdRange, cause: GapCause) {
         let opened = self.chain.mark_missing(ids);
         self.events.extend(opened.into_iter().map(|ids| GapEvent::Opened { ids, cause }));
+    }
+
+    /// Takes note of ids that were received and given up. Those above the chain that do not wait are missing; ids below it are known to be, or stored.
+    pub(crate) fn note_shed(&mut self, ids: IdRange) {
+        let Some(last) = self.chain.last() else { return };
+        if ids.last() <= last || ids.first().saturating_sub(last) > ABSURD_JUMP {
+            return;
+        }
+        for missing in self.waiting.gaps(last, ids.last()) {
+            self.mark_missing(missing, GapCause::Shed);
+        }
     }
 
     /// Takes note of a heartbeat.

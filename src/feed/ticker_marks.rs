@@ -79,6 +79,8 @@ impl Jumps {
 pub(crate) struct TickerMarks {
     /// The last one with a sequence.
     last: Option<u64>,
+    /// The one before it.
+    before: u64,
     newest: UnixNanos,
     /// The lowest sequence stored at the newest event time.
     lowest_of_newest: u64,
@@ -90,7 +92,7 @@ impl TickerMarks {
     #[must_use]
     pub(crate) fn continuing(last: Option<Mark>) -> Self {
         let Some(Mark { key, time }) = last else { return Self::default() };
-        Self { last: Some(key).filter(|key| *key != 0), newest: time, lowest_of_newest: key, jumps: Jumps::default() }
+        Self { last: Some(key).filter(|key| *key != 0), newest: time, lowest_of_newest: key, ..Self::default() }
     }
 
     /// Gives the sequence of the last ticker that has one.
@@ -123,9 +125,8 @@ impl TickerMarks {
 
     #[cold]
     fn judge_lower(&self, ticker: &Ticker, last: u64) -> TickerJudgement {
-        let is_copy = ticker.sequence == last
-            || ticker.time < self.newest
-            || (ticker.time == self.newest && ticker.sequence >= self.lowest_of_newest);
+        let is_among_newest = ticker.time == self.newest && (self.lowest_of_newest..=last).contains(&ticker.sequence);
+        let is_copy = ticker.time < self.newest || is_among_newest;
         if is_copy { TickerJudgement::Stale } else { TickerJudgement::Doubted(TickerDoubt::Behind) }
     }
 
@@ -135,6 +136,7 @@ impl TickerMarks {
         if ticker.sequence != 0 {
             if let Some(last) = self.last {
                 self.jumps.note(ticker.sequence.saturating_sub(last), ticker.time);
+                self.before = last;
             }
             self.last = Some(ticker.sequence);
         }
@@ -146,9 +148,19 @@ impl TickerMarks {
     /// Takes note of a ticker that was doubted, is believed now and is stored: sequences and times go on from it.
     pub(crate) const fn restart(&mut self, ticker: &Ticker) {
         if ticker.sequence != 0 {
+            self.before = 0;
             self.last = Some(ticker.sequence);
         }
         (self.newest, self.lowest_of_newest) = (ticker.time, ticker.sequence);
+    }
+
+    /// Tells whether a doubted ticker stands between the one before the last and a newer one, by sequence and by time.
+    #[must_use]
+    pub(crate) fn is_between(&self, doubted: &Ticker, newer: &Ticker) -> bool {
+        self.before != 0
+            && (self.before + 1..newer.sequence).contains(&doubted.sequence)
+            && doubted.time > self.newest
+            && doubted.time <= newer.time
     }
 
     /// Tells whether a newer ticker contradicts a doubted one.

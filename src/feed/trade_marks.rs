@@ -22,7 +22,9 @@ pub(crate) enum Stored {
     Nothing,
     /// The same trade.
     Same,
-    /// Another trade, or the same id on another day.
+    /// The same trade with another event time: no other trade has its order ids, price, size and side.
+    Retold,
+    /// Another trade.
     Other,
 }
 
@@ -94,7 +96,7 @@ impl TradeMarks {
         match stored() {
             Stored::Same => Judgement::Belongs,
             Stored::Other if is_later => Judgement::Doubted(TradeDoubt::Behind),
-            Stored::Other => Judgement::Conflicts,
+            Stored::Other | Stored::Retold => Judgement::Conflicts,
             Stored::Nothing if chain.missing().contains(mark.key) => Judgement::Belongs,
             Stored::Nothing => {
                 let is_below_and_later = self.first.is_some_and(|first| mark.key < first.key && mark.time > first.time);

@@ -101,6 +101,11 @@ pub struct Backfilled {
 pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> Result<Backfilled, RepairError> {
     let mut fetcher = Fetcher::new(&config.rest, &config.clock)?;
     let BackfillConfig { dir: path, product, clock, .. } = config;
+    if path.exists()
+        && let Some(newest) = catalog::series(path, product)?.pop().filter(|newest| newest.series() > product.series())
+    {
+        return Err(RepairError::SeriesOver { product: product.clone(), newest });
+    }
     let newest = catalog::newest_style(path, product, Dataset::Trades)?.unwrap_or_default();
     let (columns, date_format) = (config.columns.unwrap_or(newest.columns), config.date_format.unwrap_or(newest.date_format));
     let options = StoreOptions { columns, date_format, force_fs: config.force_fs, ..StoreOptions::default() };

@@ -42,6 +42,14 @@ pub enum RepairError {
         /// The product.
         product: ProductId,
     },
+    /// The product's trade ids have begun anew: REST has those of the newest series.
+    #[error("the trade ids of {product} have begun anew, and REST has those of {newest} only: name {newest}")]
+    SeriesOver {
+        /// The series that was named.
+        product: ProductId,
+        /// The newest one.
+        newest: ProductId,
+    },
     /// A tape to repair from cannot be used.
     #[error("{tape} {why}", tape = .tape.display())]
     Tape {

@@ -217,6 +217,9 @@ impl Writer {
     /// Takes what is in the queue, at most a batch, and what else has come or is due. Makes it visible.
     pub(super) fn round(&mut self, queue: &QueueReceiver) -> Round {
         let drained = self.drain(queue, Effort::Any);
+        if !matches!(drained, Drained::BatchFull | Drained::Stopped(_)) && queue.has_shed() {
+            self.note_shed(queue);
+        }
         let has_delivery = self.take_delivery();
         self.check_gaps();
         self.commit();
@@ -227,6 +230,10 @@ impl Writer {
         }
         if Instant::now() >= self.housekeeping_at {
             self.do_housekeeping();
+            // What was doubted and is believed now is stored.
+            self.check_gaps();
+            self.commit();
+            self.open_days.request_room();
         }
         self.review_delegation();
         if matches!(drained, Drained::BatchFull) || has_delivery {
@@ -383,6 +390,7 @@ impl Writer {
     pub(super) fn end(&mut self, queue: &QueueReceiver) {
         debug_assert!(queue.is_empty(), "the queue has ended");
         while self.take_delivery() {}
+        self.note_shed(queue);
         self.begin_batch();
         self.settle_doubts_at_end();
         self.await_missing();

@@ -71,7 +71,14 @@ impl Writer {
         if self.doubted_trades.find(|held| held.received.trade.agrees_with(&trade)).is_some() {
             return self.note_duplicate(&trade);
         }
-        if doubt != TradeDoubt::First {
+        if doubt == TradeDoubt::First {
+            // Nothing tells which of two trades with one id is real: the first one counts, as ever.
+            let first = self.doubted_trades.find(|held| held.received.trade.trade_id == trade.trade_id).copied();
+            if let Some(first) = first {
+                self.metrics.trades.conflict.one();
+                return self.report_conflict(&first.received.trade, &trade, received.place);
+            }
+        } else {
             self.context.journal.write(Event::TradeDoubted { product: self.product.clone(), trade_id: trade.trade_id });
         }
         match self.doubted_trades.hold(mark_of(&trade), self.started.elapsed(), DoubtedTrade { received, doubt }) {
@@ -266,9 +273,16 @@ impl Writer {
         }
     }
 
-    /// Counts a newer ticker against those that are doubted.
+    /// Counts a newer ticker against those that are doubted. One that stands between the one before the last and the newer one is believed: then it was the
+    /// last one whose sequence was wrong.
     #[cold]
     pub(super) fn contradict_tickers(&mut self, newer: &Ticker) {
+        let marks = self.ticker_marks;
+        let is_between =
+            |_: Mark, doubted: &DoubtedTicker| doubted.doubt == TickerDoubt::Behind && marks.is_between(&doubted.ticker, newer);
+        for doubted in self.doubted_tickers.take(is_between) {
+            self.write_believed(&doubted.ticker);
+        }
         let is_denied = |_: Mark, doubted: &DoubtedTicker| TickerMarks::denies(newer, &doubted.ticker, doubted.doubt);
         for refuted in self.doubted_tickers.contradict(is_denied) {
             self.refuse_ticker(&refuted.ticker, Refuted::Contradicted);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{SHORTEST_SLEEP, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::effort::Effort;
+use crate::capture::write::queue::QueueReceiver;
 use crate::feed::sequencer::{GapCause, GapEvent};
 use crate::product::ProductId;
 use crate::record::Means;
@@ -75,6 +76,14 @@ impl Writer {
             if let Some(backfill) = &self.context.backfill {
                 backfill.want(&self.product, &chain.askable());
             }
+        }
+    }
+
+    /// Takes note of the trades that were given up because the queue was full, now that all before them are taken: they are missing.
+    #[cold]
+    pub(super) fn note_shed(&mut self, queue: &QueueReceiver) {
+        if let Some(ids) = queue.take_shed() {
+            self.sequencer.note_shed(ids);
         }
     }
 

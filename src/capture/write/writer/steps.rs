@@ -16,6 +16,7 @@ impl Writer {
         }
         let remaining = match self.drain(queue, effort) {
             Drained::Stopped(remaining) => remaining,
+            _ if queue.has_shed() => Remaining::NeedsWriter,
             _ if queue.is_empty() => Remaining::Nothing,
             _ => Remaining::More,
         };

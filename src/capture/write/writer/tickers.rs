@@ -6,8 +6,9 @@
 use super::Writer;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::step::Remaining;
-use crate::feed::ticker_marks::TickerJudgement;
-use crate::record::{Record, Ticker};
+use crate::feed::ticker_marks::{TickerDoubt, TickerJudgement};
+use crate::record::{Record, Ticker, Trade};
+use crate::schema::{Layout, Trades};
 use crate::store::event::Event;
 
 impl Writer {
@@ -36,7 +37,7 @@ impl Writer {
     #[cold]
     pub(super) fn judge_ticker(&mut self, ticker: &Ticker) {
         let judgement = self.ticker_marks.judge(ticker);
-        if judgement == TickerJudgement::Stale {
+        if judgement == TickerJudgement::Stale || judgement == TickerJudgement::Doubted(TickerDoubt::Behind) && self.is_retold(ticker) {
             self.metrics.tickers.stale.one();
         } else if !self.held_back.is_empty() || self.may_be_of_another_series(ticker) {
             self.hold_back(ticker);
@@ -46,6 +47,18 @@ impl Writer {
             self.contradict_tickers(ticker);
             self.write_ticker(ticker, Effort::Any);
         }
+    }
+
+    /// Tells whether a ticker tells again of a trade that is stored and older than the newest: it came before, whatever event time it gives now.
+    fn is_retold(&mut self, ticker: &Ticker) -> bool {
+        if ticker.trade_id == 0 || ticker.trade_id >= self.held_back.last_trade_id.max(self.sequencer.chain().last().unwrap_or(0)) {
+            return false;
+        }
+        let told = Trade { trade_id: ticker.trade_id, time: ticker.time, ..Trades::EMPTY };
+        let stored = self.open_days.find_like(&told).map(|(stored, _)| stored);
+        stored.is_some_and(|stored| {
+            stored.price.as_f32 == ticker.price.as_f32 && stored.size.as_f32 == ticker.volume.as_f32 && Some(stored.side) == ticker.side
+        })
     }
 
     /// Stores a ticker that was doubted and is believed now. Where its sequence is not above the last one, the sequences have begun anew.

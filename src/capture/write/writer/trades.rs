@@ -50,6 +50,7 @@ impl Writer {
         let stored = || match open_days.find_like(&trade) {
             None => Stored::Nothing,
             Some((_, true)) => Stored::Same,
+            Some((stored, false)) if stored.is_retold_by(&trade) => Stored::Retold,
             Some((_, false)) => Stored::Other,
         };
         match self.trade_marks.judge(self.sequencer.chain(), mark, trade.recv, stored) {

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "each item is documented where it is defined")]
 
+pub use crate::escape::Escaped;
+
 pub mod cli {
     pub use crate::cli::main;
 }

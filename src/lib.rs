@@ -77,6 +77,9 @@
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 
+// They panic where a stream is closed or full. `cli::output` writes instead.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod capture;
 mod cli;
 mod decimal;

@@ -4,7 +4,8 @@ use std::io::{BufWriter, IsTerminal};
 
 use super::args::QueryArgs;
 use super::outcome::{DONE, Failure};
-use crate::query::{QueryConfig, QueryError, query};
+use super::output;
+use crate::query::{QueryConfig, QueryError, query_with_notes};
 use crate::record::OrderId;
 
 /// Runs the command.
@@ -16,9 +17,10 @@ pub(crate) fn run(args: &QueryArgs) -> Result<u8, Failure> {
     let stdout = std::io::stdout();
     let mut out = BufWriter::new(stdout.lock());
     // Following ends with the process, by a signal or by a reader that goes away.
-    match query(&config, &|| false, &mut out) {
+    match query_with_notes(&config, &|| false, &mut out, &mut output::note) {
         Ok(_) => Ok(DONE),
         Err(QueryError::Question(why)) => Err(Failure::Usage(why.to_string())),
+        Err(QueryError::Output(error)) => output::checked(Err(error)).map(|()| DONE),
         Err(error) => Err(Failure::failed(error)),
     }
 }

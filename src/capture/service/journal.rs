@@ -175,7 +175,7 @@ impl<'a> JournalWriter<'a> {
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(error) = written {
             self.metrics.unwritten_lines.one();
-            self.metrics.write_failures.one();
+            self.metrics.note_write_failure("journal", &error);
             log::error!("journal: {error}");
         }
     }

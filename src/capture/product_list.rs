@@ -48,7 +48,9 @@ pub(crate) fn read_products(path: &Path) -> Result<Vec<ProductId>, ProductListEr
         .zip(1..)
         .map(|(text, line)| (text.split('#').next().unwrap_or_default().trim_matches(is_blank), line))
         .filter(|(name, _)| !name.is_empty())
-        .map(|(name, line)| ProductId::new(name).map_err(|source| ProductListError::Line { path: path.to_owned(), line, source }))
+        .map(|(name, line)| {
+            ProductId::from_feed(name.as_bytes()).map_err(|source| ProductListError::Line { path: path.to_owned(), line, source })
+        })
         .collect()
 }
 

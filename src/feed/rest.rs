@@ -179,7 +179,7 @@ impl RestClient {
         let limit = limit.clamp(1, MAX_PAGE_TRADES);
         let below = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let what = format!("trades of {product}{}", after.map(|after| format!(" below {after}")).unwrap_or_default());
-        let body = self.get(&format!("/products/{product}/trades?limit={limit}{below}"), &what)?;
+        let body = self.get(&format!("/products/{}/trades?limit={limit}{below}", product.feed_name()), &what)?;
         let times = &mut self.times;
         let read = self.parser.parse(&body, |nodes| read_page(nodes, times, now));
         let page = read.and_then(|inner| inner).map_err(|why| bad(&what, why.to_string()))?;

@@ -158,6 +158,24 @@ events! {
         product: ProductId, "The product.";
         trade_id: u64, "The id.";
     };
+    DoubtRefuted "doubt_refuted", "a doubted message was not confirmed; it is counted as rejected and kept with the rejects." {
+        product: ProductId, "The product.";
+        key: u64, "Its trade id, or of a ticker its sequence.";
+        why: Text, "`contradicted`, `unconfirmed`, or `stopped` where the capture ended before anything settled it.";
+    };
+    SeriesRestarted "series_restarted", "trade ids began anew: from here on the product is stored as another series." {
+        product: ProductId, "The product, as the exchange spells it.";
+        before: ProductId, "The series that ended, as its folder is called.";
+        series: ProductId, "The series that began, as its folder is called.";
+        last_id: u64, "The highest trade id of the series that ended.";
+        first_id: u64, "The first trade id of the series that began.";
+    };
+    SequenceRestarted "sequence_restarted", "the sequence of a product's tickers began anew, and they are stored in the same place." {
+        product: ProductId, "The product, as its folder is called.";
+        date: UtcDay, "The day of the first ticker of the new sequence.";
+        last_sequence: u64, "The last sequence before.";
+        first_sequence: u64, "The first sequence after.";
+    };
     Conflict "conflict", "a trade came again with other fields; the first is kept." {
         product: ProductId, "The product.";
         trade_id: u64, "The id.";

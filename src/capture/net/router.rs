@@ -286,7 +286,7 @@ impl Router {
 
     #[cold]
     fn find_new(&mut self, label: &[u8]) -> Option<usize> {
-        let route = match ProductId::from_bytes(label) {
+        let route = match ProductId::from_feed(label) {
             Ok(product) => self.registry.unasked_route(&product).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };

@@ -102,6 +102,9 @@ mod stored;
 mod time;
 mod verify;
 
+pub use capture::report::alerts::StandingAlert;
+pub use capture::report::connection_state::ConnectionOutage;
+pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
 pub use capture::stop::Stop;

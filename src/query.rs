@@ -57,7 +57,7 @@ pub fn query(config: &QueryConfig, is_over: &dyn Fn() -> bool, out: &mut dyn Wri
 ///
 /// # Errors
 /// As [`query`].
-pub(crate) fn query_with_notes(
+pub fn query_with_notes(
     config: &QueryConfig,
     is_over: &dyn Fn() -> bool,
     out: &mut dyn Write,

@@ -64,7 +64,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
         products.extend(read_products(path).map_err(|error| Failure::Usage(format!("--products-file {error}")))?);
     }
     if products.is_empty() {
-        return Err(Failure::Usage("no product to record".to_owned()));
+        return Err(Failure::Usage("no product to record: name one, as BTC-USD, or put one into the list of --products-file".to_owned()));
     }
     if let Some(url) = &args.url {
         // Checked before the endpoint is written into the directory.

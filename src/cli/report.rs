@@ -303,3 +303,73 @@ fn product_line(product: &ProductSummary) -> String {
         k.rejected,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::capture::report::metrics::{ConnectionTotals, Metrics};
+    use crate::capture::report::summary::ProductSubscription;
+    use crate::product::ProductId;
+
+    fn tally() -> impl Strategy<Value = Tally> {
+        let count = || prop_oneof![Just(0u64), 1u64..1000, 1u64..3_000_000_000];
+        (count(), count(), count(), count(), count(), count(), 0u64..1000).prop_map(
+            |(written, late, duplicate, conflict, shed, rejected, fetched)| {
+                let came = written + late + duplicate + conflict + shed + rejected;
+                let fetched = fetched.min(came);
+                Tally { received: came - fetched, fetched, written, late, duplicate, conflict, shed, rejected }
+            },
+        )
+    }
+
+    fn product() -> impl Strategy<Value = ProductSummary> {
+        ("[A-Z]{2,12}-USD", tally(), tally(), 0u64..5_000_000).prop_map(|(name, trades, tickers, missing_ids)| ProductSummary {
+            product: ProductId::new(&name).expect("a product"),
+            trades,
+            // Nobody fetches tickers, and none has an id that could be in conflict.
+            tickers: Tally { received: tickers.received + tickers.fetched - tickers.conflict, fetched: 0, conflict: 0, ..tickers },
+            gaps: 0,
+            missing_ids,
+            deepest_queue_msgs: 0,
+            subscription: ProductSubscription::Acknowledged,
+            advice: None,
+        })
+    }
+
+    proptest! {
+        /// Whatever was counted, a reader who adds up a printed row finds that nothing is left out.
+        #[test]
+        fn every_printed_row_adds_up(products in prop::collection::vec(product(), 1..6)) {
+            let mut summary = Summary::gather(&[], ConnectionTotals::default(), &Metrics::default(), 1);
+            summary.products = products;
+            prop_assert!(summary.balances());
+            let text = table(&summary);
+            let rows: Vec<Vec<&str>> = text.lines().filter(|line| line.contains(" | ")).map(|line| line.split_whitespace().collect()).collect();
+            let names = &rows[0];
+            let bar = names.iter().position(|name| *name == "|").expect("a bar");
+            let many = usize::from(summary.products.len() > 1);
+            prop_assert_eq!(rows.len(), 1 + summary.products.len() + many, "{}", text);
+            for row in &rows[1..] {
+                prop_assert_eq!(row.len(), names.len(), "{}", text);
+                let sum = |range: std::ops::Range<usize>, wanted: &[&str]| -> u64 {
+                    range.filter(|at| wanted.contains(&names[*at])).map(|at| row[at].parse::<u64>().expect("a number")).sum()
+                };
+                let ends = ["written", "late", "duplicate", "conflict", "stale", "shed", "rejected"];
+                prop_assert_eq!(sum(1..bar, &["trades", "backfilled"]), sum(1..bar, &ends), "{}", text);
+                prop_assert_eq!(sum(bar + 1..row.len(), &["tickers"]), sum(bar + 1..row.len(), &ends), "{}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn the_report_has_a_line_of_json_for_each_alert_and_each_thing_left_undone() {
+        let mut summary = Summary::gather(&[], ConnectionTotals::default(), &Metrics::default(), 1);
+        summary.totals.unsettled_doubts = 1;
+        let text = json_lines(&summary);
+        assert!(text.contains("{\"shortcoming\":\"doubts\",\"text\":\"1 messages in doubt"), "{text}");
+        assert!(text.contains("{\"figure\":\"lag_p50_ms\",\"value\":null}"), "nothing came, so there is no lag: {text}");
+        assert!(text.lines().all(|line| line.starts_with('{') && line.ends_with('}')));
+    }
+}

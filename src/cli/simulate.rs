@@ -22,17 +22,17 @@ const CHECK_EVERY: Duration = Duration::from_millis(20);
 /// An argument is wrong, or [`Simulation::start`] or [`Simulation::stop`] fails.
 pub(crate) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let config = config(args)?;
+    let names: Vec<String> = config.products.iter().map(|product| format!("\"{product}\"")).collect();
+    let stop = Stop::default();
+    let asked = stop.clone();
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
+    std::thread::spawn(move || signals.forever().for_each(|_| asked.ask()));
     if let Some(path) = &args.ledger {
         targets::file("--ledger", path)?;
     }
     if let Some(path) = &args.replay {
         targets::source("--replay", path)?;
     }
-    let names: Vec<String> = config.products.iter().map(|product| format!("\"{product}\"")).collect();
-    let stop = Stop::default();
-    let asked = stop.clone();
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
-    std::thread::spawn(move || signals.forever().for_each(|_| asked.ask()));
     let simulation = Simulation::start(config).map_err(Failure::failed)?;
     let endpoints = simulation.endpoints().to_json();
     let opened = endpoints.strip_suffix('}').unwrap_or(&endpoints);

@@ -46,6 +46,13 @@ pub enum Shortcoming {
         /// The command that shows them.
         command: String,
     },
+    /// Messages whose ids, sequences or times were in doubt, and that nothing had confirmed or refuted at the end.
+    Doubts {
+        /// How many.
+        messages: u64,
+        /// The command that looks whether trades are missing.
+        command: String,
+    },
     /// A connection did not work at the end, so what passed meanwhile is not known.
     Down(ConnectionOutage),
 }
@@ -60,6 +67,7 @@ impl Shortcoming {
             Self::NothingStored { .. } => "nothing_stored",
             Self::Missing { .. } => "missing",
             Self::Conflicts { .. } => "conflicts",
+            Self::Doubts { .. } => "doubts",
             Self::Down(_) => "down",
         }
     }
@@ -85,6 +93,13 @@ impl fmt::Display for Shortcoming {
                     "{} trades came again with other fields, and the first of each is kept ({}); `{command}` shows them, the journal has their texts",
                     total(trades),
                     counted(trades)
+                )
+            }
+            Self::Doubts { messages, command } => {
+                write!(
+                    f,
+                    "{messages} messages in doubt are not stored, as nothing confirmed or refuted them before the end; \
+                     `_coltape/rejects.*.jsonl` in the data directory has them, and `{command}` fetches the trades that are missing"
                 )
             }
             Self::Down(ConnectionOutage { connection, products, lasts, cause }) => {
@@ -130,6 +145,10 @@ fn find(summary: &Summary) -> Vec<Shortcoming> {
     let missing = of(|product| product.missing_ids);
     if !missing.is_empty() {
         found.push(Shortcoming::Missing { ids: missing, command: summary.repair_command.clone() });
+    }
+    if summary.totals.unsettled_doubts > 0 {
+        let (messages, command) = (summary.totals.unsettled_doubts, summary.repair_command.clone());
+        found.push(Shortcoming::Doubts { messages, command });
     }
     let conflicts = of(|product| product.trades.conflict);
     if !conflicts.is_empty() {
@@ -259,7 +278,8 @@ mod tests {
 
     /// Every way to leave something undone, with the name that it has to have and a word that has to be said.
     type Damage = (&'static str, &'static str, fn(&mut Summary));
-    const DAMAGES: [Damage; 7] = [
+    const DAMAGES: [Damage; 8] = [
+        ("doubts", "2 messages in doubt", |summary| summary.totals.unsettled_doubts = 2),
         ("missing", "`coltape repair d` fetches them", |summary| summary.products[1].missing_ids = 64),
         ("conflicts", "`coltape verify d` shows them", |summary| {
             let trades = &mut summary.products[2].trades;

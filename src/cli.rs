@@ -3,17 +3,19 @@
 //! 1. [`args`] holds the arguments as they were typed. Each command turns them into a `…Config`, which is checked and derived. The layers below see neither
 //!    arguments nor environment.
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
-//! 3. Data goes to stdout, everything else to stderr.
+//! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
 mod logging;
 pub(crate) mod outcome;
+pub(crate) mod output;
 pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
+mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
 pub(crate) mod verify;
@@ -23,16 +25,19 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
-use outcome::{FAILED, Failure, USAGE};
+use outcome::{FAILED, Failure};
 
 /// Runs the program: reads the command line, runs the command, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return ExitCode::from(output::command_line(&said)),
+    };
     let log = match logging::start() {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("error: no thread for the log: {error}");
+            output::note(&format!("error: no thread for the log: {error}"));
             return ExitCode::from(FAILED);
         }
     };
@@ -45,15 +50,5 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args),
     };
     log.finish();
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(Failure::Usage(reason)) => {
-            eprintln!("error: {reason}\n\nFor more information, try '--help'.");
-            ExitCode::from(USAGE)
-        }
-        Err(Failure::Failed(reason)) => {
-            eprintln!("error: {reason}");
-            ExitCode::from(FAILED)
-        }
-    }
+    ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))
 }

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "each item is documented where it is defined")]
 
+pub use crate::escape::Escaped;
+
 pub mod cli {
     pub use crate::cli::main;
 }
@@ -56,7 +58,7 @@ pub mod product {
     pub use crate::product::ProductId;
 }
 pub mod query {
-    pub use crate::query::{Format, QueryConfig, QueryError, query};
+    pub use crate::query::{Format, QueryConfig, QueryError, query, query_with_notes};
 }
 pub mod record {
     pub use crate::record::{Implausible, MarketMessage, Means, OrderId, Origin, RawPlace, Record, Side, Ticker, Trade};

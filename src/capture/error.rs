@@ -41,7 +41,7 @@ pub enum CaptureError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The extra root certificate is not there.
-    #[error("{}: no such file", path.display())]
+    #[error("--ca-file {}: no such file", path.display())]
     CaFile {
         /// The file.
         path: PathBuf,

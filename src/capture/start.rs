@@ -68,7 +68,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     running.wait_for_end(config, started_at, &reload);
     log::info!("stopping: draining the queues, flushing, sealing");
     let ended = running.join();
-    Ok(running.summarize(ended, config.lines, started_at.elapsed()))
+    Ok(running.summarize(ended, config, started_at.elapsed()))
 }
 
 /// Names the thread that the system could not start.
@@ -91,7 +91,7 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
-        let watched = watch::Watched { context, registry, connections };
+        let watched = watch::Watched { context, registry, connections, start_patience: config.start_patience };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });
@@ -144,7 +144,7 @@ impl Running {
 
     /// Starts a thread that fetches what is known about the products, where there is a REST endpoint.
     fn start_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> io::Result<()> {
-        let thread = products::start(config, wanted, &self.dir, &self.journal, &self.stop)?;
+        let thread = products::start(config, wanted, &self.dir, &self.metrics, &self.journal, &self.stop)?;
         // A finished thread that nobody joins keeps its stack: let go of it.
         self.threads.products.retain(|thread| !thread.is_finished());
         self.threads.products.extend(thread);

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
 use crate::capture::config::defaults;
+use crate::capture::report::alerts::AlertKind;
 use crate::feed::Feed;
 use crate::product::ProductId;
 use crate::query::{Format, QueryConfig};
@@ -51,8 +52,7 @@ pub(crate) struct DataDirArg {
 
 /// `coltape capture`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
-    Ctrl-C or SIGTERM: drain, flush, seal, exit 0. A second one: exit at once; the next start recovers.")]
+#[command(after_help = capture_help())]
 pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
     #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
@@ -131,6 +131,20 @@ pub(crate) struct CaptureArgs {
     /// Write the closing figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+}
+
+fn capture_help() -> String {
+    let width = AlertKind::ALL.iter().map(|kind| kind.name().len()).max().unwrap_or(0);
+    let alerts: Vec<String> = AlertKind::ALL.iter().map(|kind| format!("  {:width$}  {}", kind.name(), kind.meaning())).collect();
+    format!(
+        "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
+        Ctrl-C or SIGTERM: drain, flush, seal, end. A second one: exit at once; the next start recovers.\n\n\
+        Alerts, in the log and the journal (raised once, logged again each minute while they stand, cleared once):\n{}\n\n\
+        Exit 0: the run has done its work. Exit 1: it failed, or left something undone: nothing connected, every product refused, nothing \
+        of what came stored, ids missing, conflicts, or no connection at the end. The last lines say what, and which command helps. \
+        Exit 2: the command line is wrong.",
+        alerts.join("\n")
+    )
 }
 
 /// `coltape verify`.

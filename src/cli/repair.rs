@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::{RepairArgs, RestArgs};
 use super::outcome::{DONE, FAILED, Failure};
+use super::output;
 use crate::feed::tls::TlsRoots;
 use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_of};
 
@@ -39,9 +40,7 @@ pub(crate) fn run(args: &RepairArgs) -> Result<u8, Failure> {
             (answer.lines, answer.whole)
         }
     };
-    for line in lines {
-        println!("{line}");
-    }
+    output::print_lines(lines.iter().map(String::as_str))?;
     Ok(if is_whole { DONE } else { FAILED })
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 use super::args::VerifyArgs;
 use super::outcome::{DONE, FAILED, Failure};
+use super::output;
 use crate::time::{Clock, UnixNanos};
 use crate::verify::{VerifyConfig, verify, write_json, write_table};
 
@@ -26,9 +27,6 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let write = if args.json { write_json } else { write_table };
-    match write(&report, &mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::failed(error)),
-        _ => {}
-    }
+    output::checked(write(&report, &mut out).and_then(|()| out.flush()))?;
     Ok(if report.holds() { DONE } else { FAILED })
 }

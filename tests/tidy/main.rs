@@ -8,6 +8,7 @@ mod docs;
 mod graph;
 mod layers;
 mod promises;
+mod scripts;
 mod shapes;
 mod sizes;
 mod source;

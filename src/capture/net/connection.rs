@@ -10,6 +10,7 @@ use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connection_thread::{Connection, SubscriptionChange};
 use crate::capture::net::router::Router;
+use crate::capture::report::connection_state::Down;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -108,6 +109,12 @@ impl ConnectionHandle {
     /// Has the connection unsubscribe from products.
     pub(crate) fn remove(&self, products: Vec<ProductId>) {
         let _ = self.changes.send(SubscriptionChange::Remove(products));
+    }
+
+    /// Gives since when and why the connection does not work, if it does not. One that delivers works, whether or not the exchange acknowledged anything.
+    #[must_use]
+    pub(crate) fn down(&self, now: Instant) -> Option<Down> {
+        self.metrics.state.down(now).filter(|down| down.has_worked || !down.is_open || self.metrics.used.get() == 0)
     }
 
     /// Waits for the thread's end. Gives the reason where that is a failure.

@@ -38,6 +38,11 @@ pub(crate) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
+    /// Gives the address to connect to.
+    pub(super) fn endpoint(&self) -> String {
+        self.endpoint.to_string()
+    }
+
     /// Checks the endpoint and the extra root.
     ///
     /// # Errors

@@ -88,6 +88,7 @@ impl Connection {
                 }
             }
         }
+        self.metrics.state.ended(Instant::now());
         if let Some(mut socket) = self.socket.take() {
             self.drain(&mut socket);
             socket.close();
@@ -261,6 +262,7 @@ impl Connection {
                 self.decoder.begin_connection();
                 self.metrics.connects.one();
                 self.metrics.is_connected.store(true, Relaxed);
+                self.metrics.state.opened();
                 log::info!("{}: connected to {}", self.name, self.settings.endpoint);
                 self.journal.write(Event::Connected { line: self.name.clone() });
                 SessionEvent::Connected
@@ -279,6 +281,7 @@ impl Connection {
 
     fn report_failure(&self, error: &SocketError) {
         log::warn!("{}: {error}", self.name);
+        self.metrics.state.failed(&error.to_string(), Instant::now());
         self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
     }
 
@@ -295,6 +298,7 @@ impl Connection {
         if let Some(mut socket) = self.socket.take() {
             socket.close();
             self.metrics.losses.one();
+            self.metrics.state.failed(why, Instant::now());
             log::warn!("{}: connection lost: {why}", self.name);
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
         }
@@ -307,14 +311,20 @@ impl Connection {
             SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
             SessionReport::Subscribed { products, wanted } => {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
+                if *products > 0 {
+                    self.metrics.state.acknowledged();
+                    self.router.registry().note_acknowledged(self.session.acknowledged());
+                }
                 self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
             }
             SessionReport::Error { message, reason } => {
                 log::warn!("{}: the exchange says: {message} {reason}", self.name);
+                self.metrics.state.said(format!("{message} {reason}").trim());
                 self.journal.write(Event::ExchangeError { line, message: message.clone(), reason: reason.clone() });
             }
             SessionReport::Refused { product, why, again_in } => {
                 log::warn!("{product}: refused ({why}), asked for again in {} s", again_in.as_secs());
+                self.router.registry().note_refused(product, why);
                 let (product, why, again_in_s) = (product.clone(), why.clone(), again_in.as_secs());
                 self.journal.write(Event::ProductRefused { line, product, why, again_in_s });
             }

@@ -4,8 +4,9 @@
 //! 2. New products go to connections that have room; only then another connection is made.
 //! 3. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -14,6 +15,7 @@ use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connection::{ConnectionHandle, ConnectionPlace};
 use crate::capture::net::connection_settings::ConnectionSettings;
+use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::write::registry::Registry;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -60,10 +62,17 @@ impl Connections {
         let (added, removed): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
         // Every writer is started before the first frame can arrive.
         for product in &added {
-            drop(self.registry.route(product)?);
+            let route = self.registry.route(product)?;
+            route.metrics.subscription.want(Instant::now());
+            drop(route);
             self.context.journal.write(Event::ProductAdded { product: (*product).clone() });
         }
         for product in &removed {
+            self.registry.for_each(|route| {
+                if route.product == **product {
+                    route.metrics.subscription.unwant();
+                }
+            });
             self.context.journal.write(Event::ProductRemoved { product: (*product).clone() });
         }
         for (line, entries) in (0u8..).zip(lines.iter_mut()) {
@@ -101,9 +110,34 @@ impl Connections {
         Ok(())
     }
 
-    /// Calls `look` with every connection.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&ConnectionHandle)) {
-        self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle));
+    /// Calls `look` with every connection and the number of its products.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&ConnectionHandle, usize)) {
+        self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle, entry.products.len()));
+    }
+
+    /// Gives the address that they connect to.
+    pub(crate) fn endpoint(&self) -> String {
+        self.settings.endpoint()
+    }
+
+    /// Finds the connections that do not work and whose products no line has. Of the connections of a product, the one that worked last counts.
+    #[must_use]
+    pub(crate) fn outages(&self, now: Instant) -> Vec<ConnectionOutage> {
+        let lines = self.lines.lock();
+        let mut found: BTreeMap<&str, ConnectionOutage> = BTreeMap::new();
+        for product in lines.first().into_iter().flatten().flat_map(|entry| &entry.products) {
+            let having = lines.iter().flatten().filter(|entry| entry.products.contains(product)).map(|entry| &entry.handle);
+            let downs: Option<Vec<_>> = having.map(|handle| Some((handle, handle.down(now)?))).collect();
+            let Some((handle, down)) = downs.and_then(|downs| downs.into_iter().min_by_key(|(_, down)| down.lasts)) else { continue };
+            let outage = found.entry(&handle.name).or_insert_with(|| ConnectionOutage {
+                connection: handle.name.clone(),
+                products: 0,
+                lasts: down.lasts,
+                cause: down.cause.clone(),
+            });
+            outage.products += 1;
+        }
+        found.into_values().collect()
     }
 
     /// Waits for the end of every connection. Gives the reasons of those that failed.

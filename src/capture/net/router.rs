@@ -133,6 +133,11 @@ impl Router {
         Ok(router)
     }
 
+    /// Gives the products of the capture.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Adds a product that is subscribed to from now on.
     ///
     /// # Errors

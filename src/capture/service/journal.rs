@@ -42,6 +42,9 @@ enum QueuedLine {
     Exact { at: UnixNanos, product: ProductId, column: &'static str, key: u64, text: Box<str> },
 }
 
+/// Why a doubt ended that nothing settled: the capture ended first.
+const UNSETTLED: &str = "stopped";
+
 /// A handle by which any thread sends lines to the journal's thread.
 #[derive(Clone)]
 pub(crate) struct JournalHandle {
@@ -73,6 +76,9 @@ impl JournalHandle {
 
     /// Journals an event, with the present time.
     pub(crate) fn write(&self, event: Event) {
+        if matches!(&event, Event::DoubtRefuted { why, .. } if why == UNSETTLED) {
+            self.metrics.unsettled_doubts.one();
+        }
         if self.events.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
@@ -175,7 +181,7 @@ impl<'a> JournalWriter<'a> {
     fn note(&self, written: Result<(), StoreError>) {
         if let Err(error) = written {
             self.metrics.unwritten_lines.one();
-            self.metrics.write_failures.one();
+            self.metrics.note_write_failure("journal", &error);
             log::error!("journal: {error}");
         }
     }

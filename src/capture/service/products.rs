@@ -2,7 +2,8 @@
 //!
 //! 1. A product gets a line at the first start and whenever its data has changed. Readers use the last line of a product.
 //! 2. A series that begins (`BTC-USD~2`) gets a line, with the event that the journal has.
-//! 3. A capture works without this data. Where REST does not answer, there is a warning in the log and an event in the journal.
+//! 3. A product that the exchange does not list is named in the log, with what may be meant.
+//! 4. A capture works without this data. Where REST does not answer, there is a warning in the log and an event in the journal.
 //!
 //! Thread `products`: fetches once, with a few retries, and ends.
 
@@ -15,12 +16,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::capture::config::CaptureConfig;
+use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::feed::ProductInfo;
 use crate::feed::rest::{RestClient, RestError};
 use crate::feed::tls::TlsRoots;
+use crate::nearest::did_you_mean;
 use crate::product::ProductId;
 use crate::store::DataDir;
 use crate::store::event::{Event, Line};
@@ -55,6 +58,7 @@ pub(crate) fn start(
     config: &CaptureConfig,
     products: &BTreeSet<ProductId>,
     dir: &Arc<DataDir>,
+    metrics: &Arc<Metrics>,
     journal: &JournalHandle,
     stop: &Stop,
 ) -> std::io::Result<Option<JoinHandle<()>>> {
@@ -64,18 +68,38 @@ pub(crate) fn start(
     };
     let path = dir.path().join("_coltape").join(FILE_NAME);
     let (products, ca_file, clock) = (products.clone(), config.ca_file.clone(), config.clock.clone());
-    let (journal, stop_asked) = (journal.clone(), stop.clone());
+    let (metrics, journal, stop_asked) = (Arc::clone(metrics), journal.clone(), stop.clone());
     let thread = spawn("products", Stack::Standard, stop, move || {
-        let outcome = fetch(&url, ca_file.as_deref(), &stop_asked).and_then(|infos| keep(&path, &products, &infos, &url, &clock));
+        let outcome = fetch(&url, ca_file.as_deref(), &stop_asked).and_then(|infos| {
+            name_unlisted(&metrics, &products, &infos);
+            keep(&path, &products, &infos, &url, &clock)
+        });
         match outcome {
             Ok(changed) => journal.write(Event::ProductsFetched { changed, source: url }),
             Err(error) => {
-                log::warn!("product data cannot be fetched: {error}");
+                log::warn!("product data cannot be fetched from {url}: {error}");
                 journal.write(Event::ProductsUnknown { source: url, error: error.to_string() });
             }
         }
     })?;
     Ok(Some(thread))
+}
+
+/// Names the products that the exchange does not list. Whether it records them is its own decision: they are asked for all the same.
+fn name_unlisted(metrics: &Metrics, products: &BTreeSet<ProductId>, infos: &[ProductInfo]) {
+    let mut unlisted = metrics.unlisted.lock();
+    for product in products {
+        if infos.iter().any(|info| info.id == *product) {
+            unlisted.remove(product);
+            continue;
+        }
+        let mut advice = "the exchange lists no such product".to_owned();
+        if let Some(question) = did_you_mean(product.as_str(), infos.iter().map(|info| &info.id)) {
+            advice = format!("{advice}; {question}");
+        }
+        log::warn!("{product}: {advice}");
+        unlisted.insert(product.clone(), advice);
+    }
 }
 
 fn fetch(url: &str, ca_file: Option<&Path>, stop: &Stop) -> Result<Vec<ProductInfo>, ProductDataError> {

@@ -62,7 +62,7 @@ pub(crate) fn start(
     let thread = spawn("sync", Stack::Small, stop, move || {
         let result = run(dir, interval, &metrics, &journal, &receiver);
         if let Err(error) = &result {
-            metrics.write_failures.one();
+            metrics.note_write_failure("sync", error);
             journal.write(Event::SyncFailed { error: error.to_string() });
             stop_if_failed.fail(format!("sync: {error}"));
         }
@@ -109,8 +109,9 @@ fn run(
             metrics.ticker_flushes.add(u64::from(report.records_of(Dataset::Md) > 0));
         }
         if report.recovered {
-            metrics.write_failures.one();
-            log::error!("a flush failed; what it may have lost has been stored again and is on disk");
+            let text = "a flush failed; what it may have lost has been stored again and is on disk";
+            metrics.note_write_failure("sync", &text);
+            log::error!("{text}");
             journal.write(Event::FlushRecovered);
         }
         previous_start = start;

@@ -346,7 +346,7 @@ impl OpenDays {
     /// Counts a failure; logs and journals it once, until a day is opened again.
     #[cold]
     fn report(&mut self, dataset: Dataset, date: UtcDay, error: &StoreError) {
-        self.context.metrics.write_failures.one();
+        self.context.metrics.note_write_failure(self.product.as_str(), error);
         if !self.is_reported {
             self.is_reported = true;
             log::error!("{} {} {date}: {error}", self.product, dataset.folder());

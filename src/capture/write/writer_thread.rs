@@ -103,7 +103,7 @@ fn await_stored(context: &CaptureContext, product: &ProductId, metrics: &Product
             Err(error) => {
                 metrics.is_blocked.store(true, Relaxed);
                 if !std::mem::replace(&mut is_reported, true) {
-                    context.metrics.write_failures.one();
+                    context.metrics.note_write_failure(product.as_str(), &error);
                     log::error!("{product}: {error}");
                     let (product, error) = (product.clone(), error.to_string());
                     context.journal.write(Event::WriteFailed { product, dataset: None, date: None, error });

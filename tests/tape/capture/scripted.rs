@@ -76,8 +76,12 @@ impl Session {
         self.send(json!({"type": "subscriptions", "channels": channels}).to_string());
     }
 
-    pub(crate) fn close(mut self, code: u16) {
-        let _ = self.socket.close(Some(CloseFrame { code: code.into(), reason: "".into() }));
+    pub(crate) fn close(self, code: u16) {
+        self.close_with(CloseFrame { code: code.into(), reason: "".into() });
+    }
+
+    pub(crate) fn close_with(mut self, frame: CloseFrame) {
+        let _ = self.socket.close(Some(frame));
         while self.receive().is_some() {}
     }
 

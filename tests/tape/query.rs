@@ -511,9 +511,9 @@ fn days_with_and_without_the_exact_columns_are_printed_together() {
 
 /// Asks, and gives the table and what was said about it.
 fn table_and_notes(config: &QueryConfig) -> (String, Vec<String>) {
-    let (mut out, mut notes) = (Vec::new(), Vec::new());
-    query_with_notes(config, &|| true, &mut out, &mut |note| notes.push(note.to_owned())).expect("answered");
-    (String::from_utf8(out).expect("text"), notes)
+    let (mut out, mut told) = (Vec::new(), Vec::new());
+    query_with_notes(config, &|| true, &mut out, &mut |note| told.push(note.to_owned())).expect("answered");
+    (String::from_utf8(out).expect("text"), told)
 }
 
 #[test]
@@ -523,26 +523,26 @@ fn at_every_width_a_column_is_shown_or_named() {
     for dataset in Dataset::ALL {
         let whole = with(config(dir.path(), Format::Table), |asked| asked.dataset = dataset);
         for width in (1..320).map(Some).chain([None]) {
-            let (table, notes) = table_and_notes(&with(whole.clone(), |asked| asked.width = width));
+            let (table, told) = table_and_notes(&with(whole.clone(), |asked| asked.width = width));
             let header: Vec<&str> = table.lines().next().expect("a header").split_whitespace().collect();
             assert!(header.starts_with(&["event", "time"]), "{header:?}");
-            assert!(width.is_some() || notes.is_empty(), "into a pipe nothing is dropped: {notes:?}");
-            let named: Vec<&str> = notes.iter().flat_map(|note| note.split([' ', ',', ':'])).collect();
+            assert!(width.is_some() || told.is_empty(), "into a pipe nothing is dropped: {told:?}");
+            let named: Vec<&str> = told.iter().flat_map(|note| note.split([' ', ',', ':'])).collect();
             for column in dataset.columns() {
                 let is_time = matches!(column.name, "time" | "nanos" | "trade_time" | "trade_nanos");
                 let (is_shown, is_named) = (header.contains(&column.name), named.contains(&column.name));
                 // On a terminal the readable time stands for the columns of the time.
                 assert!(
                     is_shown != is_named || (is_time && width.is_some() && !is_named),
-                    "{} at {width:?}: {header:?} {notes:?}",
+                    "{} at {width:?}: {header:?} {told:?}",
                     column.name
                 );
             }
         }
         for format in [Format::Csv, Format::Jsonl] {
             let asked = with(whole.clone(), |asked| (asked.format, asked.width) = (format, Some(20)));
-            let (text, notes) = table_and_notes(&asked);
-            assert!(notes.is_empty() && dataset.columns().iter().all(|column| text.contains(column.name)), "{text}");
+            let (text, told) = table_and_notes(&asked);
+            assert!(told.is_empty() && dataset.columns().iter().all(|column| text.contains(column.name)), "{text}");
         }
     }
 }
@@ -560,11 +560,11 @@ fn the_readable_time_stays_whatever_columns_are_asked_for_with_it() {
                     let asked = with(config(dir.path(), Format::Table), |asked| {
                         (asked.dataset, asked.columns, asked.width) = (dataset, columns, width)
                     });
-                    let (table, notes) = table_and_notes(&asked);
+                    let (table, told) = table_and_notes(&asked);
                     let has_time = [first, second].into_iter().any(|name| matches!(*name, "time" | "nanos" | "trade_time" | "trade_nanos"));
                     let row = table.lines().nth(1).expect("a row");
                     assert_eq!(row.contains("2025-06-07T12:00:00.000000Z"), has_time, "{first},{second} at {width:?}: {row}");
-                    assert!(notes.is_empty(), "what was asked for is all shown");
+                    assert!(told.is_empty(), "what was asked for is all shown");
                     let raw = with(asked, |asked| asked.raw = true);
                     assert_eq!(
                         table_and_notes(&raw).0.lines().next().map(|line| line.split_whitespace().count()),

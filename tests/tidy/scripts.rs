@@ -25,20 +25,21 @@ fn help(name: &Path, folder: &Path, option: &str) -> Result<String, String> {
 
 #[test]
 fn every_script_shows_its_help_from_any_folder_and_through_a_link() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = std::env::temp_dir().join(format!("coltape-scripts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
     let mut failed = Vec::new();
     for script in scripts() {
         let text = std::fs::read_to_string(&script).unwrap();
         let first = text.lines().nth(1).unwrap().trim_start_matches("# ").to_owned();
         let script = script.canonicalize().unwrap();
         let from_root = script.strip_prefix("/").unwrap().to_owned();
-        let link = folder.path().join(script.file_name().unwrap());
+        let link = folder.join(script.file_name().unwrap());
         std::os::unix::fs::symlink(&script, &link).unwrap();
         let own = Path::new("./").join(script.file_name().unwrap());
         let calls = [
             (from_root.as_path(), Path::new("/")),
-            (script.as_path(), folder.path()),
-            (own.as_path(), folder.path()),
+            (script.as_path(), folder.as_path()),
+            (own.as_path(), folder.as_path()),
             (own.as_path(), script.parent().unwrap()),
         ];
         for (name, folder) in calls {
@@ -50,5 +51,6 @@ fn every_script_shows_its_help_from_any_folder_and_through_a_link() {
             }
         }
     }
+    std::fs::remove_dir_all(&folder).unwrap();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }

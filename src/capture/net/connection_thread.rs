@@ -256,6 +256,7 @@ impl Connection {
         if self.stop.wait(turn) {
             return Ok(());
         }
+        self.metrics.state.begun(Instant::now());
         let event = match Socket::connect(&self.settings.endpoint, &self.settings.roots, &self.settings.timeouts) {
             Ok(socket) => {
                 self.socket = Some(socket);
@@ -293,6 +294,7 @@ impl Connection {
     }
 
     fn disconnect(&mut self, why: &str) {
+        let why = why.strip_prefix("connection lost: ").unwrap_or(why);
         self.metrics.is_connected.store(false, Relaxed);
         self.router.release_tickers();
         if let Some(mut socket) = self.socket.take() {

@@ -15,6 +15,8 @@ pub(crate) struct ConnectionState(Mutex<State>);
 struct State {
     /// Since when it does not work; `None` while it does.
     down_since: Option<Instant>,
+    /// Whether a connection has been tried: connections begin one after the other.
+    is_begun: bool,
     has_worked: bool,
     is_open: bool,
     cause: Option<String>,
@@ -50,13 +52,22 @@ pub struct ConnectionOutage {
 }
 
 impl Default for ConnectionState {
-    /// A connection that has not been opened since now.
+    /// A connection that has not been tried yet.
     fn default() -> Self {
-        Self(Mutex::new(State { down_since: Some(Instant::now()), has_worked: false, is_open: false, cause: None, ended: None }))
+        let down_since = Some(Instant::now());
+        Self(Mutex::new(State { down_since, is_begun: false, has_worked: false, is_open: false, cause: None, ended: None }))
     }
 }
 
 impl ConnectionState {
+    /// Notes that the connection is tried from now on.
+    pub(crate) fn begun(&self, now: Instant) {
+        let mut state = self.0.lock();
+        if !std::mem::replace(&mut state.is_begun, true) {
+            state.down_since = Some(now);
+        }
+    }
+
     /// Notes that the connection is open. Whether it works is not known yet.
     pub(crate) fn opened(&self) {
         self.0.lock().is_open = true;
@@ -97,7 +108,8 @@ impl ConnectionState {
     #[must_use]
     pub(crate) fn down(&self, now: Instant) -> Option<Down> {
         let state = self.0.lock();
-        let lasts = state.ended.unwrap_or(now).saturating_duration_since(state.down_since?);
+        let since = state.down_since?;
+        let lasts = if state.is_begun { state.ended.unwrap_or(now).saturating_duration_since(since) } else { Duration::ZERO };
         let cause = state.cause.clone().unwrap_or_else(|| {
             let cause = if state.is_open { "it is open, and nothing was acknowledged" } else { "no connection has been made yet" };
             cause.to_owned()
@@ -117,7 +129,11 @@ mod tests {
     fn a_connection_is_down_until_something_is_acknowledged_and_keeps_the_word_that_tells_most() {
         let (state, start) = (ConnectionState::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
-        state.failed("refused", after(1));
+        assert_eq!(state.down(after(500)).map(|down| down.lasts), Some(Duration::ZERO), "other connections come first");
+        state.begun(after(1));
+        state.failed("refused", after(2));
+        state.begun(after(2));
+        assert_eq!(state.down(after(4)).map(|down| down.lasts), Some(Duration::from_secs(3)), "from the first attempt on");
         state.opened();
         assert_eq!(state.down(after(2)).map(|down| (down.cause, down.has_worked)), Some(("refused".to_owned(), false)));
         state.said("unknown channel");

@@ -31,6 +31,8 @@ pub enum Shortcoming {
         of: String,
         /// How many came.
         came: u64,
+        /// What became of them.
+        fate: String,
     },
     /// Trade ids are missing.
     Missing {
@@ -81,8 +83,8 @@ impl fmt::Display for Shortcoming {
                 let names: Vec<&str> = products.iter().map(ProductId::as_str).collect();
                 write!(f, "not recorded: {}: {cause}", listed(&names))
             }
-            Self::NothingStored { of, came } => {
-                write!(f, "{came} {of} came and none could be stored; `_coltape/rejects.*.jsonl` in the data directory says why")
+            Self::NothingStored { of, came, fate } => {
+                write!(f, "{came} {of} came and none could be stored: {fate}; the journal and the rejects in `_coltape` say why")
             }
             Self::Missing { ids, command } => {
                 write!(f, "{} trade ids are missing ({}); `{command}` fetches them", total(ids), counted(ids))
@@ -182,23 +184,25 @@ fn not_subscribed(summary: &Summary, wanted: &[&ProductSummary]) -> Option<Short
 
 fn nothing_stored(summary: &Summary) -> Vec<Shortcoming> {
     let mut found = Vec::new();
-    let mut judge = |of: String, came: u64, stored: u64| {
-        if came > 0 && stored == 0 {
-            found.push(Shortcoming::NothingStored { of, came });
+    let mut judge = |of: String, tally: Tally| {
+        if tally.came() > 0 && tally.stored() == 0 {
+            let fate = format!("{} rejected, {} shed, {} in conflict with others", tally.rejected, tally.shed, tally.conflict);
+            found.push(Shortcoming::NothingStored { of, came: tally.came(), fate });
         }
     };
     for product in &summary.products {
-        judge(format!("trades of {}", product.product), product.trades.came(), product.trades.stored());
-        judge(format!("tickers of {}", product.product), product.tickers.came(), product.tickers.stored());
+        judge(format!("trades of {}", product.product), product.trades);
+        judge(format!("tickers of {}", product.product), product.tickers);
     }
-    let (connections, sum) = (&summary.connections, |tally: Tally| if tally.came() > 0 { 1 } else { tally.stored() });
-    // What could not be read belongs to no product.
-    judge("trades".to_owned(), connections.rejected_trades, sum(summary.trades()));
+    // What could not be read belongs to no product. It counts where nothing else came.
+    let unread = |count, others: Tally| Tally { received: count, rejected: count, written: others.came(), ..Tally::default() };
+    judge("trades".to_owned(), unread(summary.connections.rejected_trades, summary.trades()));
     if summary.wants_tickers {
-        judge("tickers".to_owned(), connections.rejected_tickers, sum(summary.tickers()));
+        judge("tickers".to_owned(), unread(summary.connections.rejected_tickers, summary.tickers()));
     }
-    if found.is_empty() && connections.rejected > 0 && connections.used == 0 {
-        found.push(Shortcoming::NothingStored { of: "frames".to_owned(), came: connections.rejected });
+    let (came, used) = (summary.connections.rejected, summary.connections.used);
+    if found.is_empty() && came > 0 && used == 0 {
+        found.push(Shortcoming::NothingStored { of: "frames".to_owned(), came, fate: "none could be read".to_owned() });
     }
     found
 }

@@ -281,7 +281,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(in crate::capture) fn gather(products: &[ProductFigures], connections: ConnectionTotals, metrics: &Metrics, lines: usize) -> Self {
+    pub(crate) fn gather(products: &[ProductFigures], connections: ConnectionTotals, metrics: &Metrics, lines: usize) -> Self {
         let mut totals = CaptureTotals::default();
         totals.gather(metrics);
         Self {

@@ -85,18 +85,22 @@ pub(crate) fn start(
     Ok(Some(thread))
 }
 
-/// Names the products that the exchange does not list. Whether it records them is its own decision: they are asked for all the same.
+/// Names the products that the exchange does not list as trading. Whether it records them is its own decision: they are asked for all the same.
 fn name_unlisted(metrics: &Metrics, products: &BTreeSet<ProductId>, infos: &[ProductInfo]) {
     let mut unlisted = metrics.unlisted.lock();
     for product in products {
-        if infos.iter().any(|info| info.id == *product) {
-            unlisted.remove(product);
-            continue;
-        }
-        let mut advice = "the exchange lists no such product".to_owned();
-        if let Some(question) = did_you_mean(product.as_str(), infos.iter().map(|info| &info.id)) {
-            advice = format!("{advice}; {question}");
-        }
+        let advice = match infos.iter().find(|info| info.id == *product) {
+            Some(info) if info.is_online() || info.status.is_empty() => {
+                unlisted.remove(product);
+                continue;
+            }
+            Some(info) if info.trading_disabled => "the exchange has disabled its trading".to_owned(),
+            Some(info) => format!("the exchange lists it as {}", info.status),
+            None => match did_you_mean(product.as_str(), infos.iter().map(|info| &info.id)) {
+                Some(question) => format!("the exchange lists no such product; {question}"),
+                None => "the exchange lists no such product".to_owned(),
+            },
+        };
         log::warn!("{product}: {advice}");
         unlisted.insert(product.clone(), advice);
     }

@@ -158,7 +158,7 @@ fn backfill_survives_any_output() {
     let rest = simulator.endpoints["rest_url"].as_str().unwrap().to_owned();
     check("backfill", |out, err, number| {
         let data = folder.path().join(format!("past{number}"));
-        let args = ["backfill", "BTC-USD", "--from", "2020-01-01", "--force-fs", "--rest-url", &rest, "--data-dir"];
+        let args = ["backfill", "BTC-USD", "--from", "2020-01-01", "--force-fs", "--rest-rate", "1000", "--rest-url", &rest, "--data-dir"];
         spawn(coltape().args(args).arg(&data), out, err).wait_with_output().unwrap()
     });
 }

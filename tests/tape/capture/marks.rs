@@ -10,7 +10,9 @@ fn now() -> String {
 /// A trade with a price of its own, so that no other trade is like it.
 fn trade(id: u64) -> String {
     let order = format!("{id:012}");
-    match_frame("BTC-USD", id, &now()).replace("14.7775", &format!("14.{:06}1", id % 1_000_000)).replace("9f71-6049f4c6aaf8", &format!("9f71-{order}"))
+    match_frame("BTC-USD", id, &now())
+        .replace("14.7775", &format!("14.{:06}1", id % 1_000_000))
+        .replace("9f71-6049f4c6aaf8", &format!("9f71-{order}"))
 }
 
 fn ticker(sequence: u64) -> String {

@@ -4,6 +4,7 @@ pub(crate) mod absurd;
 pub(crate) mod disk;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;
+pub(crate) mod marks;
 pub(crate) mod midnight;
 pub(crate) mod products;
 pub(crate) mod programs;

@@ -10,6 +10,8 @@
 //!
 //! Its thread ([`super::writer_thread`]) runs rounds; other threads run steps while that thread sleeps. One thread at a time has the writer.
 
+#[cfg(test)]
+mod absurd_tests;
 mod doubts;
 mod gaps;
 mod series;

@@ -332,6 +332,7 @@ mod tests {
             tickers: Tally { received: tickers.received + tickers.fetched - tickers.conflict, fetched: 0, conflict: 0, ..tickers },
             gaps: 0,
             missing_ids,
+            doubts_left: 0,
             deepest_queue_msgs: 0,
             subscription: ProductSubscription::Acknowledged,
             advice: None,

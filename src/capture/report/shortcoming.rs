@@ -245,6 +245,7 @@ mod tests {
             tickers: Tally { received: 8, written: 5, late: 1, duplicate: 1, shed: 1, ..Tally::default() },
             gaps: 1,
             missing_ids: 0,
+            doubts_left: 0,
             deepest_queue_msgs: 3,
             subscription: ProductSubscription::Acknowledged,
             advice: None,

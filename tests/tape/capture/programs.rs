@@ -18,10 +18,15 @@ pub(crate) fn coltape() -> Command {
 }
 
 /// Waits until `holds`. Panics with `what` at the deadline.
-pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn await_that(what: &str, holds: impl FnMut() -> bool) {
+    await_that_within(DEADLINE, what, holds);
+}
+
+/// Waits until `holds`, for work whose size is chosen by whoever runs the test. Panics with `what` at the deadline.
+pub(crate) fn await_that_within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
+        assert!(start.elapsed() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -46,7 +46,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `nearest` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -90,7 +90,7 @@ mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
-mod nearest;
+mod names;
 mod product;
 mod query;
 mod record;

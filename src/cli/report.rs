@@ -2,12 +2,13 @@
 
 use std::fmt::Write;
 
+use crate::capture::report::alerts;
 use crate::capture::report::counter::{Figure, Section};
 use crate::capture::report::metrics::Lag;
-use crate::capture::report::shortcoming::listed;
 use crate::capture::report::status::millis;
 use crate::capture::report::summary::{LineSummary, ProductSummary, RejectCount, Summary, Tally};
 use crate::json::quoted;
+use crate::names::listed;
 
 /// Lays the summary out as a table with its sums.
 #[must_use]
@@ -72,8 +73,8 @@ fn write_ending(out: &mut String, summary: &Summary) -> std::fmt::Result {
     if shed > 0 {
         writeln!(out, "{shed} tickers were shed: a queue or a disk was full, and past tickers cannot be fetched")?;
     }
-    for alert in &summary.watch.standing {
-        writeln!(out, "ALERT {} has stood for {} s: {}", alert.title(), alert.lasts.as_secs(), alert.text)?;
+    for line in alerts::lines(&summary.watch.standing) {
+        writeln!(out, "{line}")?;
     }
     let shortcomings = summary.shortcomings();
     if !shortcomings.is_empty() {

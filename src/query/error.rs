@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::nearest::did_you_mean;
+use crate::names::did_you_mean;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::StoreError;

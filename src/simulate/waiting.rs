@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use crate::names::listed;
 use crate::product::ProductId;
 
 /// Time without a word before the first one.
 const FIRST_AFTER: Duration = Duration::from_secs(5);
 /// Time between two words.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Most products that are named.
-const MAX_NAMED: usize = 10;
 
 /// When a word is due.
 #[derive(Debug)]
@@ -51,13 +50,11 @@ pub(super) fn text(clients: usize, unwanted: &[&ProductId], products: usize) -> 
         1 => "1 client is connected".to_owned(),
         more => format!("{more} clients are connected"),
     };
-    let (named, rest) = unwanted.split_at(unwanted.len().min(MAX_NAMED));
-    let names: Vec<&str> = named.iter().map(|product| product.as_str()).collect();
-    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    let names: Vec<&str> = unwanted.iter().map(|product| product.as_str()).collect();
     format!(
-        "the market waits: {connected}, and nobody subscribes to {} of {products} products: {}{more}; it begins when all of them are subscribed to",
+        "the market waits: {connected}, and nobody subscribes to {} of {products} products: {}; it begins when all of them are subscribed to",
         unwanted.len(),
-        names.join(", ")
+        listed(&names)
     )
 }
 

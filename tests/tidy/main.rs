@@ -6,9 +6,9 @@
 
 mod docs;
 mod graph;
+mod help;
 mod layers;
 mod promises;
-mod scripts;
 mod shapes;
 mod sizes;
 mod source;

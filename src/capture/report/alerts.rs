@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::capture::service::journal::JournalHandle;
+use crate::names::listed;
 use crate::store::event::Event;
 
 /// Time after which an alert that still stands is logged again.
@@ -81,12 +82,29 @@ pub struct StandingAlert {
     pub lasts: Duration,
 }
 
-impl StandingAlert {
-    /// Gives its name and its subject.
-    #[must_use]
-    pub fn title(&self) -> String {
-        title(self.alert, &self.subject)
+/// Most alerts of one kind that have a line each.
+const MAX_LINES_OF_A_KIND: usize = 3;
+
+/// Words alerts that stand: a line for each, or one for all of a kind where they are many.
+#[must_use]
+pub(crate) fn lines(standing: &[StandingAlert]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for of_kind in standing.chunk_by(|one, other| one.alert == other.alert) {
+        let line = |subject: &str, lasts: Duration, text: &str| {
+            format!("ALERT {} has stood for {} s: {text}", title(of_kind.first().map_or("", |one| one.alert), subject), lasts.as_secs())
+        };
+        if of_kind.len() <= MAX_LINES_OF_A_KIND {
+            lines.extend(of_kind.iter().map(|one| line(&one.subject, one.lasts, &one.text)));
+        } else if let Some(longest) = of_kind.iter().max_by_key(|one| one.lasts) {
+            let subjects: Vec<&str> = of_kind.iter().map(|one| one.subject.as_str()).collect();
+            lines.push(line(
+                &listed(&subjects),
+                longest.lasts,
+                &format!("{} of them, as {}: {}", of_kind.len(), longest.subject, longest.text),
+            ));
+        }
     }
+    lines
 }
 
 #[derive(Debug)]
@@ -220,6 +238,24 @@ mod tests {
         let expected = [(10, "10 ids"), (70, "70 ids"), (130, "130 ids"), (190, "10 ids")].map(|(at, text)| (at, text.to_owned()));
         assert_eq!(logged, expected, "raised, twice repeated, cleared");
         assert!(alerts.standing().is_empty());
+    }
+
+    #[test]
+    fn many_alerts_of_a_kind_take_one_line() {
+        let alert = |at: u64| StandingAlert {
+            alert: "write_failure",
+            subject: format!("P{at}"),
+            text: "no space".to_owned(),
+            lasts: Duration::from_secs(at),
+        };
+        let other = StandingAlert { alert: "lag_above_1_s", subject: String::new(), text: "2 s".to_owned(), lasts: Duration::from_secs(5) };
+        let few: Vec<StandingAlert> = (1..=3).map(alert).chain([other.clone()]).collect();
+        let said = lines(&few);
+        assert_eq!((said.len(), said.last().map(String::as_str)), (4, Some("ALERT lag_above_1_s has stood for 5 s: 2 s")));
+        let many: Vec<StandingAlert> = (1..=400).map(alert).chain([other]).collect();
+        let said = lines(&many);
+        assert!(said.len() == 2 && said.iter().all(|line| line.len() < 300), "{said:?}");
+        assert!(said.iter().any(|line| line.contains("P10 and 390 more has stood for 400 s: 400 of them, as P400: no space")), "{said:?}");
     }
 
     #[test]

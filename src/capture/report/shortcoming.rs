@@ -4,10 +4,8 @@ use std::fmt;
 
 use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::summary::{ProductSubscription, ProductSummary, Summary, Tally};
+use crate::names::listed;
 use crate::product::ProductId;
-
-/// Most names in one sentence.
-const MAX_NAMES: usize = 10;
 
 /// What a run has left undone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,14 +215,6 @@ fn counted(counts: &[(ProductId, u64)]) -> String {
     sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let texts: Vec<String> = sorted.into_iter().map(|(product, count)| format!("{product} {count}")).collect();
     listed(&texts.iter().map(String::as_str).collect::<Vec<_>>())
-}
-
-/// Lists names, and counts those that are too many for a line.
-#[must_use]
-pub(crate) fn listed(names: &[&str]) -> String {
-    let (shown, rest) = names.split_at(names.len().min(MAX_NAMES));
-    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-    format!("{}{more}", shown.join(", "))
 }
 
 #[cfg(test)]

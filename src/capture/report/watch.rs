@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
 use crate::capture::net::connections::Connections;
-use crate::capture::report::alerts::{AlertKind, Alerts, Change, StandingAlert};
+use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAlert};
 use crate::capture::report::connection_state::Down;
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
 use crate::capture::report::status::{Counted, Status};
@@ -102,8 +102,8 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         if is_last {
             return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
         }
-        for alert in alerts.due_again() {
-            log::warn!("ALERT {} has stood for {} s: {}", alert.title(), alert.lasts.as_secs(), alert.text);
+        for line in alerts::lines(&alerts.due_again()) {
+            log::warn!("{line}");
         }
         let now = Instant::now();
         if status.age(now) >= status_interval {

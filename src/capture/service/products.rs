@@ -23,7 +23,7 @@ use crate::capture::threads::{Stack, spawn};
 use crate::feed::ProductInfo;
 use crate::feed::rest::{RestClient, RestError};
 use crate::feed::tls::TlsRoots;
-use crate::nearest::did_you_mean;
+use crate::names::did_you_mean;
 use crate::product::ProductId;
 use crate::store::DataDir;
 use crate::store::event::{Event, Line};

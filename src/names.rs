@@ -1,4 +1,4 @@
-//! [`nearest`]: which products a name may mean that is not one of them.
+//! Names in sentences: [`did_you_mean`] asks which product a name may mean that is none, and [`listed`] lists names without filling the screen.
 
 use crate::product::ProductId;
 
@@ -10,7 +10,7 @@ const MAX_DIFFERENCE: usize = 2;
 
 /// Finds the products that a name may mean: the one that differs in case or in signs alone, else those that differ in a letter or two, the most alike first.
 #[must_use]
-pub(crate) fn nearest<'p>(name: &str, products: impl Iterator<Item = &'p ProductId> + Clone) -> Vec<&'p ProductId> {
+fn nearest<'p>(name: &str, products: impl Iterator<Item = &'p ProductId> + Clone) -> Vec<&'p ProductId> {
     let plain = letters(name);
     let same: Vec<&ProductId> = products.clone().filter(|product| letters(product.as_str()) == plain).take(MAX_SUGGESTIONS).collect();
     if !same.is_empty() {
@@ -34,6 +34,17 @@ pub(crate) fn did_you_mean<'p>(name: &str, products: impl Iterator<Item = &'p Pr
 /// Gives a name's letters and digits in capitals.
 fn letters(name: &str) -> Vec<u8> {
     name.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_uppercase()).collect()
+}
+
+/// Most names in one sentence.
+const MAX_LISTED: usize = 10;
+
+/// Lists names, and counts those that are too many for a sentence.
+#[must_use]
+pub(crate) fn listed(names: &[&str]) -> String {
+    let (shown, rest) = names.split_at(names.len().min(MAX_LISTED));
+    let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Counts the letters that have to be added, left out or replaced to make one name of the other (Levenshtein's distance).

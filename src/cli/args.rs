@@ -174,7 +174,8 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  coltape query BTC-USD --tail 10\n  coltape query BTC-USD --from 2025-06-07T12:00:00Z --to 2025-06-07T13:00:00Z --format csv\n  \
-    coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow"
+    coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow\n\n\
+    Exit 0: done, whether or not a record matched. Exit 1: nothing of the kind is stored, or a day cannot be read. Exit 2: the question makes no sense."
 )]
 pub(crate) struct QueryArgs {
     /// Which product

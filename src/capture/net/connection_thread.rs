@@ -144,7 +144,7 @@ impl Connection {
                 }
                 Ok(Received::Closed { code, reason }) => {
                     self.router.tick();
-                    return Some(format!("closed {code} {reason}"));
+                    return Some(format!("closed {code} {reason}").trim_end().to_owned());
                 }
                 Err(error) => {
                     self.router.tick();

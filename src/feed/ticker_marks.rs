@@ -172,3 +172,66 @@ impl TickerMarks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Layout, Md};
+
+    const NOW: u64 = 1_800_000_000_000_000_000;
+
+    fn ticker(sequence: u64, millis: u64) -> Ticker {
+        let time = UnixNanos(NOW + millis * 1_000_000);
+        Ticker { sequence, time, recv: time, ..Md::EMPTY }
+    }
+
+    fn after(sequences: std::ops::Range<u64>) -> TickerMarks {
+        let mut marks = TickerMarks::default();
+        sequences.enumerate().for_each(|(at, sequence)| marks.note(&ticker(sequence, at as u64)));
+        marks
+    }
+
+    #[test]
+    fn each_rule_has_its_judgement() {
+        use TickerJudgement::{Doubted, Newer, Stale};
+        let marks = after(1000..1100);
+        for (sequence, millis, want) in [
+            (1100, 100, Newer),
+            (1099 + JUMP_FACTOR, 100, Newer),
+            (1100 + JUMP_FACTOR, 100, Doubted(TickerDoubt::Ahead)),
+            (u64::MAX, 100, Doubted(TickerDoubt::Ahead)),
+            (1099, 99, Stale),
+            (1098, 98, Stale),
+            (1098, 99, Doubted(TickerDoubt::Behind)),
+            (5, 98, Stale),
+            (5, 100, Doubted(TickerDoubt::Behind)),
+            (0, 100, Newer),
+        ] {
+            assert_eq!(marks.judge(&ticker(sequence, millis)), want, "{sequence} at {millis}");
+        }
+        let yesterday = Ticker { time: UnixNanos(NOW - 86_400_000_000_000), ..ticker(1100, 100) };
+        assert_eq!(marks.judge(&yesterday), Doubted(TickerDoubt::Time));
+        assert_eq!(marks.judge(&Ticker { sequence: 0, ..yesterday }), Doubted(TickerDoubt::Time));
+        assert_eq!(TickerMarks::default().judge(&ticker(1 << 60, 0)), Newer, "the first");
+    }
+
+    #[test]
+    fn what_is_usual_is_what_the_last_hour_had() {
+        let mut marks = after(1000..1100);
+        marks.note(&ticker(1600, 200));
+        assert_eq!(marks.judge(&ticker(1600 + 500 * JUMP_FACTOR, 300)), TickerJudgement::Newer);
+        let half_hour = HALF_HOUR_NANOS / 1_000_000;
+        for half in 1..=2 {
+            marks.note(&ticker(1600 + half, 300 + half * half_hour));
+        }
+        assert_eq!(marks.judge(&ticker(1602 + 2 * JUMP_FACTOR, 400 + 2 * half_hour)), TickerJudgement::Doubted(TickerDoubt::Ahead));
+    }
+
+    #[test]
+    fn after_a_restart_of_the_sequence_it_rises_from_there() {
+        let mut marks = after(1000..1100);
+        marks.restart(&ticker(5, 100));
+        assert_eq!(marks.judge(&ticker(6, 101)), TickerJudgement::Newer);
+        assert_eq!(marks.judge(&ticker(1098, 98)), TickerJudgement::Doubted(TickerDoubt::Ahead), "a line that lags: nothing confirms it");
+    }
+}

@@ -82,6 +82,8 @@ pub(crate) struct TickerMarks {
     /// The one before it.
     before: u64,
     newest: UnixNanos,
+    /// When the sequences began anew: what happened before that came before.
+    began: UnixNanos,
     /// The lowest sequence stored at the newest event time.
     lowest_of_newest: u64,
     jumps: Jumps,
@@ -95,6 +97,12 @@ impl TickerMarks {
         Self { last: Some(key).filter(|key| *key != 0), newest: time, lowest_of_newest: key, ..Self::default() }
     }
 
+    /// Begins with a series of trades that began at `time`.
+    #[must_use]
+    pub(crate) fn beginning(time: UnixNanos) -> Self {
+        Self { began: time, ..Self::default() }
+    }
+
     /// Gives the sequence of the last ticker that has one.
     #[must_use]
     pub(crate) const fn last(&self) -> Option<u64> {
@@ -105,6 +113,9 @@ impl TickerMarks {
     #[inline]
     #[must_use]
     pub(crate) fn judge(&self, ticker: &Ticker) -> TickerJudgement {
+        if ticker.time < self.began {
+            return TickerJudgement::Stale;
+        }
         let fits = event_time::fits(ticker.time, self.newest, ticker.recv);
         match self.last {
             Some(last) if ticker.sequence > last => {
@@ -149,6 +160,11 @@ impl TickerMarks {
     pub(crate) const fn restart(&mut self, ticker: &Ticker) {
         if ticker.sequence != 0 {
             self.before = 0;
+            if let Some(last) = self.last
+                && ticker.sequence <= last
+            {
+                self.began = ticker.time;
+            }
             self.last = Some(ticker.sequence);
         }
         (self.newest, self.lowest_of_newest) = (ticker.time, ticker.sequence);
@@ -232,6 +248,6 @@ mod tests {
         let mut marks = after(1000..1100);
         marks.restart(&ticker(5, 100));
         assert_eq!(marks.judge(&ticker(6, 101)), TickerJudgement::Newer);
-        assert_eq!(marks.judge(&ticker(1098, 98)), TickerJudgement::Doubted(TickerDoubt::Ahead), "a line that lags: nothing confirms it");
+        assert_eq!(marks.judge(&ticker(1098, 98)), TickerJudgement::Stale, "a line that lags");
     }
 }

@@ -56,7 +56,7 @@ impl Writer {
     #[cold]
     fn believe(&mut self, run: Run<DoubtedTrade>) {
         let marks = run.messages.iter().map(|doubted| (mark_of(&doubted.received.trade), doubted.doubt));
-        let Some(first) = run.messages.first().map(|doubted| doubted.received.trade.trade_id) else { return };
+        let Some(first) = run.messages.first().map(|doubted| mark_of(&doubted.received.trade)) else { return };
         let is_begun = self.sequencer.chain().last().is_some();
         if is_begun && self.trade_marks.begins_anew(marks) && !self.begin_series(first) {
             return run.messages.into_iter().for_each(|doubted| self.refuse(doubted, Refuted::Unconfirmed));

@@ -14,7 +14,7 @@ use crate::capture::write::doubt::{DoubtedTrade, SEQUENCE_AGREEMENT, mark_of};
 use crate::capture::write::earlier::PreviousSeries;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_days::OpenDays;
-use crate::feed::doubts::{AGREEMENT, Doubts};
+use crate::feed::doubts::{AGREEMENT, Doubts, Mark};
 use crate::feed::sequencer::{ReceivedTrade, Sequencer};
 use crate::feed::ticker_marks::{TickerJudgement, TickerMarks};
 use crate::feed::trade_marks::{TradeDoubt, TradeMarks};
@@ -38,7 +38,8 @@ const MAX_HELD_BACK: usize = 4096;
 impl Writer {
     /// Has what comes from here on stored as another series. Tells whether there is a name for it.
     #[cold]
-    pub(super) fn begin_series(&mut self, first_id: u64) -> bool {
+    pub(super) fn begin_series(&mut self, first: Mark) -> bool {
+        let first_id = first.key;
         let Some(series) = self.product.next_series() else {
             log::error!("{}: its trade ids have begun anew, and no name is left for another series", self.product);
             return false;
@@ -75,7 +76,7 @@ impl Writer {
         self.is_search_due = false;
         self.redundancy = Redundancy::new(self.context.lines);
         self.trade_marks = TradeMarks::default();
-        self.ticker_marks = TickerMarks::default();
+        self.ticker_marks = TickerMarks::beginning(first.time);
         self.held_back.last_trade_id = 0;
         for doubted in std::mem::replace(&mut self.doubted_tickers, Doubts::new(SEQUENCE_AGREEMENT)).drain() {
             self.held_back.tickers.push_back(doubted.message.ticker);

@@ -140,10 +140,10 @@ impl TradeMarks {
         agree && (mark.time.0.saturating_add(slack) < before.time.0 || mark.time.0 > after.time.0.saturating_add(slack))
     }
 
-    /// Tells whether confirmed trades begin another series: their ids lie behind although they happened later.
+    /// Tells whether confirmed trades begin another series: their ids lie behind although they did not happen before the newest.
     #[must_use]
     pub(crate) fn begins_anew(&self, run: impl IntoIterator<Item = (Mark, TradeDoubt)>) -> bool {
-        run.into_iter().all(|(mark, doubt)| doubt == TradeDoubt::Behind && mark.time > self.newest)
+        run.into_iter().all(|(mark, doubt)| doubt == TradeDoubt::Behind && mark.time >= self.newest)
     }
 
     /// Tells whether a heartbeat that names this id may confirm doubted trades: it names none that the series may have just now.
@@ -205,7 +205,7 @@ mod tests {
         let (marks, _) = series();
         let run = |times: [u64; 3], doubt| times.map(|time| (Mark { key: 5, time: UnixNanos(time) }, doubt));
         assert!(marks.begins_anew(run([NOW + 1, NOW + 2, NOW + 3], TradeDoubt::Behind)));
-        assert!(!marks.begins_anew(run([NOW, NOW + 2, NOW + 3], TradeDoubt::Behind)));
+        assert!(!marks.begins_anew(run([NOW - 1, NOW + 2, NOW + 3], TradeDoubt::Behind)));
         assert!(!marks.begins_anew(run([NOW + 1, NOW + 2, NOW + 3], TradeDoubt::Ahead)));
     }
 

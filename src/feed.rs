@@ -26,6 +26,7 @@ pub(crate) mod decoder;
 pub(crate) mod doubts;
 pub(crate) mod endpoint;
 pub(crate) mod fetch_plan;
+pub(crate) mod gap_event;
 pub(crate) mod handler;
 pub(crate) mod rest;
 pub(crate) mod sequencer;

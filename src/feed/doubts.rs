@@ -239,3 +239,106 @@ impl<T> Doubts<T> {
         self.held.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn at(key: u64) -> Mark {
+        Mark { key, time: UnixNanos(key) }
+    }
+
+    fn hold(doubts: &mut Doubts<u64>, key: u64) -> Held<u64> {
+        doubts.hold(at(key), NOW, key)
+    }
+
+    fn waits() -> Held<u64> {
+        Held::Waiting { given_up: None }
+    }
+
+    #[test]
+    fn three_in_a_row_are_believed_and_two_or_three_apart_are_not() {
+        let mut doubts = Doubts::new(AGREEMENT);
+        assert_eq!((hold(&mut doubts, 7_000), hold(&mut doubts, 1 << 60), hold(&mut doubts, 7_001)), (waits(), waits(), waits()));
+        assert_eq!(hold(&mut doubts, 7_003), Held::Confirmed(Run { messages: vec![7_000, 7_001, 7_003], expired: vec![] }));
+        assert_eq!(doubts.len(), 1, "the absurd one is still held");
+        for key in [10_000, 12_000, 14_000, 16_000] {
+            assert_eq!(hold(&mut doubts, key), waits(), "too far apart to be of one series");
+        }
+        let backwards = Mark { key: 16_001, time: UnixNanos(5) };
+        assert_eq!(doubts.hold(backwards, NOW, 0), waits());
+        assert_eq!(hold(&mut doubts, 16_002), waits(), "of three one has a time that does not rise");
+    }
+
+    #[test]
+    fn what_is_named_is_believed_with_what_lies_just_below() {
+        let mut doubts = Doubts::new(AGREEMENT);
+        for key in [500, 501, 9_000_000] {
+            hold(&mut doubts, key);
+        }
+        assert_eq!(doubts.confirm(400), None);
+        assert_eq!(doubts.confirm(600).map(|run| run.messages), Some(vec![500, 501]));
+        assert_eq!(doubts.len(), 1);
+    }
+
+    #[test]
+    fn three_that_go_on_refute_and_two_do_not() {
+        let mut doubts = Doubts::new(AGREEMENT);
+        hold(&mut doubts, 500);
+        assert!(doubts.contradict(|_, _| true).is_empty() && doubts.contradict(|_, _| false).is_empty());
+        assert!(doubts.contradict(|_, _| true).is_empty());
+        assert_eq!(doubts.contradict(|_, _| true), [500]);
+        assert!(doubts.is_quiet());
+    }
+
+    #[test]
+    fn what_expired_uncontradicted_still_counts_unless_the_series_goes_on() {
+        for (against, want) in [(2, true), (3, false)] {
+            let mut doubts = Doubts::new(AGREEMENT);
+            for key in [500, 501] {
+                assert_eq!(hold(&mut doubts, key), waits());
+                let expired = doubts.expire(NOW + DOUBT_TIMEOUT, DOUBT_TIMEOUT);
+                assert_eq!(expired, [Expired { message: key, is_contradicted: false }]);
+            }
+            for _ in 0..against {
+                assert!(doubts.contradict(|_, _| true).is_empty());
+            }
+            let confirmed = Held::Confirmed(Run { messages: vec![502], expired: vec![500, 501] });
+            assert_eq!(hold(&mut doubts, 502), if want { confirmed } else { waits() });
+        }
+    }
+
+    #[test]
+    fn the_longest_run_of_several_is_taken() {
+        let mut doubts = Doubts::new(AGREEMENT);
+        for key in [1 << 40, 77, 78, (1 << 50) + 3] {
+            hold(&mut doubts, key);
+        }
+        assert!(!doubts.are_of_one_mind());
+        assert_eq!((doubts.take_longest_run(), doubts.len()), (vec![77, 78], 2));
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_comes_out_once_and_what_is_held_is_bounded(keys in prop::collection::vec(prop_oneof![0u64..50, any::<u64>()], 0..300)) {
+            let mut doubts = Doubts::new(AGREEMENT);
+            let mut out = Vec::new();
+            for (number, key) in keys.iter().enumerate() {
+                match doubts.hold(at(*key), NOW, number) {
+                    Held::Waiting { given_up } => out.extend(given_up),
+                    Held::Confirmed(run) => {
+                        prop_assert!(run.messages.len() >= CONFIRMATIONS);
+                        out.extend(run.messages);
+                    }
+                }
+                prop_assert!(doubts.len() <= MAX_DOUBTED);
+            }
+            out.extend(doubts.drain().into_iter().map(|expired| expired.message));
+            out.sort_unstable();
+            prop_assert_eq!(out, (0..keys.len()).collect::<Vec<_>>());
+        }
+    }
+}

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::continuity::{ABSURD_JUMP, Continuity, Seen};
 use super::doubts::{AGREEMENT, CONFIRMATIONS, Mark};
+use super::gap_event::{GapCause, GapEvent};
 use super::reorder::ReorderWindow;
 use crate::ids::IdRange;
 use crate::record::{Means, RawPlace, Trade};
@@ -46,59 +47,6 @@ pub(crate) struct ReceivedTrade {
     pub(crate) trade: Trade,
     /// Its frame; the default where no frame brought it.
     pub(crate) place: RawPlace,
-}
-
-/// How it was found that ids are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GapCause {
-    /// A trade with a higher id came.
-    Jump,
-    /// A heartbeat named a newer trade than came.
-    Heartbeat,
-    /// They passed while nothing was recorded.
-    Restart,
-    /// They were given up because the queue was full.
-    Shed,
-    /// They were asked for.
-    Asked,
-}
-
-impl GapCause {
-    /// Gives the name that the journal uses.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Jump => "jump",
-            Self::Heartbeat => "heartbeat",
-            Self::Restart => "restart",
-            Self::Shed => "shed",
-            Self::Asked => "asked",
-        }
-    }
-}
-
-/// What the journal is to say about missing ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GapEvent {
-    /// Ids are missing.
-    Opened {
-        /// Which.
-        ids: IdRange,
-        /// How that was found.
-        cause: GapCause,
-    },
-    /// A trade was written although these ids before it are missing.
-    Left {
-        /// Which.
-        ids: IdRange,
-    },
-    /// Missing ids came.
-    Filled {
-        /// Which.
-        ids: IdRange,
-        /// What brought them.
-        means: Means,
-    },
 }
 
 /// What became of a trade that is ahead.
@@ -574,6 +522,84 @@ mod tests {
         ready(&mut sequencer, ms(250));
         assert_eq!(sequencer.take_events(), [opened(101, 199, GapCause::Restart)]);
         assert_eq!(sequencer.chain().missing().count(), 101);
+    }
+
+    /// A trade that happened `millis` after the first.
+    fn at(id: u64, millis: u64) -> ReceivedTrade {
+        let mut received = received(id, Means::Live);
+        received.trade.time = UnixNanos(received.trade.time.0 + millis * 1_000_000);
+        received
+    }
+
+    fn store(sequencer: &mut Sequencer, id: u64, millis: u64) {
+        sequencer.mark_stored(id, Means::Live);
+        sequencer.contradict(Mark { key: id, time: at(id, millis).trade.time });
+    }
+
+    #[test]
+    fn a_lone_id_ahead_that_later_trades_contradict_is_refuted_and_opens_no_gap() {
+        for (ahead, stored, now, is_refuted) in [
+            (500_000, 3, ms(5), true),
+            (500_000, 2, ms(5), false),
+            (500_000, 1, ms(2000), true),
+            (500_000, 0, ms(2000), false),
+            (15, 3, ms(5), true),
+        ] {
+            let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+            assert_eq!(sequencer.hold(at(ahead, 1), ms(0)), Held::Waiting);
+            (0..stored).for_each(|more| store(&mut sequencer, 11 + more, 2 + more));
+            if ahead > 1000 {
+                sequencer.report_gaps(ms(1000));
+                assert!(!sequencer.has_events(), "one message opens no wide gap before its time is up");
+            }
+            assert_eq!(sequencer.pop_refuted(|| now).is_some(), is_refuted, "{ahead} {stored} {now:?}");
+        }
+    }
+
+    #[test]
+    fn the_trade_whose_id_an_absurd_one_took_gets_its_place() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(12, 1), ms(0));
+        store(&mut sequencer, 11, 2);
+        assert_eq!(sequencer.pop_ready(|| ms(1)), None, "it happened before the trade in front of it");
+        assert!(sequencer.is_in_turn(12));
+        store(&mut sequencer, 12, 3);
+        assert_eq!(sequencer.pop_refuted(|| ms(2)).map(|refuted| refuted.trade.trade_id), Some(12));
+        // Without another claim to its id it is stored when its time is up.
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(12, 1), ms(0));
+        store(&mut sequencer, 11, 2);
+        assert_eq!((sequencer.pop_refuted(|| ms(2000)), sequencer.pop_ready(|| ms(2000)).is_some()), (None, true));
+    }
+
+    #[test]
+    fn a_wide_gap_is_reported_when_three_trades_or_three_heartbeats_show_it() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        for id in [50_000, 50_001, 50_002] {
+            sequencer.report_gaps(ms(300));
+            assert!(!sequencer.has_events());
+            sequencer.hold(at(id, 1), ms(0));
+        }
+        sequencer.report_gaps(ms(300));
+        assert_eq!(sequencer.take_events(), [opened(11, 49_999, GapCause::Restart)]);
+        for (beats, is_told) in [(1, false), (2, false), (3, true)] {
+            let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+            (0..beats).for_each(|_| sequencer.heartbeat(50_000, ms(0)));
+            sequencer.report_gaps(ms(2000));
+            assert_eq!(sequencer.has_events(), is_told, "{beats} heartbeats");
+        }
+    }
+
+    #[test]
+    fn what_was_shed_is_missing_above_the_chain_only() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(14, 1), ms(0));
+        for absurd in [range(5, 9), range(5_000_000, 5_000_009)] {
+            sequencer.note_shed(absurd);
+        }
+        assert!(!sequencer.has_events());
+        sequencer.note_shed(range(8, 16));
+        assert_eq!(sequencer.take_events(), [opened(11, 13, GapCause::Shed), opened(15, 16, GapCause::Shed)]);
     }
 
     #[test]

@@ -82,6 +82,8 @@ pub(crate) struct TickerMarks {
     /// The one before it.
     before: u64,
     newest: UnixNanos,
+    /// When the sequences began anew: what happened before that came before.
+    began: UnixNanos,
     /// The lowest sequence stored at the newest event time.
     lowest_of_newest: u64,
     jumps: Jumps,
@@ -95,6 +97,12 @@ impl TickerMarks {
         Self { last: Some(key).filter(|key| *key != 0), newest: time, lowest_of_newest: key, ..Self::default() }
     }
 
+    /// Begins with a series of trades that began at `time`.
+    #[must_use]
+    pub(crate) fn beginning(time: UnixNanos) -> Self {
+        Self { began: time, ..Self::default() }
+    }
+
     /// Gives the sequence of the last ticker that has one.
     #[must_use]
     pub(crate) const fn last(&self) -> Option<u64> {
@@ -105,6 +113,9 @@ impl TickerMarks {
     #[inline]
     #[must_use]
     pub(crate) fn judge(&self, ticker: &Ticker) -> TickerJudgement {
+        if ticker.time < self.began {
+            return TickerJudgement::Stale;
+        }
         let fits = event_time::fits(ticker.time, self.newest, ticker.recv);
         match self.last {
             Some(last) if ticker.sequence > last => {
@@ -149,6 +160,11 @@ impl TickerMarks {
     pub(crate) const fn restart(&mut self, ticker: &Ticker) {
         if ticker.sequence != 0 {
             self.before = 0;
+            if let Some(last) = self.last
+                && ticker.sequence <= last
+            {
+                self.began = ticker.time;
+            }
             self.last = Some(ticker.sequence);
         }
         (self.newest, self.lowest_of_newest) = (ticker.time, ticker.sequence);
@@ -170,5 +186,68 @@ impl TickerMarks {
             TickerDoubt::Ahead | TickerDoubt::Behind => newer.time >= doubted.time,
             TickerDoubt::Time => !event_time::are_near(newer.time, doubted.time),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Layout, Md};
+
+    const NOW: u64 = 1_800_000_000_000_000_000;
+
+    fn ticker(sequence: u64, millis: u64) -> Ticker {
+        let time = UnixNanos(NOW + millis * 1_000_000);
+        Ticker { sequence, time, recv: time, ..Md::EMPTY }
+    }
+
+    fn after(sequences: std::ops::Range<u64>) -> TickerMarks {
+        let mut marks = TickerMarks::default();
+        sequences.enumerate().for_each(|(at, sequence)| marks.note(&ticker(sequence, at as u64)));
+        marks
+    }
+
+    #[test]
+    fn each_rule_has_its_judgement() {
+        use TickerJudgement::{Doubted, Newer, Stale};
+        let marks = after(1000..1100);
+        for (sequence, millis, want) in [
+            (1100, 100, Newer),
+            (1099 + JUMP_FACTOR, 100, Newer),
+            (1100 + JUMP_FACTOR, 100, Doubted(TickerDoubt::Ahead)),
+            (u64::MAX, 100, Doubted(TickerDoubt::Ahead)),
+            (1099, 99, Stale),
+            (1098, 98, Stale),
+            (1098, 99, Doubted(TickerDoubt::Behind)),
+            (5, 98, Stale),
+            (5, 100, Doubted(TickerDoubt::Behind)),
+            (0, 100, Newer),
+        ] {
+            assert_eq!(marks.judge(&ticker(sequence, millis)), want, "{sequence} at {millis}");
+        }
+        let yesterday = Ticker { time: UnixNanos(NOW - 86_400_000_000_000), ..ticker(1100, 100) };
+        assert_eq!(marks.judge(&yesterday), Doubted(TickerDoubt::Time));
+        assert_eq!(marks.judge(&Ticker { sequence: 0, ..yesterday }), Doubted(TickerDoubt::Time));
+        assert_eq!(TickerMarks::default().judge(&ticker(1 << 60, 0)), Newer, "the first");
+    }
+
+    #[test]
+    fn what_is_usual_is_what_the_last_hour_had() {
+        let mut marks = after(1000..1100);
+        marks.note(&ticker(1600, 200));
+        assert_eq!(marks.judge(&ticker(1600 + 500 * JUMP_FACTOR, 300)), TickerJudgement::Newer);
+        let half_hour = HALF_HOUR_NANOS / 1_000_000;
+        for half in 1..=2 {
+            marks.note(&ticker(1600 + half, 300 + half * half_hour));
+        }
+        assert_eq!(marks.judge(&ticker(1602 + 2 * JUMP_FACTOR, 400 + 2 * half_hour)), TickerJudgement::Doubted(TickerDoubt::Ahead));
+    }
+
+    #[test]
+    fn after_a_restart_of_the_sequence_it_rises_from_there() {
+        let mut marks = after(1000..1100);
+        marks.restart(&ticker(5, 100));
+        assert_eq!(marks.judge(&ticker(6, 101)), TickerJudgement::Newer);
+        assert_eq!(marks.judge(&ticker(1098, 98)), TickerJudgement::Stale, "a line that lags");
     }
 }

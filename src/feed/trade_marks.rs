@@ -140,15 +140,82 @@ impl TradeMarks {
         agree && (mark.time.0.saturating_add(slack) < before.time.0 || mark.time.0 > after.time.0.saturating_add(slack))
     }
 
-    /// Tells whether confirmed trades begin another series: their ids lie behind although they happened later.
+    /// Tells whether confirmed trades begin another series: their ids lie behind although they did not happen before the newest.
     #[must_use]
     pub(crate) fn begins_anew(&self, run: impl IntoIterator<Item = (Mark, TradeDoubt)>) -> bool {
-        run.into_iter().all(|(mark, doubt)| doubt == TradeDoubt::Behind && mark.time > self.newest)
+        run.into_iter().all(|(mark, doubt)| doubt == TradeDoubt::Behind && mark.time >= self.newest)
     }
 
     /// Tells whether a heartbeat that names this id may confirm doubted trades: it names none that the series may have just now.
     #[must_use]
     pub(crate) fn heartbeat_settles(chain: &Continuity, id: u64) -> bool {
         chain.last().is_none_or(|last| last.abs_diff(id) > 10 * AGREEMENT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdRange;
+
+    const NOW: u64 = 1_800_000_000_000_000_000;
+
+    /// Ids 5 000 000 to 5 000 100, the last one at [`NOW`], a millisecond apart; 5 000 050 to 5 000 059 are missing.
+    fn series() -> (TradeMarks, Continuity) {
+        let mut chain = Continuity::after(Some(5_000_100));
+        chain.mark_missing(IdRange::new(5_000_050, 5_000_059).expect("a range"));
+        let first = Mark { key: 5_000_000, time: UnixNanos(NOW - 100_000_000) };
+        (TradeMarks::continuing(Some(first), UnixNanos(NOW)), chain)
+    }
+
+    #[test]
+    fn each_rule_has_its_judgement() {
+        use Judgement::{Belongs, Conflicts, Doubted};
+        let (marks, chain) = series();
+        let hour = 3_600_000_000_000;
+        for (key, time, stored, want) in [
+            (5_000_101, NOW + 1, Stored::Nothing, Belongs),
+            (5_000_101, NOW - hour, Stored::Nothing, Doubted(TradeDoubt::Time)),
+            (5_000_101, NOW + hour, Stored::Nothing, Doubted(TradeDoubt::Time)),
+            (6_000_100, NOW + 1, Stored::Nothing, Belongs),
+            (6_000_101, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Ahead)),
+            (u64::MAX, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Ahead)),
+            (5_000_099, NOW - 1, Stored::Same, Belongs),
+            (5_000_099, NOW + 1, Stored::Same, Belongs),
+            (5_000_099, NOW - 1, Stored::Other, Conflicts),
+            (5_000_099, NOW + 1, Stored::Other, Doubted(TradeDoubt::Behind)),
+            (5_000_099, NOW + 1, Stored::Retold, Conflicts),
+            (5_000_055, NOW - 1, Stored::Nothing, Belongs),
+            (5_000_055, NOW + 1, Stored::Nothing, Belongs),
+            (4_999_999, NOW - hour, Stored::Nothing, Belongs),
+            (4_999_999, NOW - 1, Stored::Nothing, Doubted(TradeDoubt::Behind)),
+            (4_000_099, NOW - hour, Stored::Nothing, Doubted(TradeDoubt::Behind)),
+            (5, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Behind)),
+        ] {
+            let judged = marks.judge(&chain, Mark { key, time: UnixNanos(time) }, UnixNanos(NOW), || stored);
+            assert_eq!(judged, want, "{key} at {time}, {stored:?}");
+        }
+        let first =
+            TradeMarks::default().judge(&Continuity::default(), Mark { key: 7, time: UnixNanos(NOW) }, UnixNanos(NOW), || Stored::Nothing);
+        assert_eq!(first, Doubted(TradeDoubt::First));
+    }
+
+    #[test]
+    fn only_later_trades_of_lower_ids_begin_another_series() {
+        let (marks, _) = series();
+        let run = |times: [u64; 3], doubt| times.map(|time| (Mark { key: 5, time: UnixNanos(time) }, doubt));
+        assert!(marks.begins_anew(run([NOW + 1, NOW + 2, NOW + 3], TradeDoubt::Behind)));
+        assert!(!marks.begins_anew(run([NOW - 1, NOW + 2, NOW + 3], TradeDoubt::Behind)));
+        assert!(!marks.begins_anew(run([NOW + 1, NOW + 2, NOW + 3], TradeDoubt::Ahead)));
+    }
+
+    #[test]
+    fn a_trade_that_both_neighbours_contradict_is_misdated() {
+        let mark = |time: u64| Mark { key: 1, time: UnixNanos(time) };
+        let day = 86_400_000_000_000;
+        let is_misdated = |time, before, after| TradeMarks::is_misdated(mark(time), before, after);
+        assert!(is_misdated(NOW - day, Some(mark(NOW)), Some(mark(NOW))) && is_misdated(NOW + day, Some(mark(NOW)), Some(mark(NOW))));
+        assert!(!is_misdated(NOW, Some(mark(NOW)), Some(mark(NOW))) && !is_misdated(NOW - day, None, Some(mark(NOW))));
+        assert!(!is_misdated(NOW - day, Some(mark(NOW)), Some(mark(NOW - day))), "the neighbours contradict each other");
     }
 }

@@ -19,9 +19,6 @@ mod steps;
 mod tickers;
 mod trades;
 
-use doubts::{DoubtedTicker, DoubtedTrade};
-use series::{HeldBack, PreviousSeries};
-
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -34,6 +31,8 @@ use crate::capture::report::redundancy::Redundancy;
 use crate::capture::service::files;
 use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::write::deliveries::Delivery;
+use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, SEQUENCE_AGREEMENT};
+use crate::capture::write::earlier::{HeldBack, PreviousSeries};
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_days::OpenDays;
 use crate::capture::write::queue::{Pulled, QueueReceiver};
@@ -65,9 +64,6 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// The shortest sleep of a writer for which something is about to be due.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
-
-/// Greatest distance between the sequences of two tickers in a row that agree with each other.
-const SEQUENCE_AGREEMENT: u64 = 1000 * AGREEMENT;
 
 /// One product's writer.
 pub(crate) struct Writer {

@@ -9,9 +9,11 @@
 use std::time::Duration;
 
 use super::Writer;
-use super::trades::{describe, mark_of};
+use super::trades::describe;
+use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, REASON, Refuted, mark_of};
 use crate::feed::doubts::{AGREEMENT, DOUBT_TIMEOUT, Expired, Held, Mark, Run};
-use crate::feed::sequencer::{GapCause, ReceivedTrade};
+use crate::feed::gap_event::GapCause;
+use crate::feed::sequencer::ReceivedTrade;
 use crate::feed::ticker_marks::{TickerDoubt, TickerMarks};
 use crate::feed::trade_marks::{TradeDoubt, TradeMarks};
 use crate::ids::IdRange;
@@ -20,48 +22,6 @@ use crate::store::event::Event;
 
 /// How long the first trade of a product waits for others that agree with it.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-
-/// The reason under which refuted messages are kept.
-pub(super) const REASON: &str = "doubt";
-
-/// A trade that is doubted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DoubtedTrade {
-    pub(super) received: ReceivedTrade,
-    pub(super) doubt: TradeDoubt,
-}
-
-/// A ticker that is doubted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct DoubtedTicker {
-    pub(super) ticker: Ticker,
-    pub(super) doubt: TickerDoubt,
-}
-
-/// Why a doubted message is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refuted {
-    /// Others contradict it.
-    Contradicted,
-    /// Nothing confirmed it in time.
-    Unconfirmed,
-    /// The capture ended before anything settled it.
-    Stopped,
-}
-
-impl Refuted {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Contradicted => "contradicted",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Stopped => "stopped",
-        }
-    }
-
-    const fn of<T>(expired: &Expired<T>, otherwise: Self) -> Self {
-        if expired.is_contradicted { Self::Contradicted } else { otherwise }
-    }
-}
 
 impl Writer {
     /// Holds a trade that does not fit. A copy of one that is held already is one.
@@ -96,7 +56,7 @@ impl Writer {
     #[cold]
     fn believe(&mut self, run: Run<DoubtedTrade>) {
         let marks = run.messages.iter().map(|doubted| (mark_of(&doubted.received.trade), doubted.doubt));
-        let Some(first) = run.messages.first().map(|doubted| doubted.received.trade.trade_id) else { return };
+        let Some(first) = run.messages.first().map(|doubted| mark_of(&doubted.received.trade)) else { return };
         let is_begun = self.sequencer.chain().last().is_some();
         if is_begun && self.trade_marks.begins_anew(marks) && !self.begin_series(first) {
             return run.messages.into_iter().for_each(|doubted| self.refuse(doubted, Refuted::Unconfirmed));

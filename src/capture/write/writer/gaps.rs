@@ -7,7 +7,7 @@ use super::{SHORTEST_SLEEP, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::effort::Effort;
 use crate::capture::write::queue::QueueReceiver;
-use crate::feed::sequencer::{GapCause, GapEvent};
+use crate::feed::gap_event::{GapCause, GapEvent};
 use crate::product::ProductId;
 use crate::record::Means;
 use crate::store::event::{Event, GapFiller};

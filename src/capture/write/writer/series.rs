@@ -5,21 +5,21 @@
 //! 2. Tickers that name doubted trades are held back until those are settled, for [`HOLD_BACK`] at most. All that come after them wait behind them, so that
 //!    their order is kept.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::trades::mark_of;
-use super::{SEQUENCE_AGREEMENT, Writer};
+use super::Writer;
 use crate::capture::report::redundancy::Redundancy;
 use crate::capture::service::products;
+use crate::capture::write::doubt::{DoubtedTrade, SEQUENCE_AGREEMENT, mark_of};
+use crate::capture::write::earlier::PreviousSeries;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_days::OpenDays;
-use crate::feed::doubts::{AGREEMENT, Doubts};
+use crate::feed::doubts::{AGREEMENT, Doubts, Mark};
 use crate::feed::sequencer::{ReceivedTrade, Sequencer};
 use crate::feed::ticker_marks::{TickerJudgement, TickerMarks};
 use crate::feed::trade_marks::{TradeDoubt, TradeMarks};
 use crate::product::ProductId;
-use crate::record::{Record, Ticker};
+use crate::record::{Means, Record, Ticker};
 use crate::schema::Dataset;
 use crate::store::event::Event;
 
@@ -35,46 +35,11 @@ const AWAIT_TRADE: Duration = Duration::from_secs(2);
 /// Tickers that are held back at most.
 const MAX_HELD_BACK: usize = 4096;
 
-/// Tickers that wait until it is settled to which series they belong.
-#[derive(Debug, Default)]
-pub(super) struct HeldBack {
-    tickers: VecDeque<Ticker>,
-    since: Duration,
-    /// The trade that the last stored ticker names.
-    pub(super) last_trade_id: u64,
-}
-
-impl HeldBack {
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.tickers.is_empty()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.tickers.len()
-    }
-
-    /// Takes note of a ticker that is stored.
-    #[inline]
-    pub(super) const fn note(&mut self, ticker: &Ticker) {
-        if ticker.trade_id != 0 {
-            self.last_trade_id = ticker.trade_id;
-        }
-    }
-}
-
-/// The series before the one that is recorded.
-pub(super) struct PreviousSeries {
-    product: ProductId,
-    open_days: OpenDays,
-    sequencer: Sequencer,
-    until: Instant,
-}
-
 impl Writer {
     /// Has what comes from here on stored as another series. Tells whether there is a name for it.
     #[cold]
-    pub(super) fn begin_series(&mut self, first_id: u64) -> bool {
+    pub(super) fn begin_series(&mut self, first: Mark) -> bool {
+        let first_id = first.key;
         let Some(series) = self.product.next_series() else {
             log::error!("{}: its trade ids have begun anew, and no name is left for another series", self.product);
             return false;
@@ -111,7 +76,7 @@ impl Writer {
         self.is_search_due = false;
         self.redundancy = Redundancy::new(self.context.lines);
         self.trade_marks = TradeMarks::default();
-        self.ticker_marks = TickerMarks::default();
+        self.ticker_marks = TickerMarks::beginning(first.time);
         self.held_back.last_trade_id = 0;
         for doubted in std::mem::replace(&mut self.doubted_tickers, Doubts::new(SEQUENCE_AGREEMENT)).drain() {
             self.held_back.tickers.push_back(doubted.message.ticker);
@@ -145,7 +110,7 @@ impl Writer {
             Outcome::NotKept | Outcome::NeedsPage | Outcome::NeedsWriter | Outcome::Blocked => counts.shed.one(),
         }
         if matches!(outcome, Outcome::Written | Outcome::Late) {
-            previous.sequencer.mark_stored(trade.trade_id, trade.origin.means().unwrap_or(crate::record::Means::Live));
+            previous.sequencer.mark_stored(trade.trade_id, trade.origin.means().unwrap_or(Means::Live));
         }
         if outcome == Outcome::Conflict
             && let Some((stored, _)) = previous.open_days.find_like(trade)
@@ -185,7 +150,7 @@ impl Writer {
     /// Tells whether a ticker names a trade near a doubted one whose ids may have begun anew.
     pub(super) fn is_of_doubted_trade(&self, ticker: &Ticker) -> bool {
         let is_near = |id: u64| ticker.trade_id != 0 && id.abs_diff(ticker.trade_id) <= AGREEMENT;
-        let is_of = |held: &super::DoubtedTrade| held.doubt == TradeDoubt::Behind && is_near(mark_of(&held.received.trade).key);
+        let is_of = |held: &DoubtedTrade| held.doubt == TradeDoubt::Behind && is_near(mark_of(&held.received.trade).key);
         self.doubted_trades.find(is_of).is_some()
     }
 

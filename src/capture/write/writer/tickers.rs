@@ -37,7 +37,7 @@ impl Writer {
     #[cold]
     pub(super) fn judge_ticker(&mut self, ticker: &Ticker) {
         let judgement = self.ticker_marks.judge(ticker);
-        if judgement == TickerJudgement::Stale || judgement == TickerJudgement::Doubted(TickerDoubt::Behind) && self.is_retold(ticker) {
+        if judgement == TickerJudgement::Stale || judgement == TickerJudgement::Doubted(TickerDoubt::Behind) && self.tells_again(ticker) {
             self.metrics.tickers.stale.one();
         } else if !self.held_back.is_empty() || self.may_be_of_another_series(ticker) {
             self.hold_back(ticker);
@@ -50,14 +50,16 @@ impl Writer {
     }
 
     /// Tells whether a ticker tells again of a trade that is stored and older than the newest: it came before, whatever event time it gives now.
-    fn is_retold(&mut self, ticker: &Ticker) -> bool {
+    fn tells_again(&mut self, ticker: &Ticker) -> bool {
         if ticker.trade_id == 0 || ticker.trade_id >= self.held_back.last_trade_id.max(self.sequencer.chain().last().unwrap_or(0)) {
             return false;
         }
         let told = Trade { trade_id: ticker.trade_id, time: ticker.time, ..Trades::EMPTY };
         let stored = self.open_days.find_like(&told).map(|(stored, _)| stored);
         stored.is_some_and(|stored| {
-            stored.price.as_f32 == ticker.price.as_f32 && stored.size.as_f32 == ticker.volume.as_f32 && Some(stored.side) == ticker.side
+            stored.price.as_f32.to_bits() == ticker.price.as_f32.to_bits()
+                && stored.size.as_f32.to_bits() == ticker.volume.as_f32.to_bits()
+                && Some(stored.side) == ticker.side
         })
     }
 

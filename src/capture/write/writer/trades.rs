@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Writer;
-use super::doubts::Refuted;
 use crate::capture::report::metrics::micros;
 use crate::capture::service::journal::LONGEST_REJECT_BYTES;
+use crate::capture::write::doubt::{Refuted, mark_of};
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::step::Remaining;
 use crate::feed::doubts::{AGREEMENT, Mark};
@@ -257,12 +257,6 @@ impl Writer {
             raw: raw.map(|raw| String::from_utf8_lossy(raw.get(..LONGEST_REJECT_BYTES).unwrap_or(&raw)).into_owned()),
         });
     }
-}
-
-/// Gives what of a trade is compared with others.
-#[inline]
-pub(super) const fn mark_of(trade: &Trade) -> Mark {
-    Mark { key: trade.trade_id, time: trade.time }
 }
 
 /// Shows a trade's fields as one line of JSON-like text, exact to the last digit, for people who look into a conflict.

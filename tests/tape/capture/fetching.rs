@@ -193,5 +193,5 @@ fn a_rest_that_fails_raises_one_alert_that_says_what_waits_and_is_cleared_when_i
     let ended = capture.stop();
     ended.assert_good();
     assert_eq!((of_rest("alert_raised").len(), of_rest("alert_cleared").len()), (1, 1));
-    assert!(ended.stderr().contains("REST has failed for 1"), "the log says so, too: {}", ended.stderr());
+    assert!(ended.stderr().contains("ALERT rest_failing"), "the log says so, too: {}", ended.stderr());
 }

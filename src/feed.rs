@@ -29,6 +29,7 @@ pub(crate) mod fetch_plan;
 pub(crate) mod gap_event;
 pub(crate) mod handler;
 pub(crate) mod rest;
+pub(crate) mod retry_after;
 pub(crate) mod sequencer;
 pub(crate) mod session;
 pub(crate) mod session_config;

@@ -33,7 +33,7 @@ pub mod feed {
         pub use crate::feed::endpoint::Endpoint;
     }
     pub mod rest {
-        pub use crate::feed::rest::{Advice, InexactText, RestClient, RestError, TradePage};
+        pub use crate::feed::rest::{Advice, ElementFault, InexactText, RestClient, RestError, TradePage, UnusableElement};
     }
     pub mod session {
         pub use crate::feed::session::{Session, SessionEvent};

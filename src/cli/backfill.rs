@@ -57,7 +57,7 @@ pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     };
     let mut lines = vec![match done.ids {
         Some(ids) => format!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
-        None => format!("{} has no trades in that time", config.product),
+        None => format!("{}: REST has no trades in that time", config.product),
     }];
     lines.extend(done.began.map(|began| format!("{} began trading with id {began}", config.product)));
     lines.extend(done.report.lines());

@@ -132,9 +132,13 @@ events! {
     };
 
     // Trade ids and tickers.
-    TradingBegan "trading_began", "the first trade that a product ever had is known." {
+    TradingBegan "trading_began", "the first trade that a product ever had is stored. Only id 1 is one: early versions wrote this of the lowest id that REST had." {
         product: ProductId, "The product.";
         first_id: u64, "Its trade id.";
+    };
+    RestRetention "rest_retention", "REST has no trade below an id, which is not the product's first: that is the limit of what it keeps." {
+        product: ProductId, "The product.";
+        lowest_id: u64, "The lowest trade id that it has.";
     };
     TradingEnded "trading_ended", "the last trade that a product ever had is known. No command writes this yet; `verify` takes it into account." {
         product: ProductId, "The product.";

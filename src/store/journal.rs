@@ -19,6 +19,9 @@ use crate::time::{DateFormat, UnixNanos, UtcDay};
 pub const JOURNAL: &str = "journal";
 /// Name of the files that hold [`Event::Reject`]: messages that could not be used.
 pub(crate) const REJECTS: &str = "rejects";
+
+/// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
+pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 /// Name of the files that hold [`Event::Exact`]: decimal texts that no f64 gives back.
 pub const EXACT_TEXTS: &str = "exact";
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod absurd;
 pub(crate) mod disk;
+pub(crate) mod fetching;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;
 pub(crate) mod marks;

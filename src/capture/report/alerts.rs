@@ -53,6 +53,7 @@ alert_kinds! {
     WriteFailure "write_failure" "a write, an allocation or a flush failed";
     Memory "memory_above_2_gb" "anonymous, locked and dirty mapped memory is above 2 GB";
     Lag "lag_above_1_s" "a record was committed more than 1 s after it was read";
+    RestFailing "rest_failing" "missing trades wait because no request to REST has succeeded for 10 s";
 }
 
 /// The beginning or the end of an alert.

@@ -153,6 +153,8 @@ counters! {
         rest_requests: Counter => Rest "rest_requests",
         /// Requests to REST that failed.
         rest_failures: Counter => Rest "rest_failures",
+        /// Elements of REST's answers that could not be used. They are kept with the rejects.
+        rest_unusable: Counter => Rest "rest_unusable",
         /// Longest wait of a trade for a missing one before it, from the read of its frame, in microseconds.
         gap_wait_micros: Peak => Latency "gap_wait_max_ms" / 1000.0,
         /// Longest time from the first append of a batch to its commit, in microseconds.

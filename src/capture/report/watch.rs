@@ -16,6 +16,7 @@ use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAl
 use crate::capture::report::connection_state::Down;
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
 use crate::capture::report::status::{Counted, Status};
+use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
@@ -25,6 +26,9 @@ pub(crate) const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
 
 /// Lag at which an alert is raised, in microseconds: 1 s.
 pub(crate) const LAG_LIMIT_MICROS: u64 = 1_000_000;
+
+/// How long no request to REST for missing trades succeeds before an alert is raised. What passes sooner is in the journal.
+const REST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time between two readings of the figures.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -190,6 +194,9 @@ fn check(watched: &Watched, alerts: &mut Alerts, reading: &Reading) {
     changes.extend(alerts.check(AlertKind::Memory, "", held.map(|held| format!("{} MB", held / 1_000_000))));
     let text = (reading.lag_micros > LAG_LIMIT_MICROS).then(|| format!("{} ms", reading.lag_micros / 1000));
     changes.extend(alerts.check(AlertKind::Lag, "", text));
+    let standstill =
+        watched.context.backfill.as_ref().and_then(RestFetch::standstill).filter(|standstill| standstill.lasts >= REST_PATIENCE);
+    changes.extend(alerts.check(AlertKind::RestFailing, "", standstill.map(|standstill| standstill.text)));
     changes.iter().for_each(|change| change.write(&watched.context.journal));
 }
 

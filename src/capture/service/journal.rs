@@ -16,7 +16,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::product::ProductId;
 use crate::store::event::Event;
-use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS};
+use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS, REJECTS_CAP_BYTES};
 use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
@@ -25,9 +25,6 @@ const WAITING_LINES: usize = 8192;
 
 /// Longest raw text that is kept of a message that could not be used, in bytes.
 pub(crate) const LONGEST_REJECT_BYTES: usize = 4096;
-
-/// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
-pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 
 /// A line of the journal.
 struct QueuedEvent {

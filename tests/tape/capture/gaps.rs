@@ -410,7 +410,7 @@ fn a_running_capture_takes_from_another_tape_what_it_misses() {
 #[test]
 fn where_trading_began_is_journaled_when_its_first_trade_is_stored() {
     let server = sends((30..=32).map(frame).collect());
-    // The product's first trade ever has id 5. REST gives no page of several trades until the test says so.
+    // REST gives no page of several trades until the test says so.
     let is_open = Arc::new(AtomicBool::new(false));
     let opened = Arc::clone(&is_open);
     let rest = Rest::start(
@@ -418,18 +418,40 @@ fn where_trading_began_is_journaled_when_its_first_trade_is_stored() {
             if request.limit > 1 && !opened.load(Ordering::Relaxed) {
                 return ("503 Busy".to_owned(), Vec::new());
             }
-            ("200 OK".to_owned(), page(request, 32).into_iter().filter(|id| *id >= 5).collect())
+            ("200 OK".to_owned(), page(request, 32))
         },
         |id| shown(id, &time(id)),
     );
     let (_folder, data) = folder();
     let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--rest-rate", "1000", "--backfill-from", "2026-02-01"];
     let capture = Capture::start(&data, &args);
-    await_that("the trades since then are missing", || ranges(&data, "gap_opened") == [(5, 29)]);
+    await_that("the trades since then are missing", || ranges(&data, "gap_opened") == [(1, 29)]);
     assert!(journal(&data, "trading_began").is_empty(), "its first trade is not stored");
     is_open.store(true, Ordering::Relaxed);
-    await_that("all are there", || ids(&data) == (5..=32).collect::<Vec<_>>());
+    await_that("all are there", || ids(&data) == (1..=32).collect::<Vec<_>>());
     capture.stop().assert_good();
     let began: Vec<u64> = journal(&data, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect();
-    assert_eq!(began, [5]);
+    assert_eq!(began, [1]);
+    assert!(journal(&data, "rest_retention").is_empty());
+}
+
+#[test]
+fn that_rest_has_nothing_below_an_id_is_its_limit_and_no_beginning() {
+    for lowest in [2, 5, 29, 30] {
+        let server = sends((30..=32).map(frame).collect());
+        let rest = Rest::start(
+            move |request| ("200 OK".to_owned(), page(request, 32).into_iter().filter(|id| *id >= lowest).collect()),
+            |id| shown(id, &time(id)),
+        );
+        let (_folder, data) = folder();
+        let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--rest-rate", "1000", "--backfill-from", "2026-02-01"];
+        let capture = Capture::start(&data, &args);
+        await_that("the limit is known", || !journal(&data, "rest_retention").is_empty());
+        await_that("all are there", || ids(&data) == (lowest..=32).collect::<Vec<_>>());
+        capture.stop().assert_good();
+        let limits: Vec<u64> = journal(&data, "rest_retention").iter().map(|line| line["lowest_id"].as_u64().unwrap()).collect();
+        assert_eq!((limits, journal(&data, "trading_began").len()), (vec![lowest], 0));
+        let (_, said) = verify(&data, &[]);
+        assert!(said.contains("0 whole"), "{said}");
+    }
 }

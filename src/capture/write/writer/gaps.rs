@@ -116,9 +116,12 @@ impl Writer {
         }
         self.sequencer.report_all_gaps();
         self.report_gaps();
-        let start = Instant::now();
-        while !self.sequencer.chain().missing().is_empty() && start.elapsed() < self.sequencer.gap_wait() {
-            self.wakeup.wait(self.sequencer.gap_wait().saturating_sub(start.elapsed()).max(SHORTEST_SLEEP));
+        let (start, gap_wait) = (Instant::now(), self.sequencer.gap_wait());
+        while !self.sequencer.chain().missing().is_empty() && start.elapsed() < gap_wait {
+            let left = gap_wait.saturating_sub(start.elapsed());
+            // A trade that came before the stop has waited for a part of the gap wait already.
+            let until_due = self.sequencer.time_until_due(self.started.elapsed());
+            self.wakeup.wait(until_due.map_or(left, |due| due.min(left)).max(SHORTEST_SLEEP));
             while self.take_delivery() {}
             self.check_gaps();
             self.commit();

@@ -158,8 +158,8 @@ mod tests {
         ) {
             let mut chain = Vec::new();
             let mut id = 1;
-            for (date, length) in lengths.iter().enumerate() {
-                chain.push(run(10 + date as u32, 40_000, id, id + length - 1));
+            for (date, length) in (10..).zip(&lengths) {
+                chain.push(run(date, 40_000, id, id + length - 1));
                 id += length;
             }
             prop_assert_eq!(strays(&chain), vec![]);

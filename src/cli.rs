@@ -19,6 +19,7 @@ mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
 pub(crate) mod verify;
+mod verify_help;
 
 use std::process::ExitCode;
 

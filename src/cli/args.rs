@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
+use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alerts::AlertKind;
 use crate::feed::Feed;
@@ -149,7 +150,7 @@ fn capture_help() -> String {
 
 /// `coltape verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit 0: everything holds (partial days included). Exit 1: something is wrong or missing.")]
+#[command(after_help = VERIFY_HELP)]
 pub(crate) struct VerifyArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]

@@ -19,7 +19,7 @@ use super::recovery::Opening;
 use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::schema::Dataset;
-use crate::time::{UnixNanos, UtcDay};
+use crate::time::{Timestamp, UnixNanos, UtcDay, parse_rfc3339};
 
 pub(crate) use field::GapFiller;
 pub use field::SumCheck;
@@ -337,11 +337,23 @@ impl Event {
 pub(crate) struct Line {
     /// When it was written, by the clock of the machine that wrote it.
     pub time: UnixNanos,
-    /// What happened. `None` where this version does not know the event.
+    /// What happened. `None` where this version does not know the event, or cannot read one of its fields.
     pub event: Option<Event>,
+    /// The product that the line names, also where the event is not known.
+    pub product: Option<ProductId>,
+    /// What is wrong with it: a field that its event must have is missing, or has something else in it.
+    pub fault: Option<LineError>,
 }
 
-/// Why a line of a journal cannot be read.
+impl Line {
+    /// Makes a line of an event.
+    #[cfg(test)]
+    pub(crate) fn of(time: UnixNanos, event: Event) -> Self {
+        Self { time, product: event.product().cloned(), event: Some(event), fault: None }
+    }
+}
+
+/// Why a line of a journal, or its event, cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LineError {
@@ -362,17 +374,28 @@ pub(crate) enum LineError {
 }
 
 impl Line {
-    /// Reads a line, as [`Event::line`] gives it.
+    /// Reads a line, as [`Event::line`] gives it. A line whose event cannot be read says when it was written all the same: somebody was there to write it.
     ///
     /// # Errors
-    /// Where it is not a line of a journal, or a field of its event is missing.
+    /// Where it is not a line of a journal at all.
     pub(crate) fn parse(line: impl Into<Vec<u8>>) -> Result<Self, LineError> {
         let mut line = line.into();
         let fields = Fields::parse(&mut line).ok_or(LineError::NotAnObject)?;
         let time = Field::read("time", &fields).map_err(|Missing(field)| LineError::Head(field))?;
         let name = fields.text("event").ok_or(LineError::Head("event"))?;
-        let event = Event::read(name, &fields).map_err(|Missing(field)| LineError::Field { event: name.to_owned(), field })?;
-        Ok(Self { time, event })
+        let (event, fault) = match Event::read(name, &fields) {
+            Ok(event) => (event, None),
+            Err(Missing(field)) => (None, Some(LineError::Field { event: name.to_owned(), field })),
+        };
+        Ok(Self { time, event, product: Field::read("product", &fields).ok(), fault })
+    }
+
+    /// Reads the time of a line whose end is lost; nothing where that is lost, too.
+    #[must_use]
+    pub(crate) fn time_of_a_part(line: &[u8]) -> Option<UnixNanos> {
+        let rest = line.strip_prefix(br#"{"time":""#)?;
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        parse_rfc3339(rest.get(..end)?).ok().and_then(Timestamp::to_unix)
     }
 }
 

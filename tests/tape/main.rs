@@ -11,3 +11,4 @@ mod query;
 mod repair;
 mod verify_days;
 mod verify_ledger;
+mod verify_tapes;

@@ -28,6 +28,7 @@ pub(crate) mod endpoint;
 pub(crate) mod fetch_plan;
 pub(crate) mod handler;
 pub(crate) mod rest;
+pub(crate) mod retry_after;
 pub(crate) mod sequencer;
 pub(crate) mod session;
 pub(crate) mod session_config;

@@ -19,7 +19,9 @@
 //! subscribe.
 
 pub(crate) mod action;
+pub(crate) mod awake;
 pub(crate) mod backoff;
+pub(crate) mod connector;
 pub(crate) mod continuity;
 pub(crate) mod control;
 pub(crate) mod decoder;
@@ -27,6 +29,7 @@ pub(crate) mod doubts;
 pub(crate) mod endpoint;
 pub(crate) mod fetch_plan;
 pub(crate) mod handler;
+pub(crate) mod proxy;
 pub(crate) mod rest;
 pub(crate) mod retry_after;
 pub(crate) mod sequencer;
@@ -45,14 +48,22 @@ mod exchange;
 mod fate;
 mod field;
 mod head;
+mod http;
+mod http_body;
 mod json;
 mod product_info;
 mod protocol;
+mod redirect;
 mod reject;
 mod reorder;
 mod request;
+mod response_head;
 mod subscription;
+mod tcp_race;
 mod transport;
+mod tunnel;
+mod upgrade;
+mod user_agent;
 mod uuid;
 
 pub use control::Control;

@@ -4,21 +4,22 @@
 //!    proves nothing about a gap.
 //! 2. Trades come in rising id, with the taker's side, nil order ids and receive time 0, marked [`Means::Rest`]. Both feeds share the ids.
 //! 3. Each error says what to do about it ([`RestError::advice`]). Nothing is tried again here, and no rate is kept here.
-//! 4. Blocking. One time-out bounds the whole call, 8 MiB bound the answer. No proxy, and no setting from the environment.
+//! 4. Blocking. One time-out bounds the whole call, 8 MiB bound the answer. No setting comes from the environment.
 
 use std::time::Duration;
 
-use ureq::Agent;
-use ureq::http::{Response, StatusCode, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-
+use super::connector::Connector;
+use super::endpoint::Endpoint;
 use super::field::{self, source};
-use super::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
+use super::http::{Answer, HttpClient, HttpError};
+use super::http_body::BodyError;
+use super::json::{Nodes, Parser, ROOT};
 use super::product_info::ProductInfo;
 use super::protocol::Feed;
+use super::redirect::RedirectError;
 use super::reject::RejectReason;
-use super::socket::AGENT;
-use super::tls::{RootsError, TlsRoots};
+use super::socket_error::SocketError;
+use super::tls::RootsError;
 use crate::product::ProductId;
 use crate::record::{Means, OrderId, Origin, Trade};
 use crate::time::{TimeCache, UnixNanos};
@@ -71,6 +72,14 @@ pub enum RestError {
         /// How long to wait.
         retry_after: Duration,
     },
+    /// The server redirects to another place, which is not followed.
+    #[error("{what}: {source}")]
+    Redirect {
+        /// What was asked for.
+        what: String,
+        /// From where to where, and why it is not followed.
+        source: RedirectError,
+    },
     /// The server failed (5xx), did not answer in time, or cannot be reached.
     #[error("{what}: {why}")]
     Retry {
@@ -118,7 +127,7 @@ impl RestError {
             Self::Roots(_) | Self::Url { .. } => Advice::Stop,
             Self::Slow { retry_after } => Advice::RetryAfter(*retry_after),
             // A page that is cut short may be whole the next time; the caller bounds its tries.
-            Self::Retry { .. } | Self::Bad { .. } => Advice::Retry,
+            Self::Retry { .. } | Self::Bad { .. } | Self::Redirect { .. } => Advice::Retry,
             Self::Refused { .. } => Advice::Skip,
         }
     }
@@ -126,9 +135,9 @@ impl RestError {
 
 /// A client of Coinbase's REST interface. It keeps connections and buffers for the next call, and belongs to one thread.
 pub struct RestClient {
+    client: HttpClient,
+    /// What stands before every path.
     base: String,
-    /// One that trusts the system's roots, and one that trusts the roots of a file where one is named.
-    agents: Vec<Agent>,
     parser: Parser,
     times: TimeCache,
 }
@@ -138,22 +147,15 @@ impl RestClient {
     ///
     /// # Errors
     /// Where the address is not a REST endpoint, or the roots cannot be read.
-    pub fn new(base_url: &str, roots: &TlsRoots, timeout: Duration) -> Result<Self, RestError> {
+    pub fn new(base_url: &str, connector: impl Into<Connector>, timeout: Duration) -> Result<Self, RestError> {
         let refused = || RestError::Url { url: base_url.chars().take(200).collect() };
-        let uri: Uri = base_url.parse().map_err(|_| refused())?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
-            return Err(refused());
+        let endpoint = Endpoint::parse_http(base_url).ok().filter(|endpoint| !endpoint.has_query()).ok_or_else(refused)?;
+        let connector = connector.into();
+        if let Err(SocketError::Roots(error)) = connector.check() {
+            return Err(error.into());
         }
-        let mut agents = vec![agent(RootCerts::PlatformVerifier, timeout)];
-        if let Some(pem) = roots.pem()? {
-            let certificates = parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            });
-            agents.push(agent(certificates.into(), timeout));
-        }
-        let base = base_url.trim_end_matches('/').to_owned();
-        Ok(Self { base, agents, parser: Parser::new(), times: TimeCache::default() })
+        let base = endpoint.path().trim_end_matches('/').to_owned();
+        Ok(Self { client: HttpClient::new(endpoint, connector, timeout), base, parser: Parser::new(), times: TimeCache::default() })
     }
 
     /// Gets all products, with their status.
@@ -198,51 +200,30 @@ impl RestClient {
         Ok(page)
     }
 
-    fn get(&self, path: &str, what: &str) -> Result<Vec<u8>, RestError> {
-        let url = format!("{}{path}", self.base);
-        let retry = |why: String| RestError::Retry { what: what.to_owned(), why };
-        let mut last = retry("no answer".to_owned());
-        for agent in &self.agents {
-            match agent.get(&url).call() {
-                Ok(response) => return body(response, what),
-                Err(error @ (ureq::Error::Tls(_) | ureq::Error::NativeTls(_))) => last = retry(error.to_string()),
-                Err(error) => return Err(retry(error.to_string())),
+    fn get(&mut self, path: &str, what: &str) -> Result<Vec<u8>, RestError> {
+        match self.client.get(&format!("{}{path}", self.base)) {
+            Ok(answer) => body(answer, what),
+            Err(HttpError::Connect(SocketError::Roots(error))) => Err(error.into()),
+            Err(HttpError::Redirect(source)) => Err(RestError::Redirect { what: what.to_owned(), source }),
+            Err(HttpError::Body { source: source @ (BodyError::TooLong(_) | BodyError::Coding(_)), .. }) => {
+                Err(bad(what, source.to_string()))
             }
+            Err(error) => Err(RestError::Retry { what: what.to_owned(), why: error.to_string() }),
         }
-        Err(last)
     }
 }
 
-fn agent(roots: RootCerts, timeout: Duration) -> Agent {
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(timeout))
-        .http_status_as_error(false)
-        .user_agent(AGENT)
-        .proxy(None)
-        .build();
-    config.into()
-}
-
-fn body(mut response: Response<ureq::Body>, what: &str) -> Result<Vec<u8>, RestError> {
-    let status = response.status();
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+fn body(answer: Answer, what: &str) -> Result<Vec<u8>, RestError> {
+    let status = answer.head.status;
+    if status == 429 {
+        let seconds = answer.head.header("retry-after").and_then(|value| value.trim().parse().ok());
         let retry_after = seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER);
         return Err(RestError::Slow { retry_after });
     }
-    if status.is_server_error() {
-        return Err(RestError::Retry { what: what.to_owned(), why: format!("the server answered {status}") });
-    }
-    if !status.is_success() {
-        return Err(RestError::Refused { what: what.to_owned(), status: status.as_u16() });
-    }
-    let limit = u64::try_from(MAX_PARSED_BYTES).unwrap_or(u64::MAX);
-    match response.body_mut().with_config().limit(limit).read_to_vec() {
-        Ok(body) => Ok(body),
-        Err(ureq::Error::BodyExceedsLimit(limit)) => Err(bad(what, format!("more than {limit} bytes"))),
-        Err(error) => Err(RestError::Retry { what: what.to_owned(), why: error.to_string() }),
+    match status {
+        200..=299 => Ok(answer.body),
+        500..=599 => Err(RestError::Retry { what: what.to_owned(), why: format!("the server answered {status}") }),
+        _ => Err(RestError::Refused { what: what.to_owned(), status }),
     }
 }
 

@@ -15,6 +15,8 @@
 //! 3. [`Session`](session::Session), `Sequencer` and `Backoff` do no I/O and read no clock: an event and the time come in, actions go out.
 //! 4. The layer knows no file and starts no thread. Between two frames it keeps only buffers and the connection's sequence number.
 //!
+//! The connections of both, WebSocket and REST, are made by [`connector`]: addresses, proxies, TLS, time.
+//!
 //! Only four places depend on which feed it is: [`Feed`], the file that reads the feed's messages, the [`Decoder`] that calls it, and the requests that
 //! subscribe.
 

@@ -4,13 +4,14 @@
 //! 2. All addresses of a name are tried ([`race`]). One that accepts a connection and then says nothing gets a part of the time only; then the others are
 //!    tried. It is tried last by later connections, until it has answered.
 //! 3. Where a proxy is set, every connection goes through it but those of the exceptions.
-//! 4. An error names the step, and host and port of the other side.
+//! 4. The trusted roots are read anew after ten minutes, and after a handshake that failed.
+//! 5. An error names the step, and host and port of the other side.
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use native_tls::TlsConnector;
 use parking_lot::Mutex;
@@ -33,6 +34,9 @@ const MAX_UNANSWERING: usize = 256;
 /// Most addresses that a SOCKS5 proxy is asked for, one after the other.
 const MAX_DESTINATIONS: usize = 4;
 
+/// How long the trusted roots are kept in memory before they are read anew, because certificates are renewed. Reading the system's costs a tenth of a second.
+const ROOTS_KEPT_FOR: Duration = Duration::from_secs(600);
+
 /// Gives the addresses of a host.
 pub type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
@@ -44,6 +48,7 @@ pub struct Connector {
     resolve: Arc<Resolver>,
     /// Addresses that accepted a connection and did not answer.
     unanswering: Arc<Mutex<Vec<SocketAddr>>>,
+    tls: Arc<Mutex<Option<(Instant, TlsConnector)>>>,
 }
 
 impl fmt::Debug for Connector {
@@ -76,7 +81,7 @@ impl Connector {
     #[must_use]
     pub fn new(roots: TlsRoots, proxies: Proxies) -> Self {
         let resolve = |host: &str, port| Ok((host, port).to_socket_addrs()?.collect());
-        Self { roots, proxies, resolve: Arc::new(resolve), unanswering: Arc::default() }
+        Self { roots, proxies, resolve: Arc::new(resolve), unanswering: Arc::default(), tls: Arc::default() }
     }
 
     /// Resolves names in another way.
@@ -91,7 +96,18 @@ impl Connector {
     /// # Errors
     /// Where they cannot.
     pub(super) fn check(&self) -> Result<(), SocketError> {
-        Ok(self.roots.connector().map(drop)?)
+        Ok(self.roots.check()?)
+    }
+
+    /// Gives the connector of TLS. Another thread that needs it meanwhile waits for it.
+    fn tls(&self) -> Result<TlsConnector, SocketError> {
+        let mut kept = self.tls.lock();
+        if let Some((_, connector)) = kept.as_ref().filter(|(since, _)| since.elapsed() < ROOTS_KEPT_FOR) {
+            return Ok(connector.clone());
+        }
+        let connector = self.roots.connector()?;
+        *kept = Some((Instant::now(), connector.clone()));
+        Ok(connector)
     }
 
     /// Connects, and has `begin` make what it wants of the connection. Where that fails with one address, the others are tried.
@@ -104,7 +120,7 @@ impl Connector {
         deadline: &mut Deadline,
         mut begin: impl FnMut(Transport) -> Result<T, SocketError>,
     ) -> Result<T, SocketError> {
-        let tls = if endpoint.is_tls() { Some(self.roots.connector()?) } else { None };
+        let tls = if endpoint.is_tls() { Some(self.tls()?) } else { None };
         let proxy = self.proxies.for_host(endpoint.is_tls(), endpoint.host(), endpoint.port());
         let (host, port) = proxy.map_or((endpoint.host(), endpoint.port()), |proxy| (proxy.host.as_str(), proxy.port));
         let way = Way { proxy, addresses: self.addresses(endpoint, proxy, host, port)?, tls };
@@ -158,6 +174,10 @@ impl Connector {
                 // Another address would give the same answer, or there is none.
                 Err(error) if error.is_answer() => return Err(first_error.unwrap_or(error)),
                 Err(error) => {
+                    if matches!(error, SocketError::Tls { .. }) {
+                        // The roots may have changed since they were read.
+                        *self.tls.lock() = None;
+                    }
                     self.note_unanswering(address);
                     first_error.get_or_insert(error);
                 }

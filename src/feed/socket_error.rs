@@ -78,7 +78,7 @@ pub enum SocketError {
         source: UpgradeFault,
     },
     /// The server sent a message or a frame that exceeds a limit.
-    #[error("connection lost: the server sent {what} of {size} bytes, more than the {limit} that are taken")]
+    #[error("the server sent {what} of {size} bytes, more than the {limit} that are taken")]
     TooLong {
         /// A frame or a message.
         what: &'static str,
@@ -88,7 +88,7 @@ pub enum SocketError {
         limit: usize,
     },
     /// The connection broke, or the server broke the protocol.
-    #[error("connection lost: {0}")]
+    #[error("{0}")]
     Lost(Box<tungstenite::Error>),
 }
 

@@ -36,6 +36,11 @@ pub enum RootsError {
 }
 
 impl TlsRoots {
+    /// Checks that the file holds certificates.
+    pub(super) fn check(&self) -> Result<(), RootsError> {
+        self.extra().map(drop)
+    }
+
     /// Makes a connector. The file is read anew each time.
     pub(super) fn connector(&self) -> Result<TlsConnector, RootsError> {
         let mut builder = TlsConnector::builder();
@@ -68,6 +73,9 @@ pub enum TlsFault {
     /// The answer is no TLS.
     #[error("the server speaks no TLS on this port (ws:// and http:// are without)")]
     NoTls,
+    /// The server closed the connection.
+    #[error("the server closed the connection during the handshake (if it is one without TLS, ws:// or http:// is right)")]
+    Closed,
     /// Anything else, as OpenSSL or the system says it.
     #[error("{0}")]
     Other(String),
@@ -94,6 +102,7 @@ impl TlsFault {
             _ if has(&["wrong version number", "http request", "packet length too long", "record too large", "unknown protocol"]) => {
                 Self::NoTls
             }
+            _ if has(&["unexpected EOF", "unexpected eof"]) => Self::Closed,
             _ => Self::Other(text.to_owned()),
         }
     }

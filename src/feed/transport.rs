@@ -292,3 +292,38 @@ impl Write for Transport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("known")).expect("connects");
+        (client, listener.accept().expect("accepts").0)
+    }
+
+    #[test]
+    fn what_has_been_received_is_read_although_the_time_is_over() {
+        let (client, mut server) = pair();
+        server.write_all(b"late").expect("written");
+        let mut byte = [0];
+        while client.peek(&mut byte).expect("a byte") == 0 {}
+        let mut tcp = BufferedTcp::new(client, Deadline::within(Duration::ZERO));
+        let mut text = [0; 4];
+        tcp.read_exact(&mut text).expect("it was there");
+        assert_eq!(&text, b"late");
+        assert_eq!(tcp.read(&mut text).expect_err("nothing more").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(tcp.write(b"x").expect_err("too late").kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_write_that_nobody_takes_ends_at_the_deadline() {
+        let (client, _server) = pair();
+        let mut tcp = BufferedTcp::new(client, Deadline::within(Duration::from_millis(100)));
+        let error = std::iter::repeat_with(|| tcp.write(&[0; 65536])).find_map(Result::err).expect("the buffers fill up");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,5 +1,6 @@
 //! TLS with certificates of every kind that fails: the error says which server, and what to do, in plain words.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,17 +54,14 @@ fn identity((certificate, key): &(X509, PKey<Private>)) -> Identity {
     Identity::from_pkcs8(&certificate.to_pem().unwrap(), &key.private_key_to_pem_pkcs8().unwrap()).unwrap()
 }
 
-/// A TLS server with an identity, or a plain one.
-fn server(identity: Option<Identity>) -> Server {
-    let acceptor = identity.map(|identity| TlsAcceptor::new(identity).unwrap());
-    Server::start(move |stream| match &acceptor {
-        Some(acceptor) => drop(acceptor.accept(stream)),
-        None => serve_websocket(stream),
-    })
+/// A TLS server with an identity.
+fn server(identity: Identity) -> Server {
+    let acceptor = TlsAcceptor::new(identity).unwrap();
+    Server::start(move |stream| drop(acceptor.accept(stream)))
 }
 
 fn roots(folder: &Path, certificate: &X509) -> PathBuf {
-    let path = folder.join("root.pem");
+    let path = folder.join(format!("root-{}.pem", fastrand::u64(..)));
     std::fs::write(&path, certificate.to_pem().unwrap()).unwrap();
     path
 }
@@ -94,17 +92,12 @@ fn a_certificate_that_is_not_accepted_is_explained() {
     for (served, ca_file, says) in [
         (&own, None, "is not signed by a known authority"),
         (&signed, None, "give its root with --ca-file"),
-        (&own, trusted(&other), "is not signed by a known authority"),
+        (&own, trusted(&signed), "is not signed by a known authority"),
         (&expired, trusted(&expired), "has expired, by the clock of this machine"),
         (&early, trusted(&early), "is not yet valid, by the clock of this machine"),
         (&other, trusted(&other), "is for another name"),
     ] {
-        // The file is read while the case runs: written anew for each.
-        if ca_file.is_some() {
-            let root = if says.contains("authority") { &other } else { served };
-            roots(folder.path(), &root.0);
-        }
-        for error in errors(&server(Some(identity(served))), ca_file) {
+        for error in errors(&server(identity(served)), ca_file) {
             assert!(error.contains(says) && error.contains("no TLS with server.example:4443"), "{error}");
             assert!(!error.contains("SSL routines") && !error.contains("error:0"), "{error}");
         }
@@ -113,10 +106,18 @@ fn a_certificate_that_is_not_accepted_is_explained() {
 
 #[test]
 fn a_server_without_tls_and_one_with_it_are_told_apart() {
-    for error in errors(&server(None), None) {
+    let answering = Server::start(|mut stream| {
+        let _ = stream.read(&mut [0; 16]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    for error in errors(&answering, None) {
         assert!(error.contains("server.example:4443") && error.contains("speaks no TLS"), "{error}");
     }
-    let secure = server(Some(identity(&certificate("server.example", -1, 1, None))));
+    for error in errors(&Server::start(serve_websocket), None) {
+        assert!(error.contains("server.example:4443") && error.contains("closed the connection during the handshake"), "{error}");
+    }
+    let secure = server(identity(&certificate("server.example", -1, 1, None)));
     let endpoint = Endpoint::parse(&format!("ws://{}/feed", secure.address)).unwrap();
     let error = Socket::connect(&endpoint, &TlsRoots::default(), &Timeouts::default()).err().unwrap().to_string();
     assert!(error.contains("speaks TLS") && error.contains("wss://"), "{error}");
@@ -139,13 +140,13 @@ fn rest_and_websocket_over_tls_trust_the_named_root() {
         let Ok(mut tls) = acceptor.accept(stream) else { return };
         let mut behind = std::net::TcpStream::connect(target).unwrap();
         let mut buffer = [0; 4096];
-        while let Ok(count) = std::io::Read::read(&mut tls, &mut buffer)
+        while let Ok(count) = tls.read(&mut buffer)
             && count > 0
         {
-            std::io::Write::write_all(&mut behind, &buffer[..count]).unwrap();
+            behind.write_all(&buffer[..count]).unwrap();
             if buffer[..count].ends_with(b"\r\n\r\n") {
-                let count = std::io::Read::read(&mut behind, &mut buffer).unwrap();
-                std::io::Write::write_all(&mut tls, &buffer[..count]).unwrap();
+                let count = behind.read(&mut buffer).unwrap();
+                tls.write_all(&buffer[..count]).unwrap();
             }
         }
     });

@@ -139,7 +139,8 @@ pub(crate) fn serve_websocket(stream: TcpStream) {
 pub(crate) fn serve_products(mut stream: TcpStream) {
     while !read_request(&mut stream).is_empty() {
         let body = r#"[{"id":"BTC-USD","status":"online"}]"#;
-        let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let _ = stream.write_all(answer.as_bytes());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. Names are resolved anew for each connection: the addresses of a load balancer change. The resolver can be replaced.
 //! 2. All addresses of a name are tried ([`race`]). One that accepts a connection and then says nothing gets a part of the time only; then the others are
-//!    tried. It is tried last by later connections, until it has answered.
+//!    tried. One that fails otherwise ends the attempt. Either is tried last by later connections, until it has answered.
 //! 3. Where a proxy is set, every connection goes through it but those of the exceptions.
 //! 4. The trusted roots are read anew after ten minutes, and after a handshake that failed.
 //! 5. An error names the step, and host and port of the other side.
@@ -17,6 +17,7 @@ use native_tls::TlsConnector;
 use parking_lot::Mutex;
 
 use super::awake::Deadline;
+use super::backoff::BETWEEN_CONNECTIONS;
 use super::endpoint::Endpoint;
 use super::proxy::{Proxies, Proxy, ProxyKind};
 use super::socket_error::SocketError;
@@ -164,8 +165,10 @@ impl Connector {
             };
             let part = deadline.part(u32::try_from(addresses.len()).unwrap_or(u32::MAX), LEAST_PART);
             addresses.retain(|other| *other != address);
+            let began = Instant::now();
             let begun = secure(endpoint, way, destination, tcp, part).and_then(&mut *begin);
             deadline.count_part(&part);
+            let has_been_silent = began.elapsed() >= BETWEEN_CONNECTIONS;
             match begun {
                 Ok(opened) => {
                     self.unanswering.lock().retain(|other| *other != address);
@@ -182,7 +185,8 @@ impl Connector {
                     first_error.get_or_insert(error);
                 }
             }
-            if addresses.is_empty() {
+            // What fails at once is left to the back-off: the server may be the one behind every address, and drops who connects too fast.
+            if addresses.is_empty() || !has_been_silent {
                 return Err(first_error.unwrap_or_else(|| no_address(endpoint)));
             }
         }

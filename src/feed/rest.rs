@@ -18,6 +18,7 @@ use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::redirect::RedirectError;
 use super::reject::RejectReason;
+use super::retry_after::{DEFAULT_RETRY_AFTER, retry_after};
 use super::socket_error::SocketError;
 use super::tls::RootsError;
 use crate::product::ProductId;
@@ -26,12 +27,6 @@ use crate::time::{TimeCache, UnixNanos};
 
 /// Most trades of a page that Coinbase gives.
 pub(crate) const MAX_PAGE_TRADES: u16 = 1000;
-
-/// How long to wait after a 429 that does not say how long.
-const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Longest wait accepted from a 429, so that a wrong one does not stop everything.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// A page of past trades.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +159,8 @@ impl RestClient {
     /// See [`RestError`].
     pub fn products(&mut self) -> Result<Vec<ProductInfo>, RestError> {
         let what = "the list of products";
-        let body = self.get("/products", what)?;
+        // A date in an answer counts against the server's own.
+        let body = self.get("/products", what, UnixNanos::default())?;
         let read = self.parser.parse(&body, |nodes| {
             let places = nodes.elements(ROOT).ok_or(RejectReason::Shape)?;
             Ok(places.filter_map(|place| ProductInfo::read(nodes, place)).collect::<Vec<_>>())
@@ -181,7 +177,7 @@ impl RestClient {
         let limit = limit.clamp(1, MAX_PAGE_TRADES);
         let below = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let what = format!("trades of {product}{}", after.map(|after| format!(" below {after}")).unwrap_or_default());
-        let body = self.get(&format!("/products/{}/trades?limit={limit}{below}", product.feed_name()), &what)?;
+        let body = self.get(&format!("/products/{}/trades?limit={limit}{below}", product.feed_name()), &what, now)?;
         let times = &mut self.times;
         let read = self.parser.parse(&body, |nodes| read_page(nodes, times, now));
         let page = read.and_then(|inner| inner).map_err(|why| bad(&what, why.to_string()))?;
@@ -200,9 +196,9 @@ impl RestClient {
         Ok(page)
     }
 
-    fn get(&mut self, path: &str, what: &str) -> Result<Vec<u8>, RestError> {
+    fn get(&mut self, path: &str, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
         match self.client.get(&format!("{}{path}", self.base)) {
-            Ok(answer) => body(answer, what),
+            Ok(answer) => body(answer, what, now),
             Err(HttpError::Connect(SocketError::Roots(error))) => Err(error.into()),
             Err(HttpError::Redirect(source)) => Err(RestError::Redirect { what: what.to_owned(), source }),
             Err(HttpError::Body { source: source @ (BodyError::TooLong(_) | BodyError::Coding(_)), .. }) => {
@@ -213,18 +209,21 @@ impl RestClient {
     }
 }
 
-fn body(answer: Answer, what: &str) -> Result<Vec<u8>, RestError> {
+fn body(answer: Answer, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
     let status = answer.head.status;
     if status == 429 {
-        let seconds = answer.head.header("retry-after").and_then(|value| value.trim().parse().ok());
-        let retry_after = seconds.map_or(DEFAULT_RETRY_AFTER, Duration::from_secs).min(LONGEST_RETRY_AFTER);
-        return Err(RestError::Slow { retry_after });
+        return Err(RestError::Slow { retry_after: asked_wait(&answer, now).unwrap_or(DEFAULT_RETRY_AFTER) });
     }
     match status {
         200..=299 => Ok(answer.body),
         500..=599 => Err(RestError::Retry { what: what.to_owned(), why: format!("the server answered {status}") }),
         _ => Err(RestError::Refused { what: what.to_owned(), status }),
     }
+}
+
+/// Gives the wait that an answer asks for, if it does.
+fn asked_wait(answer: &Answer, now: UnixNanos) -> Option<Duration> {
+    retry_after(answer.head.header("retry-after")?, answer.head.header("date"), now)
 }
 
 fn bad(what: &str, why: String) -> RestError {

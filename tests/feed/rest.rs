@@ -111,7 +111,9 @@ fn each_error_says_what_to_do() {
     };
     let after = |seconds| Advice::RetryAfter(Duration::from_secs(seconds));
     assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: 7\r\n", "")), after(7));
-    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "")), after(1));
+    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: soon\r\n", "")), after(1));
+    let dates = "Date: Wed, 21 Oct 2026 07:27:40 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n";
+    assert_eq!(advice(answer("429 Too Many Requests", dates, "")), after(20));
     assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: 999999999\r\n", "")), after(300));
     assert_eq!(advice(answer("503 Service Unavailable", "", "")), Advice::Retry);
     assert_eq!(advice(answer("404 Not Found", "", "{}")), Advice::Skip);

@@ -72,7 +72,7 @@ mod tests {
         assert_eq!(chosen(None, &[("https_proxy", " "), ("HTTPS_PROXY", "a:1")], &all), both("http://a:1", ""));
         assert_eq!(chosen(Some("d:1"), &[("HTTPS_PROXY", "a:1")], &all), both("http://d:1", "http://d:1"));
         assert_eq!(chosen(Some("d:1"), &[("no_proxy", "rest.example")], &all), both("http://d:1", ""));
-        assert_eq!(chosen(None, &[("ALL_PROXY", "b:1"), ("NO_PROXY", "example:443, other")], &all), both("http://b:1", "http://b:1"));
+        assert_eq!(chosen(None, &[("ALL_PROXY", "b:1"), ("NO_PROXY", "example:443, other")], &all), both("", "http://b:1"));
         assert_eq!(chosen(None, &[("ALL_PROXY", "b:1"), ("NO_PROXY", ".example")], &all), both("", ""));
     }
 

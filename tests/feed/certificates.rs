@@ -117,7 +117,12 @@ fn a_server_without_tls_and_one_with_it_are_told_apart() {
     for error in errors(&Server::start(serve_websocket), None) {
         assert!(error.contains("server.example:4443") && error.contains("closed the connection during the handshake"), "{error}");
     }
-    let secure = server(identity(&certificate("server.example", -1, 1, None)));
+    // As OpenSSL answers what is no TLS: an alert. It waits, so that the end of the connection does not overtake it.
+    let secure = Server::start(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&[0x15, 3, 3, 0, 2, 2, 70]);
+        let _ = stream.read(&mut [0; 4096]);
+    });
     let endpoint = Endpoint::parse(&format!("ws://{}/feed", secure.address)).unwrap();
     let error = Socket::connect(&endpoint, &TlsRoots::default(), &Timeouts::default()).err().unwrap().to_string();
     assert!(error.contains("speaks TLS") && error.contains("wss://"), "{error}");

@@ -11,6 +11,7 @@ pub(crate) mod capture;
 mod logging;
 pub(crate) mod outcome;
 pub(crate) mod output;
+mod proxy;
 pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod report;

@@ -29,8 +29,14 @@ pub mod feed {
     pub mod action {
         pub use crate::feed::action::{Action, SessionReport};
     }
+    pub mod connector {
+        pub use crate::feed::connector::{Connector, Resolver};
+    }
     pub mod endpoint {
         pub use crate::feed::endpoint::Endpoint;
+    }
+    pub mod proxy {
+        pub use crate::feed::proxy::{NoProxy, Proxies, Proxy};
     }
     pub mod rest {
         pub use crate::feed::rest::{Advice, ElementFault, InexactText, RestClient, RestError, TradePage, UnusableElement};
@@ -42,7 +48,7 @@ pub mod feed {
         pub use crate::feed::session_config::SessionConfig;
     }
     pub mod socket {
-        pub use crate::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket};
+        pub use crate::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Received, Socket};
     }
     pub mod socket_error {
         pub use crate::feed::socket_error::SocketError;

@@ -111,6 +111,7 @@ pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
 pub use feed::Feed;
+pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use product::ProductId;

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::feed::Feed;
+use crate::feed::connector::Connector;
+use crate::feed::proxy::Proxies;
+use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Datasets};
 use crate::time::{Clock, DateFormat, UnixNanos};
@@ -86,6 +89,8 @@ pub struct CaptureConfig {
     pub pin: Vec<usize>,
     /// A root certificate to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// The proxies of WebSocket and REST.
+    pub proxies: Proxies,
     /// The products to record: those that were named and those of the file.
     pub products: BTreeSet<ProductId>,
     /// The products that were named. They stay when the file changes.
@@ -137,6 +142,7 @@ impl CaptureConfig {
             spins: false,
             pin: Vec::new(),
             ca_file: None,
+            proxies: Proxies::default(),
             named_products: products.clone(),
             products,
             products_file: None,
@@ -154,6 +160,11 @@ impl CaptureConfig {
             duration: None,
             clock: Clock::System,
         }
+    }
+
+    /// Makes what the connections of the WebSocket and of REST are made by.
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::new(TlsRoots { ca_file: self.ca_file.clone() }, self.proxies.clone())
     }
 
     /// Gives the command that fetches what is missing, as it is typed.

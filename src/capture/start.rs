@@ -27,7 +27,6 @@ use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::queue;
 use crate::capture::write::registry::Registry;
-use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::event::Event;
@@ -192,7 +191,7 @@ fn rest_fetch_settings(config: &CaptureConfig) -> Option<RestFetchSettings> {
     let url = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.contains(Dataset::Trades))?;
     Some(RestFetchSettings {
         url: url.clone(),
-        roots: TlsRoots { ca_file: config.ca_file.clone() },
+        connector: config.connector(),
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     })

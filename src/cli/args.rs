@@ -96,6 +96,9 @@ pub(crate) struct CaptureArgs {
     /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
+    /// Proxy for WebSocket and REST, http:// or socks5h:// [default: HTTPS_PROXY, else ALL_PROXY; hosts of NO_PROXY are left out]
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// Which datasets to keep; with md alone, trades are not subscribed to
     #[arg(long, value_enum, value_delimiter = ',', default_value = ALL_DATASETS.as_str())]
     pub datasets: Vec<Dataset>,
@@ -228,6 +231,9 @@ pub(crate) struct RestArgs {
     /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
+    /// Proxy for REST, http:// or socks5h:// [default: HTTPS_PROXY, else ALL_PROXY; hosts of NO_PROXY are left out]
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
 }
 
 /// `coltape repair`.

@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
 use super::outcome::{DONE, FAILED, Failure};
-use super::{output, report, targets};
+use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
 use crate::capture::{self, CaptureConfig, CaptureError, RecordConfig};
@@ -79,6 +79,8 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     let mut config = CaptureConfig::new(args.feed, url, products, &args.data_dir.data_dir);
     // A test endpoint does not have the products of the public one. So its REST endpoint must be named.
     config.rest_url = args.rest_url.clone().or_else(|| args.url.is_none().then(|| args.feed.default_rest_url().to_owned()));
+    config.proxies =
+        proxy::proxies(args.proxy.as_deref(), &[Some(url), config.rest_url.as_deref()].into_iter().flatten().collect::<Vec<_>>())?;
     config.backfills = !args.no_backfill;
     config.rest_requests_per_s = args.rest_rate;
     config.backfill_from = args.backfill_from;

@@ -3,7 +3,7 @@
 //! 1. An element of a page that cannot be used costs itself alone ([`TradePage`]). An answer that is no page is [`RestError::Bad`].
 //! 2. Trades come in rising id, with the taker's side, nil order ids and receive time 0, marked [`Means::Rest`]. Both feeds share the ids.
 //! 3. Each error says what to do about it ([`RestError::advice`]). Nothing is tried again here, and no rate is kept here.
-//! 4. Blocking. One time-out bounds the whole call, 8 MiB bound the answer. No proxy, and no setting from the environment.
+//! 4. Blocking. One time-out bounds the whole call, 8 MiB bound the answer. No setting comes from the environment.
 
 mod page;
 #[cfg(test)]
@@ -11,20 +11,21 @@ mod page_tests;
 
 use std::time::Duration;
 
-use ureq::Agent;
-use ureq::http::{Response, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
-
 pub use page::{ElementFault, InexactText, TradePage, UnusableElement};
 
+use super::connector::Connector;
+use super::endpoint::Endpoint;
 use super::field::{self, source};
-use super::json::{MAX_PARSED_BYTES, Nodes, Parser, ROOT};
+use super::http::{Answer, HttpClient, HttpError};
+use super::http_body::BodyError;
+use super::json::{Nodes, Parser, ROOT};
 use super::product_info::ProductInfo;
 use super::protocol::Feed;
+use super::redirect::RedirectError;
 use super::reject::RejectReason;
 use super::retry_after::{DEFAULT_RETRY_AFTER, retry_after};
-use super::socket::AGENT;
-use super::tls::{RootsError, TlsRoots};
+use super::socket_error::SocketError;
+use super::tls::RootsError;
 use crate::product::ProductId;
 use crate::record::{Means, OrderId, Origin, Trade};
 use crate::time::{TimeCache, UnixNanos};
@@ -61,6 +62,14 @@ pub enum RestError {
         status: u16,
         /// How long to wait.
         retry_after: Duration,
+    },
+    /// The server redirects to another place, which is not followed.
+    #[error("{what}: {source}")]
+    Redirect {
+        /// What was asked for.
+        what: String,
+        /// From where to where, and why it is not followed.
+        source: RedirectError,
     },
     /// The server failed (5xx) or keeps this address out for a while (403, 408, 425), did not answer in time, or cannot be reached.
     #[error("{what}: {why}")]
@@ -109,7 +118,7 @@ impl RestError {
             Self::Roots(_) | Self::Url { .. } => Advice::Stop,
             Self::Slow { retry_after } | Self::Busy { retry_after, .. } => Advice::RetryAfter(*retry_after),
             // A page that is cut short may be whole the next time; the caller bounds its tries.
-            Self::Retry { .. } | Self::Bad { .. } => Advice::Retry,
+            Self::Retry { .. } | Self::Bad { .. } | Self::Redirect { .. } => Advice::Retry,
             Self::Refused { .. } => Advice::Skip,
         }
     }
@@ -117,9 +126,9 @@ impl RestError {
 
 /// A client of Coinbase's REST interface. It keeps connections and buffers for the next call, and belongs to one thread.
 pub struct RestClient {
+    client: HttpClient,
+    /// What stands before every path.
     base: String,
-    /// One that trusts the system's roots, and one that trusts the roots of a file where one is named.
-    agents: Vec<Agent>,
     parser: Parser,
     times: TimeCache,
 }
@@ -129,22 +138,15 @@ impl RestClient {
     ///
     /// # Errors
     /// Where the address is not a REST endpoint, or the roots cannot be read.
-    pub fn new(base_url: &str, roots: &TlsRoots, timeout: Duration) -> Result<Self, RestError> {
+    pub fn new(base_url: &str, connector: impl Into<Connector>, timeout: Duration) -> Result<Self, RestError> {
         let refused = || RestError::Url { url: base_url.chars().take(200).collect() };
-        let uri: Uri = base_url.parse().map_err(|_| refused())?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
-            return Err(refused());
+        let endpoint = Endpoint::parse_http(base_url).ok().filter(|endpoint| !endpoint.has_query()).ok_or_else(refused)?;
+        let connector = connector.into();
+        if let Err(SocketError::Roots(error)) = connector.check() {
+            return Err(error.into());
         }
-        let mut agents = vec![agent(RootCerts::PlatformVerifier, timeout)];
-        if let Some(pem) = roots.pem()? {
-            let certificates = parse_pem(&pem).filter_map(|item| match item {
-                Ok(PemItem::Certificate(certificate)) => Some(certificate),
-                _ => None,
-            });
-            agents.push(agent(certificates.into(), timeout));
-        }
-        let base = base_url.trim_end_matches('/').to_owned();
-        Ok(Self { base, agents, parser: Parser::new(), times: TimeCache::default() })
+        let base = endpoint.path().trim_end_matches('/').to_owned();
+        Ok(Self { client: HttpClient::new(endpoint, connector, timeout), base, parser: Parser::new(), times: TimeCache::default() })
     }
 
     /// Gets all products, with their status.
@@ -177,43 +179,30 @@ impl RestClient {
         read_page(parser, &body, after, read).map_err(|why| bad(&what, why.to_string()))
     }
 
-    fn get(&self, path: &str, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
-        let url = format!("{}{path}", self.base);
-        let retry = |why: String| RestError::Retry { what: what.to_owned(), why };
-        let mut last = retry("no answer".to_owned());
-        for agent in &self.agents {
-            match agent.get(&url).call() {
-                Ok(response) => return body(response, what, now),
-                Err(error @ (ureq::Error::Tls(_) | ureq::Error::NativeTls(_))) => last = retry(error.to_string()),
-                Err(error) => return Err(retry(error.to_string())),
+    fn get(&mut self, path: &str, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
+        match self.client.get(&format!("{}{path}", self.base)) {
+            Ok(answer) => body(answer, what, now),
+            Err(HttpError::Connect(SocketError::Roots(error))) => Err(error.into()),
+            Err(HttpError::Redirect(source)) => Err(RestError::Redirect { what: what.to_owned(), source }),
+            Err(HttpError::Body { source: source @ (BodyError::TooLong(_) | BodyError::Coding(_)), .. }) => {
+                Err(bad(what, source.to_string()))
             }
+            Err(error) => Err(RestError::Retry { what: what.to_owned(), why: error.to_string() }),
         }
-        Err(last)
     }
 }
 
-fn agent(roots: RootCerts, timeout: Duration) -> Agent {
-    let tls = TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(roots).build();
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        .timeout_global(Some(timeout))
-        .http_status_as_error(false)
-        .user_agent(AGENT)
-        .proxy(None)
-        .build();
-    config.into()
+fn body(answer: Answer, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
+    let status = answer.head.status;
+    if (200..=299).contains(&status) {
+        return Ok(answer.body);
+    }
+    Err(failure(status, asked_wait(&answer, now), what.to_owned()))
 }
 
-fn body(mut response: Response<ureq::Body>, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
-    if !response.status().is_success() {
-        return Err(failure(response.status().as_u16(), asked_wait(&response, now), what.to_owned()));
-    }
-    let limit = u64::try_from(MAX_PARSED_BYTES).unwrap_or(u64::MAX);
-    match response.body_mut().with_config().limit(limit).read_to_vec() {
-        Ok(body) => Ok(body),
-        Err(ureq::Error::BodyExceedsLimit(limit)) => Err(bad(what, format!("more than {limit} bytes"))),
-        Err(error) => Err(RestError::Retry { what: what.to_owned(), why: error.to_string() }),
-    }
+/// Gives the wait that an answer asks for, if it does.
+fn asked_wait(answer: &Answer, now: UnixNanos) -> Option<Duration> {
+    retry_after(answer.head.header("retry-after")?, answer.head.header("date"), now)
 }
 
 /// Says what a status means that brings nothing; `asked_wait` is the wait that the answer names.
@@ -225,12 +214,6 @@ pub(super) fn failure(status: u16, asked_wait: Option<Duration>, what: String) -
         (500.. | 403 | 408 | 425, _) => RestError::Retry { what, why: format!("the server answered {status}") },
         _ => RestError::Refused { what, status },
     }
-}
-
-/// Gives the wait that an answer asks for, if it does.
-fn asked_wait(response: &Response<ureq::Body>, now: UnixNanos) -> Option<Duration> {
-    let header = |name| response.headers().get(name)?.to_str().ok();
-    retry_after(header("retry-after")?, header("date"), now)
 }
 
 fn bad(what: &str, why: String) -> RestError {

@@ -129,6 +129,8 @@ fn each_error_says_what_to_do() {
     assert_eq!(advice(answer("503 Wait", &format!("{clock}Retry-After: Sunday, 09-Aug-26 23:05:42 GMT\r\n"), "")), after(42));
     assert_eq!(advice(answer("403 Forbidden", "Retry-After: Sun Aug  9 21:05:49 2026\r\n", "<html>")), after(1));
     assert_eq!(advice(answer("403 Forbidden", "", "<html>")), Advice::Retry);
+    let dates = "Date: Wed, 21 Oct 2026 07:27:40 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n";
+    assert_eq!(advice(answer("429 Too Many Requests", dates, "")), after(20));
     assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: 999999999\r\n", "")), after(300));
     assert_eq!(advice(answer("503 Service Unavailable", "", "")), Advice::Retry);
     assert_eq!(advice(answer("404 Not Found", "", "{}")), Advice::Skip);

@@ -7,6 +7,8 @@
 mod capture;
 mod console;
 mod market;
+#[path = "../feed/peers.rs"]
+mod peers;
 mod query;
 mod repair;
 mod verify_days;

@@ -2,7 +2,8 @@
 //!
 //! 1. On each redundant line, one connection subscribes to a product. A connection subscribes to at most `products_per_connection` products.
 //! 2. New products go to connections that have room; only then another connection is made.
-//! 3. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
+//! 3. A change waits for no connection, however long its handshake takes.
+//! 4. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -82,24 +83,18 @@ impl Connections {
     }
 
     fn set_products_of_line(&self, line: u8, entries: &mut Vec<Entry>, wanted: &BTreeSet<ProductId>) -> Result<(), CaptureError> {
-        let mut removals = Vec::new();
+        let before: Vec<BTreeSet<ProductId>> = entries.iter().map(|entry| entry.products.clone()).collect();
         for entry in entries.iter_mut() {
-            removals.push(entry.products.difference(wanted).cloned().collect::<Vec<_>>());
             entry.products.retain(|product| wanted.contains(product));
         }
         let had: BTreeSet<ProductId> = entries.iter().flat_map(|entry| entry.products.iter().cloned()).collect();
         let mut new: Vec<ProductId> = wanted.difference(&had).cloned().collect();
         for entry in entries.iter_mut() {
             let room = self.per_connection.saturating_sub(entry.products.len()).min(new.len());
-            let taken: Vec<ProductId> = new.drain(..room).collect();
-            if !taken.is_empty() {
-                entry.products.extend(taken.iter().cloned());
-                entry.handle.add(taken);
-            }
+            entry.products.extend(new.drain(..room));
         }
-        // After the additions: a connection without products is closed.
-        for (entry, unwanted) in entries.iter().zip(removals).filter(|(_, unwanted)| !unwanted.is_empty()) {
-            entry.handle.remove(unwanted);
+        for (entry, _) in entries.iter().zip(before).filter(|(entry, before)| entry.products != *before) {
+            entry.handle.set_products(entry.products.clone());
         }
         let CaptureContext { journal, stop, .. } = &*self.context;
         for products in new.chunks(self.per_connection) {
@@ -143,5 +138,51 @@ impl Connections {
     /// Waits for the end of every connection. Gives the reasons of those that failed.
     pub(crate) fn join(&self) -> Vec<String> {
         self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::capture::cores::Cores;
+    use crate::capture::write::fixture::WriterFixture;
+    use crate::feed::Feed;
+
+    fn set(names: &[&str]) -> BTreeSet<ProductId> {
+        names.iter().map(|name| ProductId::new(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_stuck_in_its_handshake_holds_up_no_change_of_the_products() {
+        let fixture = WriterFixture::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        // Accepts, and never answers. It notices when the connection is given up.
+        let (is_reached, is_given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (reached, given_up) = (Arc::clone(&is_reached), Arc::clone(&is_given_up));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            reached.store(true, Ordering::SeqCst);
+            let mut bytes = [0; 1024];
+            while matches!(stream.read(&mut bytes), Ok(count) if count > 0) {}
+            given_up.store(true, Ordering::SeqCst);
+        });
+        let config = CaptureConfig::new(Feed::Exchange, &url, [], fixture.folder.path());
+        let settings = ConnectionSettings::new(&config, None, Arc::new(Cores::default())).unwrap();
+        let connections = Connections::new(settings, Arc::clone(&fixture.registry), Arc::clone(&fixture.context), &config);
+        connections.set_products(&set(&["BTC-USD"])).unwrap();
+        crate::capture::write::fixture::until("the handshake has begun", || is_reached.load(Ordering::SeqCst));
+        for _ in 0..100 {
+            assert_eq!(connections.set_products(&set(&["BTC-USD", "ETH-USD"])).unwrap(), Changed { added: 1, removed: 0 });
+            assert_eq!(connections.set_products(&set(&["ETH-USD"])).unwrap(), Changed { added: 0, removed: 1 });
+            assert_eq!(connections.set_products(&set(&["BTC-USD"])).unwrap(), Changed { added: 1, removed: 1 });
+        }
+        assert!(!is_given_up.load(Ordering::SeqCst), "300 changes have waited for the connection");
+        fixture.context.stop.ask();
+        assert_eq!(connections.join(), Vec::<String>::new());
     }
 }

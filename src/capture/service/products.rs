@@ -21,8 +21,8 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::feed::ProductInfo;
+use crate::feed::connector::Connector;
 use crate::feed::rest::{RestClient, RestError};
-use crate::feed::tls::TlsRoots;
 use crate::names::did_you_mean;
 use crate::product::ProductId;
 use crate::store::DataDir;
@@ -67,10 +67,10 @@ pub(crate) fn start(
         return Ok(None);
     };
     let path = dir.path().join("_coltape").join(FILE_NAME);
-    let (products, ca_file, clock) = (products.clone(), config.ca_file.clone(), config.clock.clone());
+    let (products, connector, clock) = (products.clone(), config.connector(), config.clock.clone());
     let (metrics, journal, stop_asked) = (Arc::clone(metrics), journal.clone(), stop.clone());
     let thread = spawn("products", Stack::Standard, stop, move || {
-        let outcome = fetch(&url, ca_file.as_deref(), &stop_asked).and_then(|infos| {
+        let outcome = fetch(&url, &connector, &stop_asked).and_then(|infos| {
             name_unlisted(&metrics, &products, &infos);
             keep(&path, &products, &infos, &url, &clock)
         });
@@ -106,9 +106,8 @@ fn name_unlisted(metrics: &Metrics, products: &BTreeSet<ProductId>, infos: &[Pro
     }
 }
 
-fn fetch(url: &str, ca_file: Option<&Path>, stop: &Stop) -> Result<Vec<ProductInfo>, ProductDataError> {
-    let roots = TlsRoots { ca_file: ca_file.map(Path::to_owned) };
-    let mut client = RestClient::new(url, &roots, TIMEOUT)?;
+fn fetch(url: &str, connector: &Connector, stop: &Stop) -> Result<Vec<ProductInfo>, ProductDataError> {
+    let mut client = RestClient::new(url, connector, TIMEOUT)?;
     let mut attempt = 1;
     loop {
         match client.products() {

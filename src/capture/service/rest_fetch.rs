@@ -20,11 +20,11 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
+use crate::feed::connector::Connector;
 use crate::feed::fetch_plan::{
     Absent, AfterFailure, FailureOutcome, FetchPlan, FetchRequest, FetchTarget, Next, PastTrade, Persistence, SearchOutcome,
 };
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
-use crate::feed::tls::TlsRoots;
 use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -75,8 +75,8 @@ pub(crate) struct RestStandstill {
 pub(crate) struct RestFetchSettings {
     /// REST endpoint.
     pub url: String,
-    /// Trusted roots.
-    pub roots: TlsRoots,
+    /// What connections are made by.
+    pub connector: Connector,
     /// Requests a second over all products.
     pub requests_per_s: u32,
     /// Event time since which trades are fetched, too, where one was asked for.
@@ -128,7 +128,7 @@ impl RestFetch {
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
         });
-        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.roots, TIMEOUT)).collect();
+        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.connector, TIMEOUT)).collect();
         let rest_fetch = Self { shared };
         let mut threads = Vec::with_capacity(FETCHERS);
         for (number, client) in clients?.into_iter().enumerate() {

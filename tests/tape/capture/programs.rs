@@ -14,6 +14,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) fn coltape() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coltape"));
     command.env_remove("COLTAPE_DATA_DIR").env("RUST_LOG", "info");
+    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command
 }
 

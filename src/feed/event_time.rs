@@ -4,9 +4,9 @@
 
 use crate::time::UnixNanos;
 
-/// How far an event time may fall behind that of an earlier message, or lie ahead of its receipt, without being doubted: 60 s, in nanoseconds. Within a
-/// product the exchange's times do not fall, and clocks that are set right agree within seconds.
-pub(crate) const TIME_SLACK_NANOS: u64 = 60_000_000_000;
+/// How far an event time may fall behind that of an earlier message, or lie ahead of its receipt, without being doubted: 1 h, in nanoseconds. Within a
+/// product the exchange's times do not fall; what it sends late may be minutes old.
+pub(crate) const TIME_SLACK_NANOS: u64 = 3_600_000_000_000;
 
 /// Tells whether a message may have happened at `time`, where `newest` is the newest event time of its series before it. `recv` is the wall clock at its
 /// receipt; 0 where it was not received live.

@@ -527,7 +527,7 @@ mod tests {
     /// A trade that happened `millis` after the first.
     fn at(id: u64, millis: u64) -> ReceivedTrade {
         let mut received = received(id, Means::Live);
-        received.trade.time = UnixNanos(received.trade.time.0 + millis * 1_000_000);
+        received.trade.time = UnixNanos(1_000_000_000_000 + millis * 1_000_000);
         received
     }
 

@@ -173,10 +173,7 @@ impl TickerMarks {
     /// Tells whether a doubted ticker stands between the one before the last and a newer one, by sequence and by time.
     #[must_use]
     pub(crate) fn is_between(&self, doubted: &Ticker, newer: &Ticker) -> bool {
-        self.before != 0
-            && (self.before + 1..newer.sequence).contains(&doubted.sequence)
-            && doubted.time > self.newest
-            && doubted.time <= newer.time
+        (self.before + 1..newer.sequence).contains(&doubted.sequence) && (self.newest..=newer.time).contains(&doubted.time)
     }
 
     /// Tells whether a newer ticker contradicts a doubted one.

@@ -172,11 +172,11 @@ mod tests {
     fn each_rule_has_its_judgement() {
         use Judgement::{Belongs, Conflicts, Doubted};
         let (marks, chain) = series();
-        let hour = 3_600_000_000_000;
+        let hours = 7_200_000_000_000;
         for (key, time, stored, want) in [
             (5_000_101, NOW + 1, Stored::Nothing, Belongs),
-            (5_000_101, NOW - hour, Stored::Nothing, Doubted(TradeDoubt::Time)),
-            (5_000_101, NOW + hour, Stored::Nothing, Doubted(TradeDoubt::Time)),
+            (5_000_101, NOW - hours, Stored::Nothing, Doubted(TradeDoubt::Time)),
+            (5_000_101, NOW + hours, Stored::Nothing, Doubted(TradeDoubt::Time)),
             (6_000_100, NOW + 1, Stored::Nothing, Belongs),
             (6_000_101, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Ahead)),
             (u64::MAX, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Ahead)),
@@ -187,9 +187,9 @@ mod tests {
             (5_000_099, NOW + 1, Stored::Retold, Conflicts),
             (5_000_055, NOW - 1, Stored::Nothing, Belongs),
             (5_000_055, NOW + 1, Stored::Nothing, Belongs),
-            (4_999_999, NOW - hour, Stored::Nothing, Belongs),
+            (4_999_999, NOW - hours, Stored::Nothing, Belongs),
             (4_999_999, NOW - 1, Stored::Nothing, Doubted(TradeDoubt::Behind)),
-            (4_000_099, NOW - hour, Stored::Nothing, Doubted(TradeDoubt::Behind)),
+            (4_000_099, NOW - hours, Stored::Nothing, Doubted(TradeDoubt::Behind)),
             (5, NOW + 1, Stored::Nothing, Doubted(TradeDoubt::Behind)),
         ] {
             let judged = marks.judge(&chain, Mark { key, time: UnixNanos(time) }, UnixNanos(NOW), || stored);

@@ -98,17 +98,17 @@ fn leap(value: u64, (exponent, is_up): (u32, bool)) -> Option<u64> {
 /// Tells whether the decoder lets an event time through, and whether it can be told from a right one at all.
 fn is_tellable(time: u64, real: UnixNanos) -> bool {
     let is_plausible = crate::record::time_is_plausible(UnixNanos(time), UnixNanos(real.0 + 1_000_000));
-    is_plausible && time.abs_diff(real.0) > 2 * 60_000_000_000
+    is_plausible && time.abs_diff(real.0) > 2 * 3_600_000_000_000
 }
 
 impl Absurd {
-    /// Gives the absurd message that takes the place of a real one, or stands before it; nothing where there is none of that jump.
+    /// Gives one of the absurd messages before a real one; nothing where there is none of that jump.
     fn message(self, script: &Script, row: u64) -> Option<MarketMessage> {
-        let number = self.at + row;
+        let number = self.at;
         let (trade, ticker) = (real_trade(script, number), real_ticker(script, number));
         Some(match self.key {
             Key::TradeId => {
-                let id = leap(trade.trade_id, self.jump)?;
+                let id = leap(trade.trade_id, self.jump)?.saturating_add(row);
                 // A copy of a message with another id: also its order ids are its own.
                 let odd = OrderId((u128::from(number) << 8 | 0xff).to_be_bytes());
                 MarketMessage::Trade(
@@ -116,9 +116,11 @@ impl Absurd {
                     RawPlace::default(),
                 )
             }
-            Key::Sequence => {
-                MarketMessage::Ticker(Ticker { sequence: leap(ticker.sequence, self.jump)?, price: price(number + 7), ..ticker })
-            }
+            Key::Sequence => MarketMessage::Ticker(Ticker {
+                sequence: leap(ticker.sequence, self.jump)?.saturating_add(row),
+                price: price(number + 7),
+                ..ticker
+            }),
             Key::TradeTime => {
                 let time = leap(trade.time.0, self.jump).filter(|time| is_tellable(*time, trade.time))?;
                 MarketMessage::Trade(Trade { time: UnixNanos(time), ..trade }, RawPlace::default())

@@ -5,7 +5,8 @@
 //! 1. One time-out bounds the whole call, the connection included; pauses of this process do not count. [`MAX_BODY_BYTES`] bound the answer, unpacked.
 //! 2. The connection is kept for the next call for at most [`KEPT_FOR`]. Where a kept one turns out to be closed, another is made.
 //! 3. A redirect is followed on the same scheme, host and port only.
-//! 4. An address that does not answer a request is tried last by later connections.
+//! 4. Of an answer that brings nothing (no 2xx) status and headers count, whatever its body is or does.
+//! 5. An address that does not answer a request is tried last by later connections.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -22,6 +23,12 @@ use super::user_agent::AGENT;
 
 /// Longest body of an answer, unpacked, in bytes.
 pub(super) const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// Longest body that is read of an answer that brings nothing, so that its connection can be kept, in bytes.
+const MAX_ERROR_BODY_BYTES: usize = 64 << 10;
+
+/// Part of the time that is left which such a body may take.
+const ERROR_BODY_PART: u32 = 4;
 
 /// How long a connection is kept without a request. Servers and middleboxes close idle ones after a minute or so.
 const KEPT_FOR: Duration = Duration::from_secs(15);
@@ -112,6 +119,15 @@ impl HttpClient {
                 return Err(HttpError::Head { url: url(), source });
             }
         };
+        if !(200..=299).contains(&head.status) {
+            let mut deadline = deadline;
+            transport.set_deadline(deadline.part(ERROR_BODY_PART, Duration::ZERO));
+            let body = http_body::read(&head, &mut transport, MAX_ERROR_BODY_BYTES);
+            if body.is_ok_and(|body| body.keeps_connection) {
+                self.kept = Some((transport, Instant::now()));
+            }
+            return Ok(Answer { head, body: Vec::new() });
+        }
         let body = http_body::read(&head, &mut transport, MAX_BODY_BYTES).map_err(|source| HttpError::Body { url: url(), source })?;
         if body.keeps_connection {
             self.kept = Some((transport, Instant::now()));

@@ -129,7 +129,7 @@ impl Fetcher {
     /// # Errors
     /// Where the address is none, or the roots cannot be read.
     pub(super) fn new(config: &RestConfig, clock: &Clock) -> Result<Self, RestError> {
-        let client = RestClient::new(&config.url, &config.connector(), TIMEOUT)?;
+        let client = RestClient::new(&config.url, config.connector(), TIMEOUT)?;
         let pages = RestPages { client, clock: clock.clone() };
         Ok(Self::over(Box::new(pages), Box::new(RealTimer(Instant::now())), config.rate, clock.now().0))
     }

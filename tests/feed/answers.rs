@@ -313,6 +313,36 @@ fn what_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_status_that_brings_nothing_counts_whatever_its_body_is_or_does() {
+    let wait = Advice::RetryAfter(Duration::from_secs(7));
+    for body in [
+        "Content-Length: 0\r\n\r\n",
+        "Content-Encoding: br\r\nContent-Length: 3\r\n\r\nxyz",
+        "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz",
+        "Content-Length: 5, 6\r\n\r\n",
+        "Content-Length: 100\r\n\r\ncut short",
+        "Content-Length: 99999999999\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\nno size",
+        "Transfer-Encoding: lzw\r\n\r\n",
+        "\r\n<html>until the end",
+    ] {
+        let answer = format!("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\n{body}");
+        assert_eq!(error_of(answer).advice(), wait, "{body:?}");
+    }
+    // A body that never ends, and one that trickles.
+    for pause in [Duration::ZERO, Duration::from_millis(50)] {
+        let server = Server::start(move |mut stream| {
+            read_request(&mut stream);
+            let _ = stream.write_all(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\n\r\n");
+            while stream.write_all(b"x").is_ok() {
+                std::thread::sleep(pause);
+            }
+        });
+        assert_eq!(client(&server).products().unwrap_err().advice(), wait, "{pause:?}");
+    }
+}
+
+#[test]
 fn a_body_without_end_is_bounded() {
     let server = Server::start(|mut stream| {
         read_request(&mut stream);

@@ -20,6 +20,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod cores;
 pub(crate) mod error;
+pub(crate) mod limits;
 mod maps;
 pub(crate) mod net;
 pub(crate) mod product_list;

@@ -8,6 +8,7 @@
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
+mod limits;
 mod logging;
 pub(crate) mod outcome;
 pub(crate) mod query;
@@ -22,17 +23,22 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::capture::limits::no_thread;
 use args::{Cli, Command};
 use outcome::{FAILED, Failure, USAGE};
 
 /// Runs the program: reads the command line, runs the command, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(Failure::Usage(reason) | Failure::Failed(reason)) = limits::prepare() {
+        eprintln!("error: {reason}");
+        return ExitCode::from(FAILED);
+    }
     let cli = Cli::parse();
     let log = match logging::start() {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("error: no thread for the log: {error}");
+            eprintln!("error: no thread for the log: {}", no_thread(&error));
             return ExitCode::from(FAILED);
         }
     };

@@ -53,6 +53,18 @@ pub enum CaptureError {
         /// Maps that a process may have (`vm.max_map_count`).
         allowed: u64,
     },
+    /// A limit of the process is too low for what is asked.
+    #[error("{needed} {what} are needed, {allowed} are allowed: {remedy}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// How many the process may have.
+        allowed: u64,
+        /// How many it may need.
+        needed: u64,
+        /// How the limit is raised.
+        remedy: String,
+    },
     /// The list of products cannot be used.
     #[error(transparent)]
     ProductList(#[from] ProductListError),

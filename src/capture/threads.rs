@@ -3,6 +3,7 @@
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
+use crate::capture::limits::no_thread;
 use crate::capture::stop::Stop;
 
 /// Stack of a thread that does little, in bytes: there can be hundreds of them.
@@ -32,10 +33,11 @@ pub(super) fn spawn<T: Send + 'static>(
         Stack::Standard => builder,
     };
     let stop = stop.clone();
-    builder.spawn(move || {
+    let spawned = builder.spawn(move || {
         let _on_panic = stop.on_panic();
         work()
-    })
+    });
+    spawned.map_err(|error| no_thread(&error))
 }
 
 /// Failures that a test plans: the calling thread fails to start one of its threads.

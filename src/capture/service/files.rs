@@ -58,10 +58,10 @@ impl Provisioner {
         stop: &Stop,
     ) -> std::io::Result<(Self, JoinHandle<u64>)> {
         let (sender, receiver) = bounded(WAITING_REQUESTS);
-        let mut work = Work { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), failed: HashSet::new(), unsealed: 0 };
+        let mut work = Work::new(dir, metrics, journal, stop.clone());
         let thread = spawn("provision", Stack::Standard, stop, move || {
             work.run(&receiver);
-            work.unsealed
+            work.unsealed()
         })?;
         Ok((Self { requests: sender }, thread))
     }
@@ -111,10 +111,24 @@ struct Work {
     sealing: Vec<Sealing>,
     /// Days of which a failed allocation has been journaled.
     failed: HashSet<DayKey>,
-    unsealed: u64,
+    /// Days whose last seal failed.
+    unsealed: HashSet<DayKey>,
+    /// Days whose files were gone when they were to be sealed: their records are lost.
+    lost: HashSet<DayKey>,
+    stop: Stop,
 }
 
 impl Work {
+    fn new(dir: Arc<DataDir>, metrics: Arc<Metrics>, journal: JournalHandle, stop: Stop) -> Self {
+        let (failed, unsealed, lost) = Default::default();
+        Self { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), failed, unsealed, lost, stop }
+    }
+
+    /// Gives the number of days that are not sealed although they should be.
+    fn unsealed(&self) -> u64 {
+        u64::try_from(self.unsealed.union(&self.lost).count()).unwrap_or(u64::MAX)
+    }
+
     fn run(&mut self, requests: &Receiver<Request>) {
         let mut is_last = false;
         let mut seal_at = None;
@@ -169,6 +183,10 @@ impl Work {
         self.metrics.write_failures.one();
         if self.failed.insert(key.clone()) {
             log::error!("{key}: {error}");
+            if matches!(error, StoreError::Limit { .. }) {
+                // It does not pass by itself. The other products go on; the end must not look like a success.
+                self.stop.blame(format!("{key}: {error}"));
+            }
             self.journal.write(Event::AllocationFailed { day: key, error: error.to_string() });
         }
     }
@@ -204,7 +222,12 @@ impl Work {
     }
 
     fn note_seal(&mut self, key: &DayKey, outcome: Result<Sealed, StoreError>) {
-        self.unsealed += u64::from(outcome.is_err());
+        match &outcome {
+            // A seal that failed, on a full disk for example, has been made up for.
+            Ok(_) => drop(self.unsealed.remove(key)),
+            Err(StoreError::Gone { .. }) => drop(self.lost.insert(key.clone())),
+            Err(_) => drop(self.unsealed.insert(key.clone())),
+        }
         note_seal(&self.journal, &self.metrics, key, outcome);
     }
 

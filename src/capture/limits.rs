@@ -35,12 +35,12 @@ const FILES_PER_CONNECTION: u64 = 4;
 /// Descriptors of a product: a late file, and a column while it is grown.
 const FILES_PER_PRODUCT: u64 = 2;
 
-/// Compares the limits with what so many products need. Gives the records that a day can be mapped for.
+/// Compares the limits with what a capture's products need. Gives the records that a day can be mapped for.
 ///
 /// # Errors
 /// [`CaptureError::Limit`] where a limit is too low.
-pub(super) fn check(config: &CaptureConfig, products: usize) -> Result<u64, CaptureError> {
-    let need = Need::of(config, products);
+pub(crate) fn check(config: &CaptureConfig) -> Result<u64, CaptureError> {
+    let need = Need::of(config, config.products.len());
     let files = limit(Resource::Nofile);
     if files < need.files() {
         return Err(too_low("open files", files, need.files(), &format!("ulimit -n {}, or LimitNOFILE= of systemd", need.files())));
@@ -53,14 +53,18 @@ pub(super) fn check(config: &CaptureConfig, products: usize) -> Result<u64, Capt
     if file < FILE_BYTES {
         return Err(too_low("bytes in a file", file, FILE_BYTES, "ulimit -f unlimited, or LimitFSIZE=infinity of systemd"));
     }
+    need.records_within(limit(Resource::As))
+}
+
+/// Logs what the limits keep a capture from, though it can be begun.
+pub(super) fn warn(products: usize, records: u64) {
+    let file = limit(Resource::Fsize);
     if file < u64::MAX {
         log::warn!("no file may have more than {file} bytes (ulimit -f): a product whose column reaches that is not recorded on");
     }
-    let records = need.records_within(limit(Resource::As))?;
     if records < MAX_DAY_RECORDS {
         log::info!("a day holds at most {records} records, so that the columns of {products} products fit into the address space");
     }
-    Ok(records)
 }
 
 /// Makes sure that more products fit into the address space, with days as they are mapped now.

@@ -46,7 +46,8 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let reload = Reload::listen(config.products_file.as_ref());
     let endpoint = format!("{} {}", config.feed.name(), config.url);
     // Before the directory is touched: what cannot be recorded begins no tape.
-    let map_records = limits::check(config, config.products.len())?;
+    let map_records = limits::check(config)?;
+    limits::warn(config.products.len(), map_records);
     maps::check(config, config.products.len())?;
     let options = StoreOptions {
         columns: config.columns,

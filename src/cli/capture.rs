@@ -28,6 +28,8 @@ const INTERRUPTED: i32 = 130;
 pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     let config = config(args)?;
     let stop = Stop::default();
+    // Before any thread is started: where there is too little memory for threads, this can still be said.
+    capture::limits::check(&config).map_err(Failure::failed)?;
     limits::leave_time_to_end()?;
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;

@@ -16,13 +16,15 @@ use super::outcome::Failure;
 const LEAST_STACK_BYTES: u64 = 512 << 10;
 /// Stack that the main thread usually has, in bytes.
 const USUAL_STACK_BYTES: u64 = 8 << 20;
+/// Descriptors without which no command can do anything: those of the log, the signals and a few files.
+const LEAST_FILES: u64 = 32;
 /// CPU seconds that are left for an end in order.
 const CPU_SECONDS_TO_END: u64 = 5;
 
 /// Prepares the process, before anything else is done.
 ///
 /// # Errors
-/// Where the stack is too small to go on.
+/// Where the stack is too small, or there are too few descriptors, to go on.
 pub(super) fn prepare() -> Result<(), Failure> {
     let stack = raise(Resource::Stack, USUAL_STACK_BYTES);
     if stack < LEAST_STACK_BYTES {
@@ -32,7 +34,12 @@ pub(super) fn prepare() -> Result<(), Failure> {
             stack >> 10
         )));
     }
-    raise(Resource::Nofile, u64::MAX);
+    let files = raise(Resource::Nofile, u64::MAX);
+    if files < LEAST_FILES {
+        return Err(Failure::failed(format!(
+            "{LEAST_FILES} open files are needed, {files} are allowed: ulimit -n 1024, or LimitNOFILE= of systemd"
+        )));
+    }
     // The flag is of no use: with any handler in place the system call fails with EFBIG, and that is reported with the file's name.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
     Ok(())

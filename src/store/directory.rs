@@ -177,8 +177,7 @@ impl DataDir {
     }
 
     fn open_for(path: &Path, options: StoreOptions, endpoint: Option<&str>) -> Result<Self, StoreError> {
-        let own = path.join(OWN_FOLDER);
-        std::fs::create_dir_all(&own).at("make", &own)?;
+        std::fs::create_dir_all(path).at("make", path)?;
         let allowed = if options.force_fs { FileSystems::Any } else { FileSystems::KnownToBeSafe };
         let devices = Devices::default();
         devices.admit(path, allowed)?;
@@ -191,7 +190,7 @@ impl DataDir {
         if let Some(endpoint) = endpoint {
             remember_endpoint(path, endpoint)?;
         }
-        for folder in [own.as_path(), path] {
+        for folder in [path.join(OWN_FOLDER).as_path(), path] {
             filesystem::sync_folder(folder)?;
         }
         // The name of the directory itself. Where its parent may not be opened, the next flush of the file system brings the name to disk.

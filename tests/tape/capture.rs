@@ -2,8 +2,10 @@
 
 pub(crate) mod absurd;
 pub(crate) mod disk;
+pub(crate) mod disturbed;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;
+pub(crate) mod limits;
 pub(crate) mod midnight;
 pub(crate) mod products;
 pub(crate) mod programs;

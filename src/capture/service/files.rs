@@ -291,3 +291,52 @@ pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) ->
     let due = day.next().start().0.saturating_add(u64::try_from(seal_delay(product).as_nanos()).unwrap_or(u64::MAX));
     clock.now().0 >= due
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Dataset;
+    use crate::store::StoreOptions;
+
+    fn work(folder: &std::path::Path) -> Work {
+        let dir = Arc::new(DataDir::open(folder, StoreOptions { force_fs: true, ..StoreOptions::default() }, "test").expect("opened"));
+        let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
+        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), Clock::System, &stop).expect("started");
+        Work::new(dir, metrics, journal, stop)
+    }
+
+    fn key(date: u32) -> DayKey {
+        DayKey { product: ProductId::new("BTC-USD").expect("a product"), dataset: Dataset::Trades, date: UtcDay(date) }
+    }
+
+    #[test]
+    fn a_seal_that_succeeds_later_makes_up_for_those_that_failed_and_lost_files_are_never_made_up_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut work = work(folder.path());
+        let full = || Err(StoreError::NoSpace { path: "x".into(), needed: 1, free: 0 });
+        let sealed = || Ok(Sealed { records: 1, merged: 0, generation: 0 });
+        for _ in 0..3 {
+            work.note_seal(&key(1), full());
+            work.note_seal(&key(2), full());
+        }
+        assert_eq!(work.unsealed(), 2, "days, not attempts");
+        work.note_seal(&key(1), sealed());
+        assert_eq!(work.unsealed(), 1);
+        work.note_seal(&key(2), sealed());
+        assert_eq!(work.unsealed(), 0);
+        work.note_seal(&key(3), Err(StoreError::Gone { path: "x".into() }));
+        work.note_seal(&key(3), sealed());
+        assert_eq!(work.unsealed(), 1, "the day that was sealed began anew");
+    }
+
+    #[test]
+    fn an_allocation_that_a_limit_refuses_fails_the_capture_at_its_end_and_a_full_disk_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut work = work(folder.path());
+        work.note_failure(key(1), &StoreError::NoSpace { path: "x".into(), needed: 1, free: 0 });
+        assert_eq!(work.stop.failure(), None);
+        let source = std::io::Error::from_raw_os_error(27);
+        work.note_failure(key(2), &StoreError::Limit { what: "lengthen", path: "x".into(), source, remedy: "ulimit -f" });
+        assert!(!work.stop.is_asked() && work.stop.failure().is_some_and(|reason| reason.contains("ulimit -f")));
+    }
+}

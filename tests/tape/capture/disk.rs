@@ -146,14 +146,14 @@ fn a_full_tmpfs_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_ro
 }
 
 /// A server that keeps sending a trade and its ticker until it is told to pause or is dropped.
-struct Endless {
-    url: String,
+pub(crate) struct Endless {
+    pub(crate) url: String,
     is_over: Arc<AtomicBool>,
     _server: Server,
 }
 
 impl Endless {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let (over, next) = (Arc::clone(&is_over), std::sync::Mutex::new(1));
         let server = Server::start(move |_, mut session| {
@@ -177,7 +177,7 @@ impl Endless {
         Self { url: server.url.clone(), is_over, _server: server }
     }
 
-    fn pause(&self) {
+    pub(crate) fn pause(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 }
@@ -274,7 +274,7 @@ fn a_data_directory_that_is_removed_under_a_running_capture_is_named_and_ends_it
 }
 
 #[test]
-fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
+fn a_products_folder_that_is_removed_is_named_and_stored_again_and_costs_the_others_nothing() {
     let server = Endless::start();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -282,15 +282,18 @@ fn a_products_folder_that_is_removed_is_named_and_costs_the_others_nothing() {
     await_that("there are trades", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
     let others = ids(&data, "BTC-USD");
     await_that("it is removed", || fs::remove_dir_all(data.join("ETH-USD")).is_ok());
-    await_journal(&data, "seal_failed", 1);
-    // Its day begins again.
-    await_that("there are trades again", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > 50);
+    await_journal(&data, "day_restored", 3);
+    // What was in it is there again, and what comes is stored behind it.
+    await_that("there are trades again", || data.join("ETH-USD/TRADES").exists() && ids(&data, "ETH-USD").len() > others.len() + 50);
     server.pause();
     let ended = capture.stop();
     assert_eq!(ended.output.status.code(), Some(1), "no silent success: {}", ended.stderr());
     assert!(ended.stderr().contains("ETH-USD/TRADES") && ended.stderr().contains("was removed or replaced"), "{}", ended.stderr());
-    let kept = ids(&data, "BTC-USD");
-    assert!(kept.len() > others.len() && kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{} trades", kept.len());
+    for product in ["BTC-USD", "ETH-USD"] {
+        let kept = ids(&data, product);
+        assert!(kept.len() > others.len() && kept.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{product}: {} trades", kept.len());
+        assert_eq!(kept.first(), others.first(), "{product}");
+    }
 }
 
 /// Runs a command that must exit with 1. Gives what it printed.

@@ -29,7 +29,7 @@ mod running;
 pub(crate) mod service;
 mod start;
 pub(crate) mod stop;
-mod threads;
+pub(crate) mod threads;
 pub(crate) mod write;
 
 pub use config::{CaptureConfig, RecordConfig};

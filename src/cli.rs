@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::capture::limits::no_thread;
+use crate::capture::threads::no_thread;
 use args::{Cli, Command};
 use outcome::{FAILED, Failure, USAGE};
 

@@ -4,9 +4,7 @@
 //! 1. Where a limit is too low, the error names the limit, what is needed, and how to raise it.
 //! 2. Address space is the one thing that a capture can do with less of: the columns are then mapped for fewer records a day, at least [`LEAST_RECORDS`].
 //! 3. The limit of processes counts those of other programs of the user as well. It is not looked at; where no thread can be started the error says
-//!    how to raise it ([`no_thread`]).
-
-use std::io;
+//!    how to raise it ([`super::threads`]).
 
 use rustix::process::{Resource, getrlimit};
 
@@ -77,12 +75,6 @@ pub(super) fn check_added(config: &CaptureConfig, products: usize, records: u64)
         return Err(too_low_address_space(allowed, need.address_space(records)));
     }
     Ok(())
-}
-
-/// Adds to the error of a thread that could not be started how that is mended.
-pub(crate) fn no_thread(error: &io::Error) -> io::Error {
-    let remedy = "raise the number of processes (`ulimit -u`, TasksMax= of systemd, pids.max of the control group)";
-    io::Error::new(error.kind(), format!("{error}: {remedy}"))
 }
 
 /// What a capture needs.

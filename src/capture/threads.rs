@@ -3,7 +3,6 @@
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
-use crate::capture::limits::no_thread;
 use crate::capture::stop::Stop;
 
 /// Stack of a thread that does little, in bytes: there can be hundreds of them.
@@ -38,6 +37,12 @@ pub(super) fn spawn<T: Send + 'static>(
         work()
     });
     spawned.map_err(|error| no_thread(&error))
+}
+
+/// Adds to the error of a thread that could not be started how that is mended.
+pub(crate) fn no_thread(error: &io::Error) -> io::Error {
+    let remedy = "raise the number of processes (`ulimit -u`, TasksMax= of systemd, pids.max of the control group)";
+    io::Error::new(error.kind(), format!("{error}: {remedy}"))
 }
 
 /// Failures that a test plans: the calling thread fails to start one of its threads.

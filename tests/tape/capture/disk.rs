@@ -145,6 +145,44 @@ fn a_full_tmpfs_loses_nothing_uncounted_and_the_capture_goes_on_when_there_is_ro
     fills_up_and_is_freed(|mounts, _, disk| mounts.mount(&["-t", "tmpfs", "-o", "size=32m", "none"], disk));
 }
 
+#[test]
+fn a_disk_that_is_full_at_midnight_costs_nothing_in_the_end_and_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut mounts, disk) = (Mounts::default(), folder.path().join("disk"));
+    if !mounts.mount(&["-t", "tmpfs", "-o", "size=32m", "none"], &disk) {
+        return;
+    }
+    let (data, ballast) = (disk.join("data"), disk.join("ballast"));
+    // The midnight before today's, so that the day is over by this box's clock, too.
+    let today = jiff::Timestamp::now().strftime("%Y-%m-%dT00:00:00Z").to_string().parse::<jiff::Timestamp>().unwrap();
+    let start = (today - jiff::SignedDuration::from_secs(4)).to_string();
+    let mut simulator = Simulator::start(&["--rate", "1500", "--start", &start, "--duration", "12s", "--linger", "60s"]);
+    let (url, rest) = (simulator.websocket(), simulator.endpoints["rest_url"].as_str().unwrap().to_owned());
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &url, "--rest-url", &rest, "--queue-capacity", "512"]);
+    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 100);
+    fill(&ballast);
+    await_journal(&data, "shed_started", 1);
+    // Gaps are filled, and late trades cannot be put in their place meanwhile.
+    await_that("midnight has passed", || {
+        ids(&data, "BTC-USD").len() > 5000 || journal(&data, "write_failed").len() + journal(&data, "allocation_failed").len() > 0
+    });
+    fs::remove_file(&ballast).unwrap();
+    simulator.await_totals();
+    await_that("it sheds no more", || journal(&data, "shed_ended").len() == journal(&data, "shed_started").len());
+    let ids_of = |event: &str| {
+        let count = |line: &serde_json::Value| line["to_id"].as_u64().unwrap() - line["from_id"].as_u64().unwrap() + 1;
+        journal(&data, event).iter().map(count).sum::<u64>()
+    };
+    await_that("the gaps are filled", || ids_of("gap_opened") > 0 && ids_of("gap_opened") == ids_of("gap_filled"));
+    let ended = capture.stop();
+    assert_eq!(ended.figure("missing_ids"), 0.0);
+    ended.assert_good();
+    println!("{} seals had failed", journal(&data, "seal_failed").len());
+    simulator.end();
+    let stored = ids(&data, "BTC-USD");
+    assert!(stored.len() > 1000 && stored.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{}", stored.len());
+}
+
 /// A server that keeps sending a trade and its ticker until it is told to pause or is dropped.
 pub(crate) struct Endless {
     pub(crate) url: String,

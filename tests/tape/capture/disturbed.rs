@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coltape::internals::store::{DataDir, StoreError, StoreOptions, holder_of};
 
-use super::programs::{Capture, await_that, coltape, query, verify};
+use super::programs::{Capture, await_that, coltape, verify};
 use super::scripted::{Server, match_frame, ticker_frame};
 
 fn now() -> String {
@@ -57,12 +57,21 @@ impl Fed {
     }
 }
 
+/// Gives the trade ids of a dataset's records. A folder that somebody has just replaced by something else has none.
+fn ids_of(data: &Path, product: &str, dataset: &str) -> Vec<u64> {
+    let mut query = coltape();
+    let output = query.args(["query", product, "--dataset", dataset, "--format", "jsonl", "--data-dir"]).arg(data).output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let rows = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    rows.filter(|_| output.status.success()).map(|row| row["trade_id"].as_u64().unwrap()).collect()
+}
+
 fn ids(data: &Path, product: &str) -> Vec<u64> {
-    query(data, product, &[]).iter().map(|trade| trade["trade_id"].as_u64().unwrap()).collect()
+    ids_of(data, product, "trades")
 }
 
 fn tickers(data: &Path, product: &str) -> Vec<u64> {
-    query(data, product, &["--dataset", "md"]).iter().map(|ticker| ticker["trade_id"].as_u64().unwrap()).collect()
+    ids_of(data, product, "md")
 }
 
 /// Something that somebody does to a file or folder. The other path is free.

@@ -156,10 +156,13 @@ fn a_disk_that_is_full_at_midnight_costs_nothing_in_the_end_and_is_no_failure() 
     // The midnight before today's, so that the day is over by this box's clock, too.
     let today = jiff::Timestamp::now().strftime("%Y-%m-%dT00:00:00Z").to_string().parse::<jiff::Timestamp>().unwrap();
     let start = (today - jiff::SignedDuration::from_secs(4)).to_string();
-    let mut simulator = Simulator::start(&["--rate", "1500", "--start", &start, "--duration", "12s", "--linger", "60s"]);
+    // Trades that are fetched when others behind them are written: they are late, and a seal has to put them in their place.
+    let faults = ["--faults", "drop=0.01,rest-slow:300ms=1"];
+    let market = ["--rate", "1500", "--start", &start, "--duration", "12s", "--linger", "60s"];
+    let mut simulator = Simulator::start(&[market.as_slice(), &faults].concat());
     let (url, rest) = (simulator.websocket(), simulator.endpoints["rest_url"].as_str().unwrap().to_owned());
-    let capture = Capture::start(&data, &["BTC-USD", "--url", &url, "--rest-url", &rest, "--queue-capacity", "512"]);
-    await_that("there are trades", || data.join("BTC-USD/TRADES").exists() && ids(&data, "BTC-USD").len() > 100);
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &url, "--rest-url", &rest, "--queue-capacity", "512", "--gap-wait", "50ms"]);
+    await_that("there are late trades", || data.join("BTC-USD/TRADES").exists() && journal(&data, "gap_left").len() > 3);
     fill(&ballast);
     await_journal(&data, "shed_started", 1);
     // Gaps are filled, and late trades cannot be put in their place meanwhile.

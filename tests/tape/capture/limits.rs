@@ -149,7 +149,7 @@ fn under_every_limit_a_capture_works_fully_or_names_the_limit() {
 
 #[test]
 fn a_soft_limit_of_open_files_is_raised() {
-    assert_eq!(capture_under("-Sn", 12, "", Path::new(env!("CARGO_BIN_EXE_coltape"))), Ending::WorkedFully);
+    assert_eq!(capture_under("-Sn", 8, "", Path::new(env!("CARGO_BIN_EXE_coltape"))), Ending::WorkedFully);
 }
 
 #[test]

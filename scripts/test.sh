@@ -2,8 +2,9 @@
 # Runs everything CI runs: format, lints, documentation, all tests, and the bounded proofs. Sets up what it needs.
 # usage: scripts/test.sh [--quick]     --quick leaves the load run out
 set -euo pipefail
-cd "$(dirname "$0")/.."
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$0"; exit 0; fi
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
 scripts/setup.sh
 step() { printf '\n== %s\n' "$*"; }
 

@@ -237,6 +237,12 @@ impl Trade {
             && ids(self.taker_order_id, other.taker_order_id)
     }
 
+    /// Tells whether another report with this id is of the same trade, whatever event time it gives: price, size, side and order ids are equal.
+    #[must_use]
+    pub(crate) fn is_retold_by(&self, other: &Self) -> bool {
+        self.agrees_with(&Self { time: self.time, ..*other })
+    }
+
     /// Tells whether this report brings order ids that `stored` does not have.
     #[must_use]
     pub fn completes(&self, stored: &Self) -> bool {

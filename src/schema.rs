@@ -257,7 +257,7 @@ columns! {
 }
 
 columns! {
-    /// `MD`: one record a ticker message, in arrival order, rising `sequence` where there is one.
+    /// `MD`: one record a ticker message, in arrival order, rising `sequence` where there is one, until the exchange's sequence begins anew.
     Md: Ticker = Dataset::Md,
     of |record| if let Record::Ticker(ticker) = record { Some(ticker) } else { None },
     empty NO_TICKER, key |row| row.sequence, time |row| row.time,

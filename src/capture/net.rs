@@ -10,3 +10,4 @@ pub(crate) mod raw_frames;
 pub(crate) mod recorder;
 pub(crate) mod router;
 mod shedding;
+pub(crate) mod wanted_products;

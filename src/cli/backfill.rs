@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use super::args::BackfillArgs;
 use super::outcome::{DONE, FAILED, Failure};
-use super::repair;
+use super::{output, repair};
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
 use crate::store::{StoreError, endpoint_of};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
     };
     let done = backfill(&config, &mut show);
     if is_terminal {
-        eprintln!();
+        output::note("");
     }
     let done = match done {
         Err(RepairError::Store(error @ StoreError::Locked { .. })) => {
@@ -55,16 +55,13 @@ pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         }
         done => done.map_err(Failure::failed)?,
     };
-    match done.ids {
-        Some(ids) => println!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
-        None => println!("{} has no trades in that time", config.product),
-    }
-    if let Some(began) = done.began {
-        println!("{} began trading with id {began}", config.product);
-    }
-    for line in done.report.lines() {
-        println!("{line}");
-    }
+    let mut lines = vec![match done.ids {
+        Some(ids) => format!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
+        None => format!("{}: REST has no trades in that time", config.product),
+    }];
+    lines.extend(done.began.map(|began| format!("{} began trading with id {began}", config.product)));
+    lines.extend(done.report.lines());
+    output::print_lines(lines.iter().map(String::as_str))?;
     Ok(if done.report.is_whole() { DONE } else { FAILED })
 }
 

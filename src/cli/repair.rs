@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::{RepairArgs, RestArgs};
 use super::outcome::{DONE, FAILED, Failure};
+use super::{output, proxy};
 use crate::feed::tls::TlsRoots;
 use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_of};
 
@@ -39,9 +40,7 @@ pub(crate) fn run(args: &RepairArgs) -> Result<u8, Failure> {
             (answer.lines, answer.whole)
         }
     };
-    for line in lines {
-        println!("{line}");
-    }
+    output::print_lines(lines.iter().map(String::as_str))?;
     Ok(if is_whole { DONE } else { FAILED })
 }
 
@@ -54,6 +53,8 @@ pub(super) fn rest(args: &RestArgs, dir: &Path) -> Result<Option<RestConfig>, Fa
         Some(url) => Some(url.clone()),
         None => rest_url_of(dir).map_err(Failure::failed)?,
     };
+    let Some(url) = url else { return Ok(None) };
+    let proxies = proxy::proxies(args.proxy.as_deref(), &[&url])?;
     let roots = TlsRoots { ca_file: args.ca_file.clone() };
-    Ok(url.map(|url| RestConfig::new(url, roots, args.rest_rate)))
+    Ok(Some(RestConfig { proxies, ..RestConfig::new(url, roots, args.rest_rate) }))
 }

@@ -18,6 +18,12 @@ use super::{advanced, exchange};
 use crate::record::Means;
 use crate::time::{TimeCache, UnixNanos};
 
+/// Trades for which the Advanced feed's decoder has room at first: several snapshots, each of the last hundred trades of a product.
+const SNAPSHOT_TRADES: usize = 1024;
+
+/// Most trades for which it keeps room, some 10 MiB.
+const KEPT_TRADES: usize = 1 << 16;
+
 /// Turns one connection's frames into calls of a [`Handler`].
 ///
 /// ```
@@ -56,7 +62,7 @@ impl Decoder {
     #[must_use]
     pub fn new(feed: Feed, line: u8) -> Self {
         // A snapshot has the last hundred trades of a product.
-        let unsorted = Vec::with_capacity(if feed == Feed::Advanced { 1024 } else { 0 });
+        let unsorted = Vec::with_capacity(if feed == Feed::Advanced { SNAPSHOT_TRADES } else { 0 });
         Self { feed, line, parser: Parser::new(), times: TimeCache::default(), unsorted, next_sequence: 0 }
     }
 
@@ -105,6 +111,10 @@ impl Decoder {
     }
 
     fn advanced<H: Handler>(&mut self, frame: &[u8], recv: UnixNanos, handler: &mut H) -> Result<FrameFate, RejectReason> {
+        if self.unsorted.capacity() > KEPT_TRADES {
+            // What one huge message needed is given back with the next one.
+            self.unsorted = Vec::with_capacity(SNAPSHOT_TRADES);
+        }
         let head = Head::scan_envelope(frame)?;
         if let Some(got) = head.sequence {
             let expected = std::mem::replace(&mut self.next_sequence, got.wrapping_add(1));

@@ -3,13 +3,22 @@
 //! 1. The text is copied once into a scratch buffer with simd-json's padding after it. Buffers and nodes are reused from frame to frame.
 //! 2. A field is first expected where the wire order has it ([`Nodes::pick`]). Another order costs a few comparisons and is not an error.
 //! 3. A `null` or an empty string counts as absent. An object in which a wanted name occurs twice is rejected.
-//! 4. Bounded: texts above [`MAX_PARSED_BYTES`] and nesting above [`MAX_DEPTH`] are rejected, and the buffers of a large text are freed.
+//! 4. Bounded: texts above [`MAX_PARSED_BYTES`], nesting above [`MAX_DEPTH`] and more values than [`MAX_NODES`] are rejected, and the buffers of a large text
+//!    are freed.
 
 use super::reject::RejectReason;
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
-/// Longest text parsed, in bytes. The longest message in use, the list of all products with their currencies, has about 1 MiB.
-pub(super) const MAX_PARSED_BYTES: usize = 8 << 20;
+/// Longest text parsed, in bytes: as long as the longest message that is taken from the network. The longest one in use, the list of all products with their
+/// currencies, has about 1 MiB.
+pub(super) const MAX_PARSED_BYTES: usize = 128 << 20;
+
+/// Most names and values of a text. A trade has a dozen in 150 bytes or more, so that the longest text of trades stays far below it. Each costs 24 bytes of
+/// memory, so that a text of nothing but `[0,0,0,…` would cost gigabytes.
+const MAX_NODES: usize = 16 << 20;
+
+/// Shorter texts cannot have more than [`MAX_NODES`].
+const DENSE_BYTES: usize = MAX_NODES;
 
 /// Deepest nesting parsed. The messages in use have five levels.
 const MAX_DEPTH: usize = 64;
@@ -50,7 +59,7 @@ impl Parser {
 
     #[inline(always)]
     fn parse_as<R>(&mut self, text: &[u8], first: Option<u8>, walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
-        if text.len() > MAX_PARSED_BYTES {
+        if text.len() > DENSE_BYTES && is_too_large(text) {
             return Err(RejectReason::TooLong);
         }
         self.scratch.clear();
@@ -71,6 +80,13 @@ impl Parser {
         }
         result
     }
+}
+
+/// Tells whether a long text exceeds a bound. What separates values is counted inside of strings, too.
+#[cold]
+fn is_too_large(text: &[u8]) -> bool {
+    let separators = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    text.len() > MAX_PARSED_BYTES || separators > MAX_NODES
 }
 
 /// The fields of a message in wire order. Made by [`shape!`].
@@ -318,6 +334,9 @@ mod tests {
         large[0] = b'7';
         assert_eq!(parser.parse(&large, |nodes| nodes.whole(ROOT)), Ok(Some(7)));
         assert_eq!(parser.parse(b"8", |nodes| nodes.whole(ROOT)), Ok(Some(8)));
+        let zeros = |count: usize| format!("[{}0]", "0,".repeat(count));
+        assert_eq!(parser.parse(zeros(MAX_NODES).as_bytes(), |_| ()), Err(RejectReason::TooLong));
+        assert!(parser.parse(zeros(MAX_NODES / 2).as_bytes(), |_| ()).is_ok());
         assert_eq!(parser.parse(b"", |_| ()), Err(RejectReason::NotJson));
     }
 }

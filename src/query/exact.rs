@@ -18,13 +18,14 @@ pub(super) struct ExactTexts {
 }
 
 impl ExactTexts {
-    /// Reads the texts of a product's records from the day `first` on. Reads all later files, as a record may be fetched long after its day.
+    /// Reads the texts of a product's records from the day `first` on, those of its other series among them: a text is kept before it is known to which
+    /// series its record belongs. Reads all later files, as a record may be fetched long after its day.
     #[must_use]
     pub(super) fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts = HashMap::new();
         for line in journal::events(dir, EXACT_TEXTS, first, UtcDay(u32::MAX)) {
             let Ok(Line { event: Some(Event::Exact { product: named, column, key, text }), .. }) = line else { continue };
-            if named == *product && is_number(&text) {
+            if named.is_series_of(product) && is_number(&text) {
                 texts.insert((column.into_owned(), key), text);
             }
         }

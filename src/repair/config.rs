@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::feed::connector::Connector;
+use crate::feed::proxy::Proxies;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::store::probe::Probe;
@@ -60,12 +62,19 @@ pub struct RestConfig {
     pub roots: TlsRoots,
     /// Requests a second.
     pub rate: f64,
+    /// The proxies to go through.
+    pub proxies: Proxies,
 }
 
 impl RestConfig {
-    /// Asks an endpoint such as `https://api.exchange.coinbase.com`, at most `rate` times a second.
+    /// Asks an endpoint such as `https://api.exchange.coinbase.com`, at most `rate` times a second, without a proxy.
     #[must_use]
     pub fn new(url: impl Into<String>, roots: TlsRoots, rate: f64) -> Self {
-        Self { url: url.into(), roots, rate }
+        Self { url: url.into(), roots, rate, proxies: Proxies::default() }
+    }
+
+    /// Makes what connections are made by.
+    pub(super) fn connector(&self) -> Connector {
+        Connector::new(self.roots.clone(), self.proxies.clone())
     }
 }

@@ -101,7 +101,10 @@ fn repair_product(repair: &mut ProductRepair<'_>, config: &RepairConfig, fetcher
         missing = missing.difference(&taken);
     }
     let mut unfetched = Unfetched::default();
-    let asks_rest = fetcher.is_some();
+    // The exchange's ids mean other trades since a later series began.
+    let is_over = catalog::series(&config.dir, repair.product)?.last().is_some_and(|newest| newest != repair.product);
+    let asks_rest = fetcher.is_some() && !is_over;
+    let fetcher = fetcher.filter(|_| asks_rest);
     if let Some(fetcher) = fetcher.filter(|_| !missing.is_empty() && !config.is_dry) {
         unfetched = fill(repair, fetcher, &missing)?;
         if too_coarse > 0 {
@@ -116,6 +119,7 @@ fn repair_product(repair: &mut ProductRepair<'_>, config: &RepairConfig, fetcher
     let why_unasked = match (asks_rest, config.is_dry) {
         (true, true) => "REST would be asked",
         (true, false) => "they are missing still",
+        (false, _) if is_over => "the product's trade ids have begun anew since, so that REST cannot be asked",
         (false, _) if too_coarse > 0 => "other tapes know them less exactly than this one, and REST is not asked",
         (false, _) if config.from.is_empty() => "neither another tape nor REST is asked",
         (false, _) => "no other tape has them, and REST is not asked",

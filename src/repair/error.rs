@@ -23,13 +23,19 @@ pub enum RepairError {
     /// REST did not give a page that everything depends on.
     #[error(transparent)]
     GaveUp(#[from] GaveUp),
-    /// REST contradicts itself about where the trades since a time begin.
-    #[error("REST contradicts itself about which trade of {product} was the first since {time}")]
+    /// REST contradicts itself about where the trades since a time begin, or shows nothing there that can be used.
+    #[error("REST contradicts itself about which trade of {product} was the first since {time}, or shows none that can be used")]
     Contradiction {
         /// Whose trades.
         product: ProductId,
         /// The time.
         time: UnixNanos,
+    },
+    /// REST shows trades, and none of them can be used.
+    #[error("REST shows the newest trades of {product} in a form that cannot be used")]
+    Unusable {
+        /// Whose trades.
+        product: ProductId,
     },
     /// The capture that holds the directory was asked and did not answer.
     #[error("{0}")]
@@ -41,6 +47,14 @@ pub enum RepairError {
         dir: PathBuf,
         /// The product.
         product: ProductId,
+    },
+    /// The product's trade ids have begun anew: REST has those of the newest series.
+    #[error("the trade ids of {product} have begun anew, and REST has those of {newest} only: name {newest}")]
+    SeriesOver {
+        /// The series that was named.
+        product: ProductId,
+        /// The newest one.
+        newest: ProductId,
     },
     /// A tape to repair from cannot be used.
     #[error("{tape} {why}", tape = .tape.display())]

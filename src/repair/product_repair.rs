@@ -139,6 +139,9 @@ impl ProductRepair<'_> {
                 self.journal.exact(trade.time, self.product, text.column, text.trade_id, &text.text)?;
             }
         }
+        for element in &fetched.unusable {
+            self.journal.reject(element.fault.name(), &element.raw)?;
+        }
         if let Some(writer) = &mut self.writer {
             writer.commit_and_sync()?;
         }

@@ -280,7 +280,7 @@ fn copy_texts(repair: &mut ProductRepair<'_>, tape: &Path, taken: &IdSet, first:
         return Ok(());
     }
     for line in journal::events(tape, EXACT_TEXTS, first, UtcDay(last.0.saturating_add(LATER_DAYS))) {
-        let Ok(Line { time, event: Some(Event::Exact { product, column, key, text }) }) = line else { continue };
+        let Ok(Line { time, event: Some(Event::Exact { product, column, key, text }), .. }) = line else { continue };
         if product == *repair.product && column.starts_with("trade_") && taken.contains(key) {
             repair.journal.exact(time, repair.product, &column, key, &text)?;
         }

@@ -164,6 +164,14 @@ impl<L: Layout> Day<L> {
         if is_new && self.files.mode == WriteMode::Append { self.append(key, row) } else { self.place(key, row, is_new) }
     }
 
+    /// Begins another stretch of rising keys behind what is stored: from now on every key of a ticker is new that is above those of the stretch. Does nothing
+    /// to trades, whose ids are unique.
+    pub(crate) const fn begin_stretch(&mut self) {
+        if L::DATASET.is_of_tickers() {
+            (self.highest, self.last_key) = (0, 0);
+        }
+    }
+
     /// Tells whether a key is above all others. Tickers without a sequence are kept as they come.
     #[inline]
     fn is_new(&self, key: u64) -> bool {
@@ -250,10 +258,8 @@ impl<L: Layout> Day<L> {
     /// Stores a record that is not simply above all others, or finds that it need not be stored.
     #[cold]
     fn place(&mut self, key: u64, row: &L::Row, is_new: bool) -> Result<Inserted<L::Row>, InsertError> {
-        // Of a folder that does not have all columns only the values that it holds can be compared. (Tickers are not compared: their key is no core column.)
         let has_key_column = L::DATASET.key_column().is_some();
-        let is_reduced = has_key_column && self.files.table.len() < L::COLUMNS.len();
-        let held = if is_reduced { as_held::<L>(row, self.files.table) } else { *row };
+        let held = self.held(row);
         if !is_new {
             if !has_key_column {
                 return Ok(Inserted::Duplicate);
@@ -277,6 +283,20 @@ impl<L: Layout> Day<L> {
         self.late_count += 1;
         self.remember(held);
         Ok(Inserted::Late)
+    }
+
+    /// Gives of a row what the folder holds of it. Of a folder that does not have all columns only the values that it holds can be compared. (Tickers are not
+    /// compared: their key is no core column.)
+    fn held(&self, row: &L::Row) -> L::Row {
+        let is_reduced = L::DATASET.key_column().is_some() && self.files.table.len() < L::COLUMNS.len();
+        if is_reduced { as_held::<L>(row, self.files.table) } else { *row }
+    }
+
+    /// Finds the record of a row's key, and tells what the row is to it.
+    #[must_use]
+    pub(crate) fn compare(&self, row: &L::Row) -> Option<(L::Row, Likeness)> {
+        let stored = self.find(L::key(row))?;
+        Some((stored, L::compare(&stored, &self.held(row))))
     }
 
     fn remember(&mut self, row: L::Row) {

@@ -23,6 +23,9 @@ use crate::time::{DateFormat, UnixNanos, UtcDay};
 pub const JOURNAL: &str = "journal";
 /// Name of the files that hold [`Event::Reject`]: messages that could not be used.
 pub(crate) const REJECTS: &str = "rejects";
+
+/// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
+pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 /// Name of the files that hold [`Event::Exact`]: decimal texts that no f64 gives back.
 pub const EXACT_TEXTS: &str = "exact";
 
@@ -202,18 +205,52 @@ pub(crate) fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl I
 
 /// Gives the lines of the days `from` to `to` (both included) in order. Passes over lines that a crash cut short, and over files that cannot be read.
 pub fn read(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = String> {
-    let folder = dir.join(OWN_FOLDER);
-    let prefix = format!("{name}.");
-    let dates = std::fs::read_dir(&folder).into_iter().flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        UtcDay::parse(name.to_str()?.strip_prefix(&prefix)?.strip_suffix(".jsonl")?).ok()
-    });
-    let mut dates: Vec<UtcDay> = dates.filter(|date| (from..=to).contains(date)).collect();
-    dates.sort();
-    let files =
-        dates.into_iter().filter_map(move |date| File::open(folder.join(format!("{prefix}{}.jsonl", date.spelled(DateFormat::Iso)))).ok());
-    let lines = files.flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+    let files = files(dir, name).into_iter().filter(move |(date, _)| (from..=to).contains(date));
+    let lines =
+        files.filter_map(|(_, path)| File::open(path).ok()).flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
     lines.filter_map(|line| String::from_utf8(line).ok()).filter(|line| line.starts_with('{') && line.ends_with('}'))
+}
+
+/// Lists the files of a name in order of their days.
+#[must_use]
+pub(crate) fn files(dir: &Path, name: &str) -> Vec<(UtcDay, PathBuf)> {
+    let prefix = format!("{name}.");
+    let entries = std::fs::read_dir(dir.join(OWN_FOLDER)).into_iter().flatten().flatten();
+    let mut files: Vec<(UtcDay, PathBuf)> = entries
+        .filter_map(|entry| {
+            let (name, path) = (entry.file_name(), entry.path());
+            let spelled = name.to_str()?.strip_prefix(&prefix)?.strip_suffix(".jsonl")?;
+            let date = UtcDay::parse(spelled).ok()?;
+            (date.spelled(DateFormat::Iso) == spelled).then_some((date, path))
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+/// The longest line that is read. None that is written comes near it.
+const MAX_LINE_BYTES: u64 = 16 << 20;
+
+/// Shows every line of a file to `take` as it lies there, without its line feed and whatever it is; the last one also where it has none.
+///
+/// # Errors
+/// Where the file cannot be read, or is no file of lines.
+pub(crate) fn read_raw(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), StoreError> {
+    let mut reader = BufReader::with_capacity(1 << 16, File::open(path).at("open", path)?);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line).at("read", path)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        } else if read as u64 == MAX_LINE_BYTES {
+            return Err(StoreError::damaged(path, "it is no file of lines"));
+        }
+        take(&line);
+    }
 }
 
 #[cfg(test)]
@@ -244,7 +281,7 @@ mod tests {
         assert_eq!(lines.len(), 3);
         assert_eq!(lines[1], r#"{"time":"1970-04-11T00:00:00.000000005Z","event":"gap_left","product":"BTC-USD","from_id":2,"to_id":2}"#);
         let events: Vec<Line> = events(dir.path(), JOURNAL, UtcDay(0), UtcDay(200)).map(|line| line.expect("a line")).collect();
-        assert_eq!(events[2], Line { time: at(101, 5), event: Some(gap(3)) });
+        assert_eq!(events[2], Line::of(at(101, 5), gap(3)));
         assert_eq!(read(dir.path(), JOURNAL, UtcDay(101), UtcDay(101)).count(), 1);
         assert_eq!(read(dir.path(), "other", UtcDay(0), UtcDay(200)).count(), 0);
     }

@@ -2,8 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod addresses;
+mod answers;
+mod certificates;
 mod decode;
+mod peers;
+mod proxies;
 mod recorded;
 mod rest;
 mod session;
 mod socket;
+mod upgrades;

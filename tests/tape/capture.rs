@@ -3,12 +3,16 @@
 pub(crate) mod absurd;
 pub(crate) mod disk;
 pub(crate) mod disturbed;
+pub(crate) mod fetching;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;
 pub(crate) mod limits;
+pub(crate) mod marks;
 pub(crate) mod midnight;
+pub(crate) mod network;
 pub(crate) mod products;
 pub(crate) mod programs;
 pub(crate) mod recorded;
 pub(crate) mod rest;
 pub(crate) mod scripted;
+pub(crate) mod sizes;

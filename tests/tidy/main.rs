@@ -6,6 +6,7 @@
 
 mod docs;
 mod graph;
+mod help;
 mod layers;
 mod promises;
 mod shapes;

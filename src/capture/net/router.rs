@@ -3,7 +3,8 @@
 //! 1. Every trade and ticker is counted as received by its product. It ends in the columns or in the queue, or is counted as shed.
 //! 2. A message goes behind the messages of this connection that may still wait in the queue.
 //! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers. Another one takes over when its connection is lost.
-//! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since.
+//! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since. One that names a trade that has not come goes on each time:
+//!    a single one says little.
 //! 5. Finding a known product allocates nothing and takes no lock. The registry is asked only for a label that is new.
 //!
 //! Lives on a connection's thread. [`crate::capture::write::queue`] describes the design.
@@ -130,6 +131,11 @@ impl Router {
             router.add(product)?;
         }
         Ok(router)
+    }
+
+    /// Gives the products of the capture.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Adds a product that is subscribed to from now on.
@@ -281,7 +287,7 @@ impl Router {
 
     #[cold]
     fn find_new(&mut self, label: &[u8]) -> Option<usize> {
-        let route = match ProductId::from_bytes(label) {
+        let route = match ProductId::from_feed(label) {
             Ok(product) => self.registry.unasked_route(&product).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -400,7 +406,7 @@ impl Handler for Router {
         let Some(index) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
         let beat = Beat { named: last_trade_id, received: entry.last_trade_id };
-        if std::mem::replace(&mut entry.last_beat, beat) != beat {
+        if std::mem::replace(&mut entry.last_beat, beat) != beat || beat.named > beat.received {
             self.take(index, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
         }
     }
@@ -557,6 +563,52 @@ mod tests {
         assert!(!bring(second));
         assert!(!fixture.route.metrics.is_shedding.load(Relaxed));
         drop(routers);
+        fixture.end();
+    }
+
+    #[test]
+    fn what_was_shed_is_asked_for_without_another_trade() {
+        const SHED: u64 = 300;
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let taken = fixture.route.slot.lock();
+        let (mut last, mut shed) = (0, 0);
+        while shed < SHED {
+            last += 1;
+            router.begin(b"{}", trade(last).recv, Instant::now());
+            router.trade(b"BTC-USD", &trade(last));
+            router.deliver();
+            shed = fixture.route.metrics.trades.shed.get();
+        }
+        drop(taken);
+        fixture.route.slot.wake_writer();
+        until("what was shed is missing", || fixture.route.metrics.missing_ids.load(Relaxed) == SHED);
+        until("the rest is written", || fixture.route.metrics.trades.written.get() == last - SHED);
+        assert_eq!((fixture.visible_ids().last(), fixture.route.metrics.gaps.get()), (Some(&(last - SHED)), 1));
+        drop(router);
+        fixture.end();
+    }
+
+    #[test]
+    fn an_absurd_id_that_is_shed_has_nothing_asked_for() {
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let taken = fixture.route.slot.lock();
+        let mut last = 0;
+        while fixture.route.metrics.trades.shed.get() < 5 {
+            last += 1;
+            let is_absurd = fixture.route.metrics.trades.shed.get() == 2;
+            let shown = if is_absurd { Trade { trade_id: 1 << 60, ..trade(last) } } else { trade(last) };
+            router.begin(b"{}", trade(last).recv, Instant::now());
+            router.trade(b"BTC-USD", &shown);
+            router.deliver();
+        }
+        drop(taken);
+        fixture.route.slot.wake_writer();
+        until("the rest is written", || fixture.route.metrics.trades.written.get() == last - 5);
+        drop(fixture.route.slot.lock());
+        assert!(fixture.route.metrics.missing_ids.load(Relaxed) <= 5);
+        drop(router);
         fixture.end();
     }
 

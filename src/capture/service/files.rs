@@ -180,7 +180,7 @@ impl Work {
     }
 
     fn note_failure(&mut self, key: DayKey, error: &StoreError) {
-        self.metrics.write_failures.one();
+        self.metrics.note_write_failure(key.product.as_str(), error);
         if self.failed.insert(key.clone()) {
             log::error!("{key}: {error}");
             if matches!(error, StoreError::Limit { .. }) {
@@ -248,7 +248,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
             generation: u64::from(sealed.generation),
         }),
         Err(error) => {
-            metrics.write_failures.one();
+            metrics.note_write_failure(key.product.as_str(), &error);
             log::error!("{key}: not sealed: {error}");
             journal.write(Event::SealFailed { day: key.clone(), error: error.to_string() });
         }
@@ -266,7 +266,7 @@ pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metric
             }
         }
         Err(error) => {
-            metrics.write_failures.one();
+            metrics.note_write_failure(product.as_str(), &error);
             log::error!("{product}: cannot look for unsealed days: {error}");
         }
     }

@@ -21,7 +21,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::product::ProductId;
 use crate::store::event::Event;
-use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, News, REJECTS};
+use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, News, REJECTS, REJECTS_CAP_BYTES};
 use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
@@ -30,9 +30,6 @@ const WAITING_LINES: usize = 8192;
 
 /// Longest raw text that is kept of a message that could not be used, in bytes.
 pub(crate) const LONGEST_REJECT_BYTES: usize = 4096;
-
-/// Largest size of a day's rejects file, in bytes. Rejects beyond it are counted.
-pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 
 /// A line of the journal.
 struct QueuedEvent {
@@ -46,6 +43,9 @@ enum QueuedLine {
     Reject { at: UnixNanos, reason: &'static str, raw: Box<[u8]> },
     Exact { at: UnixNanos, product: ProductId, column: &'static str, key: u64, text: Box<str> },
 }
+
+/// Why a doubt ended that nothing settled: the capture ended first.
+const UNSETTLED: &str = "stopped";
 
 /// A handle by which any thread sends lines to the journal's thread.
 #[derive(Clone)]
@@ -78,6 +78,9 @@ impl JournalHandle {
 
     /// Journals an event, with the present time.
     pub(crate) fn write(&self, event: Event) {
+        if matches!(&event, Event::DoubtRefuted { why, .. } if why == UNSETTLED) {
+            self.metrics.unsettled_doubts.one();
+        }
         if self.events.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
@@ -139,7 +142,7 @@ impl KeptFile {
     fn write_waiting(&mut self, metrics: &Metrics) {
         while let Some((at, event)) = self.waiting.front() {
             if let Err(error) = self.file.append(*at, event) {
-                metrics.write_failures.one();
+                metrics.note_write_failure("journal", &error);
                 if !std::mem::replace(&mut self.is_failing, true) {
                     log::error!("journal: {error}; it is tried again every second");
                 }

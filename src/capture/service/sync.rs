@@ -71,7 +71,7 @@ pub(crate) fn start(
     let thread = spawn("sync", Stack::Small, stop, move || {
         let result = run(dir, interval, &metrics, &journal, &receiver);
         if let Err(error) = &result {
-            metrics.write_failures.one();
+            metrics.note_write_failure("sync", error);
             journal.write(Event::SyncFailed { error: error.to_string() });
             stop_if_failed.fail(format!("sync: {error}"));
         }
@@ -117,8 +117,9 @@ fn run(
             count_flush(metrics, &report);
         }
         if report.recovered {
-            metrics.write_failures.one();
-            log::error!("a flush failed; what it may have lost has been stored again and is on disk");
+            let text = "a flush failed; what it may have lost has been stored again and is on disk";
+            metrics.note_write_failure("sync", &text);
+            log::error!("{text}");
             journal.write(Event::FlushRecovered);
         }
         previous_start = start;
@@ -165,7 +166,7 @@ impl<'a> WatchedFiles<'a> {
     fn cycle(&mut self) -> Result<SyncReport, SyncError> {
         let report = self.syncer.cycle()?;
         for day in self.syncer.take_gone() {
-            self.metrics.write_failures.one();
+            self.metrics.note_write_failure(&day.to_string(), &"files were removed or replaced while they were being written");
             self.journal.write(Event::DayFilesGone { day });
             // All writers that have such a day: this comes once in the life of a disk.
             let is_gone = |files: &Weak<DayFiles>| files.upgrade().is_some_and(|files| files.is_gone());
@@ -189,7 +190,7 @@ impl<'a> WatchedFiles<'a> {
             Err(error @ StoreError::Locked { .. }) => Err(SyncError::Held(error)),
             // If the directory itself is gone, the flush cycle says so.
             Err(error) => {
-                self.metrics.write_failures.one();
+                self.metrics.note_write_failure(OWN_FOLDER, &error);
                 if !std::mem::replace(&mut self.is_reported, true) {
                     log::error!("{error}");
                 }

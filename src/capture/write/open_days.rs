@@ -19,9 +19,9 @@ use crate::capture::write::open_dataset::OpenDataset;
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
 use crate::record::{Record, Trade};
-use crate::schema::{Dataset, Datasets};
+use crate::schema::{Dataset, Datasets, Likeness};
 use crate::store::event::Event;
-use crate::store::{DayKey, Opening, Restored, StoreError, seal};
+use crate::store::{DayKey, Opening, Restored, StoreError, catalog, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
@@ -67,6 +67,8 @@ pub(crate) struct OpenDays {
     days: Vec<OpenDay>,
     sealing: Vec<Sealing>,
     reopen_at: Option<Instant>,
+    /// Whether the sequence of the tickers has begun anew since the start: what a day that is opened now knows of it is of the time before.
+    has_restarted: bool,
     /// Whether the failure that blocks the product was reported.
     is_reported: bool,
 }
@@ -122,6 +124,7 @@ impl OpenDays {
             days: Vec::with_capacity(MAX_OPEN_DAYS + 1),
             sealing: Vec::new(),
             reopen_at: None,
+            has_restarted: false,
             is_reported: false,
             context,
         }
@@ -155,11 +158,35 @@ impl OpenDays {
         }
     }
 
-    /// Gives the trade that is stored under an id of a day. Cold.
+    /// Finds the trade that is stored under a trade's id, in its day or in another one that is open. Tells also whether that is the same trade. Opens its day
+    /// where it is there and not open. Cold.
     #[must_use]
-    pub(crate) fn find_trade(&mut self, date: UtcDay, trade_id: u64) -> Option<Trade> {
-        let day = self.days.iter_mut().find(|day| day.date == date)?;
-        day.dataset(Dataset::Trades)?.find_trade(trade_id)
+    pub(crate) fn find_like(&mut self, trade: &Trade) -> Option<(Trade, bool)> {
+        let date = trade.time.day();
+        let is_open = self.days.iter().any(|day| day.date == date && day.open_datasets().any(|open| open.is_of(Dataset::Trades)));
+        let key = DayKey { product: self.product.clone(), dataset: Dataset::Trades, date };
+        if !is_open && catalog::has_day(self.context.dir.path(), &key) {
+            // A day that cannot be opened now blocks the write that follows.
+            let _ = self.open(Dataset::Trades, date);
+        }
+        if let Some(day) = self.days.iter_mut().find(|day| day.date == date)
+            && let Some((stored, likeness)) = day.dataset(Dataset::Trades).and_then(|open| open.compare(trade))
+        {
+            return Some((stored, likeness != Likeness::Conflict));
+        }
+        self.find_trade(trade.trade_id).map(|stored| (stored, false))
+    }
+
+    /// Finds the trade of an id in the days that are open. Cold.
+    #[must_use]
+    pub(crate) fn find_trade(&mut self, trade_id: u64) -> Option<Trade> {
+        self.days.iter_mut().find_map(|day| day.dataset(Dataset::Trades)?.find_trade(trade_id))
+    }
+
+    /// Begins another stretch of tickers: their sequences have begun anew.
+    pub(crate) fn begin_stretch(&mut self) {
+        self.has_restarted = true;
+        self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten().for_each(OpenDataset::begin_stretch);
     }
 
     /// Makes everything that was written visible. Tells whether the writer's thread has work: room to ask for with [`OpenDays::request_room`], or files that
@@ -296,7 +323,10 @@ impl OpenDays {
             return Err(Blocked);
         }
         match OpenDataset::open(dataset, &self.context.dir, &self.product, date, self.context.clock.now()) {
-            Ok((open, how)) => {
+            Ok((mut open, how)) => {
+                if self.has_restarted {
+                    open.begin_stretch();
+                }
                 self.context.sync.watch(open.files(), &self.wakeup);
                 self.note_opening(open.files().key(), &how);
                 if let Some(place) = self.days.get_mut(index).and_then(|day| day.datasets.get_mut(dataset as usize)) {
@@ -346,7 +376,7 @@ impl OpenDays {
     /// Counts a failure; logs and journals it once, until a day is opened again.
     #[cold]
     fn report(&mut self, dataset: Dataset, date: UtcDay, error: &StoreError) {
-        self.context.metrics.write_failures.one();
+        self.context.metrics.note_write_failure(self.product.as_str(), error);
         if !self.is_reported {
             self.is_reported = true;
             log::error!("{} {} {date}: {error}", self.product, dataset.folder());

@@ -35,7 +35,8 @@ fn run(feed: SimulatedFeed, script: &str) -> Stopped {
 
 /// Compares what is stored with what at least one connection received.
 fn assert_all_received_are_stored(stopped: &Stopped) {
-    stopped.ended.assert_good();
+    // Now and then both lines lose a trade, and there is no REST.
+    stopped.ended.assert_leaves(&["missing"]);
     let verdict = tape::compare(&stopped.data, &stopped.truth);
     assert!(verdict.duplicated.is_empty() && verdict.altered.is_empty() && verdict.invented.is_empty(), "{verdict:?}");
     let unsent: BTreeSet<(String, u64)> = stopped

@@ -14,14 +14,22 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) fn coltape() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coltape"));
     command.env_remove("COLTAPE_DATA_DIR").env("RUST_LOG", "info");
+    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command
 }
 
 /// Waits until `holds`. Panics with `what` at the deadline.
-pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn await_that(what: &str, holds: impl FnMut() -> bool) {
+    await_that_within(DEADLINE, what, holds);
+}
+
+/// Waits until `holds`, for work whose size is chosen by whoever runs the test. Panics with `what` at the deadline.
+pub(crate) fn await_that_within(deadline: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < DEADLINE, "not in time: {what}");
+        assert!(start.elapsed() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -184,6 +192,18 @@ impl Ended {
     pub(crate) fn assert_good(&self) -> &Self {
         assert!(self.output.status.success(), "{:?}\n{}\n{}", self.output.status, self.stdout(), self.stderr());
         assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
+        self
+    }
+}
+
+impl Ended {
+    /// Asserts that it ended with 1 for these shortcomings alone, and that its sums hold.
+    pub(crate) fn assert_leaves(&self, shortcomings: &[&str]) -> &Self {
+        assert_eq!(self.output.status.code(), Some(1), "{}\n{}", self.stdout(), self.stderr());
+        assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
+        let lines = self.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let names: Vec<String> = lines.filter_map(|line| Some(line["shortcoming"].as_str()?.to_owned())).collect();
+        assert_eq!(names, shortcomings, "{}", self.stdout());
         self
     }
 }

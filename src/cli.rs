@@ -8,6 +8,7 @@
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
+mod limits;
 mod logging;
 pub(crate) mod outcome;
 pub(crate) mod output;
@@ -26,12 +27,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::capture::threads::no_thread;
 use args::{Cli, Command};
 use outcome::{FAILED, Failure};
 
 /// Runs the program: reads the command line, runs the command, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
+    if let Err(Failure::Usage(reason) | Failure::Failed(reason)) = limits::prepare() {
+        output::note(&format!("error: {reason}"));
+        return ExitCode::from(FAILED);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(said) => return ExitCode::from(output::command_line(&said)),
@@ -39,7 +45,7 @@ pub fn main() -> ExitCode {
     let log = match logging::start() {
         Ok(log) => log,
         Err(error) => {
-            output::note(&format!("error: no thread for the log: {error}"));
+            output::note(&format!("error: no thread for the log: {}", no_thread(&error)));
             return ExitCode::from(FAILED);
         }
     };

@@ -54,6 +54,18 @@ pub enum CaptureError {
         /// Maps that a process may have (`vm.max_map_count`).
         allowed: u64,
     },
+    /// A limit of the process is too low for what is asked.
+    #[error("{needed} {what} are needed, {allowed} are allowed: {remedy}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// How many the process may have.
+        allowed: u64,
+        /// How many it may need.
+        needed: u64,
+        /// How the limit is raised.
+        remedy: String,
+    },
     /// A series is named in place of its product.
     #[error("{series} is a later series of {product}: name {product}, and its newest series is continued", product = .series.feed_name())]
     Series {

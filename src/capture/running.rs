@@ -123,7 +123,7 @@ impl Running {
         summary.watch = ended.watch;
         summary.unsealed = ended.unsealed;
         summary.elapsed = elapsed;
-        summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next());
+        summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next()).or_else(|| restored(&self.metrics));
         self.journal.write(capture_stopped(&summary));
         if let Some(reason) = self.close_journal() {
             summary.failure.get_or_insert(reason);
@@ -140,6 +140,14 @@ impl Running {
             Err(_) => Some("the journal thread died".to_owned()),
         }
     }
+}
+
+/// Says that days had to be stored again. Their records are there; other days in the same folders may be gone, and nobody else would say so.
+fn restored(metrics: &Metrics) -> Option<String> {
+    let days = metrics.restored_days.get();
+    (days > 0).then(|| {
+        format!("somebody removed or replaced files of {days} dataset-days while they were being written; they are stored again, see the journal")
+    })
 }
 
 /// Waits for the threads that serve the writers. Gives how many days could not be sealed.

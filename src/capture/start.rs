@@ -11,7 +11,6 @@ use crate::capture::config::CaptureConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::cores::Cores;
 use crate::capture::error::CaptureError;
-use crate::capture::maps;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connections::{Changed, Connections};
 use crate::capture::net::raw_frames::RawFrames;
@@ -27,6 +26,7 @@ use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::queue;
 use crate::capture::write::registry::Registry;
+use crate::capture::{limits, maps};
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::event::Event;
@@ -47,10 +47,18 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         return Err(CaptureError::Series { series: series.clone() });
     }
     let endpoint = format!("{} {}", config.feed.name(), config.url);
-    let options =
-        StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };
-    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
+    // Before the directory is touched: what cannot be recorded begins no tape.
+    let map_records = limits::check(config)?;
+    limits::warn(config.products.len(), map_records);
     maps::check(config, config.products.len())?;
+    let options = StoreOptions {
+        columns: config.columns,
+        date_format: config.date_format,
+        force_fs: config.force_fs,
+        map_records,
+        ..StoreOptions::default()
+    };
+    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
     let mut running = Running::begin(dir, &config.clock, stop)?;
     running.journal.write(Event::CaptureStarted {
         endpoint,
@@ -176,6 +184,7 @@ impl Running {
 
     fn change_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
         maps::check(config, wanted.len())?;
+        limits::check_added(config, wanted.len(), self.dir.options().map_records)?;
         let changed = self.connections.as_ref().map_or(Ok(Changed::default()), |connections| connections.set_products(wanted))?;
         if changed.added > 0
             && let Err(error) = self.start_products(config, wanted)

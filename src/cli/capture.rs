@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
+use super::limits;
 use super::outcome::{DONE, FAILED, Failure};
 use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
+use crate::capture::threads::no_thread;
 use crate::capture::{self, CaptureConfig, CaptureError, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
@@ -32,6 +34,9 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
         targets::folder("--record", &record.folder)?;
     }
     let stop = Stop::default();
+    // Before any thread is started: where there is too little memory for threads, this can still be said.
+    capture::limits::check(&config).map_err(Failure::failed)?;
+    limits::leave_time_to_end()?;
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let summary = capture::run(&config, &stop).map_err(not_started)?;
@@ -121,8 +126,22 @@ fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
     };
     let on_interrupt = heard.clone();
     ctrlc::set_handler(on_interrupt).map_err(|error| refused(&error))?;
-    let ending: &[i32] = if has_list { &[SIGTERM] } else { &[SIGTERM, SIGHUP] };
+    let ending: &[i32] = if has_list { &[SIGTERM, SIGXCPU] } else { &[SIGTERM, SIGXCPU, SIGHUP] };
     let mut signals = Signals::new(ending).map_err(|error| refused(&error))?;
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(move || signals.forever().for_each(|_| heard())).map(drop).map_err(|error| refused(&error))
+    let out_of_time = stop.clone();
+    let listen = move || {
+        for signal in signals.forever() {
+            if signal == SIGXCPU {
+                // The signal comes again every second.
+                if !out_of_time.is_asked() {
+                    out_of_time
+                        .fail("the CPU time of this process is over: ulimit -t unlimited, or LimitCPU=infinity of systemd".to_owned());
+                }
+            } else {
+                heard();
+            }
+        }
+    };
+    thread.spawn(listen).map(drop).map_err(|error| refused(&no_thread(&error)))
 }

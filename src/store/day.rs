@@ -7,6 +7,7 @@
 //! 5. Where `takes_now` with [`Pages::Writable`] says yes, `insert` does not wait for a page either: the pages were stored to since the last flush.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +20,7 @@ use super::map::ColumnBases;
 use super::page::Mark;
 use super::place::DayKey;
 use super::recovery::{self, Opening};
+use super::restore;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
@@ -59,6 +61,15 @@ pub enum InsertError {
     /// The late file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What became of a day whose files were removed or replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Records that were stored again, late ones included.
+    pub records: u64,
+    /// Where the files are now that lay in their place; nothing where there were none.
+    pub moved_to: Option<PathBuf>,
 }
 
 /// A dataset-day open for writing.
@@ -116,6 +127,10 @@ impl<L: Layout> Day<L> {
         let count = usize::try_from(mark.count).map_err(|_| StoreError::damaged(files.path(), "more records than there is memory"))?;
         let late_count = files.late();
         let payloads = Payloads::read(&files.place.late(), table, files.generation, u64::from(late_count))?;
+        let mut late_file = LateFile::new(files.place.late(), table, files.generation);
+        if late_count > 0 {
+            late_file.keep_open()?;
+        }
         let mut day = Self {
             count,
             committed: count,
@@ -127,7 +142,7 @@ impl<L: Layout> Day<L> {
             appended_in: None,
             writable_in: None,
             late: BTreeMap::new(),
-            late_file: LateFile::new(files.place.late(), table, files.generation),
+            late_file,
             late_count,
             late_committed: late_count,
             files: Arc::new(files),
@@ -260,7 +275,11 @@ impl<L: Layout> Day<L> {
                 return self.append(key, row);
             }
         }
+        let is_first = self.late_file.id().is_none();
         self.late_file.write::<L>(self.late_count, row, self.files.table)?;
+        if let Some(id) = self.late_file.id().filter(|_| is_first) {
+            self.files.note_late_file(id);
+        }
         self.late_count += 1;
         self.remember(held);
         Ok(Inserted::Late)
@@ -356,6 +375,25 @@ impl<L: Layout> Day<L> {
     #[must_use]
     pub fn files(&self) -> &Arc<DayFiles> {
         &self.files
+    }
+
+    /// Stores everything again after files of the day were removed or replaced: the maps, and the open late file, still hold it. What lies where the files
+    /// were is set aside. Gives what was done; the day is the same as before in new files, and goes on.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses. The day is unchanged then, and it can be tried again.
+    pub fn restore(&mut self) -> Result<Restored, StoreError> {
+        self.commit();
+        let old = Arc::clone(&self.files);
+        let _guard = old.dir.lock_day(&old.key);
+        let late = self.late_file.raw(self.late_count)?;
+        let held = restore::Held { count: self.count, last_key: self.last_key, late_count: self.late_count, late };
+        let (files, moved_to) = restore::write(&old, &held)?;
+        files.provision()?;
+        let highest = self.highest;
+        *self = Self::over(files)?;
+        self.highest = highest;
+        Ok(Restored { records: self.count as u64 + u64::from(self.late_count), moved_to })
     }
 
     /// Commits and closes the day. Its files can then be sealed.

@@ -210,6 +210,18 @@ events! {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
         opening: Opening, "What was found there, in the line `how` and what belongs to it.";
     };
+    DayFilesGone "day_files_gone", "files of a dataset-day were removed or replaced while it was being written." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+    };
+    DayRestored "day_restored", "a dataset-day whose files were removed or replaced was stored again." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds, late ones included.";
+        moved_to: Option<String>, "Where the files are now that lay in their place, where there were any.";
+    };
+    FileDisturbed "file_disturbed", "somebody did something to one of the files in `_coltape` while it was being written; the capture goes on in a whole one." {
+        file: String, "Its name.";
+        what: Text, "What was done.";
+    };
     DaySealed "day_sealed", "a dataset-day was sealed." {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
         records: u64, "Records that it holds.";

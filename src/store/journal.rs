@@ -4,14 +4,18 @@
 //! 2. Space is allocated ahead with `fallocate(KEEP_SIZE)`, so that a full disk can still be journaled. The length of a file is always that of its lines.
 //! 3. There is one file for each UTC day of writing. A line that a crash cut short is ended before the next one is written, and passed over when read.
 //! 4. A capped file takes a fixed number of bytes a day. Lines beyond it are counted, and the count is written when the day ends or the file is closed.
+//! 5. Before each line the file is compared with the one at its path. If somebody has removed, renamed or replaced it, a new one is begun; if somebody has
+//!    cut it, the line goes to its end. [`JournalFile::take_news`] says so.
 
-use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::error::{At, StoreError};
 use super::event::{Event, Line, LineError};
 use super::filesystem;
+use super::own_file::{self, FileId, Links};
 use super::place::OWN_FOLDER;
 use crate::time::{DateFormat, UnixNanos, UtcDay};
 
@@ -31,11 +35,21 @@ const AHEAD: u64 = 1 << 20;
 /// A JSON-lines file that is being written, one a day.
 #[derive(Debug)]
 pub struct JournalFile {
-    folder: PathBuf,
+    dir: PathBuf,
     name: String,
     /// Most bytes a day.
     cap: u64,
     today: Option<Today>,
+    news: Option<News>,
+}
+
+/// What somebody has done to a file that was being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct News {
+    /// The name of the file.
+    pub(crate) file: String,
+    /// What was done to it.
+    pub(crate) what: &'static str,
 }
 
 #[derive(Debug)]
@@ -43,6 +57,7 @@ struct Today {
     date: UtcDay,
     path: PathBuf,
     file: File,
+    id: FileId,
     length: u64,
     allocated: u64,
     excess: u64,
@@ -58,7 +73,7 @@ impl JournalFile {
     /// Begins files that take at most `cap` bytes a day. Events beyond that are counted.
     #[must_use]
     pub(crate) fn capped(dir: &Path, name: &str, cap: u64) -> Self {
-        Self { folder: dir.join(OWN_FOLDER), name: name.to_owned(), cap, today: None }
+        Self { dir: dir.to_owned(), name: name.to_owned(), cap, today: None, news: None }
     }
 
     /// Appends an event that happened at `time` (wall clock) to the file of that day.
@@ -69,9 +84,17 @@ impl JournalFile {
         if self.today.as_ref().is_some_and(|today| today.date != time.day()) {
             self.finish()?;
         }
+        if let Some(today) = &mut self.today
+            && let Some(what) = today.look()?
+        {
+            self.news = Some(News { file: today.file_name(), what });
+            if what == REPLACED {
+                self.today = None;
+            }
+        }
         let today = match &mut self.today {
             Some(today) => today,
-            none => none.insert(Today::open(&self.folder, &self.name, time.day())?),
+            none => none.insert(Today::open(&self.dir, &self.name, time.day())?),
         };
         let mut line = event.line(time);
         line.push('\n');
@@ -80,6 +103,11 @@ impl JournalFile {
             return Ok(());
         }
         today.write(line.as_bytes())
+    }
+
+    /// Gives what somebody has done to the file since the last call.
+    pub(crate) fn take_news(&mut self) -> Option<News> {
+        self.news.take()
     }
 
     /// Gives how many events of the day the cap has kept out.
@@ -105,22 +133,50 @@ impl JournalFile {
     }
 }
 
+/// What was done to a file that another one, or none, lies in the place of.
+const REPLACED: &str = "it was removed, renamed or replaced while it was being written, and was begun anew";
+/// What was done to a file that is shorter than what was written to it.
+const CUT: &str = "it was cut while it was being written";
+
 impl Today {
-    fn open(folder: &Path, name: &str, date: UtcDay) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).at("make", folder)?;
-        let path = folder.join(format!("{name}.{date}.jsonl"));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
-        let length = file.metadata().at("look at", &path)?.len();
-        let mut today = Self { date, path, file, length, allocated: 0, excess: 0 };
-        if length > 0 {
-            today.file.seek(SeekFrom::End(-1)).at("read", &today.path)?;
+    fn open(dir: &Path, name: &str, date: UtcDay) -> Result<Self, StoreError> {
+        let (file, path) = own_file::open(dir, &format!("{name}.{date}.jsonl"), Links::Followed)?;
+        let id = FileId::of_file(&file).at("look at", &path)?;
+        let mut today = Self { date, path, file, id, length: 0, allocated: 0, excess: 0 };
+        today.find_end()?;
+        Ok(today)
+    }
+
+    fn file_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Goes to the end of the file, and ends a line that was cut short.
+    fn find_end(&mut self) -> Result<(), StoreError> {
+        self.length = self.file.metadata().at("look at", &self.path)?.len();
+        self.allocated = 0;
+        if self.length > 0 {
             let mut last = [0];
-            today.file.read_exact(&mut last).at("read", &today.path)?;
+            self.file.read_exact_at(&mut last, self.length - 1).at("read", &self.path)?;
             if last != *b"\n" {
-                today.write(b"\n")?;
+                self.write(b"\n")?;
             }
         }
-        Ok(today)
+        Ok(())
+    }
+
+    /// Looks whether the file is as it was left. Tells what somebody has done to it.
+    fn look(&mut self) -> Result<Option<&'static str>, StoreError> {
+        let Ok(found) = std::fs::metadata(&self.path) else { return Ok(Some(REPLACED)) };
+        if FileId::of(&found) != self.id {
+            return Ok(Some(REPLACED));
+        }
+        let is_cut = found.len() < self.length;
+        if found.len() != self.length {
+            // Behind what somebody has added, too.
+            self.find_end()?;
+        }
+        Ok(is_cut.then_some(CUT))
     }
 
     fn write(&mut self, line: &[u8]) -> Result<(), StoreError> {
@@ -132,8 +188,11 @@ impl Today {
                 self.allocated = ahead;
             }
         }
-        self.file.seek(SeekFrom::Start(self.length)).at("write", &self.path)?;
-        self.file.write_all(line).at("write", &self.path)?;
+        if let Err(error) = self.file.write_all_at(line, self.length) {
+            // Without this half of the line would stay, and a shorter one be written over it.
+            let _ = self.file.set_len(self.length);
+            return Err(error).at("write", &self.path);
+        }
         self.length = end;
         Ok(())
     }
@@ -196,6 +255,8 @@ pub(crate) fn read_raw(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), S
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
     use crate::ids::IdRange;
     use crate::product::ProductId;
@@ -235,6 +296,53 @@ mod tests {
         let lines: Vec<String> = read(dir.path(), JOURNAL, UtcDay(100), UtcDay(100)).collect();
         assert_eq!(lines.len(), 2);
         assert!(lines[1].contains("gap_left"));
+    }
+
+    /// What somebody may do to a file that is being written, and whether what was in it is gone then.
+    type Deed = (&'static str, fn(&Path, &Path), bool);
+
+    const DEEDS: [Deed; 12] = [
+        ("removed", |path, _| std::fs::remove_file(path).expect("removed"), true),
+        ("renamed", |path, other| std::fs::rename(path, other).expect("renamed"), true),
+        ("emptied", |path, _| std::fs::write(path, "").expect("emptied"), true),
+        ("cut inside a line", |path, _| File::options().write(true).open(path).and_then(|file| file.set_len(7)).expect("cut"), true),
+        ("added to", |path, _| std::fs::write(path, std::fs::read_to_string(path).expect("read") + "# half a line").expect("added"), false),
+        (
+            "replaced by a copy",
+            |path, other| std::fs::copy(path, other).and_then(|_| std::fs::rename(other, path)).expect("replaced"),
+            false,
+        ),
+        ("moved and linked", |path, other| std::fs::rename(path, other).and_then(|()| symlink(other, path)).expect("linked"), false),
+        ("linked to nothing", |path, _| std::fs::remove_file(path).and_then(|()| symlink("/nowhere/at/all", path)).expect("linked"), true),
+        ("linked to /dev/null", |path, _| std::fs::remove_file(path).and_then(|()| symlink("/dev/null", path)).expect("linked"), true),
+        ("made a folder", |path, _| std::fs::remove_file(path).and_then(|()| std::fs::create_dir(path)).expect("made"), true),
+        ("removed with its folder", |path, _| std::fs::remove_dir_all(path.parent().expect("a folder")).expect("removed"), true),
+        (
+            "moved with its folder, a file in its place",
+            |path, other| {
+                let own = path.parent().expect("a folder");
+                std::fs::rename(own, other.with_extension("folder")).and_then(|()| std::fs::write(own, "")).expect("replaced");
+            },
+            true,
+        ),
+    ];
+
+    #[test]
+    fn whatever_is_done_to_a_file_the_next_line_is_in_it_and_the_deed_is_said() {
+        for (what, deed, is_gone) in DEEDS {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut journal = JournalFile::new(dir.path(), JOURNAL);
+            journal.append(at(100, 0), &gap(1)).expect("written");
+            deed(&dir.path().join(OWN_FOLDER).join("journal.1970-04-11.jsonl"), &dir.path().join("other"));
+            for id in 2..=3 {
+                journal.append(at(100, 0), &gap(id)).expect(what);
+            }
+            let events: Vec<Event> = events(dir.path(), JOURNAL, UtcDay(0), UtcDay(200)).filter_map(|line| line.ok()?.event).collect();
+            let first = if is_gone { 2 } else { 1 };
+            assert_eq!(events, (first..=3).map(gap).collect::<Vec<_>>(), "{what}");
+            let is_said = journal.take_news().is_some();
+            assert_eq!(is_said, !["added to", "moved and linked"].contains(&what), "{what}");
+        }
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 pub(crate) mod absurd;
 pub(crate) mod disk;
+pub(crate) mod disturbed;
 pub(crate) mod fetching;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;
+pub(crate) mod limits;
 pub(crate) mod marks;
 pub(crate) mod midnight;
 pub(crate) mod network;

@@ -171,6 +171,8 @@ counters! {
         ticker_flushes: Counter => Flush "ticker_flushes",
         /// Allocations, flushes and writes that failed.
         write_failures: Counter => Loss "write_failures",
+        /// Dataset-days that were stored again because somebody had removed or replaced files of them.
+        restored_days: Counter => Loss "restored_days",
         /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up.
         unwritten_lines: Counter => Loss "unwritten_lines",
         /// Frames that `--record` could not keep.

@@ -3,11 +3,16 @@
 //! 1. Lines arrive through bounded channels, and nobody waits for room: a line that finds its channel full is counted, and the count is journaled.
 //!    The journal has a channel of its own, so that many rejects cannot keep an event out of it.
 //! 2. The rejects file of a day has a largest size. [`crate::store`] counts what is beyond it.
+//! 3. A line that cannot be written waits, with at most [`WAITING_LINES`] behind it, and is tried again every second: a full disk costs no line. What is left
+//!    at the end is counted, and the capture fails.
+//! 4. A file that somebody removes, renames, cuts or replaces is begun anew, and the journal says so.
 //!
 //! Thread `journal`: owns the open files; ends when every handle is dropped and the channels are empty.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
@@ -16,7 +21,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::product::ProductId;
 use crate::store::event::Event;
-use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS, REJECTS_CAP_BYTES};
+use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, News, REJECTS, REJECTS_CAP_BYTES};
 use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
@@ -102,11 +107,71 @@ impl JournalHandle {
     }
 }
 
+/// How long the thread waits for a line.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Time between two tries of a line that could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A file, and the lines that wait because the file could not be written to.
+struct KeptFile {
+    file: JournalFile,
+    waiting: VecDeque<(UnixNanos, Event)>,
+    /// Whether the failure was logged.
+    is_failing: bool,
+}
+
+impl KeptFile {
+    fn new(file: JournalFile) -> Self {
+        Self { file, waiting: VecDeque::new(), is_failing: false }
+    }
+
+    /// Writes a line behind those that wait. Counts it where too many wait.
+    fn write(&mut self, at: UnixNanos, event: Event, metrics: &Metrics) {
+        if self.waiting.len() >= WAITING_LINES {
+            metrics.unwritten_lines.one();
+        } else {
+            self.waiting.push_back((at, event));
+        }
+        if !self.is_failing {
+            self.write_waiting(metrics);
+        }
+    }
+
+    /// Writes the lines that wait, up to one that cannot be written.
+    fn write_waiting(&mut self, metrics: &Metrics) {
+        while let Some((at, event)) = self.waiting.front() {
+            if let Err(error) = self.file.append(*at, event) {
+                metrics.note_write_failure("journal", &error);
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    log::error!("journal: {error}; it is tried again every second");
+                }
+                return;
+            }
+            self.waiting.pop_front();
+        }
+        if std::mem::replace(&mut self.is_failing, false) {
+            log::info!("journal: what had to wait is written");
+        }
+    }
+
+    /// Writes what is left and closes the file. Counts what cannot be written.
+    fn finish(&mut self, metrics: &Metrics) -> Result<(), StoreError> {
+        while let Some((at, event)) = self.waiting.pop_front() {
+            if let Err(error) = self.file.append(at, &event) {
+                metrics.unwritten_lines.add(1 + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX));
+                return Err(error);
+            }
+        }
+        self.file.finish()
+    }
+}
+
 /// The files of the journal's thread.
 struct JournalWriter<'a> {
-    journal: JournalFile,
-    rejects: JournalFile,
-    exact: JournalFile,
+    journal: KeptFile,
+    rejects: KeptFile,
+    exact: KeptFile,
     metrics: &'a Metrics,
     clock: &'a Clock,
     /// Dropped lines that the journal knows of.
@@ -116,9 +181,9 @@ struct JournalWriter<'a> {
 impl<'a> JournalWriter<'a> {
     fn new(dir: &DataDir, metrics: &'a Metrics, clock: &'a Clock) -> Self {
         Self {
-            journal: JournalFile::new(dir.path(), JOURNAL),
-            rejects: JournalFile::capped(dir.path(), REJECTS, REJECTS_CAP_BYTES),
-            exact: JournalFile::new(dir.path(), EXACT_TEXTS),
+            journal: KeptFile::new(JournalFile::new(dir.path(), JOURNAL)),
+            rejects: KeptFile::new(JournalFile::capped(dir.path(), REJECTS, REJECTS_CAP_BYTES)),
+            exact: KeptFile::new(JournalFile::new(dir.path(), EXACT_TEXTS)),
             metrics,
             clock,
             unwritten_journaled: 0,
@@ -127,42 +192,69 @@ impl<'a> JournalWriter<'a> {
 
     fn write_all(mut self, mut events: Receiver<QueuedEvent>, mut lines: Receiver<QueuedLine>) -> Result<(), StoreError> {
         let (mut has_events, mut has_lines) = (true, true);
+        let mut retry_at = Instant::now();
         while has_events || has_lines {
-            let written = select! {
+            select! {
                 recv(events) -> event => match event {
-                    Ok(QueuedEvent { at, event }) => self.journal.append(at, &event),
-                    Err(_) => {
-                        (has_events, events) = (false, never());
-                        Ok(())
-                    }
+                    Ok(QueuedEvent { at, event }) => self.journal.write(at, *event, self.metrics),
+                    Err(_) => (has_events, events) = (false, never()),
                 },
                 recv(lines) -> line => match line {
                     Ok(line) => self.keep(line),
-                    Err(_) => {
-                        (has_lines, lines) = (false, never());
-                        Ok(())
-                    }
+                    Err(_) => (has_lines, lines) = (false, never()),
                 },
-            };
-            self.note(written);
+                default(self.pause()) => {}
+            }
+            if self.is_failing() && Instant::now() >= retry_at {
+                retry_at = Instant::now() + RETRY;
+                self.files().for_each(|(file, metrics)| file.write_waiting(metrics));
+            }
+            self.journal_news();
             if events.is_empty() && lines.is_empty() {
                 self.journal_unwritten();
             }
         }
-        self.journal.finish()?;
-        self.rejects.finish()?;
-        self.exact.finish()
+        self.rejects.finish(self.metrics)?;
+        self.exact.finish(self.metrics)?;
+        self.journal_news();
+        self.journal_unwritten();
+        self.journal.finish(self.metrics)
     }
 
-    fn keep(&mut self, line: QueuedLine) -> Result<(), StoreError> {
+    fn files(&mut self) -> impl Iterator<Item = (&mut KeptFile, &'a Metrics)> {
+        let metrics = self.metrics;
+        [&mut self.journal, &mut self.rejects, &mut self.exact].into_iter().map(move |file| (file, metrics))
+    }
+
+    fn is_failing(&self) -> bool {
+        [&self.journal, &self.rejects, &self.exact].iter().any(|file| file.is_failing)
+    }
+
+    /// Gives how long to wait for a line.
+    fn pause(&self) -> Duration {
+        if self.is_failing() { RETRY } else { IDLE }
+    }
+
+    fn keep(&mut self, line: QueuedLine) {
         match line {
             QueuedLine::Reject { at, reason, raw } => {
                 let raw = String::from_utf8_lossy(&raw).into_owned();
-                self.rejects.append(at, &Event::Reject { reason: reason.into(), raw })
+                self.rejects.write(at, Event::Reject { reason: reason.into(), raw }, self.metrics);
             }
             QueuedLine::Exact { at, product, column, key, text } => {
-                self.exact.append(at, &Event::Exact { product, column: column.into(), key, text: text.into_string() })
+                let event = Event::Exact { product, column: column.into(), key, text: text.into_string() };
+                self.exact.write(at, event, self.metrics);
             }
+        }
+    }
+
+    /// Journals what somebody has done to the files.
+    fn journal_news(&mut self) {
+        let news: Vec<News> = self.files().filter_map(|(file, _)| file.file.take_news()).collect();
+        for News { file, what } in news {
+            log::warn!("{file}: {what}");
+            let now = self.clock.now();
+            self.journal.write(now, Event::FileDisturbed { file, what: what.into() }, self.metrics);
         }
     }
 
@@ -170,16 +262,40 @@ impl<'a> JournalWriter<'a> {
         let unwritten = self.metrics.unwritten_lines.get();
         if unwritten != self.unwritten_journaled {
             self.unwritten_journaled = unwritten;
-            let written = self.journal.append(self.clock.now(), &Event::LinesLost { lines: unwritten });
-            self.note(written);
+            self.journal.write(self.clock.now(), Event::LinesLost { lines: unwritten }, self.metrics);
         }
     }
+}
 
-    fn note(&self, written: Result<(), StoreError>) {
-        if let Err(error) = written {
-            self.metrics.unwritten_lines.one();
-            self.metrics.note_write_failure("journal", &error);
-            log::error!("journal: {error}");
-        }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::journal::read;
+    use crate::time::UtcDay;
+
+    #[test]
+    fn lines_that_cannot_be_written_wait_in_order_and_no_more_than_there_is_room_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("data");
+        let metrics = Metrics::default();
+        let mut kept = KeptFile::new(JournalFile::new(&dir, JOURNAL));
+        let event = |number: u64| Event::LinesLost { lines: number };
+        let at = |number: u64| UnixNanos(number);
+        let most = u64::try_from(WAITING_LINES).expect("small");
+        // There is no directory yet.
+        (0..most + 3).for_each(|number| kept.write(at(number), event(number), &metrics));
+        assert!(kept.is_failing && kept.waiting.len() == WAITING_LINES);
+        assert_eq!((metrics.unwritten_lines.get(), metrics.write_failures.get()), (3, 1));
+        std::fs::create_dir(&dir).expect("made");
+        kept.write_waiting(&metrics);
+        kept.write(at(most), event(most), &metrics);
+        assert!(!kept.is_failing && kept.waiting.is_empty());
+        let lines: Vec<String> = read(&dir, JOURNAL, UtcDay(0), UtcDay(0)).collect();
+        let expected: Vec<String> = (0..=most).map(|number| event(number).line(at(number))).collect();
+        assert_eq!(lines, expected);
+        std::fs::remove_dir_all(&dir).expect("removed");
+        kept.write(at(0), event(0), &metrics);
+        assert!(kept.finish(&metrics).is_err(), "a line that is never written is a failure");
+        assert_eq!(metrics.unwritten_lines.get(), 4);
     }
 }

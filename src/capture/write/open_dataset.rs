@@ -11,7 +11,7 @@ use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
 use crate::record::{Record, Trade};
 use crate::schema::{Dataset, Layout, Likeness, layout_enum, match_layout, with_layout};
-use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, StoreError};
+use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, Restored, StoreError};
 use crate::time::{UnixNanos, UtcDay};
 
 layout_enum! {
@@ -137,6 +137,17 @@ impl OpenDataset {
     #[must_use]
     pub(crate) fn find_trade(&self, trade_id: u64) -> Option<Trade> {
         if let Self::Trades(open) = self { open.day.find(trade_id) } else { None }
+    }
+
+    /// Stores the day again after files of it were removed or replaced.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses. It can be tried again.
+    pub(crate) fn restore(&mut self) -> Result<Restored, StoreError> {
+        match_layout!(OpenDataset, self, open => {
+            open.asked_at_room = None;
+            open.day.restore()
+        })
     }
 
     /// Gives the stored trade of a trade's id, and what the trade is to it. Cold.

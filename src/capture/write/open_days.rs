@@ -4,6 +4,7 @@
 //! 2. A record is stored in every dataset that it belongs to, or in none: first all of them are asked whether they can take it.
 //! 3. What is missing (room, a folder, a day that is being sealed) blocks this product alone. The caller commits, waits and tries again.
 //! 4. With less effort than [`Effort::Any`] nothing is opened and nothing is waited for, except for a page where the effort allows that.
+//! 5. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
 //!
 //! One thread at a time uses it. It allocates when a day is opened, never for a record.
 
@@ -20,7 +21,7 @@ use crate::product::ProductId;
 use crate::record::{Record, Trade};
 use crate::schema::{Dataset, Datasets, Likeness};
 use crate::store::event::Event;
-use crate::store::{DayKey, Opening, StoreError, catalog, seal};
+use crate::store::{DayKey, Opening, Restored, StoreError, catalog, seal};
 use crate::time::UtcDay;
 
 /// Days a product keeps open at once.
@@ -218,11 +219,9 @@ impl OpenDays {
         let today = self.context.clock.now().day();
         let context = Arc::clone(&self.context);
         let product = self.product.clone();
+        self.restore_gone();
         let is_over = |day: &OpenDay| {
-            if day.open_datasets().any(|open| open.files().is_gone()) {
-                // Its seal fails and names the path; the next record begins the day anew.
-                true
-            } else if day.date.next() >= today {
+            if day.date.next() >= today {
                 day.date < today && files::is_due_to_seal(day.date, &product, &context.clock)
             } else {
                 now.duration_since(day.used) >= IDLE
@@ -233,6 +232,29 @@ impl OpenDays {
             let closed: Vec<OpenDay> = self.days.extract_if(.., |day| is_over(day)).collect();
             closed.into_iter().for_each(|day| self.close(day));
         }
+    }
+
+    /// Stores the days again whose files were removed or replaced. What cannot be stored now is tried again a while later.
+    fn restore_gone(&mut self) {
+        let is_gone = |open: &&mut OpenDataset| open.files().is_gone();
+        if !self.days.iter().flat_map(OpenDay::open_datasets).any(|open| open.files().is_gone()) || self.is_pausing() {
+            return;
+        }
+        let mut failed = None;
+        for open in self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten().filter(is_gone) {
+            if let Err(error) = restore(&self.context, &self.wakeup, open) {
+                failed = Some((open.files().key().clone(), error));
+            }
+        }
+        if let Some((DayKey { dataset, date, .. }, error)) = failed {
+            self.reopen_at = Some(Instant::now() + REOPEN_PAUSE);
+            self.report(dataset, date, &error);
+        }
+    }
+
+    /// Tells whether a failure to open or to restore a day was a moment ago.
+    fn is_pausing(&self) -> bool {
+        self.reopen_at.is_some_and(|again| Instant::now() < again)
     }
 
     /// Opens the days that an earlier run left unsealed and that got no record in this one. A clean stop seals them, too.
@@ -267,7 +289,15 @@ impl OpenDays {
     }
 
     fn close(&mut self, day: OpenDay) {
-        for open in day.datasets.into_iter().flatten() {
+        for mut open in day.datasets.into_iter().flatten() {
+            // After the last look of the sync thread, too, somebody may have removed files.
+            if !open.files().check_in_place()
+                && let Err(error) = restore(&self.context, &self.wakeup, &mut open)
+            {
+                // Its seal fails, and says so.
+                let DayKey { dataset, date, .. } = *open.files().key();
+                self.report(dataset, date, &error);
+            }
             let (files, is_done) = (open.close(), Arc::new(AtomicBool::new(false)));
             self.sealing.push(Sealing { key: files.key().clone(), is_done: Arc::clone(&is_done) });
             self.context.provisioner.seal(files, Arc::clone(&self.wakeup), is_done);
@@ -289,7 +319,7 @@ impl OpenDays {
         if self.days.get_mut(index).is_some_and(|day| day.dataset(dataset).is_some()) {
             return Ok(());
         }
-        if self.await_seal(dataset, date) || self.reopen_at.is_some_and(|again| Instant::now() < again) {
+        if self.await_seal(dataset, date) || self.is_pausing() {
             return Err(Blocked);
         }
         match OpenDataset::open(dataset, &self.context.dir, &self.product, date, self.context.clock.now()) {
@@ -297,7 +327,7 @@ impl OpenDays {
                 if self.has_restarted {
                     open.begin_stretch();
                 }
-                self.context.sync.watch(open.files());
+                self.context.sync.watch(open.files(), &self.wakeup);
                 self.note_opening(open.files().key(), &how);
                 if let Some(place) = self.days.get_mut(index).and_then(|day| day.datasets.get_mut(dataset as usize)) {
                     *place = Some(open);
@@ -358,4 +388,16 @@ impl OpenDays {
             });
         }
     }
+}
+
+/// Stores a day again whose files were removed or replaced.
+fn restore(context: &CaptureContext, wakeup: &Arc<Wakeup>, open: &mut OpenDataset) -> Result<(), StoreError> {
+    let Restored { records, moved_to } = open.restore()?;
+    let day = open.files().key().clone();
+    context.sync.watch(open.files(), wakeup);
+    context.metrics.restored_days.one();
+    log::error!("{day}: its {records} records are stored again");
+    let moved_to = moved_to.map(|path| path.display().to_string());
+    context.journal.write(Event::DayRestored { day, records, moved_to });
+    Ok(())
 }

@@ -5,6 +5,7 @@
 mod addresses;
 mod answers;
 mod certificates;
+mod clock;
 mod decode;
 mod peers;
 mod proxies;
@@ -13,3 +14,4 @@ mod rest;
 mod session;
 mod socket;
 mod upgrades;
+mod spelling;

@@ -95,6 +95,8 @@ impl Connection {
             self.drain(&mut socket);
             socket.close();
         }
+        self.decoder.finish(&mut self.router);
+        self.router.tick();
         Ok(())
     }
 
@@ -105,6 +107,7 @@ impl Connection {
     fn tick(&mut self) -> Result<(), ConnectionError> {
         self.ticked = Instant::now();
         self.router.publish_lag();
+        self.decoder.expire(self.settings.clock.now(), &mut self.router);
         self.router.tick();
         if let Some((version, wanted)) = self.wanted.newer_than(self.wanted_version) {
             self.wanted_version = version;
@@ -235,6 +238,8 @@ impl Connection {
             FrameFate::Control => metrics.control.one(),
             FrameFate::Ignored => metrics.ignored.one(),
             FrameFate::Rejected(_) => metrics.rejected.one(),
+            // It is counted when it has its fate: see `Router::end_held`.
+            FrameFate::Held => {}
         }
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
         if let Some(reason) = reason {

@@ -28,7 +28,7 @@ use crate::capture::write::registry::{Registry, Route};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
-use crate::feed::{Control, Handler, Item, RejectReason};
+use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 use crate::store::event::Event;
@@ -91,6 +91,17 @@ pub(crate) struct Router {
     place: RawPlace,
     controls: Vec<Control>,
     rejected: Option<RejectReason>,
+    /// The same of the present frame, while those that were held back are taken.
+    rejected_before: Option<RejectReason>,
+    /// Texts of the record that comes next.
+    texts: Vec<ExactText>,
+}
+
+/// A decimal text that its f64 does not print back.
+struct ExactText {
+    column: &'static str,
+    key: u64,
+    text: Box<[u8]>,
 }
 
 impl Router {
@@ -126,6 +137,8 @@ impl Router {
             place: RawPlace::default(),
             controls: Vec::new(),
             rejected: None,
+            rejected_before: None,
+            texts: Vec::new(),
         };
         for product in products {
             router.add(product)?;
@@ -334,6 +347,16 @@ impl Router {
         }
     }
 
+    /// Writes the exact texts of a record that is about to be passed on.
+    #[cold]
+    fn keep_texts(&mut self, index: usize, time: UnixNanos) {
+        if let Some(entry) = self.entries.get(index) {
+            for ExactText { column, key, text } in self.texts.drain(..) {
+                self.journal.exact(time, &entry.route.product, column, key, &text);
+            }
+        }
+    }
+
     /// Tells whether this line supplies a product's tickers. Counts a ticker that it does not supply as stale.
     fn claim_tickers(&self, index: usize) -> bool {
         let Some(entry) = self.entries.get(index) else { return false };
@@ -376,9 +399,15 @@ impl Handler for Router {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
                 }
+                if !self.texts.is_empty() {
+                    self.keep_texts(index, trade.time);
+                }
                 self.take(index, MarketMessage::Trade(*trade, self.place));
             }
-            None => self.reject_item(Item::Trade, RejectReason::Product),
+            None => {
+                self.texts.clear();
+                self.reject_item(Item::Trade, RejectReason::Product);
+            }
         }
     }
 
@@ -386,6 +415,7 @@ impl Handler for Router {
     fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
         // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
         if !self.wants_tickers {
+            self.texts.clear();
             return;
         }
         match self.find(product) {
@@ -394,11 +424,15 @@ impl Handler for Router {
                     entry.route.metrics.tickers.received.one();
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
+                    if !self.texts.is_empty() {
+                        self.keep_texts(index, ticker.time);
+                    }
                     self.take(index, MarketMessage::Ticker(*ticker));
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
         }
+        self.texts.clear();
     }
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
@@ -411,12 +445,36 @@ impl Handler for Router {
         }
     }
 
-    fn inexact(&mut self, product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        if let Some(Some(index)) = self.by_label.get(product).copied()
-            && let Some(entry) = self.entries.get(index)
-        {
-            self.journal.exact(&entry.route.product, column, key, text);
+    fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
+        self.texts.push(ExactText { column, key, text: text.into() });
+    }
+
+    fn flaw(&mut self, why: RejectReason) {
+        self.registry.note_flawed_trade();
+        // What could not be read is kept as it came; of a rule that is broken the columns tell.
+        if !matches!(why, RejectReason::Implausible(_)) {
+            self.rejected = Some(why);
         }
+    }
+
+    fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
+        self.rejected_before = self.rejected;
+        self.begin(frame, recv, self.read_at);
+    }
+
+    fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
+        match fate {
+            FrameFate::Used => self.metrics.used.one(),
+            FrameFate::Control => self.metrics.control.one(),
+            FrameFate::Ignored => self.metrics.ignored.one(),
+            FrameFate::Rejected(_) => self.metrics.rejected.one(),
+            FrameFate::Held => {}
+        }
+        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
+        if let Some(reason) = reason {
+            self.journal.reject(reason.name(), frame);
+        }
+        self.rejected = self.rejected_before;
     }
 
     fn reject_item(&mut self, item: Item, why: RejectReason) {
@@ -445,6 +503,31 @@ mod tests {
     fn router(fixture: &WriterFixture) -> Router {
         let line = LinePlace { number: 0, shares_tickers: false };
         Router::new("0.0", Arc::clone(&fixture.registry), fixture.context.journal.clone(), Arc::default(), line, &[product()]).unwrap()
+    }
+
+    #[test]
+    fn an_exact_text_is_in_its_file_before_its_record_is_passed_on_whichever_way_it_goes() {
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let kept = || {
+            let path = fixture.folder.path().join("_coltape").join(format!("exact.{}.jsonl", trade(1).time.day()));
+            std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+        };
+        let seen_at = std::cell::Cell::new(0);
+        // More than a batch, so that some are delivered while others are taken; then so many that the queue is used.
+        for id in 1..=3 * BATCH_CAPACITY_MSGS as u64 {
+            router.begin(b"{}", trade(id).recv, Instant::now());
+            router.inexact(b"BTC-USD", "trade_price_f64", id, b"0.12345678901234567891");
+            assert_eq!(kept(), seen_at.get(), "it is written with its record, whose day it needs");
+            router.trade(b"BTC-USD", &trade(id));
+            seen_at.set(kept());
+            assert_eq!(seen_at.get() as u64, id, "the text of {id}");
+            if id % 100 == 0 {
+                router.deliver();
+            }
+        }
+        drop(router);
+        assert_eq!(fixture.end(), 3 * BATCH_CAPACITY_MSGS as u64);
     }
 
     #[test]

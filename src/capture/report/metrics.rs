@@ -7,6 +7,7 @@
 //! 4. Each writer gathers latencies on its own and adds them to the shared histogram once a second: a message takes no lock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::capture::report::connection_state::ConnectionState;
 use crate::capture::report::counter::{Counter, Peak, counters};
 use crate::capture::report::subscription_state::SubscriptionState;
+use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
 
 /// Subjects whose last failure to write is kept.
@@ -171,10 +173,12 @@ counters! {
         ticker_flushes: Counter => Flush "ticker_flushes",
         /// Allocations, flushes and writes that failed.
         write_failures: Counter => Loss "write_failures",
-        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up.
+        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up, or because the disk did not take them.
         unwritten_lines: Counter => Loss "unwritten_lines",
         /// Frames that `--record` could not keep.
         unrecorded_frames: Counter => Loss "unrecorded_frames",
+        /// Trades that were stored although they break a rule of plausibility that is not their identity.
+        flawed_trades: Counter => Loss "flawed_trades",
         /// Decimal texts that were kept as text, because the column's value does not give them back.
         inexact_texts: Counter => Loss "inexact_texts",
         /// Messages in doubt that nothing had confirmed or refuted at the end.
@@ -187,6 +191,8 @@ counters! {
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// How far the box's clock is from the exchange's.
+        market: Arc<MarketClock> = Arc::default(),
         /// Rejected elements and frames by reason.
         rejects: Mutex<BTreeMap<&'static str, u64>> = Mutex::default(),
         /// Products that the exchange does not list, with what may be meant.

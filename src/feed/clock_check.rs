@@ -395,7 +395,9 @@ mod tests {
                 if n as usize == at {
                     for (exponent, is_ahead) in jumps.into_iter().take(how_many) {
                         let jump = 10i64.pow(exponent);
-                        prop_assert_ne!(seen.read(now.saturating_add_signed(if is_ahead { jump } else { -jump }), recv), Verdict::Confirmed);
+                        let verdict = seen.read(now.saturating_add_signed(if is_ahead { jump } else { -jump }), recv);
+                        // One that is off by seconds is as good a witness as another.
+                        prop_assert!(verdict != Verdict::Confirmed || jump.unsigned_abs() <= AGREEMENT_NANOS);
                     }
                 }
                 let verdict = seen.read(now, recv);

@@ -190,7 +190,7 @@ impl Decoder {
         self.times.begin(held.recv, self.clock.market(held.recv));
         self.is_sequence_checked = true;
         handler.begin_held(&held.bytes, held.recv);
-        let fate = match self.attempt(&held.bytes, Elements::All, handler) {
+        let fate = match self.attempt_cold(&held.bytes, Elements::All, handler) {
             Ok(fate) => fate,
             Err(why) => self.attempt_again(&held.bytes, why, ahead, handler),
         };
@@ -204,10 +204,10 @@ impl Decoder {
             return self.hold(frame, handler);
         }
         let Some(respelled) = spelling::respelled(frame) else { return FrameFate::Rejected(why) };
-        match self.attempt(&respelled, Elements::All, handler) {
+        match self.attempt_cold(&respelled, Elements::All, handler) {
             Ok(fate) => fate,
             Err(RejectReason::Doubt) if ahead == Ahead::Waits => self.hold(frame, handler),
-            Err(_) => self.attempt(&respelled, Elements::Any, handler).unwrap_or_else(FrameFate::Rejected),
+            Err(_) => self.attempt_cold(&respelled, Elements::Any, handler).unwrap_or_else(FrameFate::Rejected),
         }
     }
 
@@ -220,6 +220,13 @@ impl Decoder {
         }
         self.times = named;
         FrameFate::Held
+    }
+
+    /// Reads a frame off the hot path: a function of its own, so that the usual way stays short.
+    #[cold]
+    #[inline(never)]
+    fn attempt_cold<H: Handler>(&mut self, frame: &[u8], wanted: Elements, handler: &mut H) -> Result<FrameFate, RejectReason> {
+        self.attempt(frame, wanted, handler)
     }
 
     /// Reads a frame. With [`Elements::All`] the handler is not called where this fails, but for a gap in the sequence numbers, which is reported once.

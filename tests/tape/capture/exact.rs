@@ -14,7 +14,7 @@ use super::scripted::{Server, match_frame};
 
 /// A size whose f64 does not print it back. The id is in it.
 fn long_size(id: u64) -> String {
-    format!("0.{id:08}12345678901")
+    format!("1.{id:08}12345678901")
 }
 
 #[test]

@@ -56,4 +56,11 @@ impl CaptureContext {
     pub(crate) fn market_now(&self) -> UnixNanos {
         self.metrics.market.now(self.clock.now())
     }
+
+    /// Gives the latest time by either clock at which a message that was read at `recv` may have happened; 0 where it was not received live.
+    #[inline]
+    #[must_use]
+    pub(crate) fn latest_at(&self, recv: UnixNanos) -> UnixNanos {
+        if recv.0 == 0 { recv } else { self.metrics.market.now(recv).max(recv) }
+    }
 }

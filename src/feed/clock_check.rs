@@ -208,7 +208,7 @@ impl ClockCheck {
             // The box's clock was set back. What was gathered before is of another clock.
             self.begin_window(times.recv);
         }
-        if self.is_other_clock(offset) {
+        if self.note_lower(offset) {
             // The box's clock was set forward.
             self.begin_window(UnixNanos(0));
             self.believe(offset);
@@ -265,8 +265,8 @@ impl ClockCheck {
         self.lower = (NONE, 0);
     }
 
-    /// Tells whether enough messages in a row are more than an hour below what is believed, and agree with each other.
-    fn is_other_clock(&mut self, offset: i64) -> bool {
+    /// Takes note of an offset. Tells whether enough in a row are more than an hour below what is believed, and agree with each other.
+    fn note_lower(&mut self, offset: i64) -> bool {
         let (last, count) = self.lower;
         let agreeing = if last.abs_diff(offset) <= AGREEMENT_NANOS { count + 1 } else { 1 };
         self.lower = if offset < self.least_of_clock { (offset, agreeing) } else { (NONE, 0) };

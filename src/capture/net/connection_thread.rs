@@ -233,14 +233,7 @@ impl Connection {
         }
         self.router.begin(frame, recv, read_at);
         let fate = self.decoder.decode(frame, recv, &mut self.router);
-        match fate {
-            FrameFate::Used => metrics.used.one(),
-            FrameFate::Control => metrics.control.one(),
-            FrameFate::Ignored => metrics.ignored.one(),
-            FrameFate::Rejected(_) => metrics.rejected.one(),
-            // It is counted when it has its fate: see `Router::end_held`.
-            FrameFate::Held => {}
-        }
+        metrics.count_fate(fate);
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
         if let Some(reason) = reason {
             self.journal.reject(reason.name(), frame);

@@ -17,7 +17,9 @@ use foldhash::fast::RandomState;
 
 use crate::capture::net::batch::{Batch, BatchDrain, ProductBatch};
 use crate::capture::net::connection_error::ConnectionError;
+use crate::capture::net::entry::{Beat, Entry, Way};
 use crate::capture::net::raw_frames::FrameRingWriter;
+use crate::capture::net::record_texts::RecordTexts;
 use crate::capture::net::shedding::Shedding;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
@@ -36,38 +38,6 @@ use crate::time::{Timestamp, UnixNanos};
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
-
-/// Which way a product's next message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// Into the batch: no message of this connection waits in the queue.
-    Batch,
-    /// Into the queue: messages of this connection may wait there.
-    Queue,
-}
-
-/// What a heartbeat said, and what had come before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Beat {
-    /// The trade that it named.
-    named: u64,
-    /// The last trade of this connection.
-    received: u64,
-}
-
-struct Entry {
-    route: Route,
-    /// The product's messages in the batch.
-    product_batch: ProductBatch,
-    way: Way,
-    /// Whether the product stands in the list of those that something has come for.
-    is_pending: bool,
-    /// The last trade of this connection.
-    last_trade_id: u64,
-    /// The last heartbeat that was passed on.
-    last_beat: Beat,
-    shedding: Shedding,
-}
 
 /// One connection's way to the writers.
 pub(crate) struct Router {
@@ -94,14 +64,7 @@ pub(crate) struct Router {
     /// The same of the present frame, while those that were held back are taken.
     rejected_before: Option<RejectReason>,
     /// Texts of the record that comes next.
-    texts: Vec<ExactText>,
-}
-
-/// A decimal text that its f64 does not print back.
-struct ExactText {
-    column: &'static str,
-    key: u64,
-    text: Box<[u8]>,
+    texts: RecordTexts,
 }
 
 impl Router {
@@ -138,7 +101,7 @@ impl Router {
             controls: Vec::new(),
             rejected: None,
             rejected_before: None,
-            texts: Vec::new(),
+            texts: RecordTexts::default(),
         };
         for product in products {
             router.add(product)?;
@@ -347,16 +310,6 @@ impl Router {
         }
     }
 
-    /// Writes the exact texts of a record that is about to be passed on.
-    #[cold]
-    fn keep_texts(&mut self, index: usize, time: UnixNanos) {
-        if let Some(entry) = self.entries.get(index) {
-            for ExactText { column, key, text } in self.texts.drain(..) {
-                self.journal.exact(time, &entry.route.product, column, key, &text);
-            }
-        }
-    }
-
     /// Tells whether this line supplies a product's tickers. Counts a ticker that it does not supply as stale.
     fn claim_tickers(&self, index: usize) -> bool {
         let Some(entry) = self.entries.get(index) else { return false };
@@ -398,9 +351,9 @@ impl Handler for Router {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
-                }
-                if !self.texts.is_empty() {
-                    self.keep_texts(index, trade.time);
+                    if !self.texts.is_empty() {
+                        self.texts.keep(&self.journal, &entry.route.product, trade.time);
+                    }
                 }
                 self.take(index, MarketMessage::Trade(*trade, self.place));
             }
@@ -424,8 +377,8 @@ impl Handler for Router {
                     entry.route.metrics.tickers.received.one();
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
-                    if !self.texts.is_empty() {
-                        self.keep_texts(index, ticker.time);
+                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
+                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
                     }
                     self.take(index, MarketMessage::Ticker(*ticker));
                 }
@@ -446,7 +399,7 @@ impl Handler for Router {
     }
 
     fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        self.texts.push(ExactText { column, key, text: text.into() });
+        self.texts.add(column, key, text);
     }
 
     fn flaw(&mut self, why: RejectReason) {
@@ -463,13 +416,7 @@ impl Handler for Router {
     }
 
     fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
-        match fate {
-            FrameFate::Used => self.metrics.used.one(),
-            FrameFate::Control => self.metrics.control.one(),
-            FrameFate::Ignored => self.metrics.ignored.one(),
-            FrameFate::Rejected(_) => self.metrics.rejected.one(),
-            FrameFate::Held => {}
-        }
+        self.metrics.count_fate(fate);
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
         if let Some(reason) = reason {
             self.journal.reject(reason.name(), frame);

@@ -17,6 +17,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::capture::report::connection_state::ConnectionState;
 use crate::capture::report::counter::{Counter, Peak, counters};
 use crate::capture::report::subscription_state::SubscriptionState;
+use crate::feed::FrameFate;
 use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
 
@@ -199,6 +200,20 @@ counters! {
         unlisted: Mutex<BTreeMap<ProductId, String>> = Mutex::default(),
         /// The last failure to write, by what it is about: a product, a day, or the flush.
         last_write_failures: Mutex<BTreeMap<String, String>> = Mutex::default(),
+    }
+}
+
+impl ConnectionMetrics {
+    /// Counts how a frame ended. One that is held back is counted when it has its fate.
+    #[inline]
+    pub(crate) fn count_fate(&self, fate: FrameFate) {
+        match fate {
+            FrameFate::Used => self.used.one(),
+            FrameFate::Control => self.control.one(),
+            FrameFate::Ignored => self.ignored.one(),
+            FrameFate::Rejected(_) => self.rejected.one(),
+            FrameFate::Held => {}
+        }
     }
 }
 

@@ -206,7 +206,8 @@ impl RestClient {
         let Ok(mut second) = self.read_trades(&text, product, after, latest) else { return first };
         // What still cannot be used is kept as it was sent.
         let unusable = first.into_iter().flat_map(|page| page.unusable);
-        let sent: HashMap<Vec<u8>, String> = unusable.filter_map(|element| Some((respelled(element.raw.as_bytes())?, element.raw))).collect();
+        let sent: HashMap<Vec<u8>, String> =
+            unusable.filter_map(|element| Some((respelled(element.raw.as_bytes())?, element.raw))).collect();
         for element in &mut second.unusable {
             if let Some(raw) = sent.get(element.raw.as_bytes()) {
                 element.raw.clone_from(raw);

@@ -13,5 +13,5 @@ mod recorded;
 mod rest;
 mod session;
 mod socket;
-mod upgrades;
 mod spelling;
+mod upgrades;

@@ -10,8 +10,8 @@
 //! from [`rest`].
 //!
 //! 1. No bytes from the network cause a panic. A frame ends in exactly one [`FrameFate`], an element of a frame in exactly one call of the [`Handler`].
-//! 2. A [`Handler`] gets the **taker's** side, trades in rising id within a frame, and only records that have passed
-//!    [`Trade::validate`](crate::record::Trade::validate).
+//! 2. A [`Handler`] gets the **taker's** side, trades in rising id within a frame, and only trades that break no rule of identity of
+//!    [`Trade::validate`](crate::record::Trade::validate). Any spelling of a value is that value.
 //! 3. [`Session`](session::Session), `Sequencer` and `Backoff` do no I/O and read no clock: an event and the time come in, actions go out.
 //! 4. The layer knows no file and starts no thread. Between two frames it keeps only buffers and the connection's sequence number.
 //!
@@ -23,6 +23,7 @@
 pub(crate) mod action;
 pub(crate) mod awake;
 pub(crate) mod backoff;
+pub(crate) mod clock_check;
 pub(crate) mod connector;
 pub(crate) mod continuity;
 pub(crate) mod control;
@@ -61,6 +62,8 @@ mod reject;
 mod reorder;
 mod request;
 mod response_head;
+mod rest_clock;
+mod spelling;
 mod subscription;
 mod tcp_race;
 mod transport;

@@ -9,7 +9,7 @@ use crate::time::UnixNanos;
 pub(crate) const TIME_SLACK_NANOS: u64 = 3_600_000_000_000;
 
 /// Tells whether a message may have happened at `time`, where `newest` is the newest event time of its series before it. `recv` is the wall clock at its
-/// receipt; 0 where it was not received live.
+/// receipt, corrected where it is known to be wrong ([`super::clock_check`]); 0 where it was not received live.
 #[inline]
 #[must_use]
 pub(crate) fn fits(time: UnixNanos, newest: UnixNanos, recv: UnixNanos) -> bool {

@@ -7,6 +7,7 @@
 //!    are freed.
 
 use super::reject::RejectReason;
+use crate::decimal::parse_whole;
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
 /// Longest text parsed, in bytes: as long as the longest message that is taken from the network. The longest one in use, the list of all products with their
@@ -224,13 +225,15 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }
     }
 
-    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that.
+    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that. A number with a point or an exponent gives nothing
+    /// here, as the parser has rounded it; as a string it does, and [`super::spelling`] makes it one.
     pub(super) fn whole(self, place: usize) -> Option<u64> {
         match self.0.get(place)? {
             Node::Static(StaticNode::U64(value)) => Some(*value),
             Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
             // `parse` alone would take a plus sign.
             Node::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Node::String(text) => parse_whole(text.as_bytes()),
             _ => None,
         }
     }
@@ -309,7 +312,8 @@ mod tests {
         let whole = |parser: &mut Parser, text: &str| parser.parse(text.as_bytes(), |nodes| nodes.whole(1)).ok().flatten();
         assert_eq!(whole(&mut parser, "[18446744073709551615]"), Some(u64::MAX));
         assert_eq!(whole(&mut parser, r#"["18446744073709551615"]"#), Some(u64::MAX));
-        for bad in ["[18446744073709551616]", r#"["18446744073709551616"]"#, "[-1]", "[1.0]", "[1e3]", r#"["+1"]"#, r#"[""]"#, "[null]"] {
+        assert_eq!(whole(&mut parser, r#"["1.0e3"]"#), Some(1000));
+        for bad in ["[18446744073709551616]", r#"["18446744073709551616"]"#, "[-1]", "[1.0]", "[1e3]", r#"["1.5"]"#, r#"[""]"#, "[null]"] {
             assert_eq!(whole(&mut parser, bad), None, "{bad}");
         }
     }

@@ -9,6 +9,7 @@ mod page;
 #[cfg(test)]
 mod page_tests;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 pub use page::{ElementFault, InexactText, TradePage, UnusableElement};
@@ -23,8 +24,10 @@ use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::redirect::RedirectError;
 use super::reject::RejectReason;
+use super::rest_clock::latest_now;
 use super::retry_after::{DEFAULT_RETRY_AFTER, retry_after};
 use super::socket_error::SocketError;
+use super::spelling::respelled;
 use super::tls::RootsError;
 use crate::product::ProductId;
 use crate::record::{Means, OrderId, Origin, Trade};
@@ -157,6 +160,7 @@ impl RestClient {
         let what = "the list of products";
         // A date in an answer counts against the server's own.
         let body = self.get("/products", what, UnixNanos::default())?;
+        let body = respelled(&body).unwrap_or(body);
         let read = self.parser.parse(&body, |nodes| {
             let places = nodes.elements(ROOT).ok_or(RejectReason::Shape)?;
             Ok(places.filter_map(|place| ProductInfo::read(nodes, place)).collect::<Vec<_>>())
@@ -174,9 +178,42 @@ impl RestClient {
         let below = after.map(|after| format!("&after={after}")).unwrap_or_default();
         let what = format!("trades of {product}{}", after.map(|after| format!(" below {after}")).unwrap_or_default());
         let body = self.get(&format!("/products/{}/trades?limit={limit}{below}", product.feed_name()), &what, now)?;
+        let page = match self.read_trades(&body, product, after, now) {
+            Ok(page) if page.unusable.is_empty() => Ok(page),
+            first => self.read_respelled(first, &body, product, after, now),
+        };
+        page.map_err(|why| bad(&what, why.to_string()))
+    }
+
+    fn read_trades(&mut self, body: &[u8], product: &ProductId, after: Option<u64>, now: UnixNanos) -> Result<TradePage, RejectReason> {
         let Self { parser, times, .. } = self;
         let read = |nodes: Nodes<'_, '_>, place, inexact: &mut _| read_element(nodes, place, product, times, now, inexact);
-        read_page(parser, &body, after, read).map_err(|why| bad(&what, why.to_string()))
+        read_page(parser, body, after, read)
+    }
+
+    /// Reads a page again in which something could not be used: in the usual spelling, and by the exchange's clock as the page shows it.
+    #[cold]
+    fn read_respelled(
+        &mut self,
+        first: Result<TradePage, RejectReason>,
+        body: &[u8],
+        product: &ProductId,
+        after: Option<u64>,
+        now: UnixNanos,
+    ) -> Result<TradePage, RejectReason> {
+        let Some(text) = respelled(body) else { return first };
+        let latest = self.parser.parse(&text, |nodes| latest_now(nodes, now)).unwrap_or(now);
+        let Ok(mut second) = self.read_trades(&text, product, after, latest) else { return first };
+        // What still cannot be used is kept as it was sent.
+        let unusable = first.into_iter().flat_map(|page| page.unusable);
+        let sent: HashMap<Vec<u8>, String> =
+            unusable.filter_map(|element| Some((respelled(element.raw.as_bytes())?, element.raw))).collect();
+        for element in &mut second.unusable {
+            if let Some(raw) = sent.get(element.raw.as_bytes()) {
+                element.raw.clone_from(raw);
+            }
+        }
+        Ok(second)
     }
 
     fn get(&mut self, path: &str, what: &str, now: UnixNanos) -> Result<Vec<u8>, RestError> {
@@ -245,7 +282,7 @@ fn read_trade(
     inexact: &mut Vec<InexactText>,
 ) -> Result<Trade, RejectReason> {
     let [time, trade_id, price_at, size_at, side] = nodes.pick(place, &["time", "trade_id", "price", "size", "side"])?;
-    let trade = Trade {
+    let mut trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
         time: field::time(nodes, time, times)?,
         price: field::number(nodes, price_at, RejectReason::Price)?,
@@ -257,7 +294,7 @@ fn read_trade(
         recv: UnixNanos::default(),
         origin: Origin::new(Means::Rest, 0, Feed::Exchange.number()),
     };
-    trade.validate(now)?;
+    field::check(&mut trade, now)?;
     let sources = [source("trade_price_f64", trade.price, price_at), source("trade_size_f64", trade.size, size_at)];
     field::each_inexact(nodes, sources, |column, text| {
         let text = String::from_utf8_lossy(text).into_owned();

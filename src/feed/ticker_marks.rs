@@ -109,14 +109,20 @@ impl TickerMarks {
         self.last
     }
 
-    /// Judges a ticker.
+    /// Judges a ticker by its time of receipt as it is.
+    #[cfg(test)]
+    fn judge(&self, ticker: &Ticker) -> TickerJudgement {
+        self.judge_at(ticker, ticker.recv)
+    }
+
+    /// Judges a ticker. `latest` is its time of receipt, on a clock that is right.
     #[inline]
     #[must_use]
-    pub(crate) fn judge(&self, ticker: &Ticker) -> TickerJudgement {
+    pub(crate) fn judge_at(&self, ticker: &Ticker, latest: UnixNanos) -> TickerJudgement {
         if ticker.time < self.began {
             return TickerJudgement::Stale;
         }
-        let fits = event_time::fits(ticker.time, self.newest, ticker.recv);
+        let fits = event_time::fits(ticker.time, self.newest, latest);
         match self.last {
             Some(last) if ticker.sequence > last => {
                 if !self.jumps.is_usual(ticker.sequence - last) {

@@ -117,6 +117,12 @@ impl ProductRepair<'_> {
     }
 
     fn store_fetched(&mut self, fetched: &Fetched) -> Result<(), WriteError> {
+        // Before their trades: a repair that is killed in between is run again, and finds those stored.
+        for text in &fetched.inexact {
+            if let Some(trade) = fetched.trades.iter().find(|trade| trade.trade_id == text.trade_id) {
+                self.journal.exact(trade.time, self.product, text.column, text.trade_id, &text.text)?;
+            }
+        }
         let mut run: Option<IdRange> = None;
         for trade in &fetched.trades {
             if !self.store(trade)? {
@@ -133,11 +139,6 @@ impl ProductRepair<'_> {
         }
         if let Some(filled) = run {
             self.journal.gap_filled(self.product, filled, GapFiller::Rest)?;
-        }
-        for text in &fetched.inexact {
-            if let Some(trade) = fetched.trades.iter().find(|trade| trade.trade_id == text.trade_id) {
-                self.journal.exact(trade.time, self.product, text.column, text.trade_id, &text.text)?;
-            }
         }
         for element in &fetched.unusable {
             self.journal.reject(element.fault.name(), &element.raw)?;

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use crate::ids::{IdRange, IdSet};
-use crate::record::Trade;
+use crate::record::{Implausible, Trade};
 use crate::schema::{ColumnSet, Dataset, Layout, Trades};
 use crate::store::event::{Event, GapFiller, Line};
 use crate::store::journal::{self, EXACT_TEXTS};
@@ -202,7 +202,7 @@ impl OtherDay<'_> {
                 if !day.is_here && day.bounds.is_none_or(|bounds| !bounds.contains(trade.trade_id)) {
                     return Ok(None);
                 }
-                if trade.time.day() != self.date || trade.validate(repair.now).is_err() {
+                if trade.time.day() != self.date || trade.validate(repair.now).is_err_and(Implausible::is_of_identity) {
                     progress.unusable += 1;
                     return Ok(None);
                 }

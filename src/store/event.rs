@@ -50,6 +50,10 @@ events! {
     WriterRestarted "writer_restarted", "a product's writer panicked and was started again." {
         product: ProductId, "The product.";
     };
+    ClockOff "clock_off", "the box's clock was found to be off, or right again. Records keep the time of receipt that it showed." {
+        off_s: u64, "By how many seconds; 0 where it is right again.";
+        is_behind: bool, "Whether it is behind the exchange's clock; otherwise it is ahead.";
+    };
     LinesLost "lines_lost", "lines of the journal, of rejects or of exact texts were not written." {
         lines: u64, "How many since the start of the capture.";
     };

@@ -7,7 +7,7 @@
 //!    is a finding, of trades: their ids say in which order they happened.
 //! 4. An event time more than an hour after its receive time is wrong, unless several records in a row say the same: then it is the receiving machine's
 //!    clock.
-//! 5. A trade that is flagged as breaking a rule of plausibility may have a price or a size of 0.
+//! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
 
 use super::finding::{FindingKind, Findings, Location};
 use super::order;
@@ -256,7 +256,11 @@ impl Check<'_> {
         // Where there is no origin, nothing says whether a trade of size 0 is flagged.
         let may_be_zero = is_flagged || origin.is_none();
         for at in &self.columns.positive {
-            let is_good = |value: f64| value.is_finite() && (value > 0.0 || (may_be_zero && value == 0.0));
+            // A flagged trade is stored as it was sent, whatever its price or size.
+            let is_good = |value: f64| {
+                let is_plausible = value.is_finite() && (value > 0.0 || (may_be_zero && value == 0.0));
+                is_plausible || (is_flagged && !value.is_nan())
+            };
             let is_positive = match values.get(*at) {
                 Some(Value::F32(value)) => is_good(f64::from(*value)),
                 Some(Value::F64(value)) => is_good(*value),

@@ -5,6 +5,7 @@
 mod addresses;
 mod answers;
 mod certificates;
+mod clock;
 mod decode;
 mod peers;
 mod proxies;
@@ -12,4 +13,5 @@ mod recorded;
 mod rest;
 mod session;
 mod socket;
+mod spelling;
 mod upgrades;

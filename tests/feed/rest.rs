@@ -40,7 +40,7 @@ fn client(url: &str) -> RestClient {
     RestClient::new(url, &TlsRoots::default(), Duration::from_secs(5)).unwrap()
 }
 
-fn page_of(body: &str) -> Result<TradePage, RestError> {
+pub(super) fn page_of(body: &str) -> Result<TradePage, RestError> {
     let (url, server) = serve_once(answer("200 OK", "", body));
     let page = client(&url).trades_page(&ProductId::new("BTC-USD").unwrap(), Some(103), 1000, NOW);
     server.join().unwrap();

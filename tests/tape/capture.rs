@@ -1,8 +1,10 @@
 //! The whole program, end to end: `coltape simulate` or a scripted server, `coltape capture`, and the files that are read back.
 
 pub(crate) mod absurd;
+pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod disturbed;
+pub(crate) mod exact;
 pub(crate) mod fetching;
 pub(crate) mod gaps;
 pub(crate) mod lifecycle;

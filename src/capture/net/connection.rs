@@ -73,7 +73,7 @@ impl ConnectionHandle {
         let mut connection = Connection {
             name: name.clone(),
             session: Session::new(settings.feed, &config),
-            decoder: Decoder::new(settings.feed, place.line),
+            decoder: Decoder::with_clock(settings.feed, place.line, registry.market_clock()),
             router,
             metrics: Arc::clone(&metrics),
             settings: settings.clone(),

@@ -95,6 +95,8 @@ impl Connection {
             self.drain(&mut socket);
             socket.close();
         }
+        self.decoder.finish(&mut self.router);
+        self.router.tick();
         Ok(())
     }
 
@@ -105,6 +107,7 @@ impl Connection {
     fn tick(&mut self) -> Result<(), ConnectionError> {
         self.ticked = Instant::now();
         self.router.publish_lag();
+        self.decoder.expire(self.settings.clock.now(), &mut self.router);
         self.router.tick();
         if let Some((version, wanted)) = self.wanted.newer_than(self.wanted_version) {
             self.wanted_version = version;
@@ -230,12 +233,7 @@ impl Connection {
         }
         self.router.begin(frame, recv, read_at);
         let fate = self.decoder.decode(frame, recv, &mut self.router);
-        match fate {
-            FrameFate::Used => metrics.used.one(),
-            FrameFate::Control => metrics.control.one(),
-            FrameFate::Ignored => metrics.ignored.one(),
-            FrameFate::Rejected(_) => metrics.rejected.one(),
-        }
+        metrics.count_fate(fate);
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
         if let Some(reason) = reason {
             self.journal.reject(reason.name(), frame);

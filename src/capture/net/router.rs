@@ -17,7 +17,9 @@ use foldhash::fast::RandomState;
 
 use crate::capture::net::batch::{Batch, BatchDrain, ProductBatch};
 use crate::capture::net::connection_error::ConnectionError;
+use crate::capture::net::entry::{Beat, Entry, Way};
 use crate::capture::net::raw_frames::FrameRingWriter;
+use crate::capture::net::record_texts::RecordTexts;
 use crate::capture::net::shedding::Shedding;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
@@ -28,7 +30,7 @@ use crate::capture::write::registry::{Registry, Route};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
-use crate::feed::{Control, Handler, Item, RejectReason};
+use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 use crate::store::event::Event;
@@ -36,38 +38,6 @@ use crate::time::{Timestamp, UnixNanos};
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
-
-/// Which way a product's next message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// Into the batch: no message of this connection waits in the queue.
-    Batch,
-    /// Into the queue: messages of this connection may wait there.
-    Queue,
-}
-
-/// What a heartbeat said, and what had come before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Beat {
-    /// The trade that it named.
-    named: u64,
-    /// The last trade of this connection.
-    received: u64,
-}
-
-struct Entry {
-    route: Route,
-    /// The product's messages in the batch.
-    product_batch: ProductBatch,
-    way: Way,
-    /// Whether the product stands in the list of those that something has come for.
-    is_pending: bool,
-    /// The last trade of this connection.
-    last_trade_id: u64,
-    /// The last heartbeat that was passed on.
-    last_beat: Beat,
-    shedding: Shedding,
-}
 
 /// One connection's way to the writers.
 pub(crate) struct Router {
@@ -91,6 +61,10 @@ pub(crate) struct Router {
     place: RawPlace,
     controls: Vec<Control>,
     rejected: Option<RejectReason>,
+    /// The same of the present frame, while those that were held back are taken.
+    rejected_before: Option<RejectReason>,
+    /// Texts of the record that comes next.
+    texts: RecordTexts,
 }
 
 impl Router {
@@ -126,6 +100,8 @@ impl Router {
             place: RawPlace::default(),
             controls: Vec::new(),
             rejected: None,
+            rejected_before: None,
+            texts: RecordTexts::default(),
         };
         for product in products {
             router.add(product)?;
@@ -375,10 +351,16 @@ impl Handler for Router {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
+                    if !self.texts.is_empty() {
+                        self.texts.keep(&self.journal, &entry.route.product, trade.time);
+                    }
                 }
                 self.take(index, MarketMessage::Trade(*trade, self.place));
             }
-            None => self.reject_item(Item::Trade, RejectReason::Product),
+            None => {
+                self.texts.clear();
+                self.reject_item(Item::Trade, RejectReason::Product);
+            }
         }
     }
 
@@ -386,6 +368,7 @@ impl Handler for Router {
     fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
         // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
         if !self.wants_tickers {
+            self.texts.clear();
             return;
         }
         match self.find(product) {
@@ -394,11 +377,15 @@ impl Handler for Router {
                     entry.route.metrics.tickers.received.one();
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
+                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
+                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
+                    }
                     self.take(index, MarketMessage::Ticker(*ticker));
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
         }
+        self.texts.clear();
     }
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
@@ -411,12 +398,30 @@ impl Handler for Router {
         }
     }
 
-    fn inexact(&mut self, product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        if let Some(Some(index)) = self.by_label.get(product).copied()
-            && let Some(entry) = self.entries.get(index)
-        {
-            self.journal.exact(&entry.route.product, column, key, text);
+    fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
+        self.texts.add(column, key, text);
+    }
+
+    fn flaw(&mut self, why: RejectReason) {
+        self.registry.note_flawed_trade();
+        // What could not be read is kept as it came; of a rule that is broken the columns tell.
+        if !matches!(why, RejectReason::Implausible(_)) {
+            self.rejected = Some(why);
         }
+    }
+
+    fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
+        self.rejected_before = self.rejected;
+        self.begin(frame, recv, self.read_at);
+    }
+
+    fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
+        self.metrics.count_fate(fate);
+        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
+        if let Some(reason) = reason {
+            self.journal.reject(reason.name(), frame);
+        }
+        self.rejected = self.rejected_before;
     }
 
     fn reject_item(&mut self, item: Item, why: RejectReason) {
@@ -445,6 +450,31 @@ mod tests {
     fn router(fixture: &WriterFixture) -> Router {
         let line = LinePlace { number: 0, shares_tickers: false };
         Router::new("0.0", Arc::clone(&fixture.registry), fixture.context.journal.clone(), Arc::default(), line, &[product()]).unwrap()
+    }
+
+    #[test]
+    fn an_exact_text_is_in_its_file_before_its_record_is_passed_on_whichever_way_it_goes() {
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let kept = || {
+            let path = fixture.folder.path().join("_coltape").join(format!("exact.{}.jsonl", trade(1).time.day()));
+            std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+        };
+        let seen_at = std::cell::Cell::new(0);
+        // More than a batch, so that some are delivered while others are taken; then so many that the queue is used.
+        for id in 1..=3 * BATCH_CAPACITY_MSGS as u64 {
+            router.begin(b"{}", trade(id).recv, Instant::now());
+            router.inexact(b"BTC-USD", "trade_price_f64", id, b"0.12345678901234567891");
+            assert_eq!(kept(), seen_at.get(), "it is written with its record, whose day it needs");
+            router.trade(b"BTC-USD", &trade(id));
+            seen_at.set(kept());
+            assert_eq!(seen_at.get() as u64, id, "the text of {id}");
+            if id % 100 == 0 {
+                router.deliver();
+            }
+        }
+        drop(router);
+        assert_eq!(fixture.end(), 3 * BATCH_CAPACITY_MSGS as u64);
     }
 
     #[test]

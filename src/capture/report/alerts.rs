@@ -54,6 +54,7 @@ alert_kinds! {
     Memory "memory_above_2_gb" "anonymous, locked and dirty mapped memory is above 2 GB";
     Lag "lag_above_1_s" "a record was committed more than 1 s after it was read";
     RestFailing "rest_failing" "missing trades wait because no request to REST has succeeded for 10 s";
+    ClockOff "clock_off" "the box's clock is off by 30 s or more, as all messages say";
 }
 
 /// The beginning or the end of an alert.

@@ -7,6 +7,7 @@
 //! 4. Each writer gathers latencies on its own and adds them to the shared histogram once a second: a message takes no lock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::capture::report::connection_state::ConnectionState;
 use crate::capture::report::counter::{Counter, Peak, counters};
 use crate::capture::report::subscription_state::SubscriptionState;
+use crate::feed::FrameFate;
+use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
 
 /// Subjects whose last failure to write is kept.
@@ -173,10 +176,12 @@ counters! {
         write_failures: Counter => Loss "write_failures",
         /// Dataset-days that were stored again because somebody had removed or replaced files of them.
         restored_days: Counter => Loss "restored_days",
-        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up.
+        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up, or because the disk did not take them.
         unwritten_lines: Counter => Loss "unwritten_lines",
         /// Frames that `--record` could not keep.
         unrecorded_frames: Counter => Loss "unrecorded_frames",
+        /// Trades that were stored although they break a rule of plausibility that is not their identity.
+        flawed_trades: Counter => Loss "flawed_trades",
         /// Decimal texts that were kept as text, because the column's value does not give them back.
         inexact_texts: Counter => Loss "inexact_texts",
         /// Messages in doubt that nothing had confirmed or refuted at the end.
@@ -189,12 +194,28 @@ counters! {
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// How far the box's clock is from the exchange's.
+        market: Arc<MarketClock> = Arc::default(),
         /// Rejected elements and frames by reason.
         rejects: Mutex<BTreeMap<&'static str, u64>> = Mutex::default(),
         /// Products that the exchange does not list, with what may be meant.
         unlisted: Mutex<BTreeMap<ProductId, String>> = Mutex::default(),
         /// The last failure to write, by what it is about: a product, a day, or the flush.
         last_write_failures: Mutex<BTreeMap<String, String>> = Mutex::default(),
+    }
+}
+
+impl ConnectionMetrics {
+    /// Counts how a frame ended. One that is held back is counted when it has its fate.
+    #[inline]
+    pub(crate) fn count_fate(&self, fate: FrameFate) {
+        match fate {
+            FrameFate::Used => self.used.one(),
+            FrameFate::Control => self.control.one(),
+            FrameFate::Ignored => self.ignored.one(),
+            FrameFate::Rejected(_) => self.rejected.one(),
+            FrameFate::Held => {}
+        }
     }
 }
 

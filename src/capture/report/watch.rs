@@ -20,6 +20,9 @@ use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
+use crate::feed::clock_check::OFF_NANOS;
+use crate::store::event::Event;
+use crate::time::NANOS_PER_SECOND;
 
 /// Memory at which an alert is raised, in bytes: 2 GB.
 pub(crate) const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
@@ -91,7 +94,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let (mut alerts, mut probe, mut trends) = (Alerts::default(), MemoryProbe::default(), Trends::default());
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status::new(start);
-    let mut failures = 0;
+    let (mut failures, mut clock) = (0, ClockWatch::default());
     loop {
         let is_last = end.wait(PERIOD);
         let memory = probe.read();
@@ -103,6 +106,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         alerts.begin(start.elapsed());
         check(watched, &mut alerts, &Reading { memory, lag_micros, has_new_failure: failed > failures });
         failures = failed;
+        clock.check(&watched.context, &mut alerts);
         if is_last {
             return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
         }
@@ -113,6 +117,34 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         if status.age(now) >= status_interval {
             let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
             log::info!("{}", status.line(count(watched), &space, now));
+        }
+    }
+}
+
+/// Whether the box's clock was off when it was last looked at.
+#[derive(Default)]
+struct ClockWatch {
+    /// The exchange's time minus the box's, in nanoseconds, as journaled; 0 where the clock is right.
+    journaled: i64,
+}
+
+impl ClockWatch {
+    /// Raises the alert where the box's clock is off, and clears it when it is right again by half of that.
+    fn check(&mut self, context: &CaptureContext, alerts: &mut Alerts) {
+        let offset = context.metrics.market.offset().unwrap_or(0);
+        let limit = if self.journaled == 0 { OFF_NANOS } else { OFF_NANOS / 2 };
+        let offset = if offset.unsigned_abs() < limit { 0 } else { offset };
+        // The exchange is ahead of a clock that is behind.
+        let is_behind = offset > 0;
+        let off_s = offset.unsigned_abs() / NANOS_PER_SECOND;
+        let text =
+            (offset != 0).then(|| format!("the box's clock is {off_s} s {} the exchange's", if is_behind { "behind" } else { "ahead of" }));
+        if let Some(change) = alerts.check(AlertKind::ClockOff, "", text) {
+            change.write(&context.journal);
+        }
+        if offset.abs_diff(self.journaled) >= OFF_NANOS || (offset == 0) != (self.journaled == 0) {
+            self.journaled = offset;
+            context.journal.write(Event::ClockOff { off_s, is_behind });
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::product::ProductId;
 use crate::schema::with_layout;
 use crate::store::event::Event;
 use crate::store::{DataDir, Day, DayFiles, DayKey, Sealed, StoreError, seal};
-use crate::time::{Clock, UtcDay};
+use crate::time::{UnixNanos, UtcDay};
 
 /// Time between two tries of a failed allocation.
 const RETRY: Duration = Duration::from_secs(1);
@@ -256,8 +256,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
 }
 
 /// Seals the days that an earlier run left live, except today's. A product's writer calls this before it opens any day, so that nobody has them open.
-pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, clock: &Clock, product: &ProductId) {
-    let today = clock.now().day();
+pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, today: UtcDay, product: &ProductId) {
     match seal::unsealed(dir.path(), product) {
         Ok(keys) => {
             for key in keys.into_iter().filter(|key| key.date != today) {
@@ -285,11 +284,12 @@ pub(crate) fn prepare_lead(product: &ProductId) -> Duration {
     seal_delay(product)
 }
 
-/// Tells whether `day` is over and the time for its late records has passed too.
+/// Tells whether `day` is over and the time for its late records has passed too. `now` is the exchange's time: it dates the records, whatever the box's clock
+/// says.
 #[must_use]
-pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) -> bool {
+pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, now: UnixNanos) -> bool {
     let due = day.next().start().0.saturating_add(u64::try_from(seal_delay(product).as_nanos()).unwrap_or(u64::MAX));
-    clock.now().0 >= due
+    now.0 >= due
 }
 
 #[cfg(test)]
@@ -297,6 +297,7 @@ mod tests {
     use super::*;
     use crate::schema::Dataset;
     use crate::store::StoreOptions;
+    use crate::time::Clock;
 
     fn work(folder: &std::path::Path) -> Work {
         let dir = Arc::new(DataDir::open(folder, StoreOptions { force_fs: true, ..StoreOptions::default() }, "test").expect("opened"));

@@ -1,4 +1,5 @@
-//! The journal's thread writes the journal, the rejects and the exact texts. No other thread formats such a line or waits for one.
+//! The journal's thread writes the journal and the rejects. No other thread formats such a line or waits for one. The exact texts are the exception: see
+//! [`super::exact_texts`].
 //!
 //! 1. Lines arrive through bounded channels, and nobody waits for room: a line that finds its channel full is counted, and the count is journaled.
 //!    The journal has a channel of its own, so that many rejects cannot keep an event out of it.
@@ -17,11 +18,12 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 
 use crate::capture::report::metrics::Metrics;
+use crate::capture::service::exact_texts::ExactTexts;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::product::ProductId;
 use crate::store::event::Event;
-use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, News, REJECTS, REJECTS_CAP_BYTES};
+use crate::store::journal::{JOURNAL, JournalFile, News, REJECTS, REJECTS_CAP_BYTES};
 use crate::store::{DataDir, StoreError};
 use crate::time::{Clock, UnixNanos};
 
@@ -38,10 +40,11 @@ struct QueuedEvent {
     event: Box<Event>,
 }
 
-/// A line of the other files.
-enum QueuedLine {
-    Reject { at: UnixNanos, reason: &'static str, raw: Box<[u8]> },
-    Exact { at: UnixNanos, product: ProductId, column: &'static str, key: u64, text: Box<str> },
+/// A line of the rejects.
+struct QueuedReject {
+    at: UnixNanos,
+    reason: &'static str,
+    raw: Box<[u8]>,
 }
 
 /// Why a doubt ended that nothing settled: the capture ended first.
@@ -51,7 +54,8 @@ const UNSETTLED: &str = "stopped";
 #[derive(Clone)]
 pub(crate) struct JournalHandle {
     events: Sender<QueuedEvent>,
-    lines: Sender<QueuedLine>,
+    rejects: Sender<QueuedReject>,
+    exact: Arc<ExactTexts>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -68,10 +72,12 @@ impl JournalHandle {
         stop: &Stop,
     ) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
         let (events, waiting_events) = bounded(WAITING_LINES);
-        let (lines, waiting_lines) = bounded(WAITING_LINES);
-        let journal = Self { events, lines, metrics: Arc::clone(&metrics), clock: clock.clone() };
+        let (rejects, waiting_rejects) = bounded(WAITING_LINES);
+        let exact = Arc::new(ExactTexts::new(Arc::clone(&dir), Arc::clone(&metrics)));
+        let journal = Self { events, rejects, exact: Arc::clone(&exact), metrics: Arc::clone(&metrics), clock: clock.clone() };
         let thread = spawn("journal", Stack::Small, stop, move || {
-            JournalWriter::new(&dir, &metrics, &clock).write_all(waiting_events, waiting_lines)
+            // All threads that keep texts have ended with their handles.
+            JournalWriter::new(&dir, &metrics, &clock).write_all(waiting_events, waiting_rejects, &exact)
         })?;
         Ok((journal, thread))
     }
@@ -90,20 +96,14 @@ impl JournalHandle {
     pub(crate) fn reject(&self, reason: &'static str, raw: &[u8]) {
         self.metrics.count_reject(reason);
         let kept = raw.get(..LONGEST_REJECT_BYTES).unwrap_or(raw);
-        self.send(QueuedLine::Reject { at: self.clock.now(), reason, raw: kept.into() });
-    }
-
-    /// Keeps a decimal text that the column's f64 does not give back.
-    pub(crate) fn exact(&self, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
-        self.metrics.inexact_texts.one();
-        let text = String::from_utf8_lossy(text).into_owned().into_boxed_str();
-        self.send(QueuedLine::Exact { at: self.clock.now(), product: product.clone(), column, key, text });
-    }
-
-    fn send(&self, line: QueuedLine) {
-        if self.lines.try_send(line).is_err() {
+        if self.rejects.try_send(QueuedReject { at: self.clock.now(), reason, raw: kept.into() }).is_err() {
             self.metrics.unwritten_lines.one();
         }
+    }
+
+    /// Keeps a decimal text that the column's f64 does not give back: it is in its file when this returns. `time` is when its record happened.
+    pub(crate) fn exact(&self, time: UnixNanos, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
+        self.exact.keep(time, product, column, key, text);
     }
 }
 
@@ -171,7 +171,6 @@ impl KeptFile {
 struct JournalWriter<'a> {
     journal: KeptFile,
     rejects: KeptFile,
-    exact: KeptFile,
     metrics: &'a Metrics,
     clock: &'a Clock,
     /// Dropped lines that the journal knows of.
@@ -183,25 +182,32 @@ impl<'a> JournalWriter<'a> {
         Self {
             journal: KeptFile::new(JournalFile::new(dir.path(), JOURNAL)),
             rejects: KeptFile::new(JournalFile::capped(dir.path(), REJECTS, REJECTS_CAP_BYTES)),
-            exact: KeptFile::new(JournalFile::new(dir.path(), EXACT_TEXTS)),
             metrics,
             clock,
             unwritten_journaled: 0,
         }
     }
 
-    fn write_all(mut self, mut events: Receiver<QueuedEvent>, mut lines: Receiver<QueuedLine>) -> Result<(), StoreError> {
-        let (mut has_events, mut has_lines) = (true, true);
+    fn write_all(
+        mut self,
+        mut events: Receiver<QueuedEvent>,
+        mut rejects: Receiver<QueuedReject>,
+        exact: &ExactTexts,
+    ) -> Result<(), StoreError> {
+        let (mut has_events, mut has_rejects) = (true, true);
         let mut retry_at = Instant::now();
-        while has_events || has_lines {
+        while has_events || has_rejects {
             select! {
                 recv(events) -> event => match event {
                     Ok(QueuedEvent { at, event }) => self.journal.write(at, *event, self.metrics),
                     Err(_) => (has_events, events) = (false, never()),
                 },
-                recv(lines) -> line => match line {
-                    Ok(line) => self.keep(line),
-                    Err(_) => (has_lines, lines) = (false, never()),
+                recv(rejects) -> reject => match reject {
+                    Ok(QueuedReject { at, reason, raw }) => {
+                        let raw = String::from_utf8_lossy(&raw).into_owned();
+                        self.rejects.write(at, Event::Reject { reason: reason.into(), raw }, self.metrics);
+                    }
+                    Err(_) => (has_rejects, rejects) = (false, never()),
                 },
                 default(self.pause()) => {}
             }
@@ -209,25 +215,26 @@ impl<'a> JournalWriter<'a> {
                 retry_at = Instant::now() + RETRY;
                 self.files().for_each(|(file, metrics)| file.write_waiting(metrics));
             }
-            self.journal_news();
-            if events.is_empty() && lines.is_empty() {
+            self.journal_news(exact);
+            if events.is_empty() && rejects.is_empty() {
                 self.journal_unwritten();
             }
         }
+        let kept = exact.finish();
         self.rejects.finish(self.metrics)?;
-        self.exact.finish(self.metrics)?;
-        self.journal_news();
+        self.journal_news(exact);
         self.journal_unwritten();
-        self.journal.finish(self.metrics)
+        self.journal.finish(self.metrics)?;
+        kept
     }
 
     fn files(&mut self) -> impl Iterator<Item = (&mut KeptFile, &'a Metrics)> {
         let metrics = self.metrics;
-        [&mut self.journal, &mut self.rejects, &mut self.exact].into_iter().map(move |file| (file, metrics))
+        [&mut self.journal, &mut self.rejects].into_iter().map(move |file| (file, metrics))
     }
 
     fn is_failing(&self) -> bool {
-        [&self.journal, &self.rejects, &self.exact].iter().any(|file| file.is_failing)
+        [&self.journal, &self.rejects].iter().any(|file| file.is_failing)
     }
 
     /// Gives how long to wait for a line.
@@ -235,22 +242,10 @@ impl<'a> JournalWriter<'a> {
         if self.is_failing() { RETRY } else { IDLE }
     }
 
-    fn keep(&mut self, line: QueuedLine) {
-        match line {
-            QueuedLine::Reject { at, reason, raw } => {
-                let raw = String::from_utf8_lossy(&raw).into_owned();
-                self.rejects.write(at, Event::Reject { reason: reason.into(), raw }, self.metrics);
-            }
-            QueuedLine::Exact { at, product, column, key, text } => {
-                let event = Event::Exact { product, column: column.into(), key, text: text.into_string() };
-                self.exact.write(at, event, self.metrics);
-            }
-        }
-    }
-
     /// Journals what somebody has done to the files.
-    fn journal_news(&mut self) {
-        let news: Vec<News> = self.files().filter_map(|(file, _)| file.file.take_news()).collect();
+    fn journal_news(&mut self, exact: &ExactTexts) {
+        let mut news: Vec<News> = self.files().filter_map(|(file, _)| file.file.take_news()).collect();
+        news.append(&mut exact.take_news());
         for News { file, what } in news {
             log::warn!("{file}: {what}");
             let now = self.clock.now();

@@ -209,7 +209,7 @@ impl RestFetch {
 impl Shared {
     fn fetch(&self, mut client: RestClient) {
         while let Some(request) = self.next() {
-            let answer = client.trades_page(&request.product, request.after(), request.limit(), self.clock.now());
+            let answer = client.trades_page(&request.product, request.after(), request.limit(), self.metrics.market.now(self.clock.now()));
             self.metrics.rest_requests.one();
             match (answer, request.target) {
                 (Ok(page), FetchTarget::Window(_)) => self.take_page(&request, page),
@@ -250,7 +250,12 @@ impl Shared {
         let is_noted = outcome.first_answers > 0 || outcome.absent.iter().any(|absent| absent.answers.is_power_of_two());
         self.note_unusable(request, &page, is_noted);
         for text in page.inexact {
-            self.journal.exact(&request.product, text.column, text.trade_id, text.text.as_bytes());
+            // Written before the trade is delivered.
+            if let Ok(at) = page.trades.binary_search_by_key(&text.trade_id, |trade| trade.trade_id)
+                && let Some(trade) = page.trades.get(at)
+            {
+                self.journal.exact(trade.time, &request.product, text.column, text.trade_id, text.text.as_bytes());
+            }
         }
         if !page.trades.is_empty() {
             self.deliver(request, Delivery::Trades(page.trades));

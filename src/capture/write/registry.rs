@@ -23,6 +23,7 @@ use crate::capture::write::slot::WriterSlot;
 use crate::capture::write::step::StepTally;
 use crate::capture::write::ticker_source::TickerSource;
 use crate::capture::write::writer_thread::{self, WriterError};
+use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
 use crate::store::event::Event;
 
@@ -101,6 +102,16 @@ impl Registry {
     #[must_use]
     pub(crate) fn tally(&self) -> StepTally {
         StepTally::new(Arc::clone(&self.context.metrics), self.context.clock.clone())
+    }
+
+    /// Gives what is known of the exchange's clock.
+    pub(crate) fn market_clock(&self) -> Arc<MarketClock> {
+        Arc::clone(&self.context.metrics.market)
+    }
+
+    /// Counts a trade that is stored although it breaks a rule of plausibility.
+    pub(crate) fn note_flawed_trade(&self) {
+        self.context.metrics.flawed_trades.one();
     }
 
     /// Makes another connection's store of raw frames.

@@ -370,7 +370,7 @@ impl Writer {
 
     /// Has tomorrow's files made shortly before midnight, so that the first record of the day waits for nothing.
     fn prepare_tomorrow(&mut self) {
-        let now = self.context.clock.now();
+        let now = self.context.market_now();
         let (today, tomorrow) = (now.day(), now.day().next());
         let lead = files::prepare_lead(&self.product);
         if self.prepared_for == Some(tomorrow) || u128::from(tomorrow.start().since(now)) > lead.as_nanos() {

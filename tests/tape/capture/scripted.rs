@@ -53,6 +53,11 @@ impl Session {
         }
     }
 
+    /// Tells whether the client has gone or the test is over. Does not wait.
+    pub(crate) fn has_gone(&mut self) -> bool {
+        !self.socket.can_write() || self.is_over.load(Ordering::Relaxed)
+    }
+
     /// Waits a moment for a message. Gives `None` when the client has gone or the test is over.
     pub(crate) fn receive_at_once(&mut self) -> Option<()> {
         match self.socket.read() {

@@ -194,7 +194,7 @@ impl Writer {
     pub(super) fn release_held_back(&mut self) {
         for ticker in std::mem::take(&mut self.held_back.tickers) {
             self.begin_batch();
-            match self.ticker_marks.judge(&ticker) {
+            match self.ticker_marks.judge_at(&ticker, self.context.latest_at(ticker.recv)) {
                 TickerJudgement::Newer => {
                     self.write_ticker(&ticker, Effort::Any);
                 }

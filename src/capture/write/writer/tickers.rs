@@ -15,7 +15,7 @@ impl Writer {
     /// Stores a ticker. With less effort than [`Effort::Any`] only a newer one is stored.
     #[inline]
     pub(super) fn take_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
-        let judgement = self.ticker_marks.judge(ticker);
+        let judgement = self.ticker_marks.judge_at(ticker, self.context.latest_at(ticker.recv));
         let is_plain = judgement == TickerJudgement::Newer && !self.is_out_of_turn(ticker);
         if is_plain && self.held_back.is_empty() && self.doubted_tickers.is_quiet() {
             return self.write_ticker(ticker, effort);
@@ -36,7 +36,7 @@ impl Writer {
     /// Takes a ticker that is not simply the next one.
     #[cold]
     pub(super) fn judge_ticker(&mut self, ticker: &Ticker) {
-        let judgement = self.ticker_marks.judge(ticker);
+        let judgement = self.ticker_marks.judge_at(ticker, self.context.latest_at(ticker.recv));
         if judgement == TickerJudgement::Stale || judgement == TickerJudgement::Doubted(TickerDoubt::Behind) && self.tells_again(ticker) {
             self.metrics.tickers.stale.one();
         } else if !self.held_back.is_empty() || self.may_be_of_another_series(ticker) {

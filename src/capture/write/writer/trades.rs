@@ -21,7 +21,7 @@ impl Writer {
     pub(super) fn take_trade(&mut self, trade: &Trade, place: RawPlace, effort: Effort) -> Remaining {
         let is_next = self.sequencer.chain().last().is_some_and(|last| last.checked_add(1) == Some(trade.trade_id));
         // A line that lags may bring a trade of the series before.
-        if is_next && self.previous.is_none() && self.trade_marks.time_fits(trade.time, trade.recv) {
+        if is_next && self.previous.is_none() && self.trade_marks.time_fits(trade.time, self.context.latest_at(trade.recv)) {
             if !self.doubted_trades.is_quiet() {
                 if effort < Effort::Any {
                     return Remaining::NeedsWriter;
@@ -53,7 +53,8 @@ impl Writer {
             Some((stored, false)) if stored.is_retold_by(&trade) => Stored::Retold,
             Some((_, false)) => Stored::Other,
         };
-        match self.trade_marks.judge(self.sequencer.chain(), mark, trade.recv, stored) {
+        let latest = self.context.latest_at(trade.recv);
+        match self.trade_marks.judge(self.sequencer.chain(), mark, latest, stored) {
             Judgement::Belongs => {
                 if self.sequencer.chain().last().is_some_and(|last| trade.trade_id > last && trade.trade_id - last <= AGREEMENT) {
                     self.contradict_trades(mark);

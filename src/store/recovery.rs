@@ -26,7 +26,7 @@ use super::place::{DayKey, Place};
 use super::probe::{Step, Why};
 use super::quarantine::quarantine;
 use super::{replace, salvage};
-use crate::schema::Column;
+use crate::schema::{Column, ColumnSet};
 use crate::time::UnixNanos;
 
 /// Why a day's records were trusted.
@@ -76,10 +76,10 @@ pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], n
     let place = Place::find(dir.path(), key, dir.options().date_format);
     match recover(dir, key, &place, table, now) {
         Ok(Some(Recovered { parts, opening })) => Ok((DayFiles::new(Arc::clone(dir), parts)?, opening)),
-        Ok(None) => Ok((create(dir, key, place, table)?, Opening::Created)),
+        Ok(None) => Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Created)),
         Err(StoreError::Damaged { why, .. }) => {
             let moved_to = quarantine(dir, key, &place)?;
-            Ok((create(dir, key, place, table)?, Opening::Quarantined { why, moved_to }))
+            Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Quarantined { why, moved_to }))
         }
         Err(error) => Err(error),
     }
@@ -87,13 +87,22 @@ pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], n
 
 /// Makes a day that does not exist.
 pub(crate) fn create_if_missing(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column]) -> Result<Option<DayFiles>, StoreError> {
-    let place = Place::find(dir.path(), key, dir.options().date_format);
-    if place.page().exists() { Ok(None) } else { create(dir, key, place, table).map(Some) }
+    create_with(dir, key, table, dir.options().columns)
 }
 
-fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column]) -> Result<DayFiles, StoreError> {
+/// Makes a day that does not exist, with a set of columns.
+pub(crate) fn create_with(
+    dir: &Arc<DataDir>,
+    key: &DayKey,
+    table: &'static [Column],
+    set: ColumnSet,
+) -> Result<Option<DayFiles>, StoreError> {
+    let place = Place::find(dir.path(), key, dir.options().date_format);
+    if place.page().exists() { Ok(None) } else { create(dir, key, place, table, set).map(Some) }
+}
+
+fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column], set: ColumnSet) -> Result<DayFiles, StoreError> {
     std::fs::create_dir_all(place.folder()).at("make", place.folder())?;
-    let set = dir.options().columns;
     // There may be columns without a page that says anything: a crash left them before they were durable, or somebody copied a sealed day's bare
     // columns here. The two look the same, so all files that hold bytes are kept in quarantine.
     if place.files().iter().any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {
@@ -122,7 +131,7 @@ fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Colum
     DayFiles::new(Arc::clone(dir), parts)
 }
 
-fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
+pub(super) fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path).at("open", path)?;
     Page::map(&file, true, dir.options().boot_id, path).at("map", path)
 }

@@ -125,8 +125,7 @@ fn repair_product(
         missing = missing.difference(&taken);
     }
     let mut unfetched = Unfetched::default();
-    // The exchange's ids mean other trades since a later series began.
-    let is_over = catalog::series(&config.dir, repair.product)?.last().is_some_and(|newest| newest != repair.product);
+    let is_over = plan.is_over;
     let asks_rest = fetcher.is_some() && !is_over;
     let fetcher = fetcher.filter(|_| asks_rest);
     if let Some(fetcher) = fetcher.filter(|_| !missing.is_empty() && !config.is_dry) {

@@ -38,6 +38,8 @@ pub(super) struct ProductPlan {
     pub(super) days: Vec<WantedDay>,
     /// Whether this directory holds no record of the product.
     pub(super) is_new: bool,
+    /// Whether a later series has begun, here or on another tape: the exchange's ids mean other trades since.
+    pub(super) is_over: bool,
     /// What is not brought although it is wanted, and why.
     pub(super) failures: Vec<String>,
     pub(super) remarks: Vec<String>,
@@ -162,6 +164,9 @@ impl Planner<'_> {
             self.plan_tickers(&mut plan, date)?;
         }
         plan.is_new = !has_records;
+        for dir in std::iter::once(self.dir).chain(self.tapes.iter().map(PathBuf::as_path)).filter(|dir| dir.is_dir()) {
+            plan.is_over |= catalog::series(dir, self.product)?.last().is_some_and(|newest| newest.series() > self.product.series());
+        }
         Ok(plan)
     }
 

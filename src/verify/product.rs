@@ -16,7 +16,7 @@ use super::report::{CheckedDays, DatasetDay, ProductDay, Report};
 use super::{known, sectors, tickers};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades, Value, with_layout};
-use crate::store::{DayState, Snapshot, catalog};
+use crate::store::{DayState, Snapshot, StoreError, catalog};
 use crate::stored::u64_at;
 use crate::time::{DateFormat, NANOS_PER_SECOND, UnixNanos, UtcDay};
 
@@ -222,7 +222,7 @@ fn check_day<L: Layout>(
     checks: &Checks<'_>,
     date: UtcDay,
     findings: &mut Findings,
-    visit: impl FnMut(usize, UnixNanos, &[Value]),
+    mut visit: impl FnMut(usize, UnixNanos, &[Value]),
 ) -> Option<(DatasetDay, Option<Snapshot<L>>)> {
     let Checks { config, product, clock, .. } = *checks;
     let location = Location::on(product, L::DATASET, date);

@@ -521,6 +521,26 @@ fn only_the_product_that_is_asked_for_comes() {
 }
 
 #[test]
+fn a_series_that_is_over_comes_with_the_newest_one_and_rest_is_not_asked_for_its_gaps() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+    let all = trades(&market(60));
+    let holed: Vec<Trade> = all.iter().filter(|trade| trade.trade_id != 1020).copied().collect();
+    let second = ProductId::new("BTC-USD~2").unwrap();
+    store::<Trades>(&data_dir(&other, StoreOptions::default()), &product(), &holed);
+    store::<Trades>(&data_dir(&other, StoreOptions::default()), &second, &all);
+    let mut config = config(&own, &[&other]);
+    config.product = Some(product());
+    config.rest = Some(coltape::RestConfig::new("http://127.0.0.1:9", coltape::TlsRoots { ca_file: None }, 8.0));
+    let report = repair(&config).unwrap();
+    assert_eq!(report.products, [product(), second.clone()]);
+    assert_eq!((report.missing_ids, report.failures.len()), (1, 0), "{:#?}", report.lines());
+    assert!(report.missing[0].why.contains("begun anew"), "{:#?}", report.lines());
+    assert_eq!(told(&stored(&own)), holed);
+    assert_eq!(columns::<Trades>(&own, &second, FIRST_DAY).len(), columns::<Trades>(&other, &second, FIRST_DAY).len());
+}
+
+#[test]
 fn a_clock_that_is_behind_loses_no_trade_of_the_other_tape() {
     let folder = tempfile::tempdir().unwrap();
     let (own, other, third) = (folder.path().join("own"), folder.path().join("other"), folder.path().join("third"));

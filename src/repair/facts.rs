@@ -96,7 +96,7 @@ impl FactCopy<'_> {
         let mut indexes: BTreeMap<ProductId, DayIndex> = BTreeMap::new();
         let mut failed = None;
         copy_lines(self.dir, tape, EXACT_TEXTS, |line| {
-            let Ok(Line { time, event: Some(Event::Exact { product, column, key, .. }) }) = Line::parse(line) else { return false };
+            let Ok(Line { time, event: Some(Event::Exact { product, column, key, .. }), .. }) = Line::parse(line) else { return false };
             let Some(plan) = self.plan.get(&product) else { return false };
             if !column.starts_with("trade_") {
                 // A text was written when its ticker came: on its day, or just after midnight.

@@ -20,4 +20,4 @@ done
 scripts/setup.sh
 rustc --version
 git log -1 --format='commit: %h of %cs' 2>/dev/null || true
-cargo bench --locked --quiet --bench tape -- rounds "$rounds" "$only"
+cargo bench --locked --bench tape -- rounds "$rounds" "$only"

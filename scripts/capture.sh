@@ -36,7 +36,7 @@ demo() {
   log=$dir/log
   say "1. Building (a fast build; the real thing is built with --release)"
   scripts/setup.sh
-  cargo build --locked --quiet
+  cargo build --locked
   local coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
   check_machine "$dir"
 
@@ -101,7 +101,7 @@ demo() {
 if [[ "${1:-}" == --demo ]]; then demo; exit 0; fi
 
 scripts/setup.sh
-cargo build --locked --release --quiet
+cargo build --locked --release
 coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=${COLTAPE_DATA_DIR:-}
 is_named=

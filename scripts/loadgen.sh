@@ -24,7 +24,7 @@ while (($#)); do
   esac
 done
 scripts/setup.sh
-cargo build --locked --quiet --profile "$profile"
+cargo build --locked --profile "$profile"
 target=${CARGO_TARGET_DIR:-target}/$([[ $profile == dev ]] && echo debug || echo "$profile")
 coltape=$target/coltape
 

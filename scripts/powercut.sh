@@ -25,7 +25,7 @@ for tool in mkfs.ext4 losetup fsfreeze mount; do command -v $tool >/dev/null || 
 coltape=${COLTAPE:-}
 if [[ -z $coltape ]]; then
   scripts/setup.sh
-  cargo build --locked --quiet
+  cargo build --locked
   coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
 fi
 

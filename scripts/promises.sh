@@ -108,7 +108,7 @@ log=${1:-}
 if [[ -z $log ]]; then
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
-  cargo test --locked --no-fail-fast >"$log" 2>&1 || true
+  cargo test --locked --no-fail-fast 2>&1 | tee "$log" >&2 || true
 fi
 check README.md "$log" && is_shown=1 || is_shown=
 # Tests say on stderr what they skip: a run on a machine without root or loop devices shows less.

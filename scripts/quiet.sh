@@ -17,7 +17,7 @@ while (($#)); do
 done
 command -v fincore >/dev/null || { echo "fincore (util-linux) is missing" >&2; exit 2; }
 scripts/setup.sh
-cargo build --locked --release --quiet
+cargo build --locked --release
 coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=$(mktemp -d "${COLTAPE_BENCH_DIR:-.}/quiet.XXXXXX")
 simulator='' capture='' reading=''

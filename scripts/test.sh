@@ -13,7 +13,7 @@ cargo fmt --check
 step "lints"
 cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -46,7 +46,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -92,6 +92,7 @@ pub mod internals;
 mod json;
 mod names;
 mod product;
+mod progress;
 mod query;
 mod record;
 mod repair;
@@ -115,10 +116,11 @@ pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use product::ProductId;
+pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
 pub use record::{Means, OrderId, Origin, Record, Side, Ticker, Trade};
 pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
-pub use repair::report::Report as RepairReport;
+pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};

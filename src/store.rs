@@ -16,6 +16,7 @@ pub(crate) mod filesystem;
 mod flush;
 pub mod gaps;
 mod growth;
+pub(crate) mod import;
 pub(crate) mod journal;
 mod late;
 mod lock;

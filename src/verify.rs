@@ -92,6 +92,7 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
     // Those that only the journal names may be gone.
     let products: BTreeSet<ProductId> = stored.into_iter().chain(journal.products().cloned()).collect();
     let mut days = BTreeMap::new();
+    config.observer.begin(product::records_to_check(config)?);
     for product in products.into_iter().filter(|product| config.product.as_ref().is_none_or(|only| only == product)) {
         let opened = product::verify_product(config, &product, &journal, &rejected, &mut report)?;
         if config.ledger.is_some() {

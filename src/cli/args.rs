@@ -242,8 +242,11 @@ pub(crate) struct RestArgs {
     Missing trades are taken from the other tapes first, which have order ids, then from REST. Stored trades without order ids get them from another \
     tape. Late trades are put in their place. Where two tapes disagree, the difference is reported and never merged. Other tapes are only read; they \
     may be live. If a capture holds the directory, it is asked to do the work.\n\n\
-    Tickers cannot be repaired: without ids it is not known which are missing, and nobody serves past ones.\n\n\
-    Exit 0: no id is missing between the first and the last, and nothing disagrees. Exit 1: an id is missing, something disagrees, or the repair failed.")]
+    Products and days that only another tape has are brought whole, tickers too, with what its journal says of them. So a lost directory is restored: \
+    DIR need not exist. A day whose checksums do not hold there is named and not brought. Tickers of a day that is here are never merged: not all \
+    feeds send ids with them, so it is not known which are missing.\n\n\
+    Exit 0: no id is missing between the first and the last, nothing disagrees, and all that another tape has is here. Exit 1: an id is missing, \
+    something disagrees, a day could not be brought, or the repair failed.")]
 pub(crate) struct RepairArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]

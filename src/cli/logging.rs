@@ -14,6 +14,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Env, Target, WriteStyle};
 
+use super::progress;
 use crate::escape::Escaped;
 
 /// Lines that may wait to be written.
@@ -85,7 +86,7 @@ fn write_lines(lines: &Receiver<Line>, lost: &AtomicU64, out: &mut impl Write) {
     for line in lines {
         // If stderr cannot be written to, there is no place to report it.
         let _ = match line {
-            Line::Text(text) => out.write_all(&text),
+            Line::Text(text) => progress::make_room(out).and_then(|()| out.write_all(&text)),
             Line::End(done) => {
                 let _ = done.send(());
                 Ok(())

@@ -3,11 +3,13 @@
 use std::io::{self, BufWriter, Write};
 
 use super::args::VerifyArgs;
+use super::next;
 use super::outcome::{DONE, FAILED, Failure};
 use super::output;
+use super::progress::ProgressDisplay;
 use crate::escape::Escaped;
 use crate::time::{Clock, UnixNanos};
-use crate::verify::{VerifyConfig, verify, write_json, write_table};
+use crate::verify::{FindingKind, VerifyConfig, verify, write_json, write_table};
 
 /// Runs the command.
 ///
@@ -23,7 +25,10 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     config.product.clone_from(&args.product);
     config.date = args.date.map(UnixNanos::day);
     config.ledger.clone_from(&args.ledger);
+    let progress = ProgressDisplay::new();
+    config.observer = progress.observer();
     let report = verify(&config).map_err(|error| Failure::failed(Escaped(error)))?;
+    drop(progress);
     if report.days.is_empty() && report.findings.is_empty() && config.ledger.is_none() {
         let which = if config.product.is_some() || config.date.is_some() { "no such day" } else { "no day" };
         return Err(Failure::failed(format!("{} holds {which}: nothing was verified", Escaped(config.dir.display()))));
@@ -31,5 +36,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
     let write = if args.json { write_json } else { write_table };
     output::checked(write(&report, &mut out).and_then(|()| out.flush()))?;
+    if let Some(next) = next::after_verify(report.findings.count(FindingKind::Missing), &config.dir) {
+        output::note(&next);
+    }
     Ok(if report.holds() { DONE } else { FAILED })
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::event::Event;
 use crate::store::gaps::gaps_at_most;
@@ -130,6 +131,8 @@ pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> 
         journal: &mut journal,
         report: &mut done.report,
         conflicts: 0,
+        restored: Vec::new(),
+        observer: &Observer::default(),
     };
     let wanted = missing_within(config, span.ids)?;
     let of = wanted.count();

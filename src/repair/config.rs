@@ -6,6 +6,7 @@ use crate::feed::connector::Connector;
 use crate::feed::proxy::Proxies;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::store::probe::Probe;
 use crate::time::Clock;
 
@@ -29,6 +30,8 @@ pub struct RepairConfig {
     pub force_fs: bool,
     /// The wall clock.
     pub clock: Clock,
+    /// Is told how far the repair is.
+    pub observer: Observer,
     /// Sees every step of the store; tests only.
     #[doc(hidden)]
     pub probe: Option<Probe>,
@@ -47,6 +50,7 @@ impl RepairConfig {
             any_endpoint: false,
             force_fs: false,
             clock: Clock::System,
+            observer: Observer::default(),
             probe: None,
         }
     }

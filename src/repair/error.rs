@@ -40,8 +40,8 @@ pub enum RepairError {
     /// The capture that holds the directory was asked and did not answer.
     #[error("{0}")]
     Unanswered(String),
-    /// The directory does not hold the product.
-    #[error("{dir} holds no {product}", dir = .dir.display())]
+    /// Neither the directory nor another tape holds the product.
+    #[error("neither {dir} nor another tape holds {product}", dir = .dir.display())]
     NoProduct {
         /// The directory.
         dir: PathBuf,
@@ -55,6 +55,12 @@ pub enum RepairError {
         product: ProductId,
         /// The newest one.
         newest: ProductId,
+    },
+    /// The directory holds no tape, and no other one was named.
+    #[error("{dir} holds no tape; --from DIR names another one to restore it from", dir = .dir.display())]
+    NoTape {
+        /// The directory.
+        dir: PathBuf,
     },
     /// A tape to repair from cannot be used.
     #[error("{tape} {why}", tape = .tape.display())]

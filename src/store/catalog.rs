@@ -80,6 +80,17 @@ pub(crate) fn has_day(dir: &Path, key: &DayKey) -> bool {
     Place::find(dir, key, DateFormat::Iso).page().exists()
 }
 
+/// Gives the most records that a day can hold by the length of its time column: of a day that grows a few more than it has. 0 where there is none.
+pub(crate) fn records_at_most(dir: &Path, product: &ProductId, dataset: Dataset, date: UtcDay) -> u64 {
+    let key = DayKey { product: product.clone(), dataset, date };
+    let Some(time) = dataset.columns().iter().find(|column| matches!(column.name, "time" | "trade_time")) else { return 0 };
+    let lengths = [DateFormat::Iso, DateFormat::Dmy].into_iter().filter_map(|format| {
+        let found = std::fs::metadata(Place::new(dir, &key, format).column(time.name)).ok()?;
+        Some(found.len() / time.kind.width() as u64)
+    });
+    lengths.max().unwrap_or(0)
+}
+
 /// Gives the key of a dataset's newest record that has one, over all its days: a trade id, or a ticker's sequence.
 ///
 /// # Errors

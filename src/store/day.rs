@@ -22,7 +22,7 @@ use super::place::DayKey;
 use super::recovery::{self, Opening};
 use super::restore;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Likeness};
+use crate::schema::{ColumnSet, Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
 
 /// Records after which the widest column begins another page: 16 bytes each, on pages of 4096. The other columns do so at multiples of it.
@@ -120,6 +120,16 @@ impl<L: Layout> Day<L> {
             Some(files) => files.grow(records),
             None => Ok(()),
         }
+    }
+
+    /// Makes a day's files with a set of columns. Does nothing to a day that exists.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses.
+    pub(crate) fn make(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, columns: ColumnSet) -> Result<(), StoreError> {
+        let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        let _guard = dir.lock_day(&key);
+        recovery::create_with(dir, &key, L::COLUMNS, columns).map(drop)
     }
 
     fn over(files: DayFiles) -> Result<Self, StoreError> {

@@ -7,6 +7,7 @@
 //! 4. Reading passes over fields and events that it does not know, and never guesses a field that is missing.
 
 mod field;
+mod mention;
 mod table;
 
 use std::borrow::Cow;
@@ -23,6 +24,7 @@ use crate::time::{Timestamp, UnixNanos, UtcDay, parse_rfc3339};
 
 pub(crate) use field::GapFiller;
 pub use field::SumCheck;
+pub(crate) use mention::Mention;
 
 /// Text that is the same for many events, or that was read.
 type Text = Cow<'static, str>;
@@ -231,6 +233,11 @@ events! {
         records: u64, "Records that it holds.";
         late_merged: u64, "Late records among them that were put in their place.";
         generation: u64, "How often its files have been replaced.";
+    };
+    DayBrought "day_brought", "`repair` took a whole dataset-day from another tape." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds.";
+        from: String, "The folder of the other tape.";
     };
     SealFailed "seal_failed", "a dataset-day could not be sealed." {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";

@@ -7,8 +7,8 @@
 //! 5. Before each line the file is compared with the one at its path. If somebody has removed, renamed or replaced it, a new one is begun; if somebody has
 //!    cut it, the line goes to its end. [`JournalFile::take_news`] says so.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read as _};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,9 @@ pub(crate) const REJECTS: &str = "rejects";
 pub(crate) const REJECTS_CAP_BYTES: u64 = 64 << 20;
 /// Name of the files that hold [`Event::Exact`]: decimal texts that no f64 gives back.
 pub const EXACT_TEXTS: &str = "exact";
+
+/// Name of the file in the folder `_coltape` that holds [`Event::Product`]: what the products are.
+pub(crate) const PRODUCTS_FILE: &str = "products.jsonl";
 
 /// Bytes allocated ahead of need.
 const AHEAD: u64 = 1 << 20;
@@ -81,7 +84,15 @@ impl JournalFile {
     /// # Errors
     /// Where the disk is full and the space allocated ahead is used up, or the system refuses the write.
     pub fn append(&mut self, time: UnixNanos, event: &Event) -> Result<(), StoreError> {
-        if self.today.as_ref().is_some_and(|today| today.date != time.day()) {
+        self.append_line(time.day(), event.line(time))
+    }
+
+    /// Appends a line as it is to the file of a day.
+    ///
+    /// # Errors
+    /// As [`JournalFile::append`].
+    pub(crate) fn append_line(&mut self, date: UtcDay, mut line: String) -> Result<(), StoreError> {
+        if self.today.as_ref().is_some_and(|today| today.date != date) {
             self.finish()?;
         }
         if let Some(today) = &mut self.today
@@ -94,9 +105,8 @@ impl JournalFile {
         }
         let today = match &mut self.today {
             Some(today) => today,
-            none => none.insert(Today::open(&self.dir, &self.name, time.day())?),
+            none => none.insert(Today::open(&self.dir, &self.name, date)?),
         };
-        let mut line = event.line(time);
         line.push('\n');
         if today.length + line.len() as u64 > self.cap {
             today.excess += 1;
@@ -122,6 +132,10 @@ impl JournalFile {
     /// # Errors
     /// Where that line cannot be written.
     pub fn finish(&mut self) -> Result<(), StoreError> {
+        if let Some(today) = &self.today {
+            // Gives back what was allocated ahead. Where that is refused it costs room and nothing else.
+            let _ = today.file.set_len(today.length);
+        }
         match self.today.take() {
             Some(mut today) if today.excess > 0 => {
                 let mut line = Event::Capped { excess: today.excess }.line(UnixNanos(today.date.next().start().0 - 1));
@@ -201,6 +215,44 @@ impl Today {
 /// Gives the events of the days `from` to `to` (both included) in order, as [`read`] gives the lines.
 pub(crate) fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = Result<Line, LineError>> {
     read(dir, name, from, to).map(Line::parse)
+}
+
+/// Gives the lines of a file in the folder `_coltape` that is not one a day; nothing where there is none.
+pub(crate) fn lines_of(dir: &Path, file: &str) -> Vec<String> {
+    let text = std::fs::read(dir.join(OWN_FOLDER).join(file)).unwrap_or_default();
+    let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines.filter(|line| line.starts_with('{') && line.ends_with('}')).map(str::to_owned).collect()
+}
+
+/// Appends lines to such a file. A line there that a crash cut short is ended first.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub(crate) fn append_lines(dir: &Path, file: &str, lines: &[String]) -> Result<(), StoreError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let path = dir.join(OWN_FOLDER).join(file);
+    let mut out = OpenOptions::new().read(true).append(true).create(true).open(&path).at("open", &path)?;
+    let mut text = String::new();
+    let mut last = [b'\n'];
+    if out.seek(SeekFrom::End(0)).at("read", &path)? > 0 {
+        out.seek(SeekFrom::End(-1)).at("read", &path)?;
+        out.read_exact(&mut last).at("read", &path)?;
+    }
+    if last != *b"\n" {
+        text.push('\n');
+    }
+    lines.iter().for_each(|line| {
+        text.push_str(line);
+        text.push('\n');
+    });
+    out.write_all(text.as_bytes()).at("write", &path)
+}
+
+/// Lists the days for which there is such a file, in order.
+pub(crate) fn dates(dir: &Path, name: &str) -> Vec<UtcDay> {
+    files(dir, name).into_iter().map(|(date, _)| date).collect()
 }
 
 /// Gives the lines of the days `from` to `to` (both included) in order. Passes over lines that a crash cut short, and over files that cannot be read.

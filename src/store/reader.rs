@@ -54,13 +54,13 @@ pub(super) struct View<L: Layout> {
     pub(super) page: Option<Page>,
     pub(super) state: DayState,
     pub(super) table: &'static [Column],
-    set: ColumnSet,
+    pub(super) set: ColumnSet,
     pub(super) columns: Vec<MappedColumn>,
     pub(super) records: usize,
     pub(super) late: Vec<L::Row>,
     /// Late records that the page says there are.
     pub(super) late_promised: u32,
-    merge: Merge,
+    pub(super) merge: Merge,
     layout: PhantomData<L>,
 }
 

@@ -77,10 +77,10 @@ pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], n
     dir.admit_day(&place, key.dataset)?;
     match recover(dir, key, &place, table, now) {
         Ok(Some(Recovered { parts, opening })) => Ok((DayFiles::new(Arc::clone(dir), parts)?, opening)),
-        Ok(None) => Ok((create(dir, key, place, table)?, Opening::Created)),
+        Ok(None) => Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Created)),
         Err(StoreError::Damaged { why, .. }) => {
             let moved_to = quarantine(dir, key, &place)?;
-            Ok((create(dir, key, place, table)?, Opening::Quarantined { why, moved_to }))
+            Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Quarantined { why, moved_to }))
         }
         Err(error) => Err(error),
     }
@@ -88,12 +88,21 @@ pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], n
 
 /// Makes a day that does not exist.
 pub(crate) fn create_if_missing(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column]) -> Result<Option<DayFiles>, StoreError> {
-    let place = Place::find(dir.path(), key, dir.options().date_format);
-    if place.page().exists() { Ok(None) } else { create(dir, key, place, table).map(Some) }
+    create_with(dir, key, table, dir.options().columns)
 }
 
-fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column]) -> Result<DayFiles, StoreError> {
-    let set = dir.options().columns;
+/// Makes a day that does not exist, with a set of columns.
+pub(crate) fn create_with(
+    dir: &Arc<DataDir>,
+    key: &DayKey,
+    table: &'static [Column],
+    set: ColumnSet,
+) -> Result<Option<DayFiles>, StoreError> {
+    let place = Place::find(dir.path(), key, dir.options().date_format);
+    if place.page().exists() { Ok(None) } else { create(dir, key, place, table, set).map(Some) }
+}
+
+fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column], set: ColumnSet) -> Result<DayFiles, StoreError> {
     clear(dir, key, &place)?;
     let table = set.of(table);
     for column in table {
@@ -151,7 +160,7 @@ pub(crate) fn make_page(dir: &Arc<DataDir>, begun: Begun) -> Result<DayFiles, St
     DayFiles::new(Arc::clone(dir), parts)
 }
 
-fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
+pub(super) fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path).at("open", path)?;
     Page::map(&file, true, dir.options().boot_id, path).at(MAP, path)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::ledger::LedgerError;
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::store::{OWN_FOLDER, StoreError};
 use crate::time::{UnixNanos, UtcDay};
 
@@ -21,13 +22,15 @@ pub struct VerifyConfig {
     pub ledger: Option<PathBuf>,
     /// The time of now, by the wall clock: nothing can have happened later.
     pub now: UnixNanos,
+    /// Is told how far it is, in records.
+    pub observer: Observer,
 }
 
 impl VerifyConfig {
     /// Verifies a whole data directory, without a ledger.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, now: UnixNanos) -> Self {
-        Self { dir: dir.into(), product: None, date: None, ledger: None, now }
+        Self { dir: dir.into(), product: None, date: None, ledger: None, now, observer: Observer::default() }
     }
 
     /// Tells whether the day asked for, if one is, lies between two days, both included.

@@ -16,7 +16,7 @@ use super::report::{CheckedDays, DatasetDay, ProductDay, Report};
 use super::{known, sectors, tickers};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades, Value, with_layout};
-use crate::store::{DayState, Snapshot, catalog};
+use crate::store::{DayState, Snapshot, StoreError, catalog};
 use crate::stored::u64_at;
 use crate::time::{DateFormat, NANOS_PER_SECOND, UnixNanos, UtcDay};
 
@@ -222,7 +222,7 @@ fn check_day<L: Layout>(
     checks: &Checks<'_>,
     date: UtcDay,
     findings: &mut Findings,
-    visit: impl FnMut(usize, UnixNanos, &[Value]),
+    mut visit: impl FnMut(usize, UnixNanos, &[Value]),
 ) -> Option<(DatasetDay, Option<Snapshot<L>>)> {
     let Checks { config, product, clock, .. } = *checks;
     let location = Location::on(product, L::DATASET, date);
@@ -259,8 +259,33 @@ fn check_day<L: Layout>(
     if snapshot.state() == DayState::Bare && checks.history.days.contains_key(&(L::DATASET, date)) {
         findings.add(FindingKind::Gone, &location, || "its commit page is gone; the journal knows that it had one".to_owned());
     }
-    day.sums = day::check(&snapshot, &location, clock, &checks.history.restarted_sequences, findings, visit);
+    let (observer, what) = (&checks.config.observer, || location.to_string());
+    let (mut observed, records) = (0, snapshot.count() as u64);
+    day.sums = day::check(&snapshot, &location, clock, &checks.history.restarted_sequences, findings, |number, time, values| {
+        if number > 0 && number.is_multiple_of(OBSERVED_RECORDS) {
+            observed += OBSERVED_RECORDS as u64;
+            observer.advance(OBSERVED_RECORDS as u64, "records", what);
+        }
+        visit(number, time, values);
+    });
+    observer.advance(records.saturating_sub(observed), "records", what);
     Some((day, Some(snapshot)))
+}
+
+/// Records between two reports of progress within a day.
+const OBSERVED_RECORDS: usize = 1 << 16;
+
+/// Estimates how many records will be looked at: as many as the days' time columns have room for.
+pub(super) fn records_to_check(config: &VerifyConfig) -> Result<u64, StoreError> {
+    let mut records = 0;
+    for product in catalog::products(&config.dir)?.iter().filter(|product| config.product.as_ref().is_none_or(|only| only == *product)) {
+        for dataset in Dataset::ALL {
+            for date in catalog::days(&config.dir, product, dataset)? {
+                records += catalog::records_at_most(&config.dir, product, dataset, date);
+            }
+        }
+    }
+    Ok(records)
 }
 
 /// Tells whether a day that cannot be opened holds no byte of a record: it is being made, or a crash left it so.

@@ -9,6 +9,7 @@ mod graph;
 mod help;
 mod layers;
 mod promises;
+mod scripts;
 mod shapes;
 mod sizes;
 mod source;

@@ -163,7 +163,8 @@ fn every_field_that_must_be_there_is_missed() {
 const LINES_OF_0_1_0: &str = include_str!("lines_0_1_0.jsonl");
 
 /// Events that version 0.1.0 did not have.
-const SINCE_0_1_0: [&str; 6] = ["DoubtRefuted", "SeriesRestarted", "SequenceRestarted", "DayFilesGone", "DayRestored", "FileDisturbed"];
+const SINCE_0_1_0: [&str; 7] =
+    ["DoubtRefuted", "SeriesRestarted", "SequenceRestarted", "DayFilesGone", "DayRestored", "DayBrought", "FileDisturbed"];
 
 #[test]
 fn lines_of_version_0_1_0_are_read_and_written_byte_for_byte() {

@@ -59,7 +59,7 @@ fn subscribe(session: &mut Session, is_advanced: bool) -> u64 {
     1
 }
 
-fn arguments<'a>(url: &'a str, is_advanced: bool) -> Vec<&'a str> {
+fn arguments(url: &str, is_advanced: bool) -> Vec<&str> {
     vec!["BTC-USD", "--url", url, "--feed", if is_advanced { "advanced" } else { "exchange" }]
 }
 
@@ -86,12 +86,11 @@ fn messages_up_to_the_limits_are_stored_whole_and_in_fragments() {
     ];
     for is_advanced in [false, true] {
         let server = Server::start(move |_, mut session| {
-            let mut sequence = subscribe(&mut session, is_advanced);
+            let first = subscribe(&mut session, is_advanced);
             for (id, (bytes, frame)) in (1u64..).zip(sizes) {
-                let text = message(is_advanced, id, sequence, &now(), bytes);
+                let text = message(is_advanced, id, first + id - 1, &now(), bytes);
                 assert_eq!(text.len(), bytes);
                 session.send_in_frames(&text, frame);
-                sequence += 1;
             }
             session.linger();
         });

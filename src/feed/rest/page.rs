@@ -56,6 +56,7 @@ pub struct UnusableElement {
 
 /// What is wrong with an element of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ElementFault {
     /// A value cannot be read, or breaks a rule of every trade.
     #[error("{0}")]

@@ -104,6 +104,9 @@ fn one_answer_of_any_status_delays_a_product_by_seconds_and_disturbs_no_other() 
     assert!(ended.figure("rest_failures") >= statuses.len() as f64);
 }
 
+/// How a REST answers a request: the status with extra headers, and the ids of the page.
+type Answer = fn(&Request) -> (String, Vec<u64>);
+
 /// Tells whether it is the first request for its product.
 fn is_first(request: &Request) -> bool {
     use std::collections::BTreeSet;
@@ -115,7 +118,7 @@ fn is_first(request: &Request) -> bool {
 #[test]
 fn trades_wait_behind_a_gap_no_longer_than_the_gap_wait_whatever_rest_does() {
     const GAP_WAIT: Duration = Duration::from_secs(2);
-    let answers: [(&str, fn(&Request) -> (String, Vec<u64>)); 5] = [
+    let answers: [(&str, Answer); 5] = [
         ("refuses", |_| ("403 Forbidden".to_owned(), Vec::new())),
         ("fails", |_| ("503 Busy".to_owned(), Vec::new())),
         ("slows down", |_| ("429 Too Many Requests\r\nRetry-After: 1".to_owned(), Vec::new())),

@@ -2,7 +2,7 @@
 //!
 //! 1. **An element that cannot be used costs itself alone.** Every other element of the page is used. The unusable one is kept with its raw text, and with
 //!    its trade id where that can be read.
-//! 2. A page whose text is not JSON as a whole is read element by element ([`elements`], [`objects`]). One without a single usable element is no page.
+//! 2. A page whose text is not JSON as a whole is read element by element ([`elements`], [`objects`]). Where none of them shows a trade, it is no page.
 //! 3. Elements may come in any order. One that stands twice with equal fields counts once. Where two tell a trade differently, neither is used: which one is
 //!    right cannot be told.
 //! 4. A trade that was not asked for, because its id is not below the one named, or because it is labelled with another product, is not used.
@@ -91,7 +91,7 @@ pub(super) type ReadElement = Result<Trade, (Option<u64>, ElementFault)>;
 /// Reads a page of trades with ids below `after`. `read` reads the element at a place, and adds the texts that an f64 does not print back.
 ///
 /// # Errors
-/// Where the text is no list, or broken so that no element of it can be used.
+/// Where the text is no list, or broken and without a trade.
 pub(super) fn read_page(
     parser: &mut Parser,
     body: &[u8],
@@ -114,7 +114,8 @@ pub(super) fn read_page(
         Ok(read) => read?,
         Err(RejectReason::NotJson) => {
             page = salvage(parser, body, after, &mut read);
-            if page.trades.is_empty() {
+            let is_of_trades = !page.trades.is_empty() || page.unusable.iter().any(|element| element.raw.contains("trade_id"));
+            if !is_of_trades {
                 return Err(RejectReason::NotJson);
             }
         }
@@ -143,7 +144,7 @@ fn salvage(
                 continue;
             }
             _ if text.is_empty() => continue,
-            _ => page.add_unusable(None, RejectReason::NotJson.into(), || cut(text)),
+            _ => page.add_unusable(shown_id(text), RejectReason::NotJson.into(), || cut(text)),
         }
         // A quotation mark or a bracket too many or too few may have swallowed the elements behind it.
         for inner in objects(text) {
@@ -206,6 +207,13 @@ impl TradePage {
 
 fn cut(text: &[u8]) -> String {
     String::from_utf8_lossy(text.get(..MAX_RAW_BYTES).unwrap_or(text)).into_owned()
+}
+
+/// Gives the first trade id in a text that is not JSON.
+fn shown_id(text: &[u8]) -> Option<u64> {
+    let text = String::from_utf8_lossy(text);
+    let (_, rest) = text.split_once("\"trade_id\":")?;
+    rest.trim_start().split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Shows a trade as REST does, with the maker's side.

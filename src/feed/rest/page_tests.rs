@@ -219,6 +219,19 @@ fn every_kind_of_damage_at_every_place_costs_itself_alone() {
 }
 
 #[test]
+fn a_page_of_one_broken_trade_is_a_page_without_a_usable_one() {
+    for kind in 0..DAMAGES + BREAKAGES {
+        let text = if kind < DAMAGES { damaged(kind, 9).into_bytes() } else { broken(kind - DAMAGES, 9) };
+        let body = [&b"["[..], &text, b"]"].concat();
+        let shown = String::from_utf8_lossy(&body).into_owned();
+        match read(&body) {
+            Ok(page) => assert!(page.trades.is_empty() && (!page.unusable.is_empty() || shown == "[]"), "{shown}: {page:?}"),
+            Err(_) => assert!(!shown.contains("trade_id"), "{shown}"),
+        }
+    }
+}
+
+#[test]
 fn what_is_no_list_of_trades_is_no_page() {
     for body in
         ["", " ", "[", "{}", r#"{"message":"NotFound"}"#, "<html><body>Just a moment…</body></html>", "null", "7", "[<html>]", "[nothing"]

@@ -4,6 +4,7 @@
 //! 2. Every line shows that somebody was there to write it, also one that cannot be read as far as its time is whole.
 //! 3. Every line is accounted for: read, of an event that this version does not know, cut off where a crash may have cut it, or damaged. A line that is cut
 //!    off or not known may have said anything: nothing is called whole that it may have been about. A damaged one is a finding.
+//!    Killing a process cuts its last line off. A power cut may leave zeroes further up, too, and then the process says no more that it has ended.
 //! 4. Lines may come in any order where a clock was set back: such a stretch shows no absence.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +50,8 @@ pub(super) struct Journal {
     conflicts: u64,
     /// Stretches in which the clock was set back.
     set_back: Vec<(UnixNanos, UnixNanos)>,
+    /// Lines with zeroes: of a crash, unless their process ends in order.
+    zeroed: Vec<(UtcDay, Cut)>,
     /// The days that have a line of their own.
     written: BTreeSet<UtcDay>,
     /// Whether files are there that only something with a journal writes.
@@ -88,6 +91,7 @@ impl Journal {
                 journal.fault(date, None, error.to_string());
             }
         }
+        journal.settle_zeroed(true);
         for name in [REJECTS, EXACT_TEXTS] {
             journal.check_lines_beside(dir, name);
         }
@@ -176,13 +180,21 @@ impl Journal {
                     self.written.insert(date);
                     self.note_presence(time, None);
                 }
-                // A crash may cut a line off, and leave zeroes where its end was not written.
-                if line.contains(&0) || line.last() != Some(&b'}') {
+                if line.contains(&0) {
+                    self.zeroed.push((date, Cut { time, place: place() }));
+                } else if line.last() != Some(&b'}') {
                     *torn = Some(Cut { time, place: place() });
                 } else {
                     self.note_damaged(date, time, &place(), &error.to_string());
                 }
             }
+        }
+    }
+
+    /// Decides what lines with zeroes are, by how their process ended.
+    fn settle_zeroed(&mut self, has_crashed: bool) {
+        for (date, cut) in std::mem::take(&mut self.zeroed) {
+            if has_crashed { self.note_torn(date, &cut) } else { self.note_damaged(date, cut.time, &cut.place, "zeroes") }
         }
     }
 
@@ -219,6 +231,9 @@ impl Journal {
     }
 
     fn take(&mut self, time: UnixNanos, event: &Event) {
+        if begins_a_process(event) {
+            self.settle_zeroed(true);
+        }
         match event {
             Event::CaptureStarted { .. } => {
                 self.has_capture = true;
@@ -231,6 +246,7 @@ impl Journal {
             }
             Event::CaptureStopped { .. } => {
                 self.has_capture = true;
+                self.settle_zeroed(false);
                 self.take_stop(time, event);
             }
             Event::AlertRaised { alert, .. } if alert == "clock_off" => self.clock_was_off = true,
@@ -327,7 +343,8 @@ impl Journal {
     }
 }
 
-/// A line that was cut off.
+/// A line that was cut off, or has zeroes in it.
+#[derive(Debug)]
 struct Cut {
     time: Option<UnixNanos>,
     place: String,

@@ -145,10 +145,16 @@ fn every_line_is_read_or_counted_as_what_is_wrong_with_it() {
         assert_eq!(counts(r#"T24:00:01Z","event":"flush_recovered"}"#, behind), (1, 0, 0, 1, 1));
     }
     // Cut off: by a crash where a process begins behind it or nothing follows, by damage where the same process goes on.
-    for cut in [r#"T10:00:01Z","event":"gap_le"#, "T1", "T10:00:01Z\0\0\0\0"] {
+    for cut in [r#"T10:00:01Z","event":"gap_le"#, "T1"] {
         assert_eq!(counts(cut, &started), (0, 1, 0, 0, 1), "{cut:?}");
         assert_eq!(counts(cut, &good), (1, 0, 0, 1, 1), "{cut:?}");
     }
+    // Zeroes: by a power cut, unless the process ends in order.
+    let stopped = at("2025-06-07T12:00:00Z", STOPPED);
+    for behind in [&started, &good] {
+        assert_eq!(counts("T10:00:01Z\0\0\0\0", behind), (0, 1, 0, 0, 1));
+    }
+    assert_eq!(counts("T10:00:01Z\0\0\0\0", &stopped), (1, 0, 0, 1, 1));
     let read = journal(&[good.clone(), r#"{"time":"2025-06-07T10:00:01Z","eve"#.to_owned()]);
     assert_eq!((read.unreadable, read.torn, read.faults.len()), (0, 1, 0));
 }

@@ -188,7 +188,7 @@ impl OpenDays {
         let key = DayKey { product: self.product.clone(), dataset: Dataset::Trades, date };
         if !is_open && catalog::has_day(self.context.dir.path(), &key) {
             // A day that cannot be opened now blocks the write that follows.
-            let now = self.context.market_now();
+            let now = self.now_at(Record::Trade(trade));
             let _ = self.open(Dataset::Trades, date, now);
         }
         if let Some(day) = self.days.iter_mut().find(|day| day.date == date)

@@ -8,7 +8,7 @@
 //!    cut it, the line goes to its end. [`JournalFile::take_news`] says so.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 

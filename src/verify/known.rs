@@ -1,6 +1,7 @@
 //! What should be there: the dataset-days that the journal knows, and the files that lie in the folders.
 //!
-//! 1. A day that was sealed or opened with records, and has fewer now or none, is *gone*. Nothing removes records of a tape: a replacement only adds some.
+//! 1. A day that was opened and has no file, or that was sealed or opened with records and has fewer now, is *gone*. Nothing removes records of a tape: a
+//!    replacement only adds some.
 //! 2. A sealed day that no line of the journal opened or sealed shows that the journal is incomplete.
 //! 3. Files with the name of a column, a page or late records that hold bytes and belong to no day that is read are *strays*: what is left of a day whose
 //!    page and time column are gone, or the same day in the other spelling.
@@ -35,13 +36,16 @@ pub(super) fn check_known_days(
             Some(day) => day.sums.records,
             None => 0,
         };
-        if stored >= records {
+        // A day that was opened has at least a page. One that a crash left without a record may be read as nothing.
+        let has_files = found.is_some() || catalog::days(&config.dir, product, *dataset).is_ok_and(|days| days.contains(date));
+        if stored >= records && has_files {
             continue;
         }
         let location = Location::on(product, *dataset, *date);
-        findings.add_many(FindingKind::Gone, records - stored, &location, || match found {
-            Some(_) => format!("{stored} records are stored; the journal knows of {records}"),
-            None => format!("its files are gone; the journal knows of {records} records"),
+        findings.add_many(FindingKind::Gone, (records - stored).max(1), &location, || match (found, records) {
+            (Some(_), _) => format!("{stored} records are stored; the journal knows of {records}"),
+            (None, 0) => "its files are gone; the journal knows that it was opened".to_owned(),
+            (None, _) => format!("its files are gone; the journal knows of {records} records"),
         });
         if found.is_none() {
             checked.entry(*date).or_default();

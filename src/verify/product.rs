@@ -45,7 +45,7 @@ pub(super) fn verify_product(
     let findings = &mut report.findings;
     let mut checked = CheckedDays::new();
     let mut trades = IndexedDays::new();
-    let mut ids = check_trades(&checks, &mut trades, &mut checked, findings)?;
+    let (mut ids, is_any_timely) = check_trades(&checks, &mut trades, &mut checked, findings)?;
     let mut tickers: Vec<DatasetDays> = Vec::new();
     for dataset in Dataset::ALL.into_iter().filter(|dataset| dataset.is_of_tickers()) {
         tickers.push(with_layout!(dataset, L => check_days::<L>(&checks, &mut checked, findings)?.into()));
@@ -84,19 +84,22 @@ pub(super) fn verify_product(
     for day in &mut days {
         report_lost_journal(&checks, journal, day, findings);
         lower(&checks, journal, day, findings, &mut report.not_checked);
+        if is_any_timely {
+            lower_untimely(&checks, day);
+        }
     }
     report.days.extend(days);
     Ok(ProductDays { trades, tickers })
 }
 
-/// Checks a product's days of `TRADES` and gives the ids of every day. Only the days asked for are kept.
+/// Checks a product's days of `TRADES`. Gives the ids of every day, and whether those of any came as they happened. Only the days asked for are kept.
 fn check_trades(
     checks: &Checks<'_>,
     trades: &mut IndexedDays<Trades>,
     checked: &mut CheckedDays,
     findings: &mut Findings,
-) -> Result<Vec<DayIds>, VerifyError> {
-    let mut ids = Vec::new();
+) -> Result<(Vec<DayIds>, bool), VerifyError> {
+    let (mut ids, mut is_any_timely) = (Vec::new(), false);
     for date in catalog::days(&checks.config.dir, checks.product, Dataset::Trades)? {
         // Coverage needs the ids of every day, but only of the days asked for findings are reported.
         let is_asked = checks.config.covers(date, date);
@@ -107,13 +110,14 @@ fn check_trades(
             runs.push(Link { date, id: u64_at(values, 0).unwrap_or(0), time });
         });
         let Some((day, snapshot)) = checked_day else { continue };
+        is_any_timely |= is_timely(date, &day.sums) == Some(true);
         ids.push(DayIds { date, runs: snapshot.is_some().then(|| runs.into_vec()), records: day.sums.records });
         if is_asked {
             checked.entry(date).or_default().push(day);
             trades.days.extend(snapshot.map(|snapshot| IndexedDay::new(date, snapshot)));
         }
     }
-    Ok(ids)
+    Ok((ids, is_any_timely))
 }
 
 /// Checks the days asked for of a dataset and gives those that can be read.
@@ -202,18 +206,27 @@ fn lower(checks: &Checks<'_>, journal: &Journal, day: &mut ProductDay, findings:
     if !journal.is_there() {
         tell(Verdict::Unverifiable, "there is no journal: nobody knows of conflicts or of trades given up".to_owned());
     }
-    let live = day.datasets.iter().find(|kept| kept.dataset == Dataset::Trades).and_then(|kept| kept.sums.first_live);
-    if let Some(first) = live.filter(|first| !checks.clock.was_off && first.0 > date.next().start().0.saturating_add(LAG_NANOS)) {
-        tell(
-            Verdict::Unverifiable,
-            format!("its trades came as if they just happened, but only at {first}: their times, or that clock, are wrong"),
-        );
-    }
     // Reasons against a claim that is not made would only hide those that count.
     if coverage.verdict == Verdict::Whole {
         for (verdict, reasons) in unclear {
             reasons.into_iter().for_each(|reason| coverage.lower(verdict, reason));
         }
+    }
+}
+
+/// Tells whether the trades of a day came as they happened, as far as any did: nothing where none did.
+fn is_timely(date: UtcDay, sums: &DaySums) -> Option<bool> {
+    sums.first_live.map(|first| first.0 <= date.next().start().0.saturating_add(LAG_NANOS))
+}
+
+/// Lowers the verdict of a day whose trades came as if they just happened, but only when the day was long over, while those of other days came in time.
+/// Where none came in time the machine's clock runs otherwise than the market's, and nothing follows from it.
+fn lower_untimely(checks: &Checks<'_>, day: &mut ProductDay) {
+    let trades = day.datasets.iter().find(|kept| kept.dataset == Dataset::Trades);
+    let is_untimely = trades.is_some_and(|kept| is_timely(day.date, &kept.sums) == Some(false));
+    if is_untimely && !checks.clock.was_off && day.coverage.verdict == Verdict::Whole {
+        let reason = "its trades came as if they just happened, but when the day was long over: their times, or that clock, are wrong";
+        day.coverage.lower(Verdict::Unverifiable, reason.to_owned());
     }
 }
 

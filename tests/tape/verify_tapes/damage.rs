@@ -513,7 +513,8 @@ fn lower_mark(case: &mut Case<'_>) -> Option<Harm> {
     let file = pick(case, |file| file.name == "commit" && is_live(file))?;
     let mut bytes = std::fs::read(&file.path).expect("read");
     let count = u64::from_le_bytes(bytes[512..520].try_into().expect("eight bytes"));
-    let lower = case.rng.u64(..count);
+    // Below what is durable, which is half of it at least: a mark above that is one that the day had before.
+    let lower = case.rng.u64(..(count / 2).max(1));
     bytes[512..520].copy_from_slice(&lower.to_le_bytes());
     // In place: another inode would not be trusted at all.
     let page = std::fs::File::options().write(true).open(&file.path).expect("opened");
@@ -522,7 +523,7 @@ fn lower_mark(case: &mut Case<'_>) -> Option<Harm> {
 }
 
 fn remove_day(case: &mut Case<'_>) -> Option<Harm> {
-    let file = pick(case, |file| file.name == "commit" && !is_live(file))?;
+    let file = pick(case, |file| file.name == "commit")?;
     let all = files(case, |other| other.product == file.product && other.date == file.date && other.dataset == file.dataset);
     all.iter().for_each(|file| std::fs::remove_file(&file.path).expect("removed"));
     let _ = std::fs::remove_file(&file.path);
@@ -532,7 +533,7 @@ fn remove_day(case: &mut Case<'_>) -> Option<Harm> {
 fn remove_newest(case: &mut Case<'_>) -> Option<Harm> {
     let at = choose(case, |spec, product, day| {
         let days = &spec.products[product].days;
-        day + 1 == days.len() && !matches!(days[day].state, State::Live | State::LiveUnsynced)
+        day + 1 == days.len()
     })?;
     let (product, own) = (case.spec.products[at.0].product.clone(), day_of(&case.spec, at).1.date);
     let all = files(case, |other| other.product == product && other.date == own);
@@ -541,7 +542,7 @@ fn remove_newest(case: &mut Case<'_>) -> Option<Harm> {
 }
 
 fn remove_folder(case: &mut Case<'_>, is_dataset: bool) -> Option<Harm> {
-    let file = pick(case, |file| file.name == "commit" && !is_live(file))?;
+    let file = pick(case, |file| file.name == "commit")?;
     let folder = if is_dataset { file.path.parent()? } else { file.path.parent()?.parent()? };
     std::fs::remove_dir_all(folder).expect("removed");
     harm(&file)

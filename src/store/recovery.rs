@@ -122,7 +122,7 @@ pub(crate) fn clear(dir: &DataDir, key: &DayKey, place: &Place) -> Result<Option
     // There may be columns without a page that says anything: a crash left them before they were durable, or somebody copied a sealed day's bare
     // columns here. The two look the same, so all files that hold bytes are kept in quarantine.
     if place.files().iter().any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {
-        let moved_to = quarantine(dir, key, &place)?;
+        let moved_to = quarantine(dir, key, place)?;
         log::warn!("{key}: files that are in the way of the day are set aside in {}", moved_to.display());
         set_aside = Some(moved_to);
     }

@@ -6,6 +6,7 @@
 //! 1. An offset is the time that a message names minus the time at which it was read: 0, and a little less for the way, where the box's clock is right. Only
 //!    what is sent when it happens counts: heartbeats, live trades, envelopes. A `last_match` may be days old.
 //! 2. The estimate is the [`CONFIRMATIONS`]rd highest offset of [`WINDOW_NANOS`]. So neither one absurd message moves it, nor two, nor a backlog that is read late.
+//!    Where the highest disagree, it takes [`OUTVOTING`] messages: only then two that are too low cannot be the [`CONFIRMATIONS`]rd highest.
 //! 3. A time more than an hour ahead of both clocks is a doubt. [`CONFIRMATIONS`] that name different times and agree with each other are believed at once:
 //!    the box's clock was set back. As many that are not ahead refute it, and so do [`SETTLED_WITHIN_NANOS`] without an answer. As many in a row that agree
 //!    with each other an hour below the estimate are believed at once, too: the clock was set forward.
@@ -21,6 +22,9 @@ use crate::time::{NANOS_PER_SECOND, TimeCache, UnixNanos};
 
 /// Messages that have to agree before what they say is believed.
 pub(crate) const CONFIRMATIONS: usize = 3;
+
+/// Messages among which so many agree that two absurd ones, too high or too low, are not the [`CONFIRMATIONS`]rd highest.
+const OUTVOTING: usize = 2 * CONFIRMATIONS - 1;
 
 /// How long offsets are gathered for one estimate: longer than a backlog takes to be read. In nanoseconds.
 const WINDOW_NANOS: u64 = 5 * NANOS_PER_SECOND;
@@ -153,6 +157,8 @@ pub(super) struct ClockCheck {
     lower: (i64, usize),
     /// The highest offsets of the window, the highest first.
     highest: [i64; CONFIRMATIONS],
+    /// Offsets of the window that were ranked. Those that are too low to count are not.
+    ranked: usize,
     /// Offsets ahead that nothing has confirmed, the newest last, with the times named.
     ahead: Vec<(i64, UnixNanos)>,
     /// Messages since then that were not ahead.
@@ -169,6 +175,7 @@ impl ClockCheck {
             least_of_clock: NONE,
             lower: (NONE, 0),
             highest: [NONE; CONFIRMATIONS],
+            ranked: 0,
             ahead: Vec::with_capacity(REMEMBERED),
             against: 0,
         }
@@ -215,8 +222,7 @@ impl ClockCheck {
         }
         self.rank(offset);
         let is_due = self.offset.is_none() || times.recv.since(self.window_began) >= WINDOW_NANOS;
-        let [.., estimate] = self.highest;
-        if is_due && estimate != NONE {
+        if is_due && let Some(estimate) = self.estimate() {
             self.believe(estimate);
             self.shared.publish(estimate);
             self.begin_window(times.recv);
@@ -276,10 +282,19 @@ impl ClockCheck {
     fn begin_window(&mut self, recv: UnixNanos) {
         self.window_began = recv;
         self.highest = [NONE; CONFIRMATIONS];
+        self.ranked = 0;
+    }
+
+    /// Gives what the window's messages say, once there are enough of them.
+    fn estimate(&self) -> Option<i64> {
+        let [highest, .., estimate] = self.highest;
+        let is_agreed = highest.abs_diff(estimate) <= AGREEMENT_NANOS || self.ranked >= OUTVOTING;
+        (estimate != NONE && is_agreed).then_some(estimate)
     }
 
     /// Puts an offset among the highest of the window.
     fn rank(&mut self, mut offset: i64) {
+        self.ranked = self.ranked.saturating_add(1);
         for place in &mut self.highest {
             if offset > *place {
                 std::mem::swap(place, &mut offset);

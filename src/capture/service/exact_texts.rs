@@ -175,11 +175,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (texts, product) = (texts(folder.path()), ProductId::new("BTC-USD").unwrap());
         let day = UtcDay(20_000);
-        let in_the_way = folder.path().join(OWN_FOLDER).join(format!("exact.{day}.jsonl"));
-        std::fs::create_dir(&in_the_way).unwrap();
+        // There is no directory to write to.
+        std::fs::remove_dir_all(folder.path()).unwrap();
         (0..10).for_each(|key| texts.keep(day.start(), &product, "trade_price_f64", key, b"0.12345678901234567891"));
         assert_eq!(texts.metrics.write_failures.get(), 10);
-        std::fs::remove_dir(&in_the_way).unwrap();
+        std::fs::create_dir(folder.path()).unwrap();
         texts.keep(day.start(), &product, "trade_price_f64", 10, b"0.12345678901234567891");
         assert_eq!((lines(folder.path(), &day.to_string()).len(), texts.metrics.unwritten_lines.get()), (11, 0));
     }

@@ -223,7 +223,10 @@ impl ClockCheck {
         self.rank(offset);
         let is_due = self.offset.is_none() || times.recv.since(self.window_began) >= WINDOW_NANOS;
         if is_due && let Some(estimate) = self.estimate() {
+            let lower = self.lower;
             self.believe(estimate);
+            // This very message may be one of those that say otherwise.
+            self.lower = lower;
             self.shared.publish(estimate);
             self.begin_window(times.recv);
         }

@@ -258,8 +258,11 @@ fn does_to_every_target((deed, act): Deed) {
     args.extend(["ZZZ-USD", "--url", &fed.server.url, "--sync", "100ms", "--gap-wait", "50ms"]);
     let capture = Capture::start(&data, &args);
     let products = || targets.iter().map(|(product, _)| product.as_str()).chain(["ZZZ-USD"]);
+    // A trade that comes behind later ones: it is late, and happened before them.
+    let first = now();
     for product in products() {
-        (2..=BEFORE).chain([1]).for_each(|id| fed.trade(product, id));
+        (2..=BEFORE).for_each(|id| fed.trade(product, id));
+        fed.send(match_frame(product, 1, &first));
     }
     let all = |last: u64| (1..=last).collect::<Vec<_>>();
     let is_there = |product: &str| data.join(product).join("TRADES").exists() && data.join(product).join("MD").exists();

@@ -407,10 +407,10 @@ mod tests {
         ) {
             let off = if is_behind { off } else { -off };
             let mut seen = Box::new();
-            for n in 0..40u64 {
+            for (place, n) in (0..40u64).enumerate() {
                 let now = START + n * SECOND;
                 let recv = now.saturating_add_signed(-off * SECOND.cast_signed());
-                if n as usize == at {
+                if place == at {
                     for (exponent, is_ahead) in jumps.into_iter().take(how_many) {
                         let jump = 10i64.pow(exponent);
                         let verdict = seen.read(now.saturating_add_signed(if is_ahead { jump } else { -jump }), recv);

@@ -40,6 +40,7 @@ mod tests {
     const HOUR: u64 = 3_600_000_000_000;
     const NOW: UnixNanos = UnixNanos(1_786_309_548_000_000_000);
 
+    #[expect(clippy::cast_possible_truncation, reason = "a few hours in nanoseconds")]
     fn found(hours: &[f64]) -> f64 {
         let trade = |(id, hours): (usize, &f64)| {
             let time = UnixNanos(NOW.0.saturating_add_signed((hours * HOUR as f64) as i64));

@@ -153,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (texts, product) = (texts(folder.path()), ProductId::new("BTC-USD").unwrap());
         let mut rng = fastrand::Rng::with_seed(7);
-        let days: Vec<UtcDay> = (0..2 * OPEN_FILES as u32).map(|day| UtcDay(20_000 + day)).collect();
+        let days: Vec<UtcDay> = (20_000..).map(UtcDay).take(2 * OPEN_FILES).collect();
         let mut counts = vec![0; days.len()];
         for key in 0..500 {
             let at = rng.usize(..days.len());

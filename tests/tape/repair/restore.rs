@@ -200,7 +200,8 @@ fn a_lost_day_brings_what_the_other_journal_says_of_it_and_of_no_other() {
 
 #[test]
 fn damage_of_the_other_tape_is_reported_and_never_copied() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("a flipped byte", |path| {
             let mut bytes = std::fs::read(path).unwrap();
             bytes[17] ^= 1;
@@ -367,11 +368,10 @@ fn days_that_were_only_prepared_take_what_comes_and_days_on_which_nothing_happen
     let seal = |key: &coltape::internals::store::DayFiles| {
         assert_eq!(coltape::internals::store::seal::seal_at_rest(&dir, key.key()).unwrap().records, 0)
     };
-    for date in [dates()[1]] {
-        seal(&Day::<Trades>::open(&dir, &product(), date, date.start()).unwrap().0.close());
-        seal(&Day::<Md>::open(&dir, &product(), date, date.start()).unwrap().0.close());
-        seal(&Day::<TickerTrades>::open(&dir, &product(), date, date.start()).unwrap().0.close());
-    }
+    let date = dates()[1];
+    seal(&Day::<Trades>::open(&dir, &product(), date, date.start()).unwrap().0.close());
+    seal(&Day::<Md>::open(&dir, &product(), date, date.start()).unwrap().0.close());
+    seal(&Day::<TickerTrades>::open(&dir, &product(), date, date.start()).unwrap().0.close());
     Day::<Trades>::prepare(&dir, &product(), dates()[2].next(), 9).unwrap();
     drop(dir);
     for columns in [ColumnSet::Full, ColumnSet::Core] {
@@ -397,8 +397,8 @@ fn days_that_were_only_prepared_take_what_comes_and_days_on_which_nothing_happen
 }
 
 /// The columns of a day of tickers.
-fn columns_of(path: &Path, date: UtcDay) -> (Vec<(&'static str, Vec<u8>)>, Vec<(&'static str, Vec<u8>)>) {
-    (columns::<Md>(path, &product(), date), columns::<TickerTrades>(path, &product(), date))
+fn columns_of(path: &Path, date: UtcDay) -> [Vec<(&'static str, Vec<u8>)>; 2] {
+    [columns::<Md>(path, &product(), date), columns::<TickerTrades>(path, &product(), date)]
 }
 
 #[test]

@@ -130,6 +130,12 @@ impl FrameTimes {
     }
 }
 
+/// Gives the time that a frame names minus the time at which it was read.
+#[inline]
+fn offset_of(times: &FrameTimes) -> i64 {
+    times.named.0.cast_signed().saturating_sub(times.recv.0.cast_signed())
+}
+
 /// What a frame's times mean for the frames that are held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -197,7 +203,7 @@ impl ClockCheck {
         if times.named.0 == 0 {
             return Verdict::Open;
         }
-        let offset = times.named.0.cast_signed().saturating_sub(times.recv.0.cast_signed());
+        let offset = offset_of(times);
         let [.., least] = self.highest;
         let is_due = times.recv.0.wrapping_sub(self.window_began.0) >= WINDOW_NANOS;
         if offset <= least && offset >= self.least_of_clock && !is_due && self.ahead.is_empty() {
@@ -243,13 +249,7 @@ impl ClockCheck {
 
     /// Takes an offset that lies ahead: believes it if enough others agree with it.
     fn doubt(&mut self, offset: i64, named: UnixNanos) -> Verdict {
-        // The same time again is no other witness: a clock goes on.
-        if self.ahead.iter().all(|(_, other)| *other != named) {
-            if self.ahead.len() >= REMEMBERED {
-                self.ahead.remove(0);
-            }
-            self.ahead.push((offset, named));
-        }
+        self.remember_ahead(offset, named);
         let agreeing = self.ahead.iter().map(|(other, _)| *other).filter(|other| other.abs_diff(offset) <= AGREEMENT_NANOS);
         if agreeing.clone().count() < CONFIRMATIONS {
             return Verdict::Open;
@@ -260,6 +260,21 @@ impl ClockCheck {
         self.settle();
         self.begin_window(UnixNanos(0));
         Verdict::Confirmed
+    }
+
+    /// Takes note of a frame that is held back still, after others were believed: what follows settles it, too.
+    pub(super) fn remember(&mut self, times: &FrameTimes) {
+        self.remember_ahead(offset_of(times), times.named);
+    }
+
+    fn remember_ahead(&mut self, offset: i64, named: UnixNanos) {
+        // The same time again is no other witness: a clock goes on.
+        if self.ahead.iter().all(|(_, other)| *other != named) {
+            if self.ahead.len() >= REMEMBERED {
+                self.ahead.remove(0);
+            }
+            self.ahead.push((offset, named));
+        }
     }
 
     /// Forgets the doubts: they are settled, or nothing has settled them in time.

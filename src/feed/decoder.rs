@@ -194,6 +194,9 @@ impl Decoder {
             Ok(fate) => fate,
             Err(why) => self.attempt_again(&held.bytes, why, ahead, handler),
         };
+        if fate == FrameFate::Held {
+            self.clock.remember(&self.times);
+        }
         handler.end_held(&held.bytes, fate);
     }
 

@@ -174,6 +174,10 @@ fn has_own_captures(dir: &Path, tapes: &[PathBuf]) -> bool {
 fn copy_lines(dir: &Path, tape: &Path, name: &str, mut is_chosen: impl FnMut(&str) -> bool) -> Result<(), StoreError> {
     let mut file = JournalFile::new(dir, name);
     for date in journal::dates(tape, name) {
+        // A repair that died while it copied a line begins it anew.
+        journal::drop_torn_copy(dir, name, date, |torn| {
+            journal::read(tape, name, date, date).any(|line| line.as_bytes().starts_with(torn))
+        })?;
         let mut own: Option<HashSet<String>> = None;
         for line in journal::read(tape, name, date, date).filter(|line| is_chosen(line)) {
             let own = own.get_or_insert_with(|| journal::read(dir, name, date, date).collect());

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ids::IdRange;
-use crate::record::{Implausible, Means, Trade};
+use crate::record::{Means, Trade};
 use crate::schema::{Dataset, Layout, Trades, with_layout};
 use crate::store::event::Event;
 use crate::store::gaps::stretch;
@@ -198,7 +198,11 @@ fn are_clean(repair: &ProductRepair<'_>, other: &Snapshot<Trades>) -> bool {
 
 /// Tells whether a trade of another tape can be stored here.
 pub(super) fn is_usable(trade: &Trade, now: UnixNanos) -> bool {
-    !trade.validate(now).is_err_and(Implausible::is_of_identity)
+    match trade.validate(now) {
+        Ok(()) => true,
+        // A capture stores such a trade with a mark. One without the mark was altered.
+        Err(why) => trade.origin.is_flawed() && !why.is_of_identity(),
+    }
 }
 
 /// Tells whether the values of a day are of their types: a side that is one, nanoseconds below a second. Reading a row would make others of them.

@@ -280,6 +280,22 @@ pub(crate) fn files(dir: &Path, name: &str) -> Vec<(UtcDay, PathBuf)> {
     files
 }
 
+/// Takes away the beginning of a line at the end of a day's file, if `is_copied` tells that the whole line will be written again.
+///
+/// # Errors
+/// Where the file cannot be read or cut.
+pub(crate) fn drop_torn_copy(dir: &Path, name: &str, date: UtcDay, is_copied: impl FnOnce(&[u8]) -> bool) -> Result<(), StoreError> {
+    let path = dir.join(OWN_FOLDER).join(format!("{name}.{date}.jsonl"));
+    let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let torn = bytes.get(whole..).unwrap_or_default();
+    if torn.is_empty() || !is_copied(torn) {
+        return Ok(());
+    }
+    let file = OpenOptions::new().write(true).open(&path).at("open", &path)?;
+    file.set_len(whole as u64).at("cut", &path)
+}
+
 /// The longest line that is read. None that is written comes near it.
 const MAX_LINE_BYTES: u64 = 16 << 20;
 

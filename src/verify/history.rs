@@ -7,7 +7,7 @@
 //! 3. That REST has nothing below an id is what it keeps, and no beginning.
 //! 4. What is kept of each kind is bounded. What is beyond is counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::ids::{IdRange, IdSet};
 use crate::schema::Dataset;
@@ -209,9 +209,11 @@ impl History {
         // Those that name the very ids say most.
         causes.sort_by_key(|cause| cause.ids.is_none());
         for explanations in [&causes, &attempts] {
-            said.extend(explanations.iter().take(MAX_SHOWN).map(ToString::to_string));
-            if explanations.len() > MAX_SHOWN {
-                said.push(format!("{} more such lines", explanations.len() - MAX_SHOWN));
+            let mut seen = HashSet::new();
+            let different: Vec<String> = explanations.iter().map(ToString::to_string).filter(|text| seen.insert(text.clone())).collect();
+            said.extend(different.iter().take(MAX_SHOWN).cloned());
+            if different.len() > MAX_SHOWN {
+                said.push(format!("{} more such lines", different.len() - MAX_SHOWN));
             }
         }
         if said.is_empty() {

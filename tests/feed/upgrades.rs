@@ -145,7 +145,7 @@ fn spelling() -> impl Strategy<Value = Spelling> {
         prop::sample::select(vec![1, 2, 7, 64, 100_000]),
     )
         .prop_map(|(interim, status, upgrade, connection, accept, others, is_reversed, line_end, piece)| {
-            let mut groups = vec![upgrade, connection, vec![accept], others.into_iter().map(str::to_owned).collect()];
+            let mut groups = [upgrade, connection, vec![accept], others.into_iter().map(str::to_owned).collect()];
             if is_reversed {
                 groups.reverse();
             }

@@ -507,7 +507,8 @@ fn a_second_writer_another_endpoint_and_an_unsafe_file_system_are_refused() {
 fn a_lock_is_held_whatever_becomes_of_its_file_and_folder() {
     use std::fs;
     use std::os::unix::fs::symlink;
-    let deeds: [(&str, fn(&Path)); 7] = [
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed); 7] = [
         ("nothing", |_| {}),
         ("the file is removed", |dir| fs::remove_file(dir.join("_coltape/lock")).unwrap()),
         ("the file is renamed", |dir| fs::rename(dir.join("_coltape/lock"), dir.join("_coltape/old")).unwrap()),

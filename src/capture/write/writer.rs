@@ -376,8 +376,9 @@ impl Writer {
         if self.prepared_for == Some(tomorrow) || u128::from(tomorrow.start().since(now)) > lead.as_nanos() {
             return;
         }
-        self.prepared_for = Some(tomorrow);
         for (mut key, records) in self.open_days.counts(today) {
+            // A product that has stored nothing today is looked at again.
+            self.prepared_for = Some(tomorrow);
             key.date = tomorrow;
             // An eighth of today's: about three hours' worth. The files grow from there.
             self.context.provisioner.prepare(key, records / 8);

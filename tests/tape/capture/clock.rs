@@ -65,8 +65,9 @@ fn alerts(data: &Path, event: &str) -> BTreeSet<String> {
 
 fn stored_ids(data: &Path, product: &ProductId) -> Vec<u64> {
     let days = coltape::dates(data, product, coltape::Dataset::Trades).unwrap_or_default();
-    let day = |date| Snapshot::<Trades>::open(data, product, date).unwrap().unwrap().rows().map(|trade| trade.trade_id).collect::<Vec<_>>();
-    days.into_iter().flat_map(day).collect()
+    // A day that is just being made has no page yet.
+    let open = |date| Snapshot::<Trades>::open(data, product, date).unwrap();
+    days.into_iter().filter_map(open).flat_map(|day| day.rows().map(|trade| trade.trade_id).collect::<Vec<_>>()).collect()
 }
 
 /// Records a simulated market with a clock that is off by so much.

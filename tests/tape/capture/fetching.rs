@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::programs::{Capture, await_that, journal, query};
+use super::programs::{Capture, DEADLINE, await_that, await_that_within, journal, query};
 use super::rest::{Request, Rest, page, shown};
 use super::scripted::{Server, match_frame};
 
@@ -46,7 +46,7 @@ fn rejects(data: &Path) -> String {
 fn trades_that_rest_shows_in_an_unusable_form_cost_themselves_alone_and_are_asked_for_again() {
     for damage in ["\"price\":\"x\"", "\"price\":\"14.7775\",\"product_id\":\"ETH-USD\"", "\"price\":NaN"] {
         // A gap of several pages, one close to it, and a last one.
-        let server = sends(vec![1, 2500, 2510, 2520, 9000]);
+        let server = sends(vec![1, 3, 2500, 2510, 2520, 9000]);
         let is_mended = Arc::new(AtomicBool::new(false));
         let mended = Arc::clone(&is_mended);
         let is_bad = |id: u64| id.is_multiple_of(500) || id == 2 || id == 2515 || id == 8999;
@@ -64,7 +64,9 @@ fn trades_that_rest_shows_in_an_unusable_form_cost_themselves_alone_and_are_aske
         let usable: Vec<u64> = (1..=9000).filter(|id| !is_bad(*id) || [2500, 9000].contains(id)).collect();
         await_that("everything else is there", || ids(&data, "BTC-USD") == usable);
         is_mended.store(true, Ordering::Relaxed);
-        await_that("the others are there, too", || ids(&data, "BTC-USD") == (1..=9000).collect::<Vec<_>>());
+        // They are asked for again after waits that grow to a minute.
+        let patience = DEADLINE + Duration::from_secs(60);
+        await_that_within(patience, "the others are there, too", || ids(&data, "BTC-USD") == (1..=9000).collect::<Vec<_>>());
         let ended = capture.stop();
         ended.assert_good();
         let bad = 1 + 1 + 1 + (1..=18).filter(|step| ![5, 18].contains(step)).count();

@@ -187,10 +187,14 @@ fn every_row_of_the_closing_table_adds_up_whatever_the_feed_distorts() {
 fn late_tickers_have_a_column_of_their_own() {
     let (go, went) = std::sync::mpsc::channel::<()>();
     let went = std::sync::Mutex::new(went);
-    // The ticker of a day that was sealed in the run before is late.
-    let server = Server::start(move |_, mut session| {
+    // The ticker of a day that was sealed in the run before is late, once the exchange's clock says that the day is over.
+    let server = Server::start(move |connection, mut session| {
         let products = session.await_subscription();
         session.acknowledge(&products);
+        for number in 0..if connection == 0 { 0 } else { 3 } {
+            let time = jiff::Timestamp::now() + jiff::SignedDuration::from_micros(number);
+            session.send(format!(r#"{{"type":"heartbeat","last_trade_id":1,"product_id":"BTC-USD","sequence":1001,"time":"{time}"}}"#));
+        }
         session.send(match_frame("BTC-USD", 1, "2024-03-09T12:00:00Z"));
         session.send(crate::capture::scripted::ticker_frame("BTC-USD", 1, "2024-03-09T12:00:00Z"));
         let _ = went.lock().unwrap().recv_timeout(crate::capture::programs::DEADLINE);

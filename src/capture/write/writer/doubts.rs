@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Writer;
 use super::trades::describe;
 use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, REASON, Refuted, mark_of};
+use crate::feed::continuity::ABSURD_JUMP;
 use crate::feed::doubts::{AGREEMENT, DOUBT_TIMEOUT, Expired, Held, Mark, Run};
 use crate::feed::gap_event::GapCause;
 use crate::feed::sequencer::ReceivedTrade;
@@ -54,12 +55,18 @@ impl Writer {
 
     /// Stores trades that are believed now: in another series where their ids have begun anew, else in this one. What is still held is judged again.
     #[cold]
-    fn believe(&mut self, run: Run<DoubtedTrade>) {
+    fn believe(&mut self, mut run: Run<DoubtedTrade>) {
         let marks = run.messages.iter().map(|doubted| (mark_of(&doubted.received.trade), doubted.doubt));
         let Some(first) = run.messages.first().map(|doubted| mark_of(&doubted.received.trade)) else { return };
         let is_begun = self.sequencer.chain().last().is_some();
         if is_begun && self.trade_marks.begins_anew(marks) && !self.begin_series(first) {
             return run.messages.into_iter().for_each(|doubted| self.refuse(doubted, Refuted::Unconfirmed));
+        }
+        if !is_begun {
+            // Trades that came before these and that lie within a plausible gap below them are as real.
+            let mut earlier = self.doubted_trades.take(|mark, _| mark.leads_to(first, ABSURD_JUMP));
+            earlier.sort_by_key(|doubted| doubted.received.trade.trade_id);
+            run.messages.splice(..0, earlier);
         }
         self.begin_batch();
         for DoubtedTrade { received, doubt } in &run.messages {

@@ -94,10 +94,7 @@ impl OpenDay {
     fn is_over(&self, product: &ProductId, now: Instant, market_now: UnixNanos) -> bool {
         let today = market_now.day();
         let quiet = now.saturating_duration_since(self.used);
-        if self.open_datasets().any(|open| open.files().is_gone()) {
-            // Its seal fails and names the path; the next record begins the day anew.
-            true
-        } else if self.date.next() < today || self.was_sealed {
+        if self.date.next() < today || self.was_sealed {
             self.date < today && quiet >= IDLE
         } else {
             self.date < today && quiet >= QUIET && files::is_due_to_seal(self.date, product, market_now)
@@ -212,7 +209,7 @@ impl OpenDays {
     }
 
     /// Makes everything that was written visible. Tells whether the writer's thread has work: room to ask for with [`OpenDays::request_room`], or files that
-    /// were removed and are let go of by [`OpenDays::close_old`].
+    /// were removed and are stored again by [`OpenDays::close_old`].
     pub(crate) fn commit(&mut self, now: Instant) -> bool {
         let mut needs_writer = false;
         for day in &mut self.days {

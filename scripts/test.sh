@@ -17,7 +17,8 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo test --locked 2>&1 | tee "$log"
+# Most tests wait for another process most of the time: more of them at once than processors.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --locked 2>&1 | tee "$log"
 step "promises: each is shown by a test that passed"
 scripts/promises.sh --self-test
 scripts/promises.sh "$log"

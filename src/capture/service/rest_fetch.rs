@@ -209,7 +209,10 @@ impl RestFetch {
 impl Shared {
     fn fetch(&self, mut client: RestClient) {
         while let Some(request) = self.next() {
-            let answer = client.trades_page(&request.product, request.after(), request.limit(), self.metrics.market.now(self.clock.now()));
+            // The later of both clocks: one that is ahead makes no trade implausible that it would have taken when it was right.
+            let now = self.clock.now();
+            let latest = self.metrics.market.now(now).max(now);
+            let answer = client.trades_page(&request.product, request.after(), request.limit(), latest);
             self.metrics.rest_requests.one();
             match (answer, request.target) {
                 (Ok(page), FetchTarget::Window(_)) => self.take_page(&request, page),

@@ -36,7 +36,7 @@ impl Step {
 /// let dir = tempfile::tempdir()?;
 /// let mut config = VerifyConfig::new(dir.path(), UnixNanos(0));
 /// config.observer = Observer::new(|step| eprintln!("{}: {} of {} {}", step.what, step.done, step.of, step.unit));
-/// verify(&config)?;
+/// assert!(verify(&config).is_err(), "an empty folder is no data directory");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]

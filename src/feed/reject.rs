@@ -44,7 +44,7 @@ pub enum RejectReason {
     /// It is well-formed, but breaks a rule of every record.
     #[error("{0}")]
     Implausible(#[from] Implausible),
-    /// It was doubted, and what followed has refuted it: see [`super::clock_check`].
+    /// It was doubted, and what followed has refuted it.
     #[error("doubted, and refuted by what followed")]
     Doubt,
 }

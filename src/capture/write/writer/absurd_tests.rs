@@ -233,8 +233,9 @@ fn check(script: &Script) {
         let real = real_trade(script, number);
         let of_it: Vec<&Trade> = stored.iter().filter(|((_, id), _)| *id == real.trade_id).flat_map(|(_, rows)| rows).collect();
         let equal = of_it.iter().filter(|row| row.agrees_with(&real)).count();
-        // Of two trades with one id that nothing tells apart the first is kept, and the other journaled: never in silence.
-        let is_told = |event: &Event| matches!(event, Event::Conflict { trade_id, .. } if *trade_id == real.trade_id);
+        // Of two trades with one id that nothing tells apart the first is kept, and the other journaled, as a conflict or a doubt that nothing confirmed: never
+        // in silence.
+        let is_told = |event: &Event| matches!(event, Event::Conflict { trade_id: key, .. } | Event::DoubtRefuted { key, .. } if *key == real.trade_id);
         let is_claimed = equal == 0 && claimed.contains(&real.trade_id) && journaled(path, is_told) > 0;
         assert!(equal == 1 || is_claimed, "trade {} is stored {of_it:?} by {script:?}", real.trade_id);
     }

@@ -182,7 +182,8 @@ impl Sequencer {
     fn contradict_waiting(&mut self, stored: Mark) {
         let contradict = |waiting: &mut Waiting| {
             let trade = &waiting.received.trade;
-            if trade.trade_id > stored.key && trade.time < stored.time {
+            // Ids as near as those of trades in a row may be real whatever their times: the exchange's clock steps, too.
+            if trade.trade_id > stored.key.saturating_add(AGREEMENT) && trade.time < stored.time {
                 waiting.against = (waiting.against + 1).min(CONFIRMATIONS);
             }
         };

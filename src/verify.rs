@@ -19,6 +19,7 @@ mod chain;
 mod config;
 mod coverage;
 mod day;
+mod falls;
 mod finding;
 mod history;
 mod index;

@@ -98,10 +98,14 @@ impl<T> ReorderWindow<T> {
         self.held.values_mut().rev().take(count.min(behind)).for_each(change);
     }
 
-    /// Takes the first item that `is_it` finds among the `count` with the lowest ids and those with the highest.
-    pub(super) fn take_at_either_end(&mut self, count: usize, is_it: impl Fn(u64, &T) -> bool) -> Option<T> {
+    /// Finds the id of the first item that `is_it` holds for, among the `count` with the lowest ids and those with the highest.
+    pub(super) fn find_at_either_end(&self, count: usize, is_it: impl Fn(u64, &T) -> bool) -> Option<u64> {
         let mut ends = self.held.iter().take(count).chain(self.held.iter().rev().take(count));
-        let id = *ends.find(|(id, item)| is_it(**id, item))?.0;
+        ends.find(|(id, item)| is_it(**id, item)).map(|(id, _)| *id)
+    }
+
+    /// Takes the item of an id.
+    pub(super) fn take(&mut self, id: u64) -> Option<T> {
         self.held.remove(&id)
     }
 

@@ -9,7 +9,8 @@
 //! 3. An id that heartbeats have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain. A stalled channel is thus noticed
 //!    without its next trade.
 //! 4. Trades of lower ids that happened later than a waiting one contradict it. It is refuted where ids are still missing before it, or where another trade
-//!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is.
+//!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is. One whose id is near has the gap
+//!    wait, and one that waits in a row with others, of rising ids and times, is right: the exchange's clock was set back.
 //! 5. Ids far behind the highest are a gap only where more than one message says so. A lone message has to wait for the gap wait first.
 //! 6. Every id is reported missing at most once before it is reported filled: the gaps in the journal, taken together, are the ids that were missing.
 //!
@@ -160,7 +161,7 @@ impl Sequencer {
 
     fn pop_next(&mut self) -> Option<ReceivedTrade> {
         let last = self.chain.last().unwrap_or(u64::MAX);
-        let is_contradicted = self.waiting.first().is_some_and(|waiting| waiting.against > 0);
+        let is_contradicted = self.waiting.first().is_some_and(|waiting| self.is_contradicted(waiting));
         if is_contradicted { None } else { self.waiting.pop_next(last).map(|waiting| waiting.received) }
     }
 
@@ -182,9 +183,11 @@ impl Sequencer {
     fn contradict_waiting(&mut self, stored: Mark) {
         let contradict = |waiting: &mut Waiting| {
             let trade = &waiting.received.trade;
-            // Ids as near as those of trades in a row may be real whatever their times: the exchange's clock steps, too.
-            if trade.trade_id > stored.key.saturating_add(AGREEMENT) && trade.time < stored.time {
+            if trade.trade_id > stored.key && trade.time < stored.time {
                 waiting.against = (waiting.against + 1).min(CONFIRMATIONS);
+            } else if trade.trade_id == stored.key.saturating_add(1) {
+                // The trade in front of it agrees with it.
+                waiting.against = 0;
             }
         };
         self.waiting.at_both_ends(COMPARED, contradict);
@@ -203,9 +206,35 @@ impl Sequencer {
         let due = self.waiting.due(now, self.gap_wait).unwrap_or(0);
         let is_refuted = |id: u64, waiting: &Waiting| {
             let is_ahead = id > last.saturating_add(1);
-            waiting.against >= CONFIRMATIONS && is_ahead || waiting.against > 0 && (id <= last || is_ahead && id <= due)
+            let is_far = id > last.saturating_add(AGREEMENT);
+            let is_over = id <= last || is_ahead && id <= due || is_far && waiting.against >= CONFIRMATIONS;
+            is_over && (id <= last && waiting.against > 0 || self.is_contradicted(waiting))
         };
-        self.waiting.take_at_either_end(COMPARED, is_refuted).map(|waiting| waiting.received)
+        let refuted = self.waiting.find_at_either_end(COMPARED, is_refuted)?;
+        self.waiting.take(refuted).map(|waiting| waiting.received)
+    }
+
+    /// Tells whether trades of lower ids contradict a waiting one, and nothing speaks for it: it is not in a row of [`CONFIRMATIONS`] that wait with
+    /// adjoining ids and times that rise with them.
+    fn is_contradicted(&self, waiting: &Waiting) -> bool {
+        waiting.against > 0 && !self.is_in_row(&waiting.received.trade)
+    }
+
+    #[cold]
+    fn is_in_row(&self, trade: &Trade) -> bool {
+        let rises = |lower: &Trade, higher: &Trade| lower.time <= higher.time;
+        let (mut count, mut lowest, mut highest) = (1, trade, trade);
+        while count < CONFIRMATIONS {
+            let below = lowest.trade_id.checked_sub(1).and_then(|id| self.waiting_trade(id)).filter(|below| rises(below, lowest));
+            let above = highest.trade_id.checked_add(1).and_then(|id| self.waiting_trade(id)).filter(|above| rises(highest, above));
+            match (below, above) {
+                (None, None) => return false,
+                (Some(below), _) => lowest = below,
+                (None, Some(above)) => highest = above,
+            }
+            count += 1;
+        }
+        true
     }
 
     /// Takes the lowest waiting trade at the end, whether or not ids are missing before it.
@@ -216,8 +245,10 @@ impl Sequencer {
     /// Takes a waiting trade that is contradicted and before which ids are missing, at the end.
     pub(crate) fn pop_contradicted_at_end(&mut self) -> Option<ReceivedTrade> {
         let last = self.chain.last()?;
-        let is_refuted = |id: u64, waiting: &Waiting| waiting.against > 0 && id != last.saturating_add(1);
-        self.waiting.take_at_either_end(usize::MAX, is_refuted).map(|waiting| waiting.received)
+        let is_refuted =
+            |id: u64, waiting: &Waiting| id <= last && waiting.against > 0 || id != last.saturating_add(1) && self.is_contradicted(waiting);
+        let refuted = self.waiting.find_at_either_end(usize::MAX, is_refuted)?;
+        self.waiting.take(refuted).map(|waiting| waiting.received)
     }
 
     /// Takes note that a trade is stored.
@@ -544,7 +575,9 @@ mod tests {
             (500_000, 2, ms(5), false),
             (500_000, 1, ms(2000), true),
             (500_000, 0, ms(2000), false),
-            (15, 3, ms(5), true),
+            // A near one has its time: it may be real.
+            (15, 3, ms(5), false),
+            (15, 3, ms(2000), true),
         ] {
             let mut sequencer = Sequencer::new(Some(10), [], WAIT);
             assert_eq!(sequencer.hold(at(ahead, 1), ms(0)), Held::Waiting);
@@ -554,6 +587,26 @@ mod tests {
                 assert!(!sequencer.has_events(), "one message opens no wide gap before its time is up");
             }
             assert_eq!(sequencer.pop_refuted(|| now).is_some(), is_refuted, "{ahead} {stored} {now:?}");
+        }
+    }
+
+    #[test]
+    fn trades_that_wait_in_a_row_are_right_although_the_clock_was_set_back() {
+        // 14 to 16 happened after 11 and 12, by a clock that is a minute behind theirs.
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        for (id, millis) in [(14, 1), (15, 1), (16, 2)] {
+            assert_eq!(sequencer.hold(at(id, millis), ms(0)), Held::Waiting);
+        }
+        store(&mut sequencer, 11, 60_000);
+        store(&mut sequencer, 12, 60_001);
+        assert_eq!((sequencer.pop_refuted(|| ms(1900)), sequencer.pop_ready(|| ms(1900))), (None, None));
+        store(&mut sequencer, 13, 60_002);
+        for id in [14, 15, 16] {
+            assert_eq!(sequencer.pop_refuted(|| ms(1900)), None);
+            let ready = sequencer.pop_ready(|| ms(1900)).expect("it is right");
+            assert_eq!(ready.trade.trade_id, id);
+            sequencer.mark_stored(id, Means::Live);
+            sequencer.contradict(Mark { key: id, time: ready.trade.time });
         }
     }
 

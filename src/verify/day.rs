@@ -3,14 +3,14 @@
 //! 1. Records are taken in the merged order, late ones in their place.
 //! 2. A column `x` with a column `x_f64` beside it is the f32 of that value. The f32 was rounded from the text and not from the f64. So where the f64
 //!    lies exactly between two f32s, either is right. Without the f64 nothing can be checked, and the report says so.
-//! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock. One that falls by more than that clock may fall
-//!    is a finding, of trades: their ids say in which order they happened.
+//! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock. Of trades, whose ids say in which order they
+//!    happened, one that others contradict by more than that clock may fall is a finding ([`falls`](super::falls)).
 //! 4. An event time more than an hour after its receive time is wrong, unless several records in a row say the same: then it is the receiving machine's
 //!    clock.
 //! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
 
+use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
-use super::order;
 use crate::record::{EARLIEST_PLAUSIBLE, Means, Origin, Record, SIDE_UNKNOWN, time_is_plausible};
 use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
@@ -109,7 +109,8 @@ pub(super) fn check<L: Layout>(
     let columns = CheckedColumns::new::<L>(stored::columns_of(snapshot));
     let sums = DaySums { rounded: (!columns.pairs.is_empty()).then_some(0), ..DaySums::default() };
     let dataset = L::DATASET;
-    let mut check = Check { dataset, columns, location, clock, restarted, findings, sums, last_key: 0, latest: None, ahead: Vec::new() };
+    let mut check =
+        Check { dataset, columns, location, clock, restarted, findings, sums, last_key: 0, falls: Falls::default(), ahead: Vec::new() };
     let mut values = Vec::new();
     let mut last_time = None;
     for number in 0..snapshot.count() {
@@ -130,6 +131,8 @@ pub(super) fn check<L: Layout>(
         visit(number, time, &values);
     }
     check.settle_ahead();
+    let unconfirmed = check.falls.take_last();
+    check.add_falls(unconfirmed);
     check.sums
 }
 
@@ -166,8 +169,7 @@ struct Check<'a> {
     findings: &'a mut Findings,
     sums: DaySums,
     last_key: u64,
-    /// The latest event time so far.
-    latest: Option<UnixNanos>,
+    falls: Falls,
     /// Records in a row whose event time lies ahead of their receive time by about as much, as long as they are few.
     ahead: Vec<Ahead>,
 }
@@ -231,15 +233,20 @@ impl Check<'_> {
         }
     }
 
-    /// Looks whether the event time lies further before that of an earlier trade than the exchange's clock may fall.
+    /// Looks whether the event times of trades rise with their ids, as far as the exchange's clock does.
     fn fall(&mut self, number: usize, time: UnixNanos) {
-        if let Some(latest) = self.latest
-            && self.dataset == Dataset::Trades
-            && order::falls(latest, time)
-        {
-            self.findings.add(FindingKind::TimeOrder, self.location, || format!("record {number}: {time}, behind one of {latest}"));
+        if self.dataset == Dataset::Trades {
+            self.falls.see(Timed { number, time });
+            let wrong = self.falls.take_wrong();
+            self.add_falls(wrong);
         }
-        self.latest = Some(self.latest.map_or(time, |latest| latest.max(time)));
+    }
+
+    fn add_falls(&mut self, wrong: impl Iterator<Item = Timed>) {
+        for Timed { number, time } in wrong {
+            self.findings
+                .add(FindingKind::TimeOrder, self.location, || format!("record {number}: {time}, against those before and behind it"));
+        }
     }
 
     fn side(&mut self, number: usize, values: &[Value]) {

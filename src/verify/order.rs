@@ -5,7 +5,8 @@
 //!
 //! 1. A *stretch* is a part of the chain, in order of ids, that lies in the file of one day.
 //! 2. The stretches whose dates rise and that hold the most trades are taken for right. Every other one is a *stray*.
-//! 3. A stray within [`CLOCK_FALL_NANOS`] of both its neighbours is the exchange's clock around midnight, and is right, too.
+//! 3. A stray within [`CLOCK_FALL_NANOS`] of both its neighbours is the exchange's clock around midnight, and is right, too. Of at least [`CONFIRMATIONS`]
+//!    trades, it may lie [`CONFIRMED_FALL_NANOS`] away.
 //! 4. A stray makes its own day doubtful and the days of the right stretches beside it, where its trades may belong.
 
 use super::chain::{Link, Run};
@@ -14,7 +15,11 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// How far the exchange's clock may fall from one trade to the next. Coinbase's matching engine has never been seen to set its clock back within a
 /// product; this is what a correction of a clock takes at the most.
-pub(super) const CLOCK_FALL_NANOS: u64 = 60 * NANOS_PER_SECOND;
+const CLOCK_FALL_NANOS: u64 = 60 * NANOS_PER_SECOND;
+/// How far it may where several trades in a row agree on it: what an event time may fall by without being doubted when it is received.
+pub(super) const CONFIRMED_FALL_NANOS: u64 = 3600 * NANOS_PER_SECOND;
+/// Trades in a row that agree on the time: then it is the exchange's clock.
+pub(super) const CONFIRMATIONS: usize = 3;
 
 /// Trades that lie in the file of a day to which their ids do not belong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +40,10 @@ struct Stretch {
     trades: u64,
 }
 
-/// Tells whether a time lies further before another than the exchange's clock may fall.
+/// Tells whether a time lies more than `most` nanoseconds before another.
 #[must_use]
-pub(super) fn falls(from: UnixNanos, to: UnixNanos) -> bool {
-    to.0.saturating_add(CLOCK_FALL_NANOS) < from.0
+pub(super) const fn falls_by(from: UnixNanos, to: UnixNanos, most: u64) -> bool {
+    to.0.saturating_add(most) < from.0
 }
 
 /// Finds the strays of a chain, given in order of ids.
@@ -62,6 +67,8 @@ pub(super) fn strays(chain: &[Run]) -> Vec<Stray> {
         let before = stretches.iter().enumerate().take(at).rev().find_map(right);
         let behind = stretches.iter().enumerate().skip(at + 1).find_map(right);
         // Right ones are in order, so it is enough to look at those nearest to it.
+        let most = if stretch.trades >= CONFIRMATIONS as u64 { CONFIRMED_FALL_NANOS } else { CLOCK_FALL_NANOS };
+        let falls = |from, to| falls_by(from, to, most);
         let is_clock = before
             .is_none_or(|before| !falls(before.last.time, stretch.first.time) && !falls(stretch.first.time, stretch.last.time))
             && behind.is_none_or(|behind| !falls(stretch.last.time, behind.first.time));
@@ -147,6 +154,9 @@ mod tests {
         let last = SECONDS_PER_DAY - 10;
         assert_eq!(found(&[run(9, last, 1, 7), run(10, 0, 8, 8), run(9, last + 8, 9, 9), run(10, 1, 10, 12)]).len(), 0);
         assert_eq!(found(&[run(9, last, 1, 7), run(10, 0, 8, 8), run(9, last - 60, 9, 9), run(10, 1, 10, 12)]).len(), 1);
+        // Three that agree may be further away.
+        assert_eq!(found(&[run(9, last, 1, 7), run(10, 0, 8, 10), run(9, last - 60, 11, 13), run(10, 1, 14, 20)]).len(), 0);
+        assert_eq!(found(&[run(9, last, 1, 7), run(10, 0, 8, 10), run(9, last - 3700, 11, 13), run(10, 1, 14, 20)]).len(), 1);
     }
 
     proptest! {

@@ -59,12 +59,16 @@ impl ResumePoint {
         let of_tickers = context.datasets.iter().find(|dataset| dataset.is_of_tickers()).unwrap_or(Dataset::TickerTrades);
         let last_sequence = last(of_tickers)?;
         let newest_ticker = newest(dir, product, of_tickers)?;
-        let last_ticker = newest_ticker.map(|mark| Mark { key: if mark.key == 0 { last_sequence.unwrap_or(0) } else { mark.key }, ..mark });
+        let last_ticker = newest_ticker.map(|Newest { last, .. }| {
+            let key = if last.key == 0 { last_sequence.unwrap_or(0) } else { last.key };
+            Mark { key, ..last }
+        });
+        let lowest_of_newest = newest_ticker.map_or(0, |newest| newest.lowest);
         let begun = Self {
             series: product.clone(),
             last_trade_id: None,
             trade_marks: TradeMarks::default(),
-            ticker_marks: TickerMarks::continuing(last_ticker),
+            ticker_marks: TickerMarks::continuing(last_ticker, lowest_of_newest),
             first: None,
             missing: IdSet::new(),
         };
@@ -78,7 +82,7 @@ impl ResumePoint {
         let newest_trade = newest(dir, product, Dataset::Trades)?;
         Ok(Self {
             last_trade_id: last(Dataset::Trades)?.max(found.last),
-            trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |mark| mark.time)),
+            trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |newest| newest.last.time)),
             first: first(context, product)?,
             missing: found.missing,
             ..begun
@@ -92,17 +96,29 @@ impl ResumePoint {
     }
 }
 
-/// Gives the newest record of a dataset, in the order of its days: its key and event time.
-fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<Mark>, StoreError> {
+/// Where a dataset ends.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    /// The key of the last record, and the newest event time.
+    last: Mark,
+    /// The lowest key at that time.
+    lowest: u64,
+}
+
+/// Finds where a dataset ends, in the order of its days.
+fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<Newest>, StoreError> {
     let dates = catalog::days(dir, product, dataset)?;
-    Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| {
-        let day = Snapshot::<L>::open(dir, product, date).ok()??;
-        // Records of one day that came out of turn stand near its end.
-        let ends = day.count().saturating_sub(OUT_OF_TURN)..day.count();
-        let last = day.row(ends.end.checked_sub(1)?)?;
-        let time = ends.filter_map(|number| day.row(number)).map(|row| L::time(&row)).max()?;
-        Some(Mark { key: L::key(&last), time })
-    })))
+    Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| newest_of(&Snapshot::<L>::open(dir, product, date).ok()??))))
+}
+
+fn newest_of<L: Layout>(day: &Snapshot<L>) -> Option<Newest> {
+    // Records of one day that came out of turn stand near its end. Late tickers stand behind all others, whatever their sequence.
+    let ends = day.count().saturating_sub(OUT_OF_TURN)..day.count();
+    let last = day.base_count().checked_sub(1).and_then(|last| day.base_row(last)).or_else(|| day.row(ends.end.checked_sub(1)?))?;
+    let rows: Vec<L::Row> = ends.filter_map(|number| day.row(number)).collect();
+    let time = rows.iter().map(|row| L::time(row)).max()?;
+    let lowest = rows.iter().filter(|row| L::time(row) == time).map(L::key).filter(|key| *key != 0).min().unwrap_or(0);
+    Some(Newest { last: Mark { key: L::key(&last), time }, lowest })
 }
 
 /// Gives the oldest trade of the days that are searched for gaps.

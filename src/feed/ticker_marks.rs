@@ -78,8 +78,19 @@ impl Jumps {
     }
 }
 
+/// Where the stored tickers end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoredEnd {
+    /// The sequence of the last one, where 0 is none, and the newest event time.
+    pub(crate) last: Mark,
+    /// The lowest sequence stored at the newest event time.
+    pub(crate) lowest: u64,
+    /// The trade that the last one tells of; 0 where that is not known.
+    pub(crate) trade_id: u64,
+}
+
 /// The edges of a product's tickers.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct TickerMarks {
     /// The last one with a sequence.
     last: Option<u64>,
@@ -90,16 +101,34 @@ pub(crate) struct TickerMarks {
     began: UnixNanos,
     /// The lowest sequence stored at the newest event time.
     lowest_of_newest: u64,
+    /// The trade that the last ticker tells of; 0 where it names none.
+    last_trade: u64,
     jumps: Jumps,
 }
 
+impl Default for TickerMarks {
+    /// No ticker is stored: before the first one there was none.
+    fn default() -> Self {
+        Self {
+            last: None,
+            before: Some(0),
+            newest: UnixNanos(0),
+            began: UnixNanos(0),
+            lowest_of_newest: 0,
+            last_trade: 0,
+            jumps: Jumps::default(),
+        }
+    }
+}
+
 impl TickerMarks {
-    /// Continues behind the last ticker stored: its sequence, where 0 is none, and the newest event time. `lowest_of_newest` is the lowest sequence stored at
-    /// that time.
+    /// Continues behind what is stored.
     #[must_use]
-    pub(crate) fn continuing(last: Option<Mark>, lowest_of_newest: u64) -> Self {
-        let Some(Mark { key, time }) = last else { return Self::default() };
-        Self { last: Some(key).filter(|key| *key != 0), newest: time, lowest_of_newest: lowest_of_newest.min(key), ..Self::default() }
+    pub(crate) fn continuing(end: Option<StoredEnd>) -> Self {
+        let Some(StoredEnd { last: Mark { key, time }, lowest, trade_id }) = end else { return Self::default() };
+        let last = Some(key).filter(|key| *key != 0);
+        // Nothing tells whether the last one was right, so nothing that comes now is held to be the right one before it.
+        Self { last, before: None, newest: time, lowest_of_newest: lowest.min(key), last_trade: trade_id, ..Self::default() }
     }
 
     /// Begins with a series of trades that began at `time`.
@@ -147,9 +176,11 @@ impl TickerMarks {
 
     #[cold]
     fn judge_lower(&self, ticker: &Ticker, last: u64) -> TickerJudgement {
-        let is_among_newest = ticker.time == self.newest && (self.lowest_of_newest..=last).contains(&ticker.sequence);
-        let is_copy = ticker.time < self.newest || is_among_newest;
-        if is_copy { TickerJudgement::Stale } else { TickerJudgement::Doubted(TickerDoubt::Behind) }
+        // Of one moment, as the fills of one order are, the trades tell which came first.
+        let is_of_earlier_trade = ticker.trade_id != 0 && ticker.trade_id < self.last_trade;
+        let is_among_newest = (self.lowest_of_newest..=last).contains(&ticker.sequence) || is_of_earlier_trade;
+        let came_before = ticker.time < self.newest || ticker.time == self.newest && is_among_newest;
+        if came_before { TickerJudgement::Stale } else { TickerJudgement::Doubted(TickerDoubt::Behind) }
     }
 
     /// Takes note of a ticker that is stored and was not doubted.
@@ -161,6 +192,7 @@ impl TickerMarks {
                 self.before = Some(last);
             }
             self.last = Some(ticker.sequence);
+            self.last_trade = ticker.trade_id;
         }
         if ticker.time > self.newest {
             (self.newest, self.lowest_of_newest) = (ticker.time, ticker.sequence);
@@ -170,7 +202,8 @@ impl TickerMarks {
     /// Takes note of a ticker that was doubted, is believed now and is stored: sequences and times go on from it.
     pub(crate) const fn restart(&mut self, ticker: &Ticker) {
         if ticker.sequence != 0 {
-            self.before = None;
+            self.before = Some(0);
+            self.last_trade = ticker.trade_id;
             if let Some(last) = self.last
                 && ticker.sequence <= last
             {
@@ -263,14 +296,31 @@ mod tests {
 
     #[test]
     fn a_copy_of_what_was_stored_before_a_restart_of_the_capture_begins_nothing_anew() {
-        let last = ticker(1099, 99);
-        let marks = TickerMarks::continuing(Some(Mark { key: last.sequence, time: last.time }), 1097);
+        let last = Mark { key: 1099, time: ticker(1099, 99).time };
+        let marks = TickerMarks::continuing(Some(StoredEnd { last, lowest: 1097, trade_id: 50 }));
         for copy in [ticker(1099, 99), ticker(1098, 99), ticker(1097, 99), ticker(1098, 98), ticker(3, 98)] {
             assert_eq!(marks.judge(&copy), TickerJudgement::Stale, "{}", copy.sequence);
         }
-        // What was not stored of the same moment waits. The next ticker does not tell that the last one was wrong.
+        assert_eq!(
+            marks.judge(&Ticker { trade_id: 49, ..ticker(1096, 99) }),
+            TickerJudgement::Stale,
+            "of an earlier trade of the same moment"
+        );
+        // What may not have been stored of the same moment waits. The next ticker does not tell that the last one was wrong.
         assert_eq!(marks.judge(&ticker(1096, 99)), TickerJudgement::Doubted(TickerDoubt::Behind));
         assert!(!marks.is_between(&ticker(1096, 99), &ticker(1100, 100)), "nothing is known of what was before the last one");
+    }
+
+    #[test]
+    fn fills_of_one_order_that_come_in_disorder_begin_nothing_anew() {
+        let of = |sequence, trade_id| Ticker { trade_id, ..ticker(sequence, 100) };
+        let mut marks = after(1000..1100);
+        marks.note(&of(1110, 60));
+        for (sequence, trade_id) in [(1102, 52), (1104, 54), (1109, 59)] {
+            assert_eq!(marks.judge(&of(sequence, trade_id)), TickerJudgement::Stale);
+        }
+        // The same trade with another sequence: one of both is wrong.
+        assert_eq!(marks.judge(&of(1102, 60)), TickerJudgement::Doubted(TickerDoubt::Behind));
     }
 
     #[test]

@@ -247,7 +247,7 @@ fn leap_within_a_day(case: &mut Case<'_>) -> Option<Harm> {
     let number = case.rng.usize(1..day.trades.len() - 1);
     let last = day.trades.last()?.time.0;
     let trade = &mut day.trades[number];
-    trade.time = UnixNanos(last + 90 * SECOND);
+    trade.time = UnixNanos(last + 2 * 3600 * SECOND);
     trade.recv = UnixNanos(if trade.recv.0 == 0 { 0 } else { (trade.time.0 + 1).saturating_add_signed(case.spec.clock_off) });
     let own = day.date;
     (trade.time.day() == own).then_some(())?;

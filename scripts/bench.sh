@@ -5,11 +5,12 @@
 # of a contest's name ("parse", "write: full", "pipeline: 400"). DIR is where files are written. It should be on a disk: in memory they look too fast.
 # 9 rounds take about half an hour; --rounds 3 gives an idea in ten minutes. Exit 1 where a measured target is not met.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 rounds=9 only=
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,6s/^# //p' "$self"; exit 0 ;;
     --rounds) rounds=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
     --dir) export COLTAPE_BENCH_DIR=$2; shift 2 ;;
@@ -19,4 +20,4 @@ done
 scripts/setup.sh
 rustc --version
 git log -1 --format='commit: %h of %cs' 2>/dev/null || true
-cargo bench --locked --quiet --bench tape -- rounds "$rounds" "$only"
+cargo bench --locked --bench tape -- rounds "$rounds" "$only"

@@ -4,8 +4,9 @@
 #        scripts/capture.sh --demo      shows everything on this machine, without internet, in a few minutes
 # Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data. Paths are relative to the project's directory.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$0"; exit 0; fi
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$self"; exit 0; fi
 say() { printf '%s\n' "$*"; }
 
 check_machine() { # DIR
@@ -35,7 +36,7 @@ demo() {
   log=$dir/log
   say "1. Building (a fast build; the real thing is built with --release)"
   scripts/setup.sh
-  cargo build --locked --quiet
+  cargo build --locked
   local coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
   check_machine "$dir"
 
@@ -100,7 +101,7 @@ demo() {
 if [[ "${1:-}" == --demo ]]; then demo; exit 0; fi
 
 scripts/setup.sh
-cargo build --locked --release --quiet
+cargo build --locked --release
 coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=${COLTAPE_DATA_DIR:-}
 is_named=

@@ -5,11 +5,12 @@
 # usage: scripts/faults.sh [--seed 1] [--times 20] [--minutes 6] [--feed exchange|advanced] [--profile dev|release]
 # A connection is opened once a second at most, so 20 times need 6 minutes. Exit 1 where anything is missing, doubled or altered, or a kind did not come.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 seed=1 times=20 minutes=6 feed=exchange profile=dev
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,6s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,6s/^# //p' "$self"; exit 0 ;;
     --seed) seed=$2; shift 2 ;;
     --times) times=$2; shift 2 ;;
     --minutes) minutes=$2; shift 2 ;;

@@ -5,11 +5,12 @@
 # Prints asked and reached rate, stored, lost, doubled, lag, append and flush, CPU and memory. Exit 1 on any loss, where a figure is above its
 # limit, or where the generator reached less than 95 % of the asked rate. --only-loss: prints figures and judges none but losses.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 rate=1000 products=20 seconds=60 feed=exchange seed=1 profile=release dir= keep= only_loss=
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,7s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,7s/^# //p' "$self"; exit 0 ;;
     --rate) rate=$2; shift 2 ;;
     --products) products=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
@@ -23,7 +24,7 @@ while (($#)); do
   esac
 done
 scripts/setup.sh
-cargo build --locked --quiet --profile "$profile"
+cargo build --locked --profile "$profile"
 target=${CARGO_TARGET_DIR:-target}/$([[ $profile == dev ]] && echo debug || echo "$profile")
 coltape=$target/coltape
 

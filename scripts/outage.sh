@@ -3,11 +3,12 @@
 # live trades become visible within a second of their arrival.
 # usage: scripts/outage.sh [--seconds 600] [--rate 100] [--profile dev|release]
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 seconds=600 rate=100 profile=dev
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,4s/^# //p' "$self"; exit 0 ;;
     --seconds) seconds=$2; shift 2 ;;
     --rate) rate=$2; shift 2 ;;
     --profile) profile=$2; shift 2 ;;

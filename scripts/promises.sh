@@ -5,8 +5,9 @@
 # A row names its tests in backticks in its last column: a test (`day::a_name`, `a_name…` for one that begins so) or all tests of a module (`day::*`).
 # The name of the test binary is the outermost module. `scripts/…` names a script that one of the row's tests, or scripts/test.sh, runs.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,6s/^# //p' "$0"; exit 0; fi
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,6s/^# //p' "$self"; exit 0; fi
 
 # README LOG → the promises that no test shows, one a line; exit 1 where there is one.
 check() {
@@ -107,7 +108,7 @@ log=${1:-}
 if [[ -z $log ]]; then
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
-  cargo test --locked --no-fail-fast >"$log" 2>&1 || true
+  cargo test --locked --no-fail-fast 2>&1 | tee "$log" >&2 || true
 fi
 check README.md "$log" && is_shown=1 || is_shown=
 # Tests say on stderr what they skip: a run on a machine without root or loop devices shows less.

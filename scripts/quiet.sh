@@ -2,11 +2,12 @@
 # Measures what hundreds of quiet products cost: CPU, memory, page cache and bytes written to the device, each beside its limit.
 # usage: scripts/quiet.sh [--products 400] [--seconds 60] [--rate 1] [--reader]      --reader: something reads whole files at the same time
 set -euo pipefail
-cd "$(dirname "$0")/.."
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
 products=400 seconds=60 rate=1 reader=
 while (($#)); do
   case "$1" in
-    -h|--help) sed -n '2,3s/^# //p' "$0"; exit 0 ;;
+    -h|--help) sed -n '2,3s/^# //p' "$self"; exit 0 ;;
     --products) products=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
     --rate) rate=$2; shift 2 ;;
@@ -16,7 +17,7 @@ while (($#)); do
 done
 command -v fincore >/dev/null || { echo "fincore (util-linux) is missing" >&2; exit 2; }
 scripts/setup.sh
-cargo build --locked --release --quiet
+cargo build --locked --release
 coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=$(mktemp -d "${COLTAPE_BENCH_DIR:-.}/quiet.XXXXXX")
 simulator='' capture='' reading=''

@@ -2,8 +2,9 @@
 # Runs everything CI runs: format, lints, documentation, all tests, and the bounded proofs. Sets up what it needs.
 # usage: scripts/test.sh [--quick]     --quick leaves the load run out
 set -euo pipefail
-cd "$(dirname "$0")/.."
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$0"; exit 0; fi
+self=$(realpath "$0")
+cd "$(dirname "$self")/.."
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
 scripts/setup.sh
 step() { printf '\n== %s\n' "$*"; }
 
@@ -12,11 +13,12 @@ cargo fmt --check
 step "lints"
 cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-cargo test --locked 2>&1 | tee "$log"
+# Most tests wait for another process most of the time: more of them at once than processors.
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --locked 2>&1 | tee "$log"
 step "promises: each is shown by a test that passed"
 scripts/promises.sh --self-test
 scripts/promises.sh "$log"

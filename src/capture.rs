@@ -20,6 +20,7 @@ pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod cores;
 pub(crate) mod error;
+pub(crate) mod limits;
 mod maps;
 pub(crate) mod net;
 pub(crate) mod product_list;
@@ -28,7 +29,7 @@ mod running;
 pub(crate) mod service;
 mod start;
 pub(crate) mod stop;
-mod threads;
+pub(crate) mod threads;
 pub(crate) mod write;
 
 pub use config::{CaptureConfig, RecordConfig};

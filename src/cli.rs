@@ -3,36 +3,51 @@
 //! 1. [`args`] holds the arguments as they were typed. Each command turns them into a `…Config`, which is checked and derived. The layers below see neither
 //!    arguments nor environment.
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
-//! 3. Data goes to stdout, everything else to stderr.
+//! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
+mod limits;
 mod logging;
+mod next;
 pub(crate) mod outcome;
+pub(crate) mod output;
+mod progress;
+mod proxy;
 pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
+mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
 pub(crate) mod verify;
+mod verify_help;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::capture::threads::no_thread;
 use args::{Cli, Command};
-use outcome::{FAILED, Failure, USAGE};
+use outcome::{FAILED, Failure};
 
 /// Runs the program: reads the command line, runs the command, gives its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    if let Err(Failure::Usage(reason) | Failure::Failed(reason)) = limits::prepare() {
+        output::note(&format!("error: {reason}"));
+        return ExitCode::from(FAILED);
+    }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return ExitCode::from(output::command_line(&said)),
+    };
     let log = match logging::start() {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("error: no thread for the log: {error}");
+            output::note(&format!("error: no thread for the log: {}", no_thread(&error)));
             return ExitCode::from(FAILED);
         }
     };
@@ -45,15 +60,5 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args),
     };
     log.finish();
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(Failure::Usage(reason)) => {
-            eprintln!("error: {reason}\n\nFor more information, try '--help'.");
-            ExitCode::from(USAGE)
-        }
-        Err(Failure::Failed(reason)) => {
-            eprintln!("error: {reason}");
-            ExitCode::from(FAILED)
-        }
-    }
+    ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))
 }

@@ -3,7 +3,9 @@
 //! 1. `as_f32` is rounded once, from the text: casting the f64 could round twice.
 //! 2. `is_exact` is false where the text has more than 15 significant digits and its f64 does not print the same number. Such a text is written verbatim to
 //!    `exact.{date}.jsonl`.
-//! 3. Only what Coinbase sends is a number: an optional `-`, digits, one point. No exponent, no `inf`, no spaces.
+//! 3. A number is what JSON calls one, and what `str::parse` takes beside that: a plus sign, leading zeros, a point without digits on one side of it. Coinbase
+//!    has sent exponents. `inf`, `nan`, spaces and numbers beyond the largest f64 are none.
+//! 4. The usual text is read fast; every other spelling in cold functions.
 
 /// A decimal number in the two forms the files store.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,8 +53,8 @@ impl Decimal {
 #[non_exhaustive]
 pub struct DecimalError;
 
-/// Longest text read as a number, in bytes.
-pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
+/// Longest text read as a number, in bytes. The longest f64 has 1077, written out.
+pub(crate) const MAX_DECIMAL_BYTES: usize = 1200;
 
 /// Reads a decimal text.
 ///
@@ -64,7 +66,7 @@ pub(crate) const MAX_DECIMAL_BYTES: usize = 64;
 /// ```
 ///
 /// # Errors
-/// Where the text is not an optional `-`, digits and at most one point, or is longer than 64 bytes.
+/// Where the text is no number, is longer than 1200 bytes, or lies beyond the largest f64.
 #[inline(always)]
 pub fn parse(text: &[u8]) -> Result<Decimal, DecimalError> {
     match parse_short(text) {
@@ -122,12 +124,14 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     if text.len() > MAX_DECIMAL_BYTES {
         return Err(DecimalError);
     }
-    let (negative, body) = match text {
+    let (is_negative, body) = match text {
         [b'-', body @ ..] => (true, body),
+        [b'+', body @ ..] => (false, body),
         body => (false, body),
     };
     // One pass: all digits as one integer (wrapping, and used only where it cannot have wrapped), and the place of the point.
     let (mut mantissa, mut digits, mut significant, mut fraction, mut points) = (0u64, 0u32, 0u32, 0usize, 0usize);
+    let mut has_exponent = false;
     for byte in body {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
@@ -137,6 +141,10 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
             fraction += points;
         } else if *byte == b'.' && points == 0 {
             points = 1;
+        } else if matches!(byte, b'e' | b'E') {
+            // What follows it is read by the standard library.
+            has_exponent = true;
+            break;
         } else {
             return Err(DecimalError);
         }
@@ -144,17 +152,21 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
     if digits == 0 {
         return Err(DecimalError);
     }
-    let quick = if significant <= MAX_U64_DIGITS { nearest_f64(mantissa, fraction) } else { None };
-    let as_f64 = match quick {
-        Some(value) if negative => -value,
+    let quick = if significant <= MAX_U64_DIGITS && !has_exponent { nearest_f64(mantissa, fraction) } else { None };
+    let as_f64: f64 = match quick {
+        Some(value) if is_negative => -value,
         Some(value) => value,
         None => by_std(text)?,
     };
+    if !as_f64.is_finite() {
+        return Err(DecimalError);
+    }
     let as_f32 = match narrowed(as_f64) {
         Some(value) => value,
         None => by_std(text)?,
     };
-    let is_exact = significant <= 15 || prints_back(text, as_f64);
+    // Below the smallest normal f64 fewer digits survive, down to none.
+    let is_exact = significant == 0 || (significant <= 15 && as_f64.is_normal()) || prints_back(text, as_f64);
     Ok(Decimal::new(as_f64, as_f32, is_exact))
 }
 
@@ -191,11 +203,104 @@ fn by_std<T: std::str::FromStr>(text: &[u8]) -> Result<T, DecimalError> {
 
 #[cold]
 fn prints_back(text: &[u8], value: f64) -> bool {
-    fn canonical(text: &str) -> String {
-        let text = text.trim_start_matches('-').trim_start_matches('0');
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+    let shown = format!("{value:e}");
+    Written::read(text).is_some_and(|written| Some(written) == Written::read(shown.as_bytes()))
+}
+
+/// Reads a whole number in any spelling of it, such as `7`, `7.0`, `70e-1`. Gives `None` for any other text, and beyond 64 bits.
+#[cold]
+pub(crate) fn parse_whole(text: &[u8]) -> Option<u64> {
+    let Written { is_negative, mut digits, exponent } = Written::read(text)?;
+    if is_negative || digits.len().saturating_add(usize::try_from(exponent).ok()?) > MAX_U64_DIGITS as usize + 1 {
+        return None;
     }
-    std::str::from_utf8(text).is_ok_and(|text| canonical(text) == canonical(&value.to_string()))
+    digits.extend(std::iter::repeat_n('0', usize::try_from(exponent).ok()?));
+    if digits.is_empty() { Some(0) } else { digits.parse().ok() }
+}
+
+/// Spells a number as plain digits with at most one point and no exponent, the way that JSON, CSV and people take it: `5.1e-7` is `0.00000051`. All digits
+/// stay, zeros at the end included. Gives `None` where the text is no number that [`parse`] reads.
+#[must_use]
+pub(crate) fn plain(text: &str) -> Option<String> {
+    parse(text.as_bytes()).ok()?;
+    let (sign, body) = match text.strip_prefix('-') {
+        Some(body) => ("-", body),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) =
+        body.split_once(['e', 'E']).map_or(Some((body, 0)), |(mantissa, exponent)| Some((mantissa, exponent_of(exponent.as_bytes())?)))?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    // Where the point stands among the digits. A number within f64 needs a few hundred zeros at most; only one that is 0 may name more.
+    let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent).clamp(-LONGEST_ZEROS, LONGEST_ZEROS);
+    let ahead = usize::try_from(-point).unwrap_or(0);
+    let digits = format!("{}{digits}", "0".repeat(ahead));
+    let point = usize::try_from(point).unwrap_or(0);
+    let digits = format!("{digits:0<point$}");
+    let (whole, fraction) = digits.split_at_checked(point)?;
+    let whole = whole.trim_start_matches('0');
+    let (whole, point) = (if whole.is_empty() { "0" } else { whole }, if fraction.is_empty() { "" } else { "." });
+    Some(format!("{sign}{whole}{point}{fraction}"))
+}
+
+/// Most zeros that [`plain`] writes beside the digits of a text.
+const LONGEST_ZEROS: i64 = 1500;
+
+/// Reads an exponent: a sign and digits. One that exceeds all numbers is given as a million.
+fn exponent_of(text: &[u8]) -> Option<i64> {
+    const BEYOND_ALL: i64 = 1_000_000;
+    let (is_negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0, |sum: i64, digit| (sum * 10 + i64::from(digit - b'0')).min(BEYOND_ALL));
+    Some(if is_negative { -value } else { value })
+}
+
+/// A number as it is written: its digits without zeros at either end, times a power of ten. Two texts of one number are equal.
+#[derive(Debug, PartialEq, Eq)]
+struct Written {
+    is_negative: bool,
+    digits: String,
+    exponent: i64,
+}
+
+impl Written {
+    fn read(text: &[u8]) -> Option<Self> {
+        let (is_negative, body) = match text {
+            [b'-', body @ ..] => (true, body),
+            [b'+', body @ ..] => (false, body),
+            body => (false, body),
+        };
+        let end = body.iter().position(|byte| matches!(byte, b'e' | b'E'));
+        let (mantissa, exponent) = match end {
+            Some(end) => (body.get(..end)?, exponent_of(body.get(end + 1..)?)?),
+            None => (body, 0),
+        };
+        let (mut digits, mut fraction, mut has_point) = (String::with_capacity(mantissa.len()), 0, false);
+        for byte in mantissa {
+            match byte {
+                b'0'..=b'9' => {
+                    digits.push(char::from(*byte));
+                    fraction += i64::from(has_point);
+                }
+                b'.' if !has_point => has_point = true,
+                _ => return None,
+            }
+        }
+        if digits.is_empty() {
+            return None;
+        }
+        let kept = digits.trim_end_matches('0');
+        let zeros = i64::try_from(digits.len() - kept.len()).ok()?;
+        let kept = kept.trim_start_matches('0').to_owned();
+        let is_zero = kept.is_empty();
+        Some(Self { is_negative: is_negative && !is_zero, digits: kept, exponent: if is_zero { 0 } else { exponent - fraction + zeros } })
+    }
 }
 
 #[cfg(test)]
@@ -248,13 +353,63 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_decimal_is_refused() {
-        let long = "1".repeat(MAX_DECIMAL_BYTES + 1);
-        for bad in ["", "-", ".", "-.", "1.2.3", "1e5", "+1", " 1", "1 ", "inf", "nan", "--1", "1-", "1,5", "0x1", "\u{665}", &long] {
+    fn what_is_no_number_is_refused() {
+        let long = format!("{}1", "0".repeat(MAX_DECIMAL_BYTES));
+        for bad in [
+            "", "-", ".", "-.", "1.2.3", "1e", "e5", ".e5", "1e+", "1e5.0", "1e5e5", " 1", "1 ", "inf", "nan", "NaN", "infinity", "--1",
+            "+-1", "1-", "1,5", "1_000", "0x1", "1f", "1e400", "-1e400", "\u{665}", &long,
+        ] {
             assert_eq!(parse(bad.as_bytes()), Err(DecimalError), "{bad}");
             assert_eq!(parse_short(bad.as_bytes()), None, "{bad}");
+            assert_eq!((parse_whole(bad.as_bytes()).filter(|_| bad != long && bad != "1e400"), plain(bad)), (None, None), "{bad}");
         }
         assert!(parse(&long.as_bytes()[1..]).is_ok());
+    }
+
+    #[test]
+    fn a_whole_number_is_read_in_every_spelling_and_nothing_else_is_one() {
+        for (text, whole) in [
+            ("0", Some(0)),
+            ("-0", Some(0)),
+            ("-0.0e9", Some(0)),
+            ("007", Some(7)),
+            ("+7", Some(7)),
+            ("7.0", Some(7)),
+            ("70E-1", Some(7)),
+            ("0.7e1", Some(7)),
+            ("7e3", Some(7000)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551615.000", Some(u64::MAX)),
+            ("1844674407370955161.5e1", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("1e20", None),
+            ("1e99999999999999999999", None),
+            ("0e99999999999999999999", Some(0)),
+            ("7.5", None),
+            ("7e-1", None),
+            ("-7", None),
+        ] {
+            assert_eq!(parse_whole(text.as_bytes()), whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_is_spelled_in_plain_digits_and_loses_none() {
+        for (text, shown) in [
+            ("5.1e-7", "0.00000051"),
+            ("5.1E+3", "5100"),
+            ("12345678901234567890.5e-2", "123456789012345678.905"),
+            ("1.50", "1.50"),
+            ("-.5", "-0.5"),
+            ("5.", "5"),
+            ("+007.0", "7.0"),
+            ("0e-5", "0.00000"),
+            ("00", "0"),
+            ("1e3", "1000"),
+        ] {
+            assert_eq!(plain(text).as_deref(), Some(shown), "{text}");
+        }
+        assert!(plain("0e99999999").is_some_and(|shown| shown.len() < 4000));
     }
 
     #[test]
@@ -289,6 +444,18 @@ mod tests {
             ("0.12345678901234567891", false),
             ("9007199254740993", false),
             ("9007199254740992", true),
+            ("5.1e-7", true),
+            ("5.1000000000000000000000E-07", true),
+            ("1.234567890123456789e5", false),
+            ("0.1234567890123456e0", true),
+            ("100000000000000000000000", true),
+            ("1e22", true),
+            ("123456789012345678e-3", false),
+            ("1e-400", false),
+            ("4.9e-324", false),
+            ("5e-324", true),
+            ("0e-400", true),
+            ("-0", true),
         ] {
             assert_eq!(parse(text.as_bytes()).unwrap().is_exact(), exact, "{text}");
         }
@@ -299,6 +466,27 @@ mod tests {
         #[test]
         fn both_forms_agree_with_std(text in "-?[0-9]{1,12}(\\.[0-9]{0,10})?|-?0\\.0{0,40}[0-9]{1,18}|[0-9]{1,30}\\.?[0-9]{0,30}") {
             agrees_with_std(&text);
+        }
+
+        #[test]
+        fn every_spelling_of_a_number_is_that_number(
+            text in "[-+]?([0-9]{1,25}(\\.[0-9]{0,25})?|\\.[0-9]{1,25})([eE][-+]?[0-9]{1,3})?|[-+]?0{0,80}[0-9]{1,9}\\.0{0,80}[0-9]{0,9}[eE]-?0{0,9}[0-9]{1,2}"
+        ) {
+            if text.parse::<f64>().unwrap().is_finite() {
+                agrees_with_std(&text);
+                let (read, shown) = (parse(text.as_bytes()).unwrap(), plain(&text).unwrap());
+                prop_assert_eq!(Written::read(shown.as_bytes()), Written::read(text.as_bytes()), "{} {}", text, shown);
+                prop_assert_eq!(shown.parse::<f64>().unwrap().to_bits(), read.as_f64.to_bits(), "{} {}", text, shown);
+                // Exact means: the shortest text of the f64 is another spelling of the same number.
+                let back = format!("{:e}", read.as_f64);
+                prop_assert_eq!(read.is_exact(), Written::read(back.as_bytes()) == Written::read(text.as_bytes()), "{}", text);
+                // Whole where, written out, there is nothing behind the point.
+                let (whole, fraction) = shown.split_once('.').unwrap_or((&shown, ""));
+                let whole = if fraction.bytes().all(|digit| digit == b'0') { whole.strip_prefix('-').map_or(whole.parse().ok(), |zero| zero.parse().ok().filter(|zero| *zero == 0u64)) } else { None };
+                prop_assert_eq!(parse_whole(text.as_bytes()), whole, "{}", text);
+            } else {
+                prop_assert_eq!(parse(text.as_bytes()), Err(DecimalError), "{}", text);
+            }
         }
 
         #[test]

@@ -2,6 +2,8 @@
 
 #![allow(missing_docs, reason = "each item is documented where it is defined")]
 
+pub use crate::escape::Escaped;
+
 pub mod cli {
     pub use crate::cli::main;
 }
@@ -27,11 +29,17 @@ pub mod feed {
     pub mod action {
         pub use crate::feed::action::{Action, SessionReport};
     }
+    pub mod connector {
+        pub use crate::feed::connector::{Connector, Resolver};
+    }
     pub mod endpoint {
         pub use crate::feed::endpoint::Endpoint;
     }
+    pub mod proxy {
+        pub use crate::feed::proxy::{NoProxy, Proxies, Proxy};
+    }
     pub mod rest {
-        pub use crate::feed::rest::{Advice, InexactText, RestClient, RestError, TradePage};
+        pub use crate::feed::rest::{Advice, ElementFault, InexactText, RestClient, RestError, TradePage, UnusableElement};
     }
     pub mod session {
         pub use crate::feed::session::{Session, SessionEvent};
@@ -40,7 +48,7 @@ pub mod feed {
         pub use crate::feed::session_config::SessionConfig;
     }
     pub mod socket {
-        pub use crate::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, Received, Socket};
+        pub use crate::feed::socket::{CLOSED_ABNORMALLY, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, Received, Socket};
     }
     pub mod socket_error {
         pub use crate::feed::socket_error::SocketError;
@@ -56,7 +64,7 @@ pub mod product {
     pub use crate::product::ProductId;
 }
 pub mod query {
-    pub use crate::query::{Format, QueryConfig, QueryError, query};
+    pub use crate::query::{Format, QueryConfig, QueryError, query, query_with_notes};
 }
 pub mod record {
     pub use crate::record::{Implausible, MarketMessage, Means, OrderId, Origin, RawPlace, Record, Side, Ticker, Trade};
@@ -75,8 +83,8 @@ pub mod simulate {
 }
 pub mod store {
     pub use crate::store::{
-        BootId, DataDir, Day, DayFiles, DayState, FIRST_RECORDS, Fault, InsertError, Inserted, MAX_LEAD, OWN_FOLDER, Opening, Sealed,
-        Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, gaps, holder_of, name_the_column_on_sigbus,
+        BootId, DataDir, Day, DayFiles, DayState, FIRST_RECORDS, Fault, InsertError, Inserted, MAX_LEAD, OWN_FOLDER, Opening, Restored,
+        Sealed, Snapshot, StoreError, StoreOptions, SyncError, SyncReport, Syncer, Trusted, gaps, holder_of, name_the_column_on_sigbus,
     };
     pub mod catalog {
         pub use crate::store::catalog::{days, last_key, newest_style, products};

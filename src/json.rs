@@ -1,6 +1,11 @@
 //! [`Object`]: a JSON object that is written field by field, for a line of output.
+//!
+//! A text may come from outside and be shown on a terminal. So every character that shows nothing of itself is escaped, also those that JSON would let
+//! pass.
 
 use std::fmt::Write;
+
+use crate::escape::is_hidden;
 
 /// A JSON object being written.
 #[derive(Debug)]
@@ -70,7 +75,22 @@ impl Object {
 #[must_use]
 pub(crate) fn quoted(text: &str) -> String {
     // A string can always be written.
-    simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+    let quoted = simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned());
+    if !quoted.chars().any(is_hidden) {
+        return quoted;
+    }
+    let mut escaped = String::with_capacity(quoted.len() + 16);
+    for character in quoted.chars() {
+        if is_hidden(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -89,5 +109,15 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(read, serde_json::json!({"a\"b": "c\\\n\u{1}é", "yes": true, "list": ["x", "y\""], "o": {"n": 7, "none": null}}));
         assert_eq!(Object::default().done(), "{}");
+    }
+
+    #[test]
+    fn whatever_a_text_holds_the_line_shows_it_and_steers_no_terminal() {
+        for character in '\0'..=char::MAX {
+            let text = format!("a{character}b");
+            let shown = quoted(&text);
+            assert!(!shown.chars().any(is_hidden), "{character:?}");
+            assert_eq!(serde_json::from_str::<String>(&shown).ok(), Some(text), "{character:?}");
+        }
     }
 }

@@ -46,7 +46,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -55,7 +55,7 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -77,16 +77,22 @@
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 
+// They panic where a stream is closed or full. `cli::output` writes instead.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod capture;
 mod cli;
 mod decimal;
+mod escape;
 mod feed;
 pub mod guide;
 mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
+mod names;
 mod product;
+mod progress;
 mod query;
 mod record;
 mod repair;
@@ -97,19 +103,24 @@ mod stored;
 mod time;
 mod verify;
 
+pub use capture::report::alerts::StandingAlert;
+pub use capture::report::connection_state::ConnectionOutage;
+pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
 pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
 pub use feed::Feed;
+pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use product::ProductId;
+pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
 pub use record::{Means, OrderId, Origin, Record, Side, Ticker, Trade};
 pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
-pub use repair::report::Report as RepairReport;
+pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};

@@ -23,7 +23,7 @@ mod printer;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use crate::schema::{Column, Kind, Layout, with_layout};
+use crate::schema::{Column, Dataset, Kind, Layout, with_layout};
 use crate::store::{DayKey, Snapshot, catalog, holder_of};
 use crate::time::UtcDay;
 
@@ -50,7 +50,26 @@ use printer::RecordPrinter;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn query(config: &QueryConfig, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {
-    let printed = with_layout!(config.dataset, L => Query::<L>::new(config)?.run(is_over, out));
+    query_with_notes(config, is_over, out, &mut |note| log::info!("{note}"))
+}
+
+/// As [`query`]. `note` is given what people should know about the table: the columns that it does not show.
+///
+/// # Errors
+/// As [`query`].
+pub fn query_with_notes(
+    config: &QueryConfig,
+    is_over: &dyn Fn() -> bool,
+    out: &mut dyn Write,
+    note: &mut dyn FnMut(&str),
+) -> Result<u64, QueryError> {
+    let printed = with_layout!(config.dataset, L => {
+        let query = Query::<L>::new(config)?;
+        if let Some(text) = query.hidden_columns() {
+            note(&text);
+        }
+        query.run(is_over, out)
+    });
     match printed {
         Err(QueryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
         printed => printed,
@@ -63,6 +82,8 @@ struct Query<'a, L: Layout> {
     filter: Filter,
     dates: Vec<UtcDay>,
     columns: Vec<&'static Column>,
+    /// The stored columns that are not printed.
+    hidden: Vec<&'static str>,
     layout: std::marker::PhantomData<L>,
 }
 
@@ -79,15 +100,32 @@ impl<'a, L: Layout> Query<'a, L> {
         if all.is_empty() {
             let known = catalog::products(&config.dir)?;
             let (dir, product) = (config.dir.clone(), config.product.clone());
-            let nothing = QueryError::NothingStored { dir, product, dataset: L::DATASET, known };
+            let mut datasets = Vec::new();
+            for dataset in Dataset::ALL {
+                if !catalog::days(&config.dir, &config.product, dataset)?.is_empty() {
+                    datasets.push(dataset);
+                }
+            }
+            let nothing = QueryError::NothingStored { dir, product, dataset: L::DATASET, known, datasets };
             if !config.follow {
                 return Err(nothing);
             }
             log::warn!("{nothing}; waiting for it");
         }
         let dates: Vec<UtcDay> = all.into_iter().filter(|date| filter.may_hold(*date)).collect();
-        let columns = columns::choose(config, stored_columns::<L>(config, &dates), L::COLUMNS)?;
-        Ok(Self { config, filter, dates, columns, layout: std::marker::PhantomData })
+        let stored = stored_columns::<L>(config, &dates);
+        let columns = columns::choose(config, stored, L::COLUMNS)?;
+        let hidden = columns::hidden(config, stored, &columns);
+        Ok(Self { config, filter, dates, columns, hidden, layout: std::marker::PhantomData })
+    }
+
+    /// Says which columns are stored and not printed, where there are any.
+    fn hidden_columns(&self) -> Option<String> {
+        let width = self.config.width.filter(|_| !self.hidden.is_empty())?;
+        Some(format!(
+            "not shown on a terminal of {width} characters: {} (--columns A,B chooses; --format csv and jsonl have all)",
+            self.hidden.join(", ")
+        ))
     }
 
     fn run(&self, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {

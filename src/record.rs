@@ -94,9 +94,13 @@ impl std::fmt::Debug for OrderId {
 
 /// Where a trade came from, as the bits of the `trade_origin` column.
 ///
-/// Bits 0–3: 0 live, 1 `last_match` or snapshot, 2 REST, 3 another box's tape; bits 4–7: line; bit 8: feed (0 Exchange, 1 Advanced).
+/// Bits 0–3: 0 live, 1 `last_match` or snapshot, 2 REST, 3 another box's tape; bits 4–7: line; bit 8: feed (0 Exchange, 1 Advanced); bit 9: the trade breaks
+/// a rule of plausibility ([`Origin::is_flawed`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Origin(pub u32);
+
+/// Bit 9 of [`Origin`].
+const FLAWED: u32 = 1 << 9;
 
 /// What kind of message brought a trade (bits 0–3 of [`Origin`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +120,19 @@ impl Origin {
     #[must_use]
     pub const fn new(means: Means, line: u8, feed: u8) -> Self {
         Self(means as u32 | ((line as u32 & 0xf) << 4) | ((feed as u32) << 8))
+    }
+
+    /// Sets bit 9: the trade breaks a rule of plausibility that is not its identity.
+    #[must_use]
+    pub(crate) const fn flawed(self) -> Self {
+        Self(self.0 | FLAWED)
+    }
+
+    /// Tells whether the trade breaks a rule of plausibility that is not its identity: a price or size that is not above 0, no order ids although its feed
+    /// names them. It is stored as it was sent.
+    #[must_use]
+    pub const fn is_flawed(self) -> bool {
+        self.0 & FLAWED != 0
     }
 
     /// Gives bits 4–7: which of several redundant lines.
@@ -177,11 +194,21 @@ pub enum Implausible {
     /// Event time outside 2012-01-01 … receive time + 1 h.
     #[error("event time outside 2012-01-01 to receive time + 1 h")]
     Time,
+    /// An order id is missing or no UUID, on a feed that names the orders of its trades.
+    #[error("an order id is missing or no UUID")]
+    Orders,
 }
 
 impl Implausible {
     /// All rules, in the order of [`Implausible::index`].
-    pub const ALL: [Self; 4] = [Self::Id, Self::Price, Self::Size, Self::Time];
+    pub const ALL: [Self; 5] = [Self::Id, Self::Price, Self::Size, Self::Time, Self::Orders];
+
+    /// Tells whether the rule is about what a trade is: its id, and its time, which says to which day it belongs. A trade that breaks another rule is one all
+    /// the same, and is stored with [`Origin::is_flawed`].
+    #[must_use]
+    pub const fn is_of_identity(self) -> bool {
+        matches!(self, Self::Id | Self::Time)
+    }
 
     /// Gives the rule's place in [`Implausible::ALL`], for counters.
     #[must_use]
@@ -203,23 +230,23 @@ pub(crate) fn time_is_plausible(time: UnixNanos, now: UnixNanos) -> bool {
 }
 
 impl Trade {
-    /// Checks a trade against the rules that every stored trade obeys. `now` is the wall clock when it arrived.
+    /// Checks a trade. `now` is the exchange's time when it arrived, as far as it is known.
     ///
     /// # Errors
-    /// The first rule that is broken: id, price or size not above 0, time not plausible.
+    /// The first rule that is broken: id or time, which every stored trade obeys ([`Implausible::is_of_identity`]); then price and size above 0.
     #[inline]
     pub fn validate(&self, now: UnixNanos) -> Result<(), Implausible> {
         if self.trade_id == 0 {
             return Err(Implausible::Id);
+        }
+        if !time_is_plausible(self.time, now) {
+            return Err(Implausible::Time);
         }
         if !positive(self.price) {
             return Err(Implausible::Price);
         }
         if !positive(self.size) {
             return Err(Implausible::Size);
-        }
-        if !time_is_plausible(self.time, now) {
-            return Err(Implausible::Time);
         }
         Ok(())
     }
@@ -235,6 +262,12 @@ impl Trade {
             && self.side == other.side
             && ids(self.maker_order_id, other.maker_order_id)
             && ids(self.taker_order_id, other.taker_order_id)
+    }
+
+    /// Tells whether another report with this id is of the same trade, whatever event time it gives: price, size, side and order ids are equal.
+    #[must_use]
+    pub(crate) fn is_retold_by(&self, other: &Self) -> bool {
+        self.agrees_with(&Self { time: self.time, ..*other })
     }
 
     /// Tells whether this report brings order ids that `stored` does not have.
@@ -368,6 +401,20 @@ mod tests {
         assert_eq!(Trade { time: UnixNanos(latest.0 + 1), ..trade() }.validate(now), Err(Implausible::Time));
         assert_eq!(Trade { time: EARLIEST_PLAUSIBLE, ..trade() }.validate(now), Ok(()));
         assert_eq!(Trade { time: UnixNanos(EARLIEST_PLAUSIBLE.0 - 1), ..trade() }.validate(now), Err(Implausible::Time));
+    }
+
+    #[test]
+    fn a_trade_that_breaks_a_rule_of_its_identity_is_refused_for_that_rule_whatever_else_it_breaks() {
+        let now = UnixNanos(1_700_000_000_000_000_000);
+        let zero = crate::decimal::parse(b"0").expect("zero");
+        let flawed = Trade { price: zero, size: zero, ..trade() };
+        assert_eq!(Trade { time: UnixNanos(u64::MAX), ..flawed }.validate(now), Err(Implausible::Time));
+        assert_eq!(Trade { trade_id: 0, ..flawed }.validate(now), Err(Implausible::Id));
+        assert!(Implausible::ALL.iter().enumerate().all(|(at, rule)| rule.index() == at));
+        assert_eq!(Implausible::ALL.map(Implausible::is_of_identity), [true, false, false, true, false]);
+        let origin = Origin::new(Means::Tape, 15, 1).flawed();
+        assert!(origin.is_flawed() && !Origin::new(Means::Tape, 15, 1).is_flawed());
+        assert_eq!((origin.means(), origin.line()), (Some(Means::Tape), 15));
     }
 
     #[test]

@@ -253,11 +253,11 @@ columns! {
     9 trade_size_f64: F64 f64 Full, "size, the f64 nearest to the decimal text", |t| t.size.as_f64, |t, v| t.size.as_f64 = v;
     10 trade_sequence: U64 u64 Full, "the exchange's sequence number for the product; 0 = none sent", |t| t.sequence, |t, v| t.sequence = v;
     11 trade_recv_nanos: U64 u64 Full, "wall clock when the frame was read, ns since the epoch; 0 = not received live", |t| t.recv.0, |t, v| t.recv = UnixNanos(v);
-    12 trade_origin: U32 u32 Full, "bits 0-3: 0 live, 1 last_match or snapshot, 2 REST, 3 another box's tape; bits 4-7: line; bit 8: feed (0 Exchange, 1 Advanced)", |t| t.origin.0, |t, v| t.origin = Origin(v);
+    12 trade_origin: U32 u32 Full, "bits 0-3: 0 live, 1 last_match or snapshot, 2 REST, 3 another box's tape; bits 4-7: line; bit 8: feed (0 Exchange, 1 Advanced); bit 9: breaks a rule of plausibility that is not its identity", |t| t.origin.0, |t, v| t.origin = Origin(v);
 }
 
 columns! {
-    /// `MD`: one record a ticker message, in arrival order, rising `sequence` where there is one.
+    /// `MD`: one record a ticker message, in arrival order, rising `sequence` where there is one, until the exchange's sequence begins anew.
     Md: Ticker = Dataset::Md,
     of |record| if let Record::Ticker(ticker) = record { Some(ticker) } else { None },
     empty NO_TICKER, key |row| row.sequence, time |row| row.time,

@@ -48,6 +48,7 @@ mod subscriptions;
 mod target;
 mod totals;
 mod trade;
+mod waiting;
 mod windows;
 
 use std::net::{SocketAddr, TcpListener};

@@ -7,6 +7,7 @@ mod checksum;
 mod column;
 mod commit;
 mod day;
+mod device;
 mod directory;
 mod error;
 pub(crate) mod event;
@@ -15,11 +16,13 @@ pub(crate) mod filesystem;
 mod flush;
 pub mod gaps;
 mod growth;
+pub(crate) mod import;
 pub(crate) mod journal;
 mod late;
 mod lock;
 mod map;
 mod merge;
+mod own_file;
 mod page;
 mod place;
 #[doc(hidden)]
@@ -30,21 +33,23 @@ mod reader;
 mod recovery;
 mod replace;
 pub(crate) mod request;
+mod restore;
 mod salvage;
 pub(crate) mod seal;
 mod space;
 mod sync;
 
 pub use boot::BootId;
-pub(crate) use boot::map_budget;
+pub(crate) use boot::{MapSpace, map_budget};
 pub use check::Fault;
 pub(crate) use day::Pages;
-pub use day::{Day, InsertError, Inserted};
+pub use day::{Day, InsertError, Inserted, Restored};
 pub(crate) use directory::endpoint_of;
 pub use directory::{DataDir, StoreOptions};
 pub use error::StoreError;
 pub use files::DayFiles;
 pub use gaps::gaps;
+pub(crate) use growth::FULL as MAX_DAY_RECORDS;
 pub use growth::{FIRST_RECORDS, MAX_LEAD};
 pub use lock::holder_of;
 pub use map::name_the_column_on_sigbus;
@@ -52,7 +57,7 @@ pub use place::{DayKey, OWN_FOLDER};
 pub use reader::{DayState, Snapshot};
 pub use recovery::{Opening, Trusted};
 pub use seal::Sealed;
-pub use sync::{SyncError, Syncer};
+pub use sync::{SyncError, SyncReport, Syncer};
 
 #[cfg(test)]
 mod tests {

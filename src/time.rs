@@ -3,6 +3,7 @@
 //! 1. `SystemTime::now` stands in this file only. Elapsed time is monotonic and is measured where it is waited for.
 //! 2. The exchange's times have 0 to 9 fraction digits, and it has sent the year 0001. Parsing gives a [`Timestamp`], which holds any such time.
 //!    Only a plausible time becomes [`UnixNanos`].
+//! 3. Every RFC 3339 spelling of a time is read. The spelling that the exchange sends is read first, and fast.
 
 use std::fmt;
 use std::sync::Arc;
@@ -85,18 +86,69 @@ impl Timestamp {
 #[non_exhaustive]
 pub struct TimeError;
 
-/// Reads an RFC 3339 time in UTC: `Z`, 0 to 9 fraction digits (`.77Z` is 770 ms).
+/// Reads an RFC 3339 time in any of its spellings: `T`, `t` or a space before the hour, `Z`, `z` or an offset behind the second, any number of fraction
+/// digits (`.77Z` is 770 ms). Digits behind the ninth are dropped, as a column holds nanoseconds. A leap second, 60, is read as 59, so that it stays in its
+/// minute and day.
 ///
 /// ```
 /// use coltape::internals::time::parse_rfc3339;
-/// assert_eq!(parse_rfc3339(b"2021-04-17T16:43:30.77Z").unwrap().nanos, 770_000_000);
+/// let time = parse_rfc3339(b"2021-04-17T16:43:30.77Z").unwrap();
+/// assert_eq!(time.nanos, 770_000_000);
+/// assert_eq!(parse_rfc3339(b"2021-04-17 18:43:30.770+02:00"), Ok(time));
 /// ```
 ///
 /// # Errors
 /// Where the text has another shape, or names a day or second that does not exist.
 pub fn parse_rfc3339(text: &[u8]) -> Result<Timestamp, TimeError> {
+    parse_usual(text).or_else(|_| parse_unusual(text))
+}
+
+/// Reads the spelling that the exchange sends: `T`, `Z`, 0 to 9 fraction digits.
+fn parse_usual(text: &[u8]) -> Result<Timestamp, TimeError> {
     let (minute, rest) = text.split_first_chunk::<MINUTE_BYTES>().ok_or(TimeError)?;
     parse_within_minute(parse_minute(minute)?, rest)
+}
+
+/// Reads any spelling of RFC 3339, and offsets without a colon or without minutes.
+#[cold]
+fn parse_unusual(text: &[u8]) -> Result<Timestamp, TimeError> {
+    let (date, rest) = text.split_first_chunk::<10>().ok_or(TimeError)?;
+    let [b'T' | b't' | b' ', h1, h2, b':', m1, m2, b':', s1, s2, tail @ ..] = rest else { return Err(TimeError) };
+    let (hour, minute, second) = (two_digits(*h1, *h2)?, two_digits(*m1, *m2)?, two_digits(*s1, *s2)?);
+    if hour > 23 || minute > 59 || second > LEAP_SECOND {
+        return Err(TimeError);
+    }
+    let (nanos, zone) = match tail {
+        [b'.', tail @ ..] => {
+            let digits = tail.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, zone) = tail.split_at_checked(digits).filter(|(fraction, _)| !fraction.is_empty()).ok_or(TimeError)?;
+            let scaled = fraction.iter().chain(std::iter::repeat(&b'0')).take(FRACTION_SCALES.len() - 1);
+            (scaled.fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0')), zone)
+        }
+        zone => (0, zone),
+    };
+    let of_day = i64::from(hour * 3600 + minute * 60 + second.min(LEAP_SECOND - 1));
+    Ok(Timestamp { seconds: parse_date(date)? * 86_400 + of_day - parse_offset(zone)?, nanos })
+}
+
+/// The number of a leap second within its minute.
+const LEAP_SECOND: u32 = 60;
+
+/// Reads what a time is ahead of UTC, in seconds: `Z`, `+02:00`, `+0200` or `+02`, and `-00:00` for UTC of an unknown place.
+fn parse_offset(zone: &[u8]) -> Result<i64, TimeError> {
+    let (sign, hours, minutes) = match zone {
+        [b'Z' | b'z'] => return Ok(0),
+        [sign, h1, h2] => (sign, two_digits(*h1, *h2)?, 0),
+        [sign, h1, h2, m1, m2] | [sign, h1, h2, b':', m1, m2] => (sign, two_digits(*h1, *h2)?, two_digits(*m1, *m2)?),
+        _ => return Err(TimeError),
+    };
+    let seconds = i64::from(hours * 3600 + minutes * 60);
+    match sign {
+        _ if hours > 23 || minutes > 59 => Err(TimeError),
+        b'+' => Ok(seconds),
+        b'-' => Ok(-seconds),
+        _ => Err(TimeError),
+    }
 }
 
 /// The bytes of `2025-06-07T12:34:`.
@@ -150,12 +202,20 @@ pub struct TimeCache {
 }
 
 impl TimeCache {
-    /// Reads an RFC 3339 time in UTC.
+    /// Reads an RFC 3339 time.
     ///
     /// # Errors
     /// For the same texts as [`parse_rfc3339`].
     #[inline]
     pub fn parse(&mut self, text: &[u8]) -> Result<Timestamp, TimeError> {
+        match self.parse_usual(text) {
+            Ok(time) => Ok(time),
+            Err(TimeError) => parse_unusual(text),
+        }
+    }
+
+    #[inline]
+    fn parse_usual(&mut self, text: &[u8]) -> Result<Timestamp, TimeError> {
         let (minute, rest) = text.split_first_chunk::<MINUTE_BYTES>().ok_or(TimeError)?;
         // The empty cache holds NULs, which no time contains.
         if self.text != *minute || self.text == [0; MINUTE_BYTES] {
@@ -318,15 +378,44 @@ mod tests {
         }
         for bad in [
             "2025-06-07T00:00:00.Z",
-            "2025-06-07T00:00:00.0000000001Z",
-            "2025-06-07 00:00:00Z",
+            "2025-06-07T00:00:00,5Z",
             "2025-02-29T00:00:00Z",
             "",
             "2025-06-07T24:00:00Z",
-            "2025-06-07T00:00:00+00:00",
+            "2025-06-07T00:60:00Z",
+            "2025-06-07T00:00:61Z",
+            "2025-06-07T00:00:00",
+            "2025-06-07T00:00:00+24:00",
+            "2025-06-07T00:00:00+00:60",
+            "2025-06-07T00:00:00*00:00",
+            "2025-06-07T00:00:00Z ",
+            "2025-06-07_00:00:00Z",
         ] {
             assert_eq!(nanos(bad.as_bytes()), Err(TimeError), "{bad}");
         }
+    }
+
+    /// Every RFC 3339 spelling of a local time at an offset: the text, and the same instant in the one spelling that every reader knows.
+    fn spelled_time() -> impl Strategy<Value = (String, jiff::Timestamp)> {
+        let parts = (0i64..4_000_000_000, 0u32..1_000_000_000, 0usize..=20, -23i64..=23, 0i64..60, 0usize..3, 0usize..3, any::<bool>());
+        parts.prop_map(|(seconds, nanos, digits, hours, minutes, letter, zone, is_leap)| {
+            let ahead = hours * 3600 + hours.signum() * minutes * 60;
+            let local = jiff::Timestamp::from_second(seconds + ahead).expect("in range").to_string();
+            let local = if is_leap { format!("{}60Z", &local[..17]) } else { local };
+            let fraction: String = format!("{nanos:09}12345678901").chars().take(digits).collect();
+            let point = if digits > 0 { "." } else { "" };
+            let zone = match zone {
+                0 if ahead == 0 => "Z".to_owned(),
+                1 if ahead == 0 => "z".to_owned(),
+                _ if ahead == 0 => "-00:00".to_owned(),
+                _ => format!("{}{:02}:{:02}", if ahead < 0 { '-' } else { '+' }, hours.abs(), minutes),
+            };
+            let text = format!("{}{}{}{point}{fraction}{zone}", &local[..10], ["T", "t", " "][letter], &local[11..19]);
+            // The oracle takes at most nine digits of a fraction.
+            let nine: String = fraction.chars().take(9).collect();
+            let oracle = format!("{}T{}{point}{nine}{zone}", &local[..10], &local[11..19]);
+            (text, oracle.parse().unwrap_or_else(|error| panic!("{oracle}: {error}")))
+        })
     }
 
     #[test]
@@ -362,6 +451,16 @@ mod tests {
         assert_eq!(UnixNanos(day.start().0 - 1).day().next(), day);
         assert_eq!(UtcDay::parse("07.06.25"), Ok(day));
         assert_eq!(day.spelled(DateFormat::Dmy), "07.06.25");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn every_spelling_of_a_time_is_that_time((text, oracle) in spelled_time()) {
+            let read = parse_rfc3339(text.as_bytes()).unwrap_or_else(|_| panic!("{text}"));
+            prop_assert_eq!(i128::from(read.seconds) * 1_000_000_000 + i128::from(read.nanos), oracle.as_nanosecond(), "{}", text);
+            prop_assert_eq!(TimeCache::default().parse(text.as_bytes()), Ok(read), "{}", text);
+        }
     }
 
     proptest! {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::feed::Feed;
+use crate::feed::connector::Connector;
+use crate::feed::proxy::Proxies;
+use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Datasets};
 use crate::time::{Clock, DateFormat, UnixNanos};
@@ -29,6 +32,8 @@ pub(crate) mod defaults {
     pub(crate) const QUEUE_CAPACITY_MSGS: u32 = 50_000;
     /// How long a connection may be silent.
     pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
+    pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
     /// How long recorded frames are kept.
     pub(crate) const RECORD_KEEP: Duration = Duration::from_secs(24 * 3600);
 }
@@ -84,6 +89,8 @@ pub struct CaptureConfig {
     pub pin: Vec<usize>,
     /// A root certificate to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// The proxies of WebSocket and REST.
+    pub proxies: Proxies,
     /// The products to record: those that were named and those of the file.
     pub products: BTreeSet<ProductId>,
     /// The products that were named. They stay when the file changes.
@@ -108,6 +115,8 @@ pub struct CaptureConfig {
     pub queue_capacity_msgs: usize,
     /// A connection that is silent for this long is replaced.
     pub idle_timeout: Duration,
+    /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
+    pub start_patience: Duration,
     /// Where frames are recorded as they were received, if they are.
     pub record: Option<RecordConfig>,
     /// How long the capture runs. Without it, the capture runs until it is stopped.
@@ -133,6 +142,7 @@ impl CaptureConfig {
             spins: false,
             pin: Vec::new(),
             ca_file: None,
+            proxies: Proxies::default(),
             named_products: products.clone(),
             products,
             products_file: None,
@@ -145,9 +155,63 @@ impl CaptureConfig {
             sync_interval: defaults::SYNC_INTERVAL,
             queue_capacity_msgs: defaults::QUEUE_CAPACITY_MSGS as usize,
             idle_timeout: defaults::IDLE_TIMEOUT,
+            start_patience: defaults::START_PATIENCE,
             record: None,
             duration: None,
             clock: Clock::System,
         }
+    }
+
+    /// Makes what the connections of the WebSocket and of REST are made by.
+    pub(crate) fn connector(&self) -> Connector {
+        Connector::new(TlsRoots { ca_file: self.ca_file.clone() }, self.proxies.clone())
+    }
+
+    /// Gives the command that fetches what is missing, as it is typed.
+    #[must_use]
+    pub(crate) fn repair_command(&self) -> String {
+        let mut command = format!("coltape repair {}", shell_word(&self.data_dir.to_string_lossy()));
+        if self.url != self.feed.default_url() {
+            // The REST endpoint of an endpoint of one's own is not known to `repair`.
+            let url = self.rest_url.as_deref().map_or_else(|| "URL".to_owned(), shell_word);
+            command.push_str(&format!(" --rest-url {url}"));
+        }
+        if let Some(path) = &self.ca_file {
+            command.push_str(&format!(" --ca-file {}", shell_word(&path.to_string_lossy())));
+        }
+        command
+    }
+
+    /// Gives the command that checks what is stored, as it is typed.
+    #[must_use]
+    pub(crate) fn verify_command(&self) -> String {
+        format!("coltape verify {}", shell_word(&self.data_dir.to_string_lossy()))
+    }
+}
+
+/// Gives a text as a word of a shell's command line.
+fn shell_word(text: &str) -> String {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b':' | b'@' | b'%' | b'+' | b',' | b'=');
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_is_shown_can_be_typed() {
+        let product = ProductId::new("BTC-USD").expect("a product");
+        let mut config = CaptureConfig::new(Feed::Exchange, Feed::Exchange.default_url(), [product], "/mnt/md/data".as_ref());
+        assert_eq!(
+            (config.repair_command(), config.verify_command()),
+            ("coltape repair /mnt/md/data".into(), "coltape verify /mnt/md/data".into())
+        );
+        config.data_dir = "it's here".into();
+        config.url = "wss://localhost:1".to_owned();
+        assert_eq!(config.repair_command(), r"coltape repair 'it'\''s here' --rest-url URL");
+        (config.rest_url, config.ca_file) = (Some("https://localhost:2".to_owned()), Some("a b.pem".into()));
+        assert_eq!(config.repair_command(), r"coltape repair 'it'\''s here' --rest-url https://localhost:2 --ca-file 'a b.pem'");
     }
 }

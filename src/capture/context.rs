@@ -14,7 +14,7 @@ use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
 use crate::schema::Datasets;
 use crate::store::DataDir;
-use crate::time::Clock;
+use crate::time::{Clock, UnixNanos};
 
 /// What all writers and connections of a capture share: settings, figures, and handles to the threads that serve them.
 pub(crate) struct CaptureContext {
@@ -22,7 +22,7 @@ pub(crate) struct CaptureContext {
     pub dir: Arc<DataDir>,
     /// The datasets to keep.
     pub datasets: Datasets,
-    /// The wall clock.
+    /// The box's wall clock.
     pub clock: Clock,
     /// Figures of the whole capture.
     pub metrics: Arc<Metrics>,
@@ -48,4 +48,19 @@ pub(crate) struct CaptureContext {
     pub raw_frames: RawFrames,
     /// Ends the capture.
     pub stop: Stop,
+}
+
+impl CaptureContext {
+    /// Gives the exchange's time: the box's, unless messages have shown that to be wrong. Days begin and end by it.
+    #[must_use]
+    pub(crate) fn market_now(&self) -> UnixNanos {
+        self.metrics.market.now(self.clock.now())
+    }
+
+    /// Gives the latest time by either clock at which a message that was read at `recv` may have happened; 0 where it was not received live.
+    #[inline]
+    #[must_use]
+    pub(crate) fn latest_at(&self, recv: UnixNanos) -> UnixNanos {
+        if recv.0 == 0 { recv } else { self.metrics.market.now(recv).max(recv) }
+    }
 }

@@ -8,6 +8,7 @@ use crate::capture::product_list::ProductListError;
 use crate::capture::write::route_error::RouteError;
 use crate::feed::endpoint::EndpointError;
 use crate::feed::rest::RestError;
+use crate::product::ProductId;
 use crate::store::StoreError;
 
 /// What a user can do where memory maps are too few.
@@ -40,7 +41,7 @@ pub enum CaptureError {
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The extra root certificate is not there.
-    #[error("{}: no such file", path.display())]
+    #[error("--ca-file {}: no such file", path.display())]
     CaFile {
         /// The file.
         path: PathBuf,
@@ -52,6 +53,24 @@ pub enum CaptureError {
         needed: u64,
         /// Maps that a process may have (`vm.max_map_count`).
         allowed: u64,
+    },
+    /// A limit of the process is too low for what is asked.
+    #[error("{needed} {what} are needed, {allowed} are allowed: {remedy}")]
+    Limit {
+        /// What is limited.
+        what: &'static str,
+        /// How many the process may have.
+        allowed: u64,
+        /// How many it may need.
+        needed: u64,
+        /// How the limit is raised.
+        remedy: String,
+    },
+    /// A series is named in place of its product.
+    #[error("{series} is a later series of {product}: name {product}, and its newest series is continued", product = .series.feed_name())]
+    Series {
+        /// The name.
+        series: ProductId,
     },
     /// The list of products cannot be used.
     #[error(transparent)]

@@ -5,7 +5,7 @@ use crate::capture::error::{CaptureError, MAPS_ADVICE};
 use crate::store::map_budget;
 
 /// Days that the budget of maps counts: yesterday, today, tomorrow.
-const DAYS_BUDGETED: u64 = 3;
+pub(super) const DAYS_BUDGETED: u64 = 3;
 
 /// Refuses products of which not even one day can be mapped. Warns where three days cannot.
 pub(super) fn check(config: &CaptureConfig, products: usize) -> Result<(), CaptureError> {

@@ -38,7 +38,7 @@ pub enum ProductListError {
     },
 }
 
-/// Reads a list of products: one per line, a comment begins with `#`.
+/// Reads a list of products: one per line, a comment begins with `#`. Blank lines, carriage returns and byte-order marks are passed over.
 ///
 /// # Errors
 /// Names the file, and the line that is no product.
@@ -46,10 +46,17 @@ pub(crate) fn read_products(path: &Path) -> Result<Vec<ProductId>, ProductListEr
     let text = std::fs::read_to_string(path).map_err(|source| ProductListError::Read { path: path.to_owned(), source })?;
     text.lines()
         .zip(1..)
-        .map(|(text, line)| (text.split('#').next().unwrap_or_default().trim(), line))
+        .map(|(text, line)| (text.split('#').next().unwrap_or_default().trim_matches(is_blank), line))
         .filter(|(name, _)| !name.is_empty())
-        .map(|(name, line)| ProductId::new(name).map_err(|source| ProductListError::Line { path: path.to_owned(), line, source }))
+        .map(|(name, line)| {
+            ProductId::from_feed(name.as_bytes()).map_err(|source| ProductListError::Line { path: path.to_owned(), line, source })
+        })
         .collect()
+}
+
+/// Tells whether a character stands for nothing at the edge of a line. Windows' editors begin a file with a byte-order mark.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character == '\u{feff}'
 }
 
 /// Reads the list again, and adds the products that were named on the command line.

@@ -1,9 +1,13 @@
 //! What a capture says about itself: metrics, alerts, the status line, the closing table.
 
 pub(crate) mod alerts;
+pub(crate) mod connection_state;
 pub(crate) mod counter;
 pub(crate) mod machine;
 pub(crate) mod metrics;
 pub(crate) mod redundancy;
+pub(crate) mod shortcoming;
+pub(crate) mod status;
+pub(crate) mod subscription_state;
 pub(crate) mod summary;
 pub(crate) mod watch;

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::capture::config::CaptureConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connections::Connections;
 use crate::capture::net::recorder::RecorderThread;
+use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::metrics::{ConnectionTotals, Metrics};
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
@@ -59,6 +61,7 @@ pub(super) struct Running {
 pub(super) struct Ended {
     products: Vec<ProductFigures>,
     connections: ConnectionTotals,
+    outages: Vec<ConnectionOutage>,
     watch: WatchFigures,
     unsealed: u64,
     failures: Vec<String>,
@@ -102,21 +105,25 @@ impl Running {
             end.ask();
             thread.join().unwrap_or_default()
         });
+        let outages = self.connections.as_ref().map(|connections| connections.outages(Instant::now())).unwrap_or_default();
         let connections = self.connections.take().map(|connections| ConnectionTotals::of(&connections)).unwrap_or_default();
         // Nobody asks for space, flushes or seals any more: those threads end when they have done what was asked.
         self.registry = None;
         self.context = None;
         let unsealed = join_services(threads, &mut failures);
-        Ended { products: closed.products, connections, watch: watch.unwrap_or_default(), unsealed, failures }
+        Ended { products: closed.products, connections, outages, watch: watch.unwrap_or_default(), unsealed, failures }
     }
 
     /// Journals the end and closes the journal. Gives everything that there is to say about the capture.
-    pub(super) fn summarize(self, ended: Ended, lines: u8, elapsed: Duration) -> Summary {
-        let mut summary = Summary::gather(&ended.products, ended.connections, &self.metrics, usize::from(lines));
+    pub(super) fn summarize(self, ended: Ended, config: &CaptureConfig, elapsed: Duration) -> Summary {
+        let mut summary = Summary::gather(&ended.products, ended.connections, &self.metrics, usize::from(config.lines));
+        (summary.endpoint, summary.outages) = (config.url.clone(), ended.outages);
+        (summary.wants_tickers, summary.start_patience) = (config.datasets.wants_tickers(), config.start_patience);
+        (summary.repair_command, summary.verify_command) = (config.repair_command(), config.verify_command());
         summary.watch = ended.watch;
         summary.unsealed = ended.unsealed;
         summary.elapsed = elapsed;
-        summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next());
+        summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next()).or_else(|| restored(&self.metrics));
         self.journal.write(capture_stopped(&summary));
         if let Some(reason) = self.close_journal() {
             summary.failure.get_or_insert(reason);
@@ -133,6 +140,14 @@ impl Running {
             Err(_) => Some("the journal thread died".to_owned()),
         }
     }
+}
+
+/// Says that days had to be stored again. Their records are there; other days in the same folders may be gone, and nobody else would say so.
+fn restored(metrics: &Metrics) -> Option<String> {
+    let days = metrics.restored_days.get();
+    (days > 0).then(|| {
+        format!("somebody removed or replaced files of {days} dataset-days while they were being written; they are stored again, see the journal")
+    })
 }
 
 /// Waits for the threads that serve the writers. Gives how many days could not be sealed.

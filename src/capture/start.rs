@@ -11,7 +11,6 @@ use crate::capture::config::CaptureConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::cores::Cores;
 use crate::capture::error::CaptureError;
-use crate::capture::maps;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connections::{Changed, Connections};
 use crate::capture::net::raw_frames::RawFrames;
@@ -27,7 +26,7 @@ use crate::capture::stop::Stop;
 use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::queue;
 use crate::capture::write::registry::Registry;
-use crate::feed::tls::TlsRoots;
+use crate::capture::{limits, maps};
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::event::Event;
@@ -44,11 +43,22 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     let started_at = Instant::now();
     // Before anything that takes time: until it is listened for, SIGHUP ends the process.
     let reload = Reload::listen(config.products_file.as_ref());
+    if let Some(series) = config.products.iter().find(|product| product.series() > 1) {
+        return Err(CaptureError::Series { series: series.clone() });
+    }
     let endpoint = format!("{} {}", config.feed.name(), config.url);
-    let options =
-        StoreOptions { columns: config.columns, date_format: config.date_format, force_fs: config.force_fs, ..StoreOptions::default() };
-    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
+    // Before the directory is touched: what cannot be recorded begins no tape.
+    let map_records = limits::check(config)?;
+    limits::warn(config.products.len(), map_records);
     maps::check(config, config.products.len())?;
+    let options = StoreOptions {
+        columns: config.columns,
+        date_format: config.date_format,
+        force_fs: config.force_fs,
+        map_records,
+        ..StoreOptions::default()
+    };
+    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
     let mut running = Running::begin(dir, &config.clock, stop)?;
     running.journal.write(Event::CaptureStarted {
         endpoint,
@@ -65,7 +75,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     running.wait_for_end(config, started_at, &reload);
     log::info!("stopping: draining the queues, flushing, sealing");
     let ended = running.join();
-    Ok(running.summarize(ended, config.lines, started_at.elapsed()))
+    Ok(running.summarize(ended, config, started_at.elapsed()))
 }
 
 /// Names the thread that the system could not start.
@@ -88,7 +98,7 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
-        let watched = watch::Watched { context, registry, connections };
+        let watched = watch::Watched { context, registry, connections, start_patience: config.start_patience };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });
@@ -141,7 +151,7 @@ impl Running {
 
     /// Starts a thread that fetches what is known about the products, where there is a REST endpoint.
     fn start_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> io::Result<()> {
-        let thread = products::start(config, wanted, &self.dir, &self.journal, &self.stop)?;
+        let thread = products::start(config, wanted, &self.dir, &self.metrics, &self.journal, &self.stop)?;
         // A finished thread that nobody joins keeps its stack: let go of it.
         self.threads.products.retain(|thread| !thread.is_finished());
         self.threads.products.extend(thread);
@@ -174,6 +184,7 @@ impl Running {
 
     fn change_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
         maps::check(config, wanted.len())?;
+        limits::check_added(config, wanted.len(), self.dir.options().map_records)?;
         let changed = self.connections.as_ref().map_or(Ok(Changed::default()), |connections| connections.set_products(wanted))?;
         if changed.added > 0
             && let Err(error) = self.start_products(config, wanted)
@@ -189,7 +200,7 @@ fn rest_fetch_settings(config: &CaptureConfig) -> Option<RestFetchSettings> {
     let url = config.rest_url.as_ref().filter(|_| config.backfills && config.datasets.contains(Dataset::Trades))?;
     Some(RestFetchSettings {
         url: url.clone(),
-        roots: TlsRoots { ca_file: config.ca_file.clone() },
+        connector: config.connector(),
         requests_per_s: config.rest_requests_per_s,
         since: config.backfill_from,
     })

@@ -33,6 +33,11 @@ impl Stop {
         self.ask();
     }
 
+    /// Has the capture end as a failure when it ends, for a reason that does not end it now. The first reason is kept.
+    pub(crate) fn blame(&self, reason: String) {
+        self.0.failure.lock().get_or_insert(reason);
+    }
+
     /// Gives a guard that makes the capture fail if the calling thread panics while it holds the guard.
     #[must_use]
     pub(crate) fn on_panic(&self) -> OnPanic {
@@ -102,7 +107,8 @@ mod tests {
     fn a_failure_asks_for_the_stop_and_keeps_its_first_reason() {
         let stop = Stop::default();
         assert!(!stop.wait(Duration::ZERO));
-        stop.fail("first".to_owned());
+        stop.blame("first".to_owned());
+        assert!(!stop.wait(Duration::ZERO), "blame ends nothing");
         stop.fail("second".to_owned());
         assert!(stop.wait(Duration::from_secs(60)));
         assert_eq!(stop.failure().as_deref(), Some("first"));

@@ -32,10 +32,17 @@ pub(super) fn spawn<T: Send + 'static>(
         Stack::Standard => builder,
     };
     let stop = stop.clone();
-    builder.spawn(move || {
+    let spawned = builder.spawn(move || {
         let _on_panic = stop.on_panic();
         work()
-    })
+    });
+    spawned.map_err(|error| no_thread(&error))
+}
+
+/// Adds to the error of a thread that could not be started how that is mended.
+pub(crate) fn no_thread(error: &io::Error) -> io::Error {
+    let remedy = "raise the number of processes (`ulimit -u`, TasksMax= of systemd, pids.max of the control group)";
+    io::Error::new(error.kind(), format!("{error}: {remedy}"))
 }
 
 /// Failures that a test plans: the calling thread fails to start one of its threads.

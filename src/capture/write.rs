@@ -5,6 +5,8 @@ pub(in crate::capture) mod fixture;
 
 pub(crate) mod delegate;
 pub(crate) mod deliveries;
+pub(crate) mod doubt;
+pub(crate) mod earlier;
 pub(crate) mod effort;
 pub(crate) mod open_dataset;
 pub(crate) mod open_days;

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
+use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
+use crate::capture::report::alerts::AlertKind;
 use crate::feed::Feed;
 use crate::product::ProductId;
 use crate::query::{Format, QueryConfig};
@@ -51,8 +53,7 @@ pub(crate) struct DataDirArg {
 
 /// `coltape capture`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
-    Ctrl-C or SIGTERM: drain, flush, seal, exit 0. A second one: exit at once; the next start recovers.")]
+#[command(after_help = capture_help())]
 pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
     #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
@@ -95,6 +96,9 @@ pub(crate) struct CaptureArgs {
     /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
+    /// Proxy for WebSocket and REST, http:// or socks5h:// [default: HTTPS_PROXY, else ALL_PROXY; hosts of NO_PROXY are left out]
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// Which datasets to keep; with md alone, trades are not subscribed to
     #[arg(long, value_enum, value_delimiter = ',', default_value = ALL_DATASETS.as_str())]
     pub datasets: Vec<Dataset>,
@@ -133,9 +137,23 @@ pub(crate) struct CaptureArgs {
     pub report: Option<PathBuf>,
 }
 
+fn capture_help() -> String {
+    let width = AlertKind::ALL.iter().map(|kind| kind.name().len()).max().unwrap_or(0);
+    let alerts: Vec<String> = AlertKind::ALL.iter().map(|kind| format!("  {:width$}  {}", kind.name(), kind.meaning())).collect();
+    format!(
+        "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
+        Ctrl-C or SIGTERM: drain, flush, seal, end. A second one: exit at once; the next start recovers.\n\n\
+        Alerts, in the log and the journal (raised once, logged again each minute while they stand, cleared once):\n{}\n\n\
+        Exit 0: the run has done its work. Exit 1: it failed, or left something undone: nothing connected, every product refused, nothing \
+        of what came stored, ids missing, conflicts, or no connection at the end. The last lines say what, and which command helps. \
+        Exit 2: the command line is wrong.",
+        alerts.join("\n")
+    )
+}
+
 /// `coltape verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Exit 0: everything holds (partial days included). Exit 1: something is wrong or missing.")]
+#[command(after_help = VERIFY_HELP)]
 pub(crate) struct VerifyArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]
@@ -160,7 +178,8 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  coltape query BTC-USD --tail 10\n  coltape query BTC-USD --from 2025-06-07T12:00:00Z --to 2025-06-07T13:00:00Z --format csv\n  \
-    coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow"
+    coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow\n\n\
+    Exit 0: done, whether or not a record matched. Exit 1: nothing of the kind is stored, or a day cannot be read. Exit 2: the question makes no sense."
 )]
 pub(crate) struct QueryArgs {
     /// Which product
@@ -212,6 +231,9 @@ pub(crate) struct RestArgs {
     /// An extra root certificate to trust, for a test endpoint
     #[arg(long, value_name = "PEM")]
     pub ca_file: Option<PathBuf>,
+    /// Proxy for REST, http:// or socks5h:// [default: HTTPS_PROXY, else ALL_PROXY; hosts of NO_PROXY are left out]
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
 }
 
 /// `coltape repair`.
@@ -220,8 +242,11 @@ pub(crate) struct RestArgs {
     Missing trades are taken from the other tapes first, which have order ids, then from REST. Stored trades without order ids get them from another \
     tape. Late trades are put in their place. Where two tapes disagree, the difference is reported and never merged. Other tapes are only read; they \
     may be live. If a capture holds the directory, it is asked to do the work.\n\n\
-    Tickers cannot be repaired: without ids it is not known which are missing, and nobody serves past ones.\n\n\
-    Exit 0: no id is missing between the first and the last, and nothing disagrees. Exit 1: an id is missing, something disagrees, or the repair failed.")]
+    Products and days that only another tape has are brought whole, tickers too, with what its journal says of them. So a lost directory is restored: \
+    DIR need not exist. A day whose checksums do not hold there is named and not brought. Tickers of a day that is here are never merged: not all \
+    feeds send ids with them, so it is not known which are missing.\n\n\
+    Exit 0: no id is missing between the first and the last, nothing disagrees, and all that another tape has is here. Exit 1: an id is missing, \
+    something disagrees, a day could not be brought, or the repair failed.")]
 pub(crate) struct RepairArgs {
     /// The data directory [default: as --data-dir]
     #[arg(value_name = "DIR")]

@@ -1,10 +1,11 @@
 //! `coltape backfill`: prints what was fetched, and shows its progress on a terminal.
 
-use std::io::{IsTerminal, Write};
-
 use super::args::BackfillArgs;
+use super::next;
 use super::outcome::{DONE, FAILED, Failure};
-use super::repair;
+use super::progress::ProgressDisplay;
+use super::{output, repair};
+use crate::progress::Step;
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
 use crate::store::{StoreError, endpoint_of};
@@ -18,7 +19,7 @@ pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         return Err(Failure::Usage("--to is not after --from".to_owned()));
     }
     let dir = args.data_dir.data_dir.clone();
-    let Some(rest) = repair::rest(&args.rest, &dir)? else {
+    let Some(rest) = repair::rest(&args.rest, [dir.as_path()])? else {
         return Err(Failure::Usage(format!(
             "{} was not begun with Coinbase itself: --rest-url has to say where to fetch from",
             dir.display()
@@ -37,40 +38,28 @@ pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
         ..BackfillConfig::new(dir, args.product.clone(), args.from, rest)
     };
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
-    let mut err = std::io::stderr();
-    let is_terminal = err.is_terminal();
-    let mut show = |progress: Progress| {
-        if is_terminal {
-            // The backfill goes on without a terminal.
-            let _ = write!(err, "\r{} ", line(&config, progress)).and_then(|()| err.flush());
-        }
-    };
-    let done = backfill(&config, &mut show);
-    if is_terminal {
-        eprintln!();
-    }
+    let display = ProgressDisplay::new();
+    let done = backfill(&config, &mut |progress| display.show(&step(&config, progress)));
+    drop(display);
     let done = match done {
         Err(RepairError::Store(error @ StoreError::Locked { .. })) => {
             return Err(Failure::failed(format!("{error}; `capture --backfill-from` fetches the past beside the present")));
         }
         done => done.map_err(Failure::failed)?,
     };
-    match done.ids {
-        Some(ids) => println!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
-        None => println!("{} has no trades in that time", config.product),
-    }
-    if let Some(began) = done.began {
-        println!("{} began trading with id {began}", config.product);
-    }
-    for line in done.report.lines() {
-        println!("{line}");
-    }
+    let mut lines = vec![match done.ids {
+        Some(ids) => format!("{} ids {} to {}: {} were stored already", config.product, ids.first(), ids.last(), done.stored_before),
+        None => format!("{}: REST has no trades in that time", config.product),
+    }];
+    lines.extend(done.began.map(|began| format!("{} began trading with id {began}", config.product)));
+    lines.extend(done.report.lines());
+    lines.extend(next::after_backfill(&done.report, &config.dir));
+    output::print_lines(lines.iter().map(String::as_str))?;
     Ok(if done.report.is_whole() { DONE } else { FAILED })
 }
 
-fn line(config: &BackfillConfig, progress: Progress) -> String {
+fn step(config: &BackfillConfig, progress: Progress) -> Step {
     let Progress { done, of, at } = progress;
-    let percent = (done * 100).checked_div(of).unwrap_or(100);
     let at = at.map_or_else(String::new, |at| format!(", at {at}"));
-    format!("{}: {percent} %, {done} of {of} ids{at}", config.product)
+    Step::new(format!("{}{at}", config.product), done, of, "ids")
 }

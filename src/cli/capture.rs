@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGTERM, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
+use super::limits;
 use super::outcome::{DONE, FAILED, Failure};
-use super::report;
+use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
-use crate::capture::{self, CaptureConfig, RecordConfig};
+use crate::capture::threads::no_thread;
+use crate::capture::{self, CaptureConfig, CaptureError, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
 
@@ -25,31 +27,53 @@ const INTERRUPTED: i32 = 130;
 /// Where the settings contradict each other or the capture could not start.
 pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     let config = config(args)?;
+    if let Some(path) = &args.report {
+        targets::file("--report", path)?;
+    }
+    if let Some(record) = &config.record {
+        targets::folder("--record", &record.folder)?;
+    }
     let stop = Stop::default();
+    // Before any thread is started: where there is too little memory for threads, this can still be said.
+    capture::limits::check(&config).map_err(Failure::failed)?;
+    limits::leave_time_to_end()?;
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
-    let summary = capture::run(&config, &stop).map_err(Failure::failed)?;
-    print!("{}", report::table(&summary));
-    if let Some(path) = &args.report {
-        std::fs::write(path, report::json_lines(&summary)).map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-    }
+    let summary = capture::run(&config, &stop).map_err(not_started)?;
+    // The file first: it is written whether or not anyone reads the table.
+    let written = args.report.as_ref().map_or(Ok(()), |path| {
+        let text = report::json_lines(&summary);
+        std::fs::write(path, text).map_err(|error| Failure::failed(format!("--report {}: {error}", path.display())))
+    });
+    output::print(&report::table(&summary))?;
+    written?;
     if let Some(reason) = &summary.failure {
-        eprintln!("error: {reason}");
+        output::note(&format!("error: {reason}"));
     }
     Ok(if summary.is_good() { DONE } else { FAILED })
+}
+
+/// Says why a capture could not start, with the option that is to blame.
+fn not_started(error: CaptureError) -> Failure {
+    match error {
+        CaptureError::Rest(error) => Failure::Usage(format!("--rest-url {error}")),
+        CaptureError::Endpoint(error) => Failure::Usage(format!("--url {error}")),
+        error @ (CaptureError::CaFile { .. } | CaptureError::Record { .. }) => Failure::Usage(error.to_string()),
+        error => Failure::failed(error),
+    }
 }
 
 fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     let mut products: BTreeSet<ProductId> = args.products.iter().cloned().collect();
     if let Some(path) = &args.products_file {
-        products.extend(read_products(path).map_err(|error| Failure::Usage(error.to_string()))?);
+        products.extend(read_products(path).map_err(|error| Failure::Usage(format!("--products-file {error}")))?);
     }
     if products.is_empty() {
-        return Err(Failure::Usage("no product to record".to_owned()));
+        return Err(Failure::Usage("no product to record: name one, as BTC-USD, or put one into the list of --products-file".to_owned()));
     }
     if let Some(url) = &args.url {
         // Checked before the endpoint is written into the directory.
-        Endpoint::parse(url).map_err(|error| Failure::Usage(error.to_string()))?;
+        Endpoint::parse(url).map_err(|error| Failure::Usage(format!("--url {error}")))?;
         if args.backfill_from.is_some() && args.rest_url.is_none() {
             return Err(Failure::Usage(
                 "--backfill-from with --url also needs --rest-url: the REST endpoint of a --url of your own is not known".to_owned(),
@@ -60,6 +84,8 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     let mut config = CaptureConfig::new(args.feed, url, products, &args.data_dir.data_dir);
     // A test endpoint does not have the products of the public one. So its REST endpoint must be named.
     config.rest_url = args.rest_url.clone().or_else(|| args.url.is_none().then(|| args.feed.default_rest_url().to_owned()));
+    config.proxies =
+        proxy::proxies(args.proxy.as_deref(), &[Some(url), config.rest_url.as_deref()].into_iter().flatten().collect::<Vec<_>>())?;
     config.backfills = !args.no_backfill;
     config.rest_requests_per_s = args.rest_rate;
     config.backfill_from = args.backfill_from;
@@ -92,7 +118,7 @@ fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
         move || {
             // SIGINT and SIGTERM are handled on two threads, so a second signal does not wait for the first.
             if was_asked.swap(true, Ordering::AcqRel) {
-                eprintln!("exiting at once; the next start recovers what is not sealed");
+                output::note("exiting at once; the next start recovers what is not sealed");
                 std::process::exit(INTERRUPTED);
             }
             stop.ask();
@@ -100,8 +126,22 @@ fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
     };
     let on_interrupt = heard.clone();
     ctrlc::set_handler(on_interrupt).map_err(|error| refused(&error))?;
-    let ending: &[i32] = if has_list { &[SIGTERM] } else { &[SIGTERM, SIGHUP] };
+    let ending: &[i32] = if has_list { &[SIGTERM, SIGXCPU] } else { &[SIGTERM, SIGXCPU, SIGHUP] };
     let mut signals = Signals::new(ending).map_err(|error| refused(&error))?;
     let thread = std::thread::Builder::new().name("signals".to_owned());
-    thread.spawn(move || signals.forever().for_each(|_| heard())).map(drop).map_err(|error| refused(&error))
+    let out_of_time = stop.clone();
+    let listen = move || {
+        for signal in signals.forever() {
+            if signal == SIGXCPU {
+                // The signal comes again every second.
+                if !out_of_time.is_asked() {
+                    out_of_time
+                        .fail("the CPU time of this process is over: ulimit -t unlimited, or LimitCPU=infinity of systemd".to_owned());
+                }
+            } else {
+                heard();
+            }
+        }
+    };
+    thread.spawn(listen).map(drop).map_err(|error| refused(&no_thread(&error)))
 }

@@ -2,6 +2,8 @@
 //!
 //! Otherwise a paused terminal, or a pipe that nobody reads, would block every thread that logs, and stop the capture.
 //!
+//! A message is one line: control characters in it are escaped, since many messages quote servers and files.
+//!
 //! Thread `log`: owns the log lines of stderr; ends with the process. [`LogEnd::finish`] waits for the lines that are left.
 
 use std::io::{IsTerminal, Write};
@@ -11,6 +13,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use env_logger::{Builder, Env, Target, WriteStyle};
+
+use super::progress;
+use crate::escape::Escaped;
 
 /// Lines that may wait to be written.
 const WAITING_LINES: usize = 4096;
@@ -67,7 +72,11 @@ pub(super) fn start() -> std::io::Result<LogEnd> {
     let counted = Arc::clone(&lost);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || write_lines(&waiting, &counted, &mut std::io::stderr()))?;
     let mut builder = Builder::new();
-    builder.format_target(false).write_style(if std::io::stderr().is_terminal() { WriteStyle::Always } else { WriteStyle::Never });
+    builder.format(|out, record| {
+        let (level, style) = (record.level(), out.default_level_style(record.level()));
+        writeln!(out, "[{} {style}{level:<5}{style:#}] {}", out.timestamp(), Escaped(record.args()))
+    });
+    builder.write_style(if std::io::stderr().is_terminal() { WriteStyle::Always } else { WriteStyle::Never });
     builder.parse_env(Env::default().default_filter_or("info"));
     builder.target(Target::Pipe(Box::new(Pipe { lines: lines.clone(), lost }))).init();
     Ok(LogEnd(lines))
@@ -77,7 +86,7 @@ fn write_lines(lines: &Receiver<Line>, lost: &AtomicU64, out: &mut impl Write) {
     for line in lines {
         // If stderr cannot be written to, there is no place to report it.
         let _ = match line {
-            Line::Text(text) => out.write_all(&text),
+            Line::Text(text) => progress::make_room(out).and_then(|()| out.write_all(&text)),
             Line::End(done) => {
                 let _ = done.send(());
                 Ok(())

@@ -4,7 +4,8 @@ use std::io::{BufWriter, IsTerminal};
 
 use super::args::QueryArgs;
 use super::outcome::{DONE, Failure};
-use crate::query::{QueryConfig, QueryError, query};
+use super::output;
+use crate::query::{QueryConfig, QueryError, QuestionError, query_with_notes};
 use crate::record::OrderId;
 
 /// Runs the command.
@@ -16,9 +17,11 @@ pub(crate) fn run(args: &QueryArgs) -> Result<u8, Failure> {
     let stdout = std::io::stdout();
     let mut out = BufWriter::new(stdout.lock());
     // Following ends with the process, by a signal or by a reader that goes away.
-    match query(&config, &|| false, &mut out) {
+    match query_with_notes(&config, &|| false, &mut out, &mut output::note) {
         Ok(_) => Ok(DONE),
-        Err(QueryError::Question(why)) => Err(Failure::Usage(why.to_string())),
+        Err(QueryError::Question(why @ (QuestionError::EmptyRange | QuestionError::NoOrderIds(_)))) => Err(Failure::Usage(why.to_string())),
+        Err(QueryError::Question(why)) => Err(Failure::Usage(format!("--columns: {why}"))),
+        Err(QueryError::Output(error)) => output::checked(Err(error)).map(|()| DONE),
         Err(error) => Err(Failure::failed(error)),
     }
 }
@@ -44,6 +47,6 @@ fn order_id(text: &str) -> Result<OrderId, Failure> {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     match hex::decode_to_slice(&digits, &mut id) {
         Ok(()) => Ok(OrderId(id)),
-        Err(_) => Err(Failure::Usage(format!("{text:?} is not an order id (write 27fff20b-af29-4f45-8744-56dd1ef57dc0)"))),
+        Err(_) => Err(Failure::Usage(format!("--order {text:?} is not an order id (write 27fff20b-af29-4f45-8744-56dd1ef57dc0)"))),
     }
 }

@@ -1,6 +1,5 @@
 //! `coltape simulate`: starts a simulator from the arguments, prints its endpoints, and prints its totals at the end.
 
-use std::io::Write;
 use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -8,6 +7,7 @@ use signal_hook::iterator::Signals;
 
 use super::args::SimulateArgs;
 use super::outcome::{DONE, Failure};
+use super::{output, targets};
 use crate::capture::stop::Stop;
 use crate::feed::Feed;
 use crate::product::ProductId;
@@ -27,21 +27,22 @@ pub(crate) fn run(args: &SimulateArgs) -> Result<u8, Failure> {
     let asked = stop.clone();
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;
     std::thread::spawn(move || signals.forever().for_each(|_| asked.ask()));
+    if let Some(path) = &args.ledger {
+        targets::file("--ledger", path)?;
+    }
+    if let Some(path) = &args.replay {
+        targets::source("--replay", path)?;
+    }
     let simulation = Simulation::start(config).map_err(Failure::failed)?;
     let endpoints = simulation.endpoints().to_json();
     let opened = endpoints.strip_suffix('}').unwrap_or(&endpoints);
-    print_line(&format!("{opened},\"products\":[{}]}}", names.join(",")))?;
+    output::print_lines([format!("{opened},\"products\":[{}]}}", names.join(",")).as_str()])?;
     while !stop.wait(CHECK_EVERY) && !simulation.is_over() {}
-    print_line(&simulation.totals().to_json())?;
+    output::print_lines([simulation.totals().to_json().as_str()])?;
     // The servers go on: clients read what is on the way, and fetch what they miss.
     let _ = stop.wait(args.linger);
     simulation.stop().map_err(Failure::failed)?;
     Ok(DONE)
-}
-
-fn print_line(text: &str) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}").and_then(|()| out.flush()).map_err(Failure::failed)
 }
 
 fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {

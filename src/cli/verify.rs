@@ -3,32 +3,41 @@
 use std::io::{self, BufWriter, Write};
 
 use super::args::VerifyArgs;
+use super::next;
 use super::outcome::{DONE, FAILED, Failure};
+use super::output;
+use super::progress::ProgressDisplay;
+use crate::escape::Escaped;
 use crate::time::{Clock, UnixNanos};
-use crate::verify::{VerifyConfig, verify, write_json, write_table};
+use crate::verify::{FindingKind, VerifyConfig, verify, write_json, write_table};
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`Failure::Failed`] where there is no such directory or day, or the directory or the ledger cannot be read.
+/// [`Failure::Failed`] where it is no data directory, or holds no such day, or the directory or the ledger cannot be read.
 pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     if !dir.is_dir() {
-        return Err(Failure::failed(format!("{} is not a directory", dir.display())));
+        let why = if dir.exists() { "it is no directory" } else { "there is no such directory" };
+        return Err(Failure::failed(format!("{} is not a coltape data directory: {why}", Escaped(dir.display()))));
     }
     let mut config = VerifyConfig::new(dir, Clock::System.now());
     config.product.clone_from(&args.product);
     config.date = args.date.map(UnixNanos::day);
     config.ledger.clone_from(&args.ledger);
-    let report = verify(&config).map_err(Failure::failed)?;
-    if report.days.is_empty() && config.ledger.is_none() {
-        return Err(Failure::failed(format!("{} holds no such day", config.dir.display())));
+    let progress = ProgressDisplay::new();
+    config.observer = progress.observer();
+    let report = verify(&config).map_err(|error| Failure::failed(Escaped(error)))?;
+    drop(progress);
+    if report.days.is_empty() && report.findings.is_empty() && config.ledger.is_none() {
+        let which = if config.product.is_some() || config.date.is_some() { "no such day" } else { "no day" };
+        return Err(Failure::failed(format!("{} holds {which}: nothing was verified", Escaped(config.dir.display()))));
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let write = if args.json { write_json } else { write_table };
-    match write(&report, &mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(Failure::failed(error)),
-        _ => {}
+    output::checked(write(&report, &mut out).and_then(|()| out.flush()))?;
+    if let Some(next) = next::after_verify(report.findings.count(FindingKind::Missing), &config.dir) {
+        output::note(&next);
     }
     Ok(if report.holds() { DONE } else { FAILED })
 }

@@ -4,8 +4,10 @@
 //! 2. A message may hold several events and an event several products; every batch is newest-first. The handler gets all trades of a message in rising
 //!    trade id. Those of a snapshot are marked [`Means::Snapshot`].
 //! 3. A ticker carries no trade: it has the envelope's `timestamp`, volume NaN, side unknown, trade id and sequence 0.
-//! 4. An element or event that cannot be used does not affect the others.
+//! 4. An element or event that cannot be used does not affect the others. But the handler is called only when all of a message is read: as long as it may
+//!    be read again in another spelling, or after the clock is settled, one such element ends the reading ([`Elements::All`]).
 
+use super::clock_check::FrameTimes;
 use super::control::{Channels, Control, product_set};
 use super::fate::FrameFate;
 use super::field::{self, source};
@@ -15,7 +17,7 @@ use super::protocol::Feed;
 use super::reject::RejectReason;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
-use crate::time::{TimeCache, UnixNanos};
+use crate::time::UnixNanos;
 
 /// The fields of an envelope in wire order (`client_id` was sent until early 2026).
 const ENVELOPE: [&str; 5] = ["channel", "client_id", "timestamp", "sequence_num", "events"];
@@ -39,19 +41,61 @@ pub(super) struct UnsortedTrade {
     product: usize,
     price: usize,
     size: usize,
+    /// The rule that it breaks, though it is a trade all the same.
+    broken: Option<RejectReason>,
+}
+
+/// A ticker that waits until its whole frame is read, with the places of its texts.
+pub(super) struct ReadTicker {
+    ticker: Ticker,
+    product: usize,
+    /// Of price, bid, ask, bid size, ask size.
+    numbers: [usize; 5],
+    /// Those of bid size and ask size.
+    sizes: [Decimal; 2],
+}
+
+/// Which of a frame's elements have to be usable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Elements {
+    /// All. Otherwise the handler gets none, and the frame is read again.
+    All,
+    /// Any. The handler gets those that are, and hears of the others.
+    Any,
 }
 
 /// What became of a frame's elements.
-#[derive(Default)]
 struct Tally {
+    wanted: Elements,
     used: usize,
     rejected: Option<RejectReason>,
 }
 
 impl Tally {
+    const fn new(wanted: Elements) -> Self {
+        Self { wanted, used: 0, rejected: None }
+    }
+
     fn reject(&mut self, item: Item, why: RejectReason, handler: &mut impl Handler) {
-        handler.reject_item(item, why);
-        self.rejected = Some(why);
+        if self.wanted == Elements::Any {
+            handler.reject_item(item, why);
+        }
+        self.note(why);
+    }
+
+    fn note(&mut self, why: RejectReason) {
+        // Where the frame is read again, a doubt is what the caller has to know first: it is settled by what follows.
+        if self.wanted == Elements::Any || self.rejected != Some(RejectReason::Doubt) {
+            self.rejected = Some(why);
+        }
+    }
+
+    /// Gives the reason why the frame has to be read again, if it has.
+    fn read_again(&self) -> Result<(), RejectReason> {
+        match self.rejected {
+            Some(why) if self.wanted == Elements::All => Err(why),
+            _ => Ok(()),
+        }
     }
 
     /// Gives the type of an event and the places of its elements. An event of another shape is only counted.
@@ -65,7 +109,7 @@ impl Tally {
             let elements = nodes.elements(list).ok_or(RejectReason::Shape)?;
             Ok((nodes.text(kind), elements))
         });
-        picked.map_err(|why| self.rejected = Some(why)).ok()
+        picked.map_err(|why| self.note(why)).ok()
     }
 
     fn fate(&self) -> FrameFate {
@@ -80,94 +124,112 @@ impl Tally {
 /// Gives the handler the trades of a `market_trades` message; `unsorted` is a buffer that is reused.
 pub(super) fn trades(
     nodes: Nodes<'_, '_>,
-    times: &mut TimeCache,
+    times: &mut FrameTimes,
     unsorted: &mut Vec<UnsortedTrade>,
-    recv: UnixNanos,
     line: u8,
+    wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
     let [.., events] = nodes.pick(ROOT, &ENVELOPE)?;
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(wanted);
     unsorted.clear();
     for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
         let Some((kind, trades)) = tally.event(nodes, event, "trades") else { continue };
         let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
         let origin = Origin::new(means, line, Feed::Advanced.number());
         for place in trades {
-            match trade(nodes, place, times, recv, origin) {
+            match trade(nodes, place, times, means, origin) {
                 Ok(trade) => unsorted.push(trade),
                 Err(why) => tally.reject(Item::Trade, why, handler),
             }
         }
     }
+    tally.read_again()?;
     // A falling run is reversed in one pass; nothing is allocated.
     unsorted.sort_unstable_by_key(|unsorted| unsorted.trade.trade_id);
-    for UnsortedTrade { trade, product, price, size } in unsorted.iter() {
+    for UnsortedTrade { trade, product, price, size, broken } in unsorted.iter() {
         let product = nodes.text(*product).unwrap_or_default().as_bytes();
-        handler.trade(product, trade);
+        if let Some(why) = broken {
+            handler.flaw(*why);
+        }
         let sources = [source("trade_price_f64", trade.price, *price), source("trade_size_f64", trade.size, *size)];
         field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
+        handler.trade(product, trade);
     }
     tally.used = unsorted.len();
     Ok(tally.fate())
 }
 
-fn trade(
-    nodes: Nodes<'_, '_>,
-    place: usize,
-    times: &mut TimeCache,
-    recv: UnixNanos,
-    origin: Origin,
-) -> Result<UnsortedTrade, RejectReason> {
+fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut FrameTimes, means: Means, origin: Origin) -> Result<UnsortedTrade, RejectReason> {
     let [product, trade_id, price, size, time, side] = nodes.pick_shape::<ListedTrade, 6>(place)?;
     field::product(nodes, product)?;
-    let trade = Trade {
+    let mut trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
-        time: field::time(nodes, time, times)?,
+        time: field::time(nodes, time, &mut times.cache)?,
         price: field::number(nodes, price, RejectReason::Price)?,
         size: field::number(nodes, size, RejectReason::Size)?,
         side: field::side(nodes, side)?.turned(),
         maker_order_id: OrderId::NIL,
         taker_order_id: OrderId::NIL,
         sequence: 0,
-        recv,
+        recv: times.recv,
         origin,
     };
-    trade.validate(recv)?;
-    Ok(UnsortedTrade { trade, product, price, size })
+    if means == Means::Live {
+        times.note_present(trade.time)
+    } else {
+        times.note_past(trade.time)
+    }
+    let broken = field::check(&mut trade, times.latest)?;
+    Ok(UnsortedTrade { trade, product, price, size, broken })
 }
 
-/// Gives the handler the tickers of a `ticker` message.
+/// Gives the handler the tickers of a `ticker` message; `read` is a buffer that is reused.
 pub(super) fn tickers(
     nodes: Nodes<'_, '_>,
-    times: &mut TimeCache,
-    recv: UnixNanos,
+    times: &mut FrameTimes,
+    read: &mut Vec<ReadTicker>,
+    wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
     let [_, _, timestamp, _, events] = nodes.pick(ROOT, &ENVELOPE)?;
-    let time = field::time(nodes, timestamp, times)?;
-    if !time_is_plausible(time, recv) {
-        return Err(RejectReason::Implausible(Implausible::Time));
+    let time = field::time(nodes, timestamp, &mut times.cache)?;
+    times.note_present(time);
+    if !time_is_plausible(time, times.latest) {
+        return Err(if times.is_ahead(time) { RejectReason::Doubt } else { RejectReason::Implausible(Implausible::Time) });
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally::new(wanted);
+    read.clear();
     for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
         let Some((_, tickers)) = tally.event(nodes, event, "tickers") else { continue };
         for place in tickers {
-            match ticker(nodes, place, time, recv, handler) {
-                Ok(()) => tally.used += 1,
+            match ticker(nodes, place, time, times.recv) {
+                Ok(ticker) => read.push(ticker),
                 Err(why) => tally.reject(Item::Ticker, why, handler),
             }
         }
     }
+    tally.read_again()?;
+    for ReadTicker { ticker, product, numbers: [price, bid, ask, bid_size, ask_size], sizes: [bid_size_read, ask_size_read] } in read.iter()
+    {
+        let product = nodes.text(*product).unwrap_or_default().as_bytes();
+        let sources = [
+            source("price_f64", ticker.price, *price),
+            source("best_bid_f64", ticker.best_bid, *bid),
+            source("best_ask_f64", ticker.best_ask, *ask),
+            source("best_bid_size_f64", *bid_size_read, *bid_size),
+            source("best_ask_size_f64", *ask_size_read, *ask_size),
+        ];
+        field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, ticker.recv.0, text));
+        handler.ticker(product, ticker);
+    }
+    tally.used = read.len();
     Ok(tally.fate())
 }
 
-fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos, handler: &mut impl Handler) -> Result<(), RejectReason> {
+fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos) -> Result<ReadTicker, RejectReason> {
     let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = nodes.pick_shape::<ListedTicker, 13>(place)?;
-    let product = field::product(nodes, product)?;
-    let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
-    let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;
-    let ask = field::number_or_none(nodes, ask_at, RejectReason::Price)?;
+    field::product(nodes, product)?;
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
     let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;
     let ticker = Ticker {
@@ -175,24 +237,15 @@ fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos, 
         recv,
         trade_id: 0,
         sequence: 0,
-        price,
+        price: field::number_or_none(nodes, price_at, RejectReason::Price)?,
         volume: Decimal::NONE,
-        best_bid: bid,
-        best_ask: ask,
+        best_bid: field::number_or_none(nodes, bid_at, RejectReason::Price)?,
+        best_ask: field::number_or_none(nodes, ask_at, RejectReason::Price)?,
         best_bid_size: bid_size.as_f64,
         best_ask_size: ask_size.as_f64,
         side: None,
     };
-    handler.ticker(product, &ticker);
-    let sources = [
-        source("price_f64", price, price_at),
-        source("best_bid_f64", bid, bid_at),
-        source("best_ask_f64", ask, ask_at),
-        source("best_bid_size_f64", bid_size, bid_size_at),
-        source("best_ask_size_f64", ask_size, ask_size_at),
-    ];
-    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, recv.0, text));
-    Ok(())
+    Ok(ReadTicker { ticker, product, numbers: [price_at, bid_at, ask_at, bid_size_at, ask_size_at], sizes: [bid_size, ask_size] })
 }
 
 /// Reads a `subscriptions` message.

@@ -60,6 +60,12 @@ impl ConnectGate {
         *free_at = at + BETWEEN_CONNECTIONS;
         at - now
     }
+
+    /// Lets no connection be started before a moment, because the server has asked for that.
+    pub(crate) fn hold(&self, until: Duration) {
+        let mut free_at = self.free_at.lock();
+        *free_at = until.max(*free_at);
+    }
 }
 
 #[cfg(test)]
@@ -95,5 +101,8 @@ mod tests {
         assert_eq!(gate.reserve(ms(5000)), ms(1000));
         assert_eq!(gate.reserve(ms(5001)), ms(1999));
         assert_eq!(gate.reserve(ms(9000)), ms(0));
+        gate.hold(ms(14_000));
+        gate.hold(ms(12_000));
+        assert_eq!((gate.reserve(ms(9500)), gate.reserve(ms(9500))), (ms(4500), ms(5500)));
     }
 }

@@ -1,20 +1,19 @@
-//! [`Continuity`]: the chain of a product's trade ids. It knows the highest id, which ids below it are missing, and which ids are too far ahead to believe.
+//! [`Continuity`]: the chain of a product's trade ids. It knows the highest id, and which ids are missing.
 //!
 //! It stands between queue and columns, does no I/O and reads no clock: an id comes in, what it changes goes out.
 //!
 //! 1. Trade ids rise by exactly 1 per product, over all its days. Ids between two stored ones that are not stored themselves are missing: they are a gap.
 //! 2. At most [`MAX_GAPS`] gaps are remembered. Beyond that the lowest two become one, so that no missing id is forgotten.
 //! 3. Ids may be known to be missing above the highest one stored: a heartbeat named them, or trades behind them wait.
-//! 4. An id more than [`ABSURD_JUMP`] ahead is not believed until a second consecutive id or a heartbeat confirms it
-//!    ([`Quarantine`](super::quarantine::Quarantine)): one absurd message must never make the real ones look old.
+//! 4. It believes every id that it gets: [`TradeMarks`](super::trade_marks::TradeMarks) keeps out those that are to be doubted.
 
 use crate::ids::{IdRange, IdSet};
 
-/// Jump of the trade id beyond which a single message is not believed.
+/// Distance from the chain beyond which a single message with a trade id is not believed.
 pub(crate) const ABSURD_JUMP: u64 = 1_000_000;
 
-/// Highest first id that is believed where nothing is known of a product: 2^40. The busiest product had passed 10^9 after eleven years.
-pub(crate) const ABSURD_FIRST: u64 = 1 << 40;
+/// Ids of one gap that REST is asked for, the newest ones: at 8 requests/s they take twenty minutes. What lies below is left to `coltape repair`.
+pub(crate) const MAX_ASKED_IDS: u64 = 10_000_000;
 
 /// Gaps remembered per product.
 pub(crate) const MAX_GAPS: usize = 1024;
@@ -61,13 +60,14 @@ impl Continuity {
         self.revision
     }
 
-    /// Tells whether a single message with this id is too far ahead to be believed.
+    /// Gives the missing ids that REST is to be asked for: of each gap at most the newest [`MAX_ASKED_IDS`].
     #[must_use]
-    pub(crate) fn is_absurd(&self, id: u64) -> bool {
-        match self.last {
-            Some(last) => id.saturating_sub(last) > ABSURD_JUMP,
-            None => id > ABSURD_FIRST,
-        }
+    pub(crate) fn askable(&self) -> IdSet {
+        let newest = |gap: IdRange| {
+            let first = gap.last().saturating_sub(MAX_ASKED_IDS - 1).max(gap.first());
+            IdRange::new(first, gap.last())
+        };
+        self.missing.iter().filter_map(newest).collect()
     }
 
     /// Tells whether an id is the next one or a lower one, so that storing it opens no gap.
@@ -157,10 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn an_id_far_ahead_is_absurd_with_and_without_a_last_one() {
-        let chain = Continuity::after(Some(1000));
-        assert!(!chain.is_absurd(1000 + ABSURD_JUMP) && chain.is_absurd(1001 + ABSURD_JUMP));
-        assert!(Continuity::default().is_absurd(1 << 63) && !Continuity::default().is_absurd(2_000_000_000));
+    fn of_a_gap_without_bounds_only_the_newest_ids_are_asked_for() {
+        let mut chain = Continuity::after(Some(10));
+        chain.see(15);
+        assert_eq!(chain.askable().ranges(), [range(11, 14)]);
+        chain.see(u64::MAX);
+        assert_eq!(chain.missing().count(), u64::MAX - 12);
+        assert_eq!(chain.askable().ranges(), [range(11, 14), range(u64::MAX - MAX_ASKED_IDS, u64::MAX - 1)]);
     }
 
     #[test]

@@ -49,5 +49,5 @@ impl Control {
 /// Reads an array of product ids.
 pub(super) fn product_set(nodes: Nodes<'_, '_>, place: usize) -> BTreeSet<ProductId> {
     let places = nodes.elements(place).into_iter().flatten();
-    places.filter_map(|place| ProductId::new(nodes.text(place)?).ok()).collect()
+    places.filter_map(|place| ProductId::from_feed(nodes.text(place)?.as_bytes()).ok()).collect()
 }

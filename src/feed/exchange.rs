@@ -4,8 +4,11 @@
 //!    (in a recorded session the same trade has opposite sides in the two, 107 of 107 times).
 //! 2. A `last_match` is a real trade, sent once per product on subscribing. It is decoded alike and marked [`Means::Snapshot`].
 //! 3. A ticker without a trade id, side, time or size carries no trade: its side is unknown, its volume NaN, its trade id 0. Without a time it gets its
-//!    receive time.
+//!    receive time, on the exchange's clock.
+//! 4. The handler gets a message whole or not at all: until everything of it is read nothing is called, so that it can be read again in another spelling.
 
+use super::advanced::Elements;
+use super::clock_check::FrameTimes;
 use super::control::{Channels, Control, product_set};
 use super::field::{self, source};
 use super::handler::Handler;
@@ -15,7 +18,7 @@ use super::protocol::Feed;
 use super::reject::RejectReason;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
-use crate::time::{TimeCache, UnixNanos};
+use crate::time::Timestamp;
 
 shape! {
     /// The fields of a match that follow its type, in wire order.
@@ -61,41 +64,54 @@ const NEVER_SECONDS: i64 = -62_135_596_800;
 /// Gives the handler the trade of a `match` or `last_match`.
 pub(super) fn trade(
     message: Message<'_, '_>,
-    times: &mut TimeCache,
-    recv: UnixNanos,
+    times: &mut FrameTimes,
     line: u8,
     means: Means,
+    wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
     let (nodes, places) = message.pick::<Match, 9>()?;
     let [trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = places;
     let product = field::product(nodes, product)?;
-    let trade = Trade {
+    let (maker, taker, sequence) = (field::order_id(nodes, maker), field::order_id(nodes, taker), field::id_or_none(nodes, sequence));
+    if wanted == Elements::All {
+        // In another spelling it may be one.
+        sequence?;
+    }
+    let mut trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
-        time: field::time(nodes, time, times)?,
+        time: field::time(nodes, time, &mut times.cache)?,
         price: field::number(nodes, price_at, RejectReason::Price)?,
         size: field::number(nodes, size_at, RejectReason::Size)?,
         side: field::side(nodes, side)?.turned(),
-        maker_order_id: field::order_id(nodes, maker)?,
-        taker_order_id: field::order_id(nodes, taker)?,
-        sequence: field::id_or_none(nodes, sequence)?,
-        recv,
+        maker_order_id: maker.unwrap_or_default(),
+        taker_order_id: taker.unwrap_or_default(),
+        sequence: sequence.unwrap_or_default(),
+        recv: times.recv,
         origin: Origin::new(means, line, Feed::Exchange.number()),
     };
-    trade.validate(recv)?;
-    handler.trade(product, &trade);
+    if means == Means::Live {
+        times.note_present(trade.time)
+    } else {
+        times.note_past(trade.time)
+    }
+    let broken = field::check(&mut trade, times.latest)?;
+    if let Some(why) = broken {
+        handler.flaw(why);
+    }
+    for why in [maker.err(), taker.err(), sequence.err()].into_iter().flatten() {
+        trade.origin = trade.origin.flawed();
+        handler.flaw(why);
+    }
     let sources = [source("trade_price_f64", trade.price, price_at), source("trade_size_f64", trade.size, size_at)];
     field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
+    handler.trade(product, &trade);
     Ok(())
 }
 
 /// Gives the handler a `ticker`.
-pub(super) fn ticker(
-    message: Message<'_, '_>,
-    times: &mut TimeCache,
-    recv: UnixNanos,
-    handler: &mut impl Handler,
-) -> Result<(), RejectReason> {
+pub(super) fn ticker(message: Message<'_, '_>, times: &mut FrameTimes, handler: &mut impl Handler) -> Result<(), RejectReason> {
+    let recv = times.recv;
     let (nodes, places) = message.pick::<FullTicker, 16>()?;
     let [sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
     let product = field::product(nodes, product)?;
@@ -109,7 +125,7 @@ pub(super) fn ticker(
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
     let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;
 
-    let stamp = if nodes.is_absent(time) { None } else { Some(field::timestamp(nodes, time, times)?) };
+    let stamp = if nodes.is_absent(time) { None } else { Some(field::timestamp(nodes, time, &mut times.cache)?) };
     let never = stamp.is_some_and(|stamp| stamp.seconds == NEVER_SECONDS);
     let stamp = stamp.filter(|_| !never);
     let side = if nodes.is_absent(side) { None } else { Some(field::side(nodes, side)?) };
@@ -123,7 +139,7 @@ pub(super) fn ticker(
 
     let time = match stamp {
         Some(stamp) => stamp.to_unix().ok_or(RejectReason::Implausible(Implausible::Time))?,
-        None => recv,
+        None => times.market,
     };
     let ticker = Ticker {
         time,
@@ -138,8 +154,10 @@ pub(super) fn ticker(
         best_ask_size: ask_size.as_f64,
         side: side.filter(|_| carries),
     };
-    check(&ticker, carries)?;
-    handler.ticker(product, &ticker);
+    times.note_past(ticker.time);
+    if !time_is_plausible(ticker.time, times.latest) {
+        return Err(if times.is_ahead(ticker.time) { RejectReason::Doubt } else { RejectReason::Implausible(Implausible::Time) });
+    }
     let sources = [
         source("price_f64", price, price_at),
         source("volume_f64", ticker.volume, size_at),
@@ -150,32 +168,20 @@ pub(super) fn ticker(
     ];
     let key = if ticker.sequence == 0 { recv.0 } else { ticker.sequence };
     field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, key, text));
-    Ok(())
-}
-
-/// Checks a ticker, and its trade where it carries one, by the rules of a trade.
-fn check(ticker: &Ticker, carries: bool) -> Result<(), Implausible> {
-    // None is below 0. An f32 of 0 is a price or size that cannot be stored.
-    let above_zero = |value: Decimal| value.as_f32 > 0.0;
-    if carries && !above_zero(ticker.price) {
-        return Err(Implausible::Price);
-    }
-    if carries && !above_zero(ticker.volume) {
-        return Err(Implausible::Size);
-    }
-    if !time_is_plausible(ticker.time, ticker.recv) {
-        return Err(Implausible::Time);
-    }
+    handler.ticker(product, &ticker);
     Ok(())
 }
 
 /// Gives the handler a `heartbeat`.
-pub(super) fn heartbeat(message: Message<'_, '_>, times: &mut TimeCache, handler: &mut impl Handler) -> Result<(), RejectReason> {
+pub(super) fn heartbeat(message: Message<'_, '_>, times: &mut FrameTimes, handler: &mut impl Handler) -> Result<(), RejectReason> {
     let (nodes, [last_trade_id, product, _, time]) = message.pick::<Heartbeat, 4>()?;
     let product = field::product(nodes, product)?;
     let last_trade_id = field::id_or_none(nodes, last_trade_id)?;
-    // Nothing depends on the time of a heartbeat.
-    let time = field::timestamp(nodes, time, times).ok();
+    // The exchange's clock shows in it. A heartbeat without one says which trade is the newest all the same.
+    let time = field::timestamp(nodes, time, &mut times.cache).ok();
+    if let Some(time) = time.and_then(Timestamp::to_unix) {
+        times.note_present(time);
+    }
     handler.heartbeat(Some(product), last_trade_id, time);
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! 3. Where a name occurs twice the first one counts. No recursion, no allocation; each byte is looked at once.
 
 use super::reject::RejectReason;
+use crate::decimal::parse_whole;
 
 /// What the head of a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,8 +14,10 @@ pub(super) struct Head<'f> {
     pub(super) kind: Option<&'f [u8]>,
     /// The text of the top-level `channel`.
     pub(super) channel: Option<&'f [u8]>,
-    /// The digits of `sequence_num`.
+    /// The number of `sequence_num`.
     pub(super) sequence: Option<u64>,
+    /// The text of the top-level `timestamp`, where it comes before the sequence number.
+    pub(super) timestamp: Option<&'f [u8]>,
     /// What follows the `type`, from its comma on, where that comes first.
     pub(super) body: Option<&'f [u8]>,
 }
@@ -71,7 +74,9 @@ impl<'f> Head<'f> {
             match (name, rest.peek()) {
                 (b"type", Some(b'"')) if head.kind.is_none() => head.kind = Some(rest.string()?),
                 (b"channel", Some(b'"')) if head.channel.is_none() => head.channel = Some(rest.string()?),
+                (b"timestamp", Some(b'"')) if head.timestamp.is_none() => head.timestamp = Some(rest.string()?),
                 (b"sequence_num", Some(b'0'..=b'9')) if head.sequence.is_none() => head.sequence = rest.number(),
+                (b"sequence_num", Some(b'"')) if head.sequence.is_none() => head.sequence = parse_whole(rest.string()?),
                 _ => rest.skip_value()?,
             }
             if is_enough(&head) {
@@ -216,7 +221,8 @@ mod tests {
     fn the_sequence_is_found_before_and_after_the_events() {
         let scan = |frame: &'static str| Head::scan_envelope(frame.as_bytes()).unwrap();
         let wire = scan(r#"{"channel":"l2_data","client_id":"","timestamp":"t","sequence_num":17,"events":[["#);
-        assert_eq!((wire.channel, wire.sequence), (Some(&b"l2_data"[..]), Some(17)));
+        assert_eq!((wire.channel, wire.sequence, wire.timestamp), (Some(&b"l2_data"[..]), Some(17), Some(&b"t"[..])));
+        assert_eq!(scan(r#"{"channel":"c","sequence_num":"1.7e1"}"#).sequence, Some(17));
         let inverted = scan(r#"{"events":[{"sequence_num":3,"channel":"x"}],"sequence_num":0,"channel":"ticker"}"#);
         assert_eq!((inverted.channel, inverted.sequence), (Some(&b"ticker"[..]), Some(0)));
         assert_eq!(scan(r#"{"channel":"c","sequence_num":18446744073709551616}"#).sequence, None);

@@ -3,13 +3,23 @@
 //! 1. The text is copied once into a scratch buffer with simd-json's padding after it. Buffers and nodes are reused from frame to frame.
 //! 2. A field is first expected where the wire order has it ([`Nodes::pick`]). Another order costs a few comparisons and is not an error.
 //! 3. A `null` or an empty string counts as absent. An object in which a wanted name occurs twice is rejected.
-//! 4. Bounded: texts above [`MAX_PARSED_BYTES`] and nesting above [`MAX_DEPTH`] are rejected, and the buffers of a large text are freed.
+//! 4. Bounded: texts above [`MAX_PARSED_BYTES`], nesting above [`MAX_DEPTH`] and more values than [`MAX_NODES`] are rejected, and the buffers of a large text
+//!    are freed.
 
 use super::reject::RejectReason;
+use crate::decimal::parse_whole;
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
-/// Longest text parsed, in bytes. The longest message in use, the list of all products with their currencies, has about 1 MiB.
-pub(super) const MAX_PARSED_BYTES: usize = 8 << 20;
+/// Longest text parsed, in bytes: as long as the longest message that is taken from the network. The longest one in use, the list of all products with their
+/// currencies, has about 1 MiB.
+pub(super) const MAX_PARSED_BYTES: usize = 128 << 20;
+
+/// Most names and values of a text. A trade has a dozen in 150 bytes or more, so that the longest text of trades stays far below it. Each costs 24 bytes of
+/// memory, so that a text of nothing but `[0,0,0,…` would cost gigabytes.
+const MAX_NODES: usize = 16 << 20;
+
+/// Shorter texts cannot have more than [`MAX_NODES`].
+const DENSE_BYTES: usize = MAX_NODES;
 
 /// Deepest nesting parsed. The messages in use have five levels.
 const MAX_DEPTH: usize = 64;
@@ -50,7 +60,7 @@ impl Parser {
 
     #[inline(always)]
     fn parse_as<R>(&mut self, text: &[u8], first: Option<u8>, walk: impl FnOnce(Nodes<'_, '_>) -> R) -> Result<R, RejectReason> {
-        if text.len() > MAX_PARSED_BYTES {
+        if text.len() > DENSE_BYTES && is_too_large(text) {
             return Err(RejectReason::TooLong);
         }
         self.scratch.clear();
@@ -71,6 +81,13 @@ impl Parser {
         }
         result
     }
+}
+
+/// Tells whether a long text exceeds a bound. What separates values is counted inside of strings, too.
+#[cold]
+fn is_too_large(text: &[u8]) -> bool {
+    let separators = text.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    text.len() > MAX_PARSED_BYTES || separators > MAX_NODES
 }
 
 /// The fields of a message in wire order. Made by [`shape!`].
@@ -208,13 +225,15 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }
     }
 
-    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that.
+    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that. A number with a point or an exponent gives nothing
+    /// here, as the parser has rounded it; as a string it does, and [`super::spelling`] makes it one.
     pub(super) fn whole(self, place: usize) -> Option<u64> {
         match self.0.get(place)? {
             Node::Static(StaticNode::U64(value)) => Some(*value),
             Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
             // `parse` alone would take a plus sign.
             Node::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+            Node::String(text) => parse_whole(text.as_bytes()),
             _ => None,
         }
     }
@@ -293,7 +312,8 @@ mod tests {
         let whole = |parser: &mut Parser, text: &str| parser.parse(text.as_bytes(), |nodes| nodes.whole(1)).ok().flatten();
         assert_eq!(whole(&mut parser, "[18446744073709551615]"), Some(u64::MAX));
         assert_eq!(whole(&mut parser, r#"["18446744073709551615"]"#), Some(u64::MAX));
-        for bad in ["[18446744073709551616]", r#"["18446744073709551616"]"#, "[-1]", "[1.0]", "[1e3]", r#"["+1"]"#, r#"[""]"#, "[null]"] {
+        assert_eq!(whole(&mut parser, r#"["1.0e3"]"#), Some(1000));
+        for bad in ["[18446744073709551616]", r#"["18446744073709551616"]"#, "[-1]", "[1.0]", "[1e3]", r#"["1.5"]"#, r#"[""]"#, "[null]"] {
             assert_eq!(whole(&mut parser, bad), None, "{bad}");
         }
     }
@@ -318,6 +338,9 @@ mod tests {
         large[0] = b'7';
         assert_eq!(parser.parse(&large, |nodes| nodes.whole(ROOT)), Ok(Some(7)));
         assert_eq!(parser.parse(b"8", |nodes| nodes.whole(ROOT)), Ok(Some(8)));
+        let zeros = |count: usize| format!("[{}0]", "0,".repeat(count));
+        assert_eq!(parser.parse(zeros(MAX_NODES).as_bytes(), |_| ()), Err(RejectReason::TooLong));
+        assert!(parser.parse(zeros(MAX_NODES / 2).as_bytes(), |_| ()).is_ok());
         assert_eq!(parser.parse(b"", |_| ()), Err(RejectReason::NotJson));
     }
 }

@@ -51,7 +51,7 @@ impl ProductInfo {
             nodes.pick(place, &names).ok()?;
         let text = |place: usize| nodes.text(place).unwrap_or_default().to_owned();
         Some(Self {
-            id: ProductId::new(nodes.text(id)?).ok()?,
+            id: ProductId::from_feed(nodes.text(id)?.as_bytes()).ok()?,
             base_currency: text(base),
             quote_currency: text(quote),
             base_increment: text(base_increment),

@@ -11,7 +11,7 @@ pub enum RejectReason {
     /// The text is longer than any message that is captured.
     #[error("frame too long")]
     TooLong,
-    /// No `type` and no `channel`, or one that is spelled with escapes.
+    /// No `type` and no `channel`.
     #[error("no type or channel")]
     NoKind,
     /// A field is missing, or has another JSON type.
@@ -35,7 +35,7 @@ pub enum RejectReason {
     /// A side is neither buy nor sell.
     #[error("not a side")]
     Side,
-    /// A time is not RFC 3339 of the years 1970 to 2106.
+    /// A time is not RFC 3339.
     #[error("not a time")]
     Time,
     /// An order id is not a UUID.
@@ -44,11 +44,14 @@ pub enum RejectReason {
     /// It is well-formed, but breaks a rule of every record.
     #[error("{0}")]
     Implausible(#[from] Implausible),
+    /// It was doubted, and what followed has refuted it.
+    #[error("doubted, and refuted by what followed")]
+    Doubt,
 }
 
 impl RejectReason {
     /// How many reasons there are: one counter each.
-    pub(crate) const COUNT: usize = 12 + Implausible::ALL.len();
+    pub(crate) const COUNT: usize = 13 + Implausible::ALL.len();
 
     /// All reasons, in the order of [`RejectReason::index`].
     pub const ALL: [Self; Self::COUNT] = [
@@ -68,6 +71,8 @@ impl RejectReason {
         Self::Implausible(Implausible::Price),
         Self::Implausible(Implausible::Size),
         Self::Implausible(Implausible::Time),
+        Self::Implausible(Implausible::Orders),
+        Self::Doubt,
     ];
 
     /// Gives the position in [`RejectReason::ALL`].
@@ -87,6 +92,7 @@ impl RejectReason {
             Self::Time => 10,
             Self::OrderId => 11,
             Self::Implausible(rule) => 12 + rule.index(),
+            Self::Doubt => 12 + Implausible::ALL.len(),
         }
     }
 
@@ -110,6 +116,8 @@ impl RejectReason {
             Self::Implausible(Implausible::Price) => "implausible_price",
             Self::Implausible(Implausible::Size) => "implausible_size",
             Self::Implausible(Implausible::Time) => "implausible_time",
+            Self::Implausible(Implausible::Orders) => "implausible_orders",
+            Self::Doubt => "doubt",
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::ids::IdRange;
 /// Items held at once per product: two seconds of 8000 trades/s.
 pub(super) const MAX_HELD: usize = 16_384;
 
+/// As many items as [`ReorderWindow::count_within`] counts.
+const COUNTED: usize = 3;
+
 /// Items by id.
 #[derive(Debug, Clone)]
 pub(super) struct ReorderWindow<T> {
@@ -60,9 +63,50 @@ impl<T> ReorderWindow<T> {
         self.held.keys().next_back().copied()
     }
 
+    /// Shows the item of an id.
+    pub(super) fn get(&self, id: u64) -> Option<&T> {
+        self.held.get(&id)
+    }
+
     /// Gives the item of an id.
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut T> {
         self.held.get_mut(&id)
+    }
+
+    /// Shows the item with the lowest id.
+    pub(super) fn first(&self) -> Option<&T> {
+        self.held.first_key_value().map(|(_, item)| item)
+    }
+
+    /// Gives the highest id held below another one.
+    #[must_use]
+    pub(super) fn highest_below(&self, id: u64) -> Option<u64> {
+        self.held.range(..id).next_back().map(|(id, _)| *id)
+    }
+
+    /// Counts the items held with ids from `first` to `last`, up to [`COUNTED`].
+    #[must_use]
+    pub(super) fn count_within(&self, first: u64, last: u64) -> usize {
+        self.held.range(first..=last).take(COUNTED).count()
+    }
+
+    /// Changes the `count` items with the lowest ids and those with the highest.
+    pub(super) fn at_both_ends(&mut self, count: usize, mut change: impl FnMut(&mut T)) {
+        let from_the_front = self.held.len().min(count);
+        self.held.values_mut().take(count).for_each(&mut change);
+        let behind = self.held.len() - from_the_front;
+        self.held.values_mut().rev().take(count.min(behind)).for_each(change);
+    }
+
+    /// Finds the id of the first item that `is_it` holds for, among the `count` with the lowest ids and those with the highest.
+    pub(super) fn find_at_either_end(&self, count: usize, is_it: impl Fn(u64, &T) -> bool) -> Option<u64> {
+        let mut ends = self.held.iter().take(count).chain(self.held.iter().rev().take(count));
+        ends.find(|(id, item)| is_it(**id, item)).map(|(id, _)| *id)
+    }
+
+    /// Takes the item of an id.
+    pub(super) fn take(&mut self, id: u64) -> Option<T> {
+        self.held.remove(&id)
     }
 
     /// Holds an item whose id is not held yet.

@@ -8,7 +8,12 @@
 //!    sooner is only disorder.
 //! 3. An id that heartbeats have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain. A stalled channel is thus noticed
 //!    without its next trade.
-//! 4. Every id is reported missing at most once before it is reported filled: the gaps in the journal, taken together, are the ids that were missing.
+//! 4. Trades of lower ids that happened later than a waiting one contradict it. It is refuted where ids are still missing before it, or where another trade
+//!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is. One whose id is near has the gap
+//!    wait, and is missing when it is refuted, so that REST decides. One that waits in a row with others, of rising ids and times, is right: the exchange's
+//!    clock was set back.
+//! 5. Ids far behind the highest are a gap only where more than one message says so. A lone message has to wait for the gap wait first.
+//! 6. Every id is reported missing at most once before it is reported filled: the gaps in the journal, taken together, are the ids that were missing.
 //!
 //! All that there is to change about the gap wait is in this file; its length is a setting of the capture.
 
@@ -16,6 +21,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::continuity::{ABSURD_JUMP, Continuity, Seen};
+use super::doubts::{AGREEMENT, CONFIRMATIONS, Mark};
+use super::gap_event::{GapCause, GapEvent};
 use super::reorder::ReorderWindow;
 use crate::ids::IdRange;
 use crate::record::{Means, RawPlace, Trade};
@@ -29,6 +36,12 @@ pub(crate) const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 /// Ids remembered that heartbeats have named and that are still ahead.
 const MAX_AHEAD: usize = 16;
 
+/// Waiting trades at either end of the window that are compared with a trade that is stored. Those between them wait behind the same gaps.
+const COMPARED: usize = 8;
+
+/// Lone messages passed over in the search for one that others speak for.
+const SEARCHED: usize = 64;
+
 /// A trade, and where the frame that brought it is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct ReceivedTrade {
@@ -36,56 +49,6 @@ pub(crate) struct ReceivedTrade {
     pub(crate) trade: Trade,
     /// Its frame; the default where no frame brought it.
     pub(crate) place: RawPlace,
-}
-
-/// How it was found that ids are missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GapCause {
-    /// A trade with a higher id came.
-    Jump,
-    /// A heartbeat named a newer trade than came.
-    Heartbeat,
-    /// They passed while nothing was recorded.
-    Restart,
-    /// They were asked for.
-    Asked,
-}
-
-impl GapCause {
-    /// Gives the name that the journal uses.
-    #[must_use]
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Jump => "jump",
-            Self::Heartbeat => "heartbeat",
-            Self::Restart => "restart",
-            Self::Asked => "asked",
-        }
-    }
-}
-
-/// What the journal is to say about missing ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GapEvent {
-    /// Ids are missing.
-    Opened {
-        /// Which.
-        ids: IdRange,
-        /// How that was found.
-        cause: GapCause,
-    },
-    /// A trade was written although these ids before it are missing.
-    Left {
-        /// Which.
-        ids: IdRange,
-    },
-    /// Missing ids came.
-    Filled {
-        /// Which.
-        ids: IdRange,
-        /// What brought them.
-        means: Means,
-    },
 }
 
 /// What became of a trade that is ahead.
@@ -99,22 +62,32 @@ pub(crate) enum Held {
     Conflict(Trade),
 }
 
+/// A trade that waits.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    received: ReceivedTrade,
+    /// Trades of lower ids that happened later and were stored since it waits, up to [`CONFIRMATIONS`].
+    against: usize,
+}
+
 /// A heartbeat that named an id whose trade has not come.
 #[derive(Debug, Clone, Copy)]
 struct Heartbeat {
     at: Duration,
     id: u64,
+    /// How many heartbeats have named this id or a higher one.
+    named: usize,
 }
 
 /// The order of one product's trades.
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
     chain: Continuity,
-    waiting: ReorderWindow<ReceivedTrade>,
+    waiting: ReorderWindow<Waiting>,
     gap_wait: Duration,
     /// Every missing id up to this one has been reported.
     reported_through: u64,
-    /// In rising order of both fields.
+    /// In rising order of id.
     ahead: VecDeque<Heartbeat>,
     /// The last ids that were filled, in one run and by the same means. They are reported together.
     filled: Option<(IdRange, Means)>,
@@ -149,6 +122,12 @@ impl Sequencer {
         self.waiting.len()
     }
 
+    /// Shows the waiting trade of an id.
+    #[must_use]
+    pub(crate) fn waiting_trade(&self, id: u64) -> Option<&Trade> {
+        self.waiting.get(id).map(|waiting| &waiting.received.trade)
+    }
+
     /// Tells whether a trade is to be written at once.
     #[inline]
     #[must_use]
@@ -156,40 +135,137 @@ impl Sequencer {
         self.chain.is_in_turn(id)
     }
 
+    /// Tells whether enough trades of ids just below one wait, so that it follows on them.
+    #[cold]
+    #[must_use]
+    pub(crate) fn is_led_to(&self, id: u64) -> bool {
+        self.waiting.count_within(id.saturating_sub(AGREEMENT), id.saturating_sub(1)) >= CONFIRMATIONS
+    }
+
     /// Lets a trade wait that is ahead.
     pub(crate) fn hold(&mut self, received: ReceivedTrade, now: Duration) -> Held {
         let trade = &received.trade;
         let Some(held) = self.waiting.get_mut(trade.trade_id) else {
-            self.waiting.hold(trade.trade_id, now, received);
+            self.waiting.hold(trade.trade_id, now, Waiting { received, against: 0 });
             return Held::Waiting;
         };
-        if !held.trade.agrees_with(trade) {
-            return Held::Conflict(held.trade);
+        if !held.received.trade.agrees_with(trade) {
+            return Held::Conflict(held.received.trade);
         }
-        if trade.completes(&held.trade) {
-            *held = received;
+        if trade.completes(&held.received.trade) {
+            held.received = received;
         }
         Held::Duplicate
     }
 
-    /// Takes the waiting trade whose turn it is: no id is missing before it, or it has waited for the gap wait.
+    /// Takes the waiting trade whose turn it is: no id is missing before it and nothing contradicts it, or it has waited for the gap wait.
     #[inline]
     pub(crate) fn pop_ready(&mut self, now: impl FnOnce() -> Duration) -> Option<ReceivedTrade> {
         if self.waiting.is_empty() {
             return None;
         }
-        self.waiting.pop_next(self.chain.last().unwrap_or(u64::MAX)).or_else(|| self.pop_due(now()))
+        self.pop_next().or_else(|| self.pop_due(now()))
+    }
+
+    fn pop_next(&mut self) -> Option<ReceivedTrade> {
+        let last = self.chain.last().unwrap_or(u64::MAX);
+        let is_contradicted = self.waiting.first().is_some_and(|waiting| self.is_contradicted(waiting));
+        if is_contradicted { None } else { self.waiting.pop_next(last).map(|waiting| waiting.received) }
     }
 
     #[cold]
     fn pop_due(&mut self, now: Duration) -> Option<ReceivedTrade> {
         let due = if self.waiting.is_full() { self.waiting.highest() } else { self.waiting.due(now, self.gap_wait) };
-        self.waiting.pop_through(due?)
+        self.waiting.pop_through(due?).map(|waiting| waiting.received)
+    }
+
+    /// Notes that a trade of the chain has been stored: trades that wait with higher ids and happened before it are contradicted.
+    #[inline]
+    pub(crate) fn contradict(&mut self, stored: Mark) {
+        if !self.waiting.is_empty() {
+            self.contradict_waiting(stored);
+        }
+    }
+
+    #[cold]
+    fn contradict_waiting(&mut self, stored: Mark) {
+        let contradict = |waiting: &mut Waiting| {
+            let trade = &waiting.received.trade;
+            if trade.trade_id > stored.key && trade.time < stored.time {
+                waiting.against = (waiting.against + 1).min(CONFIRMATIONS);
+            } else if trade.trade_id == stored.key.saturating_add(1) {
+                // The trade in front of it agrees with it.
+                waiting.against = 0;
+            }
+        };
+        self.waiting.at_both_ends(COMPARED, contradict);
+    }
+
+    /// Takes a waiting trade that is refuted: enough trades contradict it; or one does, and its time is up while ids are missing before it, or the trade
+    /// whose id it has is stored.
+    #[inline]
+    pub(crate) fn pop_refuted(&mut self, now: impl FnOnce() -> Duration) -> Option<ReceivedTrade> {
+        if self.waiting.is_empty() { None } else { self.pop_contradicted(now()) }
+    }
+
+    #[cold]
+    fn pop_contradicted(&mut self, now: Duration) -> Option<ReceivedTrade> {
+        let last = self.chain.last()?;
+        let due = self.waiting.due(now, self.gap_wait).unwrap_or(0);
+        let is_refuted = |id: u64, waiting: &Waiting| {
+            let is_ahead = id > last.saturating_add(1);
+            let is_far = id > last.saturating_add(AGREEMENT);
+            let is_over = id <= last || is_ahead && id <= due || is_far && waiting.against >= CONFIRMATIONS;
+            is_over && (id <= last && waiting.against > 0 || self.is_contradicted(waiting))
+        };
+        let refuted = self.waiting.find_at_either_end(COMPARED, is_refuted)?;
+        self.take_refuted(refuted, last)
+    }
+
+    /// Takes a refuted trade out. A near id above the chain may be that of a real trade, however wrong its time seems: it is missing until REST tells.
+    fn take_refuted(&mut self, id: u64, last: u64) -> Option<ReceivedTrade> {
+        let waiting = self.waiting.take(id)?;
+        if id > last && id - last <= AGREEMENT {
+            self.mark_missing(IdRange::one(id), GapCause::Jump);
+        }
+        Some(waiting.received)
+    }
+
+    /// Tells whether trades of lower ids contradict a waiting one, and nothing speaks for it: it is not in a row of [`CONFIRMATIONS`] that wait with
+    /// adjoining ids and times that rise with them.
+    fn is_contradicted(&self, waiting: &Waiting) -> bool {
+        waiting.against > 0 && !self.is_in_row(&waiting.received.trade)
+    }
+
+    #[cold]
+    fn is_in_row(&self, trade: &Trade) -> bool {
+        let rises = |lower: &Trade, higher: &Trade| lower.time <= higher.time;
+        let (mut count, mut lowest, mut highest) = (1, trade, trade);
+        while count < CONFIRMATIONS {
+            let below = lowest.trade_id.checked_sub(1).and_then(|id| self.waiting_trade(id)).filter(|below| rises(below, lowest));
+            let above = highest.trade_id.checked_add(1).and_then(|id| self.waiting_trade(id)).filter(|above| rises(highest, above));
+            match (below, above) {
+                (None, None) => return false,
+                (Some(below), _) => lowest = below,
+                (None, Some(above)) => highest = above,
+            }
+            count += 1;
+        }
+        true
     }
 
     /// Takes the lowest waiting trade at the end, whether or not ids are missing before it.
     pub(crate) fn pop_any(&mut self) -> Option<ReceivedTrade> {
-        self.waiting.pop_through(u64::MAX)
+        self.waiting.pop_through(u64::MAX).map(|waiting| waiting.received)
+    }
+
+    /// Takes a waiting trade that is contradicted and before which ids are missing, at the end.
+    pub(crate) fn pop_contradicted_at_end(&mut self) -> Option<ReceivedTrade> {
+        let last = self.chain.last()?;
+        let is_refuted =
+            |id: u64, waiting: &Waiting| id <= last && waiting.against > 0 || id != last.saturating_add(1) && self.is_contradicted(waiting);
+        let refuted = self.waiting.find_at_either_end(usize::MAX, is_refuted)?;
+        self.take_refuted(refuted, last)
     }
 
     /// Takes note that a trade is stored.
@@ -229,6 +305,17 @@ impl Sequencer {
         self.events.extend(opened.into_iter().map(|ids| GapEvent::Opened { ids, cause }));
     }
 
+    /// Takes note of ids that were received and given up. Those above the chain that do not wait are missing; ids below it are known to be, or stored.
+    pub(crate) fn note_shed(&mut self, ids: IdRange) {
+        let Some(last) = self.chain.last() else { return };
+        if ids.last() <= last || ids.first().saturating_sub(last) > ABSURD_JUMP {
+            return;
+        }
+        for missing in self.waiting.gaps(last, ids.last()) {
+            self.mark_missing(missing, GapCause::Shed);
+        }
+    }
+
     /// Takes note of a heartbeat.
     #[inline]
     pub(crate) fn heartbeat(&mut self, last_trade_id: u64, now: Duration) {
@@ -240,10 +327,18 @@ impl Sequencer {
 
     #[cold]
     fn remember_ahead(&mut self, last: u64, id: u64, now: Duration) {
-        // One heartbeat is not enough for a jump that would not be believed of a trade.
-        if id - last <= ABSURD_JUMP && self.ahead.len() < MAX_AHEAD && self.ahead.back().is_none_or(|newest| id > newest.id) {
-            self.ahead.push_back(Heartbeat { at: now, id });
+        for heartbeat in self.ahead.iter_mut().filter(|heartbeat| heartbeat.id <= id) {
+            heartbeat.named = heartbeat.named.saturating_add(1);
         }
+        if self.ahead.iter().any(|heartbeat| heartbeat.id == id) || id - last > ABSURD_JUMP {
+            return;
+        }
+        if self.ahead.len() >= MAX_AHEAD {
+            // The newest one says the least, and comes again.
+            self.ahead.pop_back();
+        }
+        let place = self.ahead.partition_point(|heartbeat| heartbeat.id < id);
+        self.ahead.insert(place, Heartbeat { at: now, id, named: 1 });
     }
 
     /// Reports the ids that have been missing long enough to be a gap.
@@ -257,7 +352,8 @@ impl Sequencer {
     /// Reports every missing id, however recent, at the end: no message will bring it any more.
     pub(crate) fn report_all_gaps(&mut self) {
         let Some(last) = self.chain.last() else { return };
-        let through = self.ahead.back().map(|newest| newest.id).max(self.waiting.highest());
+        let named = self.ahead.iter().filter(|heartbeat| is_told(heartbeat, last)).map(|heartbeat| heartbeat.id).max();
+        let through = named.max(self.waiting.highest());
         self.ahead.clear();
         for ids in through.map(|through| self.waiting.gaps(last, through)).unwrap_or_default() {
             self.mark_missing(ids, self.cause_of_jump());
@@ -267,7 +363,8 @@ impl Sequencer {
     #[cold]
     fn report_due(&mut self, now: Duration) {
         let Some(last) = self.chain.last() else { return };
-        if let Some(through) = self.waiting.due(now, self.grace())
+        let due = self.waiting.due(now, self.grace());
+        if let Some(through) = due.and_then(|through| self.supported(last, through))
             && through > self.reported_through
         {
             self.reported_through = through;
@@ -275,17 +372,33 @@ impl Sequencer {
                 self.mark_missing(ids, self.cause_of_jump());
             }
         }
-        while let Some(oldest) = self.ahead.front().copied() {
-            if oldest.id > last {
-                if now.saturating_sub(oldest.at) < HEARTBEAT_GRACE {
-                    break;
-                }
-                for ids in self.waiting.gaps(last, oldest.id) {
-                    self.mark_missing(ids, GapCause::Heartbeat);
-                }
-            }
-            self.ahead.pop_front();
+        while let Some(at) = self.ahead.iter().position(|heartbeat| heartbeat.id <= last) {
+            self.ahead.remove(at);
         }
+        let is_due = |heartbeat: &Heartbeat| is_told(heartbeat, last) && now.saturating_sub(heartbeat.at) >= HEARTBEAT_GRACE;
+        while let Some(at) = self.ahead.iter().position(is_due) {
+            let Some(heartbeat) = self.ahead.remove(at) else { break };
+            for ids in self.waiting.gaps(last, heartbeat.id) {
+                self.mark_missing(ids, GapCause::Heartbeat);
+            }
+        }
+        // What nobody has named again by now was a mistake.
+        self.ahead.retain(|heartbeat| now.saturating_sub(heartbeat.at) < 2 * HEARTBEAT_GRACE || is_told(heartbeat, last));
+    }
+
+    /// Gives the highest waiting id up to `through` that more than one message speaks for.
+    fn supported(&self, last: u64, through: u64) -> Option<u64> {
+        let mut through = through;
+        for _ in 0..SEARCHED {
+            let is_named = self.ahead.iter().any(|heartbeat| heartbeat.id >= through && heartbeat.id - through <= AGREEMENT);
+            let is_agreed =
+                self.waiting.count_within(through.saturating_sub(AGREEMENT), through.saturating_add(AGREEMENT)) >= CONFIRMATIONS;
+            if through.saturating_sub(last) <= AGREEMENT || is_named || is_agreed {
+                return Some(through);
+            }
+            through = self.waiting.highest_below(through)?;
+        }
+        None
     }
 
     /// Gives how long an id may be missing before that is a gap: never longer than trades wait for it.
@@ -295,8 +408,11 @@ impl Sequencer {
 
     /// Gives how long nothing will be due if no message comes; `None` where nothing waits.
     pub(crate) fn time_until_due(&mut self, now: Duration) -> Option<Duration> {
-        let heartbeat = self.ahead.front().map(|oldest| oldest.at + HEARTBEAT_GRACE);
-        let is_reported = self.waiting.highest().is_none_or(|highest| highest <= self.reported_through);
+        let heartbeat = self.ahead.iter().map(|heartbeat| heartbeat.at + HEARTBEAT_GRACE).filter(|at| *at > now).min();
+        // What only one message speaks for is not reported before its time is up.
+        let last = self.chain.last().unwrap_or(0);
+        let reportable = self.waiting.highest().and_then(|highest| self.supported(last, highest));
+        let is_reported = reportable.is_none_or(|highest| highest <= self.reported_through);
         let grace = self.grace();
         let trade = self.waiting.oldest().map(|oldest| {
             let (reported, written) = (oldest + grace, oldest + self.gap_wait);
@@ -322,6 +438,11 @@ impl Sequencer {
     pub(crate) fn has_events(&self) -> bool {
         self.filled.is_some() || !self.events.is_empty()
     }
+}
+
+/// Tells whether enough heartbeats have named an id: one for an id close to the last one, else as many as settle a doubt.
+const fn is_told(heartbeat: &Heartbeat, last: u64) -> bool {
+    heartbeat.id.saturating_sub(last) <= AGREEMENT || heartbeat.named >= CONFIRMATIONS
 }
 
 #[cfg(test)]
@@ -450,6 +571,108 @@ mod tests {
         ready(&mut sequencer, ms(250));
         assert_eq!(sequencer.take_events(), [opened(101, 199, GapCause::Restart)]);
         assert_eq!(sequencer.chain().missing().count(), 101);
+    }
+
+    /// A trade that happened `millis` after the first.
+    fn at(id: u64, millis: u64) -> ReceivedTrade {
+        let mut received = received(id, Means::Live);
+        received.trade.time = UnixNanos(1_000_000_000_000 + millis * 1_000_000);
+        received
+    }
+
+    fn store(sequencer: &mut Sequencer, id: u64, millis: u64) {
+        sequencer.mark_stored(id, Means::Live);
+        sequencer.contradict(Mark { key: id, time: at(id, millis).trade.time });
+    }
+
+    #[test]
+    fn a_lone_id_ahead_that_later_trades_contradict_is_refuted_and_opens_no_gap() {
+        for (ahead, stored, now, is_refuted) in [
+            (500_000, 3, ms(5), true),
+            (500_000, 2, ms(5), false),
+            (500_000, 1, ms(2000), true),
+            (500_000, 0, ms(2000), false),
+            // A near one has its time: it may be real.
+            (15, 3, ms(5), false),
+            (15, 3, ms(2000), true),
+        ] {
+            let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+            assert_eq!(sequencer.hold(at(ahead, 1), ms(0)), Held::Waiting);
+            (0..stored).for_each(|more| store(&mut sequencer, 11 + more, 2 + more));
+            if ahead > 1000 {
+                sequencer.report_gaps(ms(1000));
+                assert!(!sequencer.has_events(), "one message opens no wide gap before its time is up");
+            }
+            assert_eq!(sequencer.pop_refuted(|| now).is_some(), is_refuted, "{ahead} {stored} {now:?}");
+            let near = [opened(ahead, ahead, GapCause::Jump)];
+            assert_eq!(sequencer.take_events(), if is_refuted && ahead < 1000 { &near[..] } else { &[] });
+        }
+    }
+
+    #[test]
+    fn trades_that_wait_in_a_row_are_right_although_the_clock_was_set_back() {
+        // 14 to 16 happened after 11 and 12, by a clock that is a minute behind theirs.
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        for (id, millis) in [(14, 1), (15, 1), (16, 2)] {
+            assert_eq!(sequencer.hold(at(id, millis), ms(0)), Held::Waiting);
+        }
+        store(&mut sequencer, 11, 60_000);
+        store(&mut sequencer, 12, 60_001);
+        assert_eq!((sequencer.pop_refuted(|| ms(1900)), sequencer.pop_ready(|| ms(1900))), (None, None));
+        store(&mut sequencer, 13, 60_002);
+        for id in [14, 15, 16] {
+            assert_eq!(sequencer.pop_refuted(|| ms(1900)), None);
+            let ready = sequencer.pop_ready(|| ms(1900)).expect("it is right");
+            assert_eq!(ready.trade.trade_id, id);
+            sequencer.mark_stored(id, Means::Live);
+            sequencer.contradict(Mark { key: id, time: ready.trade.time });
+        }
+    }
+
+    #[test]
+    fn the_trade_whose_id_an_absurd_one_took_gets_its_place() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(12, 1), ms(0));
+        store(&mut sequencer, 11, 2);
+        assert_eq!(sequencer.pop_ready(|| ms(1)), None, "it happened before the trade in front of it");
+        assert!(sequencer.is_in_turn(12));
+        store(&mut sequencer, 12, 3);
+        assert_eq!(sequencer.pop_refuted(|| ms(2)).map(|refuted| refuted.trade.trade_id), Some(12));
+        // Without another claim to its id it is stored when its time is up.
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(12, 1), ms(0));
+        store(&mut sequencer, 11, 2);
+        assert_eq!((sequencer.pop_refuted(|| ms(2000)), sequencer.pop_ready(|| ms(2000)).is_some()), (None, true));
+    }
+
+    #[test]
+    fn a_wide_gap_is_reported_when_three_trades_or_three_heartbeats_show_it() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        for id in [50_000, 50_001, 50_002] {
+            sequencer.report_gaps(ms(300));
+            assert!(!sequencer.has_events());
+            sequencer.hold(at(id, 1), ms(0));
+        }
+        sequencer.report_gaps(ms(300));
+        assert_eq!(sequencer.take_events(), [opened(11, 49_999, GapCause::Restart)]);
+        for (beats, is_told) in [(1, false), (2, false), (3, true)] {
+            let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+            (0..beats).for_each(|_| sequencer.heartbeat(50_000, ms(0)));
+            sequencer.report_gaps(ms(2000));
+            assert_eq!(sequencer.has_events(), is_told, "{beats} heartbeats");
+        }
+    }
+
+    #[test]
+    fn what_was_shed_is_missing_above_the_chain_only() {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        sequencer.hold(at(14, 1), ms(0));
+        for absurd in [range(5, 9), range(5_000_000, 5_000_009)] {
+            sequencer.note_shed(absurd);
+        }
+        assert!(!sequencer.has_events());
+        sequencer.note_shed(range(8, 16));
+        assert_eq!(sequencer.take_events(), [opened(11, 13, GapCause::Shed), opened(15, 16, GapCause::Shed)]);
     }
 
     #[test]

@@ -8,29 +8,31 @@
 //! 4. Pings are answered, fragments are put together and closes are acknowledged here. A read gives whole messages, binary ones as text.
 //! 5. A message that is not UTF-8 ends the connection, as RFC 6455 demands of both sides.
 //!
+//! 6. A redirect is followed on the same scheme, host and port only. Other answers are [`SocketError::Refused`], with the wait that the server asks for.
+//!
 //! A socket starts no thread and never connects again by itself: [`Session`](super::session::Session) decides that.
 
 use std::io;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tungstenite::client::IntoClientRequest;
-use tungstenite::error::ProtocolError;
-use tungstenite::handshake::HandshakeError;
-use tungstenite::http::HeaderValue;
-use tungstenite::http::header::USER_AGENT;
+use tungstenite::error::{CapacityError, ProtocolError};
 use tungstenite::protocol::frame::coding::CloseCode;
-use tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
+use super::awake::Deadline;
+use super::connector::Connector;
 use super::endpoint::Endpoint;
+use super::json::MAX_PARSED_BYTES;
+use super::redirect;
 use super::socket_error::SocketError;
 use super::timeouts::Timeouts;
-use super::tls::TlsRoots;
 use super::transport::Transport;
+use super::upgrade::upgrade;
 
 /// Longest message, put together from its frames, in bytes.
-const MAX_MESSAGE_BYTES: usize = 128 << 20;
+pub const MAX_MESSAGE_BYTES: usize = 128 << 20;
 /// Longest frame, in bytes.
 pub const MAX_FRAME_BYTES: usize = 32 << 20;
 /// Bytes of writes that are collected before they are sent.
@@ -41,9 +43,8 @@ const MAX_WRITE_BUFFER_BYTES: usize = 1 << 20;
 const READ_PIECE_BYTES: usize = 4 << 10;
 
 const _: () = assert!(MAX_FRAME_BYTES <= MAX_MESSAGE_BYTES && WRITE_BUFFER_BYTES < MAX_WRITE_BUFFER_BYTES);
-
-/// The program's name in requests.
-pub(super) const AGENT: &str = concat!("coltape/", env!("CARGO_PKG_VERSION"));
+// What is taken from the network is parsed: a message must not vanish between the two.
+const _: () = assert!(MAX_MESSAGE_BYTES <= MAX_PARSED_BYTES);
 
 /// The close code of a connection that ended without a close frame (RFC 6455, 7.4.1).
 pub const CLOSED_ABNORMALLY: u16 = 1006;
@@ -82,27 +83,37 @@ impl Socket {
     ///
     /// # Errors
     /// Where a step fails. The error names the step.
-    pub fn connect(endpoint: &Endpoint, roots: &TlsRoots, timeouts: &Timeouts) -> Result<Self, SocketError> {
-        let transport = Transport::connect(endpoint, roots, timeouts)?;
-        let failed = |source| match source {
-            tungstenite::Error::Http(response) => {
-                SocketError::Refused { endpoint: endpoint.to_string(), status: response.status().as_u16() }
+    pub fn connect(endpoint: &Endpoint, connector: impl Into<Connector>, timeouts: &Timeouts) -> Result<Self, SocketError> {
+        let connector: Connector = connector.into();
+        let mut deadline = Deadline::within(timeouts.connect);
+        let (mut path, mut followed) = (endpoint.path(), 0);
+        let mut transport = loop {
+            let (head, transport) =
+                connector.open(endpoint, &mut deadline, |mut transport| match upgrade(&mut transport, endpoint, &path) {
+                    Ok(head) => Ok((head, transport)),
+                    Err(source) => Err(SocketError::Handshake { endpoint: endpoint.to_string(), source }),
+                })?;
+            match head.status {
+                101 => break transport,
+                status if redirect::redirects(status) => {
+                    path = redirect::target(endpoint, &path, status, head.header("location"), followed)?;
+                    followed += 1;
+                }
+                status => {
+                    let header = |name| head.header(name).map(str::to_owned);
+                    let (retry_after, date) = (header("retry-after"), header("date"));
+                    return Err(SocketError::Refused { endpoint: endpoint.to_string(), status, retry_after, date });
+                }
             }
-            source => SocketError::Handshake { endpoint: endpoint.to_string(), source: Box::new(source) },
         };
-        let mut request = endpoint.uri().into_client_request().map_err(failed)?;
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        transport.end_handshakes(timeouts).map_err(|error| SocketError::Lost(Box::new(error.into())))?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_PIECE_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
             .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
-        let (mut inner, _) = tungstenite::client::client_with_config(request, transport, Some(config)).map_err(|error| match error {
-            HandshakeError::Failure(error) => failed(error),
-            HandshakeError::Interrupted(_) => failed(io::Error::from(io::ErrorKind::TimedOut).into()),
-        })?;
-        inner.get_mut().end_handshakes(timeouts).map_err(|error| SocketError::Lost(Box::new(error.into())))?;
+        let inner = WebSocket::from_raw_socket(transport, Role::Client, Some(config));
         Ok(Self { inner, current: None, is_ahead: false, error: None, message_bytes: 0 })
     }
 
@@ -155,6 +166,13 @@ impl Socket {
     #[must_use]
     pub(crate) fn was_last_read_full(&self) -> bool {
         self.inner.get_ref().was_last_read_full()
+    }
+
+    /// Gives how many bytes came that belong to no whole message yet. It only grows while a message is under way, and by a few bytes for each further frame
+    /// of a message.
+    #[must_use]
+    pub(crate) fn unfinished_bytes(&self) -> u64 {
+        self.inner.get_ref().read_bytes.saturating_sub(self.message_bytes)
     }
 
     /// Tells whether every byte received belongs to a message that has been read. Where a message came in several frames it says no.
@@ -241,6 +259,10 @@ fn ended(error: tungstenite::Error) -> Result<Received<'static>, SocketError> {
         | tungstenite::Error::AlreadyClosed
         | tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             Ok(Received::Closed { code: CLOSED_ABNORMALLY, reason: "the stream ended without a close frame".to_owned() })
+        }
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size: limit }) => {
+            let what = if limit == MAX_FRAME_BYTES { "a frame" } else { "a message" };
+            Err(SocketError::TooLong { what, size, limit })
         }
         error => Err(SocketError::Lost(Box::new(error))),
     }

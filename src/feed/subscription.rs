@@ -216,14 +216,14 @@ impl Subscription {
             self.named.remove(product);
         }
         let vanished: Vec<ProductId> = self.acknowledged.difference(&acknowledged).cloned().collect();
+        let has_changed = !vanished.is_empty() || self.acknowledged.len() != acknowledged.len();
         if !vanished.is_empty() {
             actions.push(Action::Report(SessionReport::Dropped { products: vanished.clone() }));
             self.groups.push(Group::new(vanished));
         }
-        let before = self.acknowledged.len();
         self.acknowledged = acknowledged;
         self.groups.retain(|group| group.due.is_none() || !group.products.iter().all(|product| self.acknowledged.contains(product)));
-        if self.acknowledged.len() != before {
+        if has_changed {
             actions.push(Action::Report(SessionReport::Subscribed { products: self.acknowledged.len(), wanted: self.wanted.len() }));
         }
     }

@@ -1,25 +1,25 @@
 //! [`Transport`]: the bytes under a WebSocket, TCP or TLS over TCP, with a deadline while connecting.
 //!
-//! 1. While a deadline is set, every read and write ends by then. A server that sends byte by byte cannot hold up a handshake.
+//! 1. While a deadline is set, every read and write ends by then. A server that sends byte by byte cannot hold up a handshake. Pauses of this process do not
+//!    count, and what has been received is read before the time is judged.
 //! 2. While reads are limited to the buffer ([`Transport::set_buffered_only`]), a read gives what has been received already, or `WouldBlock`. It makes no
 //!    system call.
 //! 3. The system is asked for [`SYSTEM_READ_BYTES`] at once, which may hold several TLS records. tungstenite takes them in small pieces, because it zeroes
 //!    the memory for each piece first.
-//! 4. Names are resolved anew for each connection: the addresses of a load balancer change.
+//! 4. A signal ends no read and no write with an error.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use native_tls::TlsStream;
+use native_tls::{HandshakeError, TlsConnector, TlsStream};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use super::endpoint::Endpoint;
-use super::socket_error::SocketError;
+use super::awake::{Deadline, WAIT_STEP};
 use super::timeouts::Timeouts;
-use super::tls::TlsRoots;
+use super::tls::TlsFault;
 
 /// Bytes asked of the system at once: some two hundred messages.
 const SYSTEM_READ_BYTES: usize = 64 << 10;
@@ -47,11 +47,13 @@ enum Stream {
 #[derive(Debug)]
 pub(super) struct BufferedTcp {
     tcp: TcpStream,
-    /// When the handshakes have to be done; `None` after them.
-    deadline: Option<Instant>,
+    /// When the handshakes, or a request, have to be done; `None` for a WebSocket after its handshake.
+    deadline: Option<Deadline>,
     received: ReadBuffer,
     /// For how long a read polls instead of sleeping; `None` where it sleeps.
     spins_for: Option<Duration>,
+    /// For how long a write may wait where there is no deadline.
+    write_within: Duration,
     /// Whether reads are limited to what has been received.
     buffered_only: bool,
 }
@@ -84,24 +86,21 @@ impl ReadBuffer {
 }
 
 impl Transport {
-    /// Connects, and makes the TLS handshake where the endpoint asks for it.
-    pub(super) fn connect(endpoint: &Endpoint, roots: &TlsRoots, timeouts: &Timeouts) -> Result<Self, SocketError> {
-        let deadline = Instant::now() + timeouts.connect;
-        let connector = if endpoint.is_tls() { Some(roots.connector()?) } else { None };
-        let tcp = connect_first(endpoint, deadline)?;
-        let unusable = |source| SocketError::Connect { host: endpoint.host().to_owned(), source };
-        tcp.set_nodelay(true).map_err(unusable)?;
-        let received = ReadBuffer::new(SYSTEM_READ_BYTES);
-        let tcp = BufferedTcp { tcp, deadline: Some(deadline), received, spins_for: None, buffered_only: false };
-        let stream = match connector {
-            None => Stream::Plain(tcp),
-            Some(connector) => {
-                let stream = connector.connect(endpoint.host(), tcp);
-                let stream = stream.map_err(|error| SocketError::Tls { host: endpoint.host().to_owned(), why: error.to_string() })?;
-                Stream::Tls { stream: Box::new(stream), decrypted: ReadBuffer::new(RECORD_BYTES) }
-            }
-        };
-        Ok(Self { stream, read_bytes: 0 })
+    /// Goes without TLS.
+    pub(super) fn plain(tcp: BufferedTcp) -> Self {
+        Self { stream: Stream::Plain(tcp), read_bytes: 0 }
+    }
+
+    /// Makes the TLS handshake.
+    ///
+    /// # Errors
+    /// Where it fails.
+    pub(super) fn tls(tcp: BufferedTcp, connector: &TlsConnector, host: &str) -> Result<Self, TlsFault> {
+        let stream = connector.connect(host, tcp).map_err(|error| match error {
+            HandshakeError::Failure(error) => TlsFault::read(&error.to_string()),
+            HandshakeError::WouldBlock(_) => TlsFault::Other("the handshake took too long".to_owned()),
+        })?;
+        Ok(Self { stream: Stream::Tls { stream: Box::new(stream), decrypted: ReadBuffer::new(RECORD_BYTES) }, read_bytes: 0 })
     }
 
     /// Ends the time of the handshakes. From here on a read waits at most a tick.
@@ -110,8 +109,20 @@ impl Transport {
         let buffered = self.buffered_mut();
         buffered.deadline = None;
         buffered.spins_for = timeouts.spins.then_some(timeouts.tick);
+        buffered.write_within = timeouts.write;
         buffered.tcp.set_read_timeout(Some(timeouts.tick))?;
-        buffered.tcp.set_write_timeout(Some(timeouts.write))
+        buffered.tcp.set_write_timeout(Some(WAIT_STEP))
+    }
+
+    /// Sets by when all reads and writes have to be done.
+    pub(super) fn set_deadline(&mut self, deadline: Deadline) {
+        self.buffered_mut().deadline = Some(deadline);
+    }
+
+    /// Tells whether the server has closed the connection, or sent something that nobody asked for.
+    pub(super) fn is_stale(&self) -> bool {
+        let mut byte = [0];
+        !self.is_empty() || !matches!(recv(self.tcp(), &mut byte, RecvFlags::DONTWAIT | RecvFlags::PEEK), Err(Errno::WOULDBLOCK))
     }
 
     /// Limits reads to what has been received, so that they make no system call, or ends that.
@@ -159,39 +170,54 @@ impl Transport {
     }
 }
 
-/// Connects to the first of a host's addresses that answers, in the order of the resolver.
-fn connect_first(endpoint: &Endpoint, deadline: Instant) -> Result<TcpStream, SocketError> {
-    let host = || endpoint.host().to_owned();
-    let addresses = (endpoint.host(), endpoint.port()).to_socket_addrs().map_err(|source| SocketError::Resolve { host: host(), source })?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            last = io::ErrorKind::TimedOut.into();
-            break;
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = error,
-        }
-    }
-    Err(SocketError::Connect { host: host(), source: last })
-}
-
 impl BufferedTcp {
-    /// Gives the time that is left to the deadline; an error where none is left.
-    fn time_left(&self) -> io::Result<Option<Duration>> {
-        let Some(deadline) = self.deadline else { return Ok(None) };
-        match deadline.saturating_duration_since(Instant::now()) {
-            Duration::ZERO => Err(io::Error::new(io::ErrorKind::TimedOut, "the handshake took too long")),
-            left => Ok(Some(left)),
+    /// Takes a connection whose handshakes have to be done by a deadline.
+    pub(super) fn new(tcp: TcpStream, deadline: Deadline) -> Self {
+        let received = ReadBuffer::new(SYSTEM_READ_BYTES);
+        Self { tcp, deadline: Some(deadline), received, spins_for: None, write_within: Duration::MAX, buffered_only: false }
+    }
+}
+
+/// Reads what has come by a deadline. Once that is over, what has been received is read all the same.
+#[cold]
+fn read_by(deadline: &mut Deadline, tcp: &TcpStream, bytes: &mut [u8]) -> io::Result<usize> {
+    loop {
+        let Some(step) = deadline.step() else {
+            return match recv(tcp, &mut *bytes, RecvFlags::DONTWAIT) {
+                Ok((count, _)) => Ok(count),
+                Err(Errno::WOULDBLOCK | Errno::INTR) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+                Err(error) => Err(error.into()),
+            };
+        };
+        tcp.set_read_timeout(Some(step))?;
+        match (&*tcp).read(bytes) {
+            Err(error) if is_interrupted(&error) => {}
+            done => return done,
         }
     }
 }
 
-/// Turns `WouldBlock` into `TimedOut` during a handshake, which would otherwise try again.
-fn timed_out(deadline: Option<Instant>, error: io::Error) -> io::Error {
-    if deadline.is_some() && error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
+/// Writes by a deadline.
+#[cold]
+fn write_by(deadline: &mut Deadline, tcp: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    while let Some(step) = deadline.step() {
+        tcp.set_write_timeout(Some(step))?;
+        match (&*tcp).write(bytes) {
+            Err(error) if is_interrupted(&error) => {}
+            done => return done,
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::TimedOut, "nothing was accepted in time"))
+}
+
+/// Tells whether an error says only that time has passed, or that a signal came.
+fn is_interrupted(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+/// Turns `Interrupted` into `WouldBlock`: OpenSSL takes it for a broken connection otherwise.
+fn without_signals(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::Interrupted { io::ErrorKind::WouldBlock.into() } else { error }
 }
 
 /// Reads what has come, polling for at most a tick.
@@ -208,18 +234,17 @@ fn poll_read(tick: Duration, tcp: &TcpStream, bytes: &mut [u8]) -> io::Result<us
 
 impl Read for BufferedTcp {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = self.time_left()?;
-        let Self { tcp, deadline, received, spins_for, buffered_only } = self;
+        let Self { tcp, deadline, received, spins_for, buffered_only, .. } = self;
         received.read(into, |bytes| {
             if *buffered_only {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            if left.is_some() {
-                tcp.set_read_timeout(left)?;
+            if let Some(deadline) = deadline {
+                return read_by(deadline, tcp, bytes);
             }
             match spins_for {
                 Some(tick) => poll_read(*tick, tcp, bytes),
-                None => tcp.read(bytes).map_err(|error| timed_out(*deadline, error)),
+                None => tcp.read(bytes).map_err(without_signals),
             }
         })
     }
@@ -227,10 +252,13 @@ impl Read for BufferedTcp {
 
 impl Write for BufferedTcp {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if let Some(left) = self.time_left()? {
-            self.tcp.set_write_timeout(Some(left))?;
+        match &mut self.deadline {
+            Some(deadline) => write_by(deadline, &self.tcp, bytes),
+            None => match self.tcp.write(bytes) {
+                Err(error) if is_interrupted(&error) => write_by(&mut Deadline::within(self.write_within), &self.tcp, bytes),
+                done => done,
+            },
         }
-        self.tcp.write(bytes).map_err(|error| timed_out(self.deadline, error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -262,5 +290,40 @@ impl Write for Transport {
             Stream::Plain(tcp) => tcp.flush(),
             Stream::Tls { stream, .. } => stream.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("known")).expect("connects");
+        (client, listener.accept().expect("accepts").0)
+    }
+
+    #[test]
+    fn what_has_been_received_is_read_although_the_time_is_over() {
+        let (client, mut server) = pair();
+        server.write_all(b"late").expect("written");
+        let mut byte = [0];
+        while client.peek(&mut byte).expect("a byte") == 0 {}
+        let mut tcp = BufferedTcp::new(client, Deadline::within(Duration::ZERO));
+        let mut text = [0; 4];
+        tcp.read_exact(&mut text).expect("it was there");
+        assert_eq!(&text, b"late");
+        assert_eq!(tcp.read(&mut text).expect_err("nothing more").kind(), io::ErrorKind::TimedOut);
+        assert_eq!(tcp.write(b"x").expect_err("too late").kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_write_that_nobody_takes_ends_at_the_deadline() {
+        let (client, _server) = pair();
+        let mut tcp = BufferedTcp::new(client, Deadline::within(Duration::from_millis(100)));
+        let error = std::iter::repeat_with(|| tcp.write(&[0; 65536])).find_map(Result::err).expect("the buffers fill up");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,5 +1,7 @@
 //! [`decode`]: reads an order id on the hot path, from UUID text to its 16 bytes, eight digits at a time. Tests prove it equal to `hex` without the dashes.
 //!
+//! Any other spelling of a UUID is read by [`decode_unusual`].
+//!
 //! It is five times as fast as a table of 256 digits and twenty times as fast as `hex`. Everywhere else `hex` makes, checks and shows order ids.
 
 use crate::record::OrderId;
@@ -54,6 +56,21 @@ pub(super) fn decode(text: &[u8]) -> Option<OrderId> {
     Some(OrderId(value.to_le_bytes()))
 }
 
+/// Reads the other spellings of a UUID: without dashes, in braces, as a URN. `None` where the text is no UUID.
+#[cold]
+pub(super) fn decode_unusual(text: &[u8]) -> Option<OrderId> {
+    const DIGITS: usize = 32;
+    let text = match text {
+        [b'{', inner @ .., b'}'] => inner,
+        _ => text.split_first_chunk::<9>().filter(|(urn, _)| urn.eq_ignore_ascii_case(b"urn:uuid:")).map_or(text, |(_, uuid)| uuid),
+    };
+    let mut bytes = [0; DIGITS / 2];
+    match text.len() {
+        DIGITS => hex::decode_to_slice(text, &mut bytes).ok().map(|()| OrderId(bytes)),
+        _ => decode(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +114,20 @@ mod tests {
             let text = OrderId(bytes).to_string();
             prop_assert_eq!(decode(text.as_bytes()), Some(OrderId(bytes)));
             prop_assert_eq!(by_hex(text.as_bytes()), Some(OrderId(bytes)));
+        }
+
+        #[test]
+        fn every_spelling_of_an_order_id_is_that_order_id(bytes: [u8; 16], cases: u64) {
+            let mixed = |text: &str| -> String {
+                text.char_indices().map(|(at, letter)| if cases >> (at % 64) & 1 == 1 { letter.to_ascii_uppercase() } else { letter }).collect()
+            };
+            let dashed = mixed(&OrderId(bytes).to_string());
+            let bare = dashed.replace('-', "");
+            for text in [dashed.clone(), bare.clone(), format!("{{{dashed}}}"), format!("{{{bare}}}"), format!("{}{dashed}", mixed("urn:uuid:"))] {
+                prop_assert_eq!(decode_unusual(text.as_bytes()), Some(OrderId(bytes)), "{}", text);
+                let (first, last) = (&text.as_bytes()[1..], &text.as_bytes()[..text.len() - 1]);
+                prop_assert_eq!((decode_unusual(first), decode_unusual(last)), (None, None), "{}", text);
+            }
         }
     }
 }

@@ -1,4 +1,6 @@
 //! Chooses the columns to print: as asked, else those of the dataset, else those that fit the terminal.
+//!
+//! A table shows the event time as people read it wherever one of the columns of the time is printed. On a terminal it stands in their place.
 
 use super::cell;
 use super::config::{Format, QueryConfig};
@@ -35,14 +37,39 @@ pub(super) fn choose(
             }
         })
     };
-    config.columns.iter().map(find).collect()
+    let mut chosen: Vec<&Column> = config.columns.iter().map(find).collect::<Result<_, _>>()?;
+    if config.width.is_some() && shows_time(config) {
+        chosen.retain(|column| !is_time(column.name));
+    }
+    Ok(chosen)
+}
+
+/// Tells whether a readable time stands before the columns.
+#[must_use]
+pub(super) fn shows_time(config: &QueryConfig) -> bool {
+    let is_asked = config.columns.is_empty() || (!config.raw && config.columns.iter().any(|name| is_time(name)));
+    config.format == Format::Table && is_asked
+}
+
+/// Names the stored columns that are not printed. The readable time stands for those of the time.
+#[must_use]
+pub(super) fn hidden(config: &QueryConfig, stored: &'static [Column], chosen: &[&'static Column]) -> Vec<&'static str> {
+    if !config.columns.is_empty() {
+        return Vec::new();
+    }
+    let is_shown = |column: &Column| chosen.iter().any(|other| other.name == column.name) || (shows_time(config) && is_time(column.name));
+    stored.iter().filter(|column| !is_shown(column)).map(|column| column.name).collect()
+}
+
+/// Tells whether a column is a part of the event time.
+fn is_time(name: &str) -> bool {
+    matches!(name, "time" | "nanos" | "trade_time" | "trade_nanos")
 }
 
 /// Chooses the columns that fit a terminal beside the readable time: exact values instead of rounded ones, and order ids last.
 fn fitting(stored: &'static [Column], width: usize) -> Vec<&'static Column> {
     let has_exact = |column: &&Column| stored.iter().any(|other| other.name.strip_suffix("_f64") == Some(column.name));
-    let is_time = |column: &&Column| matches!(column.name, "time" | "nanos" | "trade_time" | "trade_nanos");
-    let mut wanted: Vec<&Column> = stored.iter().filter(|column| !has_exact(column) && !is_time(column)).collect();
+    let mut wanted: Vec<&Column> = stored.iter().filter(|column| !has_exact(column) && !is_time(column.name)).collect();
     wanted.sort_by_key(|column| match column.name {
         "sequence" | "trade_sequence" => 1,
         name if name.contains("recv") || name.contains("origin") => 3,

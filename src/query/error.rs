@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::names::did_you_mean;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::StoreError;
@@ -15,7 +16,7 @@ pub enum QueryError {
     #[error(transparent)]
     Question(#[from] QuestionError),
     /// The directory has no such records.
-    #[error("no {} of {product} in {}, which holds {}", dataset.folder(), dir.display(), names(known))]
+    #[error("no {} of {product} in {}, {}", dataset.folder(), dir.display(), held(product, datasets, known))]
     NothingStored {
         /// The data directory.
         dir: PathBuf,
@@ -25,6 +26,8 @@ pub enum QueryError {
         dataset: Dataset,
         /// The products that the directory holds.
         known: Vec<ProductId>,
+        /// The datasets that it holds of the product.
+        datasets: Vec<Dataset>,
     },
     /// A day cannot be read.
     #[error(transparent)]
@@ -66,7 +69,17 @@ pub enum QuestionError {
     },
 }
 
-fn names(products: &[ProductId]) -> String {
-    let names: Vec<&str> = products.iter().map(ProductId::as_str).collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+/// Says what a directory holds instead of what was asked for.
+fn held(product: &ProductId, datasets: &[Dataset], known: &[ProductId]) -> String {
+    if !datasets.is_empty() {
+        let folders: Vec<&str> = datasets.iter().map(|dataset| dataset.folder()).collect();
+        let options: Vec<String> = datasets.iter().map(|dataset| format!("--dataset {}", dataset.name())).collect();
+        return format!("which holds {} of it: ask with {}", folders.join(" and "), options.join(" or "));
+    }
+    let names: Vec<&str> = known.iter().map(ProductId::as_str).collect();
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    match did_you_mean(product.as_str(), known.iter()) {
+        Some(question) => format!("which holds {names}; {question}"),
+        None => format!("which holds {names}"),
+    }
 }

@@ -1,12 +1,13 @@
 //! [`RecordPrinter`]: prints records as a table, as CSV or as JSON Lines.
 //!
 //! 1. CSV begins with a header line. A JSON object has every column as a key. The columns are in the order of the dataset, or as asked.
-//! 2. A table shows a readable time before the columns.
+//! 2. A table shows a readable time before the columns, unless other columns alone were asked for.
 //! 3. A table is laid out in batches. Each column is as wide as its widest cell so far, and no cell is cut.
 
 use std::io::{self, Write};
 
 use super::cell;
+use super::columns;
 use super::config::{Format, QueryConfig};
 use super::exact::ExactTexts;
 use crate::json::quoted;
@@ -50,7 +51,7 @@ impl<'a> RecordPrinter<'a> {
             limit: config.limit,
             columns,
             places: columns.iter().filter_map(|column| place(column.name)).collect(),
-            shows_time: config.format == Format::Table && config.columns.is_empty(),
+            shows_time: columns::shows_time(config),
             exact,
             out,
             text: String::new(),

@@ -3,13 +3,15 @@
 //! 1. The first trade at or after a time is searched by bisection over the ids, and proved.
 //! 2. The trade before it and the first one behind the end are fetched too: with them a day can be shown to be whole.
 //! 3. What is stored is not fetched again. A backfill that was cut short goes on where it stopped.
-//! 4. That a product's trading began with an id is claimed only where it is 1, or where REST says twice that nothing lies below it, and only once it is stored.
+//! 4. That a product's trading began with an id is claimed only of id 1, and only once it is stored. Where REST has nothing below another id, that is the limit
+//!    of what it keeps: what was traded before cannot be fetched, and the report says so.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::event::Event;
 use crate::store::gaps::gaps_at_most;
@@ -90,8 +92,10 @@ pub struct Backfilled {
     pub ids: Option<IdRange>,
     /// How many of these were stored before.
     pub stored_before: u64,
-    /// The id with which the product's trading began, where that is known.
+    /// The id with which the product's trading began, where that is known: 1.
     pub began: Option<u64>,
+    /// The lowest id that REST has, where the time asked for may lie before it: what was traded before that trade cannot be fetched.
+    pub lowest_kept: Option<u64>,
 }
 
 /// Fetches a product's past.
@@ -101,6 +105,11 @@ pub struct Backfilled {
 pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> Result<Backfilled, RepairError> {
     let mut fetcher = Fetcher::new(&config.rest, &config.clock)?;
     let BackfillConfig { dir: path, product, clock, .. } = config;
+    if path.exists()
+        && let Some(newest) = catalog::series(path, product)?.pop().filter(|newest| newest.series() > product.series())
+    {
+        return Err(RepairError::SeriesOver { product: product.clone(), newest });
+    }
     let newest = catalog::newest_style(path, product, Dataset::Trades)?.unwrap_or_default();
     let (columns, date_format) = (config.columns.unwrap_or(newest.columns), config.date_format.unwrap_or(newest.date_format));
     let options = StoreOptions { columns, date_format, force_fs: config.force_fs, ..StoreOptions::default() };
@@ -122,6 +131,8 @@ pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> 
         journal: &mut journal,
         report: &mut done.report,
         conflicts: 0,
+        restored: Vec::new(),
+        observer: &Observer::default(),
     };
     let wanted = missing_within(config, span.ids)?;
     let of = wanted.count();
@@ -139,6 +150,14 @@ pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> 
         repair.journal.write(Event::TradingBegan { product: product.clone(), first_id: first })?;
         done.began = Some(first);
     }
+    if let Some(lowest_id) = span.lowest_kept {
+        repair.journal.write(Event::RestRetention { product: product.clone(), lowest_id })?;
+        let text = format!(
+            "REST has no trade below id {lowest_id}: what was traded before it cannot be fetched, and no day is shown to be the first"
+        );
+        repair.report.remarks.push(format!("{product}: {text}"));
+        done.lowest_kept = Some(lowest_id);
+    }
     let sums = repair.report.sums();
     let (from_rest, missing, disagreements) = (sums.from_rest, sums.missing, repair.conflicts);
     repair.journal.write(Event::Backfilled { product: product.clone(), from_rest, missing, disagreements })?;
@@ -153,6 +172,8 @@ struct Span {
     ids: IdRange,
     /// The first trade's id, where the product's trading began with it.
     began: Option<u64>,
+    /// The lowest id that REST has, where it has nothing older than the time.
+    lowest_kept: Option<u64>,
 }
 
 /// Finds the ids of a stretch of time; `None` where no trade lies in it.
@@ -168,7 +189,7 @@ fn span(fetcher: &mut Fetcher, product: &ProductId, from: UnixNanos, to: Option<
     }
     let last = behind.unwrap_or(newest.trade_id).max(since.first);
     let ids = IdRange::new(since.before.unwrap_or(since.first), last);
-    Ok(ids.map(|ids| Span { ids, began: since.began() }))
+    Ok(ids.map(|ids| Span { ids, began: since.began(), lowest_kept: since.lowest_kept() }))
 }
 
 /// Gives the ids of a range that are not stored.

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::feed::connector::Connector;
+use crate::feed::proxy::Proxies;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::store::probe::Probe;
 use crate::time::Clock;
 
@@ -27,6 +30,8 @@ pub struct RepairConfig {
     pub force_fs: bool,
     /// The wall clock.
     pub clock: Clock,
+    /// Is told how far the repair is.
+    pub observer: Observer,
     /// Sees every step of the store; tests only.
     #[doc(hidden)]
     pub probe: Option<Probe>,
@@ -45,6 +50,7 @@ impl RepairConfig {
             any_endpoint: false,
             force_fs: false,
             clock: Clock::System,
+            observer: Observer::default(),
             probe: None,
         }
     }
@@ -60,12 +66,19 @@ pub struct RestConfig {
     pub roots: TlsRoots,
     /// Requests a second.
     pub rate: f64,
+    /// The proxies to go through.
+    pub proxies: Proxies,
 }
 
 impl RestConfig {
-    /// Asks an endpoint such as `https://api.exchange.coinbase.com`, at most `rate` times a second.
+    /// Asks an endpoint such as `https://api.exchange.coinbase.com`, at most `rate` times a second, without a proxy.
     #[must_use]
     pub fn new(url: impl Into<String>, roots: TlsRoots, rate: f64) -> Self {
-        Self { url: url.into(), roots, rate }
+        Self { url: url.into(), roots, rate, proxies: Proxies::default() }
+    }
+
+    /// Makes what connections are made by.
+    pub(super) fn connector(&self) -> Connector {
+        Connector::new(self.roots.clone(), self.proxies.clone())
     }
 }

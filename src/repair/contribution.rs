@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use super::difference::{Difference, columns_that_differ, completed, from_tape};
-use super::join::{Joined, has_rising_ids, join};
+use super::join::{Joined, join};
+use super::restore::is_usable;
+use super::tape::why_unusable;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{Dataset, Trades};
 use crate::store::{Snapshot, StoreError, catalog, gaps};
+use crate::time::UnixNanos;
 
 /// What another tape has at one id.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,29 +19,52 @@ pub(crate) enum Contribution {
     Trade(Trade),
     /// A trade that the other tape records differently.
     Difference(Difference),
+    /// A day of the other tape, or trades of it, of which nothing is used; in words.
+    Unused(String),
 }
 
 /// Shows what another tape has of a product: the trades that are missing between the first and the last one stored in `dir`, the order ids that are
-/// missing in `dir`, and the trades that differ.
+/// missing in `dir`, and the trades that differ. `now` is the wall clock.
 ///
 /// # Errors
-/// Where a day of either tape cannot be read; those of `see`.
+/// Where a day here cannot be read; those of `see`.
 pub(crate) fn contributions<E: From<StoreError>>(
     dir: &Path,
     product: &ProductId,
     tape: &Path,
+    now: UnixNanos,
     mut see: impl FnMut(Contribution) -> Result<(), E>,
 ) -> Result<(), E> {
     let missing = gaps(dir, product, None)?.missing;
     for date in catalog::days(tape, product, Dataset::Trades)? {
-        let Some(other) = Snapshot::<Trades>::open(tape, product, date)? else { continue };
-        if !has_rising_ids(&other) {
-            return Err(StoreError::Damaged { path: tape.to_owned(), why: format!("{product} {date}: its ids do not rise") }.into());
-        }
+        let unused = |why: &str| Contribution::Unused(format!("{product}: {} {date} is not used: {why}", tape.display()));
+        let opened = Snapshot::<Trades>::open(tape, product, date).and_then(|day| match day {
+            Some(day) => Ok((why_unusable(&day)?, Some(day))),
+            None => Ok((Some("its commit page is torn".to_owned()), None)),
+        });
+        let other = match opened {
+            Ok((None, Some(other))) => other,
+            Ok((why, _)) => {
+                see(unused(&why.unwrap_or_default()))?;
+                continue;
+            }
+            Err(error) => {
+                see(unused(&error.to_string()))?;
+                continue;
+            }
+        };
+        let (mut received, mut unusable) = (now, 0u64);
         let stored = Snapshot::<Trades>::open(dir, product, date)?;
         let set = stored.as_ref().map_or(other.column_set(), Snapshot::column_set);
         join(stored.as_ref(), &other, |joined| match joined {
-            Joined::OnlyOther(trade) if missing.contains(trade.trade_id) => see(Contribution::Trade(from_tape(&trade))),
+            Joined::OnlyOther(trade) if missing.contains(trade.trade_id) => {
+                received = received.max(trade.recv);
+                if trade.time.day() != date || !is_usable(&trade, received) {
+                    unusable += 1;
+                    return Ok(());
+                }
+                see(Contribution::Trade(from_tape(&trade)))
+            }
             Joined::OnlyOther(_) => Ok(()),
             Joined::Both { stored, other } => {
                 let columns = columns_that_differ(&stored, &other, set);
@@ -49,6 +75,9 @@ pub(crate) fn contributions<E: From<StoreError>>(
                 completed(&stored, &other).map_or(Ok(()), |trade| see(Contribution::Trade(trade)))
             }
         })?;
+        if unusable > 0 {
+            see(unused(&format!("{unusable} trades that are implausible or of another day")))?;
+        }
     }
     Ok(())
 }

@@ -51,6 +51,31 @@ impl DayIndex {
         self.days.values().copied().reduce(IdRange::span)
     }
 
+    /// Takes into account that a day holds these ids, before it can be read.
+    pub(super) fn note(&mut self, date: UtcDay, ids: IdRange) {
+        self.dates.insert(date);
+        self.days.insert(date, ids);
+    }
+
+    /// Tells whether a range of ids touches that of another day than `date`.
+    pub(super) fn overlaps_another(&self, ids: IdRange, date: UtcDay) -> bool {
+        self.days.iter().any(|(other, held)| *other != date && held.overlaps(ids))
+    }
+
+    /// Gives the ids of a day together with those between it and its neighbours; at the ends of the tape all that there may be.
+    pub(super) fn reach_of(&self, date: UtcDay) -> Option<IdRange> {
+        let ids = self.days.get(&date)?;
+        let others = || self.days.values().filter(|other| *other != ids);
+        let below = others().map(|other| other.last()).filter(|last| *last < ids.first()).max().unwrap_or(0);
+        let above = others().map(|other| other.first()).filter(|first| *first > ids.last()).min().unwrap_or(u64::MAX);
+        IdRange::new(below.saturating_add(1).min(ids.first()), above.saturating_sub(1).max(ids.last()))
+    }
+
+    /// Tells whether a trade is stored under any day.
+    pub(super) fn has(&mut self, id: u64) -> bool {
+        matches!(self.find_but_on(id, None), Ok(Some(_)))
+    }
+
     /// Gives the first day.
     pub(super) fn first_day(&self) -> Option<UtcDay> {
         self.days.first_key_value().map(|(date, _)| *date)
@@ -63,8 +88,12 @@ impl DayIndex {
 
     /// Finds a trade that is stored under another day than `date`.
     pub(super) fn find_elsewhere(&mut self, id: u64, date: UtcDay) -> Result<Option<(UtcDay, Trade)>, StoreError> {
+        self.find_but_on(id, Some(date))
+    }
+
+    fn find_but_on(&mut self, id: u64, date: Option<UtcDay>) -> Result<Option<(UtcDay, Trade)>, StoreError> {
         // Days follow each other by their ids, so usually there is none to search.
-        let others = self.days.iter().filter(|(other, ids)| **other != date && ids.contains(id));
+        let others = self.days.iter().filter(|(other, ids)| Some(**other) != date && ids.contains(id));
         let others: Vec<UtcDay> = others.map(|(other, _)| *other).collect();
         for other in others {
             if self.open.as_ref().is_none_or(|(open, _)| *open != other) {

@@ -2,7 +2,8 @@
 //!
 //! 1. At most [`MAX_OPEN`] days are open. A day that takes too many late records is sealed in between. So memory stays bounded.
 //! 2. Every day that was opened is sealed by [`DayWriter::close`], through the store's own crash-safe steps.
-//! 3. A damaged day goes to quarantine, as at a capture's start, and the caller is told: what it has read of that day does not count any more.
+//! 3. A day without a commit page is not written to: opening it would set its records aside.
+//! 4. A damaged day goes to quarantine, as at a capture's start, and the caller is told: what it has read of that day does not count any more.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Layout, Trades, with_layout};
-use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, StoreError, SyncError, Syncer, seal};
+use crate::store::{DataDir, Day, DayFiles, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, SyncError, Syncer, seal};
 use crate::time::{Clock, UtcDay};
 
 use super::error::RepairError;
@@ -39,6 +40,8 @@ pub(super) struct DayWriter {
     uncommitted: u32,
     /// Damaged days that were moved to quarantine.
     quarantined: u32,
+    /// The columns of days that are made; `None` = as the directory's options say.
+    new_columns: Option<ColumnSet>,
 }
 
 /// Why a trade was not stored.
@@ -81,7 +84,13 @@ impl DayWriter {
             synced: Instant::now(),
             uncommitted: 0,
             quarantined: 0,
+            new_columns: None,
         }
+    }
+
+    /// Sets the columns of days that are made from now on; `None` = as the directory's options say.
+    pub(super) const fn set_new_columns(&mut self, columns: Option<ColumnSet>) {
+        self.new_columns = columns;
     }
 
     /// Gives how many damaged days were moved to quarantine.
@@ -172,6 +181,17 @@ impl DayWriter {
     }
 
     fn open_day<L: Layout>(&mut self, date: UtcDay, journal: &mut RepairJournal) -> Result<Day<L>, WriteError> {
+        let bare = Snapshot::<L>::open(self.dir.path(), &self.product, date);
+        if let Ok(Some(day)) = bare
+            && day.state() == DayState::Bare
+            && day.count() > 0
+        {
+            let why = format!("{}: it has no commit page, so nothing is written to it", day.key());
+            return Err(StoreError::Damaged { path: self.dir.path().to_owned(), why }.into());
+        }
+        if let Some(columns) = self.new_columns {
+            Day::<L>::make(&self.dir, &self.product, date, columns)?;
+        }
         let (day, how) = Day::<L>::open(&self.dir, &self.product, date, self.clock.now())?;
         self.syncer.watch(day.files());
         journal.day_opened(day.files().key(), &how)?;

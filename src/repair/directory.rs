@@ -2,9 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::ids::{IdRange, IdSet};
+use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::event::Event;
@@ -13,16 +12,15 @@ use crate::store::{DataDir, StoreOptions, catalog};
 use super::config::RepairConfig;
 use super::day_index::DayIndex;
 use super::day_writer::{DayWriter, WriteError};
-use super::endpoint::check_tape;
+use super::endpoint::{check_tape, endpoint_to_be};
 use super::error::RepairError;
+use super::facts::FactCopy;
 use super::fetch::{Fetcher, Unfetched};
 use super::journal::RepairJournal;
+use super::plan::{self, ProductPlan, plan};
 use super::product_repair::ProductRepair;
 use super::report::{DayWork, Report};
-use super::tape;
-
-/// Time between two log lines of a long repair.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
+use super::{restore, tape};
 
 /// Repairs a data directory.
 ///
@@ -30,19 +28,19 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Where the repair cannot begin: there is no such directory, product or tape, the directory is in use, the REST endpoint is none. What fails with one
 /// product is in the report.
 pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
-    let products = products(config)?;
     for tape in &config.from {
         check_tape(config, tape)?;
     }
+    let products = products(config)?;
     let mut fetcher = config.rest.as_ref().map(|rest| Fetcher::new(rest, &config.clock)).transpose()?;
-    let catalog::DayStyle { columns, date_format } = newest_style(&config.dir, &products);
-    let (dir, mut journal) = if config.is_dry {
-        (None, RepairJournal::dry(&config.clock))
-    } else {
-        let options =
-            StoreOptions { columns, date_format, force_fs: config.force_fs, probe: config.probe.clone(), ..StoreOptions::default() };
-        (Some(Arc::new(DataDir::open_of_any_endpoint(&config.dir, options)?)), RepairJournal::of(&config.dir, &config.clock))
-    };
+    let style = newest_style(config, &products);
+    let dir = if config.is_dry { None } else { Some(open(config, style)?) };
+    let plan = plan(&config.dir, &config.from, &products)?;
+    let mut journal = RepairJournal::dry(&config.clock);
+    if dir.is_some() {
+        FactCopy { dir: &config.dir, tapes: &config.from, only: config.product.as_ref(), plan: &plan }.copy()?;
+        journal = RepairJournal::of(&config.dir, &config.clock);
+    }
     let tapes: Vec<String> = config.from.iter().map(|tape| tape.display().to_string()).collect();
     journal.write(Event::RepairStarted { from: tapes.join(", "), rest: fetcher.is_some() })?;
     let mut report = Report { is_dry: config.is_dry, products: products.clone(), ..Report::default() };
@@ -51,44 +49,70 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
             dir: &config.dir,
             product,
             now: config.clock.now(),
-            new_columns: columns,
+            new_columns: style.columns,
             index: DayIndex::read(&config.dir, product)?,
             writer: dir.as_ref().map(|dir| DayWriter::new(dir, product, &config.clock)),
             journal: &mut journal,
             report: &mut report,
             conflicts: 0,
+            restored: Vec::new(),
+            observer: &config.observer,
         };
-        if let Err(error) = repair_product(&mut repair, config, fetcher.as_mut()) {
+        let done = match plan.get(product) {
+            Some(plan) => repair_product(&mut repair, config, dir.as_ref(), plan, fetcher.as_mut()),
+            None => Ok(()),
+        };
+        if let Err(error) = done {
             report.failures.push(format!("{product}: {error}"));
         }
     }
     Ok(report)
 }
 
+/// Opens the directory for writing, and makes it where it is to be restored. A new one remembers the endpoint of the other tapes.
+fn open(config: &RepairConfig, style: catalog::DayStyle) -> Result<Arc<DataDir>, RepairError> {
+    let catalog::DayStyle { columns, date_format } = style;
+    let options = StoreOptions { columns, date_format, force_fs: config.force_fs, probe: config.probe.clone(), ..StoreOptions::default() };
+    let is_new = !config.dir.is_dir() || catalog::products(&config.dir)?.is_empty();
+    let endpoint = if is_new { endpoint_to_be(config)? } else { None };
+    Ok(Arc::new(match endpoint {
+        Some(endpoint) => DataDir::open(&config.dir, options, &endpoint)?,
+        None => DataDir::open_of_any_endpoint(&config.dir, options)?,
+    }))
+}
+
 fn products(config: &RepairConfig) -> Result<Vec<ProductId>, RepairError> {
-    let mut products = catalog::products(&config.dir)?;
-    if let Some(only) = &config.product {
-        products.retain(|product| product == only);
-        if products.is_empty() {
-            return Err(RepairError::NoProduct { dir: config.dir.clone(), product: only.clone() });
-        }
+    let products = plan::products(&config.dir, &config.from, config.product.as_ref())?;
+    match (&config.product, products.is_empty()) {
+        (Some(only), true) => Err(RepairError::NoProduct { dir: config.dir.clone(), product: only.clone() }),
+        (None, true) => Err(RepairError::NoTape { dir: config.dir.clone() }),
+        (_, false) => Ok(products),
     }
-    Ok(products)
 }
 
-/// Finds how new days are written: as the newest day of the first product that has one.
-fn newest_style(dir: &Path, products: &[ProductId]) -> catalog::DayStyle {
-    let found = products.iter().find_map(|product| catalog::newest_style(dir, product, Dataset::Trades).ok().flatten());
-    found.unwrap_or_default()
+/// Finds how new days are written: as the newest day of the first product that has one here, else on another tape.
+fn newest_style(config: &RepairConfig, products: &[ProductId]) -> catalog::DayStyle {
+    let style = |dir: &Path, product| {
+        Dataset::ALL.into_iter().rev().find_map(|dataset| catalog::newest_style(dir, product, dataset).ok().flatten())
+    };
+    let mut dirs = std::iter::once(&config.dir).chain(&config.from);
+    dirs.find_map(|dir| products.iter().find_map(|product| style(dir, product))).unwrap_or_default()
 }
 
-fn repair_product(repair: &mut ProductRepair<'_>, config: &RepairConfig, fetcher: Option<&mut Fetcher>) -> Result<(), WriteError> {
+fn repair_product(
+    repair: &mut ProductRepair<'_>,
+    config: &RepairConfig,
+    dir: Option<&Arc<DataDir>>,
+    plan: &ProductPlan,
+    fetcher: Option<&mut Fetcher>,
+) -> Result<(), WriteError> {
     if let Some(writer) = &mut repair.writer
         && writer.seal_leftovers(repair.journal)? > 0
     {
         // Records that were visible only may not have survived a crash.
         repair.index = DayIndex::read(&config.dir, repair.product)?;
     }
+    restore::bring_days(repair, dir, &config.from, plan)?;
     let (mut taken, mut too_coarse) = (IdSet::new(), 0);
     for tape in &config.from {
         let from_this = tape::take_from(repair, tape)?;
@@ -101,7 +125,9 @@ fn repair_product(repair: &mut ProductRepair<'_>, config: &RepairConfig, fetcher
         missing = missing.difference(&taken);
     }
     let mut unfetched = Unfetched::default();
-    let asks_rest = fetcher.is_some();
+    let is_over = plan.is_over;
+    let asks_rest = fetcher.is_some() && !is_over;
+    let fetcher = fetcher.filter(|_| asks_rest);
     if let Some(fetcher) = fetcher.filter(|_| !missing.is_empty() && !config.is_dry) {
         unfetched = fill(repair, fetcher, &missing)?;
         if too_coarse > 0 {
@@ -116,6 +142,7 @@ fn repair_product(repair: &mut ProductRepair<'_>, config: &RepairConfig, fetcher
     let why_unasked = match (asks_rest, config.is_dry) {
         (true, true) => "REST would be asked",
         (true, false) => "they are missing still",
+        (false, _) if is_over => "the product's trade ids have begun anew since, so that REST cannot be asked",
         (false, _) if too_coarse > 0 => "other tapes know them less exactly than this one, and REST is not asked",
         (false, _) if config.from.is_empty() => "neither another tape nor REST is asked",
         (false, _) => "no other tape has them, and REST is not asked",
@@ -138,17 +165,16 @@ fn fill(repair: &mut ProductRepair<'_>, fetcher: &mut Fetcher, missing: &IdSet) 
     Ok(unfetched)
 }
 
-/// Fetches missing ids from REST, and logs now and then how far it is: a long repair takes hours.
+/// Fetches missing ids from REST. A long repair takes hours: the observer is told of every page.
 fn fetch(repair: &mut ProductRepair<'_>, fetcher: &mut Fetcher, missing: &IdSet) -> Result<Unfetched, WriteError> {
     let (product, count) = (repair.product, missing.count());
     log::info!("{product}: {count} ids are missing; REST is asked");
-    let last = missing.iter().last().map_or(0, IdRange::last);
-    let mut logged = Instant::now();
+    let (observer, mut answered) = (repair.observer, 0);
+    observer.begin(count);
     repair.fetch(fetcher, missing, |fetched| {
-        if logged.elapsed() >= LOG_INTERVAL {
-            logged = Instant::now();
-            log::info!("{product}: REST has been asked up to id {} of {last}", fetched.last_id);
-        }
+        observer
+            .advance(fetched.answered.saturating_sub(answered), "ids", || format!("{product}: from REST, up to id {}", fetched.last_id));
+        answered = fetched.answered;
     })
 }
 

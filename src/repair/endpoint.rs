@@ -5,22 +5,50 @@ use std::path::Path;
 use super::config::RepairConfig;
 use super::error::RepairError;
 use crate::feed::Feed;
+use crate::schema::Dataset;
 use crate::store::{StoreError, catalog, endpoint_of};
 
-/// Gives the REST endpoint of the feed with which a directory was begun: Coinbase's where the feed is Coinbase's own, `None` where it is a test's.
+/// Gives the REST endpoint of the feed with which the first of these directories was begun that remembers one: Coinbase's where the feed is Coinbase's own
+/// or none is remembered, `None` where it is a test's.
 ///
 /// # Errors
-/// Where the file that names the feed cannot be read.
-pub(crate) fn rest_url_of(dir: &Path) -> Result<Option<String>, StoreError> {
-    Ok(match endpoint_of(dir)? {
-        Some(endpoint) => coinbase_feed(&endpoint).map(|feed| feed.default_rest_url().to_owned()),
-        None => Some(Feed::Exchange.default_rest_url().to_owned()),
-    })
+/// Where a file that names a feed cannot be read.
+pub(crate) fn rest_url_of<'a>(dirs: impl IntoIterator<Item = &'a Path>) -> Result<Option<String>, StoreError> {
+    for dir in dirs {
+        if let Some(endpoint) = endpoint_of(dir)? {
+            return Ok(coinbase_feed(&endpoint).map(|feed| feed.default_rest_url().to_owned()));
+        }
+    }
+    Ok(Some(Feed::Exchange.default_rest_url().to_owned()))
 }
 
 /// Tells which of Coinbase's own feeds an endpoint is.
 fn coinbase_feed(endpoint: &str) -> Option<Feed> {
     Feed::ALL.into_iter().find(|feed| endpoint == format!("{} {}", feed.name(), feed.default_url()))
+}
+
+/// Gives the endpoint of a directory, or the one that it will have: that of the first tape that has one.
+///
+/// # Errors
+/// Where a file that names a feed cannot be read.
+pub(crate) fn endpoint_to_be(config: &RepairConfig) -> Result<Option<String>, StoreError> {
+    for dir in std::iter::once(&config.dir).chain(&config.from) {
+        if let Some(endpoint) = endpoint_of(dir)? {
+            return Ok(Some(endpoint));
+        }
+    }
+    Ok(None)
+}
+
+fn holds_days(tape: &Path) -> Result<bool, StoreError> {
+    for product in catalog::products(tape)? {
+        for dataset in Dataset::ALL {
+            if !catalog::days(tape, &product, dataset)?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// Checks that another folder holds a tape, and one of the same market.
@@ -33,10 +61,14 @@ pub(super) fn check_tape(config: &RepairConfig, tape: &Path) -> Result<(), Repai
     if is_same(tape, &config.dir) {
         return refused("is the directory that is to be repaired".to_owned());
     }
-    if catalog::products(tape)?.is_empty() {
+    if !tape.is_dir() {
+        return refused("is no directory".to_owned());
+    }
+    if !holds_days(tape)? {
         return refused("holds no tape".to_owned());
     }
-    if let (Some(own), Some(other)) = (endpoint_of(&config.dir)?, endpoint_of(tape)?)
+    // A new directory becomes one of the market of the first tape: the others must be of it, too.
+    if let (Some(own), Some(other)) = (endpoint_to_be(config)?, endpoint_of(tape)?)
         && own != other
         && (coinbase_feed(&own).is_none() || coinbase_feed(&other).is_none())
         && !config.any_endpoint

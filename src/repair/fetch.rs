@@ -2,6 +2,7 @@
 //!
 //! No clock and no sleep of its own: both come in through [`Timer`]. The pages come through [`Pages`], which tests replace.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::config::RestConfig;
@@ -9,7 +10,7 @@ use super::error::{GaveUp, RepairError};
 use crate::feed::fetch_plan::{
     AfterFailure, FetchPlan, FetchRequest, MAX_ANSWERS, Next, PageOutcome, PastTrade, Persistence, SearchOutcome, TradesSince,
 };
-use crate::feed::rest::{InexactText, RestClient, RestError, TradePage};
+use crate::feed::rest::{ElementFault, InexactText, RestClient, RestError, TradePage, UnusableElement};
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::record::Trade;
@@ -17,6 +18,9 @@ use crate::time::{Clock, UnixNanos};
 
 /// Longest time that one request may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Unusable trades of which the fault is held.
+const MAX_UNUSABLE: usize = 10_000;
 
 /// Where pages come from.
 pub(super) trait Pages {
@@ -67,6 +71,8 @@ pub(super) struct Fetched {
     pub(super) trades: Vec<Trade>,
     /// Their decimal texts that no f64 gives back.
     pub(super) inexact: Vec<InexactText>,
+    /// Elements of it that cannot be used, where its ids were asked for for the first time.
+    pub(super) unusable: Vec<UnusableElement>,
     /// How many of the wanted ids REST has answered for so far, whether it had them or not.
     pub(super) answered: u64,
     /// The last id that this page was asked for.
@@ -76,8 +82,10 @@ pub(super) struct Fetched {
 /// Ids that were not fetched, and why.
 #[derive(Debug, Default)]
 pub(super) struct Unfetched {
-    /// Ids that REST does not have.
+    /// Ids that REST does not have, or not in a form that can be used.
     pub(super) absent: IdSet,
+    /// Ids that REST has shown in a form that cannot be used, and what was wrong with each of the last ones.
+    unusable: BTreeMap<u64, ElementFault>,
     /// Ids that REST was asked for in vain.
     pub(super) failed: Vec<FailedIds>,
 }
@@ -90,11 +98,21 @@ pub(super) struct FailedIds {
 }
 
 impl Unfetched {
+    fn note_unusable(&mut self, elements: &[UnusableElement], wanted: &IdSet) {
+        for element in elements {
+            if let Some(id) = element.trade_id.filter(|id| wanted.contains(*id) && self.unusable.len() < MAX_UNUSABLE) {
+                self.unusable.insert(id, element.fault);
+            }
+        }
+    }
+
     /// Says why ids were not fetched; `None` where they were not wanted.
     pub(super) fn why(&self, ids: IdRange) -> Option<String> {
         let failed = self.failed.iter().find(|failed| failed.ids.overlaps(ids));
+        let unusable = self.unusable.range(ids.ids()).find(|(id, _)| self.absent.contains(**id));
+        let unusable = unusable.map(|(id, fault)| format!("REST shows trade {id} in a form that cannot be used: {fault}"));
         let absent = self.absent.overlaps(ids).then(|| format!("REST does not have them (asked {MAX_ANSWERS} times)"));
-        failed.map(|failed| failed.error.to_string()).or(absent)
+        failed.map(|failed| failed.error.to_string()).or(unusable).or(absent)
     }
 }
 
@@ -111,7 +129,7 @@ impl Fetcher {
     /// # Errors
     /// Where the address is none, or the roots cannot be read.
     pub(super) fn new(config: &RestConfig, clock: &Clock) -> Result<Self, RestError> {
-        let client = RestClient::new(&config.url, &config.roots, TIMEOUT)?;
+        let client = RestClient::new(&config.url, config.connector(), TIMEOUT)?;
         let pages = RestPages { client, clock: clock.clone() };
         Ok(Self::over(Box::new(pages), Box::new(RealTimer(Instant::now())), config.rate, clock.now().0))
     }
@@ -124,13 +142,13 @@ impl Fetcher {
     /// Gets a product's newest trade; `None` where REST says twice that there is none.
     ///
     /// # Errors
-    /// Where REST is given up.
-    pub(super) fn newest(&mut self, product: &ProductId) -> Result<Option<PastTrade>, GaveUp> {
+    /// Where REST is given up, or shows nothing that can be used.
+    pub(super) fn newest(&mut self, product: &ProductId) -> Result<Option<PastTrade>, RepairError> {
         self.plan.forget(product);
         self.plan.search_newest(product);
         match self.search()? {
             Some(SearchOutcome::Newest(newest)) => Ok(newest),
-            _ => Ok(None),
+            _ => Err(RepairError::Unusable { product: product.clone() }),
         }
     }
 
@@ -153,7 +171,12 @@ impl Fetcher {
             match answer {
                 Ok(page) => {
                     let newest = page.trades.last().map(|trade| PastTrade { trade_id: trade.trade_id, time: trade.time });
-                    match self.plan.answer_search(&request, newest, self.timer.now()) {
+                    let now = self.timer.now();
+                    let outcome = match newest {
+                        None if !page.unusable.is_empty() => self.plan.answer_obscured(&request, now),
+                        newest => self.plan.answer_search(&request, newest, now),
+                    };
+                    match outcome {
                         SearchOutcome::Unfinished => {}
                         outcome => return Ok(Some(outcome)),
                     }
@@ -187,8 +210,11 @@ impl Fetcher {
                     let PageOutcome { absent, first_answers } = self.plan.answer_page(&request, &mut page, self.timer.now());
                     answered += first_answers;
                     unfetched.absent.extend(absent.into_iter().filter(|absent| absent.is_given_up).map(|absent| absent.ids));
+                    unfetched.note_unusable(&page.unusable, wanted);
                     let last_id = request.ids().map_or(0, IdRange::last);
-                    take(Fetched { trades: page.trades, inexact: page.inexact, answered, last_id })?;
+                    // An element that stays unusable is shown with every answer; it is kept once.
+                    let unusable = if first_answers > 0 { page.unusable } else { Vec::new() };
+                    take(Fetched { trades: page.trades, inexact: page.inexact, unusable, answered, last_id })?;
                 }
                 Err(error) => unfetched.failed.extend(self.fail(&request, error)),
             }
@@ -215,7 +241,9 @@ impl Fetcher {
         let outcome = self.plan.fail(request, error.advice(), self.timer.now());
         match outcome.then {
             AfterFailure::Retry(wait) => {
-                log::info!("REST: {error}; again in {wait:.1?}");
+                // The first, the second, the fourth …: a repair that waits for minutes says why.
+                let level = if outcome.failures.is_power_of_two() { log::Level::Warn } else { log::Level::Info };
+                log::log!(level, "REST: {error}; again in {wait:.1?}");
                 None
             }
             AfterFailure::GiveUp(ids) => Some(FailedIds { ids, error: GaveUp { tries: outcome.failures, last: error } }),
@@ -248,7 +276,7 @@ mod tests {
 
     fn page(ids: impl IntoIterator<Item = u64>) -> TradePage {
         let trades = ids.into_iter().map(|trade_id| Trade { trade_id, ..Trades::EMPTY }).collect();
-        TradePage { trades, inexact: Vec::new() }
+        TradePage { trades, ..TradePage::default() }
     }
 
     /// Gives the errors of a script, then trade 7 again and again. Keeps when it was asked.
@@ -302,7 +330,7 @@ mod tests {
     fn what_may_pass_is_tried_with_growing_waits_and_then_given_up() {
         let (mut fetcher, asked) = scripted((0..20).map(|_| retry()).collect(), 1000.0);
         let gave_up = fetcher.newest(&product()).expect_err("never");
-        assert_eq!((gave_up.tries, gave_up.to_string()), (8, "it: 500 (asked 8 times)".to_owned()));
+        assert_eq!(gave_up.to_string(), "it: 500 (asked 8 times)");
         let asked = asked.borrow();
         let waits: Vec<f64> = asked.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
         assert_eq!(waits.len(), 7);
@@ -312,15 +340,17 @@ mod tests {
     }
 
     #[test]
-    fn waits_begin_anew_with_every_answer_and_a_refusal_is_final() {
-        let refused = Some(RestError::Refused { what: "it".to_owned(), status: 404 });
-        let (mut fetcher, asked) = scripted(vec![retry(), retry(), None, retry(), None, refused], 1000.0);
-        for _ in 0..2 {
+    fn waits_begin_anew_with_every_answer_and_one_refusal_is_not_final() {
+        let refused = || Some(RestError::Refused { what: "it".to_owned(), status: 404 });
+        let (mut fetcher, asked) =
+            scripted(vec![retry(), retry(), None, retry(), None, refused(), None, refused(), refused(), refused(), refused()], 1000.0);
+        for _ in 0..3 {
             fetcher.newest(&product()).expect("a trade");
         }
-        assert_eq!(fetcher.newest(&product()).expect_err("refused").tries, 1);
+        assert_eq!(fetcher.newest(&product()).expect_err("refused").to_string(), "it: refused with 404 (asked 4 times)");
         let asked = asked.borrow();
         assert!((asked[4] - asked[3]).as_secs_f64() < 1.26, "{asked:?}");
+        assert_eq!(asked.windows(2).skip(7).map(|pair| (pair[1] - pair[0]).as_secs()).collect::<Vec<_>>(), [1, 2, 4]);
     }
 
     /// An exchange that has these ids, leaves a trade out of its first pages, and refuses from a request on.
@@ -377,11 +407,12 @@ mod tests {
     #[test]
     fn gaps_close_together_share_a_page_and_long_ones_are_cut() {
         let (mut fetcher, asked) = exchange((1..10_000).collect(), 0, 99);
-        let (got, unfetched) = get(&mut fetcher, &set(&[(10, 10), (500, 600), (1009, 1010), (3000, 4500)]));
+        let (mut got, unfetched) = get(&mut fetcher, &set(&[(10, 10), (500, 600), (1009, 1010), (3000, 4500)]));
+        got.sort_unstable();
         let want: Vec<u64> = [10..=10, 500..=600, 1009..=1010, 3000..=4500].into_iter().flatten().collect();
         assert_eq!((got, unfetched.absent), (want, IdSet::new()));
         // after = the window's last id + 1, and as many as lie between: no trade below the window is asked for.
-        assert_eq!(asked.borrow().as_slice(), [(1010, 1000), (1011, 1), (4000, 1000), (4501, 501)]);
+        assert_eq!(asked.borrow().as_slice(), [(1011, 511), (4000, 1000), (4501, 501), (11, 1)]);
     }
 
     #[test]
@@ -404,8 +435,8 @@ mod tests {
         let (mut fetcher, _) = exchange((1..5000).collect(), 0, 1);
         let (got, unfetched) = get(&mut fetcher, &set(&[(20, 1500), (4000, 4000)]));
         let [failed] = unfetched.failed.as_slice() else { panic!("{unfetched:?}") };
-        assert_eq!((got.len(), &failed.ids, failed.error.tries), (1000, &set(&[(1020, 1500), (4000, 4000)]), 1));
-        assert_eq!(unfetched.why(IdRange::one(1100)), Some("it: refused with 404 (asked 1 times)".to_owned()));
+        assert_eq!((got.len(), &failed.ids, failed.error.tries), (1, &set(&[(20, 1500)]), 4));
+        assert_eq!(unfetched.why(IdRange::one(1100)), Some("it: refused with 404 (asked 4 times)".to_owned()));
     }
 
     #[test]
@@ -423,7 +454,7 @@ mod tests {
         let since = fetcher.first_since(&product(), UnixNanos(5000), 999).expect("found");
         assert_eq!(since, TradesSince { first: 500, before: Some(499) });
         let since = fetcher.first_since(&product(), UnixNanos(0), 999).expect("found");
-        assert_eq!((since, since.began()), (TradesSince { first: 100, before: None }, Some(100)));
+        assert_eq!((since, since.began(), since.lowest_kept()), (TradesSince { first: 100, before: None }, None, Some(100)));
     }
 
     proptest! {

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::store::event::{Event, GapFiller};
-use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile};
+use crate::store::journal::{EXACT_TEXTS, JOURNAL, JournalFile, REJECTS, REJECTS_CAP_BYTES};
 use crate::store::{DayKey, Opening, Sealed, StoreError};
 use crate::time::{Clock, UnixNanos};
 
@@ -22,12 +22,17 @@ pub(super) struct RepairJournal {
 struct Files {
     journal: JournalFile,
     exact: JournalFile,
+    rejects: JournalFile,
 }
 
 impl RepairJournal {
     /// Writes in a data directory that this process holds.
     pub(super) fn of(dir: &Path, clock: &Clock) -> Self {
-        let files = Files { journal: JournalFile::new(dir, JOURNAL), exact: JournalFile::new(dir, EXACT_TEXTS) };
+        let files = Files {
+            journal: JournalFile::new(dir, JOURNAL),
+            exact: JournalFile::new(dir, EXACT_TEXTS),
+            rejects: JournalFile::capped(dir, REJECTS, REJECTS_CAP_BYTES),
+        };
         Self { files: Some(files), clock: clock.clone() }
     }
 
@@ -45,6 +50,13 @@ impl RepairJournal {
     pub(super) fn exact(&mut self, time: UnixNanos, product: &ProductId, column: &str, key: u64, text: &str) -> Result<(), StoreError> {
         let event = || Event::Exact { product: product.clone(), column: column.to_owned().into(), key, text: text.to_owned() };
         self.files.as_mut().map_or(Ok(()), |files| files.exact.append(time, &event()))
+    }
+
+    /// Keeps an element of REST that cannot be used.
+    pub(super) fn reject(&mut self, reason: &'static str, raw: &str) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let event = || Event::Reject { reason: reason.into(), raw: raw.to_owned() };
+        self.files.as_mut().map_or(Ok(()), |files| files.rejects.append(now, &event()))
     }
 
     pub(super) fn gap_filled(&mut self, product: &ProductId, ids: IdRange, by: GapFiller) -> Result<(), StoreError> {

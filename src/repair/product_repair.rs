@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
+use crate::progress::Observer;
 use crate::record::Trade;
 use crate::schema::ColumnSet;
 use crate::store::event::{Event, GapFiller};
-use crate::store::gaps::gaps_at_most;
+use crate::store::gaps::{Stretch, gaps_with};
 use crate::store::{Inserted, StoreError};
 use crate::time::{UnixNanos, UtcDay};
 
@@ -36,6 +37,10 @@ pub(super) struct ProductRepair<'a> {
     pub(super) journal: &'a mut RepairJournal,
     pub(super) report: &'a mut Report,
     pub(super) conflicts: u64,
+    /// What days store that would be brought, in a dry run.
+    pub(super) restored: Vec<Stretch>,
+    /// Is told how far the work is.
+    pub(super) observer: &'a Observer,
 }
 
 /// One trade that is stored differently, or under another day, than another tape or REST has it.
@@ -53,6 +58,18 @@ impl ProductRepair<'_> {
     pub(super) fn remark(&mut self, text: &str) {
         log::warn!("{}: {text}", self.product);
         self.report.remarks.push(format!("{}: {text}", self.product));
+    }
+
+    /// Reports something that could not be done: the repair has not done all its work.
+    pub(super) fn fail(&mut self, text: &str) {
+        log::warn!("{}: {text}", self.product);
+        self.report.failures.push(format!("{}: {text}", self.product));
+    }
+
+    /// Reads anew which ids are stored.
+    pub(super) fn read_index(&mut self) -> Result<(), StoreError> {
+        self.index = DayIndex::read(self.dir, self.product)?;
+        Ok(())
     }
 
     /// Reports and journals a trade that differs.
@@ -79,7 +96,7 @@ impl ProductRepair<'_> {
 
     /// Finds the ids that are missing now.
     pub(super) fn missing(&self) -> Result<IdSet, StoreError> {
-        Ok(gaps_at_most(self.dir, self.product, None, MAX_GAPS)?.missing)
+        Ok(gaps_with(self.dir, self.product, None, &self.restored, MAX_GAPS)?.missing)
     }
 
     /// Gives how many damaged days were moved to quarantine.
@@ -92,8 +109,7 @@ impl ProductRepair<'_> {
         if let Some(writer) = &mut self.writer {
             writer.close(self.journal)?;
         }
-        self.index = DayIndex::read(self.dir, self.product)?;
-        Ok(())
+        Ok(self.read_index()?)
     }
 
     /// Fetches ids from REST and stores the trades.
@@ -117,6 +133,12 @@ impl ProductRepair<'_> {
     }
 
     fn store_fetched(&mut self, fetched: &Fetched) -> Result<(), WriteError> {
+        // Before their trades: a repair that is killed in between is run again, and finds those stored.
+        for text in &fetched.inexact {
+            if let Some(trade) = fetched.trades.iter().find(|trade| trade.trade_id == text.trade_id) {
+                self.journal.exact(trade.time, self.product, text.column, text.trade_id, &text.text)?;
+            }
+        }
         let mut run: Option<IdRange> = None;
         for trade in &fetched.trades {
             if !self.store(trade)? {
@@ -134,10 +156,8 @@ impl ProductRepair<'_> {
         if let Some(filled) = run {
             self.journal.gap_filled(self.product, filled, GapFiller::Rest)?;
         }
-        for text in &fetched.inexact {
-            if let Some(trade) = fetched.trades.iter().find(|trade| trade.trade_id == text.trade_id) {
-                self.journal.exact(trade.time, self.product, text.column, text.trade_id, &text.text)?;
-            }
+        for element in &fetched.unusable {
+            self.journal.reject(element.fault.name(), &element.raw)?;
         }
         if let Some(writer) = &mut self.writer {
             writer.commit_and_sync()?;

@@ -1,9 +1,12 @@
 //! [`Report`]: what a repair did and what is still missing, in lines for people.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::ids::IdRange;
 use crate::product::ProductId;
+use crate::schema::Dataset;
+use crate::store::DayKey;
 use crate::time::UtcDay;
 
 use super::difference::Difference;
@@ -28,6 +31,19 @@ pub struct DayWork {
     pub missing: u64,
 }
 
+/// A dataset-day that was taken whole from another tape, because it was not here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BroughtDay {
+    /// Which.
+    pub day: DayKey,
+    /// The folder of the other tape.
+    pub from: PathBuf,
+    /// Records that it holds.
+    pub records: u64,
+    /// Whether it has no commit page there, so that its bytes could not be checked. It has none here either.
+    pub is_unproven: bool,
+}
+
 /// One gap that is left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
@@ -48,6 +64,8 @@ pub struct Report {
     pub products: Vec<ProductId>,
     /// What was done, day by day; days without any work are left out.
     pub days: BTreeMap<(ProductId, UtcDay), DayWork>,
+    /// Days that were not here and were taken whole, trades and tickers.
+    pub brought: Vec<BroughtDay>,
     /// Trades that differ, as far as they are listed.
     pub differences: Vec<Difference>,
     /// How many trades differ in all.
@@ -95,6 +113,7 @@ impl Report {
                  {disagreements} disagree; {missing} ids missing"
             ));
         }
+        lines.extend(self.brought_lines(would));
         lines.extend(self.differences.iter().map(ToString::to_string));
         let unlisted = self.disagreements.saturating_sub(self.differences.len() as u64);
         if unlisted > 0 {
@@ -109,16 +128,55 @@ impl Report {
         lines.extend(self.failures.iter().map(|failure| format!("failed: {failure}")));
         let sums = self.sums();
         lines.push(format!(
-            "{}: {} products; {} trades {would}taken from other tapes, {} from REST; {} {would}given order ids; {} disagree; {} ids missing",
-            if self.is_whole() { "whole" } else { "not whole" },
+            "{}: {} products; {} days {would}brought from other tapes; {} trades {would}taken from other tapes, {} from REST; {} {would}given order ids; \
+             {} disagree; {} ids missing",
+            if self.is_whole() { "done" } else { "not done" },
             self.products.len(),
+            self.brought.len(),
             sums.from_tapes,
             sums.from_rest,
             sums.completed,
             self.disagreements,
             self.missing_ids,
         ));
+        if self.is_whole() && !self.has_changed_anything() {
+            lines.push("nothing to do: no id is missing between the stored trades, and no other tape has more".to_owned());
+        }
         lines
+    }
+
+    /// Tells whether anything was stored.
+    #[must_use]
+    pub fn has_changed_anything(&self) -> bool {
+        let DayWork { from_tapes, from_rest, completed, .. } = self.sums();
+        !self.brought.is_empty() || from_tapes + from_rest + completed > 0
+    }
+
+    /// Gives a line for each dataset of a product of which days were brought from a tape.
+    fn brought_lines(&self, would: &str) -> Vec<String> {
+        /// Days, records, first and last day.
+        type Sum = (u64, u64, UtcDay, UtcDay);
+        let mut sums: BTreeMap<(&ProductId, Dataset, &PathBuf, bool), Sum> = BTreeMap::new();
+        for BroughtDay { day, from, records, is_unproven } in &self.brought {
+            let sum = sums.entry((&day.product, day.dataset, from, *is_unproven)).or_insert((0, 0, day.date, day.date));
+            *sum = (sum.0 + 1, sum.1 + records, sum.2.min(day.date), sum.3.max(day.date));
+        }
+        let mut lines = Vec::with_capacity(sums.len());
+        for ((product, dataset, from, is_unproven), (days, records, first, last)) in sums {
+            let unproven = if is_unproven { "; without commit pages, so nothing proves their bytes" } else { "" };
+            let (folder, from) = (dataset.folder(), from.display());
+            lines.push(format!(
+                "{product} {folder}: {days} days from {first} to {last} with {records} records {would}brought from {from}{unproven}"
+            ));
+        }
+        lines
+    }
+
+    pub(super) fn add_brought(&mut self, brought: BroughtDay) {
+        if brought.day.dataset == Dataset::Trades {
+            self.day(&brought.day.product, brought.day.date).from_tapes += brought.records;
+        }
+        self.brought.push(brought);
     }
 
     pub(super) fn day(&mut self, product: &ProductId, date: UtcDay) -> &mut DayWork {

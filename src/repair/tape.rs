@@ -1,28 +1,26 @@
 //! [`take_from`]: taking missing trades and missing order ids from another box's tape. The other tape is only read.
 //!
-//! 1. Trades are taken into days that are here, whatever their ids. Days that are not here at all are taken between the first stored id and the last.
+//! 1. Trades are taken whatever their ids. Days that are not here at all were brought before, as they are ([`super::restore`]): what is left of them
+//!    here cannot be taken as a whole.
 //! 2. Only what can be believed is taken: from days whose checksums hold and whose ids rise, trades that are plausible and lie in their own day.
-//! 3. A tape with core columns knows prices and sizes as f32 only. It gives order ids to a fuller tape, but no trades.
+//! 3. A tape with core columns knows prices and sizes as f32 only. It gives order ids to a fuller day, but no trades.
 //! 4. Trades that differ are reported and left as they are, order ids included.
+//! 5. A day here without a commit page is not written to: opening it for that would set its records aside.
 
 use std::path::Path;
 
 use crate::ids::{IdRange, IdSet};
 use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades};
-use crate::store::event::{Event, GapFiller, Line};
-use crate::store::journal::{self, EXACT_TEXTS};
-use crate::store::{Inserted, Snapshot, StoreError, catalog};
-use crate::time::UtcDay;
+use crate::store::event::GapFiller;
+use crate::store::{DayState, Inserted, Snapshot, StoreError, catalog};
+use crate::time::{UnixNanos, UtcDay};
 
-use super::day_index;
 use super::day_writer::{Prepared, WriteError};
 use super::difference::{columns_that_differ, completed, from_tape};
 use super::join::{Joined, has_rising_ids, join};
 use super::product_repair::{Conflict, ProductRepair};
-
-/// Days after the event's day on which its text may have been written.
-const LATER_DAYS: u32 = 31;
+use super::restore::{has_whole_values, is_usable};
 
 /// What was taken from one tape.
 #[derive(Debug, Default)]
@@ -31,6 +29,8 @@ pub(super) struct Taken {
     pub(super) ids: IdSet,
     /// Trades that the tape has and that were not taken, because it knows them less exactly than this one.
     pub(super) too_coarse: u64,
+    /// Days here that are not written to.
+    bare: Vec<UtcDay>,
 }
 
 /// Why the join of a day ended early.
@@ -57,35 +57,37 @@ impl From<StoreError> for Interruption {
 pub(super) fn take_from(repair: &mut ProductRepair<'_>, tape: &Path) -> Result<Taken, WriteError> {
     let mut taken = Taken::default();
     let dates = catalog::days(tape, repair.product, Dataset::Trades)?;
+    repair.observer.begin(dates.len() as u64);
     for date in &dates {
+        repair.observer.advance(1, "days", || format!("{} {date}: compared with {}", repair.product, tape.display()));
         let other = match Snapshot::<Trades>::open(tape, repair.product, *date) {
             Ok(Some(other)) => other,
-            Ok(None) => continue,
+            Ok(None) => {
+                say_unused(repair, tape, *date, "its commit page is torn");
+                continue;
+            }
             Err(error) => {
-                repair.remark(&format!("{} {date} is not used: {error}", tape.display()));
+                say_unused(repair, tape, *date, &error.to_string());
                 continue;
             }
         };
-        if !is_wanted(repair, *date, &other) || is_stored_alike(repair, *date, &other) {
+        if other.count() == 0 || is_stored_alike(repair, *date, &other) {
             continue;
         }
         if let Some(why) = why_unusable(&other)? {
-            repair.remark(&format!("{} {date} is not used: {why}", tape.display()));
+            say_unused(repair, tape, *date, &why);
             continue;
         }
         let day = OtherDay { tape, by: tape.display().to_string(), date: *date, other: &other };
         while let Join::Anew = day.take(repair, &mut taken)? {}
     }
-    if let (Some(first), Some(last)) = (dates.first(), dates.last()) {
-        copy_texts(repair, tape, &taken.ids, *first, *last)?;
-    }
     Ok(taken)
 }
 
-/// Tells whether a day of the other tape belongs into this one.
-fn is_wanted(repair: &ProductRepair<'_>, date: UtcDay, other: &Snapshot<Trades>) -> bool {
-    let Some(ids) = day_index::ids_of(other) else { return false };
-    repair.index.has_day(date) || repair.index.ids().is_some_and(|stored| stored.first() < ids.last() && ids.first() < stored.last())
+/// Reports a day of the other tape that cannot be used. Where the day is here, the ids that are missing tell what that costs.
+fn say_unused(repair: &mut ProductRepair<'_>, tape: &Path, date: UtcDay, why: &str) {
+    let text = format!("{} {date} is not used: {why}", tape.display());
+    if repair.index.has_day(date) { repair.remark(&text) } else { repair.fail(&text) }
 }
 
 /// Tells quickly whether a day is stored here byte by byte as there, except for how the trades came: the usual case where little was lost.
@@ -101,11 +103,14 @@ fn is_stored_alike(repair: &ProductRepair<'_>, date: UtcDay, other: &Snapshot<Tr
 }
 
 /// Says why nothing is taken from a day of the other tape; `None` where it can be used.
-fn why_unusable(other: &Snapshot<Trades>) -> Result<Option<String>, StoreError> {
+pub(super) fn why_unusable(other: &Snapshot<Trades>) -> Result<Option<String>, StoreError> {
     if let Some(fault) = other.check()?.first() {
         return Ok(Some(format!("{}: {}", fault.path.display(), fault.what)));
     }
-    Ok((!has_rising_ids(other)).then(|| "its ids do not rise".to_owned()))
+    if !has_rising_ids(other) {
+        return Ok(Some("its ids do not rise".to_owned()));
+    }
+    Ok((!has_whole_values(other)).then(|| "it holds a side or a time that is none".to_owned()))
 }
 
 /// How the join of a day ended.
@@ -130,9 +135,6 @@ struct StoredDay {
     compared: ColumnSet,
     /// Whether the other tape knows prices and sizes less exactly.
     is_finer: bool,
-    /// The ids that are taken; `None` = all.
-    bounds: Option<IdRange>,
-    is_here: bool,
 }
 
 /// What the join of a day has led to so far.
@@ -141,6 +143,8 @@ struct DayProgress {
     /// The present run of ids that were taken.
     run: Option<IdRange>,
     unusable: u64,
+    /// The latest time of receipt so far: the other box's clock was past it.
+    received: UnixNanos,
 }
 
 /// What is to be done with a trade of the other tape.
@@ -156,12 +160,28 @@ impl OtherDay<'_> {
     fn take(&self, repair: &mut ProductRepair<'_>, taken: &mut Taken) -> Result<Join, WriteError> {
         // A day that cannot be read goes to quarantine when it is opened for writing.
         let stored = Snapshot::<Trades>::open(repair.dir, repair.product, self.date).unwrap_or_default();
-        let (columns, others) = (stored.as_ref().map_or(repair.new_columns, Snapshot::column_set), self.other.column_set());
+        if stored.as_ref().is_some_and(|day| day.state() == DayState::Bare && day.count() > 0) {
+            let text =
+                format!("TRADES {} has no commit page: nothing is written to it; move it away to have the day brought anew", self.date);
+            if !taken.bare.contains(&self.date) {
+                taken.bare.push(self.date);
+                repair.fail(&text);
+            }
+            return Ok(Join::Done);
+        }
+        let others = self.other.column_set();
+        // A day that is new here gets the columns that it has there.
+        let columns = match &stored {
+            Some(stored) => stored.column_set(),
+            None if repair.index.has_day(self.date) => repair.new_columns,
+            None => others,
+        };
+        if let Some(writer) = &mut repair.writer {
+            writer.set_new_columns(Some(columns));
+        }
         let day = StoredDay {
             compared: if columns == ColumnSet::Core { ColumnSet::Core } else { others },
             is_finer: columns == ColumnSet::Full && others == ColumnSet::Core,
-            bounds: repair.index.ids(),
-            is_here: repair.index.has_day(self.date),
         };
         let mut progress = DayProgress::default();
         let outcome = join(stored.as_ref(), self.other, |joined| match self.change(repair, &day, joined, taken, &mut progress)? {
@@ -175,6 +195,7 @@ impl OtherDay<'_> {
         }
         if let Some(writer) = &mut repair.writer {
             writer.commit_and_sync()?;
+            writer.set_new_columns(None);
         }
         repair.index.refresh(self.date);
         match outcome {
@@ -199,10 +220,8 @@ impl OtherDay<'_> {
         };
         match joined {
             Joined::OnlyOther(trade) => {
-                if !day.is_here && day.bounds.is_none_or(|bounds| !bounds.contains(trade.trade_id)) {
-                    return Ok(None);
-                }
-                if trade.time.day() != self.date || trade.validate(repair.now).is_err() {
+                progress.received = progress.received.max(trade.recv);
+                if trade.time.day() != self.date || !is_usable(&trade, repair.now.max(progress.received)) {
                     progress.unusable += 1;
                     return Ok(None);
                 }
@@ -272,18 +291,4 @@ impl OtherDay<'_> {
         taken.ids.insert(run);
         repair.journal.gap_filled(repair.product, run, GapFiller::Tape)
     }
-}
-
-/// Copies the decimal texts that no f64 gives back, of the trades that were taken.
-fn copy_texts(repair: &mut ProductRepair<'_>, tape: &Path, taken: &IdSet, first: UtcDay, last: UtcDay) -> Result<(), StoreError> {
-    if taken.is_empty() {
-        return Ok(());
-    }
-    for line in journal::events(tape, EXACT_TEXTS, first, UtcDay(last.0.saturating_add(LATER_DAYS))) {
-        let Ok(Line { time, event: Some(Event::Exact { product, column, key, text }) }) = line else { continue };
-        if product == *repair.product && column.starts_with("trade_") && taken.contains(key) {
-            repair.journal.exact(time, repair.product, &column, key, &text)?;
-        }
-    }
-    Ok(())
 }

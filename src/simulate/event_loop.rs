@@ -20,6 +20,8 @@ use super::outbox::Cut;
 use super::progress::State;
 use super::target::FaultTarget;
 use super::totals::Totals;
+use super::waiting;
+use crate::product::ProductId;
 
 /// Length of a turn of the loop.
 const TURN: Duration = Duration::from_millis(1);
@@ -167,13 +169,25 @@ impl Exchange {
 
     fn start_if_settled(&mut self, now: Instant) {
         let is_settled = self.last_subscribed.is_some_and(|since| now.saturating_duration_since(since) >= SETTLE);
+        if !is_settled && !self.waiting.is_due(now) {
+            return;
+        }
         let is_wanted = |product: usize| {
             self.clients.iter().any(|client| {
                 let channels = client.by_product.get(product).copied().unwrap_or_default();
                 channels.has(Channels::TRADES) || channels.has(Channels::TICKER)
             })
         };
-        if is_settled && (0..self.products.len()).all(is_wanted) {
+        let is_wanted_whole = (0..self.products.len()).all(is_wanted);
+        if !is_wanted_whole && self.waiting.take_due(now) {
+            let unwanted: Vec<&ProductId> =
+                self.products.iter().enumerate().filter(|(product, _)| !is_wanted(*product)).map(|(_, product)| product).collect();
+            log::warn!("{}", waiting::text(self.clients.len(), &unwanted, self.products.len()));
+        }
+        if is_settled && is_wanted_whole {
+            if self.waiting.has_spoken() {
+                log::info!("every product is subscribed to: the market begins");
+            }
             if self.fixed_start.is_none() {
                 self.market.start_at(now_before(self.outage.planned));
             }

@@ -30,6 +30,7 @@ use super::schedule::Schedule;
 use super::target::FaultTarget;
 use super::totals::Totals;
 use super::trade::Trade;
+use super::waiting::Waiting;
 use super::windows::Windows;
 use crate::product::ProductId;
 use crate::time::{Clock, UnixNanos};
@@ -103,6 +104,8 @@ pub(super) struct Exchange {
     pub(super) paused_at: Option<Instant>,
     /// How long the market ran, once it is over.
     pub(super) ended_after: Option<Duration>,
+    /// When it is said what the market waits for.
+    pub(super) waiting: Waiting,
     /// Heartbeats sent so far.
     pub(super) heartbeats: u64,
     /// When the progress was published last.
@@ -152,6 +155,7 @@ impl Exchange {
             zero: None,
             paused_at: None,
             ended_after: None,
+            waiting: Waiting::new(now),
             heartbeats: 0,
             published: now,
             products,

@@ -23,6 +23,9 @@ impl Exchange {
     /// Sends every client the frames that are due.
     pub(super) fn replay(&mut self, now: Instant) {
         let Some(recording) = &mut self.recording else { return };
+        if self.clients.iter().all(|client| client.replay_from.is_none()) && !recording.is_over && self.waiting.take_due(now) {
+            log::warn!("the recording waits for a client that subscribes");
+        }
         for client in self.clients.iter_mut().filter(|client| !client.is_cut) {
             let Some(from) = client.replay_from else { continue };
             while client.backlog() < AHEAD_BYTES {

@@ -1,4 +1,7 @@
-//! The machine that the program runs on: which boot it is, and how many maps its kernel allows.
+//! The machine that the program runs on: which boot it is, how many maps its kernel allows, and what address space they take.
+
+use super::map::STAGGER_BYTES;
+use crate::schema::Column;
 
 /// The id that the kernel draws at every boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,27 @@ pub(crate) fn map_budget(products: u64, datasets: u64, columns: u64) -> MapBudge
     MapBudget {
         needed: products.saturating_mul(datasets.saturating_add(columns)).saturating_mul(3),
         allowed: limit.unwrap_or(USUAL_MAP_LIMIT).saturating_sub(MAPS_OF_THE_PROGRAM),
+    }
+}
+
+/// Address space that the columns of one product-day take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct MapSpace {
+    /// Columns.
+    count: u64,
+    /// Bytes of a record in all of them.
+    width: u64,
+}
+
+impl MapSpace {
+    /// Counts these columns.
+    pub(crate) fn of<'a>(columns: impl Iterator<Item = &'a Column>) -> Self {
+        columns.fold(Self::default(), |all, column| Self { count: all.count + 1, width: all.width + column.kind.width() as u64 })
+    }
+
+    /// Gives the bytes of address space for so many records.
+    pub(crate) fn bytes(self, records: u64) -> u64 {
+        records.saturating_mul(self.width).saturating_add(self.count * STAGGER_BYTES as u64)
     }
 }
 

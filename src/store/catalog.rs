@@ -57,6 +57,40 @@ pub fn days(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Vec<Utc
     Ok(found.into_iter().collect())
 }
 
+/// Lists the series of a product that a data directory has, the newest one last: under the product's own name, then `~2` and so on. The first one is there
+/// whether or not anything is stored.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub(crate) fn series(dir: &Path, product: &ProductId) -> Result<Vec<ProductId>, StoreError> {
+    let mut found = Vec::from_iter(ProductId::new(product.feed_name()).ok());
+    for entry in std::fs::read_dir(dir).at("list", dir)? {
+        let name = entry.at("list", dir)?.file_name();
+        // Most names belong to other products: they are told apart without a look at the disk.
+        let later = name.to_str().filter(|name| name.starts_with(product.feed_name())).and_then(|name| ProductId::new(name).ok());
+        found.extend(later.filter(|later| later.is_series_of(product) && later.series() > 1));
+    }
+    found.sort_by_key(ProductId::series);
+    Ok(found)
+}
+
+/// Tells whether a dataset-day has a commit page.
+#[must_use]
+pub(crate) fn has_day(dir: &Path, key: &DayKey) -> bool {
+    Place::find(dir, key, DateFormat::Iso).page().exists()
+}
+
+/// Gives the most records that a day can hold by the length of its time column: of a day that grows a few more than it has. 0 where there is none.
+pub(crate) fn records_at_most(dir: &Path, product: &ProductId, dataset: Dataset, date: UtcDay) -> u64 {
+    let key = DayKey { product: product.clone(), dataset, date };
+    let Some(time) = dataset.columns().iter().find(|column| matches!(column.name, "time" | "trade_time")) else { return 0 };
+    let lengths = [DateFormat::Iso, DateFormat::Dmy].into_iter().filter_map(|format| {
+        let found = std::fs::metadata(Place::new(dir, &key, format).column(time.name)).ok()?;
+        Some(found.len() / time.kind.width() as u64)
+    });
+    lengths.max().unwrap_or(0)
+}
+
 /// Gives the key of a dataset's newest record that has one, over all its days: a trade id, or a ticker's sequence.
 ///
 /// # Errors

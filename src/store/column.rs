@@ -1,6 +1,6 @@
 //! A column file under a map: [`Column`] for writing, and how a record's values get into and out of columns.
 //!
-//! 1. The mapping covers [`MAX_RECORDS`] records of address space from the start; a file that grows is never mapped again.
+//! 1. The mapping covers the address space of a whole day's records from the start; a file that grows is never mapped again.
 //! 2. The descriptor is closed once the file is mapped. Growing opens the file again by its path and makes sure that it is the same file.
 //! 3. The time column is stored last, with release ordering, so that a reader who knows nothing of the page may stop at its first 0.
 //! 4. A folder that holds fewer columns than the table has fewer maps: values of the other columns are not stored, and not found.
@@ -11,10 +11,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{At, StoreError};
+use super::error::{At, MAP, StoreError};
 use super::filesystem;
-use super::growth::MAX_RECORDS;
 use super::map::{ColumnBases, FrozenMark, OpenRecord, WriteMap};
+use super::own_file::FileId;
 use crate::schema::{Kind, Layout, Sink, Source};
 
 /// A column file, mapped for writing.
@@ -24,24 +24,24 @@ pub(crate) struct Column {
     width: usize,
     path: PathBuf,
     device: u64,
-    inode: u64,
+    id: FileId,
 }
 
 impl Column {
-    /// Opens the file and maps it. All columns of a day share `frozen`.
-    pub(crate) fn open(path: PathBuf, kind: Kind, frozen: &FrozenMark) -> Result<Self, StoreError> {
+    /// Opens the file and maps it with address space for `records` records. All columns of a day share `frozen`.
+    pub(crate) fn open(path: PathBuf, kind: Kind, records: usize, frozen: &FrozenMark) -> Result<Self, StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let found = file.metadata().at("look at", &path)?;
         let width = kind.width();
-        let map = WriteMap::new(&file, MAX_RECORDS, width, Arc::clone(frozen), &path).at("map", &path)?;
-        Ok(Self { map: Arc::new(map), width, path, device: found.dev(), inode: found.ino() })
+        let map = WriteMap::new(&file, records, width, Arc::clone(frozen), &path).at(MAP, &path)?;
+        Ok(Self { map: Arc::new(map), width, path, device: found.dev(), id: FileId::of(&found) })
     }
 
     /// Opens the file again, to grow it.
     pub(crate) fn reopen(&self) -> Result<Reopened, StoreError> {
         let file = OpenOptions::new().read(true).write(true).open(&self.path).at("open", &self.path)?;
         let metadata = file.metadata().at("look at", &self.path)?;
-        if (metadata.dev(), metadata.ino()) != (self.device, self.inode) {
+        if FileId::of(&metadata) != self.id {
             return Err(StoreError::damaged(&self.path, "another file lies where the mapped one was"));
         }
         Ok(Reopened { file, metadata })
@@ -49,11 +49,16 @@ impl Column {
 
     /// Tells whether the mapped file is still the one at its path.
     pub(crate) fn is_in_place(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
+        self.id.is_at(&self.path)
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives the number of the device that the file lies on.
+    pub(crate) fn device(&self) -> u64 {
+        self.device
     }
 
     pub(crate) fn width(&self) -> usize {

@@ -99,7 +99,7 @@ impl Identity {
         let date = UtcDay(sector.u32()?);
         let length = usize::try_from(sector.u32()?).ok()?;
         let symbol: [u8; MAX_PRODUCT_ID_BYTES] = sector.take()?;
-        let product = ProductId::from_bytes(symbol.get(..length)?).ok()?;
+        let product = ProductId::new(std::str::from_utf8(symbol.get(..length)?).ok()?).ok()?;
         let columns = usize::try_from(sector.u32()?).ok()?;
         Some(Self { key: DayKey { product, dataset, date }, set, columns })
     }

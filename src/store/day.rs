@@ -7,6 +7,7 @@
 //! 5. Where `takes_now` with [`Pages::Writable`] says yes, `insert` does not wait for a page either: the pages were stored to since the last flush.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,8 +20,9 @@ use super::map::ColumnBases;
 use super::page::Mark;
 use super::place::DayKey;
 use super::recovery::{self, Opening};
+use super::restore;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Likeness};
+use crate::schema::{ColumnSet, Dataset, Layout, Likeness};
 use crate::time::{UnixNanos, UtcDay};
 
 /// Records after which the widest column begins another page: 16 bytes each, on pages of 4096. The other columns do so at multiples of it.
@@ -59,6 +61,15 @@ pub enum InsertError {
     /// The late file could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// What became of a day whose files were removed or replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Records that were stored again, late ones included.
+    pub records: u64,
+    /// Where the files are now that lay in their place; nothing where there were none.
+    pub moved_to: Option<PathBuf>,
 }
 
 /// A dataset-day open for writing.
@@ -111,11 +122,25 @@ impl<L: Layout> Day<L> {
         }
     }
 
+    /// Makes a day's files with a set of columns. Does nothing to a day that exists.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses.
+    pub(crate) fn make(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, columns: ColumnSet) -> Result<(), StoreError> {
+        let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
+        let _guard = dir.lock_day(&key);
+        recovery::create_with(dir, &key, L::COLUMNS, columns).map(drop)
+    }
+
     fn over(files: DayFiles) -> Result<Self, StoreError> {
         let (table, mark) = (files.table, files.page.mark().unwrap_or(Mark { count: files.committed(), key: 0 }));
         let count = usize::try_from(mark.count).map_err(|_| StoreError::damaged(files.path(), "more records than there is memory"))?;
         let late_count = files.late();
         let payloads = Payloads::read(&files.place.late(), table, files.generation, u64::from(late_count))?;
+        let mut late_file = LateFile::new(files.place.late(), table, files.generation);
+        if late_count > 0 {
+            late_file.keep_open()?;
+        }
         let mut day = Self {
             count,
             committed: count,
@@ -127,7 +152,7 @@ impl<L: Layout> Day<L> {
             appended_in: None,
             writable_in: None,
             late: BTreeMap::new(),
-            late_file: LateFile::new(files.place.late(), table, files.generation),
+            late_file,
             late_count,
             late_committed: late_count,
             files: Arc::new(files),
@@ -147,6 +172,14 @@ impl<L: Layout> Day<L> {
         let key = L::key(row);
         let is_new = self.is_new(key);
         if is_new && self.files.mode == WriteMode::Append { self.append(key, row) } else { self.place(key, row, is_new) }
+    }
+
+    /// Begins another stretch of rising keys behind what is stored: from now on every key of a ticker is new that is above those of the stretch. Does nothing
+    /// to trades, whose ids are unique.
+    pub(crate) const fn begin_stretch(&mut self) {
+        if L::DATASET.is_of_tickers() {
+            (self.highest, self.last_key) = (0, 0);
+        }
     }
 
     /// Tells whether a key is above all others. Tickers without a sequence are kept as they come.
@@ -235,10 +268,8 @@ impl<L: Layout> Day<L> {
     /// Stores a record that is not simply above all others, or finds that it need not be stored.
     #[cold]
     fn place(&mut self, key: u64, row: &L::Row, is_new: bool) -> Result<Inserted<L::Row>, InsertError> {
-        // Of a folder that does not have all columns only the values that it holds can be compared. (Tickers are not compared: their key is no core column.)
         let has_key_column = L::DATASET.key_column().is_some();
-        let is_reduced = has_key_column && self.files.table.len() < L::COLUMNS.len();
-        let held = if is_reduced { as_held::<L>(row, self.files.table) } else { *row };
+        let held = self.held(row);
         if !is_new {
             if !has_key_column {
                 return Ok(Inserted::Duplicate);
@@ -254,10 +285,28 @@ impl<L: Layout> Day<L> {
                 return self.append(key, row);
             }
         }
+        let is_first = self.late_file.id().is_none();
         self.late_file.write::<L>(self.late_count, row, self.files.table)?;
+        if let Some(id) = self.late_file.id().filter(|_| is_first) {
+            self.files.note_late_file(id);
+        }
         self.late_count += 1;
         self.remember(held);
         Ok(Inserted::Late)
+    }
+
+    /// Gives of a row what the folder holds of it. Of a folder that does not have all columns only the values that it holds can be compared. (Tickers are not
+    /// compared: their key is no core column.)
+    fn held(&self, row: &L::Row) -> L::Row {
+        let is_reduced = L::DATASET.key_column().is_some() && self.files.table.len() < L::COLUMNS.len();
+        if is_reduced { as_held::<L>(row, self.files.table) } else { *row }
+    }
+
+    /// Finds the record of a row's key, and tells what the row is to it.
+    #[must_use]
+    pub(crate) fn compare(&self, row: &L::Row) -> Option<(L::Row, Likeness)> {
+        let stored = self.find(L::key(row))?;
+        Some((stored, L::compare(&stored, &self.held(row))))
     }
 
     fn remember(&mut self, row: L::Row) {
@@ -336,6 +385,25 @@ impl<L: Layout> Day<L> {
     #[must_use]
     pub fn files(&self) -> &Arc<DayFiles> {
         &self.files
+    }
+
+    /// Stores everything again after files of the day were removed or replaced: the maps, and the open late file, still hold it. What lies where the files
+    /// were is set aside. Gives what was done; the day is the same as before in new files, and goes on.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses. The day is unchanged then, and it can be tried again.
+    pub fn restore(&mut self) -> Result<Restored, StoreError> {
+        self.commit();
+        let old = Arc::clone(&self.files);
+        let _guard = old.dir.lock_day(&old.key);
+        let late = self.late_file.raw(self.late_count)?;
+        let held = restore::Held { count: self.count, last_key: self.last_key, late_count: self.late_count, late };
+        let (files, moved_to) = restore::write(&old, &held)?;
+        files.provision()?;
+        let highest = self.highest;
+        *self = Self::over(files)?;
+        self.highest = highest;
+        Ok(Restored { records: self.count as u64 + u64::from(self.late_count), moved_to })
     }
 
     /// Commits and closes the day. Its files can then be sealed.

@@ -7,22 +7,24 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::boot::BootId;
+use super::catalog;
+use super::device::{Devices, FileSystems};
 use super::error::{At, StoreError};
 use super::filesystem;
 use super::flush::Flushes;
-use super::growth::FIRST_RECORDS;
+use super::growth::{FIRST_RECORDS, FULL};
 use super::lock::DirLock;
-use super::place::{DayKey, OWN_FOLDER};
+use super::own_file::{self, FileId, Links};
+use super::place::{DayKey, OWN_FOLDER, Place, dataset_folder};
 use super::probe::{Probe, Step, Verdict, Why};
-use super::space::{self, Space};
-use crate::schema::ColumnSet;
+use super::space::Space;
+use crate::schema::{ColumnSet, Dataset};
 use crate::time::DateFormat;
 
 /// How a data directory is to be written. Begins with [`StoreOptions::default`]; each method sets the field of its name.
@@ -47,6 +49,8 @@ pub struct StoreOptions {
     /// Bytes of a column before its durable end that stay in the page cache at least. What lies before them is given back to the system, so many
     /// bytes at a time.
     pub cached_bytes: u64,
+    /// Records that a day's columns have address space for, and so the most that it holds.
+    pub map_records: u64,
     /// The boot's id. A test passes another to act as after a restart of the machine, or none for one that cannot be read.
     pub boot_id: Option<BootId>,
     /// Sees every step; tests only.
@@ -65,6 +69,7 @@ impl Default for StoreOptions {
             force_fs: false,
             first_records: FIRST_RECORDS,
             cached_bytes: CACHED_BYTES,
+            map_records: FULL,
             boot_id: BootId::read(),
             probe: None,
         }
@@ -102,6 +107,12 @@ impl StoreOptions {
         Self { cached_bytes, ..self }
     }
 
+    /// Sets the records that a day's columns have address space for.
+    #[must_use]
+    pub fn map_records(self, map_records: u64) -> Self {
+        Self { map_records, ..self }
+    }
+
     /// Sets the boot's id; tests only.
     #[doc(hidden)]
     #[must_use]
@@ -123,12 +134,14 @@ pub struct DataDir {
     path: PathBuf,
     options: StoreOptions,
     flushes: Flushes,
-    /// Device and inode of the directory that was opened.
-    identity: (u64, u64),
+    /// The directory that was opened.
+    identity: FileId,
+    /// What the file `endpoint` has to say; nothing where whoever holds the directory brings nothing from an endpoint.
+    endpoint: Option<String>,
     /// Days that are being opened or made.
     locked_days: Mutex<BTreeSet<DayKey>>,
     day_unlocked: Condvar,
-    _lock: DirLock,
+    lock: DirLock,
 }
 
 /// A day that no other thread opens or makes meanwhile.
@@ -164,32 +177,35 @@ impl DataDir {
     }
 
     fn open_for(path: &Path, options: StoreOptions, endpoint: Option<&str>) -> Result<Self, StoreError> {
-        let own = path.join(OWN_FOLDER);
-        std::fs::create_dir_all(&own).at("make", &own)?;
-        if !options.force_fs {
-            filesystem::refuse_unsafe(path)?;
-        }
-        let lock = DirLock::take(path, &own.join("lock"))?;
-        let flushes = Flushes::open(path, options.probe.clone())?;
+        std::fs::create_dir_all(path).at("make", path)?;
+        let allowed = if options.force_fs { FileSystems::Any } else { FileSystems::KnownToBeSafe };
+        let devices = Devices::default();
+        devices.admit(path, allowed)?;
+        let opened = File::open(path).at("open", path)?;
+        let identity = FileId::of_file(&opened).at("look at", path)?;
+        let lock = DirLock::take(path, opened)?;
+        // The folders that lie elsewhere are refused now rather than at their first record.
+        admit_folders(path, &devices, allowed)?;
+        let flushes = Flushes::new(path, devices, options.probe.clone());
         if let Some(endpoint) = endpoint {
-            remember_endpoint(path, &own.join("endpoint"), endpoint)?;
+            remember_endpoint(path, endpoint)?;
         }
-        for folder in [own.as_path(), path] {
+        for folder in [path.join(OWN_FOLDER).as_path(), path] {
             filesystem::sync_folder(folder)?;
         }
         // The name of the directory itself. Where its parent may not be opened, the next flush of the file system brings the name to disk.
         if let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
             let _ = filesystem::sync_folder(parent);
         }
-        let found = flushes.handle().metadata().at("look at", path)?;
         Ok(Self {
             path: path.to_owned(),
             options,
             flushes,
-            identity: (found.dev(), found.ino()),
+            identity,
+            endpoint: endpoint.map(str::to_owned),
             locked_days: Mutex::default(),
             day_unlocked: Condvar::new(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -205,15 +221,34 @@ impl DataDir {
         &self.options
     }
 
-    /// Gives the room on the disk.
+    /// Gives the room on the disk; where the directory's files lie on several, on the one that has the least.
     ///
     /// # Errors
     /// Where the system does not say.
     pub fn free_space(&self) -> io::Result<Space> {
-        space::free_space(&self.path)
+        self.flushes.devices().least_space()
     }
 
-    /// Flushes the file system: all that was stored before the call is on disk after it.
+    /// Gives how many file systems the directory's files lie on, as far as they were opened.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.flushes.devices().all().len()
+    }
+
+    /// Admits the devices that a day's folder and files lie on, before anything is written to them. A missing folder has none.
+    ///
+    /// # Errors
+    /// Where one of them is not known to survive a full disk, and `force_fs` is not set.
+    pub(crate) fn admit_day(&self, place: &Place, dataset: Dataset) -> Result<(), StoreError> {
+        let allowed = if self.options.force_fs { FileSystems::Any } else { FileSystems::KnownToBeSafe };
+        let columns = dataset.columns().iter().map(|column| place.column(column.name));
+        for path in [place.folder().to_owned(), place.page(), place.late()].into_iter().chain(columns) {
+            self.flushes.devices().admit(&path, allowed)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes the file systems: all that was stored before the call is on disk after it.
     ///
     /// # Errors
     /// Where the device failed. The kernel reports a failure once: what was being written may be lost although a second call succeeds.
@@ -227,10 +262,28 @@ impl DataDir {
     /// [`StoreError::Gone`] where it does not: nobody will find what is stored from now on.
     pub(crate) fn check_in_place(&self) -> Result<(), StoreError> {
         match std::fs::metadata(&self.path) {
-            Ok(found) if (found.dev(), found.ino()) == self.identity => Ok(()),
+            Ok(found) if FileId::of(&found) == self.identity => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("look at", &self.path),
             _ => Err(StoreError::Gone { path: self.path.clone() }),
         }
+    }
+
+    /// Makes the program's own files again that were removed or replaced and that are not being written to: the lock and the endpoint. Names them.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] where another process holds the new lock file; where a file cannot be made.
+    pub(crate) fn keep_own_files(&self) -> Result<Vec<&'static str>, StoreError> {
+        let mut made = Vec::new();
+        if self.lock.keep()? {
+            made.push("lock");
+        }
+        if let Some(endpoint) = &self.endpoint
+            && endpoint_of(&self.path).ok().flatten().as_deref() != Some(endpoint)
+        {
+            write_endpoint(&self.path, endpoint)?;
+            made.push("endpoint");
+        }
+        Ok(made)
     }
 
     /// Flushes, and gives the number of flushes that have failed so far: what one of them may have lost is not on disk by this one.
@@ -279,34 +332,66 @@ impl DataDir {
     }
 }
 
+/// Name of the file that remembers the endpoint.
+const ENDPOINT: &str = "endpoint";
+
+/// Most bytes that are read of it.
+const MAX_ENDPOINT_BYTES: u64 = 64 << 10;
+
+/// Reads the beginning of a plain file. Anything else is an error, and is not waited for.
+fn read_small(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    let mut text = String::new();
+    File::open(path)?.take(MAX_ENDPOINT_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Tells which endpoint a data directory was begun with; nothing where none is remembered.
 ///
 /// # Errors
 /// Where the file that says so is there and cannot be read.
 pub(crate) fn endpoint_of(dir: &Path) -> Result<Option<String>, StoreError> {
-    let path = dir.join(OWN_FOLDER).join("endpoint");
-    match std::fs::read_to_string(&path) {
+    let path = dir.join(OWN_FOLDER).join(ENDPOINT);
+    match read_small(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).at("read", &path),
     }
 }
 
-fn remember_endpoint(dir: &Path, path: &Path, asked: &str) -> Result<(), StoreError> {
-    let remembered = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).at("read", path),
-    };
-    match remembered.trim() {
-        "" => {
-            // Under another name first: a crash leaves the whole file or nothing.
-            let new = path.with_extension("tmp");
-            std::fs::write(&new, format!("{asked}\n")).at("write", &new)?;
-            File::open(&new).at("open", &new)?.sync_all().at("flush", &new)?;
-            std::fs::rename(&new, path).at("rename", &new)
-        }
-        same if same == asked => Ok(()),
-        other => Err(StoreError::OtherEndpoint { path: dir.to_owned(), remembered: other.to_owned(), asked: asked.to_owned() }),
+fn remember_endpoint(dir: &Path, asked: &str) -> Result<(), StoreError> {
+    match endpoint_of(dir)? {
+        None => write_endpoint(dir, asked),
+        Some(same) if same == asked => Ok(()),
+        Some(remembered) => Err(StoreError::OtherEndpoint { path: dir.to_owned(), remembered, asked: asked.to_owned() }),
     }
+}
+
+/// Writes the endpoint. Under another name first: a crash leaves the whole file or nothing.
+fn write_endpoint(dir: &Path, endpoint: &str) -> Result<(), StoreError> {
+    let path = own_file::make_own_folder(dir)?.join(ENDPOINT);
+    let new = path.with_extension("tmp");
+    for path in [&path, &new] {
+        own_file::clear_way(path, Links::InTheWay)?;
+    }
+    std::fs::write(&new, format!("{endpoint}\n")).at("write", &new)?;
+    File::open(&new).at("open", &new)?.sync_all().at("flush", &new)?;
+    std::fs::rename(&new, &path).at("rename", &new)
+}
+
+/// Admits the devices of the folders that are there.
+fn admit_folders(dir: &Path, devices: &Devices, allowed: FileSystems) -> Result<(), StoreError> {
+    for product in catalog::products(dir)? {
+        for dataset in Dataset::ALL {
+            match devices.admit(&dataset_folder(dir, &product, dataset), allowed) {
+                Err(error @ StoreError::UnsafeFileSystem { .. }) => return Err(error),
+                // Whoever opens a day there hears of it. It must not keep the other products from being recorded.
+                Err(error) => log::warn!("{error}"),
+                Ok(()) => {}
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,9 +4,12 @@
 //! 2. The variant says what can be done. Nobody parses a message.
 //!    Try again later: `NoSpace`, `InUse`. Leave this dataset-day alone and go on with the others: `Damaged`, `DayFull`, `Io`. Stop: the others.
 //! 3. `ENOSPC` is always [`StoreError::NoSpace`], never a signal and never a plain I/O error.
+//! 4. What a limit of the system refuses is [`StoreError::Limit`], which says how the limit is raised.
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 /// What the store reports when it cannot do its work.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,18 @@ pub enum StoreError {
         needed: u64,
         /// Bytes that were free.
         free: u64,
+    },
+    /// A limit of the process, the user or the file system refused something.
+    #[error("{what} {}: {source}: {remedy}", path.display())]
+    Limit {
+        /// What was being done, as in "open".
+        what: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+        /// Which limit that is, and how to raise it.
+        remedy: &'static str,
     },
     /// Another process writes to this directory.
     #[error("{} is being written by another capture (process {pid})", path.display())]
@@ -67,10 +82,12 @@ pub enum StoreError {
         why: String,
     },
     /// A day reached the most records that a file is mapped for.
-    #[error("{} is full: a day holds at most {} records", path.display(), super::growth::MAX_RECORDS)]
+    #[error("{} is full: a day holds at most {records} records in this process", path.display())]
     DayFull {
         /// The page.
         path: PathBuf,
+        /// The most records. A limit of address space lowers it.
+        records: u64,
     },
     /// A day cannot be sealed while somebody still writes to it, or a file is waiting to be taken by somebody else.
     #[error("{} is still in use", path.display())]
@@ -109,13 +126,58 @@ pub(crate) trait At<T> {
 impl<T, E: Into<io::Error>> At<T> for Result<T, E> {
     fn at(self, what: &'static str, path: &Path) -> Result<T, StoreError> {
         self.map_err(|error| {
-            let source: io::Error = error.into();
+            let (source, path): (io::Error, _) = (error.into(), path.to_owned());
             if source.kind() == io::ErrorKind::StorageFull {
-                let free = super::space::free_space(path.parent().unwrap_or(path)).map_or(0, |space| space.free);
-                StoreError::NoSpace { path: path.to_owned(), needed: 0, free }
-            } else {
-                StoreError::Io { what, path: path.to_owned(), source }
+                let free = super::space::free_space(path.parent().unwrap_or(&path)).map_or(0, |space| space.free);
+                return StoreError::NoSpace { path, needed: 0, free };
+            }
+            match remedy(what, &source) {
+                Some(remedy) => StoreError::Limit { what, path, source, remedy },
+                None => StoreError::Io { what, path, source },
             }
         })
+    }
+}
+
+/// What an allocation of blocks is called in an error.
+pub(crate) const ALLOCATE: &str = "allocate";
+/// What a mapping of a file is called in an error.
+pub(crate) const MAP: &str = "map";
+
+/// Says which limit has refused something, and how it is raised; nothing where it was no limit.
+fn remedy(what: &str, source: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(source)? {
+        Errno::FBIG => Some("the largest file that this process may write: `ulimit -f unlimited`, or LimitFSIZE=infinity of systemd"),
+        Errno::MFILE => Some("the files that this process may open: `ulimit -n`, or LimitNOFILE= of systemd"),
+        Errno::NFILE => Some("the files that all processes may open: fs.file-max (sysctl)"),
+        Errno::DQUOT => Some("the disk quota of this user: ask for more, or free some of it"),
+        Errno::NOMEM if what == MAP => {
+            Some("address space or memory maps: `ulimit -v unlimited` (LimitAS=infinity of systemd), or vm.max_map_count (sysctl)")
+        }
+        Errno::OPNOTSUPP if what == ALLOCATE => Some("this file system cannot set space aside (fallocate): record to another disk"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_limit_refuses_says_which_and_how_it_is_raised() {
+        let refused = |what, errno: Errno| Err::<(), _>(errno).at(what, Path::new("/data/x")).expect_err("an error").to_string();
+        for (what, errno, word) in [
+            ("lengthen", Errno::FBIG, "ulimit -f"),
+            ("open", Errno::MFILE, "ulimit -n"),
+            ("open", Errno::NFILE, "fs.file-max"),
+            ("write", Errno::DQUOT, "quota"),
+            (MAP, Errno::NOMEM, "ulimit -v"),
+            (ALLOCATE, Errno::OPNOTSUPP, "fallocate"),
+        ] {
+            let said = refused(what, errno);
+            assert!(said.starts_with(&format!("{what} /data/x: ")) && said.contains(word) && said.contains("os error"), "{said}");
+        }
+        assert_eq!(refused("open", Errno::ACCESS), "open /data/x: Permission denied (os error 13)");
+        assert!(!refused("open", Errno::NOMEM).contains("ulimit"));
     }
 }

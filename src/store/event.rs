@@ -7,6 +7,7 @@
 //! 4. Reading passes over fields and events that it does not know, and never guesses a field that is missing.
 
 mod field;
+mod mention;
 mod table;
 
 use std::borrow::Cow;
@@ -19,10 +20,11 @@ use super::recovery::Opening;
 use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::schema::Dataset;
-use crate::time::{UnixNanos, UtcDay};
+use crate::time::{Timestamp, UnixNanos, UtcDay, parse_rfc3339};
 
 pub(crate) use field::GapFiller;
 pub use field::SumCheck;
+pub(crate) use mention::Mention;
 
 /// Text that is the same for many events, or that was read.
 type Text = Cow<'static, str>;
@@ -49,6 +51,10 @@ events! {
     };
     WriterRestarted "writer_restarted", "a product's writer panicked and was started again." {
         product: ProductId, "The product.";
+    };
+    ClockOff "clock_off", "the box's clock was found to be off, or right again. Records keep the time of receipt that it showed." {
+        off_s: u64, "By how many seconds; 0 where it is right again.";
+        is_behind: bool, "Whether it is behind the exchange's clock; otherwise it is ahead.";
     };
     LinesLost "lines_lost", "lines of the journal, of rejects or of exact texts were not written." {
         lines: u64, "How many since the start of the capture.";
@@ -132,9 +138,13 @@ events! {
     };
 
     // Trade ids and tickers.
-    TradingBegan "trading_began", "the first trade that a product ever had is known." {
+    TradingBegan "trading_began", "the first trade that a product ever had is stored. Only id 1 is one: early versions wrote this of the lowest id that REST had." {
         product: ProductId, "The product.";
         first_id: u64, "Its trade id.";
+    };
+    RestRetention "rest_retention", "REST has no trade below an id, which is not the product's first: that is the limit of what it keeps." {
+        product: ProductId, "The product.";
+        lowest_id: u64, "The lowest trade id that it has.";
     };
     TradingEnded "trading_ended", "the last trade that a product ever had is known. No command writes this yet; `verify` takes it into account." {
         product: ProductId, "The product.";
@@ -157,6 +167,24 @@ events! {
     TradeDoubted "trade_doubted", "a trade id is implausible and waits to be confirmed." {
         product: ProductId, "The product.";
         trade_id: u64, "The id.";
+    };
+    DoubtRefuted "doubt_refuted", "a doubted message was not confirmed; it is counted as rejected and kept with the rejects." {
+        product: ProductId, "The product.";
+        key: u64, "Its trade id, or of a ticker its sequence.";
+        why: Text, "`contradicted`, `unconfirmed`, or `stopped` where the capture ended before anything settled it.";
+    };
+    SeriesRestarted "series_restarted", "trade ids began anew: from here on the product is stored as another series." {
+        product: ProductId, "The product, as the exchange spells it.";
+        before: ProductId, "The series that ended, as its folder is called.";
+        series: ProductId, "The series that began, as its folder is called.";
+        last_id: u64, "The highest trade id of the series that ended.";
+        first_id: u64, "The first trade id of the series that began.";
+    };
+    SequenceRestarted "sequence_restarted", "the sequence of a product's tickers began anew, and they are stored in the same place." {
+        product: ProductId, "The product, as its folder is called.";
+        date: UtcDay, "The day of the first ticker of the new sequence.";
+        last_sequence: u64, "The last sequence before.";
+        first_sequence: u64, "The first sequence after.";
     };
     Conflict "conflict", "a trade came again with other fields; the first is kept." {
         product: ProductId, "The product.";
@@ -188,11 +216,28 @@ events! {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
         opening: Opening, "What was found there, in the line `how` and what belongs to it.";
     };
+    DayFilesGone "day_files_gone", "files of a dataset-day were removed or replaced while it was being written." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+    };
+    DayRestored "day_restored", "a dataset-day whose files were removed or replaced was stored again." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds, late ones included.";
+        moved_to: Option<String>, "Where the files are now that lay in their place, where there were any.";
+    };
+    FileDisturbed "file_disturbed", "somebody did something to one of the files in `_coltape` while it was being written; the capture goes on in a whole one." {
+        file: String, "Its name.";
+        what: Text, "What was done.";
+    };
     DaySealed "day_sealed", "a dataset-day was sealed." {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
         records: u64, "Records that it holds.";
         late_merged: u64, "Late records among them that were put in their place.";
         generation: u64, "How often its files have been replaced.";
+    };
+    DayBrought "day_brought", "`repair` took a whole dataset-day from another tape." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds.";
+        from: String, "The folder of the other tape.";
     };
     SealFailed "seal_failed", "a dataset-day could not be sealed." {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
@@ -315,11 +360,23 @@ impl Event {
 pub(crate) struct Line {
     /// When it was written, by the clock of the machine that wrote it.
     pub time: UnixNanos,
-    /// What happened. `None` where this version does not know the event.
+    /// What happened. `None` where this version does not know the event, or cannot read one of its fields.
     pub event: Option<Event>,
+    /// The product that the line names, also where the event is not known.
+    pub product: Option<ProductId>,
+    /// What is wrong with it: a field that its event must have is missing, or has something else in it.
+    pub fault: Option<LineError>,
 }
 
-/// Why a line of a journal cannot be read.
+impl Line {
+    /// Makes a line of an event.
+    #[cfg(test)]
+    pub(crate) fn of(time: UnixNanos, event: Event) -> Self {
+        Self { time, product: event.product().cloned(), event: Some(event), fault: None }
+    }
+}
+
+/// Why a line of a journal, or its event, cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum LineError {
@@ -340,17 +397,28 @@ pub(crate) enum LineError {
 }
 
 impl Line {
-    /// Reads a line, as [`Event::line`] gives it.
+    /// Reads a line, as [`Event::line`] gives it. A line whose event cannot be read says when it was written all the same: somebody was there to write it.
     ///
     /// # Errors
-    /// Where it is not a line of a journal, or a field of its event is missing.
+    /// Where it is not a line of a journal at all.
     pub(crate) fn parse(line: impl Into<Vec<u8>>) -> Result<Self, LineError> {
         let mut line = line.into();
         let fields = Fields::parse(&mut line).ok_or(LineError::NotAnObject)?;
         let time = Field::read("time", &fields).map_err(|Missing(field)| LineError::Head(field))?;
         let name = fields.text("event").ok_or(LineError::Head("event"))?;
-        let event = Event::read(name, &fields).map_err(|Missing(field)| LineError::Field { event: name.to_owned(), field })?;
-        Ok(Self { time, event })
+        let (event, fault) = match Event::read(name, &fields) {
+            Ok(event) => (event, None),
+            Err(Missing(field)) => (None, Some(LineError::Field { event: name.to_owned(), field })),
+        };
+        Ok(Self { time, event, product: Field::read("product", &fields).ok(), fault })
+    }
+
+    /// Reads the time of a line whose end is lost; nothing where that is lost, too.
+    #[must_use]
+    pub(crate) fn time_of_a_part(line: &[u8]) -> Option<UnixNanos> {
+        let rest = line.strip_prefix(br#"{"time":""#)?;
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        parse_rfc3339(rest.get(..end)?).ok().and_then(Timestamp::to_unix)
     }
 }
 

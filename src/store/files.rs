@@ -5,6 +5,7 @@
 //! 3. A checkpoint is taken *before* a flush, from what is committed then. Its durable slot is written *after* the flush.
 //! 4. A day that is sealed already takes late records only: it has no room and never grows.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,8 +16,9 @@ use super::column::Column;
 use super::commit::{Checkpoint, DurableSlot, Extent};
 use super::directory::DataDir;
 use super::error::StoreError;
-use super::growth::Growth;
+use super::growth::{FULL, Growth, MAX_RECORDS};
 use super::map::FrozenMark;
+use super::own_file::FileId;
 use super::page::{Mark, Page, PlacedSlot};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Verdict};
@@ -47,6 +49,8 @@ pub struct DayFiles {
     pub(crate) mode: WriteMode,
     pub(crate) generation: u32,
     pub(crate) columns: Vec<Column>,
+    /// Records that every column has address space for.
+    capacity: u64,
     /// Records that every column has blocks and length for.
     pub(crate) provisioned: AtomicU64,
     /// Records that the writer had when it found no room for one more.
@@ -65,7 +69,34 @@ pub struct DayFiles {
     sound_after: AtomicU64,
     /// The checkpoint that was to be made durable by a flush whose failure could not be repaired.
     unflushed: Mutex<Option<Extent>>,
+    /// The page and, once there is one, the late file, as they were opened.
+    page_id: Option<FileId>,
+    late_id: Mutex<Option<FileId>>,
+    /// How the folder was when all files were last found in it.
+    seen: Mutex<Option<SeenFolder>>,
     is_gone: AtomicBool,
+}
+
+/// A folder as it was at a look at its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SeenFolder {
+    stamp: Stamp,
+    /// Whether an earlier look found the folder the same. Two changes within one tick of the file system's clock leave the same time.
+    is_settled: bool,
+}
+
+/// Which folder it is, and when an entry of it last changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    id: FileId,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(folder: &Path) -> Option<Self> {
+        let found = std::fs::metadata(folder).ok()?;
+        Some(Self { id: FileId::of(&found), changed: (found.ctime(), found.ctime_nsec()) })
+    }
 }
 
 /// What the sync thread remembers of a day.
@@ -105,14 +136,26 @@ pub(crate) struct DayParts {
     pub(crate) progress: SyncProgress,
 }
 
+/// Gives the records that a day is mapped for: `wanted`, or more where it holds more already. A sealed day holds no more than it has.
+fn capacity(wanted: u64, mode: WriteMode, held: u64) -> u64 {
+    match mode {
+        WriteMode::Append => wanted.max(held.saturating_mul(2)).min(FULL),
+        WriteMode::LateOnly => held,
+    }
+}
+
 impl DayFiles {
     /// Maps the columns and puts all parts together.
     pub(crate) fn new(dir: Arc<DataDir>, parts: DayParts) -> Result<Self, StoreError> {
         let frozen = FrozenMark::default();
-        let open = |column: &schema::Column| Column::open(parts.place.column(column.name), column.kind, &frozen);
+        let capacity = capacity(dir.options().map_records, parts.mode, parts.page.committed());
+        let records = usize::try_from(capacity).unwrap_or(MAX_RECORDS);
+        let open = |column: &schema::Column| Column::open(parts.place.column(column.name), column.kind, records, &frozen);
         let columns = parts.table.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let durable = AtomicU64::new(parts.progress.durable.extent.records);
         let sound_after = AtomicU64::new(dir.failed_flushes());
+        let id = |path: &Path| std::fs::metadata(path).ok().map(|found| FileId::of(&found));
+        let (page_id, late_id) = (id(&parts.place.page()), id(&parts.place.late()));
         Ok(Self {
             dir,
             key: parts.key,
@@ -123,6 +166,7 @@ impl DayFiles {
             generation: parts.generation,
             columns,
             page: parts.page,
+            capacity,
             provisioned: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             growth: Mutex::new(Growth::default()),
@@ -134,6 +178,9 @@ impl DayFiles {
             durable,
             sound_after,
             unflushed: Mutex::default(),
+            page_id,
+            late_id: Mutex::new(late_id),
+            seen: Mutex::default(),
             is_gone: AtomicBool::new(false),
         })
     }
@@ -200,13 +247,36 @@ impl DayFiles {
         if self.is_gone() {
             return false;
         }
-        // The first column stands for all: a file that disappears alone is noticed when it is grown or sealed.
-        let is_there = self.columns.first().is_none_or(Column::is_in_place);
-        if !is_there {
-            log::error!("{}: {} was removed or replaced while it was being written", self.key, self.path().display());
+        let missing = self.find_missing();
+        if let Some(path) = &missing {
+            log::error!("{}: {} was removed or replaced while it was being written", self.key, path.display());
             self.is_gone.store(true, Ordering::Relaxed);
         }
-        is_there
+        missing.is_none()
+    }
+
+    /// Finds a file of the day that is not at its path any more. Looks at the folder alone where none of its entries has changed.
+    fn find_missing(&self) -> Option<PathBuf> {
+        let mut seen = self.seen.lock();
+        let Some(stamp) = Stamp::of(self.path()) else { return Some(self.path().to_owned()) };
+        match *seen {
+            Some(last) if last.stamp == stamp && last.is_settled => return None,
+            last => *seen = Some(SeenFolder { stamp, is_settled: last.is_some_and(|last| last.stamp == stamp) }),
+        }
+        let column = self.columns.iter().find(|column| !column.is_in_place()).map(|column| column.path().to_owned());
+        let others = [(self.page_id, self.place.page()), (*self.late_id.lock(), self.place.late())];
+        let is_missing = |(id, path): &(Option<FileId>, PathBuf)| id.is_some_and(|id| !id.is_at(path));
+        column.or_else(|| others.into_iter().find(is_missing).map(|(_, path)| path))
+    }
+
+    /// Notes which file the late records are written to.
+    pub(crate) fn note_late_file(&self, id: FileId) {
+        *self.late_id.lock() = Some(id);
+    }
+
+    /// Gives the most records that the day holds.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
     }
 
     /// Tells whether all `failed` flushes that have failed so far came before the day was opened, or were repaired since.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::error::{At, StoreError};
+use super::error::{ALLOCATE, At, StoreError};
 use super::space;
 
 /// A file system that is known.
@@ -52,7 +52,12 @@ const KNOWN: [FileSystem; 9] = [
 /// # Errors
 /// [`StoreError::UnsafeFileSystem`] with the file system's name, or number where it is unknown.
 pub fn refuse_unsafe(path: &Path) -> Result<(), StoreError> {
-    let found = rustix::fs::statfs(path).at("look at the file system of", path)?;
+    refuse_unsafe_at(&File::open(path).at("open", path)?, path)
+}
+
+/// Does the same with a folder that is open.
+pub(crate) fn refuse_unsafe_at(handle: &File, path: &Path) -> Result<(), StoreError> {
+    let found = rustix::fs::fstatfs(handle).at("look at the file system of", path)?;
     #[expect(clippy::cast_sign_loss, reason = "a magic number, signed only in the system's interface")]
     match unsafe_name(found.f_type as u64) {
         None => Ok(()),
@@ -82,7 +87,7 @@ pub(crate) fn allocate_beside_reserve(file: &File, allocated: u64, len: u64, pat
     if needed > space.usable() {
         return Err(StoreError::NoSpace { path: path.to_owned(), needed, free: space.free });
     }
-    space::allocate(file, len).at("allocate", path)
+    space::allocate(file, len).at(ALLOCATE, path)
 }
 
 /// Flushes a folder: the names of new files in it are on disk afterwards.

@@ -1,20 +1,21 @@
 //! [`Flushes`]: how what was stored is brought to disk, and which flushes have failed.
 //!
-//! 1. One descriptor, opened before the first write, serves every flush: an error of the device cannot fall between two descriptors.
+//! 1. A product's folder, a dataset's or a file may lie on a device of its own ([`super::device`]). A flush is one of every device that the directory's
+//!    files lie on, and has failed if one of them has. So nothing is called durable anywhere until every device has taken what it was given.
 //! 2. The kernel reports a failure to one flush only, on whichever thread that is. So flushes come one after the other and failures are counted:
 //!    every flush that succeeds says how many had failed before it, and a caller that relies on it compares.
 //! 3. After a failure that could not be repaired there is no flush any more ([`Flushes::end`]).
 //! 4. A flush makes the pages that it writes read-only, so the first store to each of them afterwards waits for the system. The epoch says between
 //!    which two flushes a page was stored to.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::error::{At, StoreError};
+use super::device::Devices;
+use super::error::StoreError;
 use super::probe::{Probe, Step, Verdict, Why};
 
 /// Whether flushes are still done.
@@ -29,7 +30,7 @@ enum Flushing {
 #[derive(Debug)]
 pub(crate) struct Flushes {
     path: PathBuf,
-    handle: File,
+    devices: Devices,
     probe: Option<Probe>,
     /// Held during a flush.
     flushing: Mutex<Flushing>,
@@ -39,30 +40,48 @@ pub(crate) struct Flushes {
 }
 
 impl Flushes {
-    /// Opens the descriptor that serves every flush of the directory's file system.
-    pub(crate) fn open(path: &Path, probe: Option<Probe>) -> Result<Self, StoreError> {
-        let handle = File::open(path).at("open", path)?;
-        Ok(Self {
+    /// Begins with the devices that are known so far.
+    pub(crate) fn new(path: &Path, devices: Devices, probe: Option<Probe>) -> Self {
+        Self {
             path: path.to_owned(),
-            handle,
+            devices,
             probe,
             flushing: Mutex::new(Flushing::Allowed),
             failed: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
-        })
+        }
     }
 
-    pub(crate) fn handle(&self) -> &File {
-        &self.handle
+    /// Shows the devices that are flushed.
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
     }
 
-    /// Flushes the file system. Gives the number of flushes that have failed so far: what one of them may have lost is not on disk by this one.
+    /// Flushes every device. Gives the number of flushes that have failed so far: what one of them may have lost is not on disk by this one.
     pub(crate) fn flush(&self, why: Why) -> Result<u64, StoreError> {
-        self.run(why, || Ok(rustix::fs::syncfs(&self.handle)?))
+        self.run_checked(why, || self.flush_devices())
+    }
+
+    /// Flushes all devices, also those behind one that fails. Gives the first failure.
+    fn flush_devices(&self) -> Result<(), StoreError> {
+        let mut outcome = Ok(());
+        for device in self.devices.all().iter() {
+            let flushed = match self.step(Step::Device(device.id())) {
+                Verdict::Go => device.flush(),
+                Verdict::Skip => Ok(()),
+                Verdict::Fail => Err(io::Error::other("the probe lets it fail")),
+            };
+            outcome = outcome.and(flushed.map_err(|source| StoreError::Flush { path: device.path().to_owned(), source }));
+        }
+        outcome
     }
 
     /// Runs another kind of flush, in turn with all others. Gives the number of flushes that have failed so far.
     pub(crate) fn run(&self, why: Why, flush: impl FnOnce() -> io::Result<()>) -> Result<u64, StoreError> {
+        self.run_checked(why, || flush().map_err(|source| self.error(source)))
+    }
+
+    fn run_checked(&self, why: Why, flush: impl FnOnce() -> Result<(), StoreError>) -> Result<u64, StoreError> {
         let flushing = self.flushing.lock();
         if *flushing == Flushing::Ended {
             return Err(self.error(io::Error::other("an earlier flush failed, and what it lost could not be stored again")));
@@ -71,12 +90,12 @@ impl Flushes {
         let done = match self.step(Step::Flush(why)) {
             Verdict::Go => flush(),
             Verdict::Skip => return Ok(self.failed()),
-            Verdict::Fail => Err(io::Error::other("the probe lets it fail")),
+            Verdict::Fail => Err(self.error(io::Error::other("the probe lets it fail"))),
         };
-        if let Err(source) = done {
+        if let Err(error) = done {
             // Release, inside the lock: a flush that comes later counts this one. Partner: the load in `failed`.
             self.failed.fetch_add(1, Ordering::Release);
-            return Err(self.error(source));
+            return Err(error);
         }
         self.step(Step::Flushed(why));
         Ok(self.failed())
@@ -134,7 +153,9 @@ mod tests {
     #[test]
     fn failures_are_counted_and_there_is_no_epoch_during_a_flush() {
         let dir = tempfile::tempdir().expect("a folder");
-        let flushes = Flushes::open(dir.path(), None).expect("opened");
+        let devices = Devices::default();
+        devices.admit(dir.path(), crate::store::device::FileSystems::Any).expect("opened");
+        let flushes = Flushes::new(dir.path(), devices, None);
         assert_eq!(flushes.epoch(), Some(0));
         let during = || {
             assert_eq!(flushes.epoch(), None);

@@ -47,6 +47,20 @@ pub fn gaps(dir: &Path, product: &ProductId, days: Option<usize>) -> Result<Stor
 /// # Errors
 /// As [`gaps`].
 pub(crate) fn gaps_at_most(dir: &Path, product: &ProductId, days: Option<usize>, most: usize) -> Result<StoredIds, StoreError> {
+    gaps_with(dir, product, days, &[], most)
+}
+
+/// Does the same as if some more days were stored.
+///
+/// # Errors
+/// As [`gaps`].
+pub(crate) fn gaps_with(
+    dir: &Path,
+    product: &ProductId,
+    days: Option<usize>,
+    more: &[Stretch],
+    most: usize,
+) -> Result<StoredIds, StoreError> {
     let mut dates = catalog::days(dir, product, Dataset::Trades)?;
     if let Some(days) = days {
         dates.drain(..dates.len().saturating_sub(days));
@@ -59,13 +73,19 @@ pub(crate) fn gaps_at_most(dir: &Path, product: &ProductId, days: Option<usize>,
             Err(error) => unreadable.push((date, error)),
         }
     }
+    for day in more {
+        chain = Some(chain.map_or_else(|| day.clone(), |chain: Stretch| chain.with(day)));
+    }
     let Some(Stretch { ids, mut missing }) = chain else { return Ok(StoredIds { unreadable, ..StoredIds::default() }) };
     missing.join_nearest(most);
     Ok(StoredIds { missing, first: Some(ids.first()), last: Some(ids.last()), unreadable })
 }
 
 /// Finds what one day stores. `None` where it is empty.
-fn stretch(day: &Snapshot<Trades>) -> Result<Option<Stretch>, StoreError> {
+///
+/// # Errors
+/// Where its ids do not rise.
+pub(crate) fn stretch(day: &Snapshot<Trades>) -> Result<Option<Stretch>, StoreError> {
     let Some(end) = day.count().checked_sub(1) else { return Ok(None) };
     let id = |number| day.key_at(number).unwrap_or(0);
     let mut missing = IdSet::new();
@@ -100,7 +120,7 @@ fn bisect(id: &impl Fn(usize) -> u64, range: std::ops::RangeInclusive<usize>, mi
 
 /// The ids that a day, or several, store: all of `ids` but the missing ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Stretch {
+pub(crate) struct Stretch {
     ids: IdRange,
     missing: IdSet,
 }

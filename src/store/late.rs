@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::column::load;
 use super::error::{At, StoreError};
+use super::own_file::FileId;
 use super::{filesystem, space};
 use crate::schema::{Column, Layout, Sink, Source};
 
@@ -91,13 +92,38 @@ impl LateFile {
         Self { path, size: record_bytes(columns), generation, file: None, allocated: 0, record: Vec::new() }
     }
 
+    fn open(&self) -> Result<File, StoreError> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.path).at("open", &self.path)
+    }
+
+    /// Opens the file that is there, so that its records can still be read when somebody has removed it.
+    pub(crate) fn keep_open(&mut self) -> Result<(), StoreError> {
+        self.file = Some(self.open()?);
+        Ok(())
+    }
+
+    /// Tells which file is open.
+    pub(crate) fn id(&self) -> Option<FileId> {
+        FileId::of_file(self.file.as_ref()?).ok()
+    }
+
+    /// Gives the first `records` records as they lie in the file.
+    pub(crate) fn raw(&self, records: u32) -> Result<Vec<u8>, StoreError> {
+        let len = usize::try_from(u64::from(records) * self.size as u64).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        if let Some(file) = self.file.as_ref().filter(|_| records > 0) {
+            file.read_exact_at(&mut bytes, 0).at("read", &self.path)?;
+        }
+        Ok(bytes)
+    }
+
     /// Writes a row as late record number `at`. It does not count before it is committed.
     pub(crate) fn write<L: Layout>(&mut self, at: u32, row: &L::Row, columns: &[Column]) -> Result<(), StoreError> {
         let offset = u64::from(at) * self.size as u64;
         let end = offset + self.size as u64;
         let file = match self.file.take() {
             Some(file) => file,
-            None => OpenOptions::new().write(true).create(true).truncate(false).open(&self.path).at("open", &self.path)?,
+            None => self.open()?,
         };
         if end > self.allocated {
             self.allocated = self.allocated.max(space::allocated(&file).at("look at", &self.path)?);

@@ -116,7 +116,7 @@ impl WriteMap {
 /// Bytes of address space between two mappings, so that a record's places in its columns do not lie whole gigabytes apart. AMD's first-level cache
 /// distinguishes lines of a set by a hash of the address bits 12 to 27 (Lipp et al., *Take A Way*, 2020), and keeps only one of those with the same
 /// hash. Without the gap a record of 13 columns takes 98 ns there, with it 13.
-const STAGGER_BYTES: usize = 2 << 20;
+pub(crate) const STAGGER_BYTES: usize = 2 << 20;
 
 /// Bytes whose pages are made present at a time: meanwhile the system holds a lock that all maps share.
 const POPULATE_STEP: usize = 64 << 10;

@@ -11,6 +11,8 @@ use std::sync::Arc;
 pub enum Step {
     /// The file system is about to be flushed, for the reason given.
     Flush(Why),
+    /// One of the devices is about to be flushed, by its number. `Fail` lets that device fail alone.
+    Device(u64),
     /// The flush has succeeded: all that was stored before it began is on disk.
     Flushed(Why),
     /// Something has been changed: a file made, cut, renamed, a sector stored.

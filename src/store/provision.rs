@@ -12,9 +12,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::error::{At, StoreError};
+use super::error::{ALLOCATE, At, StoreError};
 use super::files::{DayFiles, WriteMode};
-use super::growth::{self, FULL, Growth, Lead};
+use super::growth::{self, Growth, Lead};
 use super::probe::Step;
 use super::space::{self, BLOCK};
 
@@ -58,8 +58,8 @@ impl DayFiles {
             growth.allocated = self.found_allocated()?;
         }
         let reached = self.reached();
-        if reached >= FULL {
-            return Err(StoreError::DayFull { path: self.place.page() });
+        if reached >= self.capacity() {
+            return Err(StoreError::DayFull { path: self.place.page(), records: self.capacity() });
         }
         let pace = growth.pace(Instant::now(), reached);
         let Lead { modest, generous } = Lead::of(reached, self.dir.options().first_records, pace);
@@ -73,7 +73,7 @@ impl DayFiles {
         };
         // Relaxed: a hint for when to ask again.
         self.lead.store(lead, Ordering::Relaxed);
-        let length = (reached + lead).min(FULL);
+        let length = (reached + lead).min(self.capacity());
         if length <= growth.length {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl DayFiles {
 
     /// Gives the records that an earlier opening, or the preparing of the day, allocated blocks for.
     fn found_allocated(&self) -> Result<u64, StoreError> {
-        let mut records = FULL;
+        let mut records = self.capacity();
         for column in &self.columns {
             let blocks = column.reopen()?.metadata.blocks() * BLOCK;
             records = records.min(blocks.saturating_sub(BLOCK_LIST_BYTES) / column.width() as u64);
@@ -127,7 +127,7 @@ impl DayFiles {
 
     /// Makes sure that there are blocks for `length` records, and for at least `records`.
     fn allocate_ahead(&self, growth: &mut Growth, length: u64, records: u64) -> Result<(), StoreError> {
-        let length = length.min(FULL);
+        let length = length.min(self.capacity());
         if growth.allocated < length.max(records) {
             growth.allocated = self.allocate(growth.allocated, length, records)?;
         }
@@ -137,18 +137,33 @@ impl DayFiles {
     /// Allocates blocks: generously where the disk allows it, else what is needed. Gives the records that there are blocks for now.
     fn allocate(&self, allocated: u64, length: u64, records: u64) -> Result<u64, StoreError> {
         let needed = length.max(allocated);
-        let generous = growth::generous_blocks(allocated, needed, records);
-        let width: u64 = self.columns.iter().map(|column| column.width() as u64).sum();
-        let space = space::free_space(self.path()).at("ask for the room of", self.path())?;
-        let bytes = |records: u64| (records - allocated).saturating_mul(width);
-        let target = if bytes(generous) <= space.usable() { generous } else { needed };
-        if bytes(target) > space.usable() {
-            return Err(StoreError::NoSpace { path: self.path().to_owned(), needed: bytes(target), free: space.free });
+        let generous = growth::generous_blocks(allocated, needed, records).min(self.capacity().max(needed));
+        let target = if self.lacks_space(allocated, generous)?.is_none() { generous } else { needed };
+        if let Some(full) = self.lacks_space(allocated, target)? {
+            return Err(full);
         }
         for column in &self.columns {
-            space::allocate(&column.reopen()?.file, target * column.width() as u64).at("allocate", column.path())?;
+            space::allocate(&column.reopen()?.file, target * column.width() as u64).at(ALLOCATE, column.path())?;
         }
         Ok(target)
+    }
+
+    /// Tells where blocks for `target` records would leave too little room, on each device that the columns lie on.
+    fn lacks_space(&self, allocated: u64, target: u64) -> Result<Option<StoreError>, StoreError> {
+        for (at, column) in self.columns.iter().enumerate() {
+            let is_counted = self.columns.iter().take(at).any(|before| before.device() == column.device());
+            if is_counted {
+                continue;
+            }
+            let here = self.columns.iter().filter(|other| other.device() == column.device());
+            let width: u64 = here.map(|column| column.width() as u64).sum();
+            let needed = target.saturating_sub(allocated).saturating_mul(width);
+            let space = space::free_space(column.path()).at("ask for the room of", column.path())?;
+            if needed > space.usable() {
+                return Ok(Some(StoreError::NoSpace { path: self.path().to_owned(), needed, free: space.free }));
+            }
+        }
+        Ok(None)
     }
 
     /// Gives how many records the length ran ahead when it last grew.

@@ -18,15 +18,15 @@ use std::sync::Arc;
 use super::checksum::{checksum, length};
 use super::commit::{Checkpoint, Extent, Hot, Identity, PAGE, Phase, State};
 use super::directory::DataDir;
-use super::error::{At, StoreError};
+use super::error::{At, MAP, StoreError};
 use super::files::{DayFiles, DayParts, SyncProgress, WriteMode};
 use super::late::{Payloads, record_bytes};
 use super::page::{self, Mark, Page};
 use super::place::{DayKey, Place};
 use super::probe::{Step, Why};
 use super::quarantine::quarantine;
-use super::{replace, salvage};
-use crate::schema::Column;
+use super::{own_file, replace, salvage};
+use crate::schema::{Column, ColumnSet};
 use crate::time::UnixNanos;
 
 /// Why a day's records were trusted.
@@ -74,12 +74,13 @@ pub enum Opening {
 /// Opens a day. `table` holds today's columns of its dataset. The caller makes room in it.
 pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], now: UnixNanos) -> Result<(DayFiles, Opening), StoreError> {
     let place = Place::find(dir.path(), key, dir.options().date_format);
+    dir.admit_day(&place, key.dataset)?;
     match recover(dir, key, &place, table, now) {
         Ok(Some(Recovered { parts, opening })) => Ok((DayFiles::new(Arc::clone(dir), parts)?, opening)),
-        Ok(None) => Ok((create(dir, key, place, table)?, Opening::Created)),
+        Ok(None) => Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Created)),
         Err(StoreError::Damaged { why, .. }) => {
             let moved_to = quarantine(dir, key, &place)?;
-            Ok((create(dir, key, place, table)?, Opening::Quarantined { why, moved_to }))
+            Ok((create(dir, key, place, table, dir.options().columns)?, Opening::Quarantined { why, moved_to }))
         }
         Err(error) => Err(error),
     }
@@ -87,44 +88,81 @@ pub(crate) fn open(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column], n
 
 /// Makes a day that does not exist.
 pub(crate) fn create_if_missing(dir: &Arc<DataDir>, key: &DayKey, table: &'static [Column]) -> Result<Option<DayFiles>, StoreError> {
-    let place = Place::find(dir.path(), key, dir.options().date_format);
-    if place.page().exists() { Ok(None) } else { create(dir, key, place, table).map(Some) }
+    create_with(dir, key, table, dir.options().columns)
 }
 
-fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column]) -> Result<DayFiles, StoreError> {
-    std::fs::create_dir_all(place.folder()).at("make", place.folder())?;
-    let set = dir.options().columns;
-    // There may be columns without a page that says anything: a crash left them before they were durable, or somebody copied a sealed day's bare
-    // columns here. The two look the same, so all files that hold bytes are kept in quarantine.
-    if place.files().iter().any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {
-        let moved_to = quarantine(dir, key, &place)?;
-        log::warn!("{key}: column files without a commit page are set aside in {}", moved_to.display());
-    }
-    for path in place.files() {
-        std::fs::remove_file(&path).at("remove", &path)?;
-    }
+/// Makes a day that does not exist, with a set of columns.
+pub(crate) fn create_with(
+    dir: &Arc<DataDir>,
+    key: &DayKey,
+    table: &'static [Column],
+    set: ColumnSet,
+) -> Result<Option<DayFiles>, StoreError> {
+    let place = Place::find(dir.path(), key, dir.options().date_format);
+    if place.page().exists() { Ok(None) } else { create(dir, key, place, table, set).map(Some) }
+}
+
+fn create(dir: &Arc<DataDir>, key: &DayKey, place: Place, table: &'static [Column], set: ColumnSet) -> Result<DayFiles, StoreError> {
+    clear(dir, key, &place)?;
     let table = set.of(table);
     for column in table {
         let path = place.column(column.name);
         File::create(&path).at("make", &path)?;
         dir.step(Step::Changed("column made"));
     }
+    let begun = Begun { key: key.clone(), place, set, table, generation: 0, mark: Mark { count: 0, key: 0 }, late: 0 };
+    make_page(dir, begun)
+}
+
+/// Makes the folder of a day that is to begin, and empties it of the day: files that hold bytes go to quarantine. Gives the place there.
+pub(crate) fn clear(dir: &DataDir, key: &DayKey, place: &Place) -> Result<Option<PathBuf>, StoreError> {
+    own_file::make_folder_of_folder(place.folder())?;
+    dir.admit_day(place, key.dataset)?;
+    let mut set_aside = None;
+    // There may be columns without a page that says anything: a crash left them before they were durable, or somebody copied a sealed day's bare
+    // columns here. The two look the same, so all files that hold bytes are kept in quarantine.
+    if place.files().iter().any(|path| std::fs::metadata(path).is_ok_and(|found| found.len() > 0)) {
+        let moved_to = quarantine(dir, key, place)?;
+        log::warn!("{key}: files that are in the way of the day are set aside in {}", moved_to.display());
+        set_aside = Some(moved_to);
+    }
+    for path in place.files() {
+        std::fs::remove_file(&path).at("remove", &path)?;
+    }
+    Ok(set_aside)
+}
+
+/// A day whose columns have just been made.
+pub(crate) struct Begun {
+    pub(crate) key: DayKey,
+    pub(crate) place: Place,
+    pub(crate) set: ColumnSet,
+    pub(crate) table: &'static [Column],
+    pub(crate) generation: u32,
+    pub(crate) mark: Mark,
+    pub(crate) late: u32,
+}
+
+/// Makes the page of a day whose columns are there, and maps all of it. Nothing of it is durable yet.
+pub(crate) fn make_page(dir: &Arc<DataDir>, begun: Begun) -> Result<DayFiles, StoreError> {
+    let Begun { key, place, set, table, generation, mark, late } = begun;
     let (path, empty) = (place.page(), Extent::empty(table.len()));
-    let state = State { phase: Phase::Live, hot: Hot::Used, generation: 0, extent: empty.clone() };
+    let state = State { phase: Phase::Live, hot: Hot::Used, generation, extent: empty.clone() };
     let identity = Identity { key: key.clone(), set, columns: table.len() };
     std::fs::write(&path, page::blank(&identity, &state)).at("write", &path)?;
     let page = map_page(dir, &path)?;
-    page.reset(Mark { count: 0, key: 0 });
+    page.reset(mark);
+    page.commit_late(generation, late);
     page.trust();
     dir.step(Step::Changed("page made"));
     let progress = SyncProgress::after(None, Checkpoint { extent: empty, late: 0 });
-    let parts = DayParts { key: key.clone(), place, set, table, mode: WriteMode::Append, generation: 0, page, progress };
+    let parts = DayParts { key, place, set, table, mode: WriteMode::Append, generation, page, progress };
     DayFiles::new(Arc::clone(dir), parts)
 }
 
-fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
+pub(super) fn map_page(dir: &DataDir, path: &Path) -> Result<Page, StoreError> {
     let file = OpenOptions::new().read(true).write(true).open(path).at("open", path)?;
-    Page::map(&file, true, dir.options().boot_id, path).at("map", path)
+    Page::map(&file, true, dir.options().boot_id, path).at(MAP, path)
 }
 
 /// Recovers the day that is there; nothing where none is, or nothing of it ever became durable.
@@ -344,7 +382,7 @@ impl FoundDay<'_> {
         for column in self.table {
             let path = self.place.column(column.name);
             let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
-            if clear(&file, definite.mark.count * column.kind.width() as u64).at("clear the end of", &path)? {
+            if clear_end(&file, definite.mark.count * column.kind.width() as u64).at("clear the end of", &path)? {
                 changed = true;
                 self.dir.step(Step::Changed("end cleared"));
             }
@@ -382,7 +420,7 @@ impl FoundDay<'_> {
 const CHUNK: usize = 1 << 18;
 
 /// Zeroes all bytes of a file from `from` on that are not zero. Tells whether there were any.
-fn clear(file: &File, from: u64) -> std::io::Result<bool> {
+fn clear_end(file: &File, from: u64) -> std::io::Result<bool> {
     let (end, zeroes) = (file.metadata()?.len(), vec![0; CHUNK]);
     let (mut buffer, mut at, mut changed) = (vec![0; CHUNK], from, false);
     while at < end {

@@ -50,14 +50,14 @@ const OWNERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A day on its way to its seal.
-struct Sealing {
-    place: Place,
-    table: &'static [Column],
-    page: Page,
-    state: State,
-    merged: u32,
+pub(super) struct Sealing {
+    pub(super) place: Place,
+    pub(super) table: &'static [Column],
+    pub(super) page: Page,
+    pub(super) state: State,
+    pub(super) merged: u32,
     /// Failed flushes after which the day was whole.
-    sound_after: u64,
+    pub(super) sound_after: u64,
 }
 
 /// Seals days. Gives an outcome for each, in the order given.
@@ -96,6 +96,11 @@ fn seal_owned(dir: &DataDir, days: Vec<Result<DayFiles, StoreError>>) -> Vec<Res
         .collect();
     // The order of the flushes: cut files and new files, then the states that describe them, then the names, then the states of replaced days.
     flush_all(dir, Why::SealFiles, &mut steps);
+    announce(dir, steps)
+}
+
+/// Does what remains once the new files are on disk: from the states that describe them to the end.
+pub(super) fn announce(dir: &DataDir, mut steps: Vec<Result<Sealing, StoreError>>) -> Vec<Result<Sealed, StoreError>> {
     for sealing in steps.iter().flatten() {
         sealing.page.store_state(&sealing.state);
         dir.step(Step::Changed("state"));

@@ -42,8 +42,19 @@ impl Space {
 /// # Errors
 /// Where the system does not say.
 pub(crate) fn free_space(path: &Path) -> io::Result<Space> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok(Space { free: found.f_bavail.saturating_mul(found.f_frsize), total: found.f_blocks.saturating_mul(found.f_frsize) })
+    Ok(of(&rustix::fs::statvfs(path)?))
+}
+
+/// Gives the room of the file system that an open file lies on.
+///
+/// # Errors
+/// Where the system does not say.
+pub(crate) fn free_space_of(file: &File) -> io::Result<Space> {
+    Ok(of(&rustix::fs::fstatvfs(file)?))
+}
+
+fn of(found: &rustix::fs::StatVfs) -> Space {
+    Space { free: found.f_bavail.saturating_mul(found.f_frsize), total: found.f_blocks.saturating_mul(found.f_frsize) }
 }
 
 /// Allocates the blocks of a file's first `len` bytes without changing its length.

@@ -1,7 +1,8 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
 //! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush.
-//! 2. Files that are no longer at their path are not made durable: a directory that is gone ends the cycles, a day that is gone is left out.
+//! 2. Each cycle looks whether the files are still at their path, also those of days that have not changed. A directory that is gone ends the cycles. A day
+//!    of which a file is gone is left out, and named once ([`Syncer::take_gone`]).
 //! 3. Days that have not changed are skipped. If nothing has changed and every slot is on disk, there is no flush.
 //! 4. The kernel reports a failed flush once and then forgets it. So everything that it may have lost is stored again, flushed, and
 //!    read back past the cache before `durable` rises. Meanwhile the pages say that `committed` must not be trusted.
@@ -20,6 +21,7 @@ use super::files::DayFiles;
 use super::filesystem;
 use super::late::record_bytes;
 use super::map;
+use super::place::DayKey;
 use super::probe::{Step, Why};
 use crate::schema::Dataset;
 
@@ -63,6 +65,9 @@ pub enum SyncError {
     /// The data directory is not there any more.
     #[error(transparent)]
     Gone(StoreError),
+    /// Another process holds the data directory: it came in through a lock file that somebody had removed.
+    #[error(transparent)]
+    Held(StoreError),
 }
 
 /// Makes days durable. Belongs to the sync thread.
@@ -70,18 +75,24 @@ pub enum SyncError {
 pub struct Syncer {
     dir: Arc<DataDir>,
     watched: Vec<Weak<DayFiles>>,
+    gone: Vec<DayKey>,
 }
 
 impl Syncer {
     /// Begins with no days.
     #[must_use]
     pub fn new(dir: Arc<DataDir>) -> Self {
-        Self { dir, watched: Vec::new() }
+        Self { dir, watched: Vec::new(), gone: Vec::new() }
     }
 
     /// Makes a day durable from now on, until everyone else has dropped it.
     pub fn watch(&mut self, files: &Arc<DayFiles>) {
         self.watched.push(Arc::downgrade(files));
+    }
+
+    /// Names the days of which files were found removed or replaced since the last call.
+    pub fn take_gone(&mut self) -> Vec<DayKey> {
+        std::mem::take(&mut self.gone)
     }
 
     /// Runs one cycle.
@@ -95,7 +106,9 @@ impl Syncer {
         let days: Vec<Arc<DayFiles>> = self.watched.iter().filter_map(Weak::upgrade).collect();
         let mut changed: Vec<Pending<'_>> = days.iter().filter_map(|day| Pending::of(day)).collect();
         self.dir.check_in_place().map_err(SyncError::Gone)?;
-        changed.retain(|pending| pending.day.check_in_place());
+        let lost = days.iter().filter(|day| !day.is_gone() && !day.check_in_place());
+        self.gone.extend(lost.map(|day| day.key().clone()));
+        changed.retain(|pending| !pending.day.is_gone());
         let days: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| !day.is_gone()).collect();
         let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
         let failed = self.dir.failed_flushes();

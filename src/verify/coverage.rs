@@ -1,17 +1,22 @@
 //! Coverage: judges each day by a product's whole chain of trade ids, over all its days. No I/O.
 //!
-//! Trade ids rise by exactly 1 per product. So the ids between two stored ones that are not stored are missing. Nothing else can be told from ids.
+//! Trade ids rise by exactly 1 per product. So the ids between two stored ones that are not stored are missing, and those that the journal names as well:
+//! by a heartbeat, a full queue, a conflict. Nothing else can be told from ids.
 //!
 //! 1. *Whole* is claimed only where both ends of the day are shown. An end is shown where the last id of an earlier day or the first id of a later day
-//!    adjoins, or where trading is known to have begun or ended: by id 1, or by the journal.
+//!    adjoins, or by id 1. That REST has nothing below an id is what it keeps, and shows nothing.
 //! 2. A gap makes every day *open* that its ids may belong to. There is one exception: where no capture was running at any midnight between the trades
-//!    before and after it, by the journal, the gap ends one *partial* day and begins another.
+//!    before and after it, by the journal, the gap ends one *partial* day and begins another. Ids that the journal names are missing there, too.
 //! 3. The first and the last captured day are *partial*, unless rule 1 holds for their outer end.
 //! 4. A day without a record is *whole* where the ids of its neighbours adjoin across it. Otherwise it is *unverifiable*.
 //! 5. Two days may interleave around midnight, as the exchange's clock may fall a little. The chain is one of ids, not of days.
+//! 6. Ids that lie in the file of a day to which they do not belong (`order.rs`), and ids that two days hold, prove nothing: the days that they may belong
+//!    to are *unverifiable*, unless trades are known to be missing in them.
 
+use super::chain::{Link, Run};
 use super::history::History;
-use crate::ids::IdRange;
+use super::order::{self, Stray};
+use crate::ids::{IdRange, IdSet};
 use crate::time::{UnixNanos, UtcDay};
 
 /// What can be said of a day's completeness.
@@ -40,48 +45,6 @@ impl Verdict {
     }
 }
 
-/// A trade's place in the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// The day whose file holds it.
-    pub date: UtcDay,
-    /// Its id.
-    pub id: u64,
-    /// Its event time.
-    pub time: UnixNanos,
-}
-
-/// Consecutive ids in the file of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
-    /// Its first trade.
-    pub first: Link,
-    /// Its last trade.
-    pub last: Link,
-}
-
-/// Collects the runs of one day from its trades in stored order.
-#[derive(Debug, Default)]
-pub(super) struct Runs {
-    runs: Vec<Run>,
-}
-
-impl Runs {
-    /// Adds the next trade.
-    pub(super) fn push(&mut self, link: Link) {
-        match self.runs.last_mut() {
-            Some(run) if run.last.id.checked_add(1) == Some(link.id) => run.last = link,
-            _ => self.runs.push(Run { first: link, last: link }),
-        }
-    }
-
-    /// Gives the runs.
-    #[must_use]
-    pub(super) fn into_vec(self) -> Vec<Run> {
-        self.runs
-    }
-}
-
 /// What is known of one day before it is judged.
 #[derive(Debug, Clone)]
 pub(super) struct DayIds {
@@ -93,15 +56,18 @@ pub(super) struct DayIds {
     pub records: u64,
 }
 
-/// Ids missing between two stored ones.
+/// Missing ids: between two stored ones, or named by the journal before the first or behind the last stored one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gap {
     /// The missing ids.
     pub ids: IdRange,
-    /// The stored trade before them.
-    pub before: Link,
-    /// The stored trade after them.
-    pub after: Link,
+    /// The stored trade before them. `None` where there is none.
+    pub before: Option<Link>,
+    /// The stored trade after them. `None` where there is none.
+    pub after: Option<Link>,
+    /// The days that they may belong to, from the first to the last.
+    pub dates: (UtcDay, UtcDay),
     /// Why they are missing, as far as the journal says, and what was tried.
     pub why: String,
     /// Whether they are missing only because no capture was running over a midnight (rule 2).
@@ -145,6 +111,20 @@ pub(super) struct Coverage {
     pub gaps: Vec<Gap>,
     /// Ids stored more than once.
     pub overlaps: Vec<Overlap>,
+    /// Ids in the file of a day to which they do not belong.
+    pub strays: Vec<Stray>,
+}
+
+impl DayCoverage {
+    /// Lowers the verdict, for a reason. Days with missing trades stay what they are: that says more.
+    pub(super) fn lower(&mut self, to: Verdict, reason: String) {
+        if self.verdict < Verdict::Open {
+            self.verdict = self.verdict.max(to);
+        }
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
 }
 
 /// Judges a product's days, given in order of date.
@@ -152,26 +132,66 @@ pub(super) struct Coverage {
 pub(super) fn judge(days: &[DayIds], history: &History) -> Coverage {
     let mut chain: Vec<Run> = days.iter().flat_map(|day| day.runs.iter().flatten().copied()).collect();
     chain.sort_by_key(|run| (run.first.id, run.last.id));
-    let mut coverage = Coverage::default();
+    let mut coverage = Coverage { strays: order::strays(&chain), ..Coverage::default() };
     let mut highest: Option<Link> = None;
     for run in &chain {
-        if let Some(before) = highest {
-            let after = run.first;
-            if let Some(ids) = IdRange::new(after.id, run.last.id.min(before.id)) {
-                coverage.overlaps.push(Overlap { ids, date: before.date, again_on: after.date });
-            } else if let Some(ids) = IdRange::between(before.id, after.id) {
-                let is_absence = history.was_absent_between(before.date, after.date);
-                let why = history.explain(ids, before.time, after.time);
-                coverage.gaps.push(Gap { ids, before, after, why, is_absence });
+        let after = run.first;
+        match highest {
+            None => add_named(&mut coverage.gaps, IdRange::one(after.id).below(), None, Some(after), history),
+            Some(before) => {
+                if let Some(ids) = IdRange::new(after.id, run.last.id.min(before.id)) {
+                    coverage.overlaps.push(Overlap { ids, date: before.date, again_on: after.date });
+                } else if let Some(ids) = IdRange::between(before.id, after.id) {
+                    add_gap(&mut coverage.gaps, ids, before, after, history);
+                }
             }
         }
         if highest.is_none_or(|before| run.last.id > before.id) {
             highest = Some(run.last);
         }
     }
+    let above = highest.map_or(Some(IdRange::ALL), |last| IdRange::one(last.id).above());
+    add_named(&mut coverage.gaps, above, highest, None, history);
     let ends = chain.first().map(|run| run.first).zip(highest);
-    coverage.days = days.iter().map(|day| judge_day(day, &coverage.gaps, ends, history)).collect();
+    coverage.days = days.iter().map(|day| judge_day(day, &coverage, ends, history)).collect();
     coverage
+}
+
+/// Adds the ids missing between two stored ones. Where no capture was running over a midnight only those that the journal names are known to be missing.
+fn add_gap(gaps: &mut Vec<Gap>, ids: IdRange, before: Link, after: Link, history: &History) {
+    let dates = (before.date.min(after.date), before.date.max(after.date));
+    let gap = |ids: IdRange, is_absence: bool| {
+        let why = history.explain(ids, before.time, after.time);
+        Gap { ids, before: Some(before), after: Some(after), dates, why, is_absence }
+    };
+    if !history.was_absent_between(before.date, after.date) {
+        gaps.push(gap(ids, false));
+        return;
+    }
+    let mut parts: Vec<Gap> = history.named.within(ids).map(|ids| gap(ids, false)).collect();
+    parts.extend(history.named.absent_within(ids).map(|ids| gap(ids, true)));
+    parts.sort_by_key(|gap| gap.ids);
+    gaps.extend(parts);
+}
+
+/// Adds the ids before or behind all stored ones that the journal names.
+fn add_named(gaps: &mut Vec<Gap>, ids: Option<IdRange>, before: Option<Link>, after: Option<Link>, history: &History) {
+    let Some(ids) = ids else { return };
+    let named = history.named_at.day();
+    let dates = match (before, after) {
+        // Behind the last one: until the journal named them.
+        (Some(before), _) => (before.date, before.date.max(named)),
+        (None, Some(after)) => (after.date.min(named), after.date),
+        (None, None) => (named, named),
+    };
+    let from = before.map_or(UnixNanos(0), |link| link.time);
+    let to = after.map_or(history.named_at, |link| link.time);
+    // What passed before the first stored trade was never there to be recorded.
+    let passed = before.is_some() || after.is_none();
+    let missing: IdSet = history.named.within(ids).chain(history.passed.within(ids).filter(|_| passed)).collect();
+    for ids in &missing {
+        gaps.push(Gap { ids, before, after, dates, why: history.explain(ids, from, to.max(from)), is_absence: false });
+    }
 }
 
 /// Judges a day whose trades are not kept.
@@ -181,28 +201,35 @@ pub(super) fn without_trades(date: UtcDay) -> DayCoverage {
     DayCoverage { date, verdict: Verdict::Unverifiable, records: 0, ends: None, missing: 0, reasons }
 }
 
-fn judge_day(day: &DayIds, gaps: &[Gap], chain: Option<(Link, Link)>, history: &History) -> DayCoverage {
+fn judge_day(day: &DayIds, coverage: &Coverage, chain: Option<(Link, Link)>, history: &History) -> DayCoverage {
     let mut judged =
         DayCoverage { date: day.date, verdict: Verdict::Whole, records: day.records, ends: None, missing: 0, reasons: Vec::new() };
-    let (Some(runs), Some(chain)) = (&day.runs, chain) else {
+    // The missing trades may be of any day from that of the trade before them to that of the trade after them.
+    for gap in coverage.gaps.iter().filter(|gap| gap.dates.0 <= day.date && day.date <= gap.dates.1) {
+        if gap.is_absence {
+            judged.lower(Verdict::Partial, describe_absence(day, gap));
+        } else {
+            judged.missing = judged.missing.saturating_add(gap.ids.count());
+            judged.lower(Verdict::Open, format!("{} missing: {}", gap.ids, gap.why));
+        }
+    }
+    let Some(runs) = &day.runs else {
         judged.verdict = Verdict::Unverifiable;
-        judged.reasons.push(if day.runs.is_some() { "no trade is stored" } else { "it cannot be read" }.to_owned());
+        judged.reasons.push("it cannot be read".to_owned());
+        return judged;
+    };
+    let Some(chain) = chain else {
+        judged.lower(Verdict::Unverifiable, "no trade is stored".to_owned());
         return judged;
     };
     let first = runs.iter().map(|run| run.first).min_by_key(|link| link.id);
     let last = runs.iter().map(|run| run.last).max_by_key(|link| link.id);
     judged.ends = first.zip(last);
-    // The missing trades may be of any day from that of the trade before them to that of the trade after them.
-    let touching = gaps.iter().filter(|gap| gap.before.date <= day.date && day.date <= gap.after.date);
-    for gap in touching {
-        if gap.is_absence {
-            judged.verdict = judged.verdict.max(Verdict::Partial);
-            judged.reasons.push(describe_absence(day, gap));
-        } else {
-            judged.verdict = judged.verdict.max(Verdict::Open);
-            judged.missing += gap.ids.count();
-            judged.reasons.push(format!("{} missing: {}", gap.ids, gap.why));
-        }
+    for stray in coverage.strays.iter().filter(|stray| stray.date == day.date || stray.beside.contains(&day.date)) {
+        judged.lower(Verdict::Unverifiable, describe_stray(stray));
+    }
+    for overlap in coverage.overlaps.iter().filter(|overlap| overlap.date == day.date || overlap.again_on == day.date) {
+        judged.lower(Verdict::Unverifiable, format!("{} stored on {} and on {}", overlap.ids, overlap.date, overlap.again_on));
     }
     let Some((first, last)) = judged.ends else {
         // Neighbours that adjoin across the day show that it had no trade. Outside the chain nothing shows that.
@@ -212,25 +239,31 @@ fn judge_day(day: &DayIds, gaps: &[Gap], chain: Option<(Link, Link)>, history: &
         }
         return judged;
     };
-    if first.id == chain.0.id && first.id != 1 && history.first_id_ever != Some(first.id) {
-        judged.verdict = judged.verdict.max(Verdict::Partial);
-        judged.reasons.push(format!("captured from {} (id {}): nothing shows what was before", first.time, first.id));
+    if first.id == chain.0.id && first.id != 1 {
+        let shown = match history.kept_from {
+            Some(kept_from) if kept_from >= first.id => format!("REST has nothing below id {kept_from}, which is what it keeps"),
+            _ => "nothing shows what was before".to_owned(),
+        };
+        judged.lower(Verdict::Partial, format!("captured from {} (id {}): {shown}", first.time, first.id));
     }
-    if last.id == chain.1.id && history.last_id_ever != Some(last.id) {
-        judged.verdict = judged.verdict.max(Verdict::Partial);
-        judged.reasons.push(format!("captured to {} (id {}): nothing shows what came after", last.time, last.id));
+    if last.id == chain.1.id {
+        judged.lower(Verdict::Partial, format!("captured to {} (id {}): nothing shows what came after", last.time, last.id));
     }
     judged
 }
 
+/// Says that ids lie in the file of a day to which they do not belong.
+pub(super) fn describe_stray(stray: &Stray) -> String {
+    let beside: Vec<String> = stray.beside.iter().map(ToString::to_string).collect();
+    format!("{} lie on {}, those beside them on {}: ids and times do not agree", stray.ids, stray.date, beside.join(" and "))
+}
+
 fn describe_absence(day: &DayIds, gap: &Gap) -> String {
     let why = &gap.why;
-    if gap.before.date == day.date {
-        format!("captured to {} (id {}): {why}", gap.before.time, gap.before.id)
-    } else if gap.after.date == day.date {
-        format!("captured from {} (id {}): {why}", gap.after.time, gap.after.id)
-    } else {
-        format!("not captured: {why}")
+    match (gap.before, gap.after) {
+        (Some(before), _) if before.date == day.date => format!("captured to {} (id {}): {why}", before.time, before.id),
+        (_, Some(after)) if after.date == day.date => format!("captured from {} (id {}): {why}", after.time, after.id),
+        _ => format!("not captured: {why}"),
     }
 }
 

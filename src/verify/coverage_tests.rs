@@ -1,5 +1,6 @@
 //! Verdicts of made-up chains of ids: every rule of coverage from both sides.
 
+use super::super::chain::Runs;
 use super::super::history::{Absence, Explanation, Role};
 use super::*;
 use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY};
@@ -41,11 +42,14 @@ fn only_a_day_whose_neighbours_adjoin_is_whole() {
 }
 
 #[test]
-fn where_trading_began_and_ended_the_outer_days_are_whole() {
+fn only_id_1_is_a_beginning() {
     assert_eq!(verdicts(&[day(9, &[1..=7]), day(10, &[8..=8])], &History::default()), [Whole, Partial]);
-    let known = History { first_id_ever: Some(5), last_id_ever: Some(8), ..History::default() };
-    assert_eq!(verdicts(&[day(9, &[5..=7]), day(10, &[8..=8])], &known), [Whole, Whole]);
-    assert_eq!(verdicts(&[day(9, &[6..=7]), day(10, &[8..=9])], &known), [Partial, Partial]);
+    for kept_from in [2, 5, 6, u64::MAX] {
+        let retention = History { kept_from: Some(kept_from), ..History::default() };
+        let coverage = judge(&[day(9, &[5..=7]), day(10, &[8..=8])], &retention);
+        assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Partial, Partial]);
+        assert_eq!(kept_from >= 5, coverage.days[0].reasons[0].contains("which is what it keeps"), "{:?}", coverage.days[0].reasons);
+    }
 }
 
 #[test]
@@ -83,9 +87,54 @@ fn a_gap_over_midnight_opens_both_days_unless_no_capture_was_running() {
 
 #[test]
 fn days_that_interleave_around_midnight_make_one_chain() {
-    let coverage = judge(&[day(9, &[1..=7, 9..=9]), day(10, &[8..=8, 10..=12]), day(11, &[13..=13])], &History::default());
+    let last = |fall: u64| {
+        let mut day = day(9, &[1..=7, 9..=9]);
+        for run in day.runs.iter_mut().flatten() {
+            // Its last trades, at the end of the day.
+            for link in [&mut run.first, &mut run.last] {
+                link.time = UnixNanos(at(10, 0).0 - (fall + 10 - link.id) * NANOS_PER_SECOND);
+            }
+        }
+        day
+    };
+    let coverage = judge(&[last(0), day(10, &[8..=8, 10..=12]), day(11, &[13..=13])], &History::default());
     assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Whole, Whole, Partial]);
-    assert!(coverage.gaps.is_empty() && coverage.overlaps.is_empty());
+    assert!(coverage.gaps.is_empty() && coverage.overlaps.is_empty() && coverage.strays.is_empty());
+    // No clock falls by that much: which of the two days the trade belongs to cannot be told.
+    let coverage = judge(&[last(100), day(10, &[8..=8, 10..=12]), day(11, &[13..=13])], &History::default());
+    assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Unverifiable, Unverifiable, Partial]);
+    assert_eq!(coverage.strays.len(), 1);
+}
+
+#[test]
+fn ids_that_the_journal_names_are_missing_wherever_they_lie() {
+    let known = |ranges: &[(u64, u64)]| History {
+        named: ranges.iter().map(|(first, last)| range(*first, *last)).collect(),
+        named_at: at(11, 5),
+        ..History::default()
+    };
+    // Behind the last stored one, before the first, and where nothing is stored.
+    let coverage = judge(&[day(9, &[1..=7]), day(11, &[8..=8])], &known(&[(5, 20)]));
+    assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Whole, Open]);
+    assert_eq!((missing(&coverage), coverage.gaps[0].ids, coverage.gaps[0].after), (12, range(9, 20), None));
+    let coverage = judge(&[day(9, &[5..=7])], &known(&[(3, 6)]));
+    assert_eq!((missing(&coverage), coverage.days[0].verdict), (2, Open));
+    assert_eq!(missing(&judge(&[day(11, &[])], &known(&[(3, 6)]))), 4);
+    assert_eq!(missing(&judge(&[], &known(&[(3, 6)]))), 4);
+    // In a gap that no capture was there to see.
+    let absent = History { absences: vec![Absence { from: at(9, 100), to: at(10, 0) }], ..known(&[(9, 9), (12, 12)]) };
+    let coverage = judge(&[day(9, &[1..=7]), day(10, &[14..=15])], &absent);
+    assert_eq!((missing(&coverage), coverage.gaps.len()), (2, 5));
+    assert_eq!(coverage.days.iter().map(|day| day.verdict).collect::<Vec<_>>(), [Open, Open]);
+    // What passed while nobody was there counts only behind the last stored trade.
+    let passed = |first, last| History { passed: [range(first, last)].into_iter().collect(), named_at: at(11, 5), ..History::default() };
+    assert_eq!(missing(&judge(&[day(9, &[5..=7])], &passed(1, 9))), 2);
+}
+
+#[test]
+fn an_id_in_two_days_leaves_both_unverifiable() {
+    let days = [day(9, &[1..=7]), day(10, &[7..=9]), day(11, &[10..=12])];
+    assert_eq!(verdicts(&days, &History::default()), [Unverifiable, Unverifiable, Partial]);
 }
 
 #[test]

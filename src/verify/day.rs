@@ -3,10 +3,15 @@
 //! 1. Records are taken in the merged order, late ones in their place.
 //! 2. A column `x` with a column `x_f64` beside it is the f32 of that value. The f32 was rounded from the text and not from the f64. So where the f64
 //!    lies exactly between two f32s, either is right. Without the f64 nothing can be checked, and the report says so.
-//! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock.
+//! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock. Of trades, whose ids say in which order they
+//!    happened, one that others contradict by more than that clock may fall is a finding ([`falls`](super::falls)).
+//! 4. An event time more than an hour after its receive time is wrong, unless several records in a row say the same: then it is the receiving machine's
+//!    clock.
+//! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
 
+use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
-use crate::record::{EARLIEST_PLAUSIBLE, Record, SIDE_UNKNOWN, time_is_plausible};
+use crate::record::{EARLIEST_PLAUSIBLE, Means, Origin, Record, SIDE_UNKNOWN, time_is_plausible};
 use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
 use crate::stored::{self, u32_at, u64_at};
@@ -27,7 +32,22 @@ pub struct DaySums {
     pub rounded: Option<u64>,
     /// The event times of the first and the last record.
     pub times: Option<(UnixNanos, UnixNanos)>,
+    /// Trades that break a rule of plausibility and are kept all the same.
+    pub flagged: u64,
+    /// Records whose receive time lies an hour or more before their event time, by the clock of the machine that received them.
+    pub clock_behind: u64,
+    /// The earliest time at which a record was received as it happened.
+    pub first_live: Option<UnixNanos>,
+    /// Whether records of the day were received on that day.
+    pub is_received_on_its_day: bool,
 }
+
+/// The bit of `trade_origin` that says that a trade breaks a rule of plausibility which is not its identity.
+const FLAGGED: u32 = 1 << 9;
+/// Records in a row that agree on how far a clock is off: then it is the clock.
+const CLOCK_CONFIRMATIONS: usize = 3;
+/// How far they may differ, in nanoseconds.
+const CLOCK_AGREES_NANOS: u64 = 3600 * NANOS_PER_SECOND;
 
 /// Only a ticker may leave its side open, and not every dataset of tickers stores such a one.
 const TICKER_WITHOUT_SIDE: Record<'static> = Record::Ticker(&Md::EMPTY);
@@ -39,6 +59,7 @@ struct CheckedColumns {
     /// The column whose values must rise.
     key: Option<usize>,
     recv: Option<usize>,
+    origin: Option<usize>,
     orders: Vec<usize>,
     positive: Vec<usize>,
     /// Each f32 that has an f64, and that f64.
@@ -62,6 +83,7 @@ impl CheckedColumns {
             side: any(&["trade_side", "side"]),
             key: stored::key_column(columns),
             recv: any(&["trade_recv_nanos", "recv_nanos"]),
+            origin: of("trade_origin"),
             orders: ["maker_order_id", "taker_order_id"].into_iter().filter_map(of).collect(),
             positive: positive.iter().filter_map(|name| of(name)).collect(),
             pairs: names.iter().enumerate().filter_map(|(at, name)| Some((at, exact(name)?))).collect(),
@@ -75,17 +97,20 @@ impl CheckedColumns {
 }
 
 /// Checks every record of a day. Shows each to `visit`, with its number, its event time and its values, so that no second pass is needed. `now` is the
-/// latest event time that a record without a receive time may have.
+/// latest event time that a record without a receive time may have. `restarted` are the sequences at which the product's tickers began anew.
 pub(super) fn check<L: Layout>(
     snapshot: &Snapshot<L>,
     location: &Location,
-    now: UnixNanos,
+    clock: ClockOfNow,
+    restarted: &[u64],
     findings: &mut Findings,
     mut visit: impl FnMut(usize, UnixNanos, &[Value]),
 ) -> DaySums {
     let columns = CheckedColumns::new::<L>(stored::columns_of(snapshot));
     let sums = DaySums { rounded: (!columns.pairs.is_empty()).then_some(0), ..DaySums::default() };
-    let mut check = Check { dataset: L::DATASET, columns, location, now, findings, sums, last_key: 0 };
+    let dataset = L::DATASET;
+    let mut check =
+        Check { dataset, columns, location, clock, restarted, findings, sums, last_key: 0, falls: Falls::default(), ahead: Vec::new() };
     let mut values = Vec::new();
     let mut last_time = None;
     for number in 0..snapshot.count() {
@@ -98,13 +123,40 @@ pub(super) fn check<L: Layout>(
         check.sums.regressions += u64::from(last_time.is_some_and(|last| time < last));
         last_time = Some(time);
         check.sums.times = Some((check.sums.times.map_or(time, |(first, _)| first), time));
+        check.fall(number, time);
         check.side(number, &values);
         check.prices(number, &values);
         check.count(&values);
         check.key(number, &values);
         visit(number, time, &values);
     }
+    check.settle_ahead();
+    let unconfirmed = check.falls.take_last();
+    check.add_falls(unconfirmed);
     check.sums
+}
+
+/// What is known of the clocks when a day is checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClockOfNow {
+    /// The latest event time that a record without a receive time may have.
+    pub now: UnixNanos,
+    /// Whether a capture has said that its machine's clock was wrong.
+    pub was_off: bool,
+}
+
+/// A record whose event time lies ahead of its receive time.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    number: usize,
+    time: UnixNanos,
+    recv: UnixNanos,
+}
+
+impl Ahead {
+    fn agrees(&self, other: &Self) -> bool {
+        self.time.since(self.recv).abs_diff(other.time.since(other.recv)) <= CLOCK_AGREES_NANOS
+    }
 }
 
 /// A day that is being checked.
@@ -112,10 +164,14 @@ struct Check<'a> {
     dataset: Dataset,
     columns: CheckedColumns,
     location: &'a Location,
-    now: UnixNanos,
+    clock: ClockOfNow,
+    restarted: &'a [u64],
     findings: &'a mut Findings,
     sums: DaySums,
     last_key: u64,
+    falls: Falls,
+    /// Records in a row whose event time lies ahead of their receive time by about as much, as long as they are few.
+    ahead: Vec<Ahead>,
 }
 
 impl Check<'_> {
@@ -126,14 +182,71 @@ impl Check<'_> {
             self.findings.add(FindingKind::Nanos, self.location, || format!("record {number}: {nanos} nanoseconds"));
         }
         let time = UnixNanos::from_parts(seconds, nanos);
-        let recv = self.columns.recv.and_then(|at| u64_at(values, at)).filter(|recv| *recv != 0).map_or(self.now, UnixNanos);
-        if time < EARLIEST_PLAUSIBLE || !time_is_plausible(time, recv) {
-            self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
+        match self.columns.recv.and_then(|at| u64_at(values, at)).filter(|recv| *recv != 0).map(UnixNanos) {
+            Some(recv) => self.compare_with_receive_time(Ahead { number, time, recv }, values),
+            None if time < EARLIEST_PLAUSIBLE || !time_is_plausible(time, self.clock.now) => {
+                self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, and now is {}", self.clock.now));
+            }
+            None => {}
         }
         if self.location.date.is_some_and(|date| time.day() != date) {
             self.findings.add(FindingKind::WrongDay, self.location, || format!("record {number}: {time}"));
         }
         time
+    }
+
+    /// Compares the event time with the time at which the record was received.
+    fn compare_with_receive_time(&mut self, record: Ahead, values: &[Value]) {
+        let Ahead { number, time, recv } = record;
+        let origin = self.columns.origin.and_then(|at| u32_at(values, at)).map(Origin);
+        if origin.is_none_or(|origin| origin.means() == Some(Means::Live)) {
+            self.sums.first_live = Some(self.sums.first_live.map_or(recv, |first| first.min(recv)));
+        }
+        self.sums.is_received_on_its_day |= recv.day() == time.day();
+        if time < EARLIEST_PLAUSIBLE {
+            self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
+        }
+        if time_is_plausible(time, recv) || time < EARLIEST_PLAUSIBLE {
+            self.settle_ahead();
+            return;
+        }
+        if self.ahead.last().is_some_and(|before| !before.agrees(&record)) {
+            self.settle_ahead();
+        }
+        self.sums.clock_behind += 1;
+        // Three say as much as a million.
+        self.ahead.push(record);
+        if self.ahead.len() > CLOCK_CONFIRMATIONS {
+            self.ahead.remove(0);
+        }
+    }
+
+    /// Decides whether the records whose event times lay ahead are wrong, or the clock that received them.
+    fn settle_ahead(&mut self) {
+        let ahead = std::mem::take(&mut self.ahead);
+        if ahead.len() >= CLOCK_CONFIRMATIONS || self.clock.was_off {
+            return;
+        }
+        for Ahead { number, time, recv } in ahead {
+            self.sums.clock_behind -= 1;
+            self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
+        }
+    }
+
+    /// Looks whether the event times of trades rise with their ids, as far as the exchange's clock does.
+    fn fall(&mut self, number: usize, time: UnixNanos) {
+        if self.dataset == Dataset::Trades {
+            self.falls.see(Timed { number, time });
+            let wrong = self.falls.take_wrong();
+            self.add_falls(wrong);
+        }
+    }
+
+    fn add_falls(&mut self, wrong: impl Iterator<Item = Timed>) {
+        for Timed { number, time } in wrong {
+            self.findings
+                .add(FindingKind::TimeOrder, self.location, || format!("record {number}: {time}, against those before and behind it"));
+        }
     }
 
     fn side(&mut self, number: usize, values: &[Value]) {
@@ -144,10 +257,20 @@ impl Check<'_> {
     }
 
     fn prices(&mut self, number: usize, values: &[Value]) {
+        let origin = self.columns.origin.and_then(|at| u32_at(values, at));
+        let is_flagged = origin.is_some_and(|bits| bits & FLAGGED != 0);
+        self.sums.flagged += u64::from(is_flagged);
+        // Where there is no origin, nothing says whether a trade of size 0 is flagged.
+        let may_be_zero = is_flagged || origin.is_none();
         for at in &self.columns.positive {
+            // A flagged trade is stored as it was sent, whatever its price or size.
+            let is_good = |value: f64| {
+                let is_plausible = value.is_finite() && (value > 0.0 || (may_be_zero && value == 0.0));
+                is_plausible || (is_flagged && !value.is_nan())
+            };
             let is_positive = match values.get(*at) {
-                Some(Value::F32(value)) => *value > 0.0 && value.is_finite(),
-                Some(Value::F64(value)) => *value > 0.0 && value.is_finite(),
+                Some(Value::F32(value)) => is_good(f64::from(*value)),
+                Some(Value::F64(value)) => is_good(*value),
                 _ => true,
             };
             if !is_positive {
@@ -184,6 +307,10 @@ impl Check<'_> {
             return;
         }
         let last = self.last_key;
+        if key <= last && !is_trade && self.restarted.contains(&key) {
+            self.last_key = key;
+            return;
+        }
         if key <= last {
             let kind = if is_trade { FindingKind::IdOrder } else { FindingKind::SequenceOrder };
             self.findings.add(kind, self.location, || format!("record {number}: {key} after {last}"));

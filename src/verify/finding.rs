@@ -3,7 +3,7 @@
 //! 1. A finding is something wrong or missing. Something that only cannot be shown is a verdict of [`super::coverage`], not a finding.
 //! 2. Every finding is counted by its kind. The first [`LISTED_PER_KIND`] of a kind are kept with their texts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::product::ProductId;
 use crate::schema::Dataset;
@@ -44,8 +44,18 @@ pub enum FindingKind {
     TickerTrade,
     /// A ticker names a stored trade and disagrees with it.
     TickerDisagrees,
-    /// Trade ids are missing between stored ones.
+    /// The ids of trades and their times do not agree: a trade lies in the file of a day to which its id does not belong, or its time falls too far.
+    TimeOrder,
+    /// Trade ids are missing: between stored ones, or named by the journal.
     Missing,
+    /// A trade came again with other fields, and the first was kept.
+    Conflict,
+    /// Records that the journal knows of are gone: a day, its files, or a part of them.
+    Gone,
+    /// Files that belong to no day that can be read.
+    Stray,
+    /// The journal is damaged, or does not know what is stored.
+    Journal,
     /// What a capture received is not the sum of what became of it.
     Sums,
     /// A record of the ledger was sent and is not stored.
@@ -65,6 +75,38 @@ pub enum FindingKind {
 }
 
 impl FindingKind {
+    /// Every kind, in the order of reports.
+    pub const ALL: [Self; 28] = [
+        Self::Unreadable,
+        Self::Length,
+        Self::Checksum,
+        Self::IdOrder,
+        Self::IdTwice,
+        Self::Nanos,
+        Self::Time,
+        Self::WrongDay,
+        Self::Side,
+        Self::NotPositive,
+        Self::Rounding,
+        Self::SequenceOrder,
+        Self::TickerTrade,
+        Self::TickerDisagrees,
+        Self::TimeOrder,
+        Self::Missing,
+        Self::Conflict,
+        Self::Gone,
+        Self::Stray,
+        Self::Journal,
+        Self::Sums,
+        Self::Lost,
+        Self::NeverSent,
+        Self::Doubled,
+        Self::Altered,
+        Self::Misfiled,
+        Self::Invented,
+        Self::Ledger,
+    ];
+
     /// Gives the kind's name in reports.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -83,7 +125,12 @@ impl FindingKind {
             Self::SequenceOrder => "sequence_order",
             Self::TickerTrade => "ticker_trade",
             Self::TickerDisagrees => "ticker_disagrees",
+            Self::TimeOrder => "time_order",
             Self::Missing => "missing",
+            Self::Conflict => "conflict",
+            Self::Gone => "gone",
+            Self::Stray => "stray",
+            Self::Journal => "journal",
             Self::Sums => "sums",
             Self::Lost => "lost",
             Self::NeverSent => "never_sent",
@@ -147,6 +194,8 @@ pub struct Finding {
 pub struct Findings {
     counts: BTreeMap<FindingKind, u64>,
     listed: Vec<Finding>,
+    /// The product-days that any of them is about, with the datasets.
+    days: BTreeSet<(ProductId, UtcDay, Option<Dataset>)>,
 }
 
 impl Findings {
@@ -157,10 +206,22 @@ impl Findings {
 
     /// Adds `count` findings that have one text.
     pub(super) fn add_many(&mut self, kind: FindingKind, count: u64, location: &Location, text: impl FnOnce() -> String) {
-        *self.counts.entry(kind).or_default() += count;
+        let total = self.counts.entry(kind).or_default();
+        *total = total.saturating_add(count);
+        if let (Some(product), Some(date)) = (&location.product, location.date) {
+            self.days.insert((product.clone(), date, location.dataset));
+        }
         if self.listed.iter().filter(|finding| finding.kind == kind).count() < LISTED_PER_KIND {
             self.listed.push(Finding { kind, location: location.clone(), text: text() });
         }
+    }
+
+    /// Lists the datasets of a product-day that any finding is about.
+    #[must_use]
+    pub(super) fn datasets_of(&self, product: &ProductId, date: UtcDay) -> Vec<&'static str> {
+        let from = (product.clone(), date, None);
+        let found = self.days.range(from..).take_while(|(of, on, _)| of == product && *on == date);
+        found.map(|(_, _, dataset)| dataset.map_or("the day", Dataset::folder)).collect()
     }
 
     /// Gives how many findings there are of a kind.
@@ -183,7 +244,7 @@ impl Findings {
     /// Gives how many findings there are.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.counts.values().sum()
+        self.counts.values().fold(0, |total, count| total.saturating_add(*count))
     }
 
     /// Tells whether there is no finding.
@@ -213,5 +274,13 @@ mod tests {
         let product = ProductId::new("BTC-USD").expect("a product");
         assert_eq!(Location::on(&product, Dataset::Md, UtcDay(0)).to_string(), "BTC-USD MD 1970-01-01");
         assert_eq!(Location::of(&product, Dataset::Trades).to_string(), "BTC-USD TRADES");
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<&str> = FindingKind::ALL.into_iter().map(FindingKind::name).collect();
+        assert_eq!(names.len(), FindingKind::ALL.len());
+        // The last one stands for the number of them.
+        assert_eq!(FindingKind::Ledger as usize + 1, FindingKind::ALL.len());
     }
 }

@@ -1,23 +1,26 @@
-//! What the journal says about a product: when no capture was running, which ids were lost and why, and what was tried to get them.
+//! [`History`]: what the journal says about a product: when no capture was running, which ids there were, which were lost and why, and what was tried to
+//! get them.
 //!
-//! 1. The journal explains and never excuses. A verdict depends on it in two cases only: an absence over midnight (see [`super::coverage`]), and where
-//!    trading began or ended.
-//! 2. A capture that ended without saying so was running until its last line.
-//! 3. A line that cannot be read is counted and passed over. An event that this version does not know still shows that a capture was running.
-//! 4. The number of explanations kept is bounded.
+//! 1. The journal explains and excuses in one case only: an absence over midnight (see [`super::coverage`]).
+//! 2. It accuses wherever it knows better than the files: ids that a heartbeat named or a full queue gave up, trades that came with other fields, days that
+//!    were opened or sealed and are gone.
+//! 3. That REST has nothing below an id is what it keeps, and no beginning.
+//! 4. What is kept of each kind is bounded. What is beyond is counted.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashSet};
 
-use crate::ids::IdRange;
-use crate::product::ProductId;
-use crate::store::Opening;
-use crate::store::event::{Event, Line, LineError, SumCheck};
-use crate::store::journal::{self, JOURNAL};
+use crate::ids::{IdRange, IdSet};
+use crate::schema::Dataset;
+use crate::store::event::Event;
+use crate::store::{Opening, Trusted};
 use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// Explanations kept of a product, and as many of all products together.
 const MAX_EXPLANATIONS: usize = 100_000;
+/// Conflicts of a product that are kept with their words.
+const MAX_CONFLICTS: usize = 10_000;
+/// Stretches kept of which the journal does not tell all.
+const MAX_UNKNOWN: usize = 10_000;
 /// How far from a gap an event without ids may lie to explain it, in nanoseconds. The loss of a connection lies between the trade before the gap and the
 /// one after it; this is for two clocks that differ.
 const NEAR_NANOS: u64 = 2 * NANOS_PER_SECOND;
@@ -71,6 +74,7 @@ impl Explanation {
             Event::ShedEnded { first_trade_id, last_trade_id, .. } => {
                 (Cause, Some(IdRange::one(*first_trade_id).span(IdRange::one(*last_trade_id))), none())
             }
+            Event::DayOpened { opening: Opening::Quarantined { why, .. }, .. } => (Cause, None, why.clone()),
             Event::DayOpened { opening: Opening::Continued { given_up, .. }, .. } if *given_up > 0 => {
                 (Cause, None, format!("{given_up} records given up"))
             }
@@ -113,6 +117,45 @@ impl std::fmt::Display for Absence {
     }
 }
 
+/// A trade that came again with other fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Disputed {
+    /// When that was written.
+    pub time: UnixNanos,
+    /// The trade's id.
+    pub id: u64,
+    /// Whose other trade it is, or in what they differ.
+    pub text: String,
+}
+
+/// Days of which the journal does not tell all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unknown {
+    /// The first day.
+    pub from: UtcDay,
+    /// The last day.
+    pub to: UtcDay,
+    /// Why.
+    pub why: String,
+}
+
+/// A dataset-day that the journal knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct KnownDay {
+    /// The most records that it was sealed with.
+    sealed: u64,
+    /// The records that it was last opened with. A power cut may have cost some between that and an earlier opening.
+    opened: u64,
+}
+
+impl KnownDay {
+    /// Gives how many records it must hold.
+    #[must_use]
+    pub(super) const fn records(self) -> u64 {
+        if self.sealed > self.opened { self.sealed } else { self.opened }
+    }
+}
+
 /// What the journal says about one product.
 #[derive(Debug, Clone, Default)]
 pub(super) struct History {
@@ -120,10 +163,24 @@ pub(super) struct History {
     pub absences: Vec<Absence>,
     /// What may explain its gaps, in order.
     pub explanations: Vec<Explanation>,
-    /// The id of its first trade ever, where known.
-    pub first_id_ever: Option<u64>,
-    /// The id of its last trade ever, where known.
-    pub last_id_ever: Option<u64>,
+    /// Ids that the exchange has named or sent while a capture was running.
+    pub named: IdSet,
+    /// Ids that the exchange has named or sent when a capture began anew: they passed meanwhile.
+    pub passed: IdSet,
+    /// The newest line that names ids.
+    pub named_at: UnixNanos,
+    /// Trades that came again with other fields.
+    pub disputed: Vec<Disputed>,
+    /// Disputed trades beyond those kept.
+    pub more_disputed: u64,
+    /// The lowest id that REST had.
+    pub kept_from: Option<u64>,
+    /// The dataset-days that were opened or sealed.
+    pub days: BTreeMap<(Dataset, UtcDay), KnownDay>,
+    /// The sequences at which the product's tickers began anew.
+    pub restarted_sequences: Vec<u64>,
+    /// Days of which the journal does not tell all.
+    pub unknown: Vec<Unknown>,
 }
 
 impl History {
@@ -152,9 +209,11 @@ impl History {
         // Those that name the very ids say most.
         causes.sort_by_key(|cause| cause.ids.is_none());
         for explanations in [&causes, &attempts] {
-            said.extend(explanations.iter().take(MAX_SHOWN).map(ToString::to_string));
-            if explanations.len() > MAX_SHOWN {
-                said.push(format!("{} more such lines", explanations.len() - MAX_SHOWN));
+            let mut seen = HashSet::new();
+            let different: Vec<String> = explanations.iter().map(ToString::to_string).filter(|text| seen.insert(text.clone())).collect();
+            said.extend(different.iter().take(MAX_SHOWN).cloned());
+            if different.len() > MAX_SHOWN {
+                said.push(format!("{} more such lines", different.len() - MAX_SHOWN));
             }
         }
         if said.is_empty() {
@@ -165,180 +224,87 @@ impl History {
         }
         said.join("; ")
     }
-}
 
-/// The journal of a data directory.
-#[derive(Debug, Default)]
-pub(super) struct Journal {
-    /// What concerns every product.
-    shared: History,
-    products: BTreeMap<ProductId, History>,
-    /// The last line of a running capture.
-    newest: Option<UnixNanos>,
-    is_running: bool,
-    /// Lines that could not be read.
-    pub unreadable: u64,
-    /// When captures stopped whose sums did not hold.
-    pub unbalanced: Vec<UnixNanos>,
-}
-
-impl Journal {
-    /// Reads the journals of a data directory, oldest first. It is empty where there are none.
-    #[must_use]
-    pub(super) fn read(dir: &Path) -> Self {
-        let mut journal = Self::default();
-        journal::events(dir, JOURNAL, UtcDay(0), UtcDay(u32::MAX)).for_each(|line| journal.take(line));
-        journal
-    }
-
-    /// Gives what is known of a product.
-    #[must_use]
-    pub(super) fn of(&self, product: &ProductId) -> History {
-        let mut history = self.products.get(product).cloned().unwrap_or_default();
-        history.absences.clone_from(&self.shared.absences);
-        history.explanations.extend(self.shared.explanations.iter().cloned());
-        history.explanations.sort_by_key(|explanation| explanation.time);
-        history
-    }
-
-    fn take(&mut self, line: Result<Line, LineError>) {
-        let Ok(Line { time, event }) = line else {
-            self.unreadable += 1;
-            return;
-        };
-        self.note_presence(time, event.as_ref());
-        let Some(event) = event else { return };
-        if let Event::CaptureStopped { sums: SumCheck::DoNotHold, .. } = event {
-            self.unbalanced.push(time);
-        }
-        let history = match event.product() {
-            Some(product) => self.products.entry(product.clone()).or_default(),
-            None => &mut self.shared,
-        };
-        match event {
-            Event::TradingBegan { first_id, .. } => history.first_id_ever = Some(first_id),
-            Event::TradingEnded { last_id, .. } => history.last_id_ever = Some(last_id),
-            _ if history.explanations.len() < MAX_EXPLANATIONS => history.explanations.extend(Explanation::new(time, &event)),
-            _ => {}
-        }
-    }
-
-    /// Takes into account what a line shows about when a capture was running.
-    fn note_presence(&mut self, time: UnixNanos, event: Option<&Event>) {
-        match event {
-            Some(Event::CaptureStarted { .. }) => {
-                // Before the first capture ever nothing was captured.
-                self.shared.absences.push(Absence { from: self.newest.unwrap_or_default(), to: time });
-                self.is_running = true;
+    /// Takes what an event says of the product.
+    pub(super) fn take(&mut self, time: UnixNanos, event: &Event) {
+        let named = match event {
+            Event::GapOpened { ids, why, .. } if why != ASKED && why != RESTART => Some(*ids),
+            Event::GapFilled { ids, .. } => Some(*ids),
+            Event::Conflict { trade_id, .. } => Some(IdRange::one(*trade_id)),
+            // All between the first and the last were given up. Where there are more, one of the two is no id of this chain.
+            Event::ShedEnded { first_trade_id, last_trade_id, trades, .. } => {
+                IdRange::new(*first_trade_id, *last_trade_id).filter(|ids| ids.first() > 0 && ids.count() <= *trades)
             }
-            // `repair` and `backfill` hold the directory. A capture that has not said that it stopped was killed before.
-            Some(Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. }) => self.is_running = false,
+            _ => None,
+        };
+        let passed = match event {
+            Event::GapOpened { ids, why, .. } if why == RESTART => Some(*ids),
+            _ => None,
+        };
+        for ids in named.into_iter().chain(passed) {
+            self.named_at = self.named_at.max(time);
+            if passed.is_some() { self.passed.insert(ids) } else { self.named.insert(ids) }
+        }
+        match event {
+            Event::Conflict { trade_id, by, columns, text, .. } => {
+                let words = [by, columns, text].map(|word| word.clone().unwrap_or_default()).join(" ");
+                self.dispute(Disputed { time, id: *trade_id, text: words.trim().to_owned() });
+            }
+            Event::TradingBegan { first_id, .. } => self.kept_from = Some(*first_id),
+            // The capture ended before anything settled it: the message may have been a real one.
+            Event::DoubtRefuted { key, why, .. } if why == STOPPED => {
+                let why = format!("a message with the key {key} was doubted when the capture stopped, and is kept with the rejects");
+                self.note_unknown(time.day(), time.day(), why);
+            }
+            Event::SequenceRestarted { first_sequence, .. } => self.restarted_sequences.push(*first_sequence),
+            Event::DayOpened { day, opening } => {
+                self.days.entry((day.dataset, day.date)).or_default().opened = match opening {
+                    Opening::Reopened { records } | Opening::Sealed { records } => *records,
+                    Opening::Continued { records, trusted: Trusted::Durable, .. } => *records,
+                    // What is only committed may still be lost by a power cut.
+                    Opening::Created | Opening::Quarantined { .. } | Opening::Continued { .. } => 0,
+                };
+            }
+            Event::DaySealed { day, records, .. } => {
+                let known = self.days.entry((day.dataset, day.date)).or_default();
+                known.sealed = known.sealed.max(*records);
+            }
             _ => {}
         }
-        // Lines behind a capture's end, a repair's for example, do not show a capture.
-        if self.is_running || matches!(event, Some(Event::CaptureStopped { .. })) {
-            self.newest = self.newest.max(Some(time));
+        if self.explanations.len() < MAX_EXPLANATIONS {
+            self.explanations.extend(Explanation::new(time, event));
         }
     }
+
+    fn dispute(&mut self, disputed: Disputed) {
+        if self.disputed.len() < MAX_CONFLICTS {
+            self.disputed.push(disputed);
+        } else {
+            self.more_disputed += 1;
+        }
+    }
+
+    /// Notes that the journal does not tell all of some days.
+    pub(super) fn note_unknown(&mut self, from: UtcDay, to: UtcDay, why: String) {
+        if self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.push(Unknown { from, to, why });
+        }
+    }
+
+    /// Gives why the journal does not tell all of a day. What happens to a day's records may be written the day after.
+    pub(super) fn unknown_of(&self, date: UtcDay) -> impl Iterator<Item = &str> {
+        let touches = move |unknown: &&Unknown| unknown.from.0 <= date.0.saturating_add(1) && date <= unknown.to;
+        self.unknown.iter().filter(touches).map(|unknown| unknown.why.as_str())
+    }
 }
+
+/// The cause of a gap whose ids were only asked for: nothing shows that there are such trades.
+const ASKED: &str = "asked";
+/// Why a doubt ended that nothing settled.
+const STOPPED: &str = "stopped";
+/// The cause of a gap that was there when a capture began.
+const RESTART: &str = "restart";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::event::GapFiller;
-    use crate::time::{Timestamp, parse_rfc3339};
-
-    const STARTED: &str = r#""event":"capture_started","endpoint":"exchange","products":1,"version":"0.1.0"}"#;
-    const STOPPED: &str = r#""event":"capture_stopped","frames":0,"trades_received":0,"trades_fetched":0,"trades_written":0,"trades_late":0,"trades_duplicate":0,"trades_conflict":0,"trades_shed":0,"trades_rejected":0,"sums":"hold","failure":""}"#;
-
-    fn at(time: &str, event: &str) -> String {
-        format!(r#"{{"time":"{time}",{event}"#)
-    }
-
-    fn journal(lines: &[String]) -> Journal {
-        let dir = tempfile::tempdir().expect("a folder");
-        let own = dir.path().join(crate::store::OWN_FOLDER);
-        std::fs::create_dir(&own).expect("made");
-        // Two files, so that the order of days is shown to count.
-        let (first, second) = lines.split_at(lines.len() / 2);
-        std::fs::write(own.join("journal.2025-06-08.jsonl"), second.join("\n")).expect("written");
-        std::fs::write(own.join("journal.2025-06-07.jsonl"), first.join("\n") + "\n").expect("written");
-        Journal::read(dir.path())
-    }
-
-    fn moment(text: &str) -> UnixNanos {
-        parse_rfc3339(text.as_bytes()).ok().and_then(Timestamp::to_unix).expect("a time")
-    }
-
-    #[test]
-    fn between_a_stop_and_the_next_start_nobody_captured() {
-        let repaired =
-            r#""event":"repaired","product":"BTC-USD","from_tapes":0,"from_rest":1,"completed":0,"disagreements":0,"missing":0}"#;
-        let raised = r#""event":"alert_raised","alert":"lag_above_1_s","subject":"","text":"2 s"}"#;
-        let read = journal(&[
-            at("2025-06-07T10:00:00Z", STARTED),
-            at("2025-06-07T12:00:00Z", STOPPED),
-            at("2025-06-07T13:00:00Z", repaired),
-            at("2025-06-08T09:00:00Z", STARTED),
-            at("2025-06-08T10:00:00Z", raised),
-            at("2025-06-08T11:00:00Z", r#""event":"an_event_of_a_later_version"}"#),
-            at("2025-06-08T13:00:00Z", r#""event":"repair_started","from":"","rest":true}"#),
-            at("2025-06-08T13:01:00Z", repaired),
-            at("2025-06-08T15:00:00Z", STARTED),
-        ]);
-        let absences = read.of(&ProductId::new("BTC-USD").expect("a product")).absences;
-        let ends: Vec<(UnixNanos, UnixNanos)> = absences.iter().map(|absence| (absence.from, absence.to)).collect();
-        assert_eq!(
-            ends,
-            [
-                (UnixNanos(0), moment("2025-06-07T10:00:00Z")),
-                (moment("2025-06-07T12:00:00Z"), moment("2025-06-08T09:00:00Z")),
-                // It was killed; its last line was at eleven, whatever it says.
-                (moment("2025-06-08T11:00:00Z"), moment("2025-06-08T15:00:00Z")),
-            ]
-        );
-    }
-
-    #[test]
-    fn a_product_is_told_of_its_own_ids_and_of_what_concerns_every_product() {
-        let opened = |product: &str| format!(r#""event":"gap_opened","product":"{product}","from_id":5,"to_id":9,"why":"jump"}}"#);
-        let read = journal(&[
-            at("2025-06-07T10:00:00Z", &opened("BTC-USD")),
-            at("2025-06-07T10:00:00Z", &opened("ETH-USD")),
-            at("2025-06-07T10:00:01Z", r#""event":"connection_lost","line":"line:0.0","why":"reset by peer"}"#),
-            at("2025-06-07T10:00:01Z", r#""event":}"#),
-            at("2025-06-07T10:00:01Z", r#""event":"gap_opened","product":"BTC-USD","from_id":5}"#),
-            at("2025-06-07T10:00:02Z", r#""event":"trading_ended","product":"BTC-USD","last_id":77}"#),
-            at("2025-06-07T10:00:02Z", STARTED),
-        ]);
-        let history = read.of(&ProductId::new("BTC-USD").expect("a product"));
-        assert_eq!((history.explanations.len(), history.last_id_ever, read.unreadable), (2, Some(77), 2));
-        let range = |from, to| IdRange::new(from, to).expect("a range");
-        let why = history.explain(range(9, 12), moment("2025-06-07T10:00:00Z"), moment("2025-06-07T10:00:00Z"));
-        assert!(why.contains("gap_opened") && why.contains("reset by peer"), "{why}");
-        let far = history.explain(range(10, 12), moment("2025-06-07T11:00:00Z"), moment("2025-06-07T11:00:01Z"));
-        assert!(far.contains("does not say why") && far.contains("no backfill tried"), "{far}");
-    }
-
-    #[test]
-    fn every_event_that_bears_on_missing_ids_explains_in_its_own_words() {
-        let product = || ProductId::new("BTC-USD").expect("a product");
-        let (ids, error) = (IdRange::one(7), "HTTP 429".to_owned());
-        let said = |event: Event| Explanation::new(UnixNanos(0), &event).map(|said| (said.role, said.ids, said.text));
-        assert_eq!(
-            said(Event::BackfillFailed { product: product(), ids, failures: None, error: error.clone() }),
-            Some((Role::Attempt, Some(ids), error.clone()))
-        );
-        assert_eq!(said(Event::BackfillEmpty { product: product(), ids, attempts: 4 }), Some((Role::Attempt, Some(ids), String::new())));
-        assert_eq!(said(Event::GapFilled { product: product(), ids, by: GapFiller::Rest }), Some((Role::Cause, Some(ids), String::new())));
-        assert_eq!(said(Event::SyncFailed { error: error.clone() }), Some((Role::Cause, None, error.clone())));
-        let shed = |trades| {
-            let (first_trade_id, last_trade_id) = if trades == 0 { (0, 0) } else { (7, 9) };
-            said(Event::ShedEnded { product: product(), first_trade_id, last_trade_id, trades, tickers: 1 })
-        };
-        assert_eq!(shed(0), None, "tickers have no ids");
-        assert_eq!(shed(3), Some((Role::Cause, IdRange::new(7, 9), String::new())));
-        // A connection that could not be opened has lost nothing.
-        assert_eq!(said(Event::ConnectFailed { line: String::new(), error }), None);
-    }
-}
+#[path = "history_tests.rs"]
+mod tests;

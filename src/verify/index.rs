@@ -4,7 +4,6 @@
 //! 2. Every record has a mark that says whether it has been matched. No record is matched twice.
 //! 3. Looking up in rising order of keys costs a comparison, not a search.
 
-use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Value, layout_enum, match_layout};
 use crate::store::Snapshot;
 use crate::stored;
@@ -47,8 +46,6 @@ pub(super) struct IndexedDay<L: Layout> {
 /// A product's days of a dataset.
 #[derive(Debug)]
 pub(super) struct IndexedDays<L: Layout> {
-    /// The product.
-    pub product: ProductId,
     /// Each day that can be read, in order.
     pub days: Vec<IndexedDay<L>>,
 }
@@ -172,8 +169,8 @@ impl<L: Layout> IndexedDay<L> {
 impl<L: Layout> IndexedDays<L> {
     /// Begins without a day.
     #[must_use]
-    pub(super) fn new(product: &ProductId) -> Self {
-        Self { product: product.clone(), days: Vec::new() }
+    pub(super) const fn new() -> Self {
+        Self { days: Vec::new() }
     }
 
     /// Gives the dataset.

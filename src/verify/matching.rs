@@ -128,6 +128,31 @@ pub(super) fn find_altered<L: Layout>(
     Some(difference::<L>(found.len(), expected, found, &mut false))
 }
 
+/// Tells whether a stored record that has no id is equal to a record of the ledger and not matched yet. Marks nothing.
+pub(super) fn finds_equal<L: Layout>(
+    days: &mut IndexedDays<L>,
+    record: Record<'_>,
+    expected: &mut Vec<Value>,
+    found: &mut Vec<Value>,
+) -> bool {
+    let Some(row) = L::part_of(record) else { return false };
+    stored::of_row::<L>(row, expected);
+    let of_time = days.days.iter_mut().filter(|day| day.indexed_by() == IndexedBy::Time);
+    of_time.into_iter().any(|day| {
+        day.find(key_of_row::<L>(IndexedBy::Time, row), |day, record| {
+            !day.is_marked(record)
+                && stored::load(&day.snapshot, record, found)
+                && difference::<L>(stored::columns_of(&day.snapshot).len(), expected, found, &mut false).is_empty()
+        })
+        .is_some()
+    })
+}
+
+/// Does what [`finds_equal`] does, whichever dataset the days are of.
+pub(super) fn finds_equal_in(days: &mut DatasetDays, record: Record<'_>, expected: &mut Vec<Value>, found: &mut Vec<Value>) -> bool {
+    match_layout!(DatasetDays, days, days => finds_equal(days, record, expected, found))
+}
+
 /// Does what [`match_record`] does, whichever dataset the days are of.
 pub(super) fn match_in(days: &mut DatasetDays, record: Record<'_>, expected: &mut Vec<Value>, found: &mut Vec<Value>) -> Match {
     match_layout!(DatasetDays, days, days => match_record(days, record, expected, found))

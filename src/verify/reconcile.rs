@@ -5,6 +5,7 @@
 //!    listening: such trades are counted apart. A ticker that was never sent is only counted.
 //! 3. Two kinds of lost tickers are excused and counted apart. A ticker that the exchange sent out of turn is dropped by rule, as sequences rise. A ticker
 //!    in the buffers of a connection that breaks never arrives. The ledger has the faults: as many out of turn, and the times of the breaks.
+//!    Records without an id are matched one to one, and those that were sent first: an equal one that was never sent must not take their place.
 //! 4. The ledger is read once, in bounded memory: one bit for each stored record, ranges of ids, and at most `MAX_UNMATCHED_TICKERS` tickers.
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use std::io::BufRead;
 use super::finding::{FindingKind, Findings, Location};
 use super::index::{DatasetDays, IndexedDays};
 use super::ledger::{Entry, Ledger, LedgerError};
-use super::matching::{Match, find_altered_in, match_in, match_record, report_unmatched, report_unmatched_in};
+use super::matching::{Match, find_altered_in, finds_equal_in, match_in, match_record, report_unmatched, report_unmatched_in};
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::record::{Record, Ticker, Trade};
@@ -109,6 +110,8 @@ pub(super) struct Reconciler<'a> {
     ticker_datasets: Datasets,
     ids: BTreeMap<ProductId, TradeIds>,
     unmatched: Vec<UnmatchedTicker>,
+    /// Tickers never sent to which a record without an id is equal: it may be that of another one, which was sent.
+    unsent: Vec<UnmatchedTicker>,
     /// Tickers that the exchange sent out of turn.
     out_of_turn: u64,
     /// When connections broke.
@@ -131,6 +134,7 @@ impl<'a> Reconciler<'a> {
             ticker_datasets,
             ids: BTreeMap::new(),
             unmatched: Vec::new(),
+            unsent: Vec::new(),
             out_of_turn: 0,
             breaks: Vec::new(),
             sums: LedgerSums::default(),
@@ -217,7 +221,12 @@ impl<'a> Reconciler<'a> {
 
     fn take_ticker_in(&mut self, dataset: Dataset, product: &ProductId, ticker: &Ticker, sent: bool, findings: &mut Findings) {
         let (expected, found) = (&mut self.expected, &mut self.found);
-        let days = self.days.get_mut(product).and_then(|days| days.tickers_of(dataset));
+        let mut days = self.days.get_mut(product).and_then(|days| days.tickers_of(dataset));
+        let has_twin = |days: &mut DatasetDays| finds_equal_in(days, Record::Ticker(ticker), expected, found);
+        if !sent && self.unsent.len() < MAX_UNMATCHED_TICKERS && days.as_deref_mut().is_some_and(has_twin) {
+            self.unsent.push(UnmatchedTicker { product: product.clone(), ticker: *ticker, dataset });
+            return;
+        }
         let matched = days.map_or(Match::None, |days| match_in(days, Record::Ticker(ticker), expected, found));
         let location = Location::on(product, dataset, ticker.time.day());
         match matched {
@@ -241,6 +250,14 @@ impl<'a> Reconciler<'a> {
     /// the end of the ledger.
     fn settle_tickers(&mut self, findings: &mut Findings) {
         self.breaks.sort();
+        for UnmatchedTicker { product, ticker, dataset } in std::mem::take(&mut self.unsent) {
+            let days = self.days.get_mut(&product).and_then(|days| days.tickers_of(dataset));
+            let matched = days.map(|days| match_in(days, Record::Ticker(&ticker), &mut self.expected, &mut self.found));
+            if let Some(Match::Equal { date, .. }) = matched {
+                self.sums.tickers_equal += 1;
+                note_misfiled(&Location::on(&product, dataset, ticker.time.day()), date, || name_of(&ticker), findings);
+            }
+        }
         for unmatched in std::mem::take(&mut self.unmatched) {
             let UnmatchedTicker { product, ticker, dataset } = &unmatched;
             let location = Location::on(product, *dataset, ticker.time.day());

@@ -1,5 +1,7 @@
 //! What `verify` reports: product-days with their verdicts, findings, and the sums of a ledger.
 
+use std::collections::BTreeMap;
+
 use super::coverage::{DayCoverage, Gap, Verdict};
 use super::day::DaySums;
 use super::finding::Findings;
@@ -21,6 +23,8 @@ pub struct DatasetDay {
     pub set: ColumnSet,
     /// Late records that wait for the seal.
     pub late: u64,
+    /// Records that no checksum covers: the newest of a live day, all of one without a commit page.
+    pub unproven: u64,
     /// What its records add up to.
     pub sums: DaySums,
 }
@@ -61,8 +65,14 @@ pub struct Report {
     pub findings: Findings,
     /// What the check against a ledger adds up to, where there was one.
     pub ledger: Option<LedgerSums>,
-    /// Journal lines that could not be read.
+    /// Journal lines that could not be read. Each is a finding.
     pub unreadable_journal_lines: u64,
+    /// Journal lines that were cut off where a crash may have cut them.
+    pub torn_journal_lines: u64,
+    /// Journal lines of events that this version does not know.
+    pub unknown_journal_lines: u64,
+    /// What could not be checked, by name.
+    pub not_checked: Vec<String>,
 }
 
 impl Report {
@@ -78,3 +88,6 @@ impl Report {
         self.days.iter().filter(|day| day.coverage.verdict == verdict).count()
     }
 }
+
+/// The checked datasets of each day of a product.
+pub(super) type CheckedDays = BTreeMap<UtcDay, Vec<DatasetDay>>;

@@ -1,19 +1,24 @@
 //! A [`Report`] as text: an aligned table with the findings below it, or JSON Lines.
 //!
-//! Each JSON object has a `line` that says what it is: "day" (one for each product-day, with its datasets), "hole" (a gap), "finding", "ledger", and at the
-//! end "summary", whose `holds` is the answer.
+//! Each JSON object has a `line` that says what it is: "day" (one for each product-day, with its datasets), "hole" (a gap), "finding", "not_checked",
+//! "ledger", and at the end "summary", whose `holds` is the answer.
+//!
+//! Names of files, texts of a journal and messages of the system come from outside: whatever is shown of them is escaped, into a pipe too.
 
 use std::io::{self, Write};
 
 use super::coverage::Verdict;
 use super::finding::Finding;
 use super::report::{DatasetDay, ProductDay, Report};
+use crate::escape::Escaped;
 use crate::json::Object;
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::DayState;
 
 /// How many reasons the table shows of one day.
 const SHOWN_REASONS: usize = 3;
+/// How many things the table names that could not be checked.
+const SHOWN_NOT_CHECKED: usize = 20;
 
 /// Writes the report for people.
 ///
@@ -44,13 +49,9 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write_ledger(report, out)?;
     if report.holds() {
         let count = |verdict| report.count(verdict);
-        return writeln!(
-            out,
-            "holds: {} whole, {} partial, {} unverifiable; nothing wrong was found",
-            count(Verdict::Whole),
-            count(Verdict::Partial),
-            count(Verdict::Unverifiable)
-        );
+        let (whole, partial, unverifiable) = (count(Verdict::Whole), count(Verdict::Partial), count(Verdict::Unverifiable));
+        let beside = if report.not_checked.is_empty() { "" } else { " in what could be checked" };
+        return writeln!(out, "holds: {whole} whole, {partial} partial, {unverifiable} unverifiable; nothing wrong was found{beside}");
     }
     writeln!(out, "DOES NOT HOLD")?;
     for (kind, count) in report.findings.counts() {
@@ -59,7 +60,7 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         for finding in &listed {
             let location = finding.location.to_string();
             let between = if location.is_empty() { "" } else { ": " };
-            writeln!(out, "            {location}{between}{}", finding.text)?;
+            writeln!(out, "            {location}{between}{}", Escaped(&finding.text))?;
         }
         if (listed.len() as u64) < count && listed.len() >= super::finding::LISTED_PER_KIND {
             writeln!(out, "            … the first {} are shown", listed.len())?;
@@ -99,7 +100,7 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
         share(day.named)
     )?;
     for reason in day.coverage.reasons.iter().take(SHOWN_REASONS) {
-        writeln!(out, "{:width$}    {reason}", "")?;
+        writeln!(out, "{:width$}    {}", "", Escaped(reason))?;
     }
     if day.coverage.reasons.len() > SHOWN_REASONS {
         writeln!(out, "{:width$}    … and {} more reasons", "", day.coverage.reasons.len() - SHOWN_REASONS)?;
@@ -124,12 +125,28 @@ fn write_remarks(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     if core > 0 {
         writeln!(out, "f32 = rounded exact value: not checkable in {core} dataset-days that hold core columns alone")?;
     }
-    let bare = report.days.iter().flat_map(|day| &day.datasets).filter(|kept| kept.state == Some(DayState::Bare)).count();
-    if bare > 0 {
-        writeln!(out, "checksums: not checkable in {bare} dataset-days without a commit page")?;
+    let of_all = |sum: fn(&DatasetDay) -> u64| report.days.iter().flat_map(|day| &day.datasets).map(sum).sum::<u64>();
+    let flagged = of_all(|kept| kept.sums.flagged);
+    if flagged > 0 {
+        writeln!(out, "trades kept although a size, a price or the order ids are not plausible: {flagged}")?;
     }
-    if report.unreadable_journal_lines > 0 {
-        writeln!(out, "journal: {} lines cannot be read", report.unreadable_journal_lines)?;
+    let behind = of_all(|kept| kept.sums.clock_behind);
+    if behind > 0 {
+        writeln!(out, "records received by a clock that was more than an hour behind the exchange's: {behind}")?;
+    }
+    for (count, what) in [
+        (report.torn_journal_lines, "are cut off, as by a crash: what they said is not known"),
+        (report.unknown_journal_lines, "are of events that this version does not know"),
+    ] {
+        if count > 0 {
+            writeln!(out, "journal: {count} lines {what}")?;
+        }
+    }
+    for what in report.not_checked.iter().take(SHOWN_NOT_CHECKED) {
+        writeln!(out, "not checked: {}", Escaped(what))?;
+    }
+    if report.not_checked.len() > SHOWN_NOT_CHECKED {
+        writeln!(out, "not checked: … and {} more", report.not_checked.len() - SHOWN_NOT_CHECKED)?;
     }
     Ok(())
 }
@@ -174,8 +191,10 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             .text("product", product.as_str())
             .plain("from_id", gap.ids.first())
             .plain("to_id", gap.ids.last())
-            .text("after", &gap.before.time.to_string())
-            .text("before", &gap.after.time.to_string())
+            .text("from_date", &gap.dates.0.to_string())
+            .text("to_date", &gap.dates.1.to_string())
+            .optional("after", gap.before.map(|link| format!("\"{}\"", link.time)))
+            .optional("before", gap.after.map(|link| format!("\"{}\"", link.time)))
             .plain("is_absence", gap.is_absence)
             .text("why", &gap.why);
         writeln!(out, "{}", line.done())?;
@@ -189,6 +208,9 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             .optional("date", finding.location.date.map(|date| format!("\"{date}\"")))
             .text("text", &finding.text);
         writeln!(out, "{}", line.done())?;
+    }
+    for what in &report.not_checked {
+        writeln!(out, "{}", Object::default().text("line", "not_checked").text("text", what).done())?;
     }
     if let Some(sums) = report.ledger {
         let line = Object::default()
@@ -214,7 +236,10 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         .plain("open", report.count(Verdict::Open))
         .plain("unverifiable", report.count(Verdict::Unverifiable))
         .object("findings", counts)
-        .plain("unreadable_journal_lines", report.unreadable_journal_lines);
+        .plain("not_checked", report.not_checked.len())
+        .plain("unreadable_journal_lines", report.unreadable_journal_lines)
+        .plain("torn_journal_lines", report.torn_journal_lines)
+        .plain("unknown_journal_lines", report.unknown_journal_lines);
     writeln!(out, "{}", summary.done())
 }
 
@@ -251,6 +276,9 @@ fn dataset_object(kept: &DatasetDay) -> Object {
         .text("columns", if kept.set == ColumnSet::Full { "full" } else { "core" })
         .plain("records", kept.sums.records)
         .plain("late", kept.late)
+        .plain("unproven", kept.unproven)
+        .plain("flagged", kept.sums.flagged)
+        .plain("clock_behind", kept.sums.clock_behind)
         .plain("time_regressions", kept.sums.regressions)
         .plain("with_order_ids", kept.sums.with_order_ids)
         .plain("with_receive_time", kept.sums.with_recv)

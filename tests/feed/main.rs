@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+mod addresses;
+mod answers;
+mod certificates;
+mod clock;
 mod decode;
+mod peers;
+mod proxies;
 mod recorded;
 mod rest;
 mod session;
 mod socket;
+mod spelling;
+mod upgrades;

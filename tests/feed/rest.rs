@@ -1,9 +1,10 @@
 //! REST pages from a server that misbehaves on purpose.
 
-use coltape::internals::feed::rest::{Advice, InexactText, RestClient, RestError, TradePage};
+use coltape::internals::feed::RejectReason;
+use coltape::internals::feed::rest::{Advice, ElementFault, InexactText, RestClient, RestError, TradePage, UnusableElement};
 use coltape::internals::feed::tls::TlsRoots;
 use coltape::internals::product::ProductId;
-use coltape::internals::record::{Means, OrderId, Side};
+use coltape::internals::record::{Implausible, Means, OrderId, Side};
 use coltape::internals::time::UnixNanos;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -39,7 +40,7 @@ fn client(url: &str) -> RestClient {
     RestClient::new(url, &TlsRoots::default(), Duration::from_secs(5)).unwrap()
 }
 
-fn page_of(body: &str) -> Result<TradePage, RestError> {
+pub(super) fn page_of(body: &str) -> Result<TradePage, RestError> {
     let (url, server) = serve_once(answer("200 OK", "", body));
     let page = client(&url).trades_page(&ProductId::new("BTC-USD").unwrap(), Some(103), 1000, NOW);
     server.join().unwrap();
@@ -80,21 +81,31 @@ fn an_empty_page_is_a_page() {
 }
 
 #[test]
-fn a_page_with_one_fault_is_rejected() {
+fn an_element_with_a_fault_costs_itself_alone() {
     let good = trade(100, "buy");
-    for body in [
-        format!("[{good},{}]", trade(103, "buy")),
-        format!("[{good},{good}]"),
-        format!("[{good},{}]", trade(0, "buy")),
-        format!("[{good},{}]", trade(99, "maker")),
-        format!("[{good},{}]", trade(99, "buy").replace("65083.67", "-1")),
-        format!("[{good},{}]", trade(99, "buy").replace("2026", "2027")),
-        format!("[{good},null]"),
-        format!("[{good}"),
-        r#"{"message":"NotFound"}"#.to_owned(),
-        "<html>".to_owned(),
-        String::new(),
-    ] {
+    let faulty = [
+        (trade(103, "buy"), Some(103), ElementFault::NotAsked),
+        (trade(0, "buy"), Some(0), ElementFault::Rejected(RejectReason::Implausible(Implausible::Id))),
+        (trade(99, "maker"), Some(99), ElementFault::Rejected(RejectReason::Side)),
+        (trade(99, "buy").replace("65083.67", "x"), Some(99), ElementFault::Rejected(RejectReason::Price)),
+        (trade(99, "buy").replace('{', r#"{"product_id":"ETH-USD","#), Some(99), ElementFault::OtherProduct),
+        ("null".to_owned(), None, ElementFault::Rejected(RejectReason::Shape)),
+    ];
+    for (element, trade_id, fault) in faulty {
+        for body in [format!("[{good},{element}]"), format!("[{element}, {good}]")] {
+            let page = page_of(&body).unwrap();
+            assert_eq!(page.trades.iter().map(|trade| trade.trade_id).collect::<Vec<_>>(), [100], "{body}");
+            assert_eq!(page.unusable, [UnusableElement { trade_id, fault, raw: element.clone() }], "{body}");
+        }
+    }
+    let page = page_of(&format!("[{good},{},{good}]", good.replace("65083.67", "65083.68"))).unwrap();
+    assert!(page.trades.is_empty() && page.unusable.len() == 3, "which of them is right cannot be told: {page:?}");
+    assert_eq!(page_of(&format!("[{good},{good}]")).unwrap().trades.len(), 1);
+}
+
+#[test]
+fn an_answer_without_a_usable_trade_is_no_page() {
+    for body in [r#"{"message":"NotFound"}"#.to_owned(), "<html>".to_owned(), String::new()] {
         let error = page_of(&body).unwrap_err();
         assert!(matches!(error, RestError::Bad { .. }), "{body}: {error}");
         assert_eq!(error.advice(), Advice::Retry);
@@ -105,13 +116,21 @@ fn a_page_with_one_fault_is_rejected() {
 fn each_error_says_what_to_do() {
     let advice = |bytes: String| {
         let (url, server) = serve_once(bytes);
-        let error = client(&url).products().unwrap_err();
+        let error = client(&url).trades_page(&ProductId::new("BTC-USD").unwrap(), None, 1, NOW).unwrap_err();
         server.join().unwrap();
         error.advice()
     };
     let after = |seconds| Advice::RetryAfter(Duration::from_secs(seconds));
     assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: 7\r\n", "")), after(7));
-    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "")), after(1));
+    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: soon\r\n", "")), after(1));
+    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", "")), after(300));
+    assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: Sun, 09 Aug 2026 21:05:57 GMT\r\n", "")), after(9));
+    let clock = "Date: Sun, 09 Aug 2026 23:05:00 GMT\r\n";
+    assert_eq!(advice(answer("503 Wait", &format!("{clock}Retry-After: Sunday, 09-Aug-26 23:05:42 GMT\r\n"), "")), after(42));
+    assert_eq!(advice(answer("403 Forbidden", "Retry-After: Sun Aug  9 21:05:49 2026\r\n", "<html>")), after(1));
+    assert_eq!(advice(answer("403 Forbidden", "", "<html>")), Advice::Retry);
+    let dates = "Date: Wed, 21 Oct 2026 07:27:40 GMT\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n";
+    assert_eq!(advice(answer("429 Too Many Requests", dates, "")), after(20));
     assert_eq!(advice(answer("429 Too Many Requests", "Retry-After: 999999999\r\n", "")), after(300));
     assert_eq!(advice(answer("503 Service Unavailable", "", "")), Advice::Retry);
     assert_eq!(advice(answer("404 Not Found", "", "{}")), Advice::Skip);

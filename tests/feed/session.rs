@@ -343,6 +343,93 @@ fn a_silent_connection_is_replaced_exactly_at_the_time_out() {
 }
 
 #[test]
+fn a_pause_of_this_process_is_no_silence_of_the_server() {
+    // A pause of any length, at any distance from the last frame, on a connection that flows before and after it.
+    for pause in [2, 5, 9, 10, 11, 12, 60, 3600, 1_000_000] {
+        for quiet_steps in [0, 1, 10, 50, 85] {
+            for feed in Feed::ALL {
+                let mut simulation = Simulation::new(feed, &config(&ids(&["BTC-USD"])), &[], Refusal::NamesOne);
+                simulation.run(5 * SECOND);
+                simulation.flowing = false;
+                simulation.run(STEP * quiet_steps);
+                simulation.now += Duration::from_secs(pause);
+                simulation.on(SessionEvent::Tick);
+                assert!(simulation.session.is_connected(), "{feed:?}: after {pause} s, {quiet_steps} steps after the last frame");
+                simulation.flowing = true;
+                simulation.run(30 * SECOND);
+                assert_eq!(simulation.connects.len(), 1, "{feed:?}: {pause} s, {quiet_steps} steps");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_died_during_a_pause_is_replaced_soon_after_it() {
+    let mut simulation = Simulation::new(Feed::Exchange, &config(&ids(&["BTC-USD"])), &[], Refusal::NamesOne);
+    simulation.run(5 * SECOND);
+    simulation.flowing = false;
+    simulation.now += 3600 * SECOND;
+    simulation.run(10 * SECOND);
+    assert!(simulation.reports.contains(&SessionReport::Silent));
+}
+
+#[test]
+fn a_pause_of_this_process_is_no_missing_acknowledgement() {
+    for pause in [3, 6, 12, 3600] {
+        let wanted = ids(&["BTC-USD", "ETH-USD"]);
+        let mut simulation = Simulation::new(Feed::Exchange, &config(&wanted), &wanted, Refusal::Silent);
+        simulation.run(STEP);
+        assert_eq!(simulation.server.requests.len(), 1);
+        simulation.now += Duration::from_secs(pause);
+        simulation.on(SessionEvent::Tick);
+        assert_eq!((simulation.server.requests.len(), simulation.connects.len()), (1, 1), "{pause} s");
+        // The answer has waited in the socket.
+        let listed = ["ticker", "matches", "heartbeat"].map(|channel| (channel.to_owned(), wanted.iter().cloned().collect()));
+        simulation.on(SessionEvent::Control(&Control::Subscriptions(listed.into_iter().collect())));
+        simulation.on(SessionEvent::Frame(FrameFate::Control));
+        assert_eq!(simulation.session.acknowledged().len(), 2);
+        assert!(simulation.refused().is_empty());
+    }
+}
+
+#[test]
+fn bytes_of_a_message_under_way_are_no_silence_but_no_message_takes_for_ever() {
+    let mut simulation = Simulation::new(Feed::Exchange, &config(&ids(&["BTC-USD"])), &[], Refusal::NamesOne);
+    simulation.run(5 * SECOND);
+    simulation.flowing = false;
+    let last_frame = simulation.now;
+    while simulation.session.is_connected() {
+        simulation.on(SessionEvent::Heard);
+        simulation.run(SECOND);
+    }
+    assert_eq!(simulation.now - last_frame, 60 * SECOND);
+    // Bytes that came once are no sign of life for longer than the time-out.
+    simulation.flowing = true;
+    simulation.run(20 * SECOND);
+    simulation.flowing = false;
+    simulation.on(SessionEvent::Heard);
+    let heard = simulation.now;
+    while simulation.session.is_connected() {
+        simulation.run(STEP);
+    }
+    assert_eq!(simulation.now - heard, 10 * SECOND);
+}
+
+#[test]
+fn a_wait_that_the_server_asks_for_is_kept_unless_the_back_off_is_longer() {
+    for (asked, least, most) in [(0, 1, 2), (1, 1, 2), (7, 7, 8), (77, 77, 78), (300, 300, 301)] {
+        let mut session = Session::new(Feed::Exchange, &config(&ids(&["BTC-USD"])));
+        assert_eq!(session.on(SessionEvent::Tick, Duration::ZERO), [Action::Connect]);
+        session.on(SessionEvent::ConnectRefused { retry_after: Duration::from_secs(asked) }, Duration::ZERO);
+        let mut now = Duration::ZERO;
+        while session.on(SessionEvent::Tick, now).is_empty() {
+            now += STEP;
+        }
+        assert!(now >= Duration::from_secs(least) && now <= Duration::from_secs(most), "asked for {asked} s, waited {now:?}");
+    }
+}
+
+#[test]
 fn products_come_and_go_while_connected() {
     for feed in [Feed::Exchange, Feed::Advanced] {
         let mut simulation = Simulation::new(feed, &config(&ids(&["BTC-USD"])), &ids(&["DEAD-USD"]), Refusal::NamesOne);

@@ -75,6 +75,7 @@ impl Trace {
                 self.shoot();
                 self.before_flush = Some((self.versions.last().unwrap().clone(), self.world.clone()));
             }
+            Step::Device(_) => {}
             Step::Flushed(why) => self.flushed(why),
             Step::Changed(what) => {
                 match what {

@@ -504,6 +504,56 @@ fn a_second_writer_another_endpoint_and_an_unsafe_file_system_are_refused() {
 }
 
 #[test]
+fn a_lock_is_held_whatever_becomes_of_its_file_and_folder() {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    type Deed = fn(&Path);
+    let deeds: [(&str, Deed); 7] = [
+        ("nothing", |_| {}),
+        ("the file is removed", |dir| fs::remove_file(dir.join("_coltape/lock")).unwrap()),
+        ("the file is renamed", |dir| fs::rename(dir.join("_coltape/lock"), dir.join("_coltape/old")).unwrap()),
+        ("the file is replaced", |dir| {
+            fs::write(dir.join("_coltape/new"), "1\n").unwrap();
+            fs::rename(dir.join("_coltape/new"), dir.join("_coltape/lock")).unwrap();
+        }),
+        ("the file is a link", |dir| {
+            fs::rename(dir.join("_coltape/lock"), dir.join("_coltape/old")).unwrap();
+            symlink("/dev/null", dir.join("_coltape/lock")).unwrap();
+        }),
+        ("the folder is renamed", |dir| fs::rename(dir.join("_coltape"), dir.join("old")).unwrap()),
+        ("the folder is removed", |dir| fs::remove_dir_all(dir.join("_coltape")).unwrap()),
+    ];
+    for (what, act) in deeds {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        let data = folder.path().join("data");
+        let held = dir(&data);
+        symlink(&data, &link).unwrap();
+        act(&data);
+        for path in [&data, &link] {
+            match DataDir::open(path, StoreOptions::default(), "exchange wss://test") {
+                Err(StoreError::Locked { pid, .. }) => assert_eq!(pid, std::process::id().to_string(), "{what}"),
+                other => panic!("{what}: {other:?}"),
+            }
+            assert_eq!(store::holder_of(path).unwrap(), Some(std::process::id().to_string()), "{what}");
+        }
+        drop(held);
+        assert_eq!(store::holder_of(&data).unwrap(), None, "{what}");
+        drop(dir(&data));
+    }
+}
+
+#[test]
+fn a_directory_that_an_earlier_version_holds_by_its_file_alone_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(dir(folder.path()));
+    let file = std::fs::File::open(folder.path().join("_coltape/lock")).unwrap();
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    assert!(matches!(DataDir::open(folder.path(), StoreOptions::default(), "exchange wss://test"), Err(StoreError::Locked { .. })));
+    assert!(store::holder_of(folder.path()).unwrap().is_some());
+}
+
+#[test]
 fn many_days_are_sealed_with_as_few_flushes_as_one() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     let flushes = Arc::new(AtomicUsize::new(0));

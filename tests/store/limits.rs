@@ -14,7 +14,7 @@ use coltape::internals::schema::{ColumnSet, Dataset, Layout, TickerTrades, Trade
 use coltape::internals::store::event::Event;
 use coltape::internals::store::journal::{self, JournalFile};
 use coltape::internals::store::{
-    self, DataDir, Day, DayState, InsertError, Inserted, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
+    self, DataDir, Day, DayState, InsertError, Inserted, MAX_LEAD, Opening, Snapshot, StoreError, StoreOptions, Syncer, Trusted, seal,
 };
 use coltape::internals::time::{UnixNanos, UtcDay};
 
@@ -227,6 +227,69 @@ fn a_day_of_a_hundred_million_records_opens_as_fast_as_one_of_a_hundred() {
             assert!(many < few * 10 + Duration::from_millis(100), "{few:?} and {many:?}");
         }
     }
+}
+
+const LARGEST: &str = "COLTAPE_TEST_LARGEST";
+const LARGEST_BYTES: u64 = 1 << 20;
+
+/// The child: its files may not grow beyond a limit.
+#[test]
+fn limited_child() {
+    let Ok(folder) = std::env::var(LARGEST) else { return };
+    // As the program does: the signal is caught, and the system call fails.
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).unwrap();
+    let limit = rustix::process::Rlimit { current: Some(LARGEST_BYTES), maximum: Some(LARGEST_BYTES) };
+    rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+    let dir = Arc::new(DataDir::open(Path::new(&folder), StoreOptions::default(), "test").unwrap());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    let refused = append_all(&mut day, &mut syncer);
+    assert!(matches!(refused, StoreError::Limit { .. }) && refused.to_string().contains("ulimit -f"), "{refused}");
+    day.commit();
+    syncer.cycle().unwrap();
+    let stored = day.count();
+    assert!(stored >= LARGEST_BYTES / 16 - MAX_LEAD && day.files().durable() == stored, "{stored}");
+    assert_eq!(seal::seal(&dir, vec![day.close()]).pop().unwrap().sealed.unwrap().records, stored);
+}
+
+#[test]
+fn a_column_that_reaches_the_largest_file_is_an_error_that_names_the_limit_and_no_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "limits::limited_child"])
+        .env(LARGEST, folder.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{:?} {}", done.status, String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn a_day_with_little_address_space_holds_less_and_keeps_what_it_had() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |records: u64| {
+        let options = StoreOptions::default().map_records(records);
+        let dir = open_dir(folder.path(), &options);
+        let (day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
+        (dir, day)
+    };
+    let fill = |dir: &Arc<DataDir>, day: &mut Day<Trades>| {
+        let mut syncer = Syncer::new(Arc::clone(dir));
+        syncer.watch(day.files());
+        let full = append_all(day, &mut syncer);
+        day.commit();
+        full
+    };
+    let (dir, mut day) = open(5000);
+    let full = fill(&dir, &mut day);
+    assert!(matches!(&full, StoreError::DayFull { records: 5000, .. }) && full.to_string().contains("5000"), "{full}");
+    assert_eq!(day.count(), 5000);
+    drop((day, dir));
+    // Opened with less it is mapped for what it has, and for as much again.
+    let (dir, mut day) = open(1000);
+    assert!(matches!(fill(&dir, &mut day), StoreError::DayFull { records: 10_000, .. }));
+    assert_eq!(day.count(), 10_000);
+    assert_eq!(seal::seal(&dir, vec![day.close()]).pop().unwrap().sealed.unwrap().records, 10_000);
 }
 
 const CUT: &str = "COLTAPE_TEST_CUT";

@@ -14,3 +14,4 @@ mod kill;
 mod limits;
 mod live_reader;
 mod model;
+mod several_devices;

@@ -5,8 +5,12 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 mod capture;
+mod console;
 mod market;
+#[path = "../feed/peers.rs"]
+mod peers;
 mod query;
 mod repair;
 mod verify_days;
 mod verify_ledger;
+mod verify_tapes;

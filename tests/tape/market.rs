@@ -9,6 +9,8 @@ use coltape::internals::decimal;
 use coltape::internals::product::ProductId;
 use coltape::internals::record::{OrderId, Side, Ticker, Trade};
 use coltape::internals::schema::{Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::event::Event;
+use coltape::internals::store::journal::{JOURNAL, JournalFile};
 use coltape::internals::store::{DataDir, Day, InsertError, Inserted, StoreOptions, Syncer, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 
@@ -107,8 +109,11 @@ pub(crate) fn store<L: Layout>(dir: &Arc<DataDir>, product: &ProductId, rows: &[
         closed.push(day.close());
     }
     syncer.cycle().expect("synced");
+    // Something of a journal, as every writer leaves it.
+    let mut journal = JournalFile::new(dir.path(), JOURNAL);
     for seal::SealOutcome { key, sealed } in seal::seal(dir, closed) {
         sealed.unwrap_or_else(|error| panic!("{key}: {error}"));
+        journal.append(key.date.start(), &Event::FlushRecovered).expect("written");
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use coltape::internals::query::{Format, QueryConfig, QueryError, query};
+use coltape::internals::query::{Format, QueryConfig, QueryError, query, query_with_notes};
 use coltape::internals::record::{OrderId, Trade};
 use coltape::internals::schema::{ColumnSet, Dataset, TickerTrades, Trades};
 use coltape::internals::store::event::Event;
@@ -507,4 +507,72 @@ fn days_with_and_without_the_exact_columns_are_printed_together() {
     let lines: Vec<&str> = text.lines().skip(1).collect();
     assert_eq!(lines.len(), 600);
     assert!(lines[..300].iter().all(|line| !line.ends_with(',')) && lines[300..].iter().all(|line| line.ends_with(',')), "{}", lines[300]);
+}
+
+/// Asks, and gives the table and what was said about it.
+fn table_and_notes(config: &QueryConfig) -> (String, Vec<String>) {
+    let (mut out, mut told) = (Vec::new(), Vec::new());
+    query_with_notes(config, &|| true, &mut out, &mut |note| told.push(note.to_owned())).expect("answered");
+    (String::from_utf8(out).expect("text"), told)
+}
+
+#[test]
+fn at_every_width_a_column_is_shown_or_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    store_all(dir.path(), &prints(1, 3, noon(), SECOND), StoreOptions::default());
+    for dataset in Dataset::ALL {
+        let whole = with(config(dir.path(), Format::Table), |asked| asked.dataset = dataset);
+        for width in (1..320).map(Some).chain([None]) {
+            let (table, told) = table_and_notes(&with(whole.clone(), |asked| asked.width = width));
+            let header: Vec<&str> = table.lines().next().expect("a header").split_whitespace().collect();
+            assert!(header.starts_with(&["event", "time"]), "{header:?}");
+            assert!(width.is_some() || told.is_empty(), "into a pipe nothing is dropped: {told:?}");
+            let named: Vec<&str> = told.iter().flat_map(|note| note.split([' ', ',', ':'])).collect();
+            for column in dataset.columns() {
+                let is_time = matches!(column.name, "time" | "nanos" | "trade_time" | "trade_nanos");
+                let (is_shown, is_named) = (header.contains(&column.name), named.contains(&column.name));
+                // On a terminal the readable time stands for the columns of the time.
+                assert!(
+                    is_shown != is_named || (is_time && width.is_some() && !is_named),
+                    "{} at {width:?}: {header:?} {told:?}",
+                    column.name
+                );
+            }
+        }
+        for format in [Format::Csv, Format::Jsonl] {
+            let asked = with(whole.clone(), |asked| (asked.format, asked.width) = (format, Some(20)));
+            let (text, told) = table_and_notes(&asked);
+            assert!(told.is_empty() && dataset.columns().iter().all(|column| text.contains(column.name)), "{text}");
+        }
+    }
+}
+
+#[test]
+fn the_readable_time_stays_whatever_columns_are_asked_for_with_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    store_all(dir.path(), &prints(1, 3, noon(), SECOND), StoreOptions::default());
+    for dataset in Dataset::ALL {
+        let names: Vec<&str> = dataset.columns().iter().map(|column| column.name).collect();
+        for first in &names {
+            for second in &names {
+                for width in [Some(80), None] {
+                    let columns = vec![(*first).to_owned(), (*second).to_owned()];
+                    let asked = with(config(dir.path(), Format::Table), |asked| {
+                        (asked.dataset, asked.columns, asked.width) = (dataset, columns, width)
+                    });
+                    let (table, told) = table_and_notes(&asked);
+                    let has_time = [first, second].into_iter().any(|name| matches!(*name, "time" | "nanos" | "trade_time" | "trade_nanos"));
+                    let row = table.lines().nth(1).expect("a row");
+                    assert_eq!(row.contains("2025-06-07T12:00:00.000000Z"), has_time, "{first},{second} at {width:?}: {row}");
+                    assert!(told.is_empty(), "what was asked for is all shown");
+                    let raw = with(asked, |asked| asked.raw = true);
+                    assert_eq!(
+                        table_and_notes(&raw).0.lines().next().map(|line| line.split_whitespace().count()),
+                        Some(2),
+                        "stored values alone"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -4,4 +4,6 @@ mod asked;
 mod boxes;
 mod killed;
 mod past;
+mod restore;
 mod tape;
+mod union;

@@ -336,7 +336,13 @@ fn the_journal_tells_an_absence_over_midnight_from_a_loss() {
     assert_eq!((kinds(&report), verdicts(&report)), (vec![(FindingKind::Missing, 22)], vec![Verdict::Open; 4]));
     let mut journal = JournalFile::new(dir.path(), JOURNAL);
     let started = || Event::CaptureStarted { endpoint: "exchange".to_owned(), products: 2, version: "0".into() };
-    for (hours, event) in [(11, started()), (13, stopped(SumCheck::Hold)), (35, started()), (37, stopped(SumCheck::Hold))] {
+    let sealed = |name: &str, date: UtcDay| {
+        let day = coltape::DayKey { product: ProductId::new(name).expect("a product"), dataset: Dataset::Trades, date };
+        Event::DaySealed { day, records: 9, late_merged: 0, generation: 0 }
+    };
+    let seals = ["BTC-USD", "ETH-USD"].map(|name| [FIRST_DAY, FIRST_DAY.next()].map(|date| (36, sealed(name, date))));
+    let of_captures = [(11, started()), (13, stopped(SumCheck::Hold)), (35, started())];
+    for (hours, event) in of_captures.into_iter().chain(seals.into_iter().flatten()).chain([(37, stopped(SumCheck::Hold))]) {
         let time = UnixNanos(FIRST_DAY.start().0 + hours * 3600 * SECOND);
         journal.append(time, &event).expect("written");
     }
@@ -375,11 +381,13 @@ fn every_json_line_is_json_and_the_last_one_is_the_answer() {
     let lines: Vec<serde_json::Value> =
         String::from_utf8(out).expect("text").lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let named: Vec<&str> = lines.iter().filter_map(|line| line["line"].as_str()).collect();
-    assert_eq!(named, ["day", "hole", "finding", "summary"]);
+    assert_eq!(named, ["day", "hole", "finding", "not_checked", "summary"]);
     assert_eq!((lines[0]["verdict"].as_str(), lines[0]["trades"]["records"].as_u64()), (Some("open"), Some(29)));
     assert_eq!((lines[1]["from_id"].as_u64(), lines[1]["to_id"].as_u64()), (Some(5), Some(5)));
     assert_eq!((lines[2]["kind"].as_str(), lines[2]["date"].as_str()), (Some("missing"), Some("2025-06-07")));
-    assert_eq!((lines[3]["holds"].as_bool(), lines[3]["findings"]["missing"].as_u64()), (Some(false), Some(1)));
+    // The fixture takes the commit page away: that is said by name.
+    assert!(lines[3]["text"].as_str().is_some_and(|text| text.contains("BTC-USD TRADES 2025-06-07")));
+    assert_eq!((lines[4]["holds"].as_bool(), lines[4]["findings"]["missing"].as_u64()), (Some(false), Some(1)));
 }
 
 #[test]
@@ -402,4 +410,111 @@ fn verifying_changes_nothing() {
     assert!(before.iter().any(|(path, _)| path.ends_with(format!("{OWN_FOLDER}/lock"))));
     verified(dir.path());
     assert!(before == listing());
+}
+
+fn program(arguments: &[&std::ffi::OsStr]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_coltape")).args(arguments).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn every_field_of_the_json_lines_is_in_the_help() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    let all = prints(1, 30, noon(FIRST_DAY), SECOND);
+    store_all(&data, &all, StoreOptions::default());
+    rewrite(&data, Dataset::Trades, FIRST_DAY, |rows| {
+        rows.remove(4);
+    });
+    let ledger = dir.path().join("ledger.jsonl");
+    market::write_ledger(&ledger, &all);
+    let (code, lines, _) = program(&["verify".as_ref(), data.as_ref(), "--json".as_ref(), "--ledger".as_ref(), ledger.as_ref()]);
+    let (_, help, _) = program(&["verify".as_ref(), "--help".as_ref()]);
+    let words: std::collections::BTreeSet<&str> = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    assert_eq!(code, Some(1));
+    let mut kinds = std::collections::BTreeSet::new();
+    for line in lines.lines() {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        kinds.insert(line["line"].as_str().expect("a kind").to_owned());
+        for (key, value) in line.as_object().expect("an object") {
+            let inner = value.as_object().into_iter().flatten().map(|(inner, _)| inner);
+            for key in inner.chain([key]) {
+                assert!(words.contains(key.as_str()), "{key} of {line}");
+            }
+        }
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["day", "finding", "hole", "ledger", "not_checked", "summary"]);
+}
+
+#[test]
+fn what_is_no_data_directory_is_called_that_and_never_holds() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (empty, file, missing, foreign) =
+        (dir.path().join("empty"), dir.path().join("file"), dir.path().join("missing"), dir.path().join("foreign"));
+    std::fs::create_dir(&empty).expect("made");
+    std::fs::create_dir_all(foreign.join("ssl/certs")).expect("made");
+    std::fs::write(&file, "x").expect("written");
+    for path in [&empty, &file, &missing, &foreign, Path::new("/etc")] {
+        let (code, out, error) = program(&["verify".as_ref(), path.as_os_str()]);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains("is not a coltape data directory") && error.contains(&path.display().to_string()), "{error}");
+        assert_eq!(out, "");
+    }
+    // One that was begun and holds nothing is a data directory; that nothing was verified is said all the same.
+    data_dir(&empty, StoreOptions::default());
+    let (code, _, error) = program(&["verify".as_ref(), empty.as_os_str()]);
+    assert!(code == Some(1) && error.contains("holds no day"), "{code:?} {error}");
+}
+
+/// Texts from outside with every kind of character that steers a terminal, in every place of a tape from which `verify` shows text.
+#[test]
+fn nothing_from_outside_reaches_the_output_raw() {
+    let hostile = "\u{1b}[31mred\u{1b}]0;title\u{7}\u{9b}2J\u{202e}drow\u{2028}\r\u{0}\u{7f}";
+    let outer = tempfile::tempdir().expect("a folder");
+    let data = outer.path().join("a\u{1b}[31m\nb\u{202e}");
+    let all = prints(1, 30, noon(FIRST_DAY), SECOND);
+    store_all(&data, &all, StoreOptions::default());
+    rewrite(&data, Dataset::Trades, FIRST_DAY, |rows| drop(rows.remove(4)));
+    // A page that is there and torn, so that its path is shown.
+    std::fs::write(column_path(&data, Dataset::Md, "commit", FIRST_DAY), vec![7; 4096]).expect("written");
+    std::fs::write(column_path(&data, Dataset::TickerTrades, "trade_price", FIRST_DAY), "").expect("written");
+    let mut journal = JournalFile::new(&data, JOURNAL);
+    let range = || coltape::IdRange::between(4, 6).expect("an id");
+    let said = || hostile.to_owned();
+    let time = noon(FIRST_DAY);
+    for event in [
+        Event::GapOpened { product: product(), ids: range(), why: said().into() },
+        Event::BackfillFailed { product: product(), ids: range(), failures: None, error: said() },
+        Event::ConnectionLost { line: said(), why: said() },
+        Event::Conflict {
+            product: product(),
+            trade_id: 7,
+            stored: Some(said()),
+            sent: Some(said()),
+            by: Some(said()),
+            columns: Some(said()),
+            text: Some(said()),
+            raw: Some(said()),
+        },
+    ] {
+        journal.append(time, &event).expect("written");
+    }
+    let path = data.join(OWN_FOLDER).join(format!("journal.{FIRST_DAY}.jsonl"));
+    let mut text = std::fs::read(&path).expect("read");
+    text.extend(format!("{{\"time\":\"{time}\",\"event\":\"\\u001b[31m{hostile}\"}}\n").bytes());
+    text.extend(format!("{{\"time\":\"{time}\",\"event\":\"gap_left\",\"product\":\"\\u001b\\u202e\"}}\n").bytes());
+    std::fs::write(&path, text).expect("written");
+    for arguments in [vec!["verify"], vec!["verify", "--json"], vec!["verify", "--ledger", "no\u{1b}[31m such\n"]] {
+        let mut arguments: Vec<&std::ffi::OsStr> = arguments.into_iter().map(std::ffi::OsStr::new).collect();
+        arguments.push(data.as_os_str());
+        let (code, out, error) = program(&arguments);
+        assert_eq!(code, Some(1), "{out}{error}");
+        let is_raw = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{2028}');
+        for (name, text) in [("stdout", &out), ("stderr", &error)] {
+            assert!(!text.chars().any(is_raw), "{name} of {arguments:?}: {text:?}");
+        }
+    }
+    let (_, out, _) = program(&["verify".as_ref(), data.as_os_str()]);
+    assert!(out.contains(r"\u{1b}[31mred") && out.contains(r"a\u{1b}[31m\nb"), "{out}");
 }

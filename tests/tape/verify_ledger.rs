@@ -353,3 +353,51 @@ fn one_stored_record_does_for_one_line_of_the_ledger_only() {
     // Trade and ticker of `MD` are twice in the ledger; in `TICKER_TRADES` nothing but the time names a record, so one of the two is lost.
     assert_eq!((again.len(), kinds(&report)), (2, vec![(FindingKind::Lost, 1), (FindingKind::Ledger, 2)]));
 }
+
+/// A ticker of a second, in one of a few forms. The sequence is in no column of `TICKER_TRADES`.
+fn twin(second: u64, form: u64, sequence: u64) -> Print {
+    let time = UnixNanos(FIRST_DAY.start().0 + second * 1_000_000_000);
+    let mut print = prints(1 + form, 1, time, 1).remove(0);
+    print.trade.sequence = sequence;
+    print
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
+
+    /// Rows without an id are matched one to one, whichever of several equal ones were sent, lost or stored twice.
+    #[test]
+    fn equal_rows_without_an_id_are_matched_one_to_one(
+        // For each second: how many equal tickers were sent, how many were not, how many are stored, and how the lines lie in the ledger.
+        seconds in proptest::collection::vec((0_usize..4, 0_usize..4, 0_usize..6, proptest::prelude::any::<u64>()), 1..6)
+    ) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (mut ledger, mut stored, mut sequence) = (Vec::new(), Vec::new(), 0);
+        let (mut lost, mut equal, mut beyond) = (0, 0, 0);
+        for (second, (sent, unsent, kept, shuffle)) in seconds.iter().copied().enumerate() {
+            let mut lines: Vec<bool> = std::iter::repeat_n(true, sent).chain(std::iter::repeat_n(false, unsent)).collect();
+            fastrand::Rng::with_seed(shuffle).shuffle(&mut lines);
+            for sent in lines {
+                sequence += 1;
+                ledger.push(Print { sent, has_ticker: true, ..twin(second as u64, 0, sequence) });
+            }
+            stored.extend((0..kept).map(|_| twin(second as u64, 0, 0)));
+            lost += sent.saturating_sub(kept) as u64;
+            equal += kept.min(sent + unsent) as u64;
+            beyond += kept.saturating_sub(sent + unsent) as u64;
+        }
+        let rows: Vec<Ticker> = stored.iter().zip(1..).map(|(print, sequence)| Ticker { sequence, ..ticker(print) }).collect();
+        // Without a record nothing says that the dataset was kept.
+        proptest::prop_assume!(!rows.is_empty());
+        market::store::<coltape::internals::schema::TickerTrades>(&market::data_dir(dir.path(), StoreOptions::default()), &product(), &rows);
+        let path = dir.path().join("ledger.jsonl");
+        let text: String = market::ledger(&product(), &ledger).lines().filter(|line| !line.contains(r#""kind":"trade""#)).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&path, text).expect("written");
+        let now = UnixNanos(FIRST_DAY.start().0 + 10 * 86_400_000_000_000);
+        let report = verify(&with(VerifyConfig::new(dir.path(), now), |config| config.ledger = Some(path))).expect("verified");
+        let count = |kind| report.findings.count(kind);
+        let found = (count(FindingKind::Lost), report.ledger.expect("sums").tickers_equal, count(FindingKind::Doubled) + count(FindingKind::Invented));
+        proptest::prop_assert_eq!(found, (lost, equal, beyond));
+        proptest::prop_assert_eq!(report.findings.total(), lost + beyond);
+    }
+}

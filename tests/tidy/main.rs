@@ -6,8 +6,10 @@
 
 mod docs;
 mod graph;
+mod help;
 mod layers;
 mod promises;
+mod scripts;
 mod shapes;
 mod sizes;
 mod source;

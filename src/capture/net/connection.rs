@@ -1,15 +1,16 @@
 //! [`ConnectionHandle`]: starts a connection's thread, changes what it subscribes to, and waits for its end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Sender, bounded};
-
 use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::connection_settings::ConnectionSettings;
-use crate::capture::net::connection_thread::{Connection, SubscriptionChange};
+use crate::capture::net::connection_thread::Connection;
 use crate::capture::net::router::Router;
+use crate::capture::net::wanted_products::WantedProducts;
+use crate::capture::report::connection_state::Down;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -20,10 +21,6 @@ use crate::feed::Decoder;
 use crate::feed::session::Session;
 use crate::feed::session_config::SessionConfig;
 use crate::product::ProductId;
-
-/// Changes that may wait for a connection: two for each time that the list of products is read again, which is at most once a second. Beyond that the
-/// reading of the list waits for the connection.
-const WAITING_CHANGES: usize = 64;
 
 /// One of the connections of a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +37,7 @@ pub(crate) struct ConnectionHandle {
     pub name: String,
     /// The connection's figures.
     pub metrics: Arc<ConnectionMetrics>,
-    changes: Sender<SubscriptionChange>,
+    wanted: Arc<WantedProducts>,
     thread: Option<JoinHandle<Result<(), ConnectionError>>>,
 }
 
@@ -64,7 +61,8 @@ impl ConnectionHandle {
         let shares_tickers = !settings.feed.has_ticker_sequence() && settings.lines > 1;
         let line = LinePlace { number: place.line, shares_tickers };
         let router = Router::new(&number, Arc::clone(registry), journal.clone(), Arc::clone(&metrics), line, &products)?;
-        let (changes, incoming) = bounded(WAITING_CHANGES);
+        let wanted = Arc::<WantedProducts>::default();
+        let subscribed = products.iter().cloned().collect();
         let config = SessionConfig {
             products,
             trades: settings.trades,
@@ -75,15 +73,18 @@ impl ConnectionHandle {
         let mut connection = Connection {
             name: name.clone(),
             session: Session::new(settings.feed, &config),
-            decoder: Decoder::new(settings.feed, place.line),
+            decoder: Decoder::with_clock(settings.feed, place.line, registry.market_clock()),
             router,
             metrics: Arc::clone(&metrics),
             settings: settings.clone(),
             journal: journal.clone(),
             stop: stop.clone(),
-            changes: incoming,
+            wanted: Arc::clone(&wanted),
+            wanted_version: 0,
+            subscribed,
             socket: None,
             ticked: Instant::now(),
+            unfinished_bytes: 0,
             pending: Vec::new(),
         };
         let work = move || {
@@ -96,18 +97,18 @@ impl ConnectionHandle {
         };
         let thread =
             spawn(&name, Stack::Standard, stop, work).map_err(|source| ConnectionError::NoThread { name: name.clone(), source })?;
-        Ok(Self { name, metrics, changes, thread: Some(thread) })
+        Ok(Self { name, metrics, wanted, thread: Some(thread) })
     }
 
-    /// Has the connection subscribe to more products.
-    pub(crate) fn add(&self, products: Vec<ProductId>) {
-        // A connection that has ended subscribes to nothing any more.
-        let _ = self.changes.send(SubscriptionChange::Add(products));
+    /// Has the connection subscribe to exactly these products. Does not wait for it.
+    pub(crate) fn set_products(&self, products: BTreeSet<ProductId>) {
+        self.wanted.replace(products);
     }
 
-    /// Has the connection unsubscribe from products.
-    pub(crate) fn remove(&self, products: Vec<ProductId>) {
-        let _ = self.changes.send(SubscriptionChange::Remove(products));
+    /// Gives since when and why the connection does not work, if it does not. One that delivers works, whether or not the exchange acknowledged anything.
+    #[must_use]
+    pub(crate) fn down(&self, now: Instant) -> Option<Down> {
+        self.metrics.state.down(now).filter(|down| down.has_worked || !down.is_open || self.metrics.used.get() == 0)
     }
 
     /// Waits for the thread's end. Gives the reason where that is a failure.

@@ -1,6 +1,5 @@
 //! [`ConnectionSettings`]: what all connections of a capture share.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +9,9 @@ use crate::capture::error::CaptureError;
 use crate::capture::net::recorder::Recorder;
 use crate::feed::Feed;
 use crate::feed::backoff::ConnectGate;
+use crate::feed::connector::Connector;
 use crate::feed::endpoint::Endpoint;
 use crate::feed::timeouts::Timeouts;
-use crate::feed::tls::TlsRoots;
 use crate::schema::Dataset;
 use crate::time::Clock;
 
@@ -21,7 +20,7 @@ use crate::time::Clock;
 pub(crate) struct ConnectionSettings {
     pub(super) feed: Feed,
     pub(super) endpoint: Endpoint,
-    pub(super) roots: TlsRoots,
+    pub(super) connector: Connector,
     pub(super) timeouts: Timeouts,
     /// Whether trades are subscribed to.
     pub(super) trades: bool,
@@ -38,6 +37,11 @@ pub(crate) struct ConnectionSettings {
 }
 
 impl ConnectionSettings {
+    /// Gives the address to connect to.
+    pub(super) fn endpoint(&self) -> String {
+        self.endpoint.to_string()
+    }
+
     /// Checks the endpoint and the extra root.
     ///
     /// # Errors
@@ -46,7 +50,7 @@ impl ConnectionSettings {
         Ok(Self {
             feed: config.feed,
             endpoint: Endpoint::parse(&config.url)?,
-            roots: TlsRoots { ca_file: checked_file(config.ca_file.clone())? },
+            connector: connector(config)?,
             timeouts: Timeouts { spins: config.spins, ..Timeouts::default() },
             trades: config.datasets.contains(Dataset::Trades),
             lines: config.lines,
@@ -60,9 +64,9 @@ impl ConnectionSettings {
     }
 }
 
-fn checked_file(file: Option<PathBuf>) -> Result<Option<PathBuf>, CaptureError> {
-    match file {
-        Some(path) if !path.is_file() => Err(CaptureError::CaFile { path }),
-        other => Ok(other),
+fn connector(config: &CaptureConfig) -> Result<Connector, CaptureError> {
+    match &config.ca_file {
+        Some(path) if !path.is_file() => Err(CaptureError::CaFile { path: path.clone() }),
+        _ => Ok(config.connector()),
     }
 }

@@ -9,23 +9,24 @@
 //!
 //! Thread `line:{line}.{connection}`: owns the socket, the decoder, the session and the [`Router`]; ends when a stop is asked for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
-
 use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::router::Router;
+use crate::capture::net::wanted_products::WantedProducts;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::feed::action::{Action, SessionReport};
+use crate::feed::awake::Deadline;
 use crate::feed::session::{Session, SessionEvent};
 use crate::feed::socket::{Received, Socket};
 use crate::feed::socket_error::SocketError;
-use crate::feed::{Control, Decoder, FrameFate};
+use crate::feed::{Control, Decoder, FrameFate, RejectReason};
 use crate::product::ProductId;
 use crate::store::event::Event;
 use crate::time::UnixNanos;
@@ -39,16 +40,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long a message waits at most for delivery while more frames come.
 const DELIVER_WITHIN: Duration = Duration::from_millis(2);
 
+/// Why a connection is ended where the parser refuses a message for its size.
+const TOO_MANY_VALUES: &str = "the server sent a message with more values than are taken";
+
 /// How long a stop takes frames that the system has received.
 const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
-
-/// A change of what a connection subscribes to.
-pub(super) enum SubscriptionChange {
-    /// Subscribe to these, too.
-    Add(Vec<ProductId>),
-    /// Unsubscribe from these.
-    Remove(Vec<ProductId>),
-}
 
 /// A connection: everything that its thread works with.
 pub(super) struct Connection {
@@ -60,9 +56,15 @@ pub(super) struct Connection {
     pub(super) settings: ConnectionSettings,
     pub(super) journal: JournalHandle,
     pub(super) stop: Stop,
-    pub(super) changes: Receiver<SubscriptionChange>,
+    pub(super) wanted: Arc<WantedProducts>,
+    /// The version of `wanted` that the session knows.
+    pub(super) wanted_version: u64,
+    /// The products that the session knows.
+    pub(super) subscribed: BTreeSet<ProductId>,
     pub(super) socket: Option<Socket>,
     pub(super) ticked: Instant,
+    /// Bytes of a message under way at the last tick.
+    pub(super) unfinished_bytes: u64,
     pub(super) pending: Vec<Action>,
 }
 
@@ -88,10 +90,13 @@ impl Connection {
                 }
             }
         }
+        self.metrics.state.ended(Instant::now());
         if let Some(mut socket) = self.socket.take() {
             self.drain(&mut socket);
             socket.close();
         }
+        self.decoder.finish(&mut self.router);
+        self.router.tick();
         Ok(())
     }
 
@@ -102,24 +107,43 @@ impl Connection {
     fn tick(&mut self) -> Result<(), ConnectionError> {
         self.ticked = Instant::now();
         self.router.publish_lag();
+        self.decoder.expire(self.settings.clock.now(), &mut self.router);
         self.router.tick();
-        while let Ok(change) = self.changes.try_recv() {
-            self.change_subscription(&change)?;
+        if let Some((version, wanted)) = self.wanted.newer_than(self.wanted_version) {
+            self.wanted_version = version;
+            self.change_products(wanted)?;
         }
+        self.note_unfinished();
         let actions = self.session.on(SessionEvent::Tick, self.elapsed());
         self.carry_out(actions)
     }
 
-    fn change_subscription(&mut self, change: &SubscriptionChange) -> Result<(), ConnectionError> {
-        let now = self.elapsed();
-        let actions = match change {
-            SubscriptionChange::Add(products) => {
-                products.iter().try_for_each(|product| self.router.add(product))?;
-                self.session.on(SessionEvent::Add(products), now)
-            }
-            SubscriptionChange::Remove(products) => self.session.on(SessionEvent::Remove(products), now),
-        };
-        self.carry_out(actions)
+    /// Tells the session where bytes came without a whole message, or wait to be read: it must not judge the silence before they are.
+    fn note_unfinished(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let unfinished = socket.unfinished_bytes();
+        let has_grown = std::mem::replace(&mut self.unfinished_bytes, unfinished) < unfinished;
+        if has_grown || socket.receive_queue_bytes() > 0 {
+            // Nothing is to be done about it.
+            let _ = self.session.on(SessionEvent::Heard, self.elapsed());
+        }
+    }
+
+    fn change_products(&mut self, wanted: BTreeSet<ProductId>) -> Result<(), ConnectionError> {
+        let added: Vec<ProductId> = wanted.difference(&self.subscribed).cloned().collect();
+        let removed: Vec<ProductId> = self.subscribed.difference(&wanted).cloned().collect();
+        self.subscribed = wanted;
+        added.iter().try_for_each(|product| self.router.add(product))?;
+        if !added.is_empty() {
+            let actions = self.session.on(SessionEvent::Add(&added), self.elapsed());
+            self.carry_out(actions)?;
+        }
+        // After the additions: a connection without products is closed.
+        if !removed.is_empty() {
+            let actions = self.session.on(SessionEvent::Remove(&removed), self.elapsed());
+            self.carry_out(actions)?;
+        }
+        Ok(())
     }
 
     /// Reads frames until there is something else to do. Gives what ended the connection, if something did.
@@ -135,6 +159,10 @@ impl Connection {
                         read_at = Instant::now();
                     }
                     let fate = self.take_frame(frame, recv, read_at);
+                    if fate == FrameFate::Rejected(RejectReason::TooLong) {
+                        self.router.tick();
+                        return Some(TOO_MANY_VALUES.to_owned());
+                    }
                     self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
                 }
                 Ok(Received::Idle) => {
@@ -143,10 +171,11 @@ impl Connection {
                 }
                 Ok(Received::Closed { code, reason }) => {
                     self.router.tick();
-                    return Some(format!("closed {code} {reason}"));
+                    return Some(format!("closed {code} {reason}").trim_end().to_owned());
                 }
                 Err(error) => {
                     self.router.tick();
+                    self.note_error(&error);
                     return Some(error.to_string());
                 }
             }
@@ -204,12 +233,7 @@ impl Connection {
         }
         self.router.begin(frame, recv, read_at);
         let fate = self.decoder.decode(frame, recv, &mut self.router);
-        match fate {
-            FrameFate::Used => metrics.used.one(),
-            FrameFate::Control => metrics.control.one(),
-            FrameFate::Ignored => metrics.ignored.one(),
-            FrameFate::Rejected(_) => metrics.rejected.one(),
-        }
+        metrics.count_fate(fate);
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
         if let Some(reason) = reason {
             self.journal.reject(reason.name(), frame);
@@ -217,10 +241,21 @@ impl Connection {
         fate
     }
 
+    /// Counts and keeps what was refused for its size. What it held is asked for again: the connection ends with it, and the next one begins with the
+    /// newest trades.
+    #[cold]
+    fn note_error(&self, error: &SocketError) {
+        if matches!(error, SocketError::TooLong { .. }) {
+            self.metrics.frames.one();
+            self.metrics.rejected.one();
+            self.journal.reject(RejectReason::TooLong.name(), error.to_string().as_bytes());
+        }
+    }
+
     /// At a stop, takes the frames that the system has received already, for at most [`DRAIN_AT_STOP`].
     fn drain(&mut self, socket: &mut Socket) {
-        let end = Instant::now() + DRAIN_AT_STOP;
-        while (socket.read_ahead() || socket.receive_queue_bytes() > 0) && Instant::now() < end {
+        let mut deadline = Deadline::within(DRAIN_AT_STOP);
+        while (socket.read_ahead() || socket.receive_queue_bytes() > 0) && !deadline.left().is_zero() {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
                     let recv = self.settings.clock.now();
@@ -255,12 +290,15 @@ impl Connection {
         if self.stop.wait(turn) {
             return Ok(());
         }
-        let event = match Socket::connect(&self.settings.endpoint, &self.settings.roots, &self.settings.timeouts) {
+        self.metrics.state.begun(Instant::now());
+        let event = match Socket::connect(&self.settings.endpoint, &self.settings.connector, &self.settings.timeouts) {
             Ok(socket) => {
                 self.socket = Some(socket);
+                self.unfinished_bytes = 0;
                 self.decoder.begin_connection();
                 self.metrics.connects.one();
                 self.metrics.is_connected.store(true, Relaxed);
+                self.metrics.state.opened();
                 log::info!("{}: connected to {}", self.name, self.settings.endpoint);
                 self.journal.write(Event::Connected { line: self.name.clone() });
                 SessionEvent::Connected
@@ -270,7 +308,14 @@ impl Connection {
                 if !error.is_retryable() {
                     return Err(ConnectionError::Connect { name: self.name.clone(), source: error });
                 }
-                SessionEvent::ConnectFailed
+                match error.retry_after(self.settings.clock.now()) {
+                    Some(retry_after) => {
+                        // The server means this machine, not this connection alone.
+                        self.settings.gate.hold(self.elapsed() + retry_after);
+                        SessionEvent::ConnectRefused { retry_after }
+                    }
+                    None => SessionEvent::ConnectFailed,
+                }
             }
         };
         let actions = self.session.on(event, self.elapsed());
@@ -279,6 +324,7 @@ impl Connection {
 
     fn report_failure(&self, error: &SocketError) {
         log::warn!("{}: {error}", self.name);
+        self.metrics.state.failed(&error.to_string(), Instant::now());
         self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
     }
 
@@ -290,11 +336,13 @@ impl Connection {
     }
 
     fn disconnect(&mut self, why: &str) {
+        let why = why.strip_prefix("connection lost: ").unwrap_or(why);
         self.metrics.is_connected.store(false, Relaxed);
         self.router.release_tickers();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
             self.metrics.losses.one();
+            self.metrics.state.failed(why, Instant::now());
             log::warn!("{}: connection lost: {why}", self.name);
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
         }
@@ -307,14 +355,20 @@ impl Connection {
             SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
             SessionReport::Subscribed { products, wanted } => {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
+                if *products > 0 {
+                    self.metrics.state.acknowledged();
+                    self.router.registry().note_acknowledged(self.session.acknowledged());
+                }
                 self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
             }
             SessionReport::Error { message, reason } => {
                 log::warn!("{}: the exchange says: {message} {reason}", self.name);
+                self.metrics.state.said(format!("{message} {reason}").trim());
                 self.journal.write(Event::ExchangeError { line, message: message.clone(), reason: reason.clone() });
             }
             SessionReport::Refused { product, why, again_in } => {
                 log::warn!("{product}: refused ({why}), asked for again in {} s", again_in.as_secs());
+                self.router.registry().note_refused(product, why);
                 let (product, why, again_in_s) = (product.clone(), why.clone(), again_in.as_secs());
                 self.journal.write(Event::ProductRefused { line, product, why, again_in_s });
             }

@@ -2,10 +2,12 @@
 //!
 //! 1. On each redundant line, one connection subscribes to a product. A connection subscribes to at most `products_per_connection` products.
 //! 2. New products go to connections that have room; only then another connection is made.
-//! 3. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
+//! 3. A change waits for no connection, however long its handshake takes.
+//! 4. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -14,6 +16,7 @@ use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connection::{ConnectionHandle, ConnectionPlace};
 use crate::capture::net::connection_settings::ConnectionSettings;
+use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::write::registry::Registry;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -60,10 +63,17 @@ impl Connections {
         let (added, removed): (Vec<&ProductId>, Vec<&ProductId>) = (wanted.difference(&had).collect(), had.difference(wanted).collect());
         // Every writer is started before the first frame can arrive.
         for product in &added {
-            drop(self.registry.route(product)?);
+            let route = self.registry.route(product)?;
+            route.metrics.subscription.want(Instant::now());
+            drop(route);
             self.context.journal.write(Event::ProductAdded { product: (*product).clone() });
         }
         for product in &removed {
+            self.registry.for_each(|route| {
+                if route.product == **product {
+                    route.metrics.subscription.unwant();
+                }
+            });
             self.context.journal.write(Event::ProductRemoved { product: (*product).clone() });
         }
         for (line, entries) in (0u8..).zip(lines.iter_mut()) {
@@ -73,24 +83,18 @@ impl Connections {
     }
 
     fn set_products_of_line(&self, line: u8, entries: &mut Vec<Entry>, wanted: &BTreeSet<ProductId>) -> Result<(), CaptureError> {
-        let mut removals = Vec::new();
+        let before: Vec<BTreeSet<ProductId>> = entries.iter().map(|entry| entry.products.clone()).collect();
         for entry in entries.iter_mut() {
-            removals.push(entry.products.difference(wanted).cloned().collect::<Vec<_>>());
             entry.products.retain(|product| wanted.contains(product));
         }
         let had: BTreeSet<ProductId> = entries.iter().flat_map(|entry| entry.products.iter().cloned()).collect();
         let mut new: Vec<ProductId> = wanted.difference(&had).cloned().collect();
         for entry in entries.iter_mut() {
             let room = self.per_connection.saturating_sub(entry.products.len()).min(new.len());
-            let taken: Vec<ProductId> = new.drain(..room).collect();
-            if !taken.is_empty() {
-                entry.products.extend(taken.iter().cloned());
-                entry.handle.add(taken);
-            }
+            entry.products.extend(new.drain(..room));
         }
-        // After the additions: a connection without products is closed.
-        for (entry, unwanted) in entries.iter().zip(removals).filter(|(_, unwanted)| !unwanted.is_empty()) {
-            entry.handle.remove(unwanted);
+        for (entry, _) in entries.iter().zip(before).filter(|(entry, before)| entry.products != *before) {
+            entry.handle.set_products(entry.products.clone());
         }
         let CaptureContext { journal, stop, .. } = &*self.context;
         for products in new.chunks(self.per_connection) {
@@ -101,13 +105,84 @@ impl Connections {
         Ok(())
     }
 
-    /// Calls `look` with every connection.
-    pub(crate) fn for_each(&self, mut look: impl FnMut(&ConnectionHandle)) {
-        self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle));
+    /// Calls `look` with every connection and the number of its products.
+    pub(crate) fn for_each(&self, mut look: impl FnMut(&ConnectionHandle, usize)) {
+        self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle, entry.products.len()));
+    }
+
+    /// Gives the address that they connect to.
+    pub(crate) fn endpoint(&self) -> String {
+        self.settings.endpoint()
+    }
+
+    /// Finds the connections that do not work and whose products no line has. Of the connections of a product, the one that worked last counts.
+    #[must_use]
+    pub(crate) fn outages(&self, now: Instant) -> Vec<ConnectionOutage> {
+        let lines = self.lines.lock();
+        let mut found: BTreeMap<&str, ConnectionOutage> = BTreeMap::new();
+        for product in lines.first().into_iter().flatten().flat_map(|entry| &entry.products) {
+            let having = lines.iter().flatten().filter(|entry| entry.products.contains(product)).map(|entry| &entry.handle);
+            let downs: Option<Vec<_>> = having.map(|handle| Some((handle, handle.down(now)?))).collect();
+            let Some((handle, down)) = downs.and_then(|downs| downs.into_iter().min_by_key(|(_, down)| down.lasts)) else { continue };
+            let outage = found.entry(&handle.name).or_insert_with(|| ConnectionOutage {
+                connection: handle.name.clone(),
+                products: 0,
+                lasts: down.lasts,
+                cause: down.cause.clone(),
+            });
+            outage.products += 1;
+        }
+        found.into_values().collect()
     }
 
     /// Waits for the end of every connection. Gives the reasons of those that failed.
     pub(crate) fn join(&self) -> Vec<String> {
         self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::capture::cores::Cores;
+    use crate::capture::write::fixture::WriterFixture;
+    use crate::feed::Feed;
+
+    fn set(names: &[&str]) -> BTreeSet<ProductId> {
+        names.iter().map(|name| ProductId::new(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_stuck_in_its_handshake_holds_up_no_change_of_the_products() {
+        let fixture = WriterFixture::new();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        // Accepts, and never answers. It notices when the connection is given up.
+        let (is_reached, is_given_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (reached, given_up) = (Arc::clone(&is_reached), Arc::clone(&is_given_up));
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            reached.store(true, Ordering::SeqCst);
+            let mut bytes = [0; 1024];
+            while matches!(stream.read(&mut bytes), Ok(count) if count > 0) {}
+            given_up.store(true, Ordering::SeqCst);
+        });
+        let config = CaptureConfig::new(Feed::Exchange, &url, [], fixture.folder.path());
+        let settings = ConnectionSettings::new(&config, None, Arc::new(Cores::default())).unwrap();
+        let connections = Connections::new(settings, Arc::clone(&fixture.registry), Arc::clone(&fixture.context), &config);
+        connections.set_products(&set(&["BTC-USD"])).unwrap();
+        crate::capture::write::fixture::until("the handshake has begun", || is_reached.load(Ordering::SeqCst));
+        for _ in 0..100 {
+            assert_eq!(connections.set_products(&set(&["BTC-USD", "ETH-USD"])).unwrap(), Changed { added: 1, removed: 0 });
+            assert_eq!(connections.set_products(&set(&["ETH-USD"])).unwrap(), Changed { added: 0, removed: 1 });
+            assert_eq!(connections.set_products(&set(&["BTC-USD"])).unwrap(), Changed { added: 1, removed: 1 });
+        }
+        assert!(!is_given_up.load(Ordering::SeqCst), "300 changes have waited for the connection");
+        fixture.context.stop.ask();
+        assert_eq!(connections.join(), Vec::<String>::new());
     }
 }

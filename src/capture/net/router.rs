@@ -3,7 +3,8 @@
 //! 1. Every trade and ticker is counted as received by its product. It ends in the columns or in the queue, or is counted as shed.
 //! 2. A message goes behind the messages of this connection that may still wait in the queue.
 //! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers. Another one takes over when its connection is lost.
-//! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since.
+//! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since. One that names a trade that has not come goes on each time:
+//!    a single one says little.
 //! 5. Finding a known product allocates nothing and takes no lock. The registry is asked only for a label that is new.
 //!
 //! Lives on a connection's thread. [`crate::capture::write::queue`] describes the design.
@@ -16,7 +17,9 @@ use foldhash::fast::RandomState;
 
 use crate::capture::net::batch::{Batch, BatchDrain, ProductBatch};
 use crate::capture::net::connection_error::ConnectionError;
+use crate::capture::net::entry::{Beat, Entry, Way};
 use crate::capture::net::raw_frames::FrameRingWriter;
+use crate::capture::net::record_texts::RecordTexts;
 use crate::capture::net::shedding::Shedding;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
@@ -27,7 +30,7 @@ use crate::capture::write::registry::{Registry, Route};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
-use crate::feed::{Control, Handler, Item, RejectReason};
+use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
 use crate::store::event::Event;
@@ -35,38 +38,6 @@ use crate::time::{Timestamp, UnixNanos};
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
-
-/// Which way a product's next message goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// Into the batch: no message of this connection waits in the queue.
-    Batch,
-    /// Into the queue: messages of this connection may wait there.
-    Queue,
-}
-
-/// What a heartbeat said, and what had come before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Beat {
-    /// The trade that it named.
-    named: u64,
-    /// The last trade of this connection.
-    received: u64,
-}
-
-struct Entry {
-    route: Route,
-    /// The product's messages in the batch.
-    product_batch: ProductBatch,
-    way: Way,
-    /// Whether the product stands in the list of those that something has come for.
-    is_pending: bool,
-    /// The last trade of this connection.
-    last_trade_id: u64,
-    /// The last heartbeat that was passed on.
-    last_beat: Beat,
-    shedding: Shedding,
-}
 
 /// One connection's way to the writers.
 pub(crate) struct Router {
@@ -90,6 +61,10 @@ pub(crate) struct Router {
     place: RawPlace,
     controls: Vec<Control>,
     rejected: Option<RejectReason>,
+    /// The same of the present frame, while those that were held back are taken.
+    rejected_before: Option<RejectReason>,
+    /// Texts of the record that comes next.
+    texts: RecordTexts,
 }
 
 impl Router {
@@ -125,11 +100,18 @@ impl Router {
             place: RawPlace::default(),
             controls: Vec::new(),
             rejected: None,
+            rejected_before: None,
+            texts: RecordTexts::default(),
         };
         for product in products {
             router.add(product)?;
         }
         Ok(router)
+    }
+
+    /// Gives the products of the capture.
+    pub(super) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// Adds a product that is subscribed to from now on.
@@ -281,7 +263,7 @@ impl Router {
 
     #[cold]
     fn find_new(&mut self, label: &[u8]) -> Option<usize> {
-        let route = match ProductId::from_bytes(label) {
+        let route = match ProductId::from_feed(label) {
             Ok(product) => self.registry.unasked_route(&product).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -369,10 +351,16 @@ impl Handler for Router {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
                     entry.last_trade_id = trade.trade_id;
+                    if !self.texts.is_empty() {
+                        self.texts.keep(&self.journal, &entry.route.product, trade.time);
+                    }
                 }
                 self.take(index, MarketMessage::Trade(*trade, self.place));
             }
-            None => self.reject_item(Item::Trade, RejectReason::Product),
+            None => {
+                self.texts.clear();
+                self.reject_item(Item::Trade, RejectReason::Product);
+            }
         }
     }
 
@@ -380,6 +368,7 @@ impl Handler for Router {
     fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
         // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
         if !self.wants_tickers {
+            self.texts.clear();
             return;
         }
         match self.find(product) {
@@ -388,11 +377,15 @@ impl Handler for Router {
                     entry.route.metrics.tickers.received.one();
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
+                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
+                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
+                    }
                     self.take(index, MarketMessage::Ticker(*ticker));
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),
         }
+        self.texts.clear();
     }
 
     fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
@@ -400,17 +393,35 @@ impl Handler for Router {
         let Some(index) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
         let Some(entry) = self.entries.get_mut(index) else { return };
         let beat = Beat { named: last_trade_id, received: entry.last_trade_id };
-        if std::mem::replace(&mut entry.last_beat, beat) != beat {
+        if std::mem::replace(&mut entry.last_beat, beat) != beat || beat.named > beat.received {
             self.take(index, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
         }
     }
 
-    fn inexact(&mut self, product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        if let Some(Some(index)) = self.by_label.get(product).copied()
-            && let Some(entry) = self.entries.get(index)
-        {
-            self.journal.exact(&entry.route.product, column, key, text);
+    fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
+        self.texts.add(column, key, text);
+    }
+
+    fn flaw(&mut self, why: RejectReason) {
+        self.registry.note_flawed_trade();
+        // What could not be read is kept as it came; of a rule that is broken the columns tell.
+        if !matches!(why, RejectReason::Implausible(_)) {
+            self.rejected = Some(why);
         }
+    }
+
+    fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
+        self.rejected_before = self.rejected;
+        self.begin(frame, recv, self.read_at);
+    }
+
+    fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
+        self.metrics.count_fate(fate);
+        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
+        if let Some(reason) = reason {
+            self.journal.reject(reason.name(), frame);
+        }
+        self.rejected = self.rejected_before;
     }
 
     fn reject_item(&mut self, item: Item, why: RejectReason) {
@@ -439,6 +450,31 @@ mod tests {
     fn router(fixture: &WriterFixture) -> Router {
         let line = LinePlace { number: 0, shares_tickers: false };
         Router::new("0.0", Arc::clone(&fixture.registry), fixture.context.journal.clone(), Arc::default(), line, &[product()]).unwrap()
+    }
+
+    #[test]
+    fn an_exact_text_is_in_its_file_before_its_record_is_passed_on_whichever_way_it_goes() {
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let kept = || {
+            let path = fixture.folder.path().join("_coltape").join(format!("exact.{}.jsonl", trade(1).time.day()));
+            std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+        };
+        let seen_at = std::cell::Cell::new(0);
+        // More than a batch, so that some are delivered while others are taken; then so many that the queue is used.
+        for id in 1..=3 * BATCH_CAPACITY_MSGS as u64 {
+            router.begin(b"{}", trade(id).recv, Instant::now());
+            router.inexact(b"BTC-USD", "trade_price_f64", id, b"0.12345678901234567891");
+            assert_eq!(kept(), seen_at.get(), "it is written with its record, whose day it needs");
+            router.trade(b"BTC-USD", &trade(id));
+            seen_at.set(kept());
+            assert_eq!(seen_at.get() as u64, id, "the text of {id}");
+            if id % 100 == 0 {
+                router.deliver();
+            }
+        }
+        drop(router);
+        assert_eq!(fixture.end(), 3 * BATCH_CAPACITY_MSGS as u64);
     }
 
     #[test]
@@ -557,6 +593,52 @@ mod tests {
         assert!(!bring(second));
         assert!(!fixture.route.metrics.is_shedding.load(Relaxed));
         drop(routers);
+        fixture.end();
+    }
+
+    #[test]
+    fn what_was_shed_is_asked_for_without_another_trade() {
+        const SHED: u64 = 300;
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let taken = fixture.route.slot.lock();
+        let (mut last, mut shed) = (0, 0);
+        while shed < SHED {
+            last += 1;
+            router.begin(b"{}", trade(last).recv, Instant::now());
+            router.trade(b"BTC-USD", &trade(last));
+            router.deliver();
+            shed = fixture.route.metrics.trades.shed.get();
+        }
+        drop(taken);
+        fixture.route.slot.wake_writer();
+        until("what was shed is missing", || fixture.route.metrics.missing_ids.load(Relaxed) == SHED);
+        until("the rest is written", || fixture.route.metrics.trades.written.get() == last - SHED);
+        assert_eq!((fixture.visible_ids().last(), fixture.route.metrics.gaps.get()), (Some(&(last - SHED)), 1));
+        drop(router);
+        fixture.end();
+    }
+
+    #[test]
+    fn an_absurd_id_that_is_shed_has_nothing_asked_for() {
+        let fixture = WriterFixture::new();
+        let mut router = router(&fixture);
+        let taken = fixture.route.slot.lock();
+        let mut last = 0;
+        while fixture.route.metrics.trades.shed.get() < 5 {
+            last += 1;
+            let is_absurd = fixture.route.metrics.trades.shed.get() == 2;
+            let shown = if is_absurd { Trade { trade_id: 1 << 60, ..trade(last) } } else { trade(last) };
+            router.begin(b"{}", trade(last).recv, Instant::now());
+            router.trade(b"BTC-USD", &shown);
+            router.deliver();
+        }
+        drop(taken);
+        fixture.route.slot.wake_writer();
+        until("the rest is written", || fixture.route.metrics.trades.written.get() == last - 5);
+        drop(fixture.route.slot.lock());
+        assert!(fixture.route.metrics.missing_ids.load(Relaxed) <= 5);
+        drop(router);
         fixture.end();
     }
 

@@ -1,6 +1,6 @@
 //! [`Shedding`]: what a connection gives up of one product whose queue is full.
 //!
-//! It is journaled when the shedding begins and when it ends, with the first and last trade id given up. When a queue is full, and for how long, is
+//! The writer learns which trades were given up, and asks for them as soon as its queue is empty ([`crate::capture::write::queue`]). It is journaled when the shedding begins and when it ends, with the first and last trade id given up. When a queue is full, and for how long, is
 //! decided in [`crate::capture::write::queue`].
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -49,6 +49,7 @@ impl Shedding {
         match message {
             MarketMessage::Trade(trade, _) => {
                 route.metrics.trades.shed.one();
+                route.queue.note_shed(trade.trade_id);
                 shed.trades += 1;
                 shed.last_trade_id = trade.trade_id;
                 if shed.first_trade_id == 0 {

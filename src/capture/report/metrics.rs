@@ -7,13 +7,22 @@
 //! 4. Each writer gathers latencies on its own and adds them to the shared histogram once a second: a message takes no lock.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::capture::report::connection_state::ConnectionState;
 use crate::capture::report::counter::{Counter, Peak, counters};
+use crate::capture::report::subscription_state::SubscriptionState;
+use crate::feed::FrameFate;
+use crate::feed::clock_check::MarketClock;
+use crate::product::ProductId;
+
+/// Subjects whose last failure to write is kept.
+const MAX_WRITE_FAILURES: usize = 4096;
 
 /// Most redundant lines.
 pub(crate) const MAX_LINES: usize = 4;
@@ -35,7 +44,7 @@ pub(crate) struct TradeCounts {
     pub conflict: Counter,
     /// Dropped because the product's queue or disk was full: a gap.
     pub shed: Counter,
-    /// Dropped because the id was implausibly far ahead and nothing confirmed it.
+    /// Kept with the rejects, because id and time do not fit those of other trades and nothing confirmed them.
     pub rejected: Counter,
 }
 
@@ -48,11 +57,11 @@ pub(crate) struct TickerCounts {
     pub written: Counter,
     /// Stored beside the columns of a sealed day.
     pub late: Counter,
-    /// Dropped because the sequence is not above the last one stored.
+    /// Dropped because neither sequence nor event time is newer than those stored: copies.
     pub stale: Counter,
     /// Dropped because the product's queue or disk was full.
     pub shed: Counter,
-    /// Dropped because the sequence was implausibly far ahead and nothing confirmed it.
+    /// Kept with the rejects, because sequence and time do not fit those of other tickers and nothing confirmed them.
     pub rejected: Counter,
 }
 
@@ -88,12 +97,16 @@ pub(crate) struct ProductMetrics {
     pub deepest_queue_msgs: Peak,
     /// Trade ids that are missing now.
     pub missing_ids: AtomicU64,
+    /// Doubted messages that nothing had settled when the capture ended.
+    pub doubts_left: Counter,
     /// Gaps seen in this run.
     pub gaps: Counter,
     /// Whether messages of the product are being dropped because its queue is full.
     pub is_shedding: AtomicBool,
     /// Whether the product's files take no records.
     pub is_blocked: AtomicBool,
+    /// Whether the exchange has taken the product up.
+    pub subscription: SubscriptionState,
 }
 
 counters! {
@@ -129,6 +142,8 @@ counters! {
     beside {
         /// Whether the connection is up.
         is_connected: AtomicBool = AtomicBool::new(false),
+        /// Whether it works, and why not.
+        state: ConnectionState = ConnectionState::default(),
     }
 }
 
@@ -141,6 +156,8 @@ counters! {
         rest_requests: Counter => Rest "rest_requests",
         /// Requests to REST that failed.
         rest_failures: Counter => Rest "rest_failures",
+        /// Elements of REST's answers that could not be used. They are kept with the rejects.
+        rest_unusable: Counter => Rest "rest_unusable",
         /// Longest wait of a trade for a missing one before it, from the read of its frame, in microseconds.
         gap_wait_micros: Peak => Latency "gap_wait_max_ms" / 1000.0,
         /// Longest time from the first append of a batch to its commit, in microseconds.
@@ -157,12 +174,18 @@ counters! {
         ticker_flushes: Counter => Flush "ticker_flushes",
         /// Allocations, flushes and writes that failed.
         write_failures: Counter => Loss "write_failures",
-        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up.
+        /// Dataset-days that were stored again because somebody had removed or replaced files of them.
+        restored_days: Counter => Loss "restored_days",
+        /// Lines of the journal, rejects and exact texts that were dropped because their thread could not keep up, or because the disk did not take them.
         unwritten_lines: Counter => Loss "unwritten_lines",
         /// Frames that `--record` could not keep.
         unrecorded_frames: Counter => Loss "unrecorded_frames",
+        /// Trades that were stored although they break a rule of plausibility that is not their identity.
+        flawed_trades: Counter => Loss "flawed_trades",
         /// Decimal texts that were kept as text, because the column's value does not give them back.
         inexact_texts: Counter => Loss "inexact_texts",
+        /// Messages in doubt that nothing had confirmed or refuted at the end.
+        unsettled_doubts: Counter => Loss "unsettled_doubts",
     }
     beside {
         /// Time from the read of a frame to the commit of its records, in microseconds, over all products.
@@ -171,8 +194,28 @@ counters! {
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// How far the box's clock is from the exchange's.
+        market: Arc<MarketClock> = Arc::default(),
         /// Rejected elements and frames by reason.
         rejects: Mutex<BTreeMap<&'static str, u64>> = Mutex::default(),
+        /// Products that the exchange does not list, with what may be meant.
+        unlisted: Mutex<BTreeMap<ProductId, String>> = Mutex::default(),
+        /// The last failure to write, by what it is about: a product, a day, or the flush.
+        last_write_failures: Mutex<BTreeMap<String, String>> = Mutex::default(),
+    }
+}
+
+impl ConnectionMetrics {
+    /// Counts how a frame ended. One that is held back is counted when it has its fate.
+    #[inline]
+    pub(crate) fn count_fate(&self, fate: FrameFate) {
+        match fate {
+            FrameFate::Used => self.used.one(),
+            FrameFate::Control => self.control.one(),
+            FrameFate::Ignored => self.ignored.one(),
+            FrameFate::Rejected(_) => self.rejected.one(),
+            FrameFate::Held => {}
+        }
     }
 }
 
@@ -180,6 +223,31 @@ impl Metrics {
     /// Counts a reject under its reason. Off the hot path.
     pub(crate) fn count_reject(&self, reason: &'static str) {
         *self.rejects.lock().entry(reason).or_insert(0) += 1;
+    }
+
+    /// Says what is wrong with a product's name, where the exchange does not list it. Without a list, only its letters can be judged.
+    #[must_use]
+    pub(crate) fn advice(&self, product: &ProductId) -> Option<String> {
+        let in_capitals = product.as_str().to_ascii_uppercase();
+        let is_spelt_wrong = in_capitals != product.as_str();
+        self.unlisted.lock().get(product).cloned().or_else(|| is_spelt_wrong.then(|| format!("did you mean {in_capitals}?")))
+    }
+
+    /// Gives why a product is refused: what the exchange said, and what is wrong with the name.
+    #[must_use]
+    pub(crate) fn why_refused(&self, product: &ProductId, said: &str) -> String {
+        self.advice(product).map_or_else(|| said.to_owned(), |advice| format!("{said}; {advice}"))
+    }
+
+    /// Counts a failure to allocate, flush or write, and keeps its text for the alert. `subject` is a product, a day, or a part of the program.
+    #[cold]
+    pub(crate) fn note_write_failure(&self, subject: &str, error: &dyn std::fmt::Display) {
+        self.write_failures.one();
+        let mut failures = self.last_write_failures.lock();
+        // Products and days; a bound only against what nobody thought of.
+        if failures.len() < MAX_WRITE_FAILURES || failures.contains_key(subject) {
+            failures.insert(subject.to_owned(), error.to_string());
+        }
     }
 }
 
@@ -200,6 +268,24 @@ pub(crate) fn latency_histogram() -> Histogram<u32> {
 #[must_use]
 pub(crate) fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_nanos().div_ceil(1000)).unwrap_or(LONGEST_MICROS).clamp(1, LONGEST_MICROS)
+}
+
+/// The time from the read of a frame to the commit of its records, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lag {
+    /// Median.
+    pub p50: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// Longest.
+    pub max: u64,
+}
+
+impl Lag {
+    /// Reads a histogram; `None` where it is empty.
+    pub(crate) fn of(lag: &Histogram<u32>) -> Option<Self> {
+        (!lag.is_empty()).then(|| Self { p50: lag.value_at_quantile(0.5), p99: lag.value_at_quantile(0.99), max: lag.max() })
+    }
 }
 
 /// Latencies that one thread gathers before it adds them to those of the capture, so that a message takes no lock.
@@ -272,7 +358,7 @@ mod tests {
         let totals = CaptureTotals { append_micros: 1500, inexact_texts: 2, ..CaptureTotals::default() };
         let latencies = totals.figures(Section::Latency);
         assert_eq!(latencies.get(1).copied(), Some(Figure { name: "append_max_ms", value: 1.5 }));
-        assert_eq!(totals.figures(Section::Loss).last().copied(), Some(Figure { name: "inexact_texts", value: 2.0 }));
+        assert!(totals.figures(Section::Loss).contains(&Figure { name: "inexact_texts", value: 2.0 }));
         assert_eq!(totals.figures(Section::Connections), []);
     }
 }

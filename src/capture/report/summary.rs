@@ -1,11 +1,14 @@
 //! The summary: everything that a capture says about itself at its end, and whether its sums hold.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crate::capture::config::defaults;
 use crate::capture::net::connections::Connections;
+use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::machine;
-use crate::capture::report::metrics::{CaptureTotals, ConnectionTotals, Metrics, ProductMetrics, TickerCounts, TradeCounts};
+use crate::capture::report::metrics::{CaptureTotals, ConnectionTotals, Lag, Metrics, ProductMetrics, TickerCounts, TradeCounts};
+use crate::capture::report::subscription_state::SubscriptionLook;
 use crate::capture::report::watch::WatchFigures;
 use crate::capture::write::registry::ProductFigures;
 use crate::product::ProductId;
@@ -36,6 +39,18 @@ impl Tally {
     #[must_use]
     pub const fn balances(&self) -> bool {
         self.received + self.fetched == self.written + self.late + self.duplicate + self.conflict + self.shed + self.rejected
+    }
+
+    /// Counts what came from the exchange and what was fetched.
+    #[must_use]
+    pub const fn came(&self) -> u64 {
+        self.received + self.fetched
+    }
+
+    /// Counts what is stored now, copies of what was stored before included.
+    #[must_use]
+    pub const fn stored(&self) -> u64 {
+        self.written + self.late + self.duplicate
     }
 
     const fn plus(self, other: Self) -> Self {
@@ -78,6 +93,41 @@ impl Tally {
     }
 }
 
+/// What the exchange made of a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProductSubscription {
+    /// It acknowledged the product.
+    Acknowledged,
+    /// It refused the product, and goes on to.
+    Refused {
+        /// What it said, and what may be meant instead.
+        why: String,
+    },
+    /// It neither acknowledged nor refused it.
+    Unanswered {
+        /// For how long the product was asked for.
+        waited: Duration,
+    },
+    /// Nobody asked for it, or nobody did at the end.
+    Unwanted,
+}
+
+impl ProductSubscription {
+    fn of(look: SubscriptionLook, why: impl FnOnce(&str) -> String) -> Self {
+        match look {
+            SubscriptionLook { wanted_for: None, .. } => Self::Unwanted,
+            SubscriptionLook { refusal: Some(refusal), .. } => Self::Refused { why: why(&refusal.why) },
+            SubscriptionLook { was_acknowledged: true, .. } => Self::Acknowledged,
+            SubscriptionLook { wanted_for: Some(waited), .. } => Self::Unanswered { waited },
+        }
+    }
+
+    pub(super) const fn is_unwanted(&self) -> bool {
+        matches!(self, Self::Unwanted)
+    }
+}
+
 /// One product's row of the closing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProductSummary {
@@ -91,19 +141,47 @@ pub struct ProductSummary {
     pub gaps: u64,
     /// Trade ids missing at the end.
     pub missing_ids: u64,
+    /// Messages whose id, sequence or time did not fit and that nothing had settled when the capture ended. They are kept with the rejects.
+    pub doubts_left: u64,
     /// Most messages seen in the queue. The watch looks once a second.
     pub deepest_queue_msgs: u64,
+    /// What the exchange made of it.
+    pub subscription: ProductSubscription,
+    /// What is wrong with its name, where the exchange does not list it.
+    pub advice: Option<String>,
 }
 
 impl ProductSummary {
-    fn of(product: &ProductId, figures: &ProductMetrics) -> Self {
+    fn of(product: &ProductId, figures: &ProductMetrics, metrics: &Metrics) -> Self {
         Self {
             product: product.clone(),
             trades: Tally::of_trades(&figures.trades),
             tickers: Tally::of_tickers(&figures.tickers),
             gaps: figures.gaps.get(),
             missing_ids: figures.missing_ids.load(Relaxed),
+            doubts_left: figures.doubts_left.get(),
             deepest_queue_msgs: figures.deepest_queue_msgs.get(),
+            advice: metrics.advice(product),
+            subscription: ProductSubscription::of(figures.subscription.look(Instant::now()), |said| metrics.why_refused(product, said)),
+        }
+    }
+
+    /// Tells whether anything of it was received or fetched.
+    #[must_use]
+    pub const fn has_received(&self) -> bool {
+        self.trades.came() + self.tickers.came() > 0
+    }
+
+    pub(super) const fn is_subscribed(&self) -> bool {
+        matches!(self.subscription, ProductSubscription::Acknowledged)
+    }
+
+    /// Gives the product with what the exchange said, where it refused it.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        match &self.subscription {
+            ProductSubscription::Refused { why } => Some(format!("{} ({why})", self.product)),
+            _ => None,
         }
     }
 }
@@ -117,26 +195,8 @@ impl ConnectionTotals {
 
     pub(in crate::capture) fn of(connections: &Connections) -> Self {
         let mut totals = Self::default();
-        connections.for_each(|connection| totals.gather(&connection.metrics));
+        connections.for_each(|connection, _| totals.gather(&connection.metrics));
         totals
-    }
-}
-
-/// The time from the read of a frame to the commit of its records, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Lag {
-    /// Median.
-    pub p50: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// Longest.
-    pub max: u64,
-}
-
-impl Lag {
-    fn of(metrics: &Metrics) -> Self {
-        let lag = metrics.lag_micros.lock();
-        Self { p50: lag.value_at_quantile(0.5), p99: lag.value_at_quantile(0.99), max: lag.max() }
     }
 }
 
@@ -192,8 +252,8 @@ pub struct Summary {
     pub connections: ConnectionTotals,
     /// The whole capture.
     pub totals: CaptureTotals,
-    /// From frame to commit.
-    pub lag: Lag,
+    /// From frame to commit; `None` where nothing was committed.
+    pub lag: Option<Lag>,
     /// Memory and alerts.
     pub watch: WatchFigures,
     /// CPU seconds of the process, where the system tells.
@@ -206,24 +266,42 @@ pub struct Summary {
     pub unsealed: u64,
     /// What was rejected, by reason.
     pub rejects: Vec<RejectCount>,
+    /// Connections that did not work at the end, where no other line has their products.
+    pub outages: Vec<ConnectionOutage>,
+    /// How long a product may take to be subscribed to, and a connection to come back, before that counts as a shortcoming.
+    pub start_patience: Duration,
+    /// Whether tickers were to be stored.
+    pub wants_tickers: bool,
+    /// The WebSocket endpoint.
+    pub endpoint: String,
+    /// The command that fetches what is missing.
+    pub repair_command: String,
+    /// The command that checks what is stored.
+    pub verify_command: String,
 }
 
 impl Summary {
-    pub(in crate::capture) fn gather(products: &[ProductFigures], connections: ConnectionTotals, metrics: &Metrics, lines: usize) -> Self {
+    pub(crate) fn gather(products: &[ProductFigures], connections: ConnectionTotals, metrics: &Metrics, lines: usize) -> Self {
         let mut totals = CaptureTotals::default();
         totals.gather(metrics);
         Self {
-            products: products.iter().map(|product| ProductSummary::of(&product.product, &product.metrics)).collect(),
+            products: products.iter().map(|product| ProductSummary::of(&product.product, &product.metrics, metrics)).collect(),
             lines: if lines > 1 { (0..lines).map(|line| LineSummary::of(products, line)).collect() } else { Vec::new() },
             connections,
             totals,
-            lag: Lag::of(metrics),
+            lag: Lag::of(&metrics.lag_micros.lock()),
             watch: WatchFigures::default(),
             cpu_seconds: machine::cpu_seconds(),
             elapsed: Duration::ZERO,
             failure: None,
             unsealed: 0,
             rejects: metrics.rejects.lock().iter().map(|(reason, count)| RejectCount { reason, count: *count }).collect(),
+            outages: Vec::new(),
+            start_patience: defaults::START_PATIENCE,
+            wants_tickers: true,
+            endpoint: String::new(),
+            repair_command: String::new(),
+            verify_command: String::new(),
         }
     }
 
@@ -243,12 +321,6 @@ impl Summary {
     #[must_use]
     pub fn balances(&self) -> bool {
         self.connections.balances() && self.products.iter().all(|product| product.trades.balances() && product.tickers.balances())
-    }
-
-    /// Tells whether the capture kept its promises: no failure, every day sealed, every sum holds.
-    #[must_use]
-    pub fn is_good(&self) -> bool {
-        self.failure.is_none() && self.unsealed == 0 && self.balances()
     }
 }
 

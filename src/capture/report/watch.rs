@@ -12,17 +12,26 @@ use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
 use crate::capture::net::connections::Connections;
-use crate::capture::report::alerts::{AlertKind, Alerts};
+use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAlert};
+use crate::capture::report::connection_state::Down;
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
+use crate::capture::report::status::{Counted, Status};
+use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
+use crate::feed::clock_check::OFF_NANOS;
+use crate::store::event::Event;
+use crate::time::NANOS_PER_SECOND;
 
 /// Memory at which an alert is raised, in bytes: 2 GB.
 pub(crate) const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
 
 /// Lag at which an alert is raised, in microseconds: 1 s.
 pub(crate) const LAG_LIMIT_MICROS: u64 = 1_000_000;
+
+/// How long no request to REST for missing trades succeeds before an alert is raised. What passes sooner is in the journal.
+const REST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Time between two readings of the figures.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -49,12 +58,14 @@ pub struct MemoryFigures {
 }
 
 /// What the watch has found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct WatchFigures {
     /// Memory.
     pub memory: MemoryFigures,
     /// Alerts raised.
     pub alerts: u64,
+    /// Alerts that stood at the end.
+    pub standing: Vec<StandingAlert>,
 }
 
 /// What the watch reads.
@@ -65,6 +76,8 @@ pub(crate) struct Watched {
     pub registry: Arc<Registry>,
     /// The connections.
     pub connections: Arc<Connections>,
+    /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
+    pub start_patience: Duration,
 }
 
 /// Starts the thread `watch`, which ends when `end` is asked for.
@@ -80,8 +93,8 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let start = Instant::now();
     let (mut alerts, mut probe, mut trends) = (Alerts::default(), MemoryProbe::default(), Trends::default());
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
-    let mut status = Status { at: start, messages: 0, trades: 0, worst_lag_micros: 0 };
-    let mut failures = 0;
+    let mut status = Status::new(start);
+    let (mut failures, mut clock) = (0, ClockWatch::default());
     loop {
         let is_last = end.wait(PERIOD);
         let memory = probe.read();
@@ -89,15 +102,49 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
             trends.add(start.elapsed().as_secs_f64(), memory);
         }
         let lag_micros = watched.context.metrics.recent_lag_micros.take();
-        status.worst_lag_micros = status.worst_lag_micros.max(lag_micros);
         let failed = watched.context.metrics.write_failures.get();
+        alerts.begin(start.elapsed());
         check(watched, &mut alerts, &Reading { memory, lag_micros, has_new_failure: failed > failures });
         failures = failed;
+        clock.check(&watched.context, &mut alerts);
         if is_last {
-            return WatchFigures { memory: trends.figures(), alerts: alerts.raised() };
+            return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
         }
-        if status.at.elapsed() >= status_interval {
-            status = status.log(watched);
+        for line in alerts::lines(&alerts.due_again()) {
+            log::warn!("{line}");
+        }
+        let now = Instant::now();
+        if status.age(now) >= status_interval {
+            let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
+            log::info!("{}", status.line(count(watched), &space, now));
+        }
+    }
+}
+
+/// Whether the box's clock was off when it was last looked at.
+#[derive(Default)]
+struct ClockWatch {
+    /// The exchange's time minus the box's, in nanoseconds, as journaled; 0 where the clock is right.
+    journaled: i64,
+}
+
+impl ClockWatch {
+    /// Raises the alert where the box's clock is off, and clears it when it is right again by half of that.
+    fn check(&mut self, context: &CaptureContext, alerts: &mut Alerts) {
+        let offset = context.metrics.market.offset().unwrap_or(0);
+        let limit = if self.journaled == 0 { OFF_NANOS } else { OFF_NANOS / 2 };
+        let offset = if offset.unsigned_abs() < limit { 0 } else { offset };
+        // The exchange is ahead of a clock that is behind.
+        let is_behind = offset > 0;
+        let off_s = offset.unsigned_abs() / NANOS_PER_SECOND;
+        let text =
+            (offset != 0).then(|| format!("the box's clock is {off_s} s {} the exchange's", if is_behind { "behind" } else { "ahead of" }));
+        if let Some(change) = alerts.check(AlertKind::ClockOff, "", text) {
+            change.write(&context.journal);
+        }
+        if offset.abs_diff(self.journaled) >= OFF_NANOS || (offset == 0) != (self.journaled == 0) {
+            self.journaled = offset;
+            context.journal.write(Event::ClockOff { off_s, is_behind });
         }
     }
 }
@@ -146,78 +193,77 @@ struct Reading {
 fn check(watched: &Watched, alerts: &mut Alerts, reading: &Reading) {
     let mut changes = Vec::new();
     let mut is_any_blocked = false;
+    let now = Instant::now();
+    let last_failure = |subject: &str| watched.context.metrics.last_write_failures.lock().get(subject).cloned();
     watched.registry.for_each(|route| {
+        let product = route.product.as_str();
         let (waiting, capacity) = (route.queue.len(), route.queue.capacity());
         route.metrics.deepest_queue_msgs.see(u64::try_from(waiting).unwrap_or(u64::MAX));
         let text = (waiting * 5 > capacity * 4).then(|| format!("{waiting} of {capacity} messages wait"));
-        changes.extend(alerts.check(AlertKind::QueueFilling, route.product.as_str(), text));
+        changes.extend(alerts.check(AlertKind::QueueFilling, product, text));
         let is_blocked = route.metrics.is_blocked.load(Relaxed);
         is_any_blocked |= is_blocked;
-        let text = is_blocked.then(|| "its files take no records".to_owned());
-        changes.extend(alerts.check(AlertKind::WriteFailure, route.product.as_str(), text));
+        let text = is_blocked.then(|| {
+            last_failure(product).map_or_else(|| "its files take no records".to_owned(), |why| format!("its files take no records: {why}"))
+        });
+        changes.extend(alerts.check(AlertKind::WriteFailure, product, text));
+        let refusal = route.metrics.subscription.look(now).refusal.filter(|refusal| refusal.lasts >= watched.start_patience);
+        changes.extend(alerts.check(
+            AlertKind::ProductRefused,
+            product,
+            refusal.map(|refusal| watched.context.metrics.why_refused(&route.product, &refusal.why)),
+        ));
     });
-    let is_stopping = watched.context.stop.is_asked();
-    watched.connections.for_each(|connection| {
-        let metrics = &connection.metrics;
-        let is_down = !metrics.is_connected.load(Relaxed) && metrics.connects.get() > 0 && !is_stopping;
-        changes.extend(alerts.check(AlertKind::ConnectionLost, &connection.name, is_down.then(|| "reconnecting".to_owned())));
+    if !watched.context.stop.is_asked() {
+        check_connections(watched, alerts, now, &mut changes);
+    }
+    let text = (reading.has_new_failure && !is_any_blocked).then(|| {
+        let failures = watched.context.metrics.last_write_failures.lock();
+        failures.iter().map(|(subject, why)| format!("{subject}: {why}")).collect::<Vec<_>>().join("; ")
     });
-    let text = (reading.has_new_failure && !is_any_blocked).then(|| "see the log".to_owned());
     changes.extend(alerts.check(AlertKind::WriteFailure, "", text));
     let held = reading.memory.map(Memory::held).filter(|held| *held > MEMORY_LIMIT_BYTES);
     changes.extend(alerts.check(AlertKind::Memory, "", held.map(|held| format!("{} MB", held / 1_000_000))));
     let text = (reading.lag_micros > LAG_LIMIT_MICROS).then(|| format!("{} ms", reading.lag_micros / 1000));
     changes.extend(alerts.check(AlertKind::Lag, "", text));
+    let standstill =
+        watched.context.backfill.as_ref().and_then(RestFetch::standstill).filter(|standstill| standstill.lasts >= REST_PATIENCE);
+    changes.extend(alerts.check(AlertKind::RestFailing, "", standstill.map(|standstill| standstill.text)));
     changes.iter().for_each(|change| change.write(&watched.context.journal));
 }
 
-/// What the last status line has shown, and the longest lag since then.
-struct Status {
-    at: Instant,
-    messages: u64,
-    trades: u64,
-    worst_lag_micros: u64,
+/// Checks the connections that have something to record. When the capture ends they end because they should: what stood before goes on to stand.
+fn check_connections(watched: &Watched, alerts: &mut Alerts, now: Instant, changes: &mut Vec<Change>) {
+    watched.connections.for_each(|connection, products| {
+        let down = connection.down(now).filter(|_| products > 0);
+        let has_delivered = |down: &Down| down.has_worked || connection.metrics.used.get() > 0;
+        let text = |down: &Down| format!("{}: {}", watched.connections.endpoint(), down.cause);
+        let never = down.as_ref().filter(|down| !has_delivered(down) && down.lasts >= watched.start_patience);
+        changes.extend(alerts.check(AlertKind::NeverConnected, &connection.name, never.map(text)));
+        let lost = down.as_ref().filter(|down| has_delivered(down));
+        changes.extend(alerts.check(AlertKind::ConnectionLost, &connection.name, lost.map(text)));
+    });
 }
 
-impl Status {
-    /// Logs the status line. Gives what the next one starts from.
-    fn log(&self, watched: &Watched) -> Self {
-        let (mut messages, mut connected, mut connections) = (0, 0, 0);
-        watched.connections.for_each(|connection| {
-            messages += connection.metrics.frames.get();
-            connected += u64::from(connection.metrics.is_connected.load(Relaxed));
-            connections += 1;
-        });
-        let (mut trades, mut missing, mut deepest, mut deepest_product) = (0, 0, 0, String::new());
-        watched.registry.for_each(|route| {
-            trades += route.metrics.trades.received.get();
-            missing += route.metrics.missing_ids.load(Relaxed);
-            if route.queue.len() > deepest {
-                deepest = route.queue.len();
-                deepest_product = format!(" ({})", route.product);
-            }
-        });
-        let (p50, p99) = {
-            let lag = watched.context.metrics.lag_micros.lock();
-            (lag.value_at_quantile(0.5), lag.value_at_quantile(0.99))
-        };
-        let seconds = self.at.elapsed().as_secs_f64().max(0.001);
-        let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
-        log::info!(
-            "connections {connected}/{connections}, {:.0} messages/s, {:.0} trades/s, lag p50 {} p99 {} worst {}, \
-             deepest queue {deepest}{deepest_product}, missing ids {missing}, disk left {space}",
-            float(messages - self.messages) / seconds,
-            float(trades - self.trades) / seconds,
-            millis(p50),
-            millis(p99),
-            millis(self.worst_lag_micros),
-        );
-        Self { at: Instant::now(), messages, trades, worst_lag_micros: 0 }
-    }
-}
-
-fn millis(micros: u64) -> String {
-    format!("{:.2} ms", float(micros) / 1000.0)
+/// Counts what the status line shows.
+fn count(watched: &Watched) -> Counted {
+    let metrics = &watched.context.metrics;
+    let mut counted = Counted { lag: metrics.lag_micros.lock().clone(), ..Counted::default() };
+    counted.rejected = metrics.rejects.lock().values().sum();
+    watched.connections.for_each(|connection, _| {
+        counted.messages += connection.metrics.frames.get();
+        counted.connected += u64::from(connection.metrics.is_connected.load(Relaxed));
+        counted.connections += 1;
+    });
+    watched.registry.for_each(|route| {
+        counted.trades += route.metrics.trades.received.get();
+        counted.missing += route.metrics.missing_ids.load(Relaxed);
+        let waiting = route.queue.len();
+        if waiting > counted.deepest.as_ref().map_or(0, |(deepest, _)| *deepest) {
+            counted.deepest = Some((waiting, route.product.to_string()));
+        }
+    });
+    counted
 }
 
 fn gigabytes(count: u64) -> String {

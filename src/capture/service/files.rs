@@ -23,7 +23,7 @@ use crate::product::ProductId;
 use crate::schema::with_layout;
 use crate::store::event::Event;
 use crate::store::{DataDir, Day, DayFiles, DayKey, Sealed, StoreError, seal};
-use crate::time::{Clock, UtcDay};
+use crate::time::{UnixNanos, UtcDay};
 
 /// Time between two tries of a failed allocation.
 const RETRY: Duration = Duration::from_secs(1);
@@ -58,10 +58,10 @@ impl Provisioner {
         stop: &Stop,
     ) -> std::io::Result<(Self, JoinHandle<u64>)> {
         let (sender, receiver) = bounded(WAITING_REQUESTS);
-        let mut work = Work { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), failed: HashSet::new(), unsealed: 0 };
+        let mut work = Work::new(dir, metrics, journal, stop.clone());
         let thread = spawn("provision", Stack::Standard, stop, move || {
             work.run(&receiver);
-            work.unsealed
+            work.unsealed()
         })?;
         Ok((Self { requests: sender }, thread))
     }
@@ -111,10 +111,24 @@ struct Work {
     sealing: Vec<Sealing>,
     /// Days of which a failed allocation has been journaled.
     failed: HashSet<DayKey>,
-    unsealed: u64,
+    /// Days whose last seal failed.
+    unsealed: HashSet<DayKey>,
+    /// Days whose files were gone when they were to be sealed: their records are lost.
+    lost: HashSet<DayKey>,
+    stop: Stop,
 }
 
 impl Work {
+    fn new(dir: Arc<DataDir>, metrics: Arc<Metrics>, journal: JournalHandle, stop: Stop) -> Self {
+        let (failed, unsealed, lost) = Default::default();
+        Self { dir, metrics, journal, growing: Vec::new(), sealing: Vec::new(), failed, unsealed, lost, stop }
+    }
+
+    /// Gives the number of days that are not sealed although they should be.
+    fn unsealed(&self) -> u64 {
+        u64::try_from(self.unsealed.union(&self.lost).count()).unwrap_or(u64::MAX)
+    }
+
     fn run(&mut self, requests: &Receiver<Request>) {
         let mut is_last = false;
         let mut seal_at = None;
@@ -166,9 +180,13 @@ impl Work {
     }
 
     fn note_failure(&mut self, key: DayKey, error: &StoreError) {
-        self.metrics.write_failures.one();
+        self.metrics.note_write_failure(key.product.as_str(), error);
         if self.failed.insert(key.clone()) {
             log::error!("{key}: {error}");
+            if matches!(error, StoreError::Limit { .. }) {
+                // It does not pass by itself. The other products go on; the end must not look like a success.
+                self.stop.blame(format!("{key}: {error}"));
+            }
             self.journal.write(Event::AllocationFailed { day: key, error: error.to_string() });
         }
     }
@@ -204,7 +222,12 @@ impl Work {
     }
 
     fn note_seal(&mut self, key: &DayKey, outcome: Result<Sealed, StoreError>) {
-        self.unsealed += u64::from(outcome.is_err());
+        match &outcome {
+            // A seal that failed, on a full disk for example, has been made up for.
+            Ok(_) => drop(self.unsealed.remove(key)),
+            Err(StoreError::Gone { .. }) => drop(self.lost.insert(key.clone())),
+            Err(_) => drop(self.unsealed.insert(key.clone())),
+        }
         note_seal(&self.journal, &self.metrics, key, outcome);
     }
 
@@ -225,7 +248,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
             generation: u64::from(sealed.generation),
         }),
         Err(error) => {
-            metrics.write_failures.one();
+            metrics.note_write_failure(key.product.as_str(), &error);
             log::error!("{key}: not sealed: {error}");
             journal.write(Event::SealFailed { day: key.clone(), error: error.to_string() });
         }
@@ -233,8 +256,7 @@ fn note_seal(journal: &JournalHandle, metrics: &Metrics, key: &DayKey, outcome: 
 }
 
 /// Seals the days that an earlier run left live, except today's. A product's writer calls this before it opens any day, so that nobody has them open.
-pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, clock: &Clock, product: &ProductId) {
-    let today = clock.now().day();
+pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metrics: &Metrics, today: UtcDay, product: &ProductId) {
     match seal::unsealed(dir.path(), product) {
         Ok(keys) => {
             for key in keys.into_iter().filter(|key| key.date != today) {
@@ -243,7 +265,7 @@ pub(crate) fn seal_leftovers(dir: &Arc<DataDir>, journal: &JournalHandle, metric
             }
         }
         Err(error) => {
-            metrics.write_failures.one();
+            metrics.note_write_failure(product.as_str(), &error);
             log::error!("{product}: cannot look for unsealed days: {error}");
         }
     }
@@ -262,9 +284,60 @@ pub(crate) fn prepare_lead(product: &ProductId) -> Duration {
     seal_delay(product)
 }
 
-/// Tells whether `day` is over and the time for its late records has passed too.
+/// Tells whether `day` is over and the time for its late records has passed too. `now` is the exchange's time: it dates the records, whatever the box's clock
+/// says.
 #[must_use]
-pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, clock: &Clock) -> bool {
+pub(crate) fn is_due_to_seal(day: UtcDay, product: &ProductId, now: UnixNanos) -> bool {
     let due = day.next().start().0.saturating_add(u64::try_from(seal_delay(product).as_nanos()).unwrap_or(u64::MAX));
-    clock.now().0 >= due
+    now.0 >= due
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Dataset;
+    use crate::store::StoreOptions;
+    use crate::time::Clock;
+
+    fn work(folder: &std::path::Path) -> Work {
+        let dir = Arc::new(DataDir::open(folder, StoreOptions { force_fs: true, ..StoreOptions::default() }, "test").expect("opened"));
+        let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
+        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), Clock::System, &stop).expect("started");
+        Work::new(dir, metrics, journal, stop)
+    }
+
+    fn key(date: u32) -> DayKey {
+        DayKey { product: ProductId::new("BTC-USD").expect("a product"), dataset: Dataset::Trades, date: UtcDay(date) }
+    }
+
+    #[test]
+    fn a_seal_that_succeeds_later_makes_up_for_those_that_failed_and_lost_files_are_never_made_up_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut work = work(folder.path());
+        let full = || Err(StoreError::NoSpace { path: "x".into(), needed: 1, free: 0 });
+        let sealed = || Ok(Sealed { records: 1, merged: 0, generation: 0 });
+        for _ in 0..3 {
+            work.note_seal(&key(1), full());
+            work.note_seal(&key(2), full());
+        }
+        assert_eq!(work.unsealed(), 2, "days, not attempts");
+        work.note_seal(&key(1), sealed());
+        assert_eq!(work.unsealed(), 1);
+        work.note_seal(&key(2), sealed());
+        assert_eq!(work.unsealed(), 0);
+        work.note_seal(&key(3), Err(StoreError::Gone { path: "x".into() }));
+        work.note_seal(&key(3), sealed());
+        assert_eq!(work.unsealed(), 1, "the day that was sealed began anew");
+    }
+
+    #[test]
+    fn an_allocation_that_a_limit_refuses_fails_the_capture_at_its_end_and_a_full_disk_does_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut work = work(folder.path());
+        work.note_failure(key(1), &StoreError::NoSpace { path: "x".into(), needed: 1, free: 0 });
+        assert_eq!(work.stop.failure(), None);
+        let source = std::io::Error::from_raw_os_error(27);
+        work.note_failure(key(2), &StoreError::Limit { what: "lengthen", path: "x".into(), source, remedy: "ulimit -f" });
+        assert!(!work.stop.is_asked() && work.stop.failure().is_some_and(|reason| reason.contains("ulimit -f")));
+    }
 }

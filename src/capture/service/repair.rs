@@ -16,6 +16,8 @@ use crate::capture::write::deliveries::Delivery;
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::repair::contribution::{Contribution, contributions};
+use crate::repair::facts::trade_texts;
+use crate::repair::plan::days_only_elsewhere;
 use crate::store::event::Event;
 use crate::store::request::{RepairAnswer, RepairRequest};
 use crate::store::{StoreError, catalog, gaps};
@@ -113,6 +115,7 @@ impl LiveRepair<'_> {
         if self.request.product.is_none() {
             self.report_others(&products);
         }
+        self.report_days_elsewhere();
         let is_whole = self.is_whole && error.is_none();
         self.context.journal.write(Event::RepairAnswered { whole: is_whole });
         RepairAnswer { id: self.request.id, whole: is_whole, error, lines: self.lines }
@@ -143,9 +146,14 @@ impl LiveRepair<'_> {
     fn take_from(&mut self, product: &ProductId, tape: &Path) -> Result<Contributed, LiveRepairError> {
         let (mut trades, mut contributed): (Vec<Trade>, Contributed) = (Vec::new(), Contributed::default());
         let (context, lines, is_whole) = (self.context, &mut self.lines, &mut self.is_whole);
-        contributions(context.dir.path(), product, tape, |contribution| {
+        let mut texts = trade_texts(tape, product);
+        contributions(context.dir.path(), product, tape, context.clock.now(), |contribution| {
             match contribution {
+                Contribution::Unused(text) => lines.push(text),
                 Contribution::Trade(trade) => {
+                    for (column, text) in texts.remove(&trade.trade_id).unwrap_or_default() {
+                        context.journal.exact(trade.time, product, column, trade.trade_id, text.as_bytes());
+                    }
                     trades.push(trade);
                     contributed.trades += 1;
                     if trades.len() == DELIVERY_TRADES {
@@ -194,6 +202,22 @@ impl LiveRepair<'_> {
                     Err(error) => self.report_failure(product, &error.to_string()),
                 }
                 return;
+            }
+        }
+    }
+
+    /// Reports the days that only other tapes have. They are no gap of a chain that a writer could fill.
+    fn report_days_elsewhere(&mut self) {
+        match days_only_elsewhere(self.context.dir.path(), &self.request.from, self.request.product.as_ref()) {
+            Ok(lines) if lines.is_empty() => {}
+            Ok(lines) => {
+                self.is_whole = false;
+                self.lines.extend(lines);
+                self.lines.push("they are brought when the capture has stopped: run the same command again then".to_owned());
+            }
+            Err(error) => {
+                self.is_whole = false;
+                self.lines.push(error.to_string());
             }
         }
     }

@@ -20,11 +20,11 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
+use crate::feed::connector::Connector;
 use crate::feed::fetch_plan::{
     Absent, AfterFailure, FailureOutcome, FetchPlan, FetchRequest, FetchTarget, Next, PastTrade, Persistence, SearchOutcome,
 };
 use crate::feed::rest::{Advice, RestClient, RestError, TradePage};
-use crate::feed::tls::TlsRoots;
 use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::store::event::Event;
@@ -39,14 +39,44 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest time that a fetch thread sleeps without being woken.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// Shortest time between two lines of the log about failures, and between two about what cannot be used. The watch repeats what lasts.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+/// What the log says of answers that bring nothing.
+#[derive(Debug, Default)]
+struct Complaints {
+    /// The last error.
+    error: String,
+    error_said_at: Option<Duration>,
+    unusable_said_at: Option<Duration>,
+}
+
+/// Gives whether a line may be logged now, and remembers that it is.
+fn begin_line(said_at: &mut Option<Duration>, now: Duration) -> bool {
+    let is_due = said_at.is_none_or(|at| now.saturating_sub(at) >= BETWEEN_LINES);
+    if is_due {
+        *said_at = Some(now);
+    }
+    is_due
+}
+
+/// Missing trades that REST does not give at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RestStandstill {
+    /// For how long no request for these products has succeeded.
+    pub lasts: Duration,
+    /// What they wait for, and the last error.
+    pub text: String,
+}
+
 /// What the fetch threads need to know.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub(crate) struct RestFetchSettings {
     /// REST endpoint.
     pub url: String,
-    /// Trusted roots.
-    pub roots: TlsRoots,
+    /// What connections are made by.
+    pub connector: Connector,
     /// Requests a second over all products.
     pub requests_per_s: u32,
     /// Event time since which trades are fetched, too, where one was asked for.
@@ -59,6 +89,7 @@ struct Shared {
     changed: Condvar,
     deliveries: Arc<Deliveries>,
     is_over: AtomicBool,
+    complaints: Mutex<Complaints>,
     epoch: Instant,
     since: Option<UnixNanos>,
     clock: Clock,
@@ -90,13 +121,14 @@ impl RestFetch {
             changed: Condvar::new(),
             deliveries: Arc::clone(deliveries),
             is_over: AtomicBool::new(false),
+            complaints: Mutex::default(),
             epoch: Instant::now(),
             since: settings.since,
             clock: clock.clone(),
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
         });
-        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.roots, TIMEOUT)).collect();
+        let clients: Result<Vec<_>, _> = (0..FETCHERS).map(|_| RestClient::new(&settings.url, &settings.connector, TIMEOUT)).collect();
         let rest_fetch = Self { shared };
         let mut threads = Vec::with_capacity(FETCHERS);
         for (number, client) in clients?.into_iter().enumerate() {
@@ -151,6 +183,19 @@ impl RestFetch {
         self.shared.changed.notify_one();
     }
 
+    /// Tells what stands still because requests fail.
+    #[must_use]
+    pub(crate) fn standstill(&self) -> Option<RestStandstill> {
+        let standstill = self.shared.plan.lock().standstill()?;
+        let lasts = self.shared.epoch.elapsed().saturating_sub(standstill.since);
+        let error = self.shared.complaints.lock().error.clone();
+        let products = match standstill.products {
+            1 => standstill.first_product.to_string(),
+            more => format!("{} and {} other products", standstill.first_product, more - 1),
+        };
+        Some(RestStandstill { lasts, text: format!("{} trade ids of {products} wait for REST; {error}", standstill.ids) })
+    }
+
     /// Tells the threads to end.
     pub(crate) fn end(&self) {
         // Under the lock, so that no thread is between its look and its sleep.
@@ -164,11 +209,14 @@ impl RestFetch {
 impl Shared {
     fn fetch(&self, mut client: RestClient) {
         while let Some(request) = self.next() {
-            let answer = client.trades_page(&request.product, request.after(), request.limit(), self.clock.now());
+            // The later of both clocks: one that is ahead makes no trade implausible that it would have taken when it was right.
+            let now = self.clock.now();
+            let latest = self.metrics.market.now(now).max(now);
+            let answer = client.trades_page(&request.product, request.after(), request.limit(), latest);
             self.metrics.rest_requests.one();
             match (answer, request.target) {
                 (Ok(page), FetchTarget::Window(_)) => self.take_page(&request, page),
-                (Ok(page), FetchTarget::NewestUpTo(_) | FetchTarget::Newest) => self.take_newest(&request, &page),
+                (Ok(page), FetchTarget::NewestUpTo { .. } | FetchTarget::Newest { .. }) => self.take_newest(&request, &page),
                 (Err(error), _) => self.note_failure(&request, &error),
             }
             // The next request of this product, or of another, may be due now.
@@ -201,8 +249,16 @@ impl Shared {
     fn take_page(&self, request: &FetchRequest, mut page: TradePage) {
         let outcome = self.plan.lock().answer_page(request, &mut page, self.epoch.elapsed());
         outcome.absent.iter().for_each(|absent| self.note_absent(&request.product, absent));
+        // An element that stays unusable is shown with every answer.
+        let is_noted = outcome.first_answers > 0 || outcome.absent.iter().any(|absent| absent.answers.is_power_of_two());
+        self.note_unusable(request, &page, is_noted);
         for text in page.inexact {
-            self.journal.exact(&request.product, text.column, text.trade_id, text.text.as_bytes());
+            // Written before the trade is delivered.
+            if let Ok(at) = page.trades.binary_search_by_key(&text.trade_id, |trade| trade.trade_id)
+                && let Some(trade) = page.trades.get(at)
+            {
+                self.journal.exact(trade.time, &request.product, text.column, text.trade_id, text.text.as_bytes());
+            }
         }
         if !page.trades.is_empty() {
             self.deliver(request, Delivery::Trades(page.trades));
@@ -212,16 +268,26 @@ impl Shared {
     fn take_newest(&self, request: &FetchRequest, page: &TradePage) {
         let product = &request.product;
         let newest = page.trades.last().map(|trade| PastTrade { trade_id: trade.trade_id, time: trade.time });
+        self.note_unusable(request, page, true);
         let mut plan = self.plan.lock();
-        let outcome = plan.answer_search(request, newest, self.epoch.elapsed());
+        let outcome = match newest {
+            None if !page.unusable.is_empty() => plan.answer_obscured(request, self.epoch.elapsed()),
+            newest => plan.answer_search(request, newest, self.epoch.elapsed()),
+        };
         let began = plan.take_beginning(product);
         drop(plan);
         self.note_beginning(product, began);
+        if let SearchOutcome::Found { since, .. } = outcome
+            && let Some(lowest_id) = since.lowest_kept()
+        {
+            log::warn!("{product}: REST has no trade below id {lowest_id}: what was traded before it cannot be fetched");
+            self.journal.write(Event::RestRetention { product: product.clone(), lowest_id });
+        }
         match outcome {
             SearchOutcome::Found { ids: Some(ids), .. } => self.deliver(request, Delivery::Missing(ids)),
             SearchOutcome::Found { ids: None, .. } | SearchOutcome::Unfinished | SearchOutcome::Newest(_) => {}
             SearchOutcome::Contradiction => {
-                log::warn!("backfill: REST contradicts itself about the trades of {product}; searched again later")
+                log::warn!("{product}: REST contradicts itself about past trades, or shows none that can be used; searched again later")
             }
         }
     }
@@ -241,13 +307,39 @@ impl Shared {
         let advice = error.advice();
         let FailureOutcome { failures, then } = self.plan.lock().fail(request, advice, self.epoch.elapsed());
         let AfterFailure::Retry(wait) = then else { return };
+        let is_said = {
+            let mut complaints = self.complaints.lock();
+            complaints.error = error.to_string();
+            failures == 1 && begin_line(&mut complaints.error_said_at, self.epoch.elapsed())
+        };
+        if is_said {
+            log::warn!("REST: {error}; asked again in {:.0} s", wait.as_secs_f64().ceil());
+        }
         // The first, the second, the fourth …: a server that is down for hours is not worth a line a minute.
-        if failures.is_power_of_two() && !matches!(advice, Advice::RetryAfter(_)) || failures == 1 {
-            log::warn!("backfill: {error}; asked again in {} s", wait.as_secs());
-            if let Some(ids) = request.ids() {
-                let (product, failures, error) = (request.product.clone(), Some(u64::from(failures)), error.to_string());
-                self.journal.write(Event::BackfillFailed { product, ids, failures, error });
-            }
+        if (failures.is_power_of_two() && !matches!(advice, Advice::RetryAfter(_)) || failures == 1)
+            && let Some(ids) = request.ids()
+        {
+            let (product, failures, error) = (request.product.clone(), Some(u64::from(failures)), error.to_string());
+            self.journal.write(Event::BackfillFailed { product, ids, failures, error });
+        }
+    }
+
+    /// Counts the elements of an answer that cannot be used, and keeps them if `is_noted`.
+    fn note_unusable(&self, request: &FetchRequest, page: &TradePage, is_noted: bool) {
+        let count = page.unlisted.saturating_add(u64::try_from(page.unusable.len()).unwrap_or(u64::MAX));
+        if count == 0 {
+            return;
+        }
+        self.metrics.rest_unusable.add(count);
+        if !is_noted {
+            return;
+        }
+        for element in &page.unusable {
+            self.journal.reject(element.fault.name(), element.raw.as_bytes());
+        }
+        let is_said = begin_line(&mut self.complaints.lock().unusable_said_at, self.epoch.elapsed());
+        if let Some(element) = page.unusable.first().filter(|_| is_said) {
+            log::warn!("{}: REST shows {count} trades in a form that cannot be used, the first: {}", request.product, element.fault);
         }
     }
 

@@ -2,11 +2,13 @@
 //!
 //! 1. It flushes once an interval, and sooner when [`EAGER_BYTES`] wait. So what is committed is on disk within two intervals.
 //! 2. If a flush fails twice, the capture ends: nothing may be called durable that is not on disk.
+//! 3. With each flush it looks whether somebody has removed or replaced files. Lock and endpoint are made again; the writer of a day that is gone is woken
+//!    and stores it again. Where another process has come in through a lock file that was removed, the capture ends.
 //!
 //! Thread `sync`: owns the [`Syncer`]; the writers send it the days that they open; ends after a last flush when every handle is dropped.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,9 +18,10 @@ use crate::capture::report::metrics::{Metrics, micros};
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
+use crate::capture::write::wakeup::Wakeup;
 use crate::schema::Dataset;
 use crate::store::event::Event;
-use crate::store::{DataDir, DayFiles, SyncError, Syncer};
+use crate::store::{DataDir, DayFiles, OWN_FOLDER, StoreError, SyncError, SyncReport, Syncer};
 
 /// Unflushed bytes at which a flush begins before its interval is over.
 pub(crate) const EAGER_BYTES: u64 = 64 << 20;
@@ -35,14 +38,20 @@ const WAITING_DAYS: usize = 4096;
 /// A handle by which writers send their open days to the sync thread.
 #[derive(Clone)]
 pub(crate) struct SyncHandle {
-    days: Sender<Arc<DayFiles>>,
+    days: Sender<OpenedDay>,
+}
+
+/// A day that was opened, and the wakeup of its writer.
+struct OpenedDay {
+    files: Arc<DayFiles>,
+    writer: Arc<Wakeup>,
 }
 
 impl SyncHandle {
-    /// Adds a day to the flushes, until its files are closed.
-    pub(crate) fn watch(&self, files: &Arc<DayFiles>) {
+    /// Adds a day to the flushes, until its files are closed. Its writer is woken if the files are found removed or replaced.
+    pub(crate) fn watch(&self, files: &Arc<DayFiles>, writer: &Arc<Wakeup>) {
         // Rare: a day was opened. If the thread has ended, the capture is ending too.
-        let _ = self.days.send(Arc::clone(files));
+        let _ = self.days.send(OpenedDay { files: Arc::clone(files), writer: Arc::clone(writer) });
     }
 }
 
@@ -62,7 +71,7 @@ pub(crate) fn start(
     let thread = spawn("sync", Stack::Small, stop, move || {
         let result = run(dir, interval, &metrics, &journal, &receiver);
         if let Err(error) = &result {
-            metrics.write_failures.one();
+            metrics.note_write_failure("sync", error);
             journal.write(Event::SyncFailed { error: error.to_string() });
             stop_if_failed.fail(format!("sync: {error}"));
         }
@@ -76,9 +85,9 @@ fn run(
     interval: Duration,
     metrics: &Metrics,
     journal: &JournalHandle,
-    days: &Receiver<Arc<DayFiles>>,
+    days: &Receiver<OpenedDay>,
 ) -> Result<(), SyncError> {
-    let mut syncer = Syncer::new(dir);
+    let mut watched = WatchedFiles::new(dir, metrics, journal);
     let mut due = Instant::now() + interval;
     let mut previous_start = Instant::now();
     loop {
@@ -86,9 +95,9 @@ fn run(
         let left = due.saturating_duration_since(Instant::now());
         let is_watched = metrics.unflushed_bytes.load(Relaxed) >= WATCHED_BYTES;
         let is_last = match days.recv_timeout(if is_watched { left.min(LOOK) } else { left.min(LOOK * 5) }) {
-            Ok(files) => {
-                syncer.watch(&files);
-                days.try_iter().for_each(|files| syncer.watch(&files));
+            Ok(day) => {
+                watched.add(day);
+                days.try_iter().for_each(|day| watched.add(day));
                 false
             }
             Err(RecvTimeoutError::Timeout) => false,
@@ -100,17 +109,17 @@ fn run(
         let start = Instant::now();
         // Relaxed: this only decides when to flush. What is flushed depends on `committed`.
         metrics.unflushed_bytes.store(0, Relaxed);
-        let report = syncer.cycle()?;
+        watched.keep_own_files()?;
+        let report = watched.cycle()?;
         if report.days > 0 {
-            metrics.flushes.one();
             metrics.flush_micros.see(micros(start.elapsed()));
             metrics.durable_micros.see(micros(previous_start.elapsed()));
-            metrics.trade_flushes.add(u64::from(report.records_of(Dataset::Trades) > 0));
-            metrics.ticker_flushes.add(u64::from(report.records_of(Dataset::Md) > 0));
+            count_flush(metrics, &report);
         }
         if report.recovered {
-            metrics.write_failures.one();
-            log::error!("a flush failed; what it may have lost has been stored again and is on disk");
+            let text = "a flush failed; what it may have lost has been stored again and is on disk";
+            metrics.note_write_failure("sync", &text);
+            log::error!("{text}");
             journal.write(Event::FlushRecovered);
         }
         previous_start = start;
@@ -118,5 +127,92 @@ fn run(
             return Ok(());
         }
         due = start + interval;
+    }
+}
+
+/// Counts a flush, and of which kind of records.
+fn count_flush(metrics: &Metrics, report: &SyncReport) {
+    let has = |of_tickers| Dataset::ALL.iter().any(|dataset| dataset.is_of_tickers() == of_tickers && report.records_of(*dataset) > 0);
+    metrics.flushes.one();
+    metrics.trade_flushes.add(u64::from(has(false)));
+    metrics.ticker_flushes.add(u64::from(has(true)));
+}
+
+/// The files that the capture writes to, and what is said when somebody disturbs them.
+struct WatchedFiles<'a> {
+    dir: Arc<DataDir>,
+    syncer: Syncer,
+    /// Whose writer is woken when files of a day are gone.
+    writers: Vec<(Weak<DayFiles>, Arc<Wakeup>)>,
+    metrics: &'a Metrics,
+    journal: &'a JournalHandle,
+    /// Whether a failure to make the own files again was logged.
+    is_reported: bool,
+}
+
+impl<'a> WatchedFiles<'a> {
+    fn new(dir: Arc<DataDir>, metrics: &'a Metrics, journal: &'a JournalHandle) -> Self {
+        let syncer = Syncer::new(Arc::clone(&dir));
+        Self { dir, syncer, writers: Vec::new(), metrics, journal, is_reported: false }
+    }
+
+    fn add(&mut self, OpenedDay { files, writer }: OpenedDay) {
+        self.syncer.watch(&files);
+        self.writers.retain(|(files, _)| files.strong_count() > 0);
+        self.writers.push((Arc::downgrade(&files), writer));
+    }
+
+    /// Runs a flush cycle. Wakes the writers of days that are gone.
+    fn cycle(&mut self) -> Result<SyncReport, SyncError> {
+        let report = self.syncer.cycle()?;
+        for day in self.syncer.take_gone() {
+            self.metrics.note_write_failure(&day.to_string(), &"files were removed or replaced while they were being written");
+            self.journal.write(Event::DayFilesGone { day });
+            // All writers that have such a day: this comes once in the life of a disk.
+            let is_gone = |files: &Weak<DayFiles>| files.upgrade().is_some_and(|files| files.is_gone());
+            self.writers.iter().filter(|(files, _)| is_gone(files)).for_each(|(_, writer)| writer.wake());
+        }
+        Ok(report)
+    }
+
+    /// Makes lock and endpoint again where they are gone.
+    fn keep_own_files(&mut self) -> Result<(), SyncError> {
+        match self.dir.keep_own_files() {
+            Ok(made) => {
+                self.is_reported = false;
+                for file in made {
+                    log::warn!("{OWN_FOLDER}/{file} was removed or replaced; it has been made again");
+                    let what = "it was removed or replaced, and was made again";
+                    self.journal.write(Event::FileDisturbed { file: file.to_owned(), what: what.into() });
+                }
+                Ok(())
+            }
+            Err(error @ StoreError::Locked { .. }) => Err(SyncError::Held(error)),
+            // If the directory itself is gone, the flush cycle says so.
+            Err(error) => {
+                self.metrics.note_write_failure(OWN_FOLDER, &error);
+                if !std::mem::replace(&mut self.is_reported, true) {
+                    log::error!("{error}");
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flush_of_any_dataset_of_tickers_counts_as_one_of_tickers() {
+        for kept in Dataset::ALL {
+            let metrics = Metrics::default();
+            let mut report = SyncReport { days: 1, ..SyncReport::default() };
+            report.records[kept.index()] = 1;
+            count_flush(&metrics, &report);
+            let counted = (metrics.flushes.get(), metrics.trade_flushes.get(), metrics.ticker_flushes.get());
+            assert_eq!(counted, if kept == Dataset::Trades { (1, 1, 0) } else { (1, 0, 1) }, "{}", kept.folder());
+        }
     }
 }

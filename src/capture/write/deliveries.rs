@@ -47,6 +47,11 @@ impl Deliveries {
         receiver
     }
 
+    /// Removes a product's channel: its writer takes nothing for that name any more.
+    pub(crate) fn unregister(&self, product: &ProductId) {
+        self.writers.lock().remove(product);
+    }
+
     /// Delivers something to a writer without waiting.
     ///
     /// # Errors

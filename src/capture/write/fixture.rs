@@ -16,6 +16,7 @@ use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::effort::Effort;
 use crate::capture::write::queue::Pushed;
 use crate::capture::write::registry::{Registry, Route};
+use crate::capture::write::slot::SlotState;
 use crate::capture::write::step::{Remaining, Step};
 use crate::decimal::Decimal;
 use crate::product::ProductId;
@@ -35,6 +36,7 @@ pub(in crate::capture) struct WriterFixture {
     pub(in crate::capture) registry: Arc<Registry>,
     pub(in crate::capture) context: Arc<CaptureContext>,
     pub(in crate::capture) route: Route,
+    journal_thread: std::thread::JoinHandle<Result<(), crate::store::StoreError>>,
 }
 
 pub(in crate::capture) fn product() -> ProductId {
@@ -67,12 +69,32 @@ impl WriterFixture {
     }
 
     pub(in crate::capture) fn with(datasets: Datasets) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
-        let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+        let fixture = Self::make(tempfile::tempdir().unwrap(), datasets, 1);
+        // Without it the first trade would wait for others that agree with it.
+        fixture.route.queue.push_within(MarketMessage::Heartbeat { last_trade_id: 1, recv: DAY.start() }, Duration::ZERO);
+        fixture.route.slot.wake_writer();
+        until("the heartbeat is taken", || fixture.route.queue.is_empty());
+        until("the round is over", || matches!(*fixture.route.slot.lock(), SlotState::Ready(_)));
+        fixture
+    }
+
+    /// Goes on in a folder that an earlier fixture left.
+    pub(in crate::capture) fn in_folder(folder: tempfile::TempDir, lines: usize) -> Self {
+        Self::make(folder, Datasets::of(&[Dataset::Md, Dataset::Trades]), lines)
+    }
+
+    fn make(folder: tempfile::TempDir, datasets: Datasets, lines: usize) -> Self {
+        let mut opened = None;
+        // The threads of an earlier fixture may still hold the folder for a moment.
+        until("the folder is free", || {
+            let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+            opened = DataDir::open(folder.path(), options, "test").ok();
+            opened.is_some()
+        });
+        let dir = Arc::new(opened.unwrap());
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
         let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
+        let (journal, journal_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
         // Flushes come when the test wants them.
         let never = Duration::from_secs(3600);
         let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), journal.clone(), &stop).unwrap();
@@ -88,7 +110,7 @@ impl WriterFixture {
             deliveries: Arc::new(Deliveries::default()),
             backfill: None,
             gap_wait: Duration::from_millis(50),
-            lines: 1,
+            lines,
             spins: false,
             cores: Arc::new(Cores::default()),
             raw_frames: RawFrames::default(),
@@ -96,7 +118,7 @@ impl WriterFixture {
         });
         let registry = Arc::new(Registry::new(Arc::clone(&context), 2 * BATCH_CAPACITY_MSGS));
         let route = registry.route(&product()).unwrap();
-        Self { folder, dir, registry, context, route }
+        Self { folder, dir, registry, context, route, journal_thread }
     }
 
     pub(in crate::capture) fn push(&self, id: u64) {
@@ -141,6 +163,24 @@ impl WriterFixture {
         until("the writer takes it", || self.visible_ids().last() == Some(&last));
         // The writer's thread holds the lock until its round is over.
         drop(self.route.slot.lock());
+    }
+
+    /// Ends the writer. Gives the folder, and how many trades and tickers ended in a counter.
+    pub(in crate::capture) fn end_and_keep(self) -> (tempfile::TempDir, (u64, u64)) {
+        let Self { registry, context, route, folder, dir, journal_thread } = self;
+        drop(route);
+        let closed = registry.close();
+        assert!(closed.failures.is_empty(), "{:?}", closed.failures);
+        drop((context, registry, dir));
+        journal_thread.join().expect("the journal's thread ended").expect("the journal is written");
+        let sums = closed.products.iter().map(|product| {
+            let (trades, tickers) = (&product.metrics.trades, &product.metrics.tickers);
+            let of_trades = [&trades.written, &trades.late, &trades.duplicate, &trades.conflict, &trades.shed, &trades.rejected];
+            let of_tickers = [&tickers.written, &tickers.late, &tickers.stale, &tickers.shed, &tickers.rejected];
+            (of_trades.iter().map(|count| count.get()).sum::<u64>(), of_tickers.iter().map(|count| count.get()).sum::<u64>())
+        });
+        let sums = sums.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        (folder, sums)
     }
 
     /// Ends the writer. Gives the number of trades that it has written.

@@ -9,9 +9,9 @@ use crate::capture::service::files::Provisioner;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
-use crate::record::Record;
-use crate::schema::{Dataset, Layout, layout_enum, match_layout, with_layout};
-use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, StoreError};
+use crate::record::{Record, Trade};
+use crate::schema::{Dataset, Layout, Likeness, layout_enum, match_layout, with_layout};
+use crate::store::{DataDir, Day, DayFiles, InsertError, Inserted, Opening, Pages, Restored, StoreError};
 use crate::time::{UnixNanos, UtcDay};
 
 layout_enum! {
@@ -115,6 +115,12 @@ impl OpenDataset {
         match_layout!(OpenDataset, self, open => open.request_room(provisioner, wakeup));
     }
 
+    /// Tells whether it is a day of this dataset.
+    #[must_use]
+    pub(crate) fn is_of(&self, dataset: Dataset) -> bool {
+        self.files().key().dataset == dataset
+    }
+
     /// Shows the files.
     #[must_use]
     pub(crate) fn files(&self) -> &Arc<DayFiles> {
@@ -129,8 +135,30 @@ impl OpenDataset {
 
     /// Gives the stored trade of an id. Cold.
     #[must_use]
-    pub(crate) fn find_trade(&self, trade_id: u64) -> Option<crate::record::Trade> {
+    pub(crate) fn find_trade(&self, trade_id: u64) -> Option<Trade> {
         if let Self::Trades(open) = self { open.day.find(trade_id) } else { None }
+    }
+
+    /// Stores the day again after files of it were removed or replaced.
+    ///
+    /// # Errors
+    /// Where the disk is full or the system refuses. It can be tried again.
+    pub(crate) fn restore(&mut self) -> Result<Restored, StoreError> {
+        match_layout!(OpenDataset, self, open => {
+            open.asked_at_room = None;
+            open.day.restore()
+        })
+    }
+
+    /// Gives the stored trade of a trade's id, and what the trade is to it. Cold.
+    #[must_use]
+    pub(crate) fn compare(&self, trade: &Trade) -> Option<(Trade, Likeness)> {
+        if let Self::Trades(open) = self { open.day.compare(trade) } else { None }
+    }
+
+    /// Begins another stretch of rising sequences.
+    pub(crate) fn begin_stretch(&mut self) {
+        match_layout!(OpenDataset, self, open => open.day.begin_stretch());
     }
 
     /// Commits, and gives the files back to be sealed.

@@ -3,7 +3,10 @@
 //! 1. A record goes to the day of its **event** time. Days are opened on demand; at most [`MAX_OPEN_DAYS`] stay open.
 //! 2. A record is stored in every dataset that it belongs to, or in none: first all of them are asked whether they can take it.
 //! 3. What is missing (room, a folder, a day that is being sealed) blocks this product alone. The caller commits, waits and tries again.
-//! 4. With less effort than [`Effort::Any`] nothing is opened and nothing is waited for, except for a page where the effort allows that.
+//! 4. Days begin and end by the exchange's clock. A day that is over is sealed only when nothing has come for it for a while, so that one that receives
+//!    records is not sealed and opened in turn, whatever the clocks say.
+//! 5. With less effort than [`Effort::Any`] nothing is opened and nothing is waited for, except for a page where the effort allows that.
+//! 6. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
 //!
 //! One thread at a time uses it. It allocates when a day is opened, never for a record.
 
@@ -17,17 +20,20 @@ use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_dataset::OpenDataset;
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
-use crate::record::{Record, Trade};
-use crate::schema::{Dataset, Datasets};
+use crate::record::{Means, Record, Trade};
+use crate::schema::{Dataset, Datasets, Likeness};
 use crate::store::event::Event;
-use crate::store::{DayKey, Opening, StoreError, seal};
-use crate::time::UtcDay;
+use crate::store::{DayKey, Opening, Restored, StoreError, catalog, seal};
+use crate::time::{UnixNanos, UtcDay};
 
 /// Days a product keeps open at once.
 pub(crate) const MAX_OPEN_DAYS: usize = 8;
 
-/// How long a day that is neither today's nor yesterday's stays open without a record.
+/// How long a day that is neither today's nor yesterday's stays open without a record, and one that was sealed already.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// How long nothing has come for a day that is over when it is sealed.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// How long a product whose day cannot be opened waits before it tries again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
@@ -46,6 +52,8 @@ struct OpenDay {
     date: UtcDay,
     /// When it last changed.
     used: Instant,
+    /// Whether it was sealed before: what comes now is late, and each further seal writes the day anew.
+    was_sealed: bool,
     /// The datasets that have something to commit.
     changed: Datasets,
     datasets: [Option<OpenDataset>; Dataset::ALL.len()],
@@ -66,18 +74,31 @@ pub(crate) struct OpenDays {
     days: Vec<OpenDay>,
     sealing: Vec<Sealing>,
     reopen_at: Option<Instant>,
+    /// Whether the sequence of the tickers has begun anew since the start: what a day that is opened now knows of it is of the time before.
+    has_restarted: bool,
     /// Whether the failure that blocks the product was reported.
     is_reported: bool,
 }
 
 impl OpenDay {
     fn new(date: UtcDay) -> Self {
-        Self { date, used: Instant::now(), changed: Datasets::NONE, datasets: [const { None }; _] }
+        Self { date, used: Instant::now(), was_sealed: false, changed: Datasets::NONE, datasets: [const { None }; _] }
     }
 
     #[inline]
     fn dataset(&mut self, dataset: Dataset) -> Option<&mut OpenDataset> {
         self.datasets.get_mut(dataset as usize)?.as_mut()
+    }
+
+    /// Tells whether the day may be closed at `now`, which is `market_now` on the exchange's clock.
+    fn is_over(&self, product: &ProductId, now: Instant, market_now: UnixNanos) -> bool {
+        let today = market_now.day();
+        let quiet = now.saturating_duration_since(self.used);
+        if self.date.next() < today || self.was_sealed {
+            self.date < today && quiet >= IDLE
+        } else {
+            self.date < today && quiet >= QUIET && files::is_due_to_seal(self.date, product, market_now)
+        }
     }
 
     fn open_datasets(&self) -> impl Iterator<Item = &OpenDataset> {
@@ -121,6 +142,7 @@ impl OpenDays {
             days: Vec::with_capacity(MAX_OPEN_DAYS + 1),
             sealing: Vec::new(),
             reopen_at: None,
+            has_restarted: false,
             is_reported: false,
             context,
         }
@@ -133,7 +155,7 @@ impl OpenDays {
         if wanted.is_empty() {
             return Outcome::NotKept;
         }
-        if effort == Effort::Any && self.open_missing(date, wanted).is_err() {
+        if effort == Effort::Any && self.open_missing(date, wanted, record).is_err() {
             return Outcome::Blocked;
         }
         let Some(day) = self.days.iter_mut().find(|day| day.date == date) else { return Outcome::NeedsWriter };
@@ -154,15 +176,40 @@ impl OpenDays {
         }
     }
 
-    /// Gives the trade that is stored under an id of a day. Cold.
+    /// Finds the trade that is stored under a trade's id, in its day or in another one that is open. Tells also whether that is the same trade. Opens its day
+    /// where it is there and not open. Cold.
     #[must_use]
-    pub(crate) fn find_trade(&mut self, date: UtcDay, trade_id: u64) -> Option<Trade> {
-        let day = self.days.iter_mut().find(|day| day.date == date)?;
-        day.dataset(Dataset::Trades)?.find_trade(trade_id)
+    pub(crate) fn find_like(&mut self, trade: &Trade) -> Option<(Trade, bool)> {
+        let date = trade.time.day();
+        let is_open = self.days.iter().any(|day| day.date == date && day.open_datasets().any(|open| open.is_of(Dataset::Trades)));
+        let key = DayKey { product: self.product.clone(), dataset: Dataset::Trades, date };
+        if !is_open && catalog::has_day(self.context.dir.path(), &key) {
+            // A day that cannot be opened now blocks the write that follows.
+            let now = self.now_at(Record::Trade(trade));
+            let _ = self.open(Dataset::Trades, date, now);
+        }
+        if let Some(day) = self.days.iter_mut().find(|day| day.date == date)
+            && let Some((stored, likeness)) = day.dataset(Dataset::Trades).and_then(|open| open.compare(trade))
+        {
+            return Some((stored, likeness != Likeness::Conflict));
+        }
+        self.find_trade(trade.trade_id).map(|stored| (stored, false))
+    }
+
+    /// Finds the trade of an id in the days that are open. Cold.
+    #[must_use]
+    pub(crate) fn find_trade(&mut self, trade_id: u64) -> Option<Trade> {
+        self.days.iter_mut().find_map(|day| day.dataset(Dataset::Trades)?.find_trade(trade_id))
+    }
+
+    /// Begins another stretch of tickers: their sequences have begun anew.
+    pub(crate) fn begin_stretch(&mut self) {
+        self.has_restarted = true;
+        self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten().for_each(OpenDataset::begin_stretch);
     }
 
     /// Makes everything that was written visible. Tells whether the writer's thread has work: room to ask for with [`OpenDays::request_room`], or files that
-    /// were removed and are let go of by [`OpenDays::close_old`].
+    /// were removed and are stored again by [`OpenDays::close_old`].
     pub(crate) fn commit(&mut self, now: Instant) -> bool {
         let mut needs_writer = false;
         for day in &mut self.days {
@@ -187,20 +234,10 @@ impl OpenDays {
 
     /// Closes the days that are over, and has them sealed.
     pub(crate) fn close_old(&mut self) {
-        let now = Instant::now();
-        let today = self.context.clock.now().day();
-        let context = Arc::clone(&self.context);
+        let (now, market_now) = (Instant::now(), self.context.market_now());
         let product = self.product.clone();
-        let is_over = |day: &OpenDay| {
-            if day.open_datasets().any(|open| open.files().is_gone()) {
-                // Its seal fails and names the path; the next record begins the day anew.
-                true
-            } else if day.date.next() >= today {
-                day.date < today && files::is_due_to_seal(day.date, &product, &context.clock)
-            } else {
-                now.duration_since(day.used) >= IDLE
-            }
-        };
+        self.restore_gone();
+        let is_over = |day: &OpenDay| day.is_over(&product, now, market_now);
         if self.days.iter().any(is_over) {
             self.commit(now);
             let closed: Vec<OpenDay> = self.days.extract_if(.., |day| is_over(day)).collect();
@@ -208,13 +245,36 @@ impl OpenDays {
         }
     }
 
+    /// Stores the days again whose files were removed or replaced. What cannot be stored now is tried again a while later.
+    fn restore_gone(&mut self) {
+        let is_gone = |open: &&mut OpenDataset| open.files().is_gone();
+        if !self.days.iter().flat_map(OpenDay::open_datasets).any(|open| open.files().is_gone()) || self.is_pausing() {
+            return;
+        }
+        let mut failed = None;
+        for open in self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten().filter(is_gone) {
+            if let Err(error) = restore(&self.context, &self.wakeup, open) {
+                failed = Some((open.files().key().clone(), error));
+            }
+        }
+        if let Some((DayKey { dataset, date, .. }, error)) = failed {
+            self.reopen_at = Some(Instant::now() + REOPEN_PAUSE);
+            self.report(dataset, date, &error);
+        }
+    }
+
+    /// Tells whether a failure to open or to restore a day was a moment ago.
+    fn is_pausing(&self) -> bool {
+        self.reopen_at.is_some_and(|again| Instant::now() < again)
+    }
+
     /// Opens the days that an earlier run left unsealed and that got no record in this one. A clean stop seals them, too.
     pub(crate) fn open_left(&mut self) {
-        let today = self.context.clock.now().day();
+        let now = self.context.market_now();
         // What cannot be listed or opened now is left to the next start. Tomorrow's files wait for tomorrow.
         let left = seal::unsealed(self.context.dir.path(), &self.product).unwrap_or_default();
-        for key in left.into_iter().filter(|key| key.date <= today) {
-            let _ = self.open(key.dataset, key.date);
+        for key in left.into_iter().filter(|key| key.date <= now.day()) {
+            let _ = self.open(key.dataset, key.date, now);
         }
     }
 
@@ -240,7 +300,15 @@ impl OpenDays {
     }
 
     fn close(&mut self, day: OpenDay) {
-        for open in day.datasets.into_iter().flatten() {
+        for mut open in day.datasets.into_iter().flatten() {
+            // After the last look of the sync thread, too, somebody may have removed files.
+            if !open.files().check_in_place()
+                && let Err(error) = restore(&self.context, &self.wakeup, &mut open)
+            {
+                // Its seal fails, and says so.
+                let DayKey { dataset, date, .. } = *open.files().key();
+                self.report(dataset, date, &error);
+            }
             let (files, is_done) = (open.close(), Arc::new(AtomicBool::new(false)));
             self.sealing.push(Sealing { key: files.key().clone(), is_done: Arc::clone(&is_done) });
             self.context.provisioner.seal(files, Arc::clone(&self.wakeup), is_done);
@@ -248,29 +316,47 @@ impl OpenDays {
     }
 
     #[inline]
-    fn open_missing(&mut self, date: UtcDay, wanted: Datasets) -> Result<(), Blocked> {
+    fn open_missing(&mut self, date: UtcDay, wanted: Datasets, record: Record<'_>) -> Result<(), Blocked> {
         let day = self.days.iter_mut().find(|day| day.date == date);
         if day.is_some_and(|day| wanted.iter().all(|dataset| day.dataset(dataset).is_some())) {
             return Ok(());
         }
-        wanted.iter().try_for_each(|dataset| self.open(dataset, date))
+        let now = self.now_at(record);
+        wanted.iter().try_for_each(|dataset| self.open(dataset, date, now))
+    }
+
+    /// Gives the exchange's time. As long as its clock is not known, a live record says best what it is.
+    #[cold]
+    fn now_at(&self, record: Record<'_>) -> UnixNanos {
+        let is_live = match record {
+            Record::Trade(trade) => trade.origin.means() == Some(Means::Live),
+            Record::Ticker(_) => true,
+        };
+        let is_known = self.context.metrics.market.offset().is_some();
+        if is_live && !is_known { record.time() } else { self.context.market_now() }
     }
 
     #[cold]
-    fn open(&mut self, dataset: Dataset, date: UtcDay) -> Result<(), Blocked> {
+    fn open(&mut self, dataset: Dataset, date: UtcDay, now: UnixNanos) -> Result<(), Blocked> {
         let index = self.place(date);
         if self.days.get_mut(index).is_some_and(|day| day.dataset(dataset).is_some()) {
             return Ok(());
         }
-        if self.await_seal(dataset, date) || self.reopen_at.is_some_and(|again| Instant::now() < again) {
+        if self.await_seal(dataset, date) || self.is_pausing() {
             return Err(Blocked);
         }
-        match OpenDataset::open(dataset, &self.context.dir, &self.product, date, self.context.clock.now()) {
-            Ok((open, how)) => {
-                self.context.sync.watch(open.files());
+        match OpenDataset::open(dataset, &self.context.dir, &self.product, date, now) {
+            Ok((mut open, how)) => {
+                if self.has_restarted {
+                    open.begin_stretch();
+                }
+                self.context.sync.watch(open.files(), &self.wakeup);
                 self.note_opening(open.files().key(), &how);
-                if let Some(place) = self.days.get_mut(index).and_then(|day| day.datasets.get_mut(dataset as usize)) {
-                    *place = Some(open);
+                if let Some(day) = self.days.get_mut(index) {
+                    day.was_sealed |= matches!(how, Opening::Sealed { .. });
+                    if let Some(place) = day.datasets.get_mut(dataset as usize) {
+                        *place = Some(open);
+                    }
                 }
                 self.reopen_at = None;
                 self.is_reported = false;
@@ -316,7 +402,7 @@ impl OpenDays {
     /// Counts a failure; logs and journals it once, until a day is opened again.
     #[cold]
     fn report(&mut self, dataset: Dataset, date: UtcDay, error: &StoreError) {
-        self.context.metrics.write_failures.one();
+        self.context.metrics.note_write_failure(self.product.as_str(), error);
         if !self.is_reported {
             self.is_reported = true;
             log::error!("{} {} {date}: {error}", self.product, dataset.folder());
@@ -327,5 +413,54 @@ impl OpenDays {
                 error: error.to_string(),
             });
         }
+    }
+}
+
+/// Stores a day again whose files were removed or replaced.
+fn restore(context: &CaptureContext, wakeup: &Arc<Wakeup>, open: &mut OpenDataset) -> Result<(), StoreError> {
+    let Restored { records, moved_to } = open.restore()?;
+    let day = open.files().key().clone();
+    context.sync.watch(open.files(), wakeup);
+    context.metrics.restored_days.one();
+    log::error!("{day}: its {records} records are stored again");
+    let moved_to = moved_to.map(|path| path.display().to_string());
+    context.journal.write(Event::DayRestored { day, records, moved_to });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000_000_000;
+
+    #[test]
+    fn a_day_is_over_when_its_time_has_passed_by_the_exchanges_clock_and_nothing_comes_for_it() {
+        let (product, date, opened) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000), Instant::now());
+        let is_over = |was_sealed: bool, minutes: i64, quiet: Duration| {
+            let day = OpenDay { used: opened, was_sealed, ..OpenDay::new(date) };
+            let market_now = UnixNanos(date.next().start().0.saturating_add_signed(minutes * MINUTE.cast_signed()));
+            day.is_over(&product, opened + quiet, market_now)
+        };
+        let (short, long) = (Duration::from_millis(100), Duration::from_secs(3600));
+        for (minutes, once_quiet, sealed_before) in [
+            (-1_000_000, false, false),
+            (-1, false, false),
+            (0, false, true),
+            (9, false, true),
+            (15, true, true),
+            (1_439, true, true),
+            (1_440, true, true),
+            (1_000_000, true, true),
+        ] {
+            assert_eq!(is_over(false, minutes, long), once_quiet, "{minutes} minutes after midnight, long quiet");
+            assert_eq!(is_over(true, minutes, long), sealed_before, "{minutes} minutes after midnight, sealed before");
+            for was_sealed in [false, true] {
+                assert!(!is_over(was_sealed, minutes, short), "{minutes} minutes after midnight, while records come");
+            }
+        }
+        // A late record every few seconds keeps the day open; one every few minutes does not have it written anew each time.
+        assert!(is_over(false, 15, QUIET) && !is_over(false, 15, QUIET - short));
+        assert!(is_over(true, 15, IDLE) && !is_over(true, 15, IDLE - short) && !is_over(false, 1_440, IDLE - short));
     }
 }

@@ -23,8 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
+use parking_lot::Mutex;
 
 use crate::capture::write::wakeup::Wakeup;
+use crate::ids::IdRange;
 use crate::record::MarketMessage;
 
 /// How long a full queue may hold up a connection's thread.
@@ -85,6 +87,16 @@ impl Pushed {
     }
 }
 
+/// Trades that were given up, for the writer to ask for. Locked only while a product sheds, and once after that.
+#[derive(Debug, Default)]
+struct Shed {
+    is_any: AtomicBool,
+    ids: Mutex<Option<IdRange>>,
+}
+
+/// Greatest distance between the ids of two trades given up in a row: beyond it one of them is absurd, and the next trade shows what is missing.
+const SHED_REACH: u64 = 1000;
+
 /// A connection's end of the queue.
 #[derive(Debug, Clone)]
 pub struct QueueSender {
@@ -92,6 +104,7 @@ pub struct QueueSender {
     /// Stands behind the channel: fields are dropped in their order, and a writer that is woken before its last sender is gone would sleep on.
     wakeup: WakeOnDrop,
     is_shedding: Arc<AtomicBool>,
+    shed: Arc<Shed>,
     capacity: usize,
 }
 
@@ -110,17 +123,22 @@ impl Drop for WakeOnDrop {
 pub struct QueueReceiver {
     channel: Receiver<MarketMessage>,
     wakeup: Arc<Wakeup>,
+    shed: Arc<Shed>,
 }
 
 /// Makes a queue of `capacity` messages. All its memory is allocated at once.
 #[must_use]
 pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
     let (sender, receiver) = bounded(capacity);
-    let wakeup = Arc::new(Wakeup::default());
-    (
-        QueueSender { channel: sender, wakeup: WakeOnDrop(Arc::clone(&wakeup)), is_shedding: Arc::new(AtomicBool::new(false)), capacity },
-        QueueReceiver { channel: receiver, wakeup },
-    )
+    let (wakeup, shed) = (Arc::new(Wakeup::default()), Arc::new(Shed::default()));
+    let sender = QueueSender {
+        channel: sender,
+        wakeup: WakeOnDrop(Arc::clone(&wakeup)),
+        is_shedding: Arc::new(AtomicBool::new(false)),
+        shed: Arc::clone(&shed),
+        capacity,
+    };
+    (sender, QueueReceiver { channel: receiver, wakeup, shed })
 }
 
 impl QueueSender {
@@ -185,6 +203,22 @@ impl QueueSender {
         }
     }
 
+    /// Notes a trade that was given up. The writer asks for it when the queue is empty.
+    #[cold]
+    pub(crate) fn note_shed(&self, trade_id: u64) {
+        let mut ids = self.shed.ids.lock();
+        let one = IdRange::one(trade_id);
+        *ids = match *ids {
+            None => Some(one),
+            Some(before) if trade_id.abs_diff(before.last()) <= SHED_REACH => Some(before.span(one)),
+            before => before,
+        };
+        drop(ids);
+        // Release: the writer that reads it finds the ids. They are behind a lock besides.
+        self.shed.is_any.store(true, Ordering::Release);
+        self.wakeup.0.wake();
+    }
+
     /// Gives the number of waiting messages.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -224,6 +258,21 @@ impl QueueReceiver {
             Err(TryRecvError::Empty) => Pulled::Empty,
             Err(TryRecvError::Disconnected) => Pulled::Ended,
         }
+    }
+
+    /// Tells whether trades were given up that the writer has not been told of.
+    #[inline]
+    #[must_use]
+    pub(crate) fn has_shed(&self) -> bool {
+        // Acquire: pairs with the release in `note_shed`.
+        self.shed.is_any.load(Ordering::Acquire)
+    }
+
+    /// Takes the ids that were given up. Those that other connections brought are among them.
+    #[cold]
+    pub(crate) fn take_shed(&self) -> Option<IdRange> {
+        self.shed.is_any.store(false, Ordering::Release);
+        self.shed.ids.lock().take()
     }
 
     /// Sleeps until the writer is woken or `longest` has passed. Only the writer's thread calls this.

@@ -4,10 +4,11 @@
 //! 2. What comes under a label that was not asked for is stored under that label, and journaled once. At most [`MAX_UNASKED`] such labels are taken.
 //! 3. When the registry is closed and every connection has ended, the queues end, and with them the writers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -22,6 +23,7 @@ use crate::capture::write::slot::WriterSlot;
 use crate::capture::write::step::StepTally;
 use crate::capture::write::ticker_source::TickerSource;
 use crate::capture::write::writer_thread::{self, WriterError};
+use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
 use crate::store::event::Event;
 
@@ -102,6 +104,16 @@ impl Registry {
         StepTally::new(Arc::clone(&self.context.metrics), self.context.clock.clone())
     }
 
+    /// Gives what is known of the exchange's clock.
+    pub(crate) fn market_clock(&self) -> Arc<MarketClock> {
+        Arc::clone(&self.context.metrics.market)
+    }
+
+    /// Counts a trade that is stored although it breaks a rule of plausibility.
+    pub(crate) fn note_flawed_trade(&self) {
+        self.context.metrics.flawed_trades.one();
+    }
+
     /// Makes another connection's store of raw frames.
     pub(crate) fn raw_frames(&self) -> FrameRingWriter {
         self.context.raw_frames.add()
@@ -168,6 +180,20 @@ impl Registry {
         entries.writers.push(thread);
         entries.routes.insert(route.product.clone(), route.clone());
         Ok(route)
+    }
+
+    /// Notes that the exchange has acknowledged these products.
+    pub(crate) fn note_acknowledged(&self, products: &BTreeSet<ProductId>) {
+        let entries = self.entries.lock();
+        let routes = products.iter().filter_map(|product| entries.routes.get(product));
+        routes.for_each(|route| route.metrics.subscription.acknowledge());
+    }
+
+    /// Notes that the exchange has refused a product.
+    pub(crate) fn note_refused(&self, product: &ProductId, why: &str) {
+        if let Some(route) = self.entries.lock().routes.get(product) {
+            route.metrics.subscription.refuse(why, Instant::now());
+        }
     }
 
     /// Shows every product's route, by name. It gives no route away, since dropping one wakes its writer.

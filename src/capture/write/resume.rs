@@ -1,22 +1,35 @@
-//! [`ResumePoint`]: what is stored of a product when its writer starts: its first and last trade, the gaps between them, its newest ticker.
+//! [`ResumePoint`]: what is stored of a product when its writer starts: its newest series, that one's first and last trade, the gaps between them, its newest
+//! ticker.
+
+use std::path::Path;
 
 use crate::capture::context::CaptureContext;
+use crate::feed::doubts::Mark;
+use crate::feed::ticker_marks::{StoredEnd, TickerMarks};
+use crate::feed::trade_marks::TradeMarks;
 use crate::ids::IdSet;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Trades};
+use crate::schema::{Dataset, Kind, Layout, Trades, with_layout};
 use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
 /// Days searched for gaps, counted back from the newest one. Gaps before that are left to `coltape repair`.
 const DAYS_BACK: usize = 7;
 
-/// What is stored of a product.
-#[derive(Debug, Clone, Default)]
+/// Records at the end of a day that are looked at for the newest event time.
+const OUT_OF_TURN: usize = 64;
+
+/// What is stored of a product's newest series.
+#[derive(Debug, Clone)]
 pub(crate) struct ResumePoint {
+    /// The series that is continued: the newest one.
+    pub series: ProductId,
     /// The newest trade.
     pub last_trade_id: Option<u64>,
-    /// The newest ticker's sequence.
-    pub last_sequence: Option<u64>,
+    /// Where its trades begin and end.
+    pub trade_marks: TradeMarks,
+    /// Where its tickers end.
+    pub ticker_marks: TickerMarks,
     /// The oldest trade; nothing where there is none, or where it is not needed.
     pub first: Option<FirstTrade>,
     /// Ids missing within the last days.
@@ -39,22 +52,39 @@ impl ResumePoint {
     /// Where a folder or page cannot be read.
     pub(crate) fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
         let dir = context.dir.path();
+        let series = catalog::series(dir, product)?.pop();
+        let product = series.as_ref().unwrap_or(product);
         let last = |dataset| catalog::last_key(dir, product, dataset);
         // `MD` is the first of them and stores every ticker. Where none is kept, no ticker is compared with the sequence.
         let of_tickers = context.datasets.iter().find(|dataset| dataset.is_of_tickers()).unwrap_or(Dataset::TickerTrades);
         let last_sequence = last(of_tickers)?;
+        let newest_ticker = newest(dir, product, of_tickers)?;
+        let end = newest_ticker.map(|end| {
+            let key = if end.last.key == 0 { last_sequence.unwrap_or(0) } else { end.last.key };
+            StoredEnd { last: Mark { key, ..end.last }, ..end }
+        });
+        let begun = Self {
+            series: product.clone(),
+            last_trade_id: None,
+            trade_marks: TradeMarks::default(),
+            ticker_marks: TickerMarks::continuing(end),
+            first: None,
+            missing: IdSet::new(),
+        };
         if !context.datasets.contains(Dataset::Trades) {
-            return Ok(Self { last_sequence, ..Self::default() });
+            return Ok(begun);
         }
         let found = gaps(dir, product, Some(DAYS_BACK))?;
         for (date, error) in &found.unreadable {
             log::warn!("{product} {date}: its trades count as missing: {error}");
         }
+        let newest_trade = newest(dir, product, Dataset::Trades)?;
         Ok(Self {
             last_trade_id: last(Dataset::Trades)?.max(found.last),
-            last_sequence,
+            trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |newest| newest.last.time)),
             first: first(context, product)?,
             missing: found.missing,
+            ..begun
         })
     }
 
@@ -63,6 +93,34 @@ impl ResumePoint {
     pub(crate) fn reaches_back_to(&self, since: UnixNanos) -> bool {
         self.first.is_some_and(|first| first.time < since)
     }
+}
+
+/// Finds where a dataset ends, in the order of its days.
+fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<StoredEnd>, StoreError> {
+    let dates = catalog::days(dir, product, dataset)?;
+    Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| newest_of(&Snapshot::<L>::open(dir, product, date).ok()??))))
+}
+
+fn newest_of<L: Layout>(day: &Snapshot<L>) -> Option<StoredEnd> {
+    // Records of one day that came out of turn stand near its end. Late tickers stand behind all others, whatever their sequence.
+    let ends = day.count().saturating_sub(OUT_OF_TURN)..day.count();
+    let last = day.base_count().checked_sub(1).and_then(|last| day.base_row(last)).or_else(|| day.row(ends.end.checked_sub(1)?))?;
+    let rows: Vec<L::Row> = ends.filter_map(|number| day.row(number)).collect();
+    let time = rows.iter().map(|row| L::time(row)).max()?;
+    let lowest = rows.iter().filter(|row| L::time(row) == time).map(L::key).filter(|key| *key != 0).min().unwrap_or(0);
+    let trade_id = day.columns().iter().position(|column| column.name == "trade_id" && column.kind == Kind::U64);
+    let last_trade = trade_id.and_then(|column| day.column_bytes(column).last_chunk().copied()).map_or(0, u64::from_le_bytes);
+    Some(StoredEnd { last: Mark { key: L::key(&last), time }, lowest, trade_id: last_trade })
+}
+
+/// Gives the oldest trade of the days that are searched for gaps.
+fn oldest(dir: &Path, product: &ProductId) -> Result<Option<Mark>, StoreError> {
+    let dates = catalog::days(dir, product, Dataset::Trades)?;
+    let searched = dates.len().saturating_sub(DAYS_BACK);
+    Ok(dates.into_iter().skip(searched).find_map(|date| {
+        let trade = Snapshot::<Trades>::open(dir, product, date).ok()??.row(0)?;
+        Some(Mark { key: trade.trade_id, time: trade.time })
+    }))
 }
 
 /// Gives the oldest trade where a time was asked for since which all trades are wanted.

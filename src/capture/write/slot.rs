@@ -161,7 +161,7 @@ mod tests {
         fixture.push(10);
         fixture.run_writer(10);
 
-        let tomorrows = Trade { time: DAY.next().start(), ..trade(11) };
+        let tomorrows = Trade { time: DAY.next().start(), recv: DAY.next().start(), ..trade(11) };
         fixture.route.queue.push_within(MarketMessage::Trade(tomorrows, RawPlace::default()), Duration::ZERO);
         assert_eq!(fixture.step(Effort::PageWait), (0, NeedsWriter), "and a day that is not open");
         fixture.route.slot.wake_writer();
@@ -253,11 +253,12 @@ mod tests {
         queue(ticker(1));
         run_writer(1);
         assert_eq!(fixture.step_on_tickers(&[ticker(2)]), 1);
-        queue(Ticker { time: DAY.next().start(), ..ticker(3) });
+        let tomorrows = |sequence| Ticker { time: DAY.next().start(), recv: DAY.next().start(), ..ticker(sequence) };
+        queue(tomorrows(3));
         assert_eq!(fixture.step(Effort::OnlyIfReady), (0, NeedsWriter), "its day is not open");
-        assert_eq!(fixture.step_on_tickers(&[ticker(4)]), 0, "if it were stored, the one that is kept would count as stale");
+        assert_eq!(fixture.step_on_tickers(&[tomorrows(4)]), 0, "if it were stored, the one that is kept would count as stale");
         run_writer(3);
-        assert_eq!(fixture.step_on_tickers(&[ticker(4)]), 1);
+        assert_eq!(fixture.step_on_tickers(&[tomorrows(4)]), 1);
         assert_eq!((metrics.tickers.written.get(), metrics.tickers.stale.get()), (4, 0));
         fixture.end();
     }

@@ -2,14 +2,19 @@
 //!
 //! 1. Every message, and every trade that REST supplied, ends in exactly one counter of [`ProductMetrics`].
 //! 2. A batch is committed before the writer sleeps or waits for room: what is stored is visible at once.
-//! 3. An id or sequence that lies absurdly far ahead waits for its confirmation. What was stored before never looks old because of it.
+//! 3. A message that does not fit those before it waits until something settles whether it is real ([`Doubts`]). What was stored before never looks old
+//!    because of it. Trades whose ids begin anew are stored as another series, under another name ([`series`]).
 //! 4. Trades behind missing ones wait at most the gap wait (`Sequencer`). REST is asked for what is missing until it has come.
 //! 5. [`Writer::take`] is the one rule of what becomes of a message. The threads that the writer delegates to ([`super::queue`]) follow it with less effort:
 //!    they store a message whose turn it is, or leave it as it is.
 //!
 //! Its thread ([`super::writer_thread`]) runs rounds; other threads run steps while that thread sleeps. One thread at a time has the writer.
 
+#[cfg(test)]
+mod absurd_tests;
+mod doubts;
 mod gaps;
+mod series;
 mod steps;
 mod tickers;
 mod trades;
@@ -26,16 +31,20 @@ use crate::capture::report::redundancy::Redundancy;
 use crate::capture::service::files;
 use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::write::deliveries::Delivery;
+use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, SEQUENCE_AGREEMENT};
+use crate::capture::write::earlier::{HeldBack, PreviousSeries};
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_days::OpenDays;
 use crate::capture::write::queue::{Pulled, QueueReceiver};
 use crate::capture::write::resume::ResumePoint;
 use crate::capture::write::step::{Appended, ROW_BYTES, Remaining};
 use crate::capture::write::wakeup::Wakeup;
-use crate::feed::quarantine::Quarantine;
-use crate::feed::sequencer::{ReceivedTrade, Sequencer};
+use crate::feed::doubts::{AGREEMENT, Doubts};
+use crate::feed::sequencer::Sequencer;
+use crate::feed::ticker_marks::TickerMarks;
+use crate::feed::trade_marks::TradeMarks;
 use crate::product::ProductId;
-use crate::record::{MarketMessage, Record, Ticker};
+use crate::record::{MarketMessage, Record};
 use crate::time::{UnixNanos, UtcDay};
 
 /// Messages between two commits at most.
@@ -59,6 +68,7 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// One product's writer.
 pub(crate) struct Writer {
     context: Arc<CaptureContext>,
+    /// The series that is recorded: the product, or the product with a number behind it.
     product: ProductId,
     metrics: Arc<ProductMetrics>,
     wakeup: Arc<Wakeup>,
@@ -70,9 +80,19 @@ pub(crate) struct Writer {
     /// Whether the trades since the time asked for have still to be searched.
     is_search_due: bool,
     redundancy: Redundancy,
-    last_sequence: u64,
-    doubted_trades: Quarantine<ReceivedTrade>,
-    doubted_ticker: Option<Ticker>,
+    trade_marks: TradeMarks,
+    doubted_trades: Doubts<DoubtedTrade>,
+    /// The id that the last heartbeat named before any trade was known.
+    named_first: Option<u64>,
+    ticker_marks: TickerMarks,
+    doubted_tickers: Doubts<DoubtedTicker>,
+    held_back: HeldBack,
+    /// The series before, as long as lines that lag may bring trades of it.
+    previous: Option<PreviousSeries>,
+    /// Ids that the series before those miss.
+    missing_before: u64,
+    /// Doubted tickers without a sequence, counted: their order is what they agree by.
+    unsequenced: u64,
     /// The message that is being taken. It stays here if that fails or panics, and is taken again.
     current: Option<MarketMessage>,
     /// Whether other threads may run steps: no message waits for anything that only the writer's thread does.
@@ -119,14 +139,8 @@ enum Drained {
 
 impl Writer {
     /// Begins behind what is stored.
-    pub(super) fn new(
-        context: Arc<CaptureContext>,
-        product: ProductId,
-        metrics: Arc<ProductMetrics>,
-        wakeup: Arc<Wakeup>,
-        stored: ResumePoint,
-    ) -> Self {
-        let now = Instant::now();
+    pub(super) fn new(context: Arc<CaptureContext>, metrics: Arc<ProductMetrics>, wakeup: Arc<Wakeup>, stored: ResumePoint) -> Self {
+        let (now, product) = (Instant::now(), stored.series.clone());
         let is_search_due = context.backfill.as_ref().and_then(RestFetch::since).is_some_and(|since| !stored.reaches_back_to(since));
         let first_id = stored.first.map(|first| first.trade_id);
         if let Some(backfill) = &context.backfill {
@@ -143,9 +157,15 @@ impl Writer {
             product,
             metrics,
             wakeup,
-            last_sequence: stored.last_sequence.unwrap_or(0),
-            doubted_trades: Quarantine::default(),
-            doubted_ticker: None,
+            trade_marks: stored.trade_marks,
+            doubted_trades: Doubts::new(AGREEMENT),
+            named_first: None,
+            ticker_marks: stored.ticker_marks,
+            doubted_tickers: Doubts::new(SEQUENCE_AGREEMENT),
+            held_back: HeldBack::default(),
+            previous: None,
+            missing_before: 0,
+            unsequenced: 0,
             current: None,
             may_delegate: false,
             has_unseen_work: false,
@@ -172,6 +192,16 @@ impl Writer {
         u64::try_from(self.doubted_trades.len() + self.sequencer.waiting()).unwrap_or(u64::MAX)
     }
 
+    /// Gives the number of tickers that are in no file and no counter yet.
+    pub(super) fn waiting_tickers(&self) -> u64 {
+        u64::try_from(self.doubted_tickers.len() + self.held_back.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Tells whether messages wait for something that settles whether they are real.
+    fn has_doubts(&self) -> bool {
+        !self.doubted_trades.is_empty() || !self.doubted_tickers.is_empty() || !self.held_back.is_empty()
+    }
+
     /// Has a message taken next.
     pub(super) const fn keep_current(&mut self, message: Option<MarketMessage>) {
         self.current = message;
@@ -185,6 +215,9 @@ impl Writer {
     /// Takes what is in the queue, at most a batch, and what else has come or is due. Makes it visible.
     pub(super) fn round(&mut self, queue: &QueueReceiver) -> Round {
         let drained = self.drain(queue, Effort::Any);
+        if !matches!(drained, Drained::BatchFull | Drained::Stopped(_)) && queue.has_shed() {
+            self.note_shed(queue);
+        }
         let has_delivery = self.take_delivery();
         self.check_gaps();
         self.commit();
@@ -195,12 +228,16 @@ impl Writer {
         }
         if Instant::now() >= self.housekeeping_at {
             self.do_housekeeping();
+            // What was doubted and is believed now is stored.
+            self.check_gaps();
+            self.commit();
+            self.open_days.request_room();
         }
         self.review_delegation();
         if matches!(drained, Drained::BatchFull) || has_delivery {
             return Round::Again;
         }
-        let idle = if self.doubted_trades.is_empty() { IDLE } else { HOUSEKEEPING };
+        let idle = if self.has_doubts() { HOUSEKEEPING } else { IDLE };
         let longest = self.sequencer.time_until_due(self.started.elapsed()).map_or(idle, |due| due.clamp(SHORTEST_SLEEP, idle));
         Round::Sleep { longest }
     }
@@ -324,8 +361,8 @@ impl Writer {
 
     fn do_housekeeping(&mut self) {
         self.housekeeping_at = Instant::now() + HOUSEKEEPING;
-        let expired = self.doubted_trades.expire(self.started.elapsed());
-        self.give_up(expired);
+        self.settle_old_doubts();
+        self.forget_previous_series();
         self.open_days.close_old();
         self.prepare_tomorrow();
         self.lag.publish(&self.context.metrics);
@@ -333,14 +370,15 @@ impl Writer {
 
     /// Has tomorrow's files made shortly before midnight, so that the first record of the day waits for nothing.
     fn prepare_tomorrow(&mut self) {
-        let now = self.context.clock.now();
+        let now = self.context.market_now();
         let (today, tomorrow) = (now.day(), now.day().next());
         let lead = files::prepare_lead(&self.product);
         if self.prepared_for == Some(tomorrow) || u128::from(tomorrow.start().since(now)) > lead.as_nanos() {
             return;
         }
-        self.prepared_for = Some(tomorrow);
         for (mut key, records) in self.open_days.counts(today) {
+            // A product that has stored nothing today is looked at again.
+            self.prepared_for = Some(tomorrow);
             key.date = tomorrow;
             // An eighth of today's: about three hours' worth. The files grow from there.
             self.context.provisioner.prepare(key, records / 8);
@@ -351,17 +389,16 @@ impl Writer {
     pub(super) fn end(&mut self, queue: &QueueReceiver) {
         debug_assert!(queue.is_empty(), "the queue has ended");
         while self.take_delivery() {}
+        self.note_shed(queue);
+        self.begin_batch();
+        self.settle_doubts_at_end();
         self.await_missing();
         self.write_left();
         self.report_gaps();
-        let doubted = self.doubted_trades.drain();
-        self.give_up(doubted);
-        if let Some(ticker) = self.doubted_ticker.take() {
-            self.reject_ticker(&ticker);
-        }
         self.begin_batch();
         self.commit();
         self.lag.publish(&self.context.metrics);
+        self.close_previous_series();
         self.open_days.open_left();
         self.open_days.close_all();
     }

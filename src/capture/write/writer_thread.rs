@@ -21,6 +21,7 @@ use crate::capture::write::slot::{SlotState, WriterSlot};
 use crate::capture::write::writer::{BLOCKED_WAIT, Round, Writer};
 use crate::product::ProductId;
 use crate::record::MarketMessage;
+use crate::store::catalog;
 use crate::store::event::Event;
 
 /// How often a writer is started.
@@ -56,14 +57,16 @@ pub(crate) fn run(
 ) -> Result<(), WriterError> {
     let queue = slot.queue();
     context.cores.settle();
-    files::seal_leftovers(&context.dir, &context.journal, &context.metrics, &context.clock, product);
+    for series in catalog::series(context.dir.path(), product).unwrap_or_else(|_| vec![product.clone()]) {
+        files::seal_leftovers(&context.dir, &context.journal, &context.metrics, context.market_now().day(), &series);
+    }
     let mut current = None;
     for attempt in 1..=ATTEMPTS {
         let Some(stored) = await_stored(context, product, metrics, queue) else {
             shed_all(metrics, queue);
             return Ok(());
         };
-        let mut writer = Writer::new(Arc::clone(context), product.clone(), Arc::clone(metrics), queue.wakeup(), stored);
+        let mut writer = Writer::new(Arc::clone(context), Arc::clone(metrics), queue.wakeup(), stored);
         writer.keep_current(current.take());
         *slot.lock() = SlotState::Ready(writer);
         let ending = run_rounds(slot);
@@ -74,6 +77,7 @@ pub(crate) fn run(
         current = writer.take_current();
         // The trades that waited are lost with the order they waited in: a gap, which the next start of the writer has fetched again.
         metrics.trades.shed.add(writer.waiting());
+        metrics.tickers.shed.add(writer.waiting_tickers());
         metrics.waiting.store(0, Relaxed);
         // Whole records are worth keeping. Where this panics, too, recovery decides.
         let _ = catch_unwind(AssertUnwindSafe(|| writer.commit_records()));
@@ -99,7 +103,7 @@ fn await_stored(context: &CaptureContext, product: &ProductId, metrics: &Product
             Err(error) => {
                 metrics.is_blocked.store(true, Relaxed);
                 if !std::mem::replace(&mut is_reported, true) {
-                    context.metrics.write_failures.one();
+                    context.metrics.note_write_failure(product.as_str(), &error);
                     log::error!("{product}: {error}");
                     let (product, error) = (product.clone(), error.to_string());
                     context.journal.write(Event::WriteFailed { product, dataset: None, date: None, error });

@@ -5,14 +5,15 @@
 use std::time::Duration;
 
 use super::request::FetchTarget;
-use super::time_search::{PastTrade, SearchEnd, TimeSearch, TradesSince};
+use super::search::{Search, SearchOutcome};
+use super::time_search::PastTrade;
 use super::wanted_ids::{Stretch, WantedIds};
 use crate::feed::backoff::{self, Backoff};
 use crate::feed::rest::TradePage;
 use crate::ids::{IdRange, IdSet};
 use crate::time::UnixNanos;
 
-/// Wait after a refusal, and between late requests for ids that REST does not have.
+/// Longest wait after refusals, and wait between late requests for ids that REST does not have.
 pub(super) const RARE_WAIT: Duration = Duration::from_secs(600);
 
 /// Answers without an id after which it is asked for rarely ([`Persistence::Endless`]).
@@ -24,13 +25,22 @@ pub(crate) const MAX_ANSWERS: u32 = 3;
 /// Failures in a row after which ids are given up ([`Persistence::Bounded`]): about two minutes of waits.
 pub(crate) const MAX_FAILURES: u32 = 8;
 
+/// Refusals in a row after which ids are given up ([`Persistence::Bounded`]). One may pass: a server that is being deployed answers 404.
+pub(crate) const MAX_REFUSALS: u32 = 4;
+
+/// Longest wait of a window that has failed: the shortest of the product's longest waits, so that it is never the window that is waited for.
+const LONGEST_WINDOW_WAIT: Duration = Duration::from_secs(48);
+
+/// Answers in a row that name a wait, after which no shorter one than that of any other failure is believed.
+const BELIEVED_WAITS: u32 = 2;
+
 /// How long a plan goes on asking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
     /// For ever. For a capture: what it misses may turn up as long as it runs.
     Endless,
-    /// Until REST has answered [`MAX_ANSWERS`] times without an id, requests have failed [`MAX_FAILURES`] times in a row, or one is refused. For a run that
-    /// has to end and say what is missing.
+    /// Until REST has answered [`MAX_ANSWERS`] times without an id, requests have failed [`MAX_FAILURES`] times in a row, or were refused [`MAX_REFUSALS`]
+    /// times in a row. For a run that has to end and say what is missing.
     Bounded,
 }
 
@@ -54,24 +64,6 @@ pub(crate) struct PageOutcome {
     pub(crate) first_answers: u64,
 }
 
-/// What the answer to a search means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SearchOutcome {
-    /// Another question follows.
-    Unfinished,
-    /// This is the product's newest trade; `None` where REST said twice that there is none.
-    Newest(Option<PastTrade>),
-    /// It is known where the trades since the time begin.
-    Found {
-        /// Where.
-        since: TradesSince,
-        /// The ids from the trade before the first one to the one below the highest id of the search.
-        ids: Option<IdRange>,
-    },
-    /// The answers contradict each other. An endless plan begins the search anew after ten minutes.
-    Contradiction,
-}
-
 /// What follows a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
@@ -81,39 +73,13 @@ pub(crate) enum AfterFailure {
     GiveUp(IdSet),
 }
 
-/// What is searched.
-#[derive(Debug)]
-enum Search {
-    Newest { is_empty_once: bool },
-    Since { time: UnixNanos, highest: u64, search: TimeSearch },
-}
-
-impl Search {
-    fn since(time: UnixNanos, highest: u64) -> Self {
-        Self::Since { time, highest, search: TimeSearch::new(time, highest) }
-    }
-
-    fn target(&self) -> FetchTarget {
-        match self {
-            Self::Newest { .. } => FetchTarget::Newest,
-            Self::Since { search, .. } => FetchTarget::NewestUpTo(search.question()),
-        }
-    }
-
-    /// Begins anew.
-    fn restart(&mut self) {
-        *self = match self {
-            Self::Newest { .. } => Self::Newest { is_empty_once: false },
-            Self::Since { time, highest, .. } => Self::since(*time, *highest),
-        };
-    }
-}
-
 /// A search, and how far it is.
 #[derive(Debug)]
 struct SearchState {
     search: Search,
     again_at: Duration,
+    /// How often requests for its present question have failed.
+    failures: u32,
     /// Whether it has ended, and its result has not been taken yet.
     has_ended: bool,
 }
@@ -135,7 +101,7 @@ enum Turn {
     /// It may.
     Free,
     /// One is under way.
-    Sent(u64),
+    Sent { number: u64, is_search: bool },
     /// One is answered, and what it brought has not been taken yet.
     Answered(u64),
 }
@@ -146,11 +112,18 @@ pub(super) struct ProductFetch {
     persistence: Persistence,
     wanted: WantedIds,
     search: Option<SearchState>,
+    /// Whether a question has failed, so that the gaps have their turn before it is asked again.
+    is_turn_of_windows: bool,
     beginning: Option<Beginning>,
     turn: Turn,
     again_at: Duration,
     backoff: Backoff,
+    /// Failures in a row, refusals included.
     failures: u32,
+    /// Refusals since the last success.
+    refusals: u32,
+    /// When the first of the failures in a row came.
+    failing_since: Option<Duration>,
 }
 
 impl ProductFetch {
@@ -159,11 +132,14 @@ impl ProductFetch {
             persistence,
             wanted: WantedIds::default(),
             search: None,
+            is_turn_of_windows: false,
             beginning: None,
             turn: Turn::Free,
             again_at: Duration::ZERO,
             backoff: Backoff::new(seed),
             failures: 0,
+            refusals: 0,
+            failing_since: None,
         }
     }
 
@@ -177,7 +153,7 @@ impl ProductFetch {
     }
 
     pub(super) fn search_newest(&mut self) {
-        self.begin(Search::Newest { is_empty_once: false });
+        self.begin(Search::NEWEST);
     }
 
     pub(super) fn search_since(&mut self, time: UnixNanos, highest: u64) {
@@ -185,7 +161,7 @@ impl ProductFetch {
     }
 
     fn begin(&mut self, search: Search) {
-        self.search = Some(SearchState { search, again_at: Duration::ZERO, has_ended: false });
+        self.search = Some(SearchState { search, again_at: Duration::ZERO, failures: 0, has_ended: false });
     }
 
     pub(super) fn take_beginning(&mut self) -> Option<u64> {
@@ -231,51 +207,57 @@ impl ProductFetch {
     /// Takes what the next request is for, which is due. The request is under way then.
     pub(super) fn send(&mut self, number: u64, now: Duration) -> Option<FetchTarget> {
         let search = self.search.as_ref().filter(|state| state.again_at <= now).map(|state| state.search.target());
-        let target = match search {
-            Some(target) => target,
-            None => FetchTarget::Window(self.wanted.take_window(now)?),
+        let yielded = if self.is_turn_of_windows { self.wanted.take_window(now) } else { None };
+        self.is_turn_of_windows = false;
+        let (target, is_search) = match (yielded, search) {
+            (None, Some(target)) => (target, true),
+            (Some(window), _) => (FetchTarget::Window(window), false),
+            (None, None) => (FetchTarget::Window(self.wanted.take_window(now)?), false),
         };
-        self.turn = Turn::Sent(number);
+        self.turn = Turn::Sent { number, is_search };
         Some(target)
     }
 
-    /// Ends the request under way. Tells whether it was this one.
-    fn end(&mut self, number: u64) -> bool {
-        let is_it = self.turn == Turn::Sent(number);
-        if is_it {
-            self.turn = Turn::Free;
+    /// Ends the request under way, if it is this one. Tells whether it is a question of a search; `None` where it is another one.
+    fn end(&mut self, number: u64) -> Option<bool> {
+        match self.turn {
+            Turn::Sent { number: sent, is_search } if sent == number => {
+                self.turn = Turn::Free;
+                Some(is_search)
+            }
+            _ => None,
         }
-        is_it
     }
 
     fn succeed(&mut self) {
         self.failures = 0;
+        self.refusals = 0;
+        self.failing_since = None;
         self.backoff.reset();
     }
 
     pub(super) fn answer_page(&mut self, number: u64, page: &mut TradePage, now: Duration) -> PageOutcome {
-        if !self.end(number) {
-            page.trades.clear();
-            page.inexact.clear();
+        if self.end(number).is_none() {
+            *page = TradePage::default();
             return PageOutcome::default();
         }
         self.succeed();
         let asked = self.wanted.take_asked();
         let ids: IdSet = asked.iter().map(|stretch| stretch.ids).collect();
-        // Ids between these that are not due yet are welcome, too, but that they are absent does not count.
-        let not_due = window_of(&ids).map(|window| self.wanted.within(window)).unwrap_or_default();
-        page.trades.retain(|trade| ids.contains(trade.trade_id) || not_due.contains(trade.trade_id));
-        let had: IdSet = page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect();
-        page.inexact.retain(|text| had.contains(text.trade_id));
-        let absent = ids.difference(&had);
-        let mut outcome = PageOutcome::default();
-        if self.persistence == Persistence::Bounded {
-            outcome.first_answers = self.wanted.remove(&not_due.intersection(&had));
-        }
+        let brought = ids_of(page);
+        // Ids that are wanted and were not asked for now are welcome, too, but that they are absent does not count.
+        let besides = self.wanted.of(&brought);
+        page.trades.retain(|trade| ids.contains(trade.trade_id) || besides.contains(trade.trade_id));
+        page.inexact.retain(|text| ids.contains(text.trade_id) || besides.contains(text.trade_id));
+        let absent = ids.difference(&brought);
+        let mut outcome = PageOutcome { first_answers: self.wanted.remove(&besides), ..PageOutcome::default() };
         for stretch in asked {
             self.keep_answered(stretch, &absent, now, &mut outcome);
         }
         if self.persistence == Persistence::Endless {
+            for ids in &besides {
+                self.wanted.add_waiting(Stretch::new(ids), now + backoff::FIRST_WAIT);
+            }
             self.wanted.bound();
             if !page.trades.is_empty() {
                 self.turn = Turn::Answered(number);
@@ -318,24 +300,29 @@ impl ProductFetch {
     }
 
     pub(super) fn answer_search(&mut self, number: u64, target: FetchTarget, newest: Option<PastTrade>, now: Duration) -> SearchOutcome {
-        if !self.end(number) {
+        self.answer_question(number, target, now, |search| search.answer(newest))
+    }
+
+    /// Takes an answer to a search of which nothing can be used. More trades are asked for, and then older ones.
+    pub(super) fn answer_obscured(&mut self, number: u64, target: FetchTarget, now: Duration) -> SearchOutcome {
+        self.answer_question(number, target, now, Search::answer_obscured)
+    }
+
+    fn answer_question(
+        &mut self,
+        number: u64,
+        target: FetchTarget,
+        now: Duration,
+        answer: impl FnOnce(&mut Search) -> SearchOutcome,
+    ) -> SearchOutcome {
+        if self.end(number).is_none() {
             return SearchOutcome::Unfinished;
         }
         self.succeed();
         // An answer to a search that has been replaced is not one to this.
         let Some(state) = self.search.as_mut().filter(|state| state.search.target() == target) else { return SearchOutcome::Unfinished };
-        let outcome = match &mut state.search {
-            Search::Newest { is_empty_once } if newest.is_none() && !*is_empty_once => {
-                *is_empty_once = true;
-                SearchOutcome::Unfinished
-            }
-            Search::Newest { .. } => SearchOutcome::Newest(newest),
-            Search::Since { highest, search, .. } => match search.answer(newest) {
-                None => SearchOutcome::Unfinished,
-                Some(SearchEnd::Found(since)) => SearchOutcome::Found { since, ids: since.ids_below(*highest) },
-                Some(SearchEnd::Contradiction) => SearchOutcome::Contradiction,
-            },
-        };
+        state.failures = 0;
+        let outcome = answer(&mut state.search);
         self.conclude(number, outcome, now);
         outcome
     }
@@ -365,28 +352,39 @@ impl ProductFetch {
 
     /// Takes a failure that may pass, with the wait that the server asked for, if it did.
     pub(super) fn fail(&mut self, number: u64, asked_wait: Option<Duration>, now: Duration) -> Option<AfterFailure> {
-        if !self.end(number) {
-            return None;
-        }
-        self.failures = self.failures.saturating_add(1);
+        let is_search = self.end(number)?;
+        // What may be the cause: not what was asked for, where the last request failed, too.
+        let others_succeed = self.failures == 0;
+        self.note_failure(now);
         let is_bounded = self.persistence == Persistence::Bounded;
         if is_bounded && self.failures >= MAX_FAILURES {
             return Some(self.give_up());
         }
-        let asked = self.wanted.take_asked();
-        if let Some(wait) = asked_wait {
-            asked.into_iter().for_each(|stretch| self.wanted.add_due(stretch));
-            return Some(AfterFailure::Retry(wait));
+        if let Some(asked_wait) = asked_wait {
+            self.ask_again();
+            let own_wait = match self.failures.saturating_sub(BELIEVED_WAITS) {
+                0 => Duration::ZERO,
+                failures => backoff::doubled(backoff::FIRST_WAIT, failures, backoff::LONGEST_WAIT),
+            };
+            self.again_at = now + own_wait;
+            return Some(AfterFailure::Retry(asked_wait.max(own_wait)));
         }
         let wait = self.backoff.wait();
         self.again_at = now + wait;
+        if let Some(state) = self.search.as_mut().filter(|_| is_search) {
+            state.failures = state.failures.saturating_add(1);
+            state.again_at = now + backoff::doubled(backoff::FIRST_WAIT, state.failures, LONGEST_WINDOW_WAIT);
+            self.is_turn_of_windows = true;
+        }
         let mut given_up = IdSet::new();
-        for stretch in asked {
-            let stretch = Stretch { failures: stretch.failures.saturating_add(1), ..stretch };
-            if is_bounded && stretch.failures >= MAX_FAILURES {
-                given_up.insert(stretch.ids);
-            } else {
-                self.wanted.add_due(stretch);
+        for stretch in self.wanted.take_asked() {
+            for stretch in self.wanted.after_failure(stretch, others_succeed) {
+                if is_bounded && stretch.failures >= MAX_FAILURES {
+                    given_up.insert(stretch.ids);
+                } else {
+                    let again_at = now + backoff::doubled(backoff::FIRST_WAIT, stretch.failures, LONGEST_WINDOW_WAIT);
+                    self.wanted.add_waiting(stretch, again_at);
+                }
             }
         }
         Some(if given_up.is_empty() { AfterFailure::Retry(wait) } else { AfterFailure::GiveUp(given_up) })
@@ -394,16 +392,45 @@ impl ProductFetch {
 
     /// Takes a refusal.
     pub(super) fn refuse(&mut self, number: u64, now: Duration) -> Option<AfterFailure> {
-        if !self.end(number) {
-            return None;
+        self.end(number)?;
+        self.note_failure(now);
+        self.refusals = self.refusals.saturating_add(1);
+        if self.persistence == Persistence::Bounded && (self.refusals >= MAX_REFUSALS || self.failures >= MAX_FAILURES) {
+            return Some(self.give_up());
         }
-        self.failures = self.failures.saturating_add(1);
+        self.ask_again();
+        let wait = backoff::doubled(backoff::FIRST_WAIT, self.refusals, RARE_WAIT);
+        self.again_at = now + wait;
+        Some(AfterFailure::Retry(wait))
+    }
+
+    /// Takes a failure that no other request changes.
+    pub(super) fn stop(&mut self, number: u64, now: Duration) -> Option<AfterFailure> {
+        self.end(number)?;
+        self.note_failure(now);
         if self.persistence == Persistence::Bounded {
             return Some(self.give_up());
         }
-        self.wanted.take_asked().into_iter().for_each(|stretch| self.wanted.add_due(stretch));
+        self.ask_again();
         self.again_at = now + RARE_WAIT;
         Some(AfterFailure::Retry(RARE_WAIT))
+    }
+
+    fn note_failure(&mut self, now: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.failing_since.get_or_insert(now);
+    }
+
+    /// Asks again for the ids of a request that has failed for another reason than these.
+    fn ask_again(&mut self) {
+        self.wanted.take_asked().into_iter().for_each(|stretch| self.wanted.add_due(stretch));
+    }
+
+    /// Tells since when every request has failed, and how many ids wait meanwhile; `None` where none has, or nothing is wanted.
+    pub(super) fn standstill(&self) -> Option<(Duration, u64)> {
+        let since = self.failing_since?;
+        let ids = self.wanted.count();
+        (ids > 0 || self.search.is_some()).then_some((since, ids))
     }
 
     fn give_up(&mut self) -> AfterFailure {
@@ -417,6 +444,6 @@ impl ProductFetch {
     }
 }
 
-fn window_of(ids: &IdSet) -> Option<IdRange> {
-    IdRange::new(ids.first()?, ids.last()?)
+fn ids_of(page: &TradePage) -> IdSet {
+    page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect()
 }

@@ -20,10 +20,18 @@ pub(crate) struct FetchRequest {
 pub(crate) enum FetchTarget {
     /// Those of these ids, at most 1000.
     Window(IdRange),
-    /// The newest one up to this id.
-    NewestUpTo(u64),
+    /// The newest one up to an id.
+    NewestUpTo {
+        /// The id.
+        id: u64,
+        /// How many are asked for: more than one where the newest cannot be used.
+        limit: u16,
+    },
     /// The newest one of all.
-    Newest,
+    Newest {
+        /// How many are asked for: more than one where the newest cannot be used.
+        limit: u16,
+    },
 }
 
 impl FetchRequest {
@@ -32,8 +40,8 @@ impl FetchRequest {
     pub(crate) const fn after(&self) -> Option<u64> {
         match self.target {
             FetchTarget::Window(window) => Some(window.last().saturating_add(1)),
-            FetchTarget::NewestUpTo(id) => Some(id.saturating_add(1)),
-            FetchTarget::Newest => None,
+            FetchTarget::NewestUpTo { id, .. } => Some(id.saturating_add(1)),
+            FetchTarget::Newest { .. } => None,
         }
     }
 
@@ -42,7 +50,7 @@ impl FetchRequest {
     pub(crate) fn limit(&self) -> u16 {
         match self.target {
             FetchTarget::Window(window) => u16::try_from(window.count()).unwrap_or(MAX_PAGE_TRADES).min(MAX_PAGE_TRADES),
-            FetchTarget::NewestUpTo(_) | FetchTarget::Newest => 1,
+            FetchTarget::NewestUpTo { limit, .. } | FetchTarget::Newest { limit } => limit,
         }
     }
 
@@ -51,8 +59,8 @@ impl FetchRequest {
     pub(crate) const fn ids(&self) -> Option<IdRange> {
         match self.target {
             FetchTarget::Window(window) => Some(window),
-            FetchTarget::NewestUpTo(id) => Some(IdRange::one(id)),
-            FetchTarget::Newest => None,
+            FetchTarget::NewestUpTo { id, .. } => Some(IdRange::one(id)),
+            FetchTarget::Newest { .. } => None,
         }
     }
 }

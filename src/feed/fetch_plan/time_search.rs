@@ -6,13 +6,19 @@
 //! 2. One empty answer proves nothing. Only the second one to the same question does.
 //! 3. The result is proved, whatever the bisection was told: the trade before the first one must be older than the time. Where it is not, the search goes
 //!    on below it, at most [`MAX_ROUNDS`] times.
-//! 4. That a product's trading began with an id is claimed only where that id is 1, or where two answers say that there is nothing below it.
+//! 4. Only id 1 is the beginning of a product's trading. That REST has nothing below another id is the limit of what it keeps.
+//! 5. An answer of which nothing can be used proves nothing. More trades are asked for, and then older ones; what lies between counts as older than the time,
+//!    and so belongs to the ids of the result.
 
+use crate::feed::rest::MAX_PAGE_TRADES;
 use crate::ids::IdRange;
 use crate::time::UnixNanos;
 
 /// How often a search is begun that contradicts itself.
 const MAX_ROUNDS: u32 = 3;
+
+/// Pages without a usable trade that one question goes through.
+const MAX_OBSCURED_PAGES: u64 = 16;
 
 /// A trade as far as a search looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +34,24 @@ pub(crate) struct PastTrade {
 pub(crate) struct TradesSince {
     /// The first trade at or after the time. Where all trades below the highest id of the search are older, it is that id.
     pub(crate) first: u64,
-    /// The trade before it; `None` where there is none, so that the product's trading began with `first`.
+    /// The trade before it; `None` where REST has none.
     pub(crate) before: Option<u64>,
 }
+
+/// The id of every product's first trade.
+const FIRST_ID: u64 = 1;
 
 impl TradesSince {
     /// Gives the id with which the product's trading began, where the search came upon it.
     #[must_use]
     pub(crate) const fn began(self) -> Option<u64> {
-        if self.before.is_none() { Some(self.first) } else { None }
+        if self.before.is_none() && self.first == FIRST_ID { Some(self.first) } else { None }
+    }
+
+    /// Gives the lowest id that REST has, where it has no older trades although there were some.
+    #[must_use]
+    pub(crate) const fn lowest_kept(self) -> Option<u64> {
+        if self.before.is_none() && self.first != FIRST_ID { Some(self.first) } else { None }
     }
 
     /// Gives the ids from the trade before the first one to the one below `below`. The trade before shows that nothing is missing at the start.
@@ -65,17 +80,30 @@ pub(super) struct TimeSearch {
     high: u64,
     /// Whether the present question has been answered with nothing once.
     is_empty_once: bool,
+    /// Pages for the present question of which nothing could be used.
+    obscured_pages: u64,
     rounds: u32,
 }
 
 impl TimeSearch {
     /// Searches the ids up to `highest`, which is known to exist.
     pub(super) fn new(time: UnixNanos, highest: u64) -> Self {
-        Self { time, low: 0, high: highest.max(1), is_empty_once: false, rounds: 0 }
+        Self { time, low: 0, high: highest.max(1), is_empty_once: false, obscured_pages: 0, rounds: 0 }
     }
 
     /// Gives the id up to which the newest trade is asked for.
     pub(super) fn question(&self) -> u64 {
+        // The first such page is asked for again, with more trades.
+        let skipped = self.obscured_pages.saturating_sub(1).saturating_mul(u64::from(MAX_PAGE_TRADES));
+        self.bisected().saturating_sub(skipped)
+    }
+
+    /// Gives how many trades are asked for.
+    pub(super) const fn limit(&self) -> u16 {
+        if self.obscured_pages == 0 { 1 } else { MAX_PAGE_TRADES }
+    }
+
+    fn bisected(&self) -> u64 {
         if self.is_bisecting() { self.low + (self.high - self.low) / 2 } else { (self.high - 1).max(1) }
     }
 
@@ -85,13 +113,19 @@ impl TimeSearch {
 
     /// Takes the newest trade up to the id asked for. Gives the end of the search, if this is it.
     pub(super) fn answer(&mut self, newest: Option<PastTrade>) -> Option<SearchEnd> {
-        let question = self.question();
-        let newest = newest.filter(|trade| trade.trade_id <= question);
+        let asked = self.question();
+        let newest = newest.filter(|trade| trade.trade_id <= asked);
         if newest.is_none() && !self.is_empty_once {
             self.is_empty_once = true;
             return None;
         }
+        if newest.is_none() && self.obscured_pages > 0 {
+            // There are trades, and none of them can be used.
+            return Some(SearchEnd::Contradiction);
+        }
         self.is_empty_once = false;
+        let question = self.bisected();
+        self.obscured_pages = 0;
         let since = newest.filter(|trade| trade.time >= self.time);
         if !self.is_bisecting() && self.high > 1 {
             let Some(since) = since else {
@@ -109,6 +143,14 @@ impl TimeSearch {
             }
         }
         (self.high <= 1).then_some(SearchEnd::Found(TradesSince { first: 1, before: None }))
+    }
+
+    /// Takes an answer of which nothing can be used. Gives the end of the search, if this is it.
+    pub(super) fn answer_obscured(&mut self) -> Option<SearchEnd> {
+        self.is_empty_once = false;
+        self.obscured_pages += 1;
+        let is_end = self.obscured_pages > MAX_OBSCURED_PAGES || self.question() == 0;
+        is_end.then_some(SearchEnd::Contradiction)
     }
 }
 

@@ -87,6 +87,12 @@ impl<'a> Fields<'a> {
         self.0.get_str(key)
     }
 
+    /// Gives the whole numbers whose keys end so.
+    pub(super) fn numbers_ending_with(&self, end: &str) -> impl Iterator<Item = u64> {
+        let fields = self.0.as_object().into_iter().flat_map(|object| object.iter());
+        fields.filter(move |(key, _)| key.ends_with(end)).filter_map(|(_, value)| value.as_u64())
+    }
+
     fn number(&self, key: &str) -> Option<u64> {
         self.0.get_u64(key)
     }

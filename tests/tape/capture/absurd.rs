@@ -23,9 +23,9 @@ fn junk(rng: &mut fastrand::Rng) -> Result<String, Vec<u8>> {
         1 => good[..rng.usize(1..good.len() - 1)].to_owned(),
         2 => good.replace("\"trade_id\":5", "\"trade_id\":\"five\""),
         3 => good.replace("\"trade_id\":5", "\"trade_id\":99999999999999999999999"),
-        4 => good.replace("\"price\":\"14.7775\"", "\"price\":14.7775"),
-        5 => good.replace("14.7775", ["1e5", "-1", "NaN", "inf", "", "1.2.3", "0", "0x10"][rng.usize(0..8)]),
-        6 => good.replace("27fff20b-af29", ["27fff20bxaf29", "zzzzzzzz-af29", "27fff20-af29"][rng.usize(0..3)]),
+        4 => good.replace("\"price\":\"14.7775\"", "\"price\":[14.7775]"),
+        5 => good.replace("14.7775", ["1e", "--1", "NaN", "inf", "", "1.2.3", "1e400", "0x10"][rng.usize(0..8)]),
+        6 => good.replace("\"trade_id\":5", ["\"trade_id\":-5", "\"trade_id\":5.5", "\"trade_id\":{}"][rng.usize(0..3)]),
         7 => good.replace("BTC-USD", ["../../x", "..", "", "a/b", "_coltape", "A\\u0000"][rng.usize(0..6)]),
         8 => format!("{{\"type\":\"match\",\"trade_id\":{}1{}}}", "[".repeat(2000), "]".repeat(2000)),
         9 => good.replace("\"side\":\"sell\"", "\"side\":\"hold\""),
@@ -147,7 +147,7 @@ fn a_trade_that_comes_again_with_other_fields_is_journaled_with_its_raw_text_and
     let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
     await_that("the last trade is visible", || query(&data, "BTC-USD", &[]).len() == 2);
     let ended = capture.stop();
-    ended.assert_good();
+    ended.assert_leaves(&["conflicts"]);
     assert_eq!((ended.figure("trades_conflict"), ended.figure("trades_duplicate")), (1.0, 1.0));
     assert_eq!(query(&data, "BTC-USD", &[])[0]["trade_price_f64"], 14.7775);
     let told = super::programs::journal(&data, "conflict");

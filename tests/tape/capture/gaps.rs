@@ -194,7 +194,7 @@ fn gaps_that_an_earlier_run_left_are_fetched_at_the_next_start() {
     let (_folder, data) = folder();
     let first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--no-backfill", "--gap-wait", "100ms"]);
     await_that("nine are there", || ids(&data).len() == 9);
-    first.stop().assert_good();
+    first.stop().assert_leaves(&["missing"]);
     assert!(!verify(&data, &[]).0, "gaps are reported");
     let rest = Rest::start(|request| ("200 OK".to_owned(), page(request, 15)), |id| shown(id, &time(id)));
     let second = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--rest-url", &rest.url]);
@@ -249,7 +249,7 @@ fn a_429_is_honoured_by_everyone_and_one_products_failure_is_its_own() {
     let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "SOL-USD", "--url", &server.url, "--rest-url", &rest.url]);
     await_that("two products are whole", || ["BTC-USD", "SOL-USD"].iter().all(|product| query(&data, product, &[]).len() == 4));
     let ended = capture.stop();
-    ended.assert_good();
+    ended.assert_leaves(&["missing"]);
     assert_eq!(ended.figure("missing_ids"), 2.0, "what cannot be had is told");
     let moments = rest.moments.lock().unwrap();
     assert!(moments[1] - moments[0] >= Duration::from_millis(990), "{:?}", moments[1] - moments[0]);
@@ -356,7 +356,7 @@ fn a_running_capture_that_is_asked_for_a_repair_tells_what_it_does_not_record() 
     let records = |product| Capture::start(&data, &[product, "--url", &server.url, "--gap-wait", "50ms", "--no-backfill"]);
     let first = records("BTC-USD");
     await_that("the tape is there", || ids(&data).len() == 8);
-    first.stop().assert_good();
+    first.stop().assert_leaves(&["missing"]);
     let second = records("ETH-USD");
     let repair = || {
         let output = super::programs::coltape().arg("repair").arg(&data).arg("--any-endpoint").output().unwrap();
@@ -400,7 +400,7 @@ fn a_running_capture_takes_from_another_tape_what_it_misses() {
     await_that("what the other has is there", || ids(&data) == all);
     assert!(nil_ids(&data).is_empty());
     assert_eq!(trades(&data)[2]["trade_price_f64"].as_f64(), Some(14.7775), "what differs is not merged");
-    capture.stop().assert_good();
+    capture.stop().assert_leaves(&["missing"]);
     drop(other_capture);
     assert_eq!(ids(&data), all);
     assert_eq!(ranges(&data, "gap_filled"), [(6, 7), (11, 15), (17, 19)]);
@@ -410,7 +410,7 @@ fn a_running_capture_takes_from_another_tape_what_it_misses() {
 #[test]
 fn where_trading_began_is_journaled_when_its_first_trade_is_stored() {
     let server = sends((30..=32).map(frame).collect());
-    // The product's first trade ever has id 5. REST gives no page of several trades until the test says so.
+    // REST gives no page of several trades until the test says so.
     let is_open = Arc::new(AtomicBool::new(false));
     let opened = Arc::clone(&is_open);
     let rest = Rest::start(
@@ -418,18 +418,40 @@ fn where_trading_began_is_journaled_when_its_first_trade_is_stored() {
             if request.limit > 1 && !opened.load(Ordering::Relaxed) {
                 return ("503 Busy".to_owned(), Vec::new());
             }
-            ("200 OK".to_owned(), page(request, 32).into_iter().filter(|id| *id >= 5).collect())
+            ("200 OK".to_owned(), page(request, 32))
         },
         |id| shown(id, &time(id)),
     );
     let (_folder, data) = folder();
     let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--rest-rate", "1000", "--backfill-from", "2026-02-01"];
     let capture = Capture::start(&data, &args);
-    await_that("the trades since then are missing", || ranges(&data, "gap_opened") == [(5, 29)]);
+    await_that("the trades since then are missing", || ranges(&data, "gap_opened") == [(1, 29)]);
     assert!(journal(&data, "trading_began").is_empty(), "its first trade is not stored");
     is_open.store(true, Ordering::Relaxed);
-    await_that("all are there", || ids(&data) == (5..=32).collect::<Vec<_>>());
+    await_that("all are there", || ids(&data) == (1..=32).collect::<Vec<_>>());
     capture.stop().assert_good();
     let began: Vec<u64> = journal(&data, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect();
-    assert_eq!(began, [5]);
+    assert_eq!(began, [1]);
+    assert!(journal(&data, "rest_retention").is_empty());
+}
+
+#[test]
+fn that_rest_has_nothing_below_an_id_is_its_limit_and_no_beginning() {
+    for lowest in [2, 5, 29, 30] {
+        let server = sends((30..=32).map(frame).collect());
+        let rest = Rest::start(
+            move |request| ("200 OK".to_owned(), page(request, 32).into_iter().filter(|id| *id >= lowest).collect()),
+            |id| shown(id, &time(id)),
+        );
+        let (_folder, data) = folder();
+        let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--rest-rate", "1000", "--backfill-from", "2026-02-01"];
+        let capture = Capture::start(&data, &args);
+        await_that("the limit is known", || !journal(&data, "rest_retention").is_empty());
+        await_that("all are there", || ids(&data) == (lowest..=32).collect::<Vec<_>>());
+        capture.stop().assert_good();
+        let limits: Vec<u64> = journal(&data, "rest_retention").iter().map(|line| line["lowest_id"].as_u64().unwrap()).collect();
+        assert_eq!((limits, journal(&data, "trading_began").len()), (vec![lowest], 0));
+        let (_, said) = verify(&data, &[]);
+        assert!(said.contains("0 whole"), "{said}");
+    }
 }

@@ -14,6 +14,9 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) fn coltape() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coltape"));
     command.env_remove("COLTAPE_DATA_DIR").env("RUST_LOG", "info");
+    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
+        command.env_remove(name).env_remove(name.to_lowercase());
+    }
     command
 }
 
@@ -189,6 +192,18 @@ impl Ended {
     pub(crate) fn assert_good(&self) -> &Self {
         assert!(self.output.status.success(), "{:?}\n{}\n{}", self.output.status, self.stdout(), self.stderr());
         assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
+        self
+    }
+}
+
+impl Ended {
+    /// Asserts that it ended with 1 for these shortcomings alone, or with 0 for none, and that its sums hold.
+    pub(crate) fn assert_leaves(&self, shortcomings: &[&str]) -> &Self {
+        assert_eq!(self.output.status.code(), Some(i32::from(!shortcomings.is_empty())), "{}\n{}", self.stdout(), self.stderr());
+        assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
+        let lines = self.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let names: Vec<String> = lines.filter_map(|line| Some(line["shortcoming"].as_str()?.to_owned())).collect();
+        assert_eq!(names, shortcomings, "{}", self.stdout());
         self
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tungstenite::protocol::CloseFrame;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Message, WebSocket};
 
 /// One accepted connection.
@@ -26,6 +28,16 @@ impl Session {
         let _ = self.socket.send(Message::binary(bytes));
     }
 
+    /// Sends a text in frames of at most so many bytes.
+    pub(crate) fn send_in_frames(&mut self, text: &str, bytes: usize) {
+        let count = text.len().div_ceil(bytes).max(1);
+        for (at, part) in text.as_bytes().chunks(bytes).enumerate() {
+            let kind = if at == 0 { Data::Text } else { Data::Continue };
+            let frame = Frame::message(part.to_vec(), OpCode::Data(kind), at + 1 == count);
+            let _ = self.socket.send(Message::Frame(frame));
+        }
+    }
+
     /// Gives the next message of the client. Gives none when the client has gone or the test is over.
     pub(crate) fn receive(&mut self) -> Option<Value> {
         loop {
@@ -39,6 +51,11 @@ impl Session {
                 Err(_) => return None,
             }
         }
+    }
+
+    /// Tells whether the client has gone or the test is over. Does not wait.
+    pub(crate) fn has_gone(&mut self) -> bool {
+        !self.socket.can_write() || self.is_over.load(Ordering::Relaxed)
     }
 
     /// Waits a moment for a message. Gives `None` when the client has gone or the test is over.
@@ -76,8 +93,12 @@ impl Session {
         self.send(json!({"type": "subscriptions", "channels": channels}).to_string());
     }
 
-    pub(crate) fn close(mut self, code: u16) {
-        let _ = self.socket.close(Some(CloseFrame { code: code.into(), reason: "".into() }));
+    pub(crate) fn close(self, code: u16) {
+        self.close_with(CloseFrame { code: code.into(), reason: "".into() });
+    }
+
+    pub(crate) fn close_with(mut self, frame: CloseFrame) {
+        let _ = self.socket.close(Some(frame));
         while self.receive().is_some() {}
     }
 

@@ -172,11 +172,23 @@ fn a_past_is_fetched_with_the_trade_before_and_the_one_behind() {
 
 /// A quiet market's REST: trade `id` came `id - 1` times fifty seconds after `start`; there are `count`.
 fn quiet_market(start: UnixNanos, count: u64) -> String {
+    market_that(count, move |_, id| shown(start, id))
+}
+
+/// A trade of a quiet market as REST shows it.
+fn shown(start: UnixNanos, id: u64) -> String {
+    let time = UnixNanos(start.0 + (id - 1) * 50_000_000_000);
+    format!(r#"{{"time":"{time}","trade_id":{id},"price":"65083.67","size":"0.002186","side":"buy"}}"#)
+}
+
+/// A REST with `count` trades that are shown as `show` says, which gets the number of the request and the id. One that shows nothing of its first trade
+/// answers with 403.
+fn market_that(count: u64, show: impl Fn(u64, u64) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     // It ends with the process.
     std::thread::spawn(move || {
-        for connection in listener.incoming() {
+        for (asked, connection) in (0..).zip(listener.incoming()) {
             let mut connection = connection.unwrap();
             let mut request = String::new();
             BufReader::new(&connection).read_line(&mut request).unwrap();
@@ -186,12 +198,10 @@ fn quiet_market(start: UnixNanos, count: u64) -> String {
             };
             let newest = number("after=").map_or(count, |after| count.min(after - 1));
             let oldest = (newest + 1).saturating_sub(number("limit=").unwrap()).max(1);
-            let trade = |id: u64| {
-                let time = UnixNanos(start.0 + (id - 1) * 50_000_000_000);
-                format!(r#"{{"time":"{time}","trade_id":{id},"price":"65083.67","size":"0.002186","side":"buy"}}"#)
-            };
-            let body = (oldest..=newest).rev().map(trade).collect::<Vec<_>>().join(",");
-            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
+            let shown: Vec<String> = (oldest..=newest).rev().map(|id| show(asked, id)).collect();
+            let status = if shown.first().is_some_and(String::is_empty) { "403 Forbidden" } else { "200 OK" };
+            let body = shown.join(",");
+            let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len() + 2);
             let _ = connection.write_all(format!("{head}[{body}]").as_bytes());
         }
     });
@@ -220,7 +230,7 @@ fn a_day_of_the_past_is_fetched_whole() {
 }
 
 #[test]
-fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
+fn a_cut_backfill_goes_on_and_the_limit_of_rest_is_no_beginning() {
     let now = UnixNanos(FIRST_DAY.next().start().0 + 400_000_000_000);
     let (exchange, all) = (Exchange::with_past(12_000, now, ""), past(12_000, now));
     let own = exchange.folder.path().join("own");
@@ -242,11 +252,13 @@ fn a_first_day_is_whole_where_trading_began_and_a_cut_backfill_goes_on() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains(&format!("{left} were stored already")) && text.contains(&format!("{} from REST", 12_000 - left)), "{text}");
     assert_eq!(stored(&own), all.iter().map(as_rest).collect::<Vec<_>>());
-    assert_eq!(journal(&own, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect::<Vec<_>>(), [all[0].trade_id]);
+    let limits: Vec<u64> = journal(&own, "rest_retention").iter().map(|line| line["lowest_id"].as_u64().unwrap()).collect();
+    assert_eq!((limits, journal(&own, "trading_began").len()), (vec![all[0].trade_id], 0));
+    assert!(text.contains(&format!("REST has no trade below id {}", all[0].trade_id)), "{text}");
     let proof = verify(&VerifyConfig::new(&own, Clock::System.now())).unwrap();
     assert!(proof.holds(), "{:#?}", proof.findings.listed());
     let verdicts: Vec<Verdict> = proof.days.iter().map(|day| day.coverage.verdict).collect();
-    assert_eq!(verdicts, [Verdict::Whole, Verdict::Partial], "nothing shows what came after the last");
+    assert_eq!(verdicts, [Verdict::Partial, Verdict::Partial], "nothing shows what came before the first, and after the last");
     for date in [FIRST_DAY, FIRST_DAY.next()] {
         let day = Snapshot::<Trades>::open(&own, &product(), date).unwrap().unwrap();
         assert!(matches!(day.state(), DayState::Sealed { .. }) && day.check().unwrap().is_empty());
@@ -264,6 +276,58 @@ fn what_a_capture_stored_is_kept_and_only_the_rest_is_fetched() {
     assert!(output.status.success(), "{}", said(&output));
     let want: Vec<Trade> = all.iter().map(|trade| if trade.trade_id % 100 < 60 { *trade } else { as_rest(trade) }).collect();
     assert_eq!(stored(&own), want, "live trades keep their order ids");
+}
+
+#[test]
+fn a_first_day_is_whole_from_id_1_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    let url = quiet_market(FIRST_DAY.start(), 3000);
+    let mut command = coltape("backfill");
+    command.args([product().as_str(), "--rest-url", &url, "--rest-rate", "500", "--from", "2025-01-01", "--data-dir"]).arg(&own);
+    let output = command.output().unwrap();
+    assert!(output.status.success() && said(&output).contains("began trading with id 1"), "{}", said(&output));
+    assert!(!said(&output).contains("REST has no trade below"), "{}", said(&output));
+    assert_eq!(journal(&own, "trading_began").iter().map(|line| line["first_id"].as_u64().unwrap()).collect::<Vec<_>>(), [1]);
+    let proof = verify(&VerifyConfig::new(&own, Clock::System.now())).unwrap();
+    let verdicts: Vec<Verdict> = proof.days.iter().map(|day| day.coverage.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Whole, Verdict::Partial]);
+}
+
+#[test]
+fn a_backfill_goes_past_what_it_cannot_use_and_brings_it_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    // The newest trade, those that a search asks about first, and some in the middle of pages. Two requests are refused.
+    let is_bad = |id: u64| id == 3000 || (2990..=2995).contains(&id) || [1500, 1501, 750, 2250].contains(&id) || id.is_multiple_of(700);
+    let start = FIRST_DAY.start();
+    let broken = market_that(3000, move |asked, id| match asked {
+        0 | 20 => String::new(),
+        _ if id == 1500 => shown(start, id).replace("\"65083.67\"", "NaN"),
+        _ if is_bad(id) => shown(start, id).replace("65083.67", "x"),
+        _ => shown(start, id),
+    });
+    let fetch = |url: &str| {
+        let mut command = coltape("backfill");
+        command.args([product().as_str(), "--rest-url", url, "--rest-rate", "500", "--from", "2025-01-01", "--data-dir"]).arg(&own);
+        command.output().unwrap()
+    };
+    let output = fetch(&broken);
+    let text = said(&output);
+    assert!(output.status.code() == Some(1) && text.contains("REST shows trade 750 in a form that cannot be used: not a price"), "{text}");
+    let ids = || stored(&own).iter().map(|trade| trade.trade_id).collect::<Vec<_>>();
+    let usable: Vec<u64> = (1..=2999).filter(|id| !is_bad(*id)).collect();
+    assert_eq!(ids(), usable);
+    let entries = std::fs::read_dir(own.join("_coltape")).unwrap().map(|entry| entry.unwrap());
+    let rejects: String = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("rejects."))
+        .map(|entry| std::fs::read_to_string(entry.path()).unwrap())
+        .collect();
+    assert!([750, 1500, 2990].iter().all(|id| rejects.contains(&format!("trade_id\\\":{id},"))), "{rejects}");
+    // Mended, it brings the rest.
+    let output = fetch(&quiet_market(start, 3000));
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(ids(), (1..=3000).collect::<Vec<_>>());
 }
 
 #[test]

@@ -22,6 +22,25 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Nanoseconds between two trades of the market.
 pub(crate) const STEP: u64 = 50_000_000;
 
+/// Makes a folder in memory where there is one: flushes cost nothing there.
+pub(crate) fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// Copies a folder and all below it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &to);
+        } else {
+            fs::copy(&path, &to).unwrap();
+        }
+    }
+}
+
 /// `count` trades, the first half of them before a midnight.
 pub(crate) fn market(count: u64) -> Vec<Print> {
     prints(1000, count, UnixNanos(FIRST_DAY.next().start().0 - count / 2 * STEP), STEP)

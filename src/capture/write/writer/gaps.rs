@@ -6,8 +6,10 @@ use std::time::Instant;
 use super::{SHORTEST_SLEEP, Writer};
 use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::effort::Effort;
-use crate::feed::sequencer::{GapCause, GapEvent, ReceivedTrade};
-use crate::record::{Means, RawPlace};
+use crate::capture::write::queue::QueueReceiver;
+use crate::feed::gap_event::{GapCause, GapEvent};
+use crate::product::ProductId;
+use crate::record::Means;
 use crate::store::event::{Event, GapFiller};
 
 impl Writer {
@@ -28,16 +30,13 @@ impl Writer {
         self.begin_batch();
         match delivery {
             Delivery::Trades(trades) => {
-                for trade in trades {
-                    self.metrics.trades.fetched.one();
-                    self.offer(ReceivedTrade { trade, place: RawPlace::default() });
-                }
+                self.take_fetched(&trades);
             }
             Delivery::Missing(ids) => self.sequencer.mark_missing(ids, GapCause::Asked),
         }
         if let Some(backfill) = &self.context.backfill {
             self.fetched_revision = self.sequencer.chain().revision();
-            backfill.taken(&self.product, self.sequencer.chain().missing());
+            backfill.taken(&self.product, &self.sequencer.chain().askable());
         }
         true
     }
@@ -67,33 +66,47 @@ impl Writer {
     #[cold]
     pub(super) fn report_gaps(&mut self) {
         for event in self.sequencer.take_events() {
-            let product = self.product.clone();
-            self.context.journal.write(match event {
-                GapEvent::Opened { ids, cause } => {
-                    self.metrics.gaps.one();
-                    let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
-                    log::warn!("{}: {count} trades missing, ids {first} to {last} ({cause})", self.product);
-                    Event::GapOpened { product, ids, why: cause.into() }
-                }
-                GapEvent::Left { ids } => Event::GapLeft { product, ids },
-                GapEvent::Filled { ids, means } => {
-                    let by = match means {
-                        Means::Rest => GapFiller::Rest,
-                        Means::Tape => GapFiller::Tape,
-                        Means::Live | Means::Snapshot => GapFiller::Line,
-                    };
-                    Event::GapFilled { product, ids, by }
-                }
-            });
+            self.journal_gap(&self.product, event);
         }
         let chain = self.sequencer.chain();
-        self.metrics.missing_ids.store(chain.missing().count(), Relaxed);
+        let of_previous = self.previous_missing();
+        self.metrics.missing_ids.store(chain.missing().count().saturating_add(of_previous), Relaxed);
         if chain.revision() != self.fetched_revision {
             self.fetched_revision = chain.revision();
             if let Some(backfill) = &self.context.backfill {
-                backfill.want(&self.product, chain.missing());
+                backfill.want(&self.product, &chain.askable());
             }
         }
+    }
+
+    /// Takes note of the trades that were given up because the queue was full, now that all before them are taken: they are missing.
+    #[cold]
+    pub(super) fn note_shed(&mut self, queue: &QueueReceiver) {
+        if let Some(ids) = queue.take_shed() {
+            self.sequencer.note_shed(ids);
+        }
+    }
+
+    /// Journals one change about the gaps of a series.
+    pub(super) fn journal_gap(&self, series: &ProductId, event: GapEvent) {
+        let product = series.clone();
+        self.context.journal.write(match event {
+            GapEvent::Opened { ids, cause } => {
+                self.metrics.gaps.one();
+                let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
+                log::warn!("{series}: {count} trades missing, ids {first} to {last} ({cause})");
+                Event::GapOpened { product, ids, why: cause.into() }
+            }
+            GapEvent::Left { ids } => Event::GapLeft { product, ids },
+            GapEvent::Filled { ids, means } => {
+                let by = match means {
+                    Means::Rest => GapFiller::Rest,
+                    Means::Tape => GapFiller::Tape,
+                    Means::Live | Means::Snapshot => GapFiller::Line,
+                };
+                Event::GapFilled { product, ids, by }
+            }
+        });
     }
 
     /// At the end, waits the gap wait for REST to bring what is missing. The next start goes on with the rest.
@@ -103,9 +116,12 @@ impl Writer {
         }
         self.sequencer.report_all_gaps();
         self.report_gaps();
-        let start = Instant::now();
-        while !self.sequencer.chain().missing().is_empty() && start.elapsed() < self.sequencer.gap_wait() {
-            self.wakeup.wait(self.sequencer.gap_wait().saturating_sub(start.elapsed()).max(SHORTEST_SLEEP));
+        let (start, gap_wait) = (Instant::now(), self.sequencer.gap_wait());
+        while !self.sequencer.chain().missing().is_empty() && start.elapsed() < gap_wait {
+            let left = gap_wait.saturating_sub(start.elapsed());
+            // A trade that came before the stop has waited for a part of the gap wait already.
+            let until_due = self.sequencer.time_until_due(self.started.elapsed());
+            self.wakeup.wait(until_due.map_or(left, |due| due.min(left)).max(SHORTEST_SLEEP));
             while self.take_delivery() {}
             self.check_gaps();
             self.commit();

@@ -16,6 +16,7 @@ impl Writer {
         }
         let remaining = match self.drain(queue, effort) {
             Drained::Stopped(remaining) => remaining,
+            _ if queue.has_shed() => Remaining::NeedsWriter,
             _ if queue.is_empty() => Remaining::Nothing,
             _ => Remaining::More,
         };
@@ -50,8 +51,8 @@ impl Writer {
 
     /// Finds out whether other threads may run steps. That changes in rounds of the writer's thread alone.
     pub(super) fn review_delegation(&mut self) {
-        self.may_delegate = self.doubted_ticker.is_none()
-            && self.doubted_trades.is_empty()
+        self.may_delegate = !self.has_doubts()
+            && self.previous.is_none()
             && self.sequencer.waiting() == 0
             && self.blocked_since.is_none()
             && !self.is_search_due;

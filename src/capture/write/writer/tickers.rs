@@ -1,85 +1,84 @@
-//! The writer's tickers: merged by sequence where there is one. An older ticker is passed over; one that lies absurdly far ahead is doubted.
+//! The writer's tickers: merged by sequence and time. One that came before is passed over; one that does not fit those before it is doubted.
+//!
+//! A ticker names a trade. While trades are doubted whose ids may have begun anew, tickers that name them are held back, so that they are stored in the same
+//! series as the trades ([`super::series`]).
 
 use super::Writer;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::step::Remaining;
-use crate::record::{Record, Ticker};
-
-/// Jump of the ticker's sequence beyond which a single message is not believed: 2^40, years of the busiest product.
-const ABSURD_SEQUENCE_JUMP: u64 = 1 << 40;
-
-/// Where a ticker's sequence stands to the last one stored.
-enum Position {
-    /// Above it, or the ticker has none.
-    Newer,
-    /// Not above it.
-    Stale,
-    /// Too far above it to be believed at once.
-    Absurd,
-}
+use crate::feed::ticker_marks::{TickerDoubt, TickerJudgement};
+use crate::record::{Record, Ticker, Trade};
+use crate::schema::{Layout, Trades};
+use crate::store::event::Event;
 
 impl Writer {
-    const fn sequence_position(&self, sequence: u64) -> Position {
-        if sequence.saturating_sub(self.last_sequence) > ABSURD_SEQUENCE_JUMP {
-            Position::Absurd
-        } else if sequence == 0 || sequence > self.last_sequence {
-            Position::Newer
-        } else {
-            Position::Stale
-        }
-    }
-
     /// Stores a ticker. With less effort than [`Effort::Any`] only a newer one is stored.
     #[inline]
     pub(super) fn take_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
-        match self.sequence_position(ticker.sequence) {
-            Position::Newer => {
-                if self.doubted_ticker.is_some() && ticker.sequence != 0 {
-                    self.refute_doubted_ticker();
-                }
-                self.write_ticker(ticker, effort)
-            }
-            _ if effort < Effort::Any => Remaining::NeedsWriter,
-            Position::Stale => {
-                self.metrics.tickers.stale.one();
-                Remaining::Nothing
-            }
-            Position::Absurd => {
-                self.doubt_ticker(ticker);
-                Remaining::Nothing
-            }
+        let judgement = self.ticker_marks.judge_at(ticker, self.context.latest_at(ticker.recv));
+        let is_plain = judgement == TickerJudgement::Newer && !self.is_out_of_turn(ticker);
+        if is_plain && self.held_back.is_empty() && self.doubted_tickers.is_quiet() {
+            return self.write_ticker(ticker, effort);
         }
+        if effort < Effort::Any {
+            return Remaining::NeedsWriter;
+        }
+        self.judge_ticker(ticker);
+        Remaining::Nothing
     }
 
-    /// Believes two tickers that lie far ahead and agree with each other; doubts one that comes alone.
+    /// Tells whether a ticker names a trade before that of the last ticker: its trade may be of another series.
+    #[inline]
+    fn is_out_of_turn(&self, ticker: &Ticker) -> bool {
+        ticker.trade_id != 0 && ticker.trade_id < self.held_back.last_trade_id
+    }
+
+    /// Takes a ticker that is not simply the next one.
     #[cold]
-    fn doubt_ticker(&mut self, ticker: &Ticker) {
-        if let Some(doubted) = self.doubted_ticker.take() {
-            if ticker.sequence > doubted.sequence && ticker.sequence - doubted.sequence <= ABSURD_SEQUENCE_JUMP {
-                self.write_ticker(&doubted, Effort::Any);
-                self.write_ticker(ticker, Effort::Any);
-                return;
-            }
-            self.reject_ticker(&doubted);
-        }
-        self.doubted_ticker = Some(*ticker);
-    }
-
-    #[cold]
-    fn refute_doubted_ticker(&mut self) {
-        if let Some(doubted) = self.doubted_ticker.take() {
-            self.reject_ticker(&doubted);
+    pub(super) fn judge_ticker(&mut self, ticker: &Ticker) {
+        let judgement = self.ticker_marks.judge_at(ticker, self.context.latest_at(ticker.recv));
+        if judgement == TickerJudgement::Stale || judgement == TickerJudgement::Doubted(TickerDoubt::Behind) && self.tells_again(ticker) {
+            self.metrics.tickers.stale.one();
+        } else if !self.held_back.is_empty() || self.may_be_of_another_series(ticker) {
+            self.hold_back(ticker);
+        } else if let TickerJudgement::Doubted(doubt) = judgement {
+            self.doubt_ticker(ticker, doubt);
+        } else {
+            self.contradict_tickers(ticker);
+            self.write_ticker(ticker, Effort::Any);
         }
     }
 
-    pub(super) fn reject_ticker(&self, ticker: &Ticker) {
-        self.metrics.tickers.rejected.one();
-        let raw = format!("{} ticker sequence {} trade {}", self.product, ticker.sequence, ticker.trade_id);
-        self.context.journal.reject("ticker sequence too far ahead, never confirmed", raw.as_bytes());
+    /// Tells whether a ticker tells again of a trade that is stored and older than the newest: it came before, whatever event time it gives now.
+    fn tells_again(&mut self, ticker: &Ticker) -> bool {
+        if ticker.trade_id == 0 || ticker.trade_id >= self.held_back.last_trade_id.max(self.sequencer.chain().last().unwrap_or(0)) {
+            return false;
+        }
+        let told = Trade { trade_id: ticker.trade_id, time: ticker.time, ..Trades::EMPTY };
+        let stored = self.open_days.find_like(&told).map(|(stored, _)| stored);
+        stored.is_some_and(|stored| {
+            stored.price.as_f32.to_bits() == ticker.price.as_f32.to_bits()
+                && stored.size.as_f32.to_bits() == ticker.volume.as_f32.to_bits()
+                && Some(stored.side) == ticker.side
+        })
+    }
+
+    /// Stores a ticker that was doubted and is believed now. Where its sequence is not above the last one, the sequences have begun anew.
+    pub(super) fn write_believed(&mut self, ticker: &Ticker) {
+        if let Some(last) = self.ticker_marks.last().filter(|last| ticker.sequence != 0 && ticker.sequence <= *last) {
+            let (date, first) = (ticker.time.day(), ticker.sequence);
+            log::warn!("{}: the sequence of its tickers has begun anew: {first} after {last}", self.product);
+            let product = self.product.clone();
+            self.context.journal.write(Event::SequenceRestarted { product, date, last_sequence: last, first_sequence: first });
+            self.open_days.begin_stretch();
+        }
+        self.begin_batch();
+        self.write_ticker(ticker, Effort::Any);
+        self.ticker_marks.restart(ticker);
     }
 
     #[inline]
-    fn write_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
+    pub(super) fn write_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
         let outcome = self.write(Record::Ticker(ticker), effort);
         let counts = &self.metrics.tickers;
         match outcome {
@@ -93,7 +92,8 @@ impl Writer {
                 return Remaining::Nothing;
             }
         }
-        self.last_sequence = self.last_sequence.max(ticker.sequence);
+        self.ticker_marks.note(ticker);
+        self.held_back.note(ticker);
         if matches!(outcome, Outcome::Written | Outcome::Late) {
             self.note_received(ticker.recv, effort);
         }

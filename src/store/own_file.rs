@@ -1,0 +1,155 @@
+//! The program's own files in `_coltape`, which somebody may remove, rename, cut or replace while they are written: log rotation does.
+//!
+//! 1. A file that is being written is compared with the one at its path ([`FileId`]). If they differ, the file is begun anew.
+//! 2. What is no plain file and lies in the way is renamed, never removed and never written to ([`clear_way`]).
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{At, StoreError};
+use super::place::OWN_FOLDER;
+
+/// Most things that are moved out of the way of one file.
+const MAX_ASIDE: u32 = 10_000;
+
+/// Which file a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(crate) fn of(found: &Metadata) -> Self {
+        Self { device: found.dev(), inode: found.ino() }
+    }
+
+    /// Gives the id of an open file.
+    pub(crate) fn of_file(file: &File) -> io::Result<Self> {
+        file.metadata().map(|found| Self::of(&found))
+    }
+
+    /// Tells whether the file lies at a path. A link to it counts.
+    pub(crate) fn is_at(self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|found| Self::of(&found) == self)
+    }
+}
+
+/// Which links are followed to a plain file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    Followed,
+    InTheWay,
+}
+
+/// Renames what lies at the path of a plain file and is none: a folder, a pipe, a device, a link to any of them or to nothing. Gives its new name.
+pub(crate) fn clear_way(path: &Path, links: Links) -> Result<Option<PathBuf>, StoreError> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).at("look at", path),
+    };
+    let is_plain = match links {
+        _ if found.is_file() => true,
+        Links::Followed if found.is_symlink() => std::fs::metadata(path).is_ok_and(|target| target.is_file()),
+        _ => false,
+    };
+    if is_plain { Ok(None) } else { set_aside(path).map(Some) }
+}
+
+/// Renames what lies at the path of a folder and is none.
+pub(crate) fn clear_way_of_folder(path: &Path) -> Result<(), StoreError> {
+    if path.symlink_metadata().is_ok() && !path.is_dir() {
+        set_aside(path)?;
+    }
+    Ok(())
+}
+
+/// Makes a folder, and the one that it lies in. A plain file in the way of either is renamed; a link to a disk that is not there is an error, since what is
+/// meant for that disk must not end up on another one.
+pub(crate) fn make_folder_of_folder(path: &Path) -> Result<(), StoreError> {
+    for folder in path.parent().into_iter().chain([path]) {
+        if folder.is_symlink() && !folder.is_dir() {
+            return Err(io::Error::other("it is a link to a folder that is not there")).at("make", folder);
+        }
+        clear_way_of_folder(folder)?;
+    }
+    std::fs::create_dir_all(path).at("make", path)
+}
+
+/// Renames a file to the first free name of its kind.
+fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let free = (1..MAX_ASIDE).map(|number| path.with_file_name(format!("{name}.aside-{number}")));
+    let free = free.into_iter().find(|new| new.symlink_metadata().is_err()).ok_or_else(|| StoreError::InUse { path: path.to_owned() })?;
+    std::fs::rename(path, &free).at("rename", path)?;
+    Ok(free)
+}
+
+/// Makes the folder `_coltape` of a data directory where it is missing. What lies in its way is renamed.
+pub(crate) fn make_own_folder(dir: &Path) -> Result<PathBuf, StoreError> {
+    let own = dir.join(OWN_FOLDER);
+    if !own.is_dir() {
+        clear_way_of_folder(&own)?;
+        // Not the directory above it: where that is gone, nobody is to find a new one.
+        match std::fs::create_dir(&own) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.at("make", &own)?,
+        }
+    }
+    Ok(own)
+}
+
+/// Opens a file of one's own for reading and writing, and makes it where it is missing. Its folder and its path are cleared if need be.
+pub(crate) fn open(dir: &Path, name: &str, links: Links) -> Result<(File, PathBuf), StoreError> {
+    let path = make_own_folder(dir)?.join(name);
+    clear_way(&path, links)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
+    Ok((file, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_plain_file_is_renamed_and_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("journal");
+        let target = dir.path().join("target");
+        std::fs::write(&target, "kept").expect("written");
+        let link = |to: &str| std::os::unix::fs::symlink(to, &path).expect("linked");
+        assert_eq!(clear_way(&path, Links::Followed).expect("looked"), None, "nothing is there");
+        std::fs::write(&path, "a file").expect("written");
+        assert_eq!(clear_way(&path, Links::InTheWay).expect("looked"), None, "a plain file");
+        std::fs::remove_file(&path).expect("removed");
+        link("target");
+        assert_eq!(clear_way(&path, Links::Followed).expect("looked"), None, "a link to a plain file");
+        assert!(clear_way(&path, Links::InTheWay).expect("looked").is_some_and(|new| new.ends_with("journal.aside-1")));
+        for (number, to) in [(2, "nowhere/else"), (3, "/dev/null"), (4, ".")] {
+            link(to);
+            let new = clear_way(&path, Links::Followed).expect("looked").expect("renamed");
+            assert!(new.ends_with(format!("journal.aside-{number}")) && path.symlink_metadata().is_err(), "{to}");
+        }
+        std::fs::create_dir(&path).expect("made");
+        assert!(clear_way(&path, Links::Followed).expect("looked").is_some());
+        assert_eq!(std::fs::read_to_string(&target).expect("read"), "kept");
+    }
+
+    #[test]
+    fn the_own_folder_is_made_whatever_lies_in_its_way() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let own = dir.path().join(OWN_FOLDER);
+        std::fs::write(&own, "a file").expect("written");
+        let (_, path) = open(dir.path(), "lock", Links::InTheWay).expect("opened");
+        assert!(own.is_dir() && path.is_file());
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(&own, &elsewhere).expect("renamed");
+        std::os::unix::fs::symlink("elsewhere", &own).expect("linked");
+        open(dir.path(), "lock", Links::InTheWay).expect("opened");
+        assert!(own.is_symlink() && elsewhere.join("lock").is_file(), "a link to a folder is followed");
+        assert!(make_own_folder(&dir.path().join("gone")).is_err(), "a directory that is gone is not made");
+    }
+}

@@ -1,0 +1,366 @@
+//! [`Journal`]: the journal of a data directory, read line by line: what it says of each product, and what is wrong with it.
+//!
+//! 1. A capture that ended without saying so was running until its last line.
+//! 2. Every line shows that somebody was there to write it, also one that cannot be read as far as its time is whole.
+//! 3. Every line is accounted for: read, of an event that this version does not know, cut off where a crash may have cut it, or damaged. A line that is cut
+//!    off or not known may have said anything: nothing is called whole that it may have been about. A damaged one is a finding.
+//!    Killing a process cuts its last line off. A power cut may leave zeroes further up, too, and then the process says no more that it has ended.
+//! 4. Lines may come in any order where a clock was set back: such a stretch shows no absence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::history::{Absence, History};
+use crate::product::ProductId;
+use crate::store::OWN_FOLDER;
+use crate::store::event::{Event, Line, SumCheck};
+use crate::store::journal::{self, EXACT_TEXTS, JOURNAL, REJECTS};
+use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
+
+/// How far the time of a line may lie before that of an earlier one: threads write in turn.
+const UNORDERED_NANOS: u64 = 60 * NANOS_PER_SECOND;
+/// Faults that are kept with their words.
+const MAX_FAULTS: usize = 1000;
+
+/// Something wrong with the journal itself, or told by it of the whole capture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct JournalFault {
+    /// The product, where it is about one.
+    pub product: Option<ProductId>,
+    /// Whether a capture accuses itself, and not the journal is damaged.
+    pub is_of_sums: bool,
+    /// What is wrong.
+    pub text: String,
+}
+
+/// The journal of a data directory.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    /// What concerns every product.
+    shared: History,
+    products: BTreeMap<ProductId, History>,
+    /// The last line of a running capture.
+    newest: Option<UnixNanos>,
+    /// The highest time of any line.
+    highest: UnixNanos,
+    is_running: bool,
+    /// When the capture started that is running at the line being read.
+    started: UnixNanos,
+    /// Conflicts of its connections since then.
+    conflicts: u64,
+    /// Stretches in which the clock was set back.
+    set_back: Vec<(UnixNanos, UnixNanos)>,
+    /// Lines with zeroes: of a crash, unless their process ends in order.
+    zeroed: Vec<(UtcDay, Cut)>,
+    /// The days that have a line of their own.
+    written: BTreeSet<UtcDay>,
+    /// Whether files are there that only something with a journal writes.
+    has_traces: bool,
+    /// Whether a capture has begun or ended by it: then it knows every day that was made since.
+    has_capture: bool,
+    /// Whether a capture found the clock of its machine to be wrong.
+    pub clock_was_off: bool,
+    /// Lines that are damaged.
+    pub unreadable: u64,
+    /// Lines that were cut off.
+    pub torn: u64,
+    /// Lines of events that this version does not know.
+    pub unknown: u64,
+    /// What is wrong.
+    pub faults: Vec<JournalFault>,
+    /// Faults beyond those kept.
+    pub more_faults: u64,
+}
+
+impl Journal {
+    /// Reads the journals of a data directory, oldest first. It is empty where there are none.
+    #[must_use]
+    pub(super) fn read(dir: &Path) -> Self {
+        let mut journal = Self { has_traces: has_traces(dir), ..Self::default() };
+        for (date, path) in journal::files(dir, JOURNAL) {
+            let mut torn = None;
+            let mut number = 0_u64;
+            let read = journal::read_raw(&path, |line| {
+                number += 1;
+                journal.take_raw(date, number, line, &mut torn);
+            });
+            if let Some(cut) = torn.take() {
+                journal.note_torn(date, &cut);
+            }
+            if let Err(error) = read {
+                journal.fault(date, None, error.to_string());
+            }
+        }
+        journal.settle_zeroed(true);
+        for name in [REJECTS, EXACT_TEXTS] {
+            journal.check_lines_beside(dir, name);
+        }
+        let set_back = std::mem::take(&mut journal.set_back);
+        journal.shared.absences.retain(|absence| !set_back.iter().any(|(from, to)| absence.from <= *to && *from <= absence.to));
+        journal
+    }
+
+    /// Tells whether there is a journal.
+    #[must_use]
+    pub(super) fn is_there(&self) -> bool {
+        !self.written.is_empty()
+    }
+
+    /// Tells whether there is none although something has written one.
+    #[must_use]
+    pub(super) fn is_gone(&self) -> bool {
+        !self.is_there() && self.has_traces
+    }
+
+    /// Tells whether a capture has begun or ended by it: then it knows every day.
+    #[must_use]
+    pub(super) const fn knows_days(&self) -> bool {
+        self.has_capture
+    }
+
+    /// Tells whether a line was written on a day.
+    #[must_use]
+    pub(super) fn has_lines_of(&self, date: UtcDay) -> bool {
+        self.written.contains(&date)
+    }
+
+    /// Lists the products that it names.
+    pub(super) fn products(&self) -> impl Iterator<Item = &ProductId> {
+        self.products.keys()
+    }
+
+    /// Gives what is known of a product.
+    #[must_use]
+    pub(super) fn of(&self, product: &ProductId) -> History {
+        let mut history = self.products.get(product).cloned().unwrap_or_default();
+        history.absences.clone_from(&self.shared.absences);
+        history.unknown.extend(self.shared.unknown.iter().cloned());
+        history.explanations.extend(self.shared.explanations.iter().cloned());
+        history.explanations.sort_by_key(|explanation| explanation.time);
+        history
+    }
+
+    /// Takes a line as it lies in the file of a day. `torn` is a line before it that was cut off.
+    fn take_raw(&mut self, date: UtcDay, number: u64, line: &[u8], torn: &mut Option<Cut>) {
+        if line.is_empty() {
+            return;
+        }
+        let place = || format!("line {number} of journal.{date}.jsonl");
+        let parsed = Line::parse(line);
+        if let Some(cut) = torn.take() {
+            let begins = parsed.as_ref().is_ok_and(|line| line.event.as_ref().is_some_and(begins_a_process));
+            if begins { self.note_torn(date, &cut) } else { self.note_damaged(date, cut.time, &cut.place, "cut off") }
+        }
+        match parsed {
+            Ok(Line { time, event, product, fault }) => {
+                if time.day() != date {
+                    self.fault(date, product.clone(), format!("{} is of {}", place(), time.day()));
+                }
+                self.written.insert(date);
+                self.note_presence(time, event.as_ref());
+                match (event, fault) {
+                    (Some(event), _) => self.take(time, &event),
+                    (None, Some(fault)) => {
+                        self.unreadable += 1;
+                        self.fault(date, product, format!("{}: {fault}", place()));
+                    }
+                    (None, None) => {
+                        self.unknown += 1;
+                        self.history_of(product.as_ref()).note_unknown(
+                            date,
+                            date,
+                            format!("{} is of an event that this version does not know", place()),
+                        );
+                    }
+                }
+            }
+            Err(error) => {
+                let time = Line::time_of_a_part(line);
+                if let Some(time) = time {
+                    self.written.insert(date);
+                    self.note_presence(time, None);
+                }
+                if line.contains(&0) {
+                    self.zeroed.push((date, Cut { time, place: place() }));
+                } else if line.last() != Some(&b'}') {
+                    *torn = Some(Cut { time, place: place() });
+                } else {
+                    self.note_damaged(date, time, &place(), &error.to_string());
+                }
+            }
+        }
+    }
+
+    /// Decides what lines with zeroes are, by how their process ended.
+    fn settle_zeroed(&mut self, has_crashed: bool) {
+        for (date, cut) in std::mem::take(&mut self.zeroed) {
+            if has_crashed { self.note_torn(date, &cut) } else { self.note_damaged(date, cut.time, &cut.place, "zeroes") }
+        }
+    }
+
+    fn note_torn(&mut self, date: UtcDay, cut: &Cut) {
+        self.torn += 1;
+        self.shared.note_unknown(date, date, format!("{} is cut off", cut.place));
+    }
+
+    fn note_damaged(&mut self, date: UtcDay, time: Option<UnixNanos>, place: &str, why: &str) {
+        self.unreadable += 1;
+        let when = time.map(|time| format!(" (of {time})")).unwrap_or_default();
+        self.fault(date, None, format!("{place}{when}: {why}"));
+    }
+
+    /// Notes that something is wrong with the journal of a day.
+    fn fault(&mut self, date: UtcDay, product: Option<ProductId>, text: String) {
+        self.history_of(product.as_ref()).note_unknown(date, date, text.clone());
+        self.note_fault(JournalFault { product, is_of_sums: false, text });
+    }
+
+    fn note_fault(&mut self, fault: JournalFault) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        } else {
+            self.more_faults += 1;
+        }
+    }
+
+    fn history_of(&mut self, product: Option<&ProductId>) -> &mut History {
+        match product {
+            Some(product) => self.products.entry(product.clone()).or_default(),
+            None => &mut self.shared,
+        }
+    }
+
+    fn take(&mut self, time: UnixNanos, event: &Event) {
+        if begins_a_process(event) {
+            self.settle_zeroed(true);
+        }
+        match event {
+            Event::CaptureStarted { .. } => {
+                self.has_capture = true;
+                (self.started, self.conflicts) = (time, 0);
+            }
+            Event::Conflict { by: None, .. } => self.conflicts += 1,
+            Event::LinesLost { lines } => {
+                let why = format!("{lines} lines of the journal, of rejects or of exact texts were not written until {time}");
+                self.shared.note_unknown(self.started.day(), time.day(), why);
+            }
+            Event::CaptureStopped { .. } => {
+                self.has_capture = true;
+                self.settle_zeroed(false);
+                self.take_stop(time, event);
+            }
+            Event::AlertRaised { alert, .. } if alert == "clock_off" => self.clock_was_off = true,
+            _ => {}
+        }
+        self.history_of(event.product()).take(time, event);
+    }
+
+    /// Takes what a capture says of itself at its end.
+    fn take_stop(&mut self, time: UnixNanos, event: &Event) {
+        let Event::CaptureStopped {
+            sums,
+            trades_received,
+            trades_fetched,
+            trades_written,
+            trades_late,
+            trades_duplicate,
+            trades_conflict,
+            trades_rejected,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let named = self.conflicts;
+        let mut said = Vec::new();
+        if *sums == SumCheck::DoNotHold {
+            said.push("says that its sums do not hold".to_owned());
+        }
+        if *trades_conflict > named {
+            said.push(format!("met {trades_conflict} conflicts, of which the journal names {named}"));
+        }
+        let came = trades_received.saturating_add(*trades_fetched);
+        if came > 0 && *trades_rejected > 0 && trades_written.saturating_add(*trades_late).saturating_add(*trades_duplicate) == 0 {
+            said.push(format!("stored none of {came} trades and rejected {trades_rejected}"));
+        }
+        for said in said {
+            let text = format!("the capture that stopped at {time} {said}");
+            self.shared.note_unknown(self.started.day(), time.day(), text.clone());
+            self.note_fault(JournalFault { product: None, is_of_sums: true, text });
+        }
+    }
+
+    /// Takes into account what a line shows about when a capture was running.
+    fn note_presence(&mut self, time: UnixNanos, event: Option<&Event>) {
+        if time.0.saturating_add(UNORDERED_NANOS) < self.highest.0 {
+            self.set_back.push((time, self.highest));
+        }
+        self.highest = self.highest.max(time);
+        match event {
+            Some(Event::CaptureStarted { .. }) => {
+                // Before the first capture ever nothing was captured.
+                self.shared.absences.push(Absence { from: self.newest.unwrap_or_default(), to: time });
+                self.is_running = true;
+            }
+            // `repair` and `backfill` hold the directory. A capture that has not said that it stopped was killed before.
+            Some(Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. }) => self.is_running = false,
+            _ => {}
+        }
+        // Lines behind a capture's end, a repair's for example, do not show a capture.
+        if self.is_running || matches!(event, Some(Event::CaptureStopped { .. })) {
+            self.newest = self.newest.max(Some(time));
+        }
+    }
+
+    /// Looks for damaged lines in the other files of lines. What their lines say is not needed here.
+    fn check_lines_beside(&mut self, dir: &Path, name: &str) {
+        for (date, path) in journal::files(dir, name) {
+            let mut torn: Option<Cut> = None;
+            let mut number = 0_u64;
+            let mut damaged: Vec<(String, String)> = Vec::new();
+            let read = journal::read_raw(&path, |line| {
+                number += 1;
+                if line.is_empty() {
+                    return;
+                }
+                let place = format!("line {number} of {name}.{date}.jsonl");
+                match Line::parse(line) {
+                    Ok(Line { fault: Some(fault), .. }) => damaged.push((place, fault.to_string())),
+                    Ok(_) => {}
+                    // Which line a process began with cannot be seen here.
+                    Err(_) if line.contains(&0) || line.last() != Some(&b'}') => torn = Some(Cut { time: None, place }),
+                    Err(error) => damaged.push((place, error.to_string())),
+                }
+            });
+            self.torn += u64::from(torn.is_some());
+            for (place, why) in damaged {
+                self.note_damaged(date, None, &place, &why);
+            }
+            if let Err(error) = read {
+                self.fault(date, None, error.to_string());
+            }
+        }
+    }
+}
+
+/// A line that was cut off, or has zeroes in it.
+#[derive(Debug)]
+struct Cut {
+    time: Option<UnixNanos>,
+    place: String,
+}
+
+/// Tells whether an event is the first that a process writes.
+fn begins_a_process(event: &Event) -> bool {
+    matches!(event, Event::CaptureStarted { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. })
+}
+
+/// Tells whether there are files that only something with a journal writes.
+fn has_traces(dir: &Path) -> bool {
+    dir.join(OWN_FOLDER).join("products.jsonl").exists()
+        || [REJECTS, EXACT_TEXTS].into_iter().any(|name| !journal::files(dir, name).is_empty())
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

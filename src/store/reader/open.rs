@@ -206,8 +206,8 @@ pub(super) fn space_for(records: usize) -> usize {
     records.saturating_mul(2).max(LEAST_SPACE)
 }
 
-/// Records that a live day is mapped for at least: address space of 96 MiB for a day's trades.
-const LEAST_SPACE: usize = 1 << 20;
+/// Records that a live day is mapped for at least: address space of 6 MiB for a day's trades.
+const LEAST_SPACE: usize = 1 << 16;
 
 /// Opens a day that has no page.
 fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, StoreError> {

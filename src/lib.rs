@@ -46,11 +46,11 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
+//! | reading | `stored`, `json`, `lookup` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
 //! | tools | `query`, `verify` | words, layout, store, reading | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
@@ -83,6 +83,7 @@
 mod capture;
 mod cli;
 mod decimal;
+mod digits;
 mod escape;
 mod feed;
 pub mod guide;
@@ -90,6 +91,7 @@ mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
+mod lookup;
 mod names;
 mod product;
 mod progress;
@@ -115,6 +117,7 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
+pub use lookup::LookupError;
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};

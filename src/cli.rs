@@ -8,6 +8,7 @@
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
+mod input;
 mod limits;
 mod logging;
 mod next;
@@ -16,6 +17,7 @@ pub(crate) mod output;
 mod progress;
 mod proxy;
 pub(crate) mod query;
+mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;

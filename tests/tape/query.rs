@@ -128,7 +128,7 @@ fn a_range_has_its_first_moment_and_not_its_last() {
             asked.to = Some(to);
         });
         if from >= to {
-            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Question(_))));
+            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Lookup(_))));
             continue;
         }
         assert_eq!(ids(&asked), want, "{from} to {to}");
@@ -197,7 +197,7 @@ fn columns_that_are_not_there_are_named() {
     assert!(refused("price").contains("there is no column price; there are trade_id"), "{}", refused("price"));
     assert!(refused("trade_price_f64").contains("core columns alone"));
     assert_eq!(ask(&config(dir.path(), Format::Csv)).lines().next().map(|line| line.split(',').count()), Some(8));
-    let other = with(config(dir.path(), Format::Csv), |asked| asked.product = "ETH-USD".parse().expect("a product"));
+    let other = with(config(dir.path(), Format::Csv), |asked| asked.products = vec!["ETH-USD".parse().expect("a product")]);
     assert!(query(&other, &|| true, &mut Vec::new()).expect_err("refused").to_string().contains("which holds BTC-USD"));
 }
 

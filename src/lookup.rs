@@ -190,7 +190,9 @@ fn stored_instead(days: Option<&(UtcDay, UtcDay)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::Trades;
+    use std::sync::Arc;
+
+    use crate::schema::{Layout, Trades};
     use crate::store::{DataDir, Day, StoreOptions};
 
     fn day(text: &str) -> UtcDay {
@@ -201,10 +203,10 @@ mod tests {
     fn tape() -> (tempfile::TempDir, ProductId) {
         let dir = tempfile::tempdir().expect("a folder");
         let product = ProductId::new("BTC-USD").expect("a product");
-        let data = DataDir::open(dir.path(), StoreOptions::default()).expect("a directory");
+        let data = Arc::new(DataDir::open(dir.path(), StoreOptions::default(), "").expect("a directory"));
         let noon = UnixNanos(day("2025-06-07").start().0 + 43_200_000_000_000);
         let (mut written, _) = Day::<Trades>::open(&data, &product, day("2025-06-07"), noon).expect("a day");
-        let mut trade = Trades::EMPTY;
+        let mut trade = <Trades as Layout>::EMPTY;
         (trade.trade_id, trade.time) = (1, noon);
         written.insert(&trade).expect("stored");
         written.commit();

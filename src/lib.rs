@@ -46,11 +46,11 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `lookup` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
+//! | reading | `stored`, `json`, `tape`, `lookup` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | tools | `query`, `verify` | words, layout, store, reading | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
@@ -102,7 +102,9 @@ mod schema;
 mod simulate;
 mod store;
 mod stored;
+mod tape;
 mod time;
+mod time_range;
 mod verify;
 
 pub use capture::report::alerts::StandingAlert;
@@ -117,7 +119,6 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
-pub use lookup::LookupError;
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -125,11 +126,13 @@ pub use record::{Means, OrderId, Origin, Record, Side, Ticker, Trade};
 pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
-pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
+pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use store::catalog::{days as dates, products};
-pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
+pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
+pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
+pub use time_range::TimeRange;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
     Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,

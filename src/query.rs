@@ -32,6 +32,7 @@ use crate::product::ProductId;
 use crate::schema::{Column, Kind, Layout, with_layout};
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::time::UtcDay;
+use crate::time_range::TimeRange;
 
 use columns::Choice;
 pub use config::{Format, QueryConfig};
@@ -55,8 +56,8 @@ use printer::RecordPrinter;
 /// config.format = Format::Csv;
 /// let mut out = Vec::new();
 /// let error = query(&config, &|| true, &mut out).expect_err("an empty folder");
-/// assert!(matches!(&error, QueryError::Lookup(_)));
-/// assert!(error.to_string().contains("is not a coltape data directory"));
+/// assert!(matches!(&error, QueryError::Tape(_)));
+/// assert!(error.to_string().contains("is no tape"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn query(config: &QueryConfig, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {
@@ -110,7 +111,7 @@ impl<'a, L: Layout> Query<'a, L> {
             Some(order) if order.is_nil() => return Err(QuestionError::NoOrder.into()),
             _ => {}
         }
-        let filter = Filter { from: config.from, to: config.to, order: config.order };
+        let filter = Filter { range: TimeRange { from: config.from, to: config.to }, order: config.order };
         let days = days_of(config, note)?;
         let stored = stored_columns::<L>(config, &days);
         let choice = Choice::of(config, stored, L::COLUMNS)?;
@@ -233,20 +234,24 @@ fn days_of(config: &QueryConfig, note: &mut dyn FnMut(&str)) -> Result<Vec<BTree
     if !config.follow || !config.dir.is_dir() {
         lookup::check_tape(&config.dir)?;
     }
+    let range = TimeRange { from: config.from, to: config.to };
     let (mut days, mut nothing_then) = (Vec::new(), Vec::new());
     for product in &config.products {
         let found = lookup::days(&config.dir, product, config.dataset, config.from, config.to);
         days.push(match found {
             Ok(found) => BTreeSet::from_iter(found),
             // A follower waits for what is not there yet. What is there without a record may get one.
-            Err(error @ (LookupError::NoTape { .. } | LookupError::NothingStored { .. } | LookupError::NothingThen { .. }))
-                if config.follow =>
-            {
+            Err(
+                error @ (LookupError::NoTape { .. }
+                | LookupError::NothingStored { .. }
+                | LookupError::NothingThen { .. }
+                | LookupError::EmptyDays { .. }),
+            ) if config.follow => {
                 note(&format!("{error}; waiting for it"));
                 let listed = catalog::days(&config.dir, product, config.dataset)?;
-                listed.into_iter().filter(|date| lookup::may_hold(*date, config.from, config.to)).collect()
+                listed.into_iter().filter(|date| range.overlaps_day(*date)).collect()
             }
-            Err(error @ LookupError::NothingThen { .. }) => {
+            Err(error @ (LookupError::NothingThen { .. } | LookupError::EmptyDays { .. })) => {
                 nothing_then.push(error);
                 BTreeSet::new()
             }

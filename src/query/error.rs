@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::lookup::LookupError;
 use crate::schema::Dataset;
 use crate::store::StoreError;
+use crate::tape::TapeError;
 
 /// Why records could not be printed.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +15,7 @@ pub enum QueryError {
     Question(#[from] QuestionError),
     /// The directory has no such records.
     #[error(transparent)]
-    Lookup(#[from] LookupError),
+    Tape(#[from] TapeError),
     /// A day cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),

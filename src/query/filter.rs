@@ -1,19 +1,17 @@
 //! [`Filter`]: which records are asked for.
 
-use crate::lookup;
 use crate::record::OrderId;
 use crate::schema::{Kind, Layout, Value};
 use crate::store::Snapshot;
 use crate::stored;
 use crate::time::{UnixNanos, UtcDay};
+use crate::time_range::TimeRange;
 
 /// Which records are asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Filter {
-    /// The first event time.
-    pub from: Option<UnixNanos>,
-    /// The event time to stop before.
-    pub to: Option<UnixNanos>,
+    /// The event times.
+    pub range: TimeRange,
     /// Only trades in which this order was the maker's or the taker's.
     pub order: Option<OrderId>,
 }
@@ -22,17 +20,13 @@ impl Filter {
     /// Tells whether a day may hold such a record.
     #[must_use]
     pub(super) fn may_hold(&self, date: UtcDay) -> bool {
-        lookup::may_hold(date, self.from, self.to)
+        self.range.overlaps_day(date)
     }
 
     /// Tells whether every record of a day is asked for.
     #[must_use]
     pub(super) fn is_whole(&self, date: UtcDay) -> bool {
-        self.order.is_none() && self.spans_day(date)
-    }
-
-    fn spans_day(&self, date: UtcDay) -> bool {
-        self.from.is_none_or(|from| from <= date.start()) && self.to.is_none_or(|to| date.next().start() <= to)
+        self.order.is_none() && self.range.covers_day(date)
     }
 
     /// Tells whether record `number` of the merged order is asked for.
@@ -42,23 +36,19 @@ impl Filter {
     }
 
     fn admits_time<L: Layout>(&self, day: &Snapshot<L>, number: usize) -> bool {
-        if self.spans_day(day.key().date) {
+        if self.range.covers_day(day.key().date) {
             return true;
         }
         if stored::is_in_columns(day, number) {
             // For nearly every record the seconds decide.
             let Some(seconds) = stored::chunk(day.column_bytes(L::TIME), number).map(u32::from_le_bytes) else { return false };
-            let is_before = self.from.is_some_and(|from| seconds < from.seconds());
-            let is_after = self.to.is_some_and(|to| seconds > to.seconds());
+            let is_before = self.range.from.is_some_and(|from| seconds < from.seconds());
+            let is_after = self.range.to.is_some_and(|to| seconds > to.seconds());
             if is_before || is_after {
                 return false;
             }
         }
-        self.spans(time_of(day, number))
-    }
-
-    fn spans(&self, time: UnixNanos) -> bool {
-        self.from.is_none_or(|from| time >= from) && self.to.is_none_or(|to| time < to)
+        self.range.contains(time_of(day, number))
     }
 
     /// Tells whether the record that has these values is asked for.
@@ -66,7 +56,7 @@ impl Filter {
     pub(super) fn admits_values<L: Layout>(&self, values: &[Value]) -> bool {
         let part = |place| stored::u32_at(values, place).unwrap_or(0);
         // In every dataset the nanoseconds come behind the seconds.
-        self.spans(UnixNanos::from_parts(part(L::TIME), part(L::TIME + 1)))
+        self.range.contains(UnixNanos::from_parts(part(L::TIME), part(L::TIME + 1)))
             && self.order.is_none_or(|order| orders::<L>().any(|at| values.get(at) == Some(&Value::Uuid(order.0))))
     }
 

@@ -128,7 +128,7 @@ fn a_range_has_its_first_moment_and_not_its_last() {
             asked.to = Some(to);
         });
         if from >= to {
-            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Lookup(_))));
+            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Tape(_))));
             continue;
         }
         assert_eq!(ids(&asked), want, "{from} to {to}");

@@ -17,6 +17,9 @@ use coltape::internals::time::UnixNanos;
 
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store, store_all, ticker};
 
+mod followed;
+mod several;
+
 const SECOND: u64 = 1_000_000_000;
 
 fn noon() -> UnixNanos {
@@ -323,6 +326,18 @@ impl Printed {
     fn ids(&self) -> Vec<u64> {
         let text = String::from_utf8(self.0.lock().expect("printed").clone()).expect("text");
         text.lines().skip(1).filter_map(|line| line.parse().ok()).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().expect("printed").clone()).expect("text").lines().skip(1).map(str::to_owned).collect()
+    }
+
+    fn wait_for_lines(&self, want: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.lines() != want {
+            assert!(Instant::now() < deadline, "{:?} and not {want:?}", self.lines());
+            std::thread::yield_now();
+        }
     }
 
     fn wait_for(&self, want: &[u64]) {

@@ -7,9 +7,11 @@
 
 pub(crate) mod args;
 pub(crate) mod backfill;
+pub(crate) mod candles;
 pub(crate) mod capture;
 mod limits;
 mod logging;
+pub(crate) mod market;
 mod next;
 pub(crate) mod outcome;
 pub(crate) mod output;
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Candles(args) => candles::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
     };

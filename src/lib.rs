@@ -50,9 +50,9 @@
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
+//! | reading | `stored`, `json`, `rows`, `tape` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify` | words, layout, store, reading, market | the read side |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
@@ -81,6 +81,7 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod candles;
 mod capture;
 mod cli;
 mod decimal;
@@ -93,13 +94,16 @@ pub mod internals;
 mod json;
 mod market;
 mod names;
+mod orders;
 mod product;
 mod progress;
 mod query;
 mod record;
 mod repair;
+mod rows;
 mod schema;
 mod simulate;
+mod stats;
 mod store;
 mod stored;
 mod tape;
@@ -107,6 +111,7 @@ mod time;
 mod time_range;
 mod verify;
 
+pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
@@ -119,7 +124,11 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
-pub use market::{Coverage, MissingIds, StoredTrade, Verdict};
+pub use market::{
+    Basis, Candle, Candles, Coverage, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis, Quote, Significant,
+    Stats, StatsOf, StoredTrade, Verdict,
+};
+pub use orders::print_orders;
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -129,6 +138,7 @@ pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
+pub use stats::print_stats;
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::{DayPart, DayParts, Tape, TapeError};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::candles::CandlesArgs;
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
 use super::verify_help::VERIFY_HELP;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
     Query(QueryArgs),
+    /// Add trades up in buckets of time: open, high, low, close, volume, VWAP
+    Candles(CandlesArgs),
     /// Fetch missing trades from the tapes of other machines and from REST
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use super::market::{MarketArgs, answer};
+use super::market::MarketArgs;
 use super::outcome::Failure;
 use crate::candles::print_candles;
 use crate::market::{Candles, Fill, Interval};
@@ -58,7 +58,8 @@ impl ValueEnum for Fill {
 /// # Errors
 /// [`Failure::Failed`] where there are no such trades, or a day cannot be read.
 pub(crate) fn run(args: &CandlesArgs) -> Result<u8, Failure> {
-    let mut asked = Candles::new(args.market.tape()?, args.market.product.clone());
-    (asked.range, asked.interval, asked.fill) = (args.market.range(), args.interval, args.fill);
-    answer(|out| print_candles(&asked, args.market.format, args.market.summary, out))
+    let CandlesArgs { market, interval, fill } = args;
+    let mut asked = Candles::new(market.tape()?, market.product.clone());
+    (asked.range, asked.interval, asked.fill) = (market.range(), *interval, *fill);
+    market.answer(|out| print_candles(&asked, market.format, market.summary, out).map(|basis| basis.notes()))
 }

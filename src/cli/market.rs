@@ -4,15 +4,15 @@ use std::io::{BufWriter, StdoutLock};
 
 use clap::Args;
 
-use super::args::DataDirArg;
+use super::data_dir::DataDirArg;
 use super::outcome::{DONE, Failure};
-use super::output;
-use super::units;
+use super::{input, output, units};
 use crate::escape::Escaped;
-use crate::market::{Basis, MarketError};
+use crate::market::MarketError;
 use crate::product::ProductId;
 use crate::rows::Format;
-use crate::tape::Tape;
+use crate::schema::Dataset;
+use crate::tape::{Tape, TapeError};
 use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
 
@@ -24,7 +24,7 @@ pub(crate) struct MarketArgs {
     pub product: ProductId,
     #[command(flatten)]
     pub data_dir: DataDirArg,
-    /// First event time, a date or RFC 3339 [default: the first trade]
+    /// First event time: a date, RFC 3339, now, or how long ago: 7d, 36h [default: the first trade]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
     /// Event time to stop before [default: the last trade]
@@ -39,15 +39,17 @@ pub(crate) struct MarketArgs {
 }
 
 impl MarketArgs {
-    /// Opens the tape.
+    /// Opens the tape, and checks that it has such trades.
     ///
     /// # Errors
-    /// [`Failure::Usage`] where `--summary` goes with another format, [`Failure::Failed`] where the directory is no tape.
+    /// [`Failure::Usage`] where `--summary` goes with another format, [`Failure::Failed`] where the directory is no tape, or has no such trades.
     pub(crate) fn tape(&self) -> Result<Tape, Failure> {
         if self.summary && self.format != Format::Jsonl {
             return Err(Failure::Usage("--summary is a line of JSON: it goes with --format jsonl".to_owned()));
         }
-        Tape::open(&self.data_dir.data_dir).map_err(|error| Failure::failed(Escaped(error)))
+        let dir = &self.data_dir.data_dir;
+        input::check(dir, &self.product, Dataset::Trades, self.from, self.to)?;
+        Tape::open(dir).map_err(|error| Failure::failed(Escaped(error)))
     }
 
     /// Gives the event times asked for.
@@ -55,19 +57,24 @@ impl MarketArgs {
     pub(crate) const fn range(&self) -> TimeRange {
         TimeRange { from: self.from, to: self.to }
     }
-}
 
-/// Answers a question on stdout, and says on stderr what has to be said with the answer.
-///
-/// # Errors
-/// [`Failure::Failed`] where there is no answer, or stdout takes no more.
-pub(crate) fn answer(print: impl FnOnce(&mut BufWriter<StdoutLock<'_>>) -> Result<Basis, MarketError>) -> Result<u8, Failure> {
-    let mut out = BufWriter::new(std::io::stdout().lock());
-    let basis = match print(&mut out) {
-        Ok(basis) => basis,
-        Err(MarketError::Output(error)) => return output::checked(Err(error)).map(|()| DONE),
-        Err(error) => return Err(Failure::failed(Escaped(error))),
-    };
-    basis.notes().iter().for_each(|note| output::note(note));
-    Ok(DONE)
+    /// Prints an answer to stdout, and to stderr what has to be said with it.
+    ///
+    /// # Errors
+    /// [`Failure::Failed`] where there is no answer, or stdout takes no more.
+    pub(crate) fn answer(
+        &self,
+        print: impl FnOnce(&mut BufWriter<StdoutLock<'_>>) -> Result<Vec<String>, MarketError>,
+    ) -> Result<u8, Failure> {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        match print(&mut out) {
+            Ok(notes) => {
+                notes.iter().for_each(|note| output::note(note));
+                Ok(DONE)
+            }
+            Err(MarketError::Output(error)) => output::checked(Err(error)).map(|()| DONE),
+            Err(MarketError::Tape(TapeError::Store(error))) => Err(input::unreadable(&error, &self.data_dir.data_dir)),
+            Err(error) => Err(Failure::failed(Escaped(error))),
+        }
+    }
 }

@@ -15,15 +15,15 @@ pub use crate::rows::Format;
 pub struct QueryConfig {
     /// The data directory.
     pub dir: PathBuf,
-    /// The product.
-    pub product: ProductId,
+    /// The products. The records of several are printed in order of time, and each begins with its product.
+    pub products: Vec<ProductId>,
     /// The dataset.
     pub dataset: Dataset,
     /// The first event time.
     pub from: Option<UnixNanos>,
     /// The event time to stop before.
     pub to: Option<UnixNanos>,
-    /// The columns, in this order. Where there are none, those of the dataset.
+    /// The columns, in this order. Where there are none, those of the dataset. `event_time` is the event time as people read it, and `product` the product.
     pub columns: Vec<String>,
     /// Print at most this number of records.
     pub limit: Option<u64>,
@@ -50,7 +50,7 @@ impl QueryConfig {
     pub fn new(dir: impl Into<PathBuf>, product: ProductId) -> Self {
         Self {
             dir: dir.into(),
-            product,
+            products: vec![product],
             dataset: Self::DEFAULT_DATASET,
             from: None,
             to: None,

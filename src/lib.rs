@@ -143,6 +143,7 @@ pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, 
 pub use stats::print_stats;
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
+pub use tape::follow::Follow;
 pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;

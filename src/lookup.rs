@@ -30,6 +30,18 @@ pub(crate) fn check_tape(dir: &Path) -> Result<(), LookupError> {
     Tape::open(dir).map(drop)
 }
 
+/// Checks that a directory is one that a capture wrote, and has a product.
+///
+/// # Errors
+/// As [`check_tape`]; [`LookupError::NoProduct`].
+pub(crate) fn check_product(dir: &Path, product: &ProductId) -> Result<(), LookupError> {
+    let known = Tape::open(dir)?.products()?;
+    if known.contains(product) {
+        return Ok(());
+    }
+    Err(LookupError::NoProduct { path: dir.to_owned(), product: product.clone(), known })
+}
+
 /// Lists the days of a product's dataset that a range of time touches, in order. At least one of them has a record.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 
 mod days;
 mod error;
+pub(crate) mod follow;
 
 use std::path::{Path, PathBuf};
 

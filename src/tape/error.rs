@@ -35,6 +35,16 @@ pub enum TapeError {
         /// The datasets that there are of the product.
         datasets: Vec<Dataset>,
     },
+    /// The tape has no such product.
+    #[error("no {product} in {}, {}", path.display(), held(product, &[], known))]
+    NoProduct {
+        /// The data directory.
+        path: PathBuf,
+        /// The product asked for.
+        product: ProductId,
+        /// The products that there are.
+        known: Vec<ProductId>,
+    },
     /// The tape has the product and the dataset, and nothing of that time.
     #[error("no {} of {product} in that time; there are days from {first} to {last}", dataset.folder())]
     NothingThen {

@@ -158,8 +158,9 @@ fn the_exact_text_of_a_record_that_comes_is_printed() {
     let (mut today, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, noon()).expect("a day");
     insert(&mut today, &trade(1, noon()));
     today.commit();
-    let asked = with(config(dir.path(), &["trade_id", "trade_price_f64"]), |asked| asked.tail = Some(0));
-    following(&asked, |printed| {
+    let first = format!("1,{}", trade(1, noon()).price.as_f64);
+    following(&config(dir.path(), &["trade_id", "trade_price_f64"]), |printed| {
+        printed.wait_for_lines(&[&first]);
         for id in 2..5 {
             let long = format!("0.1234567890123456789{id}");
             let event = Event::Exact { product: product(), column: "trade_price_f64".into(), key: id, text: long.clone() };
@@ -167,7 +168,8 @@ fn the_exact_text_of_a_record_that_comes_is_printed() {
             let price = decimal::parse(long.as_bytes()).expect("a decimal");
             insert(&mut today, &Trade { price, ..trade(id, noon()) });
             today.commit();
-            let want: Vec<String> = (2..=id).map(|id| format!("{id},0.1234567890123456789{id}")).collect();
+            let come = (2..=id).map(|id| format!("{id},0.1234567890123456789{id}"));
+            let want: Vec<String> = std::iter::once(first.clone()).chain(come).collect();
             printed.wait_for_lines(&want.iter().map(String::as_str).collect::<Vec<_>>());
         }
     });

@@ -50,12 +50,13 @@
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `tape`, `lookup` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
-//! | tools | `query`, `verify` | words, layout, store, reading | the read side |
+//! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
+//! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, market, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -80,6 +81,7 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod candles;
 mod capture;
 mod cli;
 mod decimal;
@@ -92,14 +94,18 @@ mod ids;
 pub mod internals;
 mod json;
 mod lookup;
+mod market;
 mod names;
+mod orders;
 mod product;
 mod progress;
 mod query;
 mod record;
 mod repair;
+mod rows;
 mod schema;
 mod simulate;
+mod stats;
 mod store;
 mod stored;
 mod tape;
@@ -107,6 +113,7 @@ mod time;
 mod time_range;
 mod verify;
 
+pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
@@ -119,6 +126,11 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
+pub use market::{
+    Basis, Candle, Candles, Coverage, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis, Quote, Significant,
+    Stats, StatsOf, StoredTrade, Verdict,
+};
+pub use orders::print_orders;
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -128,6 +140,7 @@ pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
+pub use stats::print_stats;
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::follow::Follow;
@@ -136,7 +149,7 @@ pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
-    Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,
+    Pairing, ProductDay, Report as VerifyReport, VerifyConfig, VerifyError, verify,
 };
 
 /// Runs the README's samples as tests.

@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::candles::CandlesArgs;
+use super::data_dir::DataDirArg;
+use super::orders::OrdersArgs;
 use super::query_help::QUERY_HELP;
+use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
 use super::verify_help::VERIFY_HELP;
@@ -36,20 +40,18 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
     Query(QueryArgs),
+    /// Add trades up in buckets of time: open, high, low, close, volume, VWAP
+    Candles(CandlesArgs),
+    /// Show a range of time in figures, and its significant trades
+    Stats(StatsArgs),
+    /// Put the fills of takers' orders together, with the quotes before and after them
+    Orders(OrdersArgs),
     /// Fetch missing trades from the tapes of other machines and from REST
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
-}
-
-/// The option of every command that reads or writes data.
-#[derive(Debug, Args)]
-pub(crate) struct DataDirArg {
-    /// Where the column files are
-    #[arg(long, env = "COLTAPE_DATA_DIR", default_value = "./data", value_name = "DIR")]
-    pub data_dir: PathBuf,
 }
 
 /// `coltape capture`.

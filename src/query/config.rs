@@ -7,17 +7,7 @@ use crate::record::OrderId;
 use crate::schema::Dataset;
 use crate::time::UnixNanos;
 
-/// How records are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// Aligned, for people.
-    #[default]
-    Table,
-    /// Comma-separated, with a header line.
-    Csv,
-    /// One JSON object a line.
-    Jsonl,
-}
+pub use crate::rows::Format;
 
 /// Which records to print, and how.
 #[derive(Debug, Clone)]

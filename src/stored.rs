@@ -1,6 +1,6 @@
 //! Records as they are stored: the [`Value`]s of a record, column by column.
 //!
-//! 1. A record of the columns is given by its bytes as they are, even where a code means nothing. A late record is given by its fields.
+//! 1. A record is given by its bytes as they are, even where a code means nothing. Only a late trade in its place is given by its fields, which say the same.
 //! 2. Two NaNs are the same value: both say that the feed sent none.
 
 use crate::schema::{Column, Dataset, Kind, Layout, Sink, Value};
@@ -21,6 +21,9 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
     let columns = columns_of(snapshot);
     if is_in_columns(snapshot, number) {
         return load_base(snapshot, number, values);
+    }
+    if L::DATASET != Dataset::Trades {
+        return number.checked_sub(snapshot.base_count()).is_some_and(|late| load_late(snapshot, late, values));
     }
     match snapshot.row(number) {
         Some(row) => {
@@ -43,6 +46,15 @@ pub(crate) fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values
     values.clear();
     let columns = columns_of(snapshot);
     values.extend(columns.iter().enumerate().filter_map(|(at, column)| value_at(snapshot.column_bytes(at), column.kind, number)));
+    values.len() == columns.len()
+}
+
+/// Loads the values of late record `number`, in the order they came, into `values`. Tells whether every column has it.
+pub(crate) fn load_late<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
+    values.clear();
+    let columns = columns_of(snapshot);
+    let value = |(at, column): (usize, &Column)| value_at(snapshot.late_bytes(number, at)?, column.kind, 0);
+    values.extend(columns.iter().enumerate().filter_map(value));
     values.len() == columns.len()
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use coltape::internals::record::{OrderId, Side, Ticker, Trade};
-use coltape::internals::schema::{Layout, Md, Trades};
+use coltape::internals::schema::{Dataset, Layout, Md, Trades};
 use coltape::internals::store::{Day, StoreOptions};
 use coltape::internals::time::UnixNanos;
 use coltape::{Format, Order, Orders, OrdersBasis, ProductId, Tape, TimeRange, print_orders};
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::candles::decimal;
 use super::exactly::{DIGITS, agree, nearest, quotient, units};
 use super::recorded::{Recorded, ToldFill, record};
-use crate::market::{FIRST_DAY, data_dir, insert, product, store};
+use crate::market::{FIRST_DAY, column, data_dir, insert, product, rewrite, store};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -59,7 +59,10 @@ fn assert_sweep(line: &Value, sweep: &[ToldFill], market: &Recorded) {
     let makers: Vec<String> = sweep.iter().filter_map(|fill| fill.maker.clone()).collect();
     assert_eq!(line["makers"].as_u64(), (!makers.is_empty()).then(|| different(makers)), "{line}");
     assert_eq!(line["taker_order_id"].as_str(), first.taker.as_deref());
-    assert_eq!((number("size"), number("notional")), (Some(nearest(size, DIGITS)), Some(nearest(notional, 2 * DIGITS))), "{line}");
+    assert!(
+        agree(number("size").unwrap(), nearest(size, DIGITS)) && agree(number("notional").unwrap(), nearest(notional, 2 * DIGITS)),
+        "{line}"
+    );
     let vwap = quotient(notional, size * 10i128.pow(10));
     assert!(agree(number("vwap").unwrap(), vwap), "{vwap} {line}");
     let worst = if first.trade.is_buy { prices.iter().max() } else { prices.iter().min() };
@@ -106,7 +109,7 @@ fn assert_orders(market: &Recorded) -> (usize, usize) {
 
 #[test]
 fn the_orders_of_a_market_are_the_sweeps_of_its_ledger_with_the_quotes_before_and_after() {
-    let market = record("exchange", &["--rate", "300", "--duration", "3s", "--faults", "drop=0.03,reorder=0.02"], &[]);
+    let market = record("exchange", &["--rate", "300", "--duration", "3s", "--faults", "drop=0.03"], &[]);
     let (before, after) = assert_orders(&market);
     let sweeps = sweeps(&market.fills);
     assert!(before > sweeps.len() / 2 && after > sweeps.len() / 2 && after < sweeps.len(), "{before} and {after} of {}", sweeps.len());
@@ -197,9 +200,14 @@ fn a_sequence_that_begins_anew_gives_no_quote_of_the_time_before() {
     let trades: Vec<Trade> = (1..).zip(sequences).map(|(id, sequence)| trade(id, id, sequence)).collect();
     store::<Trades>(&dir, &product(), &trades);
     // Trades 2, 5 and 8 have no ticker.
-    let tickers: Vec<Ticker> =
-        (1..).zip(sequences).filter(|(id, _)| ![2, 5, 8].contains(id)).map(|(id, sequence)| ticker(id, id, sequence)).collect();
-    store::<Md>(&dir, &product(), &tickers);
+    let named: Vec<(u64, u64)> = (1..).zip(sequences).filter(|(id, _)| ![2, 5, 8].contains(id)).collect();
+    // The store takes rising sequences alone where no capture says that they have begun anew, so they are changed afterwards.
+    store::<Md>(&dir, &product(), &named.iter().map(|(id, _)| ticker(*id, *id, *id)).collect::<Vec<_>>());
+    rewrite(folder.path(), Dataset::Md, FIRST_DAY, |rows| {
+        for (row, (_, sequence)) in rows.iter_mut().zip(&named) {
+            row[column(Dataset::Md, "sequence")] = sequence.to_le_bytes().to_vec();
+        }
+    });
     let expected = [
         (1, None, Some(1.0)),
         (2, Some(1.0), None),

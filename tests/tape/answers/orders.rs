@@ -121,10 +121,10 @@ fn trades_of_the_advanced_feed_stand_alone_without_quotes_and_that_is_said() {
     let market = record("advanced", &["--rate", "300", "--duration", "2s"], &[]);
     assert_eq!(assert_orders(&market), (0, 0));
     let basis = asked(&market.data).for_each(|_| Ok(())).unwrap();
-    let notes = basis.notes();
+    let said = basis.notes();
     assert!(
-        notes.iter().any(|note| note.contains("have no order ids")) && notes.iter().any(|note| note.contains("no ticker with a sequence")),
-        "{notes:?}"
+        said.iter().any(|note| note.contains("have no order ids")) && said.iter().any(|note| note.contains("no ticker with a sequence")),
+        "{said:?}"
     );
 }
 
@@ -195,8 +195,8 @@ fn bids(dir: &Path) -> Vec<(u64, Option<f64>, Option<f64>)> {
 fn a_sequence_that_begins_anew_gives_no_quote_of_the_time_before() {
     let folder = tempfile::tempdir().unwrap();
     let dir = data_dir(folder.path(), StoreOptions::default());
-    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 100 and pass 1000 again.
-    let sequences = [1000, 1100, 1200, 1300, 100, 200, 1050, 1250, 1400];
+    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 100 and pass 1000 again. Trade 8 has that of trade 3.
+    let sequences = [1000, 1100, 1200, 1300, 100, 200, 1050, 1200, 1400];
     let trades: Vec<Trade> = (1..).zip(sequences).map(|(id, sequence)| trade(id, id, sequence)).collect();
     store::<Trades>(&dir, &product(), &trades);
     // Trades 2, 5 and 8 have no ticker.
@@ -227,28 +227,31 @@ fn quotes_reach_over_midnight_and_late_tickers_and_trades_count() {
     let folder = tempfile::tempdir().unwrap();
     let dir = data_dir(folder.path(), StoreOptions::default());
     let day = 86_400;
-    // Trade 1 is of the first day, the others of the second.
-    let after = |id: u64| if id == 1 { 0 } else { day + id };
+    // Trades 1 and 2 are of the first day, the others of the second.
+    let after = |id: u64| if id <= 2 { id } else { day + id };
     let all: Vec<Trade> = (1..=6).map(|id| trade(id, after(id), id * 10)).collect();
-    store::<Trades>(&dir, &product(), &all[..1]);
-    store::<Md>(&dir, &product(), &[ticker(1, 0, 10)]);
+    store::<Trades>(&dir, &product(), &all[..2]);
+    store::<Md>(&dir, &product(), &[ticker(1, 1, 10)]);
+    // The ticker of trade 2 comes when its day is sealed.
+    let (mut sealed, _) = Day::<Md>::open(&dir, &product(), FIRST_DAY, FIRST_DAY.next().start()).unwrap();
+    insert(&mut sealed, &ticker(2, 2, 20));
+    sealed.commit();
+    assert_eq!(sealed.late_count(), 1);
     let (mut trades, _) = Day::<Trades>::open(&dir, &product(), FIRST_DAY.next(), FIRST_DAY.next().start()).unwrap();
-    for at in [1, 2, 4, 3, 5] {
+    for at in [2, 4, 3, 5] {
         insert(&mut trades, &all[at]);
     }
     trades.commit();
     assert_eq!(trades.late_count(), 1);
     let (mut md, _) = Day::<Md>::open(&dir, &product(), FIRST_DAY.next(), FIRST_DAY.next().start()).unwrap();
-    for id in [3, 5] {
-        insert(&mut md, &ticker(id, after(id), id * 10));
-    }
+    insert(&mut md, &ticker(5, after(5), 50));
     md.commit();
     let expected = [
         (1, None, Some(1.0)),
-        (2, Some(1.0), None),
-        (3, Some(1.0), Some(3.0)),
-        (4, Some(3.0), None),
-        (5, Some(3.0), Some(5.0)),
+        (2, Some(1.0), Some(2.0)),
+        (3, Some(2.0), None),
+        (4, Some(2.0), None),
+        (5, Some(2.0), Some(5.0)),
         (6, Some(5.0), None),
     ];
     assert_eq!(bids(folder.path()), expected);

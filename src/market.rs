@@ -13,6 +13,7 @@
 pub(crate) mod basis;
 pub(crate) mod candles;
 pub(crate) mod coverage;
+mod days;
 pub(crate) mod error;
 pub(crate) mod flow;
 pub(crate) mod orders;

@@ -128,16 +128,10 @@ pub(crate) struct RowPrinter<'a> {
 }
 
 impl<'a> RowPrinter<'a> {
-    /// Begins. The header line is written with the first row, or at the end where there is no row.
+    /// Makes a printer. The header line is written with the first row, or at the end where there is no row.
     pub(crate) fn new(format: Format, columns: &'a [&'a str], out: &'a mut dyn Write) -> Self {
         let widths = columns.iter().map(|name| name.len()).collect();
         Self { format, columns, out, text: String::new(), batch: Vec::new(), widths, are_numbers: vec![false; columns.len()], printed: 0 }
-    }
-
-    /// Gives how many rows have been printed.
-    #[must_use]
-    pub(crate) const fn printed(&self) -> u64 {
-        self.printed
     }
 
     /// Prints a row: a cell for each column.

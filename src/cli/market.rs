@@ -68,8 +68,8 @@ impl MarketArgs {
     ) -> Result<u8, Failure> {
         let mut out = BufWriter::new(std::io::stdout().lock());
         match print(&mut out) {
-            Ok(notes) => {
-                notes.iter().for_each(|note| output::note(note));
+            Ok(said) => {
+                said.iter().for_each(|note| output::note(note));
                 Ok(DONE)
             }
             Err(MarketError::Output(error)) => output::checked(Err(error)).map(|()| DONE),

@@ -40,17 +40,17 @@ impl Basis {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let product = &self.product;
-        let mut notes = Vec::new();
+        let mut said = Vec::new();
         if let Some(why) = self.coverage.shortcoming() {
-            notes.push(format!("{product}: this time is not whole ({}): {why}", self.coverage.verdict().name()));
+            said.push(format!("{product}: this time is not whole ({}): {why}", self.coverage.verdict().name()));
         }
         if self.has_core_days {
-            notes.push(format!("{product}: core columns alone are stored, so prices and sizes are rounded to f32"));
+            said.push(format!("{product}: core columns alone are stored, so prices and sizes are rounded to f32"));
         }
         for other in &self.other_series {
-            notes.push(format!("{product}: {} is another series of it, which is not part of this answer", Escaped(other)));
+            said.push(format!("{product}: {} is another series of it, which is not part of this answer", Escaped(other)));
         }
-        notes
+        said
     }
 
     /// Begins the summary line of JSON Lines output.

@@ -9,6 +9,7 @@
 
 use super::basis::Basis;
 use super::coverage::{Coverage, MissingIds};
+use super::days;
 use super::error::MarketError;
 use super::flow::{Block, Flow};
 use super::tally::Tally;
@@ -16,8 +17,11 @@ use crate::product::ProductId;
 use crate::schema::{Dataset, Trades};
 use crate::store::Snapshot;
 use crate::tape::Tape;
-use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos, UtcDay};
+use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
+
+/// Seconds of a day.
+pub(super) const DAY_SECONDS: usize = 86_400;
 
 /// How long a bucket is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -77,7 +81,7 @@ impl Interval {
 
     /// Gives the buckets of a day.
     const fn per_day(self) -> usize {
-        SECONDS_PER_DAY as usize / self.seconds() as usize
+        DAY_SECONDS / self.seconds() as usize
     }
 }
 
@@ -199,7 +203,7 @@ impl Candles {
     fn tally_day(&self, date: UtcDay, flow: &mut Flow, buckets: &mut Vec<Bucket>) -> Result<(), MarketError> {
         buckets.clear();
         buckets.resize(self.interval.per_day(), Bucket::default());
-        let Some(day) = self.tape.day::<Trades>(&self.product, date)? else { return Ok(()) };
+        let Some(day) = days::open::<Trades>(&self.tape, &self.product, date)? else { return Ok(()) };
         let pieces = if self.range.covers_day(date) { std::iter::once(0..day.count()).collect() } else { day.time_pieces(self.range) };
         let start = date.start().seconds();
         for piece in pieces {
@@ -231,7 +235,7 @@ impl Candles {
     fn close_before(&self, from: UnixNanos) -> Result<Option<f64>, MarketError> {
         let before = TimeRange { from: None, to: Some(from) };
         for date in self.tape.days(&self.product, Dataset::Trades)?.into_iter().rev().filter(|date| before.overlaps_day(*date)) {
-            let Some(day) = self.tape.day::<Trades>(&self.product, date)? else { continue };
+            let Some(day) = days::open::<Trades>(&self.tape, &self.product, date)? else { continue };
             let last = last_before(&day, before).and_then(|number| day.row(number));
             if let Some(trade) = last {
                 return Ok(Some(price_of(&day, trade.price)));

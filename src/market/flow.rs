@@ -8,6 +8,7 @@
 use std::ops::Range;
 
 use super::sum::{scale_of, shortest_f64, to_units};
+use crate::decimal::Decimal;
 use crate::record::{Side, Trade};
 use crate::schema::Trades;
 use crate::store::{Run, Snapshot};
@@ -121,7 +122,11 @@ impl Flow {
         for run in day.runs(numbers) {
             let records = match run {
                 Run::Late(trade) => {
-                    self.read_one(trade, &mut visit)?;
+                    let of = |numbers: Numbers<'_>, value: Decimal| match numbers {
+                        Numbers::Wide(_) => value.as_f64,
+                        Numbers::Narrow(_) => shortest_f64(value.as_f32),
+                    };
+                    self.read_one(trade, of(prices, trade.price), of(sizes, trade.size), &mut visit)?;
                     continue;
                 }
                 Run::Columns(records) => records,
@@ -149,13 +154,13 @@ impl Flow {
         Ok(())
     }
 
-    fn read_one<E>(&mut self, trade: &Trade, visit: &mut impl FnMut(&Block<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn read_one<E>(&mut self, trade: &Trade, price: f64, size: f64, visit: &mut impl FnMut(&Block<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut block = Block {
             ids: &[trade.trade_id],
             seconds: &[trade.time.seconds()],
             nanos: &[trade.time.subsec_nanos()],
-            prices: &[trade.price.as_f64],
-            sizes: &[trade.size.as_f64],
+            prices: &[price],
+            sizes: &[size],
             sides: &[trade.side.code()],
             units: None,
         };

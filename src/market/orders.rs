@@ -116,17 +116,17 @@ impl OrdersBasis {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let product = &self.basis.product;
-        let mut notes = self.basis.notes();
+        let mut said = self.basis.notes();
         if self.without_ids > 0 {
-            notes.push(format!(
+            said.push(format!(
                 "{product}: {} trades have no order ids (the Advanced feed and REST send none), so each of them stands alone",
                 self.without_ids
             ));
         }
         if !self.has_quotes {
-            notes.push(format!("{product}: no ticker with a sequence is stored, so no quote before or after an order can be told"));
+            said.push(format!("{product}: no ticker with a sequence is stored, so no quote before or after an order can be told"));
         }
-        notes
+        said
     }
 }
 

@@ -13,6 +13,7 @@
 
 use std::ops::Range;
 
+use super::days;
 use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
 use crate::schema::{Dataset, Md};
@@ -86,16 +87,16 @@ impl Quotes {
     pub(crate) fn open(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
         let mut quotes = Self::default();
         let dates = tape.days(product, Dataset::Md)?;
-        let mut days = Vec::new();
+        let mut opened = Vec::new();
         for date in dates.iter().rev().filter(|date| range.to.is_none_or(|to| date.start() < to)) {
             let is_before = range.from.is_some_and(|from| *date < from.day());
-            let Some(day) = tape.day::<Md>(product, *date)?.filter(|day| day.count() > 0) else { continue };
-            days.push(day);
+            let Some(day) = days::open::<Md>(tape, product, *date)?.filter(|day| day.count() > 0) else { continue };
+            opened.push(day);
             if is_before {
                 break;
             }
         }
-        days.into_iter().rev().for_each(|day| quotes.add(day));
+        opened.into_iter().rev().for_each(|day| quotes.add(day));
         quotes.late.sort_by_key(|ticker| (ticker.trade_id, ticker.sequence));
         Ok(quotes)
     }

@@ -8,23 +8,29 @@
 //!    of the range, or the last trade.
 //! 5. Memory does not grow with the number of records: what has to be looked at several times is read several times.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use super::basis::Basis;
+use super::candles::DAY_SECONDS;
 use super::coverage::Coverage;
 use super::error::MarketError;
 use super::flow::{BUY, Block, Flow};
 use super::quantile::{from_ordered, ordered, quantiles};
-use super::sum::{ExactSum, Spread};
+use super::sum::{ExactSum, Spread, shortest_f64};
 use super::tally::Tally;
+use crate::decimal::Decimal;
 use crate::product::ProductId;
 use crate::record::Side;
 use crate::schema::{Dataset, Md, Trades};
 use crate::store::Run;
 use crate::tape::{DayPart, Tape};
-use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
+use crate::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::time_range::TimeRange;
+
+/// More than a product of two f64 differs from that of their decimals, as a share of it.
+const ROUNDING: f64 = 1e-9;
 
 /// A range of time in figures.
 #[derive(Debug, Clone, PartialEq)]
@@ -146,7 +152,7 @@ impl StatsOf {
         let (mut peak_second, mut peak_trades) = (UnixNanos(0), 0);
         for part in &self.days {
             let date = part.day.key().date;
-            let mut seconds = vec![0u64; SECONDS_PER_DAY as usize];
+            let mut seconds = vec![0u64; DAY_SECONDS];
             let misplaced = self.each_block(part, |block| {
                 let count = block.prices.len();
                 tally.add(block, 0..count);
@@ -204,31 +210,37 @@ impl StatsOf {
         which: Significant,
         mut visit: impl FnMut(&LargeTrade) -> Result<(), MarketError>,
     ) -> Result<(), MarketError> {
-        match which {
-            Significant::MinNotional(least) => self.each_trade(|trade| if trade.notional >= least { visit(trade) } else { Ok(()) }),
-            Significant::Top(0) => Ok(()),
-            Significant::Top(most) => {
-                // The smallest of those kept stands on top, of equal ones that with the highest id.
-                let mut largest: BinaryHeap<Reverse<(u64, Reverse<u64>)>> = BinaryHeap::new();
-                let mut kept = std::collections::HashMap::new();
-                self.each_trade(|trade| {
-                    let key = (ordered(trade.notional), Reverse(trade.trade_id));
-                    if largest.len() == most && largest.peek().is_some_and(|least| key <= least.0) {
-                        return Ok(());
-                    }
-                    if largest.len() == most
-                        && let Some(Reverse((_, Reverse(id)))) = largest.pop()
-                    {
-                        kept.remove(&id);
-                    }
-                    largest.push(Reverse(key));
-                    kept.insert(trade.trade_id, *trade);
-                    Ok(())
-                })?;
-                let sorted = largest.into_sorted_vec();
-                sorted.iter().filter_map(|Reverse((_, Reverse(id)))| kept.get(id)).try_for_each(visit)
+        let most = match which {
+            Significant::MinNotional(least) => {
+                let least_shown = Cell::new(least);
+                return self.each_from(&least_shown, |trade| if trade.notional >= least { visit(trade) } else { Ok(()) });
             }
-        }
+            Significant::Top(0) => return Ok(()),
+            Significant::Top(most) => most,
+        };
+        // The smallest of those kept stands on top, of equal ones that with the highest id.
+        let mut largest: BinaryHeap<Reverse<(u64, Reverse<u64>)>> = BinaryHeap::new();
+        let mut kept = HashMap::new();
+        let least = Cell::new(f64::NEG_INFINITY);
+        self.each_from(&least, |trade| {
+            let key = (ordered(trade.notional), Reverse(trade.trade_id));
+            if largest.len() == most {
+                if largest.peek().is_some_and(|least| key <= least.0) {
+                    return Ok(());
+                }
+                if let Some(Reverse((_, Reverse(id)))) = largest.pop() {
+                    kept.remove(&id);
+                }
+            }
+            largest.push(Reverse(key));
+            kept.insert(trade.trade_id, *trade);
+            if largest.len() == most {
+                least.set(largest.peek().map_or(f64::NEG_INFINITY, |least| from_ordered(least.0.0)));
+            }
+            Ok(())
+        })?;
+        let sorted = largest.into_sorted_vec();
+        sorted.iter().filter_map(|Reverse((_, Reverse(id)))| kept.get(id)).try_for_each(visit)
     }
 
     fn each_block<E>(&self, part: &DayPart<Trades>, mut visit: impl FnMut(&Block<'_>) -> Result<(), E>) -> Result<(), E> {
@@ -236,15 +248,19 @@ impl StatsOf {
         part.pieces.iter().try_for_each(|piece| flow.read(&part.day, piece.clone(), &mut visit))
     }
 
-    fn each_trade(&self, mut visit: impl FnMut(&LargeTrade) -> Result<(), MarketError>) -> Result<(), MarketError> {
+    /// Calls `visit` with each trade whose price times size may be `least` or more.
+    fn each_from(&self, least: &Cell<f64>, mut visit: impl FnMut(&LargeTrade) -> Result<(), MarketError>) -> Result<(), MarketError> {
         self.days.iter().try_for_each(|part| {
             self.each_block(part, |block| {
                 let values = block.ids.iter().zip(block.prices).zip(block.sizes).zip(block.sides);
                 for (at, (((trade_id, price), size), side)) in values.enumerate() {
-                    let side = if *side == BUY { Side::Buy } else { Side::Sell };
+                    // Rounded, the product is good enough to leave out most of them. A product that is no number is looked at.
+                    if price * size < least.get() - least.get().abs() * ROUNDING {
+                        continue;
+                    }
                     let mut notional = ExactSum::default();
                     notional.add_product(*price, *size);
-                    let notional = notional.value();
+                    let (notional, side) = (notional.value(), if *side == BUY { Side::Buy } else { Side::Sell });
                     visit(&LargeTrade { time: block.time(at), trade_id: *trade_id, side, price: *price, size: *size, notional })?;
                 }
                 Ok(())
@@ -293,12 +309,35 @@ impl StatsOf {
     fn each_spread(&self, mut visit: impl FnMut(UnixNanos, f64)) {
         let mut spread = Spread::default();
         for part in &self.tickers {
-            let has_wide = part.day.column::<f64>("best_bid_f64").is_ok();
-            for ticker in part.rows() {
-                let of = |value: crate::decimal::Decimal| if has_wide { value.as_f64 } else { super::sum::shortest_f64(value.as_f32) };
-                let (bid, ask) = (of(ticker.best_bid), of(ticker.best_ask));
+            let day = &part.day;
+            let wide = day.column::<f64>("best_bid_f64").ok().zip(day.column::<f64>("best_ask_f64").ok());
+            let narrow = |name| day.column::<f32>(name).unwrap_or_default();
+            let (bids, asks) = (narrow("best_bid"), narrow("best_ask"));
+            let time = |name| day.column::<u32>(name).unwrap_or_default();
+            let (seconds, nanos) = (time("time"), time("nanos"));
+            let mut add = |time: UnixNanos, bid: f64, ask: f64| {
                 if bid.is_finite() && ask.is_finite() {
-                    visit(ticker.time, spread.between(bid, ask));
+                    visit(time, spread.between(bid, ask));
+                }
+            };
+            for run in part.pieces.iter().flat_map(|piece| day.runs(piece.clone())) {
+                let records = match run {
+                    Run::Columns(records) => records,
+                    Run::Late(ticker) => {
+                        let of = |value: Decimal| if wide.is_some() { value.as_f64 } else { shortest_f64(value.as_f32) };
+                        add(ticker.time, of(ticker.best_bid), of(ticker.best_ask));
+                        continue;
+                    }
+                };
+                for record in records {
+                    let time = seconds.get(record).zip(nanos.get(record)).map(|(seconds, nanos)| UnixNanos::from_parts(*seconds, *nanos));
+                    let prices = match wide {
+                        Some((bids, asks)) => bids.get(record).copied().zip(asks.get(record).copied()),
+                        None => bids.get(record).zip(asks.get(record)).map(|(bid, ask)| (shortest_f64(*bid), shortest_f64(*ask))),
+                    };
+                    if let Some((time, (bid, ask))) = time.zip(prices) {
+                        add(time, bid, ask);
+                    }
                 }
             }
         }

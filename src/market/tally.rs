@@ -74,22 +74,6 @@ impl Tally {
         }
     }
 
-    /// Adds the trades of another tally, whose ids are above those added before.
-    pub(crate) fn add_tally(&mut self, other: &Self) {
-        if other.trades == 0 {
-            return;
-        }
-        if self.trades == 0 {
-            self.open = other.open;
-        }
-        self.close = other.close;
-        self.trades += other.trades;
-        (self.high, self.low) = (self.high.max(other.high), self.low.min(other.low));
-        self.bought.add_sum(&other.bought);
-        self.sold.add_sum(&other.sold);
-        self.notional.add_sum(&other.notional);
-    }
-
     /// Gives the sum of all sizes.
     #[must_use]
     pub(crate) fn volume(&self) -> ExactSum {

@@ -19,6 +19,7 @@ pub(crate) mod query;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
+pub(crate) mod status;
 mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => query::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Status(args) => status::run(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

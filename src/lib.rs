@@ -51,11 +51,12 @@
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
+//! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | tools | `query`, `verify` | words, layout, store, reading | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
-//! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
+//! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -98,6 +99,7 @@ mod record;
 mod repair;
 mod schema;
 mod simulate;
+mod status;
 mod store;
 mod stored;
 mod time;
@@ -124,6 +126,10 @@ pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
+pub use status::{
+    CaptureStatus, Disk, DownConnection, Health, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusError,
+    StatusReport, look as capture_status,
+};
 pub use store::catalog::{days as dates, products};
 pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};

@@ -22,7 +22,7 @@ mod late;
 mod lock;
 mod map;
 mod merge;
-mod own_file;
+pub(crate) mod own_file;
 mod page;
 mod place;
 #[doc(hidden)]
@@ -52,6 +52,7 @@ pub use gaps::gaps;
 pub(crate) use growth::FULL as MAX_DAY_RECORDS;
 pub use growth::{FIRST_RECORDS, MAX_LEAD};
 pub use lock::holder_of;
+pub(crate) use lock::named_holder;
 pub use map::name_the_column_on_sigbus;
 pub use place::{DayKey, OWN_FOLDER};
 pub use reader::{DayState, Snapshot};

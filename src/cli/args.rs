@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
+    /// Show whether a capture runs, and what it is doing
+    Status(StatusArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
@@ -217,6 +219,29 @@ pub(crate) struct QueryArgs {
     /// Print the stored values: f32 as they are, order ids as hexadecimal
     #[arg(long)]
     pub raw: bool,
+}
+
+/// `coltape status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coltape status /mnt/md/data\n  coltape status /mnt/md/data --watch\n  coltape status --json | jq .missing_ids\n\n\
+    A running capture writes _coltape/status.json once a second; no port is needed. Its file counts only while the capture holds the directory and goes on \
+    writing. The guide to operating lists the keys.\n\n\
+    Exit 0: a capture runs and is healthy. Exit 1: a capture runs and something is wrong: an alert stands, a connection is down, trade ids are missing, it \
+    is starting or stopping, or it has said nothing for 10 s; or DIR is no data directory. Exit 3: no capture runs. Exit 2: the command line is wrong."
+)]
+pub(crate) struct StatusArgs {
+    /// The data directory [default: as --data-dir]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// Print one JSON object instead of the screen
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
 }
 
 /// The options of the commands that fetch by REST.

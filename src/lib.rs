@@ -46,14 +46,14 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json` | words, layout, store | stored records value by value, and JSON lines of output: what the tools share |
-//! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
+//! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | tools | `query`, `verify` | words, layout, store, reading | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
+//! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
 //! | shell | `cli` | words, layout, store, feed, reading, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
@@ -102,7 +102,9 @@ mod simulate;
 mod status;
 mod store;
 mod stored;
+mod tape;
 mod time;
+mod time_range;
 mod verify;
 
 pub use capture::report::alerts::StandingAlert;
@@ -124,15 +126,17 @@ pub use record::{Means, OrderId, Origin, Record, Side, Ticker, Trade};
 pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
-pub use schema::{Column, ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
+pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use status::{
     CaptureStatus, Disk, DownConnection, Health, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusError,
     StatusReport, look as capture_status,
 };
 pub use store::catalog::{days as dates, products};
-pub use store::{DayKey, DayState, Fault as DayFault, Snapshot, StoreError};
+pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
+pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
+pub use time_range::TimeRange;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
     Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,

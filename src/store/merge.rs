@@ -88,19 +88,50 @@ impl Merge {
 
     /// Gives the merged order run by run.
     pub(crate) fn runs(&self) -> Vec<Run> {
-        let (mut runs, mut from, mut replaced) = (Vec::with_capacity(self.splices.len() * 2 + 1), 0, 0);
-        for splice in &self.splices {
-            if from < splice.at {
-                runs.push(Run::Columns(from..splice.at));
+        self.runs_in(0..self.len()).collect()
+    }
+
+    /// Gives the records of the merged order with these numbers run by run. The numbers are at most [`Merge::len`].
+    pub(crate) fn runs_in(&self, numbers: Range<usize>) -> Runs<'_> {
+        let before = self.splices.partition_point(|splice| splice.merged < numbers.start);
+        Runs { merge: self, numbers, before }
+    }
+}
+
+/// Iterates over a part of the merged order run by run.
+#[derive(Debug, Clone)]
+pub(crate) struct Runs<'a> {
+    merge: &'a Merge,
+    /// The numbers that are left.
+    numbers: Range<usize>,
+    /// Late records before them.
+    before: usize,
+}
+
+impl Iterator for Runs<'_> {
+    type Item = Run;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run> {
+        let Range { start, end } = self.numbers;
+        if start >= end {
+            return None;
+        }
+        let splices = &self.merge.splices;
+        match splices.get(self.before) {
+            Some(splice) if splice.merged == start => {
+                self.before += 1;
+                self.numbers.start += 1;
+                Some(Run::Late(splice.late))
             }
-            runs.push(Run::Late(splice.late));
-            from = splice.at + splice.replaced - replaced;
-            replaced = splice.replaced;
+            next => {
+                let until = next.map_or(end, |splice| splice.merged.min(end));
+                let replaced = self.before.checked_sub(1).and_then(|last| splices.get(last)).map_or(0, |splice| splice.replaced);
+                let from = start - self.before + replaced;
+                self.numbers.start = until;
+                Some(Run::Columns(from..from + (until - start)))
+            }
         }
-        if from < self.columns {
-            runs.push(Run::Columns(from..self.columns));
-        }
-        runs
     }
 }
 

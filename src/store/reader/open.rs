@@ -1,0 +1,209 @@
+//! Opening a day: which of its records a reader may see, and the maps of its columns.
+//!
+//! State and generation are read before and after the files are opened. A day that changes meanwhile is opened again, for a while.
+
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::view::{DayState, MappedColumn, View, merged};
+use crate::schema::{Column, Layout};
+use crate::store::boot::BootId;
+use crate::store::column::load;
+use crate::store::commit::{PAGE, Phase, State};
+use crate::store::error::{At, StoreError};
+use crate::store::late::{LateValues, Payloads};
+use crate::store::lock::holder_of;
+use crate::store::map::ReadMap;
+use crate::store::merge::Merge;
+use crate::store::page::Page;
+use crate::store::place::{DayKey, Place, columns_there};
+use crate::time::DateFormat;
+
+/// How long a day whose files change while it is opened is tried again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_micros(200);
+
+pub(super) fn shown(state: &State) -> DayState {
+    match state.phase {
+        Phase::Live => DayState::Live,
+        Phase::Sealed => DayState::Sealed { generation: state.generation },
+        Phase::Replacing => DayState::Sealed { generation: state.generation + 1 },
+    }
+}
+
+/// How many late records of a day a reader may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LateCount {
+    /// As many as the page says.
+    AsSaid(u32),
+    /// The page does not count: those at the front of the file that are whole.
+    AllWhole,
+}
+
+/// The records of a day that a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Visible {
+    pub(super) records: u64,
+    pub(super) late: LateCount,
+}
+
+impl Visible {
+    pub(super) fn of(page: &Page, state: &State) -> Self {
+        let as_said = |records, late| Self { records, late: LateCount::AsSaid(late) };
+        match state.phase {
+            Phase::Live if page.is_trusted() => as_said(page.committed(), page.late(state.generation)),
+            Phase::Live | Phase::Replacing => {
+                let durable = page.durable(state);
+                as_said(durable.extent.records, durable.late)
+            }
+            Phase::Sealed if page.is_trusted() => as_said(state.extent.records, page.late(state.generation)),
+            Phase::Sealed => Self { records: state.extent.records, late: LateCount::AllWhole },
+        }
+    }
+}
+
+pub(super) fn open_view<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Option<View<L>>, StoreError> {
+    let deadline = Instant::now() + RETRY_TIMEOUT;
+    loop {
+        let failed = match open_once(dir, key, boot) {
+            Ok(Opened::View(view)) => return Ok(Some(*view)),
+            Ok(Opened::Nothing) => return Ok(None),
+            Ok(Opened::Changed) => StoreError::InUse { path: dir.to_owned() },
+            // Files are cut, renamed and removed while a day changes its state: the next try may succeed.
+            Err(error) if is_settled(dir, key, boot) => return Err(error),
+            Err(error) => error,
+        };
+        if Instant::now() >= deadline {
+            return Err(failed);
+        }
+        std::thread::sleep(RETRY_INTERVAL);
+    }
+}
+
+/// What one try to open a day came to.
+enum Opened<L: Layout> {
+    View(Box<View<L>>),
+    /// There is no such day.
+    Nothing,
+    /// The day changed its state meanwhile.
+    Changed,
+}
+
+/// Tells whether nobody is likely to be changing the day, so that an error need not be tried again.
+fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let path = place.page();
+    let page = File::open(&path).and_then(|file| Page::map(&file, false, boot, &path));
+    // A day whose page cannot be read may be being made, perhaps again after a crash: its columns come and go.
+    page.is_ok_and(|page| !page.is_trusted()) || holder_of(dir).is_ok_and(|holder| holder.is_none())
+}
+
+fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Opened<L>, StoreError> {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let path = place.page();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(open_bare(dir, key)?.map_or(Opened::Nothing, |view| Opened::View(Box::new(view))));
+        }
+        Err(error) => return Err(error).at("open", &path),
+    };
+    if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
+        return Ok(Opened::Nothing);
+    }
+    let page = Page::map(&file, false, boot, &path).at("map", &path)?;
+    let (Some(identity), Some(state)) = (page.identity(), page.state()) else { return Ok(Opened::Nothing) };
+    if identity.key != *key {
+        return Err(StoreError::damaged(&path, format!("it is the page of {}", identity.key)));
+    }
+    let table = identity.columns(L::COLUMNS, &path)?;
+    let is_trusted = page.is_trusted();
+    let seen = Visible::of(&page, &state);
+    let is_replacing = state.phase == Phase::Replacing;
+    let columns = table.iter().map(|column| map_column(&place, column, seen.records, is_replacing)).collect::<Result<Vec<_>, _>>()?;
+    let most_late = match seen.late {
+        LateCount::AsSaid(late) => u64::from(late),
+        LateCount::AllWhole => u64::MAX,
+    };
+    let payloads = Payloads::read(&place.late(), table, state.generation, most_late)?;
+    let now = page.state();
+    // A page that has become trusted meanwhile has a writer again: whole late records may be ones that it has not committed yet.
+    let is_unchanged = now.as_ref().is_some_and(|now| shown(now) == shown(&state)) && page.is_trusted() == is_trusted;
+    if !is_unchanged {
+        return Ok(Opened::Changed);
+    }
+    let late: Vec<L::Row> = payloads.iter().map(|payload| load::<L>(&LateValues { payload, columns: table })).collect();
+    let records = usize::try_from(seen.records).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
+    let merge = merged::<L>(&columns, records, &late);
+    let late_promised = match seen.late {
+        LateCount::AsSaid(late) => late,
+        LateCount::AllWhole => u32::try_from(late.len()).unwrap_or(u32::MAX),
+    };
+    Ok(Opened::View(Box::new(View {
+        place,
+        page: Some(page),
+        state: shown(&state),
+        table,
+        set: identity.set,
+        columns,
+        records,
+        late,
+        late_promised,
+        merge,
+        layout: PhantomData,
+    })))
+}
+
+/// Maps a column. During a replacement the new file counts: it is complete, under its temporary name or already under its own.
+fn map_column(place: &Place, column: &Column, records: u64, replacing: bool) -> Result<MappedColumn, StoreError> {
+    let (own, new) = (place.column(column.name), place.replacement(column.name));
+    let (path, file) = match File::open(&new) {
+        Ok(file) if replacing => (new, file),
+        _ => {
+            let file = File::open(&own).at("open", &own)?;
+            (own, file)
+        }
+    };
+    let want = records * column.kind.width() as u64;
+    let found = file.metadata().at("look at", &path)?.len();
+    if found < want {
+        return Err(StoreError::damaged(&path, format!("{found} bytes do not hold {records} records")));
+    }
+    let len = usize::try_from(want).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
+    let map = ReadMap::new(&file, len, len, &path).at("map", &path)?;
+    Ok(MappedColumn { map, path })
+}
+
+/// Opens a day that has no page.
+fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, StoreError> {
+    for place in [DateFormat::Iso, DateFormat::Dmy].map(|format| Place::new(dir, key, format)) {
+        let Some((set, table)) = columns_there(&place, L::COLUMNS) else { continue };
+        let lengths = table.iter().map(|column| {
+            let found = std::fs::metadata(place.column(column.name)).ok()?;
+            Some(found.len() / column.kind.width() as u64)
+        });
+        let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { continue };
+        let records = lengths.into_iter().min().unwrap_or(0);
+        let columns = table.iter().map(|column| map_column(&place, column, records, false)).collect::<Result<Vec<_>, _>>()?;
+        let records = usize::try_from(records).map_err(|_| StoreError::damaged(place.folder(), "more records than there is memory"))?;
+        let (state, merge) = (DayState::Bare, Merge::behind(records, 0));
+        let layout = PhantomData;
+        return Ok(Some(View {
+            place,
+            page: None,
+            state,
+            table,
+            set,
+            columns,
+            records,
+            late: Vec::new(),
+            late_promised: 0,
+            merge,
+            layout,
+        }));
+    }
+    Ok(None)
+}

@@ -51,12 +51,13 @@
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
-//! | tools | `query`, `verify` | words, layout, store, reading | the read side |
+//! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
+//! | tools | `query`, `verify` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -91,6 +92,7 @@ mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
+mod market;
 mod names;
 mod product;
 mod progress;
@@ -119,6 +121,7 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
+pub use market::{Coverage, MissingIds, StoredTrade, Verdict};
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -139,7 +142,7 @@ pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
-    Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,
+    Pairing, ProductDay, Report as VerifyReport, VerifyConfig, VerifyError, verify,
 };
 
 /// Runs the README's samples as tests.

@@ -46,11 +46,11 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
+//! | reading | `stored`, `json`, `tape`, `lookup` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
 //! | tools | `query`, `verify` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
@@ -85,6 +85,7 @@
 mod capture;
 mod cli;
 mod decimal;
+mod digits;
 mod escape;
 mod feed;
 pub mod guide;
@@ -92,6 +93,7 @@ mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
+mod lookup;
 mod market;
 mod names;
 mod product;
@@ -121,6 +123,7 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
+pub use lookup::LookupError;
 pub use market::{Coverage, MissingIds, StoredTrade, Verdict};
 pub use product::ProductId;
 pub use progress::{Observer, Step};

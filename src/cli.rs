@@ -13,6 +13,7 @@ mod logging;
 mod next;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod plot;
 mod progress;
 mod proxy;
 pub(crate) mod query;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => query::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Plot(args) => plot::run(&args),
         Command::Status(args) => status::run(&args),
     };
     log.finish();

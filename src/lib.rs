@@ -52,7 +52,7 @@
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json`, `tape`, `lookup` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify` | words, layout, store, reading, market | the read side |
+//! | tools | `query`, `verify`, `plot` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
@@ -96,6 +96,7 @@ mod json;
 mod lookup;
 mod market;
 mod names;
+mod plot;
 mod product;
 mod progress;
 mod query;
@@ -125,6 +126,7 @@ pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use lookup::LookupError;
 pub use market::{Coverage, MissingIds, StoredTrade, Verdict};
+pub use plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};

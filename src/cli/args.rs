@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::units;
-use super::values::{ALL_DATASETS, Span, positive_span};
+use super::values::{ALL_DATASETS, Span, USUAL_PARTS, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alerts::AlertKind;
 use crate::feed::Feed;
+use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::product::ProductId;
 use crate::query::{Format, QueryConfig};
 use crate::schema::{ColumnSet, Dataset};
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
+    /// Draw trades, quotes and volume as an SVG picture
+    Plot(PlotArgs),
     /// Show whether a capture runs, and what it is doing
     Status(StatusArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
@@ -219,6 +222,45 @@ pub(crate) struct QueryArgs {
     /// Print the stored values: f32 as they are, order ids as hexadecimal
     #[arg(long)]
     pub raw: bool,
+}
+
+/// `coltape plot`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coltape plot BTC-USD --out btc.svg\n  coltape plot BTC-USD --from 2025-06-07 --to 2025-06-08 --theme dark > day.svg\n  \
+    coltape plot ETH-USD --from 10m --what candles,volume --out eth.svg\n\n\
+    Each dot is a trade: its colour is the side of the taker, its area the size. Where trade ids are missing, the picture is shaded, and the ids are named. \
+    The verdict on the range of time stands in the title. However many trades there are, the file stays below 1 MB: it is thinned by pixel, and the highest, \
+    the lowest and the largest trade are always drawn.\n\n\
+    Exit 0: drawn. Exit 1: nothing is stored of what was asked for, a day cannot be read, or the file cannot be written. Exit 2: the command line is wrong."
+)]
+pub(crate) struct PlotArgs {
+    /// Which product
+    #[arg(value_name = "PRODUCT")]
+    pub product: ProductId,
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// First event time, a date, RFC 3339, or how long ago [default: an hour before the end]
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub from: Option<UnixNanos>,
+    /// Event time to stop before [default: behind the last record]
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub to: Option<UnixNanos>,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
+    /// Width in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::WIDTH)]
+    pub width: u32,
+    /// Height in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::HEIGHT)]
+    pub height: u32,
+    /// The colours
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// What to draw
+    #[arg(long, value_enum, value_delimiter = ',', default_value = USUAL_PARTS.as_str())]
+    pub what: Vec<PlotPart>,
 }
 
 /// `coltape status`.

@@ -103,16 +103,18 @@ impl<'a> Picture<'a> {
         let shows = |part| config.shows(part);
         let dots = self.price.filter(|_| shows(PlotPart::Trades));
         let mut dots = dots.map(|price| Dots::new(self.time, price, totals.trades, totals.largest_size()));
-        let mut volume = frame.volume.map(|_| Bars::of_volume(self.time));
         let mut candles = (shows(PlotPart::Candles) && totals.trades > 0).then(|| Bars::of_candles(self.time));
+        // Below candles, volume of the same spans.
+        let mut volume = frame.volume.map(|_| if candles.is_some() { Bars::of_candles(self.time) } else { Bars::of_volume(self.time) });
         source.each_trade(|dot| {
             dots.iter_mut().for_each(|dots| dots.add(dot));
             volume.iter_mut().chain(candles.iter_mut()).for_each(|bars| bars.add(&dot));
         });
+        dots.iter_mut().for_each(Dots::settle);
         let mut svg = Svg::default();
         self.begin(source, totals, &mut svg);
         frame.draw_grounds(palette, &mut svg);
-        let (top, bottom) = frame.ends();
+        let (top, _) = frame.ends();
         let price_ticks = self.price.map(|price| frame::price_ticks(&price));
         let volume_scale = frame.volume.zip(volume.as_ref()).map(|(panel, bars)| bars::volume_scale(bars.most(), panel.top, panel.height));
         let volume_ticks = volume_scale.map(|scale| bars::volume_ticks(&scale));
@@ -122,7 +124,9 @@ impl<'a> Picture<'a> {
             }
         }
         frame.draw_times(&self.time, palette, &mut svg);
-        self.bands.draw(top, bottom, palette, &mut svg);
+        for panel in frame.panels() {
+            self.bands.draw((panel.top, panel.bottom()), palette, &mut svg);
+        }
         let legend = Legend { dots: dots.as_ref(), candles: candles.as_ref(), bands: &self.bands };
         self.header.draw(config, palette, &mut svg);
         self.header.draw_legend(config, totals, &legend, palette, &mut svg);

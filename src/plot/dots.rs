@@ -3,7 +3,8 @@
 //! 1. Few trades are drawn one by one, each with its words.
 //! 2. Of many, a grid keeps the largest of each side in every cell of a pixel, or of more pixels where too many cells have one. So the highest, the lowest and
 //!    every lonely trade keep their place. The largest trades of all are drawn one by one on top.
-//! 3. The number of dots is bounded, whatever the number of trades.
+//! 3. The area of a dot is the size of its trade, down to the smallest dot that can be seen. The scale is chosen so that only few dots are large.
+//! 4. The number of dots is bounded, whatever the number of trades.
 
 use std::collections::BinaryHeap;
 use std::fmt::Write as _;
@@ -24,10 +25,14 @@ const LARGEST: usize = 150;
 const MAX_DOTS: usize = 40_000;
 /// Most cells of a grid.
 const MAX_CELLS: f64 = 4e6;
-/// Radius of the largest trade, in pixels.
+/// Largest radius, in pixels.
 const MAX_RADIUS: f64 = 15.0;
 /// Radius of the largest dot of a grid.
 const MAX_GRID_RADIUS: f64 = 3.4;
+/// Radius that only few trades exceed where all are drawn one by one: one in [`FEW`], and [`FEWEST`].
+const USUAL_RADIUS: f64 = 4.5;
+const FEW: usize = 12;
+const FEWEST: usize = 12;
 /// Steps of the radius of the dots of a grid.
 const CLASSES: usize = 6;
 
@@ -37,6 +42,7 @@ pub(super) struct Dots {
     value: ValueScale,
     largest_size: f64,
     least_radius: f64,
+    max_radius: f64,
     single: Vec<Dot>,
     grid: Option<Grid>,
     largest: BinaryHeap<std::cmp::Reverse<BySize>>,
@@ -77,7 +83,7 @@ impl Dots {
             _ => 1.15,
         };
         let grid = (!is_single).then(|| Grid::new(time.width(), value.height()));
-        Self { time, value, largest_size, least_radius, single: Vec::new(), grid, largest: BinaryHeap::new() }
+        Self { time, value, largest_size, least_radius, max_radius: MAX_RADIUS, single: Vec::new(), grid, largest: BinaryHeap::new() }
     }
 
     /// Adds a trade.
@@ -98,10 +104,24 @@ impl Dots {
         }
     }
 
+    /// Chooses the scale of the radius. All trades have been added.
+    pub(super) fn settle(&mut self) {
+        let (size, radius) = if self.grid.is_some() {
+            // No trade that only the grid shows is larger than the grid can show.
+            (self.largest.peek().map(|dot| positive(dot.0.0.size)), MAX_GRID_RADIUS)
+        } else {
+            let mut sizes: Vec<f64> = self.single.iter().map(|dot| positive(dot.size)).collect();
+            sizes.sort_unstable_by(|one, other| other.total_cmp(one));
+            (sizes.get((sizes.len() / FEW).max(FEWEST)).copied(), USUAL_RADIUS)
+        };
+        let size = size.filter(|size| *size > 0.0);
+        self.max_radius = size.map_or(MAX_RADIUS, |size| (radius * (self.largest_size / size).sqrt()).clamp(radius, MAX_RADIUS));
+    }
+
     /// Gives the radius of a trade: its area is its size, but no dot is too small to be seen.
     pub(super) fn radius(&self, size: f64) -> f64 {
         let part = if self.largest_size > 0.0 { (positive(size) / self.largest_size).sqrt() } else { 0.0 };
-        (part * MAX_RADIUS).max(self.least_radius)
+        (part * self.max_radius).max(self.least_radius)
     }
 
     /// Draws the dots.
@@ -275,6 +295,7 @@ mod tests {
         let (time, value) = scales();
         let mut dots = Dots::new(time, value, trades.clone().count() as u64, 100.0);
         trades.for_each(|dot| dots.add(dot));
+        dots.settle();
         let mut svg = Svg::default();
         dots.draw(&Palette::of(super::super::config::Theme::Light), &mut svg);
         svg.done()

@@ -11,6 +11,8 @@ use crate::time::{SECONDS_PER_DAY, UnixNanos};
 
 /// Room left of the panels.
 const LEFT: f64 = 20.0;
+/// Room inside of the panels, left of the first time and right of the last one: a dot there is not cut in half.
+const INSET: f64 = 9.0;
 /// Room below the panels, for the names of times.
 const BELOW: f64 = 44.0;
 /// Room between the panels, for the name of the lower one.
@@ -18,7 +20,7 @@ const BETWEEN: f64 = 30.0;
 /// The part of the height that the volume has beside prices.
 const VOLUME_PART: f64 = 0.24;
 /// Width of a digit of an axis.
-const DIGIT: f64 = 6.7;
+const DIGIT: f64 = 7.3;
 /// The least room between two round times, and two round prices.
 const TIME_ROOM: f64 = 92.0;
 const PRICE_ROOM: f64 = 46.0;
@@ -41,8 +43,7 @@ impl Panel {
 /// The places of everything.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
-    pub(super) width: f64,
-    pub(super) height: f64,
+    height: f64,
     pub(super) right: f64,
     pub(super) price: Option<Panel>,
     pub(super) volume: Option<Panel>,
@@ -64,7 +65,7 @@ impl Frame {
         let right = (width - Self::label_room(label)).max(width / 2.0).round();
         let price = has_price.then_some(Panel { top, height: price_height });
         let volume = has_volume.then_some(Panel { top: height - BELOW - volume_height, height: volume_height });
-        Self { width, height, right, price, volume }
+        Self { height, right, price, volume }
     }
 
     fn label_room(label: &str) -> f64 {
@@ -73,7 +74,7 @@ impl Frame {
 
     /// Gives the scale of times.
     pub(super) fn time(&self, from: UnixNanos, to: UnixNanos) -> TimeScale {
-        TimeScale::new(from, to, LEFT, self.right - LEFT)
+        TimeScale::new(from, to, LEFT + INSET, self.right - LEFT - 2.0 * INSET)
     }
 
     pub(super) const fn left() -> f64 {
@@ -110,26 +111,22 @@ impl Frame {
         }
         svg.path(&data, &format!("class=\"grid\" stroke=\"{}\" fill=\"none\"", palette.grid));
         svg.raw(format_args!("<g class=\"times\" font-size=\"12\" fill=\"{}\" text-anchor=\"middle\">\n", palette.muted));
-        let mut is_dated = false;
         for time in &ticks {
             let x = scale.x(*time);
             svg.path(&format!("M{} {}v5", Px(x), Px(bottom)), &format!("stroke=\"{}\"", palette.axis));
             let is_midnight = u64::from(time.seconds()).is_multiple_of(SECONDS_PER_DAY) && time.subsec_nanos() == 0;
-            // A name that would be cut off at the edge is left out.
-            if x < 24.0 || x > self.width - 24.0 {
-                continue;
-            }
+            // A name at the edge of the picture begins or ends there.
+            let anchor = if x < 40.0 { "text-anchor=\"start\"" } else { "" };
+            let x = if x < 40.0 { LEFT } else { x };
             if is_midnight {
-                svg.words(x, bottom + 19.0, &format!("font-weight=\"600\" fill=\"{}\"", palette.text), &spell::short_date(time.day()));
-                is_dated = true;
+                let style = format!("{anchor} font-weight=\"600\" fill=\"{}\"", palette.text);
+                svg.words(x, bottom + 19.0, &style, &spell::short_date(time.day()));
             } else {
-                svg.words(x, bottom + 19.0, "", &spell::clock(*time, step));
+                svg.words(x, bottom + 19.0, anchor, &spell::clock(*time, step));
             }
         }
-        svg.words(self.right + 10.0, bottom + 19.0, "text-anchor=\"start\" font-size=\"11\"", "UTC");
-        if !is_dated && let Some(from) = scale.range().from {
-            svg.words(LEFT, bottom + 36.0, "text-anchor=\"start\" font-size=\"11\"", &spell::date(from.day()));
-        }
+        let end = format!("{}, UTC", scale.range().from.map_or_else(String::new, |from| spell::date(from.day())));
+        svg.words(LEFT, bottom + 36.0, "text-anchor=\"start\" font-size=\"11\"", &end);
         svg.raw(format_args!("</g>\n"));
     }
 
@@ -172,9 +169,10 @@ impl Frame {
 
     /// Names round volumes, without signs.
     pub(super) fn draw_volumes(&self, (ticks, step): &(Vec<f64>, f64), scale: &ValueScale, palette: &Palette, svg: &mut Svg) {
+        let name = |value: f64| if value == 0.0 { "0".to_owned() } else { spell::fixed(value, spell::decimals_for(*step)) };
         svg.raw(format_args!("<g class=\"volumes\" font-size=\"11\" fill=\"{}\">\n", palette.muted));
         for value in ticks {
-            svg.words(self.right + 10.0, scale.y(*value) + 4.0, "", &spell::fixed(value.abs(), spell::decimals_for(*step)));
+            svg.words(self.right + 10.0, scale.y(*value) + 4.0, "", &name(value.abs()));
         }
         svg.raw(format_args!("</g>\n"));
         svg.path(&format!("M{} {}H{}", Px(LEFT), Px(scale.y(0.0)), Px(self.right)), &format!("stroke=\"{}\"", palette.axis));

@@ -18,7 +18,7 @@ const BREAKS: f64 = 6.0;
 /// Most bands that have words.
 const MAX_WORDED: usize = 300;
 /// Rows of names above the picture.
-const ROWS: usize = 2;
+const ROWS: usize = 3;
 /// Height of a row of names.
 pub(super) const ROW: f64 = 16.0;
 /// Width of a letter of a name, on average.
@@ -167,8 +167,8 @@ impl Bands {
         ));
     }
 
-    /// Draws the shades from `top` to `bottom`.
-    pub(super) fn draw(&self, top: f64, bottom: f64, palette: &Palette, svg: &mut Svg) {
+    /// Draws the shades of a panel, from `top` to `bottom`.
+    pub(super) fn draw(&self, (top, bottom): (f64, f64), palette: &Palette, svg: &mut Svg) {
         svg.raw(format_args!("<g class=\"not-captured\">\n"));
         for absence in &self.absences {
             let words = format!(

@@ -45,9 +45,9 @@ impl Header {
         let when = when(source.from, source.to);
         let verdict = source.verdict();
         let judged = judged(verdict, source.coverage.as_ref());
-        let sums = sums(totals, &base);
+        let sums = sums(totals, &base, f64::from(config.width) - 2.0 * EDGE);
         let title = width(&product, 11.5) + width(&when, 6.9) + 16.0;
-        let is_beside = title + width(&judged, 6.6) + 30.0 + 2.0 * EDGE + 20.0 <= f64::from(config.width);
+        let is_beside = title + width(&judged, 6.9) + 30.0 + 2.0 * EDGE + 20.0 <= f64::from(config.width);
         Self { product, base, quote, when, verdict, judged, sums, is_beside }
     }
 
@@ -102,7 +102,7 @@ impl Header {
             Verdict::Open => palette.gap,
             _ => palette.muted,
         };
-        let long = width(&self.judged, 6.6) + 22.0;
+        let long = width(&self.judged, 6.9) + 24.0;
         let (left, y) = if self.is_beside { (f64::from(config.width) - EDGE - long, FIRST - 5.0) } else { (EDGE, FIRST + LINE - 4.0) };
         svg.raw(format_args!("<g class=\"verdict\">"));
         svg.rect([left, y - 11.0, long, 22.0], &format!("rx=\"11\" fill=\"{colour}\""));
@@ -120,18 +120,12 @@ impl Header {
         if config.shows(PlotPart::Trades) && totals.trades > 0 {
             row.dot(5.0, palette.buy, "taker buys", svg);
             row.dot(5.0, palette.sell, "taker sells", svg);
+        }
+        if config.shows(PlotPart::Trades) {
             if let (Some(dots), Some(largest)) = (picture.dots, totals.largest) {
                 let text = format!("{} {}", spell::short(largest.size), self.base);
                 row.dot(dots.radius(largest.size).min(10.0), palette.muted, text.trim(), svg);
             }
-        }
-        if config.shows(PlotPart::Quotes) && totals.quotes > 0 {
-            row.line(palette.ask, "best ask", svg);
-            row.line(palette.bid, "best bid", svg);
-        }
-        if let Some(candles) = picture.candles {
-            row.square(palette.buy, &format!("{} up", spell::span(candles.span)), svg);
-            row.square(palette.sell, &format!("{} down", spell::span(candles.span)), svg);
         }
         if picture.bands.has_gaps() {
             row.square(
@@ -142,6 +136,14 @@ impl Header {
         }
         if picture.bands.has_absences() {
             row.square("url(#coltape-absent)", "nothing captured", svg);
+        }
+        if config.shows(PlotPart::Quotes) && totals.quotes > 0 {
+            row.line(palette.ask, "best ask", svg);
+            row.line(palette.bid, "best bid", svg);
+        }
+        if let Some(candles) = picture.candles {
+            row.square(palette.buy, &format!("{} up", spell::span(candles.span)), svg);
+            row.square(palette.sell, &format!("{} down", spell::span(candles.span)), svg);
         }
         svg.raw(format_args!("</g>\n"));
     }
@@ -246,8 +248,8 @@ fn judged(verdict: Verdict, coverage: Option<&Coverage>) -> String {
     }
 }
 
-/// Words the sums.
-fn sums(totals: &Totals, base: &str) -> String {
+/// Words the sums, as far as there is room.
+fn sums(totals: &Totals, base: &str, room: f64) -> String {
     if totals.trades == 0 {
         return spell::many(totals.quotes, "quote, no trade", "quotes, no trade");
     }
@@ -262,6 +264,9 @@ fn sums(totals: &Totals, base: &str) -> String {
     if let (Some(high), Some(low)) = (totals.high, totals.low) {
         told.push(format!("high {}", spell::exact(high.price)));
         told.push(format!("low {}", spell::exact(low.price)));
+    }
+    while told.len() > 1 && width(&told.join("  ·  "), 6.6) > room {
+        told.pop();
     }
     told.join("  ·  ")
 }

@@ -39,7 +39,6 @@ pub(super) struct Quote {
 
 /// The records of a range of time.
 pub(super) struct Source {
-    pub(super) range: TimeRange,
     pub(super) from: UnixNanos,
     pub(super) to: UnixNanos,
     trades: Vec<DayPart<Trades>>,
@@ -70,7 +69,7 @@ impl Source {
         let trades = if wants_trades { parts::<Trades>(&tape, product, range)? } else { Vec::new() };
         let quotes = if config.shows(PlotPart::Quotes) { parts::<Md>(&tape, product, range)? } else { Vec::new() };
         let source =
-            Self { range, from, to, trades, quotes, coverage: of_trades.map(|_| Coverage::of(&tape, product, range)).transpose()?, held };
+            Self { from, to, trades, quotes, coverage: of_trades.map(|_| Coverage::of(&tape, product, range)).transpose()?, held };
         if source.count() == 0 {
             let what = if wants_trades && config.shows(PlotPart::Quotes) {
                 "trade or quote"
@@ -131,11 +130,17 @@ fn quote(ticker: &Ticker, is_core: bool) -> Quote {
 
 /// Decides the range of time.
 fn span(config: &PlotConfig, (first, last): (UnixNanos, UnixNanos)) -> (UnixNanos, UnixNanos) {
+    let least = LEAST_NANOS.saturating_sub(last.since(first));
+    if config.from.is_none() && config.to.is_none() && least > 0 {
+        // A tape that has hardly begun stands in the middle.
+        let from = UnixNanos(first.0.saturating_sub(least / 2));
+        return (from, UnixNanos(from.0.saturating_add(LEAST_NANOS)));
+    }
     let to = config.to.unwrap_or(UnixNanos(last.0.saturating_add(1)));
     let from = config.from.unwrap_or_else(|| {
         let usual = to.0.saturating_sub(USUAL_NANOS);
         // Of a tape that is younger, all that there is.
-        UnixNanos(usual.max(first.0.min(to.0.saturating_sub(LEAST_NANOS))))
+        UnixNanos(usual.max(first.0.min(to.0.saturating_sub(1))))
     });
     // Asked for a time behind all that there is: the range must not be turned round.
     (from, if to <= from { UnixNanos(from.0.saturating_add(USUAL_NANOS)) } else { to })
@@ -188,7 +193,7 @@ mod tests {
         let held = (second(0), second(10_000));
         assert_eq!(span(&config(None, None), held), (end(second(6_400)), end(second(10_000))));
         assert_eq!(span(&config(None, None), (second(9_000), second(10_000))).0, second(9_000), "a young tape");
-        assert_eq!(span(&config(None, None), (second(10_000), second(10_000))).0, end(second(9_940)), "one trade");
+        assert_eq!(span(&config(None, None), (second(10_000), second(10_000))), (second(9_970), second(10_030)), "one trade");
         assert_eq!(span(&config(None, Some(second(5_000))), held), (second(1_400), second(5_000)));
         assert_eq!(span(&config(Some(second(9_999)), None), held), (second(9_999), end(second(10_000))));
         assert_eq!(span(&config(Some(second(20_000)), None), held), (second(20_000), second(23_600)));

@@ -12,9 +12,21 @@ pub(super) fn fixed(value: f64, decimals: usize) -> String {
     grouped(&format!("{value:.decimals$}", decimals = decimals.min(MAX_DECIMALS)))
 }
 
-/// Spells a number with the fewest digits that give it back, its whole part in groups of three.
+/// Spells a number with the fewest digits that give it back, its whole part in groups of three. One that has more digits than any price is rounded.
 pub(super) fn exact(value: f64) -> String {
-    grouped(&value.to_string())
+    grouped(&shortest(value))
+}
+
+/// Most digits of a price or size.
+const MAX_DIGITS: usize = 12;
+
+fn shortest(value: f64) -> String {
+    let text = value.to_string();
+    let digits = text.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
+    let Some((whole, decimals)) = text.split_once('.').filter(|_| digits > MAX_DIGITS) else { return text };
+    let kept = decimals.len().saturating_sub(digits - MAX_DIGITS);
+    let text = format!("{value:.kept$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { whole.to_owned() }
 }
 
 /// Spells a number with about four digits.
@@ -51,7 +63,7 @@ pub(super) fn decimals_for(step: f64) -> usize {
 
 /// Gives the decimals of a number, spelled as short as possible.
 pub(super) fn decimals_of(value: f64) -> usize {
-    value.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len())
+    shortest(value).split_once('.').map_or(0, |(_, decimals)| decimals.len())
 }
 
 fn grouped(text: &str) -> String {
@@ -130,7 +142,11 @@ mod tests {
         let short: Vec<String> = [1234.5678, 12.345_678, 0.001_234_56, 5e-9, 0.0, 1e9].map(short).into();
         assert_eq!(short, ["1,235", "12.35", "0.001235", "0.000000005", "0", "1,000,000,000"]);
         assert_eq!([decimals_for(0.25), decimals_for(0.1), decimals_for(1.0), decimals_for(0.0), decimals_for(1e-8)], [1, 1, 0, 0, 8]);
-        assert_eq!([decimals_of(0.000_000_51), decimals_of(5.0)], [8, 0]);
+        assert_eq!([decimals_of(0.000_000_51), decimals_of(5.0), decimals_of(0.1 + 0.2)], [8, 0, 1]);
+        assert_eq!(
+            [exact(70_183.100_000_000_01), exact(0.1 + 0.2), exact(123_456_789_012.75)],
+            ["70,183.1", "0.3", "123,456,789,013"].map(str::to_owned)
+        );
     }
 
     #[test]

@@ -214,18 +214,17 @@ impl Bands {
             let x = (band.left + band.right) / 2.0;
             svg.raw(format_args!("<path d=\"M{} {}h8l-4 6z\"/>\n", Px(x - 4.0), Px(top - 1.0)));
         }
+        // A name in an upper row has a line down to its band. It passes behind the names below.
+        for name in self.names.iter().filter(|name| name.row > 0) {
+            let attributes = format!("stroke=\"{}\" stroke-width=\".8\" stroke-opacity=\".7\"", palette.gap);
+            svg.path(&format!("M{} {}V{}", Px(name.band), Px(name_line(top, name.row) + 3.0), Px(top)), &attributes);
+        }
+        let halo = format!(
+            "font-weight=\"600\" stroke=\"{}\" stroke-width=\"4\" stroke-linejoin=\"round\" paint-order=\"stroke\"",
+            palette.ground
+        );
         for name in &self.names {
-            let y = top - 6.0 - name.row as f64 * ROW;
-            if name.row > 0 {
-                svg.raw(format_args!(
-                    "<path d=\"M{} {}V{}\" stroke=\"{}\" stroke-width=\".8\"/>\n",
-                    Px(name.band),
-                    Px(y + 3.0),
-                    Px(top),
-                    palette.gap
-                ));
-            }
-            svg.words(name.middle, y, "font-weight=\"600\"", &name.text);
+            svg.words(name.middle, name_line(top, name.row), &halo, &name.text);
         }
         svg.raw(format_args!("</g>\n<g fill=\"{}\" font-size=\"12\" text-anchor=\"middle\">\n", palette.muted));
         for absence in &self.absences {
@@ -242,6 +241,11 @@ impl Bands {
     }
 }
 
+/// Gives the line on which the names of a row stand.
+fn name_line(top: f64, row: usize) -> f64 {
+    top - 6.0 - row as f64 * ROW
+}
+
 /// Finds room for names: the bands with most ids first, in as few rows as possible.
 fn names(bands: &[Band], time: &TimeScale) -> Vec<Name> {
     let mut order: Vec<&Band> = bands.iter().collect();
@@ -255,10 +259,7 @@ fn names(bands: &[Band], time: &TimeScale) -> Vec<Name> {
             let half = text.chars().count() as f64 * LETTER / 2.0 + 5.0;
             let middle = at.clamp(time.left() + half, (time.right() - half).max(time.left() + half));
             let is_free = |row: &Vec<(f64, f64)>| row.iter().all(|(left, right)| middle + half < *left || middle - half > *right);
-            // A name in an upper row has a line down to its band, which no name below may stand in the way of.
-            let is_clear =
-                |row: usize, taken: &[Vec<(f64, f64)>]| taken.iter().take(row).flatten().all(|(left, right)| at < *left || at > *right);
-            let row = taken.iter().enumerate().position(|(row, names)| is_free(names) && is_clear(row, &taken))?;
+            let row = taken.iter().position(is_free)?;
             Some((row, middle, half))
         };
         let text = band.name();

@@ -142,8 +142,8 @@ impl Header {
             row.line(palette.bid, "best bid", svg);
         }
         if let Some(candles) = picture.candles {
-            row.square(palette.buy, &format!("{} up", spell::span(candles.span)), svg);
-            row.square(palette.sell, &format!("{} down", spell::span(candles.span)), svg);
+            row.square(palette.buy, &format!("{} candle, up", spell::span(candles.span)), svg);
+            row.square(palette.sell, &format!("{} candle, down", spell::span(candles.span)), svg);
         }
         svg.raw(format_args!("</g>\n"));
     }

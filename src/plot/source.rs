@@ -68,8 +68,7 @@ impl Source {
         let wants_trades = [PlotPart::Trades, PlotPart::Candles, PlotPart::Volume].into_iter().any(|part| config.shows(part));
         let trades = if wants_trades { parts::<Trades>(&tape, product, range)? } else { Vec::new() };
         let quotes = if config.shows(PlotPart::Quotes) { parts::<Md>(&tape, product, range)? } else { Vec::new() };
-        let source =
-            Self { from, to, trades, quotes, coverage: of_trades.map(|_| Coverage::of(&tape, product, range)).transpose()?, held };
+        let source = Self { from, to, trades, quotes, coverage: of_trades.map(|_| Coverage::of(&tape, product, range)).transpose()?, held };
         if source.count() == 0 {
             let what = if wants_trades && config.shows(PlotPart::Quotes) {
                 "trade or quote"

@@ -1,12 +1,13 @@
 //! [`Screen`]: a capture's status as a page of text.
 //!
-//! What stands there came from a file: whoever prints it escapes it, line by line.
+//! What stands there came from a file, and its line feeds would forge lines: every value is escaped before it becomes part of a line.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use super::judge::{CaptureStatus, Health};
 use super::report::{ProductStatus, RunState, StatusReport};
+use crate::escape::Escaped;
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// Products that are shown where nothing says how many there is room for.
@@ -46,7 +47,7 @@ impl Screen {
 
     fn line(&mut self, name: &str, value: &str) {
         // Writing to a String cannot fail.
-        let _ = writeln!(self.text, "{}", format!("{name:12} {value}").trim_end());
+        let _ = writeln!(self.text, "{}", format!("{name:12} {}", Escaped(value)).trim_end());
     }
 
     fn head(&mut self, dir: &Path, status: &CaptureStatus) {
@@ -140,11 +141,11 @@ impl Screen {
             let age = product.last_trade_age_s.map_or_else(|| "-".to_owned(), |age| age_text(age + older));
             let at = product.last_trade.map_or_else(|| "-".to_owned(), seconds);
             let id = product.last_trade_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-            let name: String = product.product.chars().take(24).collect();
+            let name: String = Escaped(&product.product).to_string().chars().take(24).collect();
             let _ = writeln!(
                 self.text,
                 "{name:width$}  {:9} {:>9}  {id:>14}  {at:20}  {age:>8} {:>9} {:>7}",
-                product.state,
+                Escaped(&product.state),
                 if status.health == Health::NoCapture { "-".to_owned() } else { rate(product.trades_per_s) },
                 product.missing_ids,
                 product.queue

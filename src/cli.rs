@@ -18,6 +18,7 @@ mod next;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod plot;
 mod progress;
 mod proxy;
 pub(crate) mod query;
@@ -26,6 +27,7 @@ pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
 pub(crate) mod stats;
+pub(crate) mod status;
 mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
@@ -68,6 +70,8 @@ pub fn main() -> ExitCode {
         Command::Orders(args) => orders::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Status(args) => status::run(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

@@ -10,6 +10,7 @@ use clap::builder::PossibleValue;
 
 use super::units;
 use crate::feed::Feed;
+use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::query::Format;
 use crate::schema::{ColumnSet, Dataset};
 use crate::time::DateFormat;
@@ -39,6 +40,9 @@ impl fmt::Display for Span {
 
 /// Every dataset, as a list on the command line.
 pub(crate) static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));
+
+/// What a plot shows usually, as a list on the command line.
+pub(crate) static USUAL_PARTS: LazyLock<String> = LazyLock::new(|| PlotConfig::PARTS.map(PlotPart::name).join(","));
 
 /// Reads a [`Span`] above zero.
 ///
@@ -117,6 +121,34 @@ impl ValueEnum for Format {
             Self::Csv => PossibleValue::new("csv").help("Comma-separated, with a header line"),
             Self::Jsonl => PossibleValue::new("jsonl").help("One JSON object per line"),
         })
+    }
+}
+
+impl ValueEnum for Theme {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Light, Self::Dark]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Light => PossibleValue::new("light").help("Dark on white"),
+            Self::Dark => PossibleValue::new("dark").help("Light on a dark ground"),
+        })
+    }
+}
+
+impl ValueEnum for PlotPart {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Trades => "Trades as dots",
+            Self::Quotes => "Best bid and best ask as lines",
+            Self::Candles => "Open, high, low and close",
+            Self::Volume => "Volume bought and sold",
+        }))
     }
 }
 

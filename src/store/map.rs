@@ -269,18 +269,30 @@ impl ReadMap {
         Ok(Self { raw, len, watched })
     }
 
-    /// Shows the first `len` bytes from now on, as many as before or more. The caller knows the same of them as in [`ReadMap::new`]. A mapping that is too
-    /// short gets address space for `space` bytes. Tells whether it was.
-    pub(crate) fn grow(&mut self, len: usize, space: usize) -> io::Result<bool> {
-        assert!(len >= self.len, "a snapshot's bytes are never taken back");
-        let is_too_short = len > self.raw.len();
-        if is_too_short {
-            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
-            unsafe { self.raw.remap(space.max(len), RemapOptions::new().may_move(true))? };
-            self.watched.follow(addresses(&self.raw));
+    /// Makes sure that the mapping reaches over `len` bytes. One that does not gets address space for `space` bytes, or `len` where a limit refuses
+    /// that. Tells whether it was moved.
+    pub(crate) fn reserve(&mut self, len: usize, space: usize) -> io::Result<bool> {
+        if len <= self.raw.len() {
+            return Ok(false);
         }
+        let options = RemapOptions::new().may_move(true);
+        for space in [space.max(len), len] {
+            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
+            match unsafe { self.raw.remap(space, options) } {
+                Ok(()) => break,
+                Err(error) if space == len => return Err(error),
+                Err(_) => {}
+            }
+        }
+        self.watched.follow(addresses(&self.raw));
+        Ok(true)
+    }
+
+    /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them, and the caller knows the same of them as in
+    /// [`ReadMap::new`].
+    pub(crate) fn show(&mut self, len: usize) {
+        assert!(len >= self.len && len <= self.raw.len(), "within the mapping, and a snapshot's bytes are never taken back");
         self.len = len;
-        Ok(is_too_short)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -484,7 +484,7 @@ class Day:
         """Looks again. Tells whether anything is new: records, late records, a seal or a replacement. Costs what came since; only where a
         record came late are the columns merged anew."""
         before, seen = self._seen, self._look()
-        if seen is None and (before is not None or self._count):
+        if seen is None and before is not None:
             raise Error(f"{self._file('commit')}: the day is gone")
         if before is not None and seen.late is not None:
             if (_shown(seen.state), seen.records, seen.late) == (_shown(before.state), before.records, before.late):

@@ -1,7 +1,13 @@
 //! What Python reads of a tape, with the packages that `scripts/setup_python.sh` installs. A test that finds no Python there fails.
 
+mod days;
+mod frames;
+mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::capture::programs::coltape;
 
 /// Gives the interpreter of the tests.
 pub(crate) fn interpreter() -> PathBuf {
@@ -15,10 +21,17 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Gives a command that runs a Python script of the tests, with `scripts/coltape.py` to import.
-pub(crate) fn script(name: &str) -> Command {
+/// Gives a command that runs Python with `scripts/coltape.py` to import.
+pub(crate) fn python() -> Command {
     let mut command = Command::new(interpreter());
-    command.arg(root().join("tests/tape/python").join(name)).env("PYTHONPATH", root().join("scripts")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.env("PYTHONPATH", root().join("scripts")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Gives a command that runs a Python script of the tests.
+pub(crate) fn script(name: &str) -> Command {
+    let mut command = python();
+    command.arg(root().join("tests/tape/python").join(name));
     command
 }
 
@@ -28,4 +41,15 @@ pub(crate) fn output_of(command: &mut Command) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} ended with {}\n{out}{err}", output.status);
     out.into_owned()
+}
+
+/// Holds a day, as `coltape.py` reads it, against what `coltape query --raw` prints of it. Gives the number of records.
+fn compare_with_query(dir: &Path, product: &str, dataset: &str, date: &str) -> usize {
+    let csv = dir.join(format!("{product}.{dataset}.{date}.csv"));
+    let next = format!("{date}T23:59:59.999999999Z");
+    let mut query = coltape();
+    query.args(["query", product, "--dataset", dataset, "--from", date, "--to", &next, "--raw", "--format", "csv", "--data-dir"]).arg(dir);
+    std::fs::write(&csv, output_of(&mut query)).unwrap();
+    let said = output_of(script("same_as_query.py").arg(dir).args([product, dataset, date]).arg(&csv));
+    said.trim().parse().unwrap_or_else(|_| panic!("{said}"))
 }

@@ -1,5 +1,6 @@
 //! What Python reads of a tape, with the packages that `scripts/setup_python.sh` installs. A test that finds no Python there fails.
 
+mod cookbook;
 mod days;
 mod frames;
 mod live;

@@ -427,13 +427,14 @@ class Day:
         a zone; tz="UTC" puts the zone on it. Numbers that the feed did not send are NaN or NA, order ids None."""
         import pandas as pd
 
+        _check_order_ids(order_ids)
         out = {}
         for name, values in self.arrays(columns).items():
             if name in _SIDE:
                 values = pd.Categorical.from_codes(self._side_codes(values).astype(np.int8), SIDES)
             elif values.dtype.kind == "V":
                 present = self._present(name, values)
-                values = uuid_text(values).astype("U36").astype(object) if order_ids == "text" else _bytes_objects(values)
+                values = _objects(_texts(values) if order_ids == "text" else values.tolist())
                 if present is not None:
                     values[~present] = None
                 values = pd.Series(values, dtype=object)
@@ -450,6 +451,7 @@ class Day:
         order_ids="text". What the feed did not send is null. `time` is UTC without a zone; tz="UTC" puts the zone on it."""
         import pyarrow as pa
 
+        _check_order_ids(order_ids)
         if sys.byteorder != "little":
             raise Error("to_arrow shows the files as they are, and they are little-endian: this machine is not")
         types = {"u4": pa.uint32(), "u8": pa.uint64(), "f4": pa.float32(), "f8": pa.float64(), "M8[ns]": pa.timestamp("ns", tz), "V16": pa.binary(16)}
@@ -665,6 +667,10 @@ _TIME_SIDE = {"trades": "trade_side", "md": "side", "ticker_trades": "trade_side
 _PRODUCT = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*(?:~(?:[2-9]|[1-9][0-9]{1,3}))?", re.ASCII)
 
 
+#: The two hexadecimal digits of each byte.
+_TWO_DIGITS = np.array([f"{byte:02x}".encode() for byte in range(256)], "S2").view("<u2")
+
+
 def day(directory, product, dataset, date):
     """Opens a day: `day("data", "BTC-USD", "trades", "2026-11-29")`. Raises Error where there is none, saying what there is."""
     return Day(os.fspath(directory), _known_product(directory, product), _dataset(dataset), _iso(date))
@@ -712,19 +718,29 @@ def iterate(directory, product, dataset="trades", first=None, last=None):
 
 def uuid_text(values):
     """Order ids as text: an array of 36-byte strings, as in `1da6ce16-c8da-4732-9f71-000000000001`."""
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
     raw = np.ascontiguousarray(values).view(np.uint8).reshape(-1, 16)
+    digits = _TWO_DIGITS[raw].view(np.uint8)
     text = np.full((len(raw), 36), ord("-"), np.uint8)
-    at = [place for place in range(36) if place not in (8, 13, 18, 23)]
-    text[:, at[0::2]] = digits[raw >> 4]
-    text[:, at[1::2]] = digits[raw & 15]
+    for at, start, end in ((0, 0, 8), (9, 8, 12), (14, 12, 16), (19, 16, 20), (24, 20, 32)):
+        text[:, at : at + end - start] = digits[:, start:end]
     return text.reshape(-1).view("S36")
 
 
-def _bytes_objects(values):
+def _objects(values):
     out = np.empty(len(values), object)
-    out[:] = values.tolist()
+    out[:] = values
     return out
+
+
+def _texts(values):
+    """Gives order ids as a list of str."""
+    whole = uuid_text(values).tobytes().decode("ascii")
+    return [whole[at : at + 36] for at in range(0, len(whole), 36)]
+
+
+def _check_order_ids(order_ids):
+    if order_ids not in ("bytes", "text"):
+        raise Error(f'order_ids is "bytes" or "text", not {order_ids!r}')
 
 
 def _names(dataset):
@@ -783,7 +799,7 @@ def _text_rows(opened, columns, chosen):
         if name in _SIDE:
             cells.append([SIDES[code] if code < len(SIDES) else str(code) for code in values.tolist()])
         elif values.dtype.kind == "V":
-            cells.append([text.decode() for text in uuid_text(values).tolist()])
+            cells.append(_texts(values))
         else:
             cells.append([str(value) for value in values])
     return [names] + [list(row) for row in zip(*cells)]

@@ -4,6 +4,7 @@ mod cookbook;
 mod days;
 mod frames;
 mod live;
+mod load;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -39,6 +39,13 @@ fn blocks(page: &str) -> Vec<Block> {
     found
 }
 
+/// The two versions of DuckDB that the blocks are run with.
+#[derive(Clone, Copy, PartialEq)]
+enum DuckDb {
+    One,
+    Two,
+}
+
 /// A running simulator and capture, with a sealed day before a live one.
 struct Tape {
     folder: tempfile::TempDir,
@@ -65,8 +72,8 @@ impl Tape {
         Self { folder, _simulator: simulator, _capture: capture }
     }
 
-    /// Runs a block as its reader would, in the folder that holds `data`.
-    fn run(&self, block: &Block) -> Output {
+    /// Runs a block as its reader would, in the folder that holds `data`. SQL is run by DuckDB 2 where `duckdb` says so.
+    fn run(&self, block: &Block, duckdb: DuckDb) -> Output {
         let mut command = match block.language.as_str() {
             "sh" => {
                 let mut shell = Command::new("bash");
@@ -85,6 +92,9 @@ impl Tape {
             }
             other => panic!("nothing runs a block of {other}"),
         };
+        if duckdb == DuckDb::Two {
+            command.env("PYTHONPATH", root().join("target/venv/duckdb2"));
+        }
         let path = std::env::var("PATH").unwrap();
         let programs = [Path::new(env!("CARGO_BIN_EXE_coltape")).parent().unwrap().to_owned(), interpreter().parent().unwrap().to_owned()];
         let paths = std::env::join_paths(programs.into_iter().chain(std::env::split_paths(&path))).unwrap();
@@ -133,9 +143,18 @@ fn every_block_of_the_cookbook_does_what_it_says() {
             continue;
         }
         let before = tape.files();
-        let output = tape.run(&block);
+        let output = tape.run(&block, DuckDb::One);
         let (out, err) = (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned());
         let has_result = !out.trim().is_empty() || tape.files().iter().any(|file| !before.contains(file) && file.1 > 0);
+        if block.language == "sql" {
+            let other = tape.run(&block, DuckDb::Two);
+            assert_eq!(
+                String::from_utf8_lossy(&other.stdout),
+                out,
+                "DuckDB 2 answers otherwise: {}",
+                String::from_utf8_lossy(&other.stderr)
+            );
+        }
         if !output.status.success() || !has_result {
             failures.push(format!("== {}\n{}-- {}\n{out}{err}", block.heading, block.text, output.status));
         } else if block.heading == "VWAP" {

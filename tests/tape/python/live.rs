@@ -17,13 +17,13 @@ use coltape::internals::time::{UnixNanos, UtcDay};
 use super::script;
 use crate::market::{data_dir, insert, product};
 
-const DAY: UtcDay = UtcDay(20_000);
+pub(super) const DAY: UtcDay = UtcDay(20_000);
 const RECORDS: u64 = 200_000;
 /// How the reader ends when it has seen something that never was.
 const TORN: i32 = 43;
 
 /// Every column follows from the id, and none of it is zero.
-fn trade(id: u64) -> Trade {
+pub(super) fn trade(id: u64) -> Trade {
     let order = |salt: u64| OrderId((id.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ salt | 1).to_be_bytes().repeat(2).try_into().unwrap());
     Trade {
         trade_id: id,
@@ -39,20 +39,20 @@ fn trade(id: u64) -> Trade {
     }
 }
 
-fn start_reader(folder: &Path, pause: &str) -> Child {
+pub(super) fn start_reader(folder: &Path, pause: &str) -> Child {
     let mut reader = script("live_reader.py");
     reader.arg(folder).args(["BTC-USD", &DAY.to_string(), pause]).stdout(Stdio::piped()).stderr(Stdio::piped());
     reader.spawn().unwrap()
 }
 
-struct Writer {
+pub(super) struct Writer {
     dir: Arc<DataDir>,
-    syncer: Syncer,
-    day: Day<Trades>,
+    pub(super) syncer: Syncer,
+    pub(super) day: Day<Trades>,
 }
 
 impl Writer {
-    fn begin(folder: &Path) -> Self {
+    pub(super) fn begin(folder: &Path) -> Self {
         Self::open(data_dir(folder, StoreOptions::default()))
     }
 

@@ -54,6 +54,7 @@ while True:
     except coltape.Error:
         if time.monotonic() > DEADLINE:
             raise
+open(os.path.join(directory, "python.began"), "w").close()
 checked, looks, generations, given_out = 0, 0, set(), []
 while True:
     is_over = os.path.exists(os.path.join(directory, "stop"))

@@ -37,9 +37,28 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
 /// Loads the values of record `number` of the columns into `values`. Tells whether every column has it.
 pub(crate) fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
-    let columns = columns_of(snapshot);
-    values.extend(columns.iter().enumerate().filter_map(|(at, column)| value_at(snapshot.column_bytes(at), column.kind, number)));
-    values.len() == columns.len()
+    for (at, column) in columns_of(snapshot).iter().enumerate() {
+        let bytes = snapshot.column_bytes(at);
+        // Each value is made where it stays: one that is passed through an Option costs three times as much.
+        let is_there = match column.kind {
+            Kind::U32 => push(values, bytes, number, |bytes| Value::U32(u32::from_le_bytes(bytes))),
+            Kind::U64 => push(values, bytes, number, |bytes| Value::U64(u64::from_le_bytes(bytes))),
+            Kind::F32 => push(values, bytes, number, |bytes| Value::F32(f32::from_le_bytes(bytes))),
+            Kind::F64 => push(values, bytes, number, |bytes| Value::F64(f64::from_le_bytes(bytes))),
+            Kind::Uuid => push(values, bytes, number, Value::Uuid),
+        };
+        if !is_there {
+            return false;
+        }
+    }
+    true
+}
+
+#[inline(always)]
+fn push<const N: usize>(values: &mut Vec<Value>, bytes: &[u8], number: usize, make: impl Fn([u8; N]) -> Value) -> bool {
+    let Some(value) = chunk(bytes, number) else { return false };
+    values.push(make(value));
+    true
 }
 
 /// Puts the values of a record into `values`, one for each column of the full set.

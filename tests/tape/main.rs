@@ -6,6 +6,7 @@
 
 mod capture;
 mod console;
+mod export;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;

@@ -8,6 +8,8 @@
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod capture;
+pub(crate) mod export;
+mod export_help;
 mod limits;
 mod logging;
 mod next;
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
     };

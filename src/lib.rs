@@ -51,7 +51,7 @@
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
-//! | tools | `query`, `verify` | words, layout, store, reading | the read side |
+//! | tools | `query`, `verify`, `export` | words, layout, store, reading, tools | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
@@ -84,6 +84,7 @@ mod capture;
 mod cli;
 mod decimal;
 mod escape;
+mod export;
 mod feed;
 pub mod guide;
 mod ids;
@@ -113,6 +114,9 @@ pub use capture::run as capture;
 pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
+pub use export::{
+    ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
+};
 pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;

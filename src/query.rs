@@ -29,7 +29,7 @@ use crate::time::UtcDay;
 
 pub use config::{Format, QueryConfig};
 pub use error::{QueryError, QuestionError};
-use exact::ExactTexts;
+pub(crate) use exact::ExactTexts;
 use filter::Filter;
 use follow::Follower;
 use printer::RecordPrinter;

@@ -26,7 +26,7 @@ struct Shown {
 
 /// The texts of one product.
 #[derive(Debug, Default)]
-pub(super) struct ExactTexts {
+pub(crate) struct ExactTexts {
     texts: HashMap<(String, u64), Vec<Shown>>,
 }
 
@@ -34,7 +34,7 @@ impl ExactTexts {
     /// Reads the texts of a product's records from the day `first` on, those of its other series among them: a text is kept before it is known to which
     /// series its record belongs. Reads all later files, as a record may be fetched long after its day.
     #[must_use]
-    pub(super) fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
+    pub(crate) fn read(dir: &Path, product: &ProductId, first: UtcDay) -> Self {
         let mut texts: HashMap<(String, u64), Vec<Shown>> = HashMap::new();
         for line in journal::events(dir, EXACT_TEXTS, first, UtcDay(u32::MAX)) {
             let Ok(Line { event: Some(Event::Exact { product: named, column, key, text }), .. }) = line else { continue };
@@ -53,13 +53,13 @@ impl ExactTexts {
 
     /// Tells whether there are no texts.
     #[must_use]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
     /// Finds the text of a column of the record with this key, if it is a text of the stored value.
     #[must_use]
-    pub(super) fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
+    pub(crate) fn find(&self, column: &str, key: u64, stored: f64) -> Option<&str> {
         if self.texts.is_empty() {
             return None;
         }

@@ -9,6 +9,7 @@ mod console;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;
+mod python;
 mod query;
 mod repair;
 mod verify_days;

@@ -19,22 +19,31 @@ mod config;
 mod csv;
 mod error;
 mod facts;
+mod fixed;
 mod folder;
 mod format;
+mod hftbacktest;
 mod manifest;
+#[cfg(feature = "export")]
+mod nautilus;
+mod npz;
 mod number;
 mod output;
 #[cfg(feature = "export")]
 mod parquet;
 mod plan;
+mod receipt;
+mod received;
 mod stored_day;
 #[cfg(feature = "export")]
 mod table;
+mod tardis;
 mod worker;
 
 use std::collections::BTreeMap;
 
 use crate::product::ProductId;
+use crate::schema::Dataset;
 use crate::tape::{Tape, TapeError};
 use crate::verify::{ProductVerifier, VerifyConfig};
 
@@ -68,6 +77,10 @@ pub struct Exported {
     pub live_days: u64,
     /// Records without a receive time that took their event time for it, where the format wants one.
     pub untimed: u64,
+    /// Records that were received, by the clocks, before they happened, where the format has both times.
+    pub early: u64,
+    /// Records that the format cannot hold, and that were left out.
+    pub unfit: u64,
     /// What could not be exported, and why.
     pub failed: Vec<ExportFailure>,
 }
@@ -102,7 +115,11 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
     if config.range.is_empty() {
         return Err(TapeError::EmptyRange { range: config.range }.into());
     }
-    let plan = Plan::make(config, &Tape::open(&config.dir)?)?;
+    let by_receipt = format.is_by_receipt();
+    if let Some(dataset) = config.datasets.iter().find(|dataset| by_receipt && *dataset == Dataset::TickerTrades) {
+        return Err(ExportError::NoSuchDataset { format: config.format.name(), dataset: dataset.name() });
+    }
+    let plan = Plan::make(config, &Tape::open(&config.dir)?, by_receipt)?;
     let mut exported = Exported { live_days: plan.live_days, failed: plan.failed, ..Exported::default() };
     if plan.products.is_empty() {
         return match exported.failed.is_empty() {
@@ -112,7 +129,8 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
     }
     let mut folder = ExportFolder::open(&config.out, &config.dir, config.format.name(), config.now)?;
     let facts = facts_of(config, &plan.products)?;
-    let jobs = worker::jobs(&*format, &plan.products, &facts);
+    let (jobs, failed) = worker::jobs(config, &*format, &folder.shared(), &plan.products, &facts);
+    exported.failed.extend(failed);
     write_files(config, &*format, &jobs, &mut folder, &mut exported)?;
     Ok(exported)
 }
@@ -123,9 +141,15 @@ fn format_of(config: &ExportConfig) -> Result<Box<dyn FileFormat>, ExportError> 
         ExportFormat::Parquet => Box::new(parquet::Parquet::new(config)),
         #[cfg(feature = "export")]
         ExportFormat::Arrow => Box::new(arrow::Arrow::new(config.types)),
+        #[cfg(feature = "export")]
+        ExportFormat::Nautilus => Box::new(nautilus::Nautilus::new(config)),
         #[cfg(not(feature = "export"))]
-        ExportFormat::Parquet | ExportFormat::Arrow => return Err(ExportError::NotBuilt { format: config.format.name() }),
+        ExportFormat::Parquet | ExportFormat::Arrow | ExportFormat::Nautilus => {
+            return Err(ExportError::NotBuilt { format: config.format.name() });
+        }
         ExportFormat::Csv => Box::new(csv::Csv),
+        ExportFormat::TardisCsv => Box::new(tardis::TardisCsv),
+        ExportFormat::HftBacktest => Box::new(hftbacktest::HftBacktest),
     })
 }
 
@@ -183,7 +207,7 @@ fn write_files(
         |job| (job, worker::run(config, format, &shared, job)),
         |(job, done)| {
             match done {
-                Ok(Done::Nothing) => {}
+                Ok(Done::Nothing(written)) => exported.unfit += written.unfit,
                 Ok(Done::Unchanged { news }) => {
                     exported.unchanged += 1;
                     batch.news.extend(news);
@@ -192,6 +216,8 @@ fn write_files(
                     exported.files += 1;
                     exported.rows += written.rows;
                     exported.untimed += written.untimed;
+                    exported.early += written.early;
+                    exported.unfit += written.unfit;
                     exported.bytes += finished.entry.bytes;
                     batch.bytes += finished.entry.bytes;
                     batch.finished.push(*finished);

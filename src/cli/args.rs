@@ -239,10 +239,10 @@ pub(crate) struct ExportArgs {
     /// Only these products [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub products: Vec<ProductId>,
-    /// First event time, a date or RFC 3339
+    /// First event time, a date or RFC 3339; where files are by day of receipt, first time of receipt
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
-    /// Event time to stop before
+    /// Event time to stop before, likewise
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub to: Option<UnixNanos>,
     /// Which datasets

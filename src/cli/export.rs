@@ -59,6 +59,12 @@ fn summary(exported: &Exported, config: &ExportConfig) -> String {
         let trades = counted(exported.untimed, "record without a receive time has", "records without a receive time have");
         parts.push(format!("{trades} the event time instead"));
     }
+    if exported.early > 0 {
+        parts.push(format!("{} received, by the clocks, before they happened", counted(exported.early, "record was", "records were")));
+    }
+    if exported.unfit > 0 {
+        parts.push(format!("{} left out, as the format cannot hold them", counted(exported.unfit, "record was", "records were")));
+    }
     if !exported.failed.is_empty() {
         parts.push(format!("{} not exported", exported.failed.len()));
     }

@@ -16,7 +16,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 
 use super::config::ExportTypes;
 use super::error::ExportError;
-use super::format::{ChosenDay, FileFormat, OpenFile, PlannedFile, Written, one_file_a_day, partition};
+use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::output::Output;
 use super::table::{self, ExportColumn, Kind, Present, Values};
 use crate::schema::Dataset;
@@ -141,8 +141,8 @@ impl From<ArrowError> for Stopped {
 }
 
 impl FileFormat for Arrow {
-    fn files(&self, days: &[ChosenDay]) -> Vec<PlannedFile> {
-        one_file_a_day(days)
+    fn files(&self, product: &ProductDays<'_>) -> Result<Vec<PlannedFile>, ExportError> {
+        Ok(one_file_a_day(product))
     }
 
     fn path(&self, file: &OpenFile<'_>) -> Result<PathBuf, ExportError> {
@@ -151,7 +151,7 @@ impl FileFormat for Arrow {
 
     fn write(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<Written, ExportError> {
         match self.write_rows(file, &mut *out, done) {
-            Ok(rows) => Ok(Written { rows, untimed: 0 }),
+            Ok(rows) => Ok(Written { rows, ..Written::default() }),
             Err(Stopped::Value(error)) => Err(error),
             Err(Stopped::Writer(error)) => Err(out.failure(error)),
         }

@@ -20,11 +20,17 @@ pub enum ExportFormat {
     Arrow,
     /// CSV files with the stored columns, partitioned likewise.
     Csv,
+    /// The gzipped CSV files of Tardis.dev, by day of receipt.
+    TardisCsv,
+    /// A catalog of nautilus_trader, by day of receipt.
+    Nautilus,
+    /// Archives of hftbacktest's events, by day of receipt.
+    HftBacktest,
 }
 
 impl ExportFormat {
     /// Every format.
-    pub const ALL: &[Self] = &[Self::Parquet, Self::Arrow, Self::Csv];
+    pub const ALL: &[Self] = &[Self::Parquet, Self::Arrow, Self::Csv, Self::TardisCsv, Self::Nautilus, Self::HftBacktest];
 
     /// Names the format as the command line spells it.
     #[must_use]
@@ -33,6 +39,9 @@ impl ExportFormat {
             Self::Parquet => "parquet",
             Self::Arrow => "arrow",
             Self::Csv => "csv",
+            Self::TardisCsv => "tardis-csv",
+            Self::Nautilus => "nautilus",
+            Self::HftBacktest => "hftbacktest",
         }
     }
 
@@ -43,6 +52,9 @@ impl ExportFormat {
             Self::Parquet => "A Hive-partitioned data set for DuckDB, Polars, pyarrow, Spark, ClickHouse",
             Self::Arrow => "Arrow IPC files, partitioned likewise, with the same columns",
             Self::Csv => "CSV files, partitioned likewise, with the columns of `query --format csv`",
+            Self::TardisCsv => "The gzipped CSV files of Tardis.dev, by day of receipt",
+            Self::Nautilus => "A catalog of nautilus_trader 1.231, by day of receipt",
+            Self::HftBacktest => "Archives (.npz) of hftbacktest's events, by day of receipt",
         }
     }
 }
@@ -181,7 +193,8 @@ impl ExportConfig {
                 format!("{}, {}, {}{bloom}", self.types.name(), self.encoding.name(), self.compression.name())
             }
             ExportFormat::Arrow => self.types.name().to_owned(),
-            ExportFormat::Csv => String::new(),
+            ExportFormat::Nautilus => format!("{}, {}", self.encoding.name(), self.compression.name()),
+            ExportFormat::Csv | ExportFormat::TardisCsv | ExportFormat::HftBacktest => String::new(),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::block::{Block, is_float};
 use super::error::ExportError;
-use super::format::{ChosenDay, FileFormat, OpenFile, PlannedFile, Written, one_file_a_day, partition};
+use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::number::{put_f32, put_f64, put_u64, put_uuid};
 use super::output::Output;
 use crate::query::ExactTexts;
@@ -22,8 +22,8 @@ const BLOCK_ROWS: usize = 1 << 13;
 pub(super) struct Csv;
 
 impl FileFormat for Csv {
-    fn files(&self, days: &[ChosenDay]) -> Vec<PlannedFile> {
-        one_file_a_day(days)
+    fn files(&self, product: &ProductDays<'_>) -> Result<Vec<PlannedFile>, ExportError> {
+        Ok(one_file_a_day(product))
     }
 
     fn path(&self, file: &OpenFile<'_>) -> Result<PathBuf, ExportError> {
@@ -44,7 +44,7 @@ impl FileFormat for Csv {
             rows += block.rows() as u64;
             done(block.rows() as u64);
         }
-        Ok(Written { rows, untimed: 0 })
+        Ok(Written { rows, ..Written::default() })
     }
 }
 

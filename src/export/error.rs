@@ -93,6 +93,14 @@ pub enum ExportError {
         /// What the writer said.
         why: String,
     },
+    /// The format has no place for a dataset.
+    #[error("the format {format} has no place for {dataset}: it takes trades and md (--dataset)")]
+    NoSuchDataset {
+        /// The format.
+        format: &'static str,
+        /// The dataset.
+        dataset: &'static str,
+    },
     /// The program was built without this format.
     #[error("this build has no {format} export: build with the feature `export`, which is on by default")]
     NotBuilt {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::fixed::{Precision, decimals_of_increment};
 use super::stored_day::StoredDay;
 use crate::ids::{IdRange, IdSet};
 use crate::json::{Object, quoted};
@@ -105,11 +106,52 @@ impl ProductFacts {
         facts
     }
 
+    /// Gives what is known of a file that holds what was received on `date`, out of these days: the verdict of the worst of them. Which ids it holds is not
+    /// said.
+    pub(super) fn of_receipt(&self, date: UtcDay, days: &[StoredDay]) -> Option<Facts> {
+        let has_trades = days.iter().any(|day| day.dataset() == Dataset::Trades);
+        let of_days = days.iter().filter(|day| !has_trades || day.dataset() == Dataset::Trades).map(|day| (day.key().date, self.of(day)));
+        let (mut all, mut missing) = (None::<Facts>, IdSet::default());
+        for (of, facts) in of_days {
+            let reasons = facts.reasons.into_iter().map(|reason| format!("of {of}: {reason}"));
+            missing.extend(facts.missing.into_iter().flatten());
+            match &mut all {
+                Some(all) => {
+                    all.verdict = all.verdict.max(facts.verdict);
+                    all.reasons.extend(reasons);
+                }
+                None => {
+                    all = Some(Facts {
+                        reasons: reasons.collect(),
+                        ids: None,
+                        increments: self.increments_of(date),
+                        ..facts_of(facts.verdict)
+                    })
+                }
+            }
+        }
+        if let Some(facts) = &mut all {
+            facts.missing = has_trades.then(|| missing.iter().collect());
+        }
+        all
+    }
+
+    /// Gives the decimals of the finest increments that the product has had.
+    pub(super) fn precision(&self) -> Precision {
+        let finest = |text: fn(&Increments) -> &str| self.increments.iter().filter_map(|known| decimals_of_increment(text(known))).max();
+        Precision { price: finest(|known| &known.quote).unwrap_or(0), size: finest(|known| &known.base).unwrap_or(0) }
+    }
+
     fn increments_of(&self, date: UtcDay) -> Vec<Increments> {
         let before = self.increments.iter().take_while(|known| known.since <= date.start()).count().saturating_sub(1);
         let of_day = self.increments.iter().skip(before).take_while(|known| known.since < date.next().start());
         of_day.take(MAX_INCREMENTS).cloned().collect()
     }
+}
+
+/// Facts of which nothing but the verdict is known.
+fn facts_of(verdict: Verdict) -> Facts {
+    Facts { verdict, reasons: Vec::new(), ids: None, missing: None, increments: Vec::new() }
 }
 
 /// Gives the ids of the chosen records.

@@ -65,6 +65,19 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Gives the stored days that the file was made of: the name of the dataset, and the day.
+    pub(super) fn sources(&self) -> Vec<(String, UtcDay)> {
+        let mut text = self.facts.clone().into_bytes();
+        let Ok(facts) = simd_json::to_borrowed_value(&mut text) else { return Vec::new() };
+        let source = |source: &simd_json::BorrowedValue<'_>| {
+            let date = UtcDay::parse(source.get("date")?.as_str()?).ok()?;
+            Some((source.get("dataset")?.as_str()?.to_owned(), date))
+        };
+        facts.get("sources").and_then(|sources| sources.as_array()).into_iter().flatten().filter_map(source).collect()
+    }
+}
+
 /// The manifest of a data set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Manifest {

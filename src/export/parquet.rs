@@ -20,7 +20,7 @@ use parquet::schema::types::{ColumnPath, Type, TypePtr};
 
 use super::config::{ExportCompression, ExportConfig, ExportEncoding, ExportTypes};
 use super::error::ExportError;
-use super::format::{ChosenDay, FileFormat, OpenFile, PlannedFile, Written, one_file_a_day, partition};
+use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::output::Output;
 use super::table::{self, ExportColumn, Kind, Present, Values};
 use crate::schema::Dataset;
@@ -45,12 +45,7 @@ pub(super) struct Parquet {
 impl Parquet {
     /// Takes over the options.
     pub(super) fn new(config: &ExportConfig) -> Self {
-        let compression = match config.compression {
-            // Level 1 is the default level of the crate.
-            ExportCompression::Zstd => Compression::ZSTD(ZstdLevel::default()),
-            ExportCompression::Snappy => Compression::SNAPPY,
-            ExportCompression::None => Compression::UNCOMPRESSED,
-        };
+        let compression = compression(config.compression);
         Self { types: config.types, encoding: config.encoding, compression, has_bloom: config.bloom }
     }
 
@@ -103,9 +98,19 @@ impl Parquet {
     }
 }
 
+/// Gives the crate's word for a compression.
+pub(super) fn compression(wanted: ExportCompression) -> Compression {
+    match wanted {
+        // Level 1 is the default level of the crate.
+        ExportCompression::Zstd => Compression::ZSTD(ZstdLevel::default()),
+        ExportCompression::Snappy => Compression::SNAPPY,
+        ExportCompression::None => Compression::UNCOMPRESSED,
+    }
+}
+
 impl FileFormat for Parquet {
-    fn files(&self, days: &[ChosenDay]) -> Vec<PlannedFile> {
-        one_file_a_day(days)
+    fn files(&self, product: &ProductDays<'_>) -> Result<Vec<PlannedFile>, ExportError> {
+        Ok(one_file_a_day(product))
     }
 
     fn path(&self, file: &OpenFile<'_>) -> Result<PathBuf, ExportError> {
@@ -114,7 +119,7 @@ impl FileFormat for Parquet {
 
     fn write(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<Written, ExportError> {
         match self.write_rows(file, &mut *out, done) {
-            Ok(rows) => Ok(Written { rows, untimed: 0 }),
+            Ok(rows) => Ok(Written { rows, ..Written::default() }),
             Err(Stopped::Value(error)) => Err(error),
             Err(Stopped::Writer(error)) => Err(out.failure(error)),
         }

@@ -1,5 +1,7 @@
 //! [`Plan`]: which days are exported.
 
+use std::collections::BTreeSet;
+
 use super::ExportFailure;
 use super::config::ExportConfig;
 use super::error::ExportError;
@@ -15,6 +17,8 @@ use crate::time::UtcDay;
 pub(super) struct ProductPlan {
     pub product: ProductId,
     pub days: Vec<(ChosenDay, u64)>,
+    /// Days of receipt of which records may stand in days that were left out: those that still grow, those that cannot be opened, and the days after these.
+    pub held_back: BTreeSet<UtcDay>,
 }
 
 /// What is to be exported.
@@ -33,7 +37,7 @@ impl Plan {
     ///
     /// # Errors
     /// Where the tape cannot be listed, or does not have a product asked for.
-    pub(super) fn make(config: &ExportConfig, tape: &Tape) -> Result<Self, ExportError> {
+    pub(super) fn make(config: &ExportConfig, tape: &Tape, is_by_receipt: bool) -> Result<Self, ExportError> {
         let known = tape.products()?;
         let mut products: Vec<ProductId> = if config.products.is_empty() { known.clone() } else { config.products.clone() };
         products.sort();
@@ -44,30 +48,36 @@ impl Plan {
                 let dataset = config.datasets.iter().next().unwrap_or(Dataset::Trades);
                 return Err(TapeError::NothingStored { path: config.dir.clone(), product, dataset, known, datasets: Vec::new() }.into());
             }
-            let days = plan.days_of(config, tape, &product)?;
-            if !days.is_empty() {
-                plan.products.push(ProductPlan { product, days });
+            let mut of_product = ProductPlan { product, days: Vec::new(), held_back: BTreeSet::new() };
+            plan.add_days(config, tape, is_by_receipt, &mut of_product)?;
+            if !of_product.days.is_empty() {
+                plan.products.push(of_product);
             }
         }
         Ok(plan)
     }
 
-    fn days_of(&mut self, config: &ExportConfig, tape: &Tape, product: &ProductId) -> Result<Vec<(ChosenDay, u64)>, ExportError> {
-        let mut days = Vec::new();
+    fn add_days(&mut self, config: &ExportConfig, tape: &Tape, is_by_receipt: bool, to: &mut ProductPlan) -> Result<(), ExportError> {
+        let product = &to.product;
         for dataset in config.datasets.iter() {
-            for date in tape.days(product, dataset)?.into_iter().filter(|date| config.range.overlaps_day(*date)) {
+            let dates = tape.days(product, dataset)?.into_iter();
+            for date in dates.filter(|date| is_by_receipt || config.range.overlaps_day(*date)) {
                 match look_at(tape, product, dataset, date) {
                     Ok(None | Some((_, 0))) => {}
-                    Ok(Some((DayState::Live, _))) if !config.live => self.live_days += 1,
-                    Ok(Some((_, records))) => days.push((ChosenDay { date, dataset }, records)),
+                    Ok(Some((DayState::Live, _))) if !config.live => {
+                        to.held_back.insert(date);
+                        self.live_days += 1;
+                    }
+                    Ok(Some((_, records))) => to.days.push((ChosenDay { date, dataset }, records)),
                     Err(error) => {
-                        self.failed.push(ExportFailure { what: format!("{product} {} {date}", dataset.folder()), error: error.into() })
+                        to.held_back.extend([date, date.next()]);
+                        self.failed.push(ExportFailure { what: format!("{product} {} {date}", dataset.folder()), error: error.into() });
                     }
                 }
             }
         }
-        days.sort();
-        Ok(days)
+        to.days.sort();
+        Ok(())
     }
 }
 

@@ -5,17 +5,17 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::ExportFailure;
 use super::config::ExportConfig;
 use super::error::ExportError;
 use super::facts::{Facts, ProductFacts};
 use super::folder::{Finished, FolderView};
-use super::format::{FileFormat, OpenFile, PlannedFile, Written};
+use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written};
 use super::manifest::{Entry, FileKey};
 use super::plan::ProductPlan;
 use super::stored_day::StoredDay;
 use crate::json::Object;
 use crate::product::ProductId;
-use crate::schema::Dataset;
 use crate::store::{DayKey, DayState};
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
@@ -43,24 +43,45 @@ impl Job<'_> {
     }
 }
 
-/// Lists the files of all products.
-pub(super) fn jobs<'a>(format: &dyn FileFormat, products: &'a [ProductPlan], facts: &'a BTreeMap<ProductId, ProductFacts>) -> Vec<Job<'a>> {
+/// Lists the files of all products, and the products whose files cannot be planned.
+pub(super) fn jobs<'a>(
+    config: &ExportConfig,
+    format: &dyn FileFormat,
+    folder: &FolderView,
+    products: &'a [ProductPlan],
+    facts: &'a BTreeMap<ProductId, ProductFacts>,
+) -> (Vec<Job<'a>>, Vec<ExportFailure>) {
+    let (mut planned, mut failed) = (BTreeMap::new(), Vec::new());
+    each(
+        config.jobs,
+        products,
+        |plan| {
+            let Some(facts) = facts.get(&plan.product) else { return (plan, Ok(Vec::new())) };
+            (plan, format.files(&ProductDays { config, plan, facts, entries: &folder.entries }))
+        },
+        |(plan, files)| {
+            match files {
+                Ok(files) => drop(planned.insert(&plan.product, files)),
+                Err(error) => failed.push(ExportFailure { what: plan.product.to_string(), error }),
+            }
+            true
+        },
+    );
     let mut jobs = Vec::new();
-    for product in products {
-        let Some(facts) = facts.get(&product.product) else { continue };
-        let days: Vec<_> = product.days.iter().map(|(day, _)| *day).collect();
-        for planned in format.files(&days) {
-            let rows = product.days.iter().filter(|(day, _)| planned.sources.contains(day)).map(|(_, rows)| rows).sum();
-            jobs.push(Job { product: &product.product, planned, facts, number: jobs.len(), rows });
+    for (product, files) in planned {
+        let Some(facts) = facts.get(product) else { continue };
+        for planned in files {
+            let rows = planned.rows;
+            jobs.push(Job { product, planned, facts, number: jobs.len(), rows });
         }
     }
-    jobs
+    (jobs, failed)
 }
 
 /// What became of a file.
 pub(super) enum Done {
-    /// It would hold no record.
-    Nothing,
+    /// It would hold no record. Gives what was counted.
+    Nothing(Written),
     /// It is what it should be.
     Unchanged {
         /// What the manifest has to say of it from now on, where that has changed.
@@ -88,17 +109,17 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
     for source in &planned.sources {
         let key = DayKey { product: job.product.clone(), dataset: source.dataset, date: source.date };
         let Some(mut day) = StoredDay::open(&config.dir, &key)? else { continue };
-        day.choose(part);
+        if !format.is_by_receipt() {
+            day.choose(part);
+        }
         days.push(day);
     }
-    let Some(of) = days.iter().position(|day| day.key().date == planned.date && day.dataset() == Dataset::Trades).or(Some(0)) else {
-        return Ok(Done::Nothing);
+    let facts = match format.is_by_receipt() {
+        true => job.facts.of_receipt(planned.date, &days),
+        false => days.first().map(|day| job.facts.of(day)),
     };
-    let Some(facts) = days.get(of).map(|day| job.facts.of(day)) else { return Ok(Done::Nothing) };
-    if days.iter().all(|day| day.rows() == 0) {
-        return Ok(Done::Nothing);
-    }
-    let (fingerprint, described) = (fingerprint(config, part, &facts, &days), describe(&facts, &days));
+    let Some(facts) = facts.filter(|_| days.iter().any(|day| day.rows() > 0)) else { return Ok(Done::Nothing(Written::default())) };
+    let (fingerprint, described) = (fingerprint(config, planned, part, &facts, &days), describe(&facts, &days));
     let advance = |rows| config.observer.advance(rows, "records", || job.name());
     if let Some(old) = old.filter(|old| old.fingerprint == fingerprint)
         && let Some(modified) = folder.check(old)?
@@ -107,12 +128,12 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
         let entry = Entry { part, modified, facts: described, ..old.clone() };
         return Ok(Done::Unchanged { news: (entry != *old).then_some((key, entry)) });
     }
-    let file = OpenFile { config, product: job.product, planned, days, facts };
+    let file = OpenFile { config, product: job.product, planned, part, days, facts };
     let path = format.path(&file)?;
     let (entry, temporary, written) = write(format, folder, job, &file, path, &advance)?;
     if written.rows == 0 {
         let _ = std::fs::remove_file(&temporary);
-        return Ok(Done::Nothing);
+        return Ok(Done::Nothing(written));
     }
     let entry = Entry { part, fingerprint, facts: described, ..entry };
     Ok(Done::Written { finished: Box::new(Finished { key, entry, temporary }), written })
@@ -151,12 +172,13 @@ fn part_of(asked: TimeRange, date: UtcDay, held: Option<TimeRange>) -> TimeRange
 }
 
 /// Gives a text that is another one where the file's bytes would be.
-fn fingerprint(config: &ExportConfig, part: TimeRange, facts: &Facts, days: &[StoredDay]) -> String {
+fn fingerprint(config: &ExportConfig, planned: &PlannedFile, part: TimeRange, facts: &Facts, days: &[StoredDay]) -> String {
     let contents: Vec<_> = days.iter().map(|day| (day.dataset(), day.key().date, day.content())).collect();
     let text = format!(
-        "{REVISION}|{}|{}|{part:?}|{}|{}|{}|{}|{contents:?}",
+        "{REVISION}|{}|{}|{:?}|{part:?}|{}|{}|{}|{}|{contents:?}",
         config.format.name(),
         config.options(),
+        planned.precision,
         facts.verdict.name(),
         facts.ids_json(),
         facts.missing_json(),

@@ -85,6 +85,7 @@ fn an_export_of_a_day_that_grows_follows_it() {
         for print in batch {
             insert(&mut day, &print.trade);
         }
+        day.commit();
         exported(&tape, &out, &["--live"]);
         let found = files(&out);
         let file = &found[&path_of("trades", 0, "parquet")];
@@ -116,7 +117,7 @@ fn a_part_of_a_day_never_takes_the_place_of_more_of_it() {
     };
     assert_eq!(part(6, 12), 150);
     assert_eq!(part(8, 10), 150, "it holds these hours already");
-    assert_eq!(part(18, 20), 350, "with what is between");
+    assert_eq!(part(18, 21), 375, "with what is between");
     assert_eq!(rows(&[]), 600);
     assert_eq!(part(1, 2), 600);
 }

@@ -270,6 +270,7 @@ fn late_records_of_a_live_day_are_exported_in_their_place() {
     for print in timely.iter().chain(&late) {
         crate::market::insert(&mut day, &print.trade);
     }
+    day.commit();
     let left_out = export(&tape, &out, &[]).output().unwrap();
     assert!(said(&left_out).contains("--live") && left_out.status.code() == Some(1), "{}", said(&left_out));
     exported(&tape, &out, &["--live"]);

@@ -5,7 +5,7 @@
 //!
 //! | you want to | read |
 //! |---|---|
-//! | read a day that is being written, or one that is over | [`guide::reading`], [`Snapshot`] |
+//! | read days that are being written, or that are over | [`guide::reading`], [`Tape`], [`Snapshot`] |
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |

@@ -34,7 +34,7 @@ impl Draw {
 }
 
 impl BenchDay {
-    /// Writes the day. Columns that no contest reads are holes.
+    /// Writes the day. Columns that no contest reads take no room: their files have a length and no blocks.
     pub fn make() -> Self {
         let trades = std::env::var("COLTAPE_BENCH_TRADES").map_or(TRADES, |text| text.parse().unwrap());
         let base = std::env::var_os("COLTAPE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);

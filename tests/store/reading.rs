@@ -9,7 +9,7 @@ use coltape::internals::decimal::Decimal;
 use coltape::internals::product::ProductId;
 use coltape::internals::record::{OrderId, Ticker, Trade};
 use coltape::internals::schema::{ColumnSet, Layout, Md, Trades};
-use coltape::internals::store::{DataDir, Day, InsertError, ReadCosts, Run, Snapshot, StoreOptions, Syncer, seal};
+use coltape::internals::store::{BootId, DataDir, Day, InsertError, ReadCosts, Run, Snapshot, StoreOptions, Syncer, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 use coltape::{ColumnError, DayState, TimeRange};
 use proptest::prelude::*;
@@ -365,6 +365,36 @@ fn a_day_that_was_begun_anew_is_opened_anew() {
     writer.commit();
     assert!(reader.refresh().unwrap());
     assert_eq!((reader.rows().map(|row| row.trade_id).collect::<Vec<_>>(), reader.opened()), (vec![7], 2));
+}
+
+/// A reader that has not looked since the machine crashed is an unlikely one. Its index of times would be that of the records given up.
+#[test]
+fn records_that_were_given_up_and_replaced_by_others_are_not_taken_for_those_shown() {
+    let (folder, boots) = (tempfile::tempdir().unwrap(), [1, 2].map(|boot| Some(BootId([boot; 16]))));
+    let mut writer = Writer::<Trades>::begin(folder.path(), StoreOptions::default().boot_id(boots[0]));
+    for id in 1..=100 {
+        writer.insert(&trade(id, id * SECOND));
+        if id == 50 {
+            writer.commit();
+            writer.syncer.cycle().unwrap();
+            writer.syncer.cycle().unwrap();
+        }
+    }
+    writer.commit();
+    let mut reader = Snapshot::<Trades>::open_on(boots[0], folder.path(), &product(), DAY).unwrap().unwrap();
+    assert_eq!(reader.time_range(TimeRange::ALL), 0..100);
+    drop(writer);
+    let mut writer = Writer::<Trades>::begin(folder.path(), StoreOptions::default().boot_id(boots[1]));
+    assert_eq!(writer.day.as_ref().unwrap().count(), 50, "the others were not on disk");
+    for id in 1001..=1100 {
+        writer.insert(&trade(id, id * SECOND));
+    }
+    writer.commit();
+    writer.syncer.cycle().unwrap();
+    writer.syncer.cycle().unwrap();
+    assert!(reader.refresh().unwrap());
+    let rows: Vec<Trade> = (1..=50).chain(1001..=1100).map(|id| trade(id, id * SECOND)).collect();
+    answers_as(&reader, &rows, TimeRange::new(UnixNanos(DAY.start().0 + 40 * SECOND), UnixNanos(DAY.start().0 + 1010 * SECOND)), 40..70);
 }
 
 #[test]

@@ -11,6 +11,8 @@ pub(crate) mod candles;
 pub(crate) mod capture;
 mod data_dir;
 mod input;
+pub(crate) mod export;
+mod export_help;
 mod limits;
 mod logging;
 pub(crate) mod market;
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Candles(args) => candles::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Orders(args) => orders::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),

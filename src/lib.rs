@@ -52,7 +52,7 @@
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot` | words, layout, store, reading, market | the read side |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, market, tools | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
@@ -88,6 +88,7 @@ mod cli;
 mod decimal;
 mod digits;
 mod escape;
+mod export;
 mod feed;
 pub mod guide;
 mod ids;
@@ -125,6 +126,9 @@ pub use capture::run as capture;
 pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
+pub use export::{
+    ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
+};
 pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +11,13 @@ use super::data_dir::DataDirArg;
 use super::orders::OrdersArgs;
 use super::query_help::QUERY_HELP;
 use super::stats::StatsArgs;
+use super::export_help::EXPORT_HELP;
 use super::units;
-use super::values::{ALL_DATASETS, Span, USUAL_PARTS, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alerts::AlertKind;
+use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
 use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::product::ProductId;
@@ -55,6 +58,8 @@ pub(crate) enum Command {
     Plot(PlotArgs),
     /// Show whether a capture runs, and what it is doing
     Status(StatusArgs),
+    /// Write days as Parquet, Arrow or CSV files that other programs read, and keep them up to date
+    Export(ExportArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
@@ -283,6 +288,50 @@ pub(crate) struct StatusArgs {
     /// Show it again every second, until Ctrl-C
     #[arg(long)]
     pub watch: bool,
+}
+
+/// `coltape export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// The folder of the data set: new, empty, or one of an earlier export
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The format of the files
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Only these products [default: all]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub products: Vec<ProductId>,
+    /// First event time, a date or RFC 3339; where files are by day of receipt, first time of receipt
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub from: Option<UnixNanos>,
+    /// Event time to stop before, likewise
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub to: Option<UnixNanos>,
+    /// Which datasets
+    #[arg(long, value_enum, value_delimiter = ',', default_value = EXPORT_DATASETS.as_str())]
+    pub dataset: Vec<Dataset>,
+    /// The types of the columns of Parquet and Arrow files
+    #[arg(long, value_enum, default_value_t)]
+    pub types: ExportTypes,
+    /// The encoding of Parquet columns
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: ExportEncoding,
+    /// The compression of Parquet pages
+    #[arg(long, value_enum, default_value_t)]
+    pub compression: ExportCompression,
+    /// Add Bloom filters of the order ids to Parquet files
+    #[arg(long)]
+    pub bloom: bool,
+    /// Also export days that still grow, as far as they go
+    #[arg(long)]
+    pub live: bool,
+    /// How many threads work [default: one for each processor]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// The options of the commands that fetch by REST.

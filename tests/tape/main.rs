@@ -7,10 +7,12 @@
 mod answers;
 mod capture;
 mod console;
+mod export;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;
 mod plot;
+mod python;
 mod query;
 mod repair;
 mod status;

@@ -8,10 +8,10 @@ use clap::{Args, Parser, Subcommand};
 
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
+use super::export_help::EXPORT_HELP;
 use super::orders::OrdersArgs;
 use super::query_help::QUERY_HELP;
 use super::stats::StatsArgs;
-use super::export_help::EXPORT_HELP;
 use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
 use super::verify_help::VERIFY_HELP;

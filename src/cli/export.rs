@@ -6,6 +6,7 @@ use super::output;
 use super::progress::ProgressDisplay;
 use crate::escape::Escaped;
 use crate::export::{ExportConfig, Exported, export};
+use crate::lookup;
 use crate::time::Clock;
 use crate::time_range::TimeRange;
 
@@ -17,6 +18,11 @@ const NAMED_FAILURES: usize = 10;
 /// # Errors
 /// [`Failure::Failed`] where there is nothing to export, or the folder cannot be written to.
 pub(crate) fn run(args: &ExportArgs) -> Result<u8, Failure> {
+    lookup::check_range(args.from, args.to).map_err(Failure::failed)?;
+    lookup::check_tape(&args.data_dir.data_dir).map_err(Failure::failed)?;
+    for product in &args.products {
+        lookup::check_product(&args.data_dir.data_dir, product).map_err(Failure::failed)?;
+    }
     let mut config = ExportConfig::new(&args.data_dir.data_dir, &args.out, Clock::System.now());
     config.format = args.format;
     config.products.clone_from(&args.products);

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::args::PlotArgs;
 use super::outcome::{DONE, Failure};
-use super::output;
+use super::{input, output};
 use crate::escape::Escaped;
 use crate::plot::{PlotConfig, PlotError, plot};
+use crate::tape::TapeError;
 
 /// Runs the command.
 ///
@@ -23,6 +24,9 @@ pub(crate) fn run(args: &PlotArgs) -> Result<u8, Failure> {
     match plot(&config, &mut picture) {
         Ok(()) => {}
         Err(error @ (PlotError::Size { .. } | PlotError::NoParts)) => return Err(Failure::Usage(error.to_string())),
+        Err(PlotError::Store(error) | PlotError::Tape(TapeError::Store(error))) => {
+            return Err(input::unreadable(&error, &config.dir));
+        }
         Err(error) => return Err(Failure::failed(error)),
     }
     match &args.out {

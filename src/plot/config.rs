@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::escape::Escaped;
-use crate::lookup::LookupError;
 use crate::product::ProductId;
 use crate::store::StoreError;
 use crate::tape::TapeError;
@@ -114,10 +113,7 @@ impl PlotConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
-    /// The directory, the product or the time is not there.
-    #[error(transparent)]
-    Lookup(#[from] LookupError),
-    /// The tape cannot be read.
+    /// The directory, the product or the time is not there, or the tape cannot be read.
     #[error(transparent)]
     Tape(#[from] TapeError),
     /// A day cannot be read.

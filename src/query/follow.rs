@@ -265,12 +265,12 @@ impl<L: Layout> Seen<L> {
         }
         let mut values = Vec::new();
         for number in (self.base..day.base_count()).filter(|number| !known.contains(number)) {
-            if stored::load_base(day, number, &mut values) && self.is_new(&values) {
+            if stored::load_base(day, number, &mut values) && self.add_id(&values) {
                 take(&values)?;
             }
         }
         for number in self.late.len()..day.late().len() {
-            if stored::load_late(day, number, &mut values) && self.is_new(&values) {
+            if stored::load_late(day, number, &mut values) && self.add_id(&values) {
                 take(&values)?;
             }
         }
@@ -278,8 +278,8 @@ impl<L: Layout> Seen<L> {
         Ok(())
     }
 
-    /// Tells whether a record was not looked at before, and counts it as looked at. Where records have no unique id, their number tells.
-    fn is_new(&mut self, values: &[Value]) -> bool {
+    /// Counts a record as looked at. Gives whether it was not before. Where records have no unique id, their number tells.
+    fn add_id(&mut self, values: &[Value]) -> bool {
         let Some(id) = L::DATASET.key_column().and_then(|at| stored::u64_at(values, at)) else { return true };
         let is_new = !self.ids.contains(id);
         if is_new {

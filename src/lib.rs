@@ -5,7 +5,7 @@
 //!
 //! | you want to | read |
 //! |---|---|
-//! | read a day that is being written, or one that is over | [`guide::reading`], [`Snapshot`] |
+//! | read days that are being written, or that are over | [`guide::reading`], [`Tape`], [`Snapshot`] |
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
@@ -50,9 +50,9 @@
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `tape`, `lookup` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
+//! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify`, `plot` | words, layout, store, reading, market | the read side |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot` | words, layout, store, reading, market | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
@@ -82,6 +82,7 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod candles;
 mod capture;
 mod cli;
 mod decimal;
@@ -96,14 +97,17 @@ mod json;
 mod lookup;
 mod market;
 mod names;
+mod orders;
 mod plot;
 mod product;
 mod progress;
 mod query;
 mod record;
 mod repair;
+mod rows;
 mod schema;
 mod simulate;
+mod stats;
 mod status;
 mod store;
 mod stored;
@@ -112,6 +116,7 @@ mod time;
 mod time_range;
 mod verify;
 
+pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
@@ -124,8 +129,11 @@ pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
-pub use lookup::LookupError;
-pub use market::{Coverage, MissingIds, StoredTrade, Verdict};
+pub use market::{
+    Basis, Candle, Candles, Coverage, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis, Quote, Significant,
+    Stats, StatsOf, StoredTrade, Verdict,
+};
+pub use orders::print_orders;
 pub use plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
 pub use product::ProductId;
 pub use progress::{Observer, Step};
@@ -136,12 +144,14 @@ pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
+pub use stats::print_stats;
 pub use status::{
     CaptureStatus, Disk, DownConnection, Health, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusError,
     StatusReport, look as capture_status,
 };
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
+pub use tape::follow::Follow;
 pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;

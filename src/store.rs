@@ -57,6 +57,8 @@ pub(crate) use lock::named_holder;
 pub use map::name_the_column_on_sigbus;
 pub use place::{DayKey, OWN_FOLDER};
 pub use reader::Snapshot;
+#[doc(hidden)]
+pub use reader::refresh::ReadCosts;
 pub use reader::rows::{Rows, Run};
 pub use reader::typed::{ColumnError, ColumnValue};
 pub use reader::view::DayState;

@@ -19,9 +19,7 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
         return false;
     }
     let columns = columns_of(snapshot);
-    // In the merged order late tickers come behind all others, and late trades in their place. Without late ones it is the order of the columns.
-    let in_columns = snapshot.late().is_empty() || (L::DATASET != Dataset::Trades && number < snapshot.base_count());
-    if in_columns {
+    if is_in_columns(snapshot, number) {
         return load_base(snapshot, number, values);
     }
     match snapshot.row(number) {
@@ -32,6 +30,12 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
         }
         None => false,
     }
+}
+
+/// Tells whether record `number` of the merged order is record `number` of the columns: late tickers come behind all others, late trades in their place.
+#[must_use]
+pub(crate) fn is_in_columns<L: Layout>(snapshot: &Snapshot<L>, number: usize) -> bool {
+    number < snapshot.base_count() && (L::DATASET != Dataset::Trades || snapshot.late().is_empty())
 }
 
 /// Loads the values of record `number` of the columns into `values`. Tells whether every column has it.

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::args::PlotArgs;
 use super::outcome::{DONE, Failure};
-use super::output;
+use super::{input, output};
 use crate::escape::Escaped;
 use crate::plot::{PlotConfig, PlotError, plot};
+use crate::tape::TapeError;
 
 /// Runs the command.
 ///
@@ -22,6 +23,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<u8, Failure> {
     let mut picture = Vec::new();
     match plot(&config, &mut picture) {
         Ok(()) => {}
+        Err(PlotError::Tape(TapeError::Store(error))) => return Err(input::unreadable(&error, &config.dir)),
         Err(error @ (PlotError::Size { .. } | PlotError::NoParts)) => return Err(Failure::Usage(error.to_string())),
         Err(error) => return Err(Failure::failed(error)),
     }

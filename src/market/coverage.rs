@@ -14,6 +14,7 @@
 
 use std::ops::Range;
 
+use super::days;
 use super::verdict::Verdict;
 use crate::ids::IdRange;
 use crate::product::ProductId;
@@ -117,16 +118,16 @@ impl Coverage {
     /// # Errors
     /// Where a day of the range, or the one before or after it that has trades, cannot be read.
     pub fn of(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
-        let days = tape.days(product, Dataset::Trades)?;
+        let dates = tape.days(product, Dataset::Trades)?;
         let mut chain = Chain::default();
-        let before = days.iter().rev().filter(|date| range.from.is_some_and(|from| **date < from.day()));
+        let before = dates.iter().rev().filter(|date| range.from.is_some_and(|from| **date < from.day()));
         add_nearest(tape, product, before, &mut chain, |count| count.saturating_sub(MARGIN_RECORDS)..count)?;
-        for date in days.iter().filter(|date| range.overlaps_day(**date)) {
-            if let Some(day) = tape.day::<Trades>(product, *date)? {
+        for date in dates.iter().filter(|date| range.overlaps_day(**date)) {
+            if let Some(day) = days::open::<Trades>(tape, product, *date)? {
                 chain.add(&day, numbers_around(&day, range));
             }
         }
-        let after = days.iter().filter(|date| range.to.is_some_and(|to| date.start() >= to));
+        let after = dates.iter().filter(|date| range.to.is_some_and(|to| date.start() >= to));
         add_nearest(tape, product, after, &mut chain, |count| 0..count.min(MARGIN_RECORDS))?;
         Ok(chain.judge(range))
     }
@@ -189,12 +190,12 @@ fn named(gap: &MissingIds) -> String {
 fn add_nearest<'d>(
     tape: &Tape,
     product: &ProductId,
-    days: impl Iterator<Item = &'d UtcDay>,
+    dates: impl Iterator<Item = &'d UtcDay>,
     chain: &mut Chain,
     numbers: impl Fn(usize) -> Range<usize>,
 ) -> Result<(), TapeError> {
-    for date in days {
-        if let Some(day) = tape.day::<Trades>(product, *date)?
+    for date in dates {
+        if let Some(day) = days::open::<Trades>(tape, product, *date)?
             && day.count() > 0
         {
             chain.add(&day, numbers(day.count()));
@@ -206,7 +207,8 @@ fn add_nearest<'d>(
 
 /// Gives the numbers of a day's records of a range of time, and of those beside them.
 fn numbers_around(day: &Snapshot<Trades>, range: TimeRange) -> Range<usize> {
-    let inside = day.time_range(range);
+    // The whole day needs no look at its times.
+    let inside = if range.covers_day(day.key().date) { 0..0 } else { day.time_range(range) };
     if inside.is_empty() {
         return 0..day.count();
     }

@@ -142,7 +142,8 @@ mod tests {
             sorted.sort_by(f64::total_cmp);
             for (share, found) in [share, 0.5].into_iter().zip(found) {
                 let place = share * (sorted.len() - 1) as f64;
-                let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+                let whole = (0..sorted.len()).rfind(|at| *at as f64 <= place).expect("a place");
+                let (low, high) = (sorted[whole], sorted[(whole + 1).min(sorted.len() - 1)]);
                 let expected = low + (high - low) * place.fract();
                 let value = found.value(from_ordered);
                 prop_assert!((value - expected).abs() <= expected.abs() * 1e-15, "{} {}", value, expected);

@@ -200,6 +200,29 @@ pub(crate) fn scale_of(values: &[f64]) -> Option<u32> {
     values.iter().try_fold(0, |most, value| Some(decimal_of(*value)?.1.max(most)))
 }
 
+/// Subtracts prices as decimals: 64841.45 - 64841.44 is 0.01.
+#[derive(Debug, Default)]
+pub(crate) struct Spread {
+    /// The scale of the last two prices. The next two have it nearly always.
+    scale: u32,
+}
+
+impl Spread {
+    /// Gives `ask` - `bid`.
+    #[expect(clippy::cast_precision_loss, reason = "two integers of at most 2^50")]
+    pub(crate) fn between(&mut self, bid: f64, ask: f64) -> f64 {
+        let (both, mut units) = ([bid, ask], [0; 2]);
+        if !to_units(&both, self.scale, &mut units) {
+            match scale_of(&both) {
+                Some(scale) if to_units(&both, scale, &mut units) => self.scale = scale,
+                _ => return ask - bid,
+            }
+        }
+        let [bid, ask] = units;
+        POWERS.get(self.scale as usize).map_or(f64::NAN, |power| (ask - bid) as f64 / power)
+    }
+}
+
 /// The largest f32 up to which every integer is one.
 const WHOLE_F32: f64 = (1u32 << 24) as f64;
 
@@ -310,6 +333,14 @@ mod tests {
             assert_eq!(shortest_f64(stored), stored.to_string().parse::<f64>().expect("a number"));
         }
         assert!(shortest_f64(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_spread_is_the_difference_of_two_decimals() {
+        let mut spread = Spread::default();
+        let found = [(64_841.44, 64_841.45), (0.000_000_51, 0.000_000_52), (100.0, 100.0), (2.5, 2.0), (1e300, 2e300)]
+            .map(|(bid, ask)| spread.between(bid, ask));
+        assert_eq!(found, [0.01, 0.000_000_01, 0.0, -0.5, 1e300]);
     }
 
     #[test]

@@ -269,18 +269,30 @@ impl ReadMap {
         Ok(Self { raw, len, watched })
     }
 
-    /// Shows the first `len` bytes from now on, as many as before or more. The caller knows the same of them as in [`ReadMap::new`]. A mapping that is too
-    /// short gets address space for `space` bytes. Tells whether it was.
-    pub(crate) fn grow(&mut self, len: usize, space: usize) -> io::Result<bool> {
-        assert!(len >= self.len, "a snapshot's bytes are never taken back");
-        let is_too_short = len > self.raw.len();
-        if is_too_short {
-            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
-            unsafe { self.raw.remap(space.max(len), RemapOptions::new().may_move(true))? };
-            self.watched.follow(addresses(&self.raw));
+    /// Makes sure that the mapping reaches over `len` bytes. One that does not gets address space for `space` bytes, or `len` where a limit refuses
+    /// that. Tells whether it was moved.
+    pub(crate) fn reserve(&mut self, len: usize, space: usize) -> io::Result<bool> {
+        if len <= self.raw.len() {
+            return Ok(false);
         }
+        let options = RemapOptions::new().may_move(true);
+        for space in [space.max(len), len] {
+            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
+            match unsafe { self.raw.remap(space, options) } {
+                Ok(()) => break,
+                Err(error) if space == len => return Err(error),
+                Err(_) => {}
+            }
+        }
+        self.watched.follow(addresses(&self.raw));
+        Ok(true)
+    }
+
+    /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them, and the caller knows the same of them as in
+    /// [`ReadMap::new`].
+    pub(crate) fn show(&mut self, len: usize) {
+        assert!(len >= self.len && len <= self.raw.len(), "within the mapping, and a snapshot's bytes are never taken back");
         self.len = len;
-        Ok(is_too_short)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -529,6 +541,26 @@ mod tests {
         maps[1].populate(8192..65_536);
         assert_eq!(std::fs::read(files[1].path()).expect("read"), before);
         assert_eq!(files[1].as_file().metadata().expect("found").len(), 8192);
+    }
+
+    #[test]
+    fn a_read_only_mapping_shows_more_of_a_file_that_has_grown_where_it_is_or_elsewhere() {
+        let file = file(4096);
+        std::fs::write(file.path(), 7u32.to_le_bytes().repeat(10)).expect("written");
+        let mut map = ReadMap::new(file.as_file(), 12, 4096, file.path()).expect("a map");
+        assert_eq!((map.values::<u32>(), map.bytes().len()), ([7; 3].as_slice(), 12));
+        assert!(!map.reserve(4000, 8192).expect("within the mapping"));
+        std::fs::write(file.path(), 8u64.to_le_bytes().repeat(2000)).expect("written");
+        map.show(4000);
+        assert_eq!(map.values::<u64>(), [8; 500]);
+        assert!(map.reserve(16_000, 1 << 20).expect("moved"));
+        map.show(16_000);
+        assert_eq!(map.values::<u64>(), [8; 2000]);
+        assert_eq!(map.values::<[u8; 16]>().len(), 1000);
+        for at in [0, (1 << 20) - 1] {
+            assert_eq!(column_at(map.raw.as_ptr() as usize + at), Some(file.path().to_string_lossy().as_bytes()), "the name goes with it");
+        }
+        assert!(panics(|| map.show(15_999)), "bytes are never taken back");
     }
 
     #[test]

@@ -9,7 +9,9 @@
 
 mod ids;
 mod open;
+pub(super) mod refresh;
 pub(super) mod rows;
+mod time_index;
 mod times;
 pub(super) mod typed;
 pub(super) mod view;
@@ -18,14 +20,15 @@ use std::path::{Path, PathBuf};
 
 use super::boot::BootId;
 use super::column::load;
-use super::commit::Phase;
 use super::error::StoreError;
 use super::merge;
 use super::place::DayKey;
 use crate::product::ProductId;
 use crate::schema::{Column, ColumnSet, Layout, Source as _};
 use crate::time::UtcDay;
-use open::{LateCount, Visible, open_view, shown};
+use open::open_view;
+use refresh::{Found, Last, ReadCosts, refresh};
+use time_index::TimeIndex;
 use view::{CommittedRecord, DayState, View};
 
 /// A dataset-day, read-only.
@@ -34,6 +37,9 @@ pub struct Snapshot<L: Layout> {
     dir: PathBuf,
     key: DayKey,
     boot: Option<BootId>,
+    /// The record of the columns that is shown last.
+    last: Option<Last>,
+    costs: ReadCosts,
     pub(super) view: View<L>,
 }
 
@@ -42,6 +48,18 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// # Errors
     /// Where files are missing or too short, or cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Snapshot, Trades, UtcDay};
+    /// let product = ProductId::new("BTC-USD")?;
+    /// let day = Snapshot::<Trades>::open(dir, &product, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!((day.count(), day.row(0).ok_or("empty")?.trade_id), (24, 1));
+    /// assert!(Snapshot::<Trades>::open(dir, &product, UtcDay::parse("2025-06-09")?)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: &Path, product: &ProductId, date: UtcDay) -> Result<Option<Self>, StoreError> {
         Self::open_on(BootId::read(), dir, product, date)
     }
@@ -51,31 +69,69 @@ impl<L: Layout> Snapshot<L> {
     pub fn open_on(boot: Option<BootId>, dir: &Path, product: &ProductId, date: UtcDay) -> Result<Option<Self>, StoreError> {
         let key = DayKey { product: product.clone(), dataset: L::DATASET, date };
         let view = open_view(dir, &key, boot)?;
-        Ok(view.map(|view| Self { dir: dir.to_owned(), key, boot, view }))
+        let costs = ReadCosts { opened: 1, ..ReadCosts::default() };
+        Ok(view.map(|view| Self { dir: dir.to_owned(), key, boot, last: Last::of(&view), costs, view }))
     }
 
-    /// Opens the day again. Tells whether anything is new: records, late records, a seal or a replacement.
+    /// Takes in what is new: records, late records, a seal or a replacement. Tells whether there was anything.
+    ///
+    /// It costs what has come since, not what there is. Where nothing has, that is less than a microsecond and a look at the page's file. A day whose files
+    /// were replaced is opened again.
     ///
     /// # Errors
     /// As [`Snapshot::open`]; also where the day is gone.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let mut day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert!(!day.refresh()?, "nothing has come since");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn refresh(&mut self) -> Result<bool, StoreError> {
-        if let Some(page) = &self.view.page
-            && let Some(state) = page.state()
-            && shown(&state) == self.view.state
-            && state.phase != Phase::Replacing
-        {
-            let seen = Visible::of(page, &state);
-            if seen.records == self.view.records as u64 && seen.late == LateCount::AsSaid(self.view.late_promised) {
-                return Ok(false);
-            }
+        match refresh(&mut self.view, self.last, &mut self.costs)? {
+            Found::Nothing => return Ok(false),
+            Found::More => {}
+            Found::OtherFiles => match open_view(&self.dir, &self.key, self.boot)? {
+                Some(view) if self.shows_same(&view) => return Ok(false),
+                Some(view) => {
+                    self.costs.times_indexed += self.view.times.get().map_or(0, TimeIndex::looked_at);
+                    self.costs.opened += 1;
+                    self.view = view;
+                }
+                // The snapshot was opened before the day had a page: its files are being made just now, perhaps again after a crash.
+                None if self.view.page.is_none() && self.view.records == 0 => return Ok(false),
+                None => return Err(StoreError::damaged(&self.view.place.page(), "the day is gone")),
+            },
         }
-        match open_view(&self.dir, &self.key, self.boot)? {
-            Some(view) => self.view = view,
-            // The snapshot was opened before the day had a page: its files are being made just now, perhaps again after a crash.
-            None if self.view.page.is_none() && self.view.records == 0 => return Ok(false),
-            None => return Err(StoreError::damaged(&self.view.place.page(), "the day is gone")),
-        }
+        self.last = Last::of(&self.view);
         Ok(true)
+    }
+
+    /// Tells whether another view of the day has the same files and the same of them.
+    fn shows_same(&self, other: &View<L>) -> bool {
+        let view = &self.view;
+        let counts = |view: &View<L>| (view.state, view.generation, view.page_id, view.records, view.late.len(), view.late_promised);
+        let has_same_columns = view.columns.len() == other.columns.len()
+            && view.columns.iter().zip(&other.columns).all(|(own, other)| own.id == other.id && own.path == other.path);
+        counts(view) == counts(other) && has_same_columns && self.last == Last::of(other)
+    }
+
+    /// Tells how often the day's files were opened: once, and again whenever they were replaced by others. Where it has risen, numbers of records that were
+    /// found before no longer hold. Where it has not, the records of the columns have kept their numbers in [`Snapshot::base_row`].
+    #[must_use]
+    pub fn opened(&self) -> u64 {
+        self.costs.opened
+    }
+
+    /// Tells what opening and refreshing have cost; tests only.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn costs(&self) -> ReadCosts {
+        let indexed = self.view.times.get().map_or(0, TimeIndex::looked_at);
+        ReadCosts { times_indexed: self.costs.times_indexed + indexed, ..self.costs }
     }
 
     /// Shows whose day it is.

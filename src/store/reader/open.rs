@@ -5,18 +5,20 @@
 use std::fs::File;
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::view::{DayState, MappedColumn, View, merged};
-use crate::schema::{Column, Layout};
+use super::view::{DayState, MappedColumn, View};
+use crate::schema::{Column, ColumnSet, Layout};
 use crate::store::boot::BootId;
 use crate::store::column::load;
 use crate::store::commit::{PAGE, Phase, State};
-use crate::store::error::{At, StoreError};
+use crate::store::error::{At, MAP, StoreError};
 use crate::store::late::{LateValues, Payloads};
 use crate::store::lock::holder_of;
 use crate::store::map::ReadMap;
 use crate::store::merge::Merge;
+use crate::store::own_file::FileId;
 use crate::store::page::Page;
 use crate::store::place::{DayKey, Place, columns_there};
 use crate::time::DateFormat;
@@ -26,11 +28,16 @@ const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two tries.
 const RETRY_INTERVAL: Duration = Duration::from_micros(200);
 
+/// Gives the generation of the files that count in this state.
+pub(super) fn generation_of(state: &State) -> u32 {
+    state.generation.saturating_add(u32::from(state.phase == Phase::Replacing))
+}
+
+/// Gives what a reader is told of this state.
 pub(super) fn shown(state: &State) -> DayState {
     match state.phase {
         Phase::Live => DayState::Live,
-        Phase::Sealed => DayState::Sealed { generation: state.generation },
-        Phase::Replacing => DayState::Sealed { generation: state.generation + 1 },
+        Phase::Sealed | Phase::Replacing => DayState::Sealed { generation: generation_of(state) },
     }
 }
 
@@ -106,9 +113,7 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     let path = place.page();
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(open_bare(dir, key)?.map_or(Opened::Nothing, |view| Opened::View(Box::new(view))));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return open_without_page(dir, key),
         Err(error) => return Err(error).at("open", &path),
     };
     if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
@@ -123,7 +128,9 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     let is_trusted = page.is_trusted();
     let seen = Visible::of(&page, &state);
     let is_replacing = state.phase == Phase::Replacing;
-    let columns = table.iter().map(|column| map_column(&place, column, seen.records, is_replacing)).collect::<Result<Vec<_>, _>>()?;
+    let space = if state.phase == Phase::Live { usize::try_from(seen.records).map_or(0, space_for) } else { 0 };
+    let columns =
+        table.iter().map(|column| map_column(&place, column, seen.records, space, is_replacing)).collect::<Result<Vec<_>, _>>()?;
     let most_late = match seen.late {
         LateCount::AsSaid(late) => u64::from(late),
         LateCount::AllWhole => u64::MAX,
@@ -135,30 +142,41 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     if !is_unchanged {
         return Ok(Opened::Changed);
     }
-    let late: Vec<L::Row> = payloads.iter().map(|payload| load::<L>(&LateValues { payload, columns: table })).collect();
     let records = usize::try_from(seen.records).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
-    let merge = merged::<L>(&columns, records, &late);
-    let late_promised = match seen.late {
+    let page_id = Some(FileId::of_file(&file).at("look at", &path)?);
+    let files = Files { place, page: Some(page), page_id, state: shown(&state), generation: generation_of(&state), table, columns };
+    let mut view = files.view::<L>(identity.set);
+    view.take_in(records, payloads.iter().map(|payload| load::<L>(&LateValues { payload, columns: table })));
+    view.late_promised = match seen.late {
         LateCount::AsSaid(late) => late,
-        LateCount::AllWhole => u32::try_from(late.len()).unwrap_or(u32::MAX),
+        LateCount::AllWhole => u32::try_from(view.late.len()).unwrap_or(u32::MAX),
     };
-    Ok(Opened::View(Box::new(View {
-        place,
-        page: Some(page),
-        state: shown(&state),
-        table,
-        set: identity.set,
-        columns,
-        records,
-        late,
-        late_promised,
-        merge,
-        layout: PhantomData,
-    })))
+    Ok(Opened::View(Box::new(view)))
 }
 
-/// Maps a column. During a replacement the new file counts: it is complete, under its temporary name or already under its own.
-fn map_column(place: &Place, column: &Column, records: u64, replacing: bool) -> Result<MappedColumn, StoreError> {
+/// The files of a day, opened.
+struct Files {
+    place: Place,
+    page: Option<Page>,
+    page_id: Option<FileId>,
+    state: DayState,
+    generation: u32,
+    table: &'static [Column],
+    columns: Vec<MappedColumn>,
+}
+
+impl Files {
+    /// Makes a view that does not show any record yet.
+    fn view<L: Layout>(self, set: ColumnSet) -> View<L> {
+        let Self { place, page, page_id, state, generation, table, columns } = self;
+        let (late, late_promised, merge, times, layout) = (Vec::new(), 0, Merge::default(), OnceLock::new(), PhantomData);
+        View { place, page, page_id, state, generation, table, set, columns, records: 0, late, late_promised, merge, times, layout }
+    }
+}
+
+/// Maps a column, with address space for `space` records. During a replacement the new file counts: it is complete, under its temporary name or already
+/// under its own.
+fn map_column(place: &Place, column: &Column, records: u64, space: usize, replacing: bool) -> Result<MappedColumn, StoreError> {
     let (own, new) = (place.column(column.name), place.replacement(column.name));
     let (path, file) = match File::open(&new) {
         Ok(file) if replacing => (new, file),
@@ -167,17 +185,40 @@ fn map_column(place: &Place, column: &Column, records: u64, replacing: bool) -> 
             (own, file)
         }
     };
-    let want = records * column.kind.width() as u64;
-    let found = file.metadata().at("look at", &path)?.len();
+    let width = column.kind.width();
+    let want = records * width as u64;
+    let metadata = file.metadata().at("look at", &path)?;
+    let found = metadata.len();
     if found < want {
         return Err(StoreError::damaged(&path, format!("{found} bytes do not hold {records} records")));
     }
     let len = usize::try_from(want).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
-    let map = ReadMap::new(&file, len, len, &path).at("map", &path)?;
-    Ok(MappedColumn { map, path })
+    // Space to spare is a convenience: where a limit refuses it the bytes themselves are mapped.
+    let map =
+        ReadMap::new(&file, len, space.saturating_mul(width), &path).or_else(|_| ReadMap::new(&file, len, len, &path)).at(MAP, &path)?;
+    Ok(MappedColumn { map, path, id: FileId::of(&metadata) })
 }
 
-/// Opens a day that has no page.
+/// Gives the records that a live day is mapped for if it shows `records`.
+pub(super) fn space_for(records: usize) -> usize {
+    records.saturating_mul(2).max(LEAST_SPACE)
+}
+
+/// Records that a live day is mapped for at least: address space of 6 MiB for a day's trades.
+const LEAST_SPACE: usize = 1 << 16;
+
+/// Opens a day whose page was not there. A capture that has made the day since then may have made its files longer than its records.
+fn open_without_page<L: Layout>(dir: &Path, key: &DayKey) -> Result<Opened<L>, StoreError> {
+    let view = open_bare(dir, key)?;
+    let is_made = Place::find(dir, key, DateFormat::Iso).page().exists();
+    Ok(match view {
+        Some(_) if is_made => Opened::Changed,
+        Some(view) => Opened::View(Box::new(view)),
+        None => Opened::Nothing,
+    })
+}
+
+/// Opens the columns of a day that has no page.
 fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, StoreError> {
     for place in [DateFormat::Iso, DateFormat::Dmy].map(|format| Place::new(dir, key, format)) {
         let Some((set, table)) = columns_there(&place, L::COLUMNS) else { continue };
@@ -187,23 +228,43 @@ fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, Sto
         });
         let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { continue };
         let records = lengths.into_iter().min().unwrap_or(0);
-        let columns = table.iter().map(|column| map_column(&place, column, records, false)).collect::<Result<Vec<_>, _>>()?;
+        let columns = table.iter().map(|column| map_column(&place, column, records, 0, false)).collect::<Result<Vec<_>, _>>()?;
         let records = usize::try_from(records).map_err(|_| StoreError::damaged(place.folder(), "more records than there is memory"))?;
-        let (state, merge) = (DayState::Bare, Merge::behind(records, 0));
-        let layout = PhantomData;
-        return Ok(Some(View {
-            place,
-            page: None,
-            state,
-            table,
-            set,
-            columns,
-            records,
-            late: Vec::new(),
-            late_promised: 0,
-            merge,
-            layout,
-        }));
+        let files = Files { place, page: None, page_id: None, state: DayState::Bare, generation: 0, table, columns };
+        let mut view = files.view::<L>(set);
+        view.take_in(records, []);
+        return Ok(Some(view));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::product::ProductId;
+    use crate::schema::Trades;
+    use crate::store::{DataDir, Day, StoreOptions};
+    use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos, UtcDay};
+
+    #[test]
+    fn a_day_that_is_made_while_its_page_is_looked_for_is_no_bare_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "exchange wss://test").expect("a data directory"));
+        let (product, date) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000));
+        let now = UnixNanos(u64::from(date.0) * SECONDS_PER_DAY * NANOS_PER_SECOND);
+        let (day, _) = Day::<Trades>::open(&dir, &product, date, now).expect("a day");
+        day.files().provision().expect("room");
+        let key = DayKey { product, dataset: Trades::DATASET, date };
+        let longest = Place::find(folder.path(), &key, DateFormat::Iso)
+            .files()
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|found| found.len())
+            .max();
+        assert!(longest > Some(PAGE as u64), "the files are longer than their records");
+        let opened = open_without_page::<Trades>(folder.path(), &key).expect("opened");
+        assert!(matches!(opened, Opened::Changed));
+    }
 }

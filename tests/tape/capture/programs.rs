@@ -197,9 +197,9 @@ impl Ended {
 }
 
 impl Ended {
-    /// Asserts that it ended with 1 for these shortcomings alone, and that its sums hold.
+    /// Asserts that it ended with 1 for these shortcomings alone, or with 0 for none, and that its sums hold.
     pub(crate) fn assert_leaves(&self, shortcomings: &[&str]) -> &Self {
-        assert_eq!(self.output.status.code(), Some(1), "{}\n{}", self.stdout(), self.stderr());
+        assert_eq!(self.output.status.code(), Some(i32::from(!shortcomings.is_empty())), "{}\n{}", self.stdout(), self.stderr());
         assert_eq!(self.figure("sums_hold"), 1.0, "{}", self.stdout());
         let lines = self.report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
         let names: Vec<String> = lines.filter_map(|line| Some(line["shortcoming"].as_str()?.to_owned())).collect();
@@ -228,11 +228,14 @@ pub(crate) fn await_journal(data: &Path, event: &str, count: usize) {
     await_that(&format!("{count} × {event} in the journal"), || journal(data, event).len() >= count);
 }
 
+/// What is said of a tape, a product or a day that is not there yet.
+const NOT_YET: [&str; 4] = ["which holds ", "does not exist", "is no tape", "days of that time are empty"];
+
 /// Runs `coltape query` for JSON Lines. A product without files has no records.
 pub(crate) fn query(data: &Path, product: &str, args: &[&str]) -> Vec<serde_json::Value> {
     let output = coltape().args(["query", product, "--format", "jsonl", "--data-dir"]).arg(data).args(args).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    if said.contains("which holds ") || said.contains("No such file or directory") {
+    if output.status.code() == Some(1) && NOT_YET.iter().any(|words| said.contains(words)) {
         return Vec::new();
     }
     assert!(output.status.success(), "{said}");

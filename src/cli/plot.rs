@@ -23,6 +23,7 @@ pub(crate) fn run(args: &PlotArgs) -> Result<u8, Failure> {
     let mut picture = Vec::new();
     match plot(&config, &mut picture) {
         Ok(()) => {}
+        Err(PlotError::Tape(TapeError::Store(error))) => return Err(input::unreadable(&error, &config.dir)),
         Err(error @ (PlotError::Size { .. } | PlotError::NoParts)) => return Err(Failure::Usage(error.to_string())),
         Err(PlotError::Store(error) | PlotError::Tape(TapeError::Store(error))) => {
             return Err(input::unreadable(&error, &config.dir));

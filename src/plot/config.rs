@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crate::escape::Escaped;
 use crate::product::ProductId;
-use crate::store::StoreError;
 use crate::tape::TapeError;
 use crate::time::UnixNanos;
 
@@ -113,12 +112,9 @@ impl PlotConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlotError {
-    /// The directory, the product or the time is not there, or the tape cannot be read.
+    /// The directory, the product or the time is not there, or a day cannot be read.
     #[error(transparent)]
     Tape(#[from] TapeError),
-    /// A day cannot be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// No record lies in the range of time.
     #[error("no {what} of {product} from {from} to {to} in {}{}", Escaped(dir.display()), stored(held.as_ref()))]
     Nothing {

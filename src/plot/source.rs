@@ -56,12 +56,12 @@ impl Source {
     /// Where there are none, or a day cannot be read.
     pub(super) fn open(config: &PlotConfig) -> Result<Self, PlotError> {
         lookup::check_range(config.from, config.to)?;
-        lookup::check_tape(&config.dir)?;
         let tape = Tape::open(&config.dir)?;
         let product = &config.product;
         let (of_trades, of_quotes) = (held::<Trades>(&tape, product)?, held::<Md>(&tape, product)?);
         let Some(held) = [of_trades, of_quotes].into_iter().flatten().reduce(|one, other| (one.0.min(other.0), one.1.max(other.1))) else {
-            return Err(lookup::nothing_stored(&config.dir, product, Dataset::Trades)?.into());
+            lookup::days(&config.dir, product, Dataset::Trades, None, None)?;
+            return Err(nothing("trade or quote", config, span(config, (UnixNanos(0), UnixNanos(0))), None));
         };
         let (from, to) = span(config, held);
         let range = TimeRange::new(from, to);
@@ -77,7 +77,7 @@ impl Source {
             } else {
                 "quote"
             };
-            return Err(PlotError::Nothing { what, product: product.clone(), dir: config.dir.clone(), from, to, held: Some(held) });
+            return Err(nothing(what, config, (from, to), Some(held)));
         }
         Ok(source)
     }
@@ -110,6 +110,11 @@ impl Source {
             part.rows().for_each(|ticker| look(quote(&ticker, is_core)));
         }
     }
+}
+
+/// Says that nothing lies in a range of time.
+fn nothing(what: &'static str, config: &PlotConfig, (from, to): (UnixNanos, UnixNanos), held: Option<(UnixNanos, UnixNanos)>) -> PlotError {
+    PlotError::Nothing { what, product: config.product.clone(), dir: config.dir.clone(), from, to, held }
 }
 
 fn dot(trade: &Trade, is_core: bool) -> Dot {

@@ -4,6 +4,8 @@
 
 pub use crate::escape::Escaped;
 
+pub mod sample;
+
 pub mod cli {
     pub use crate::cli::main;
 }

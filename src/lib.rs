@@ -5,7 +5,7 @@
 //!
 //! | you want to | read |
 //! |---|---|
-//! | read a day that is being written, or one that is over | [`guide::reading`], [`Snapshot`] |
+//! | read days that are being written, or that are over | [`guide::reading`], [`Tape`], [`Snapshot`] |
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
@@ -132,6 +132,7 @@ pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerT
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
+pub use tape::follow::Follow;
 pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;

@@ -6,6 +6,7 @@
 
 mod days;
 mod error;
+pub(crate) mod follow;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,21 @@ pub use days::{DayPart, DayParts};
 pub use error::TapeError;
 
 /// A data directory, opened for reading.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # coltape::internals::sample::tape(folder.path())?;
+/// # let dir = folder.path();
+/// use coltape::{Dataset, Tape, TimeRange, Trades, UtcDay};
+///
+/// let tape = Tape::open(dir)?;
+/// let products = tape.products()?;
+/// let days = tape.days(&products[0], Dataset::Trades)?;
+/// assert_eq!(days, [UtcDay::parse("2025-06-07")?, UtcDay::parse("2025-06-08")?]);
+/// let trades: usize = tape.range::<Trades>(&products[0], TimeRange::ALL)?.map(|part| part.map(|part| part.count())).sum::<Result<_, _>>()?;
+/// assert_eq!(trades, 48);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tape {
     dir: PathBuf,
@@ -29,6 +45,19 @@ impl Tape {
     ///
     /// # Errors
     /// Where there is no such directory, or it is no tape: it has neither a folder of a product nor one of a capture's own.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::Tape;
+    ///
+    /// let tape = Tape::open(dir)?;
+    /// assert_eq!(tape.products()?[0].as_str(), "BTC-USD");
+    /// let error = Tape::open(dir.join("BTC-USD")).unwrap_err();
+    /// assert!(error.to_string().ends_with("give the directory above it"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, TapeError> {
         let dir = dir.into();
         let products = match catalog::products(&dir) {
@@ -64,6 +93,16 @@ impl Tape {
     ///
     /// # Errors
     /// Where the directory cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// # use coltape::Tape;
+    /// let names: Vec<String> = Tape::open(dir)?.products()?.iter().map(ToString::to_string).collect();
+    /// assert_eq!(names, ["BTC-USD"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn products(&self) -> Result<Vec<ProductId>, TapeError> {
         Ok(catalog::products(&self.dir)?)
     }
@@ -72,6 +111,15 @@ impl Tape {
     ///
     /// # Errors
     /// Where a folder cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Dataset, ProductId, Tape};
+    /// assert_eq!(Tape::open(dir)?.datasets(&ProductId::new("BTC-USD")?)?, [Dataset::Md, Dataset::Trades]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn datasets(&self, product: &ProductId) -> Result<Vec<Dataset>, TapeError> {
         let mut found = Vec::new();
         for dataset in Dataset::ALL {
@@ -86,6 +134,17 @@ impl Tape {
     ///
     /// # Errors
     /// Where the folder is there and cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Dataset, ProductId, Tape};
+    /// let tape = Tape::open(dir)?;
+    /// assert_eq!(tape.days(&ProductId::new("BTC-USD")?, Dataset::Trades)?.len(), 2);
+    /// assert!(tape.days(&ProductId::new("ETH-USD")?, Dataset::Trades)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn days(&self, product: &ProductId, dataset: Dataset) -> Result<Vec<UtcDay>, TapeError> {
         Ok(catalog::days(&self.dir, product, dataset)?)
     }
@@ -94,6 +153,19 @@ impl Tape {
     ///
     /// # Errors
     /// Where the range is empty, the tape has no such product or dataset, or no day of the range. The error says what there is instead.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Dataset, ProductId, Tape, TimeRange, UtcDay};
+    /// let tape = Tape::open(dir)?;
+    /// let day = TimeRange::day(UtcDay::parse("2025-06-08")?);
+    /// assert_eq!(tape.days_in(&ProductId::new("BTC-USD")?, Dataset::Trades, day)?.len(), 1);
+    /// let error = tape.days_in(&ProductId::new("BTC-USDD")?, Dataset::Trades, day).unwrap_err();
+    /// assert!(error.to_string().ends_with("which holds BTC-USD; did you mean BTC-USD?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn days_in(&self, product: &ProductId, dataset: Dataset, range: TimeRange) -> Result<Vec<UtcDay>, TapeError> {
         if range.is_empty() {
             return Err(TapeError::EmptyRange { range });
@@ -114,6 +186,16 @@ impl Tape {
     ///
     /// # Errors
     /// Where files are missing or too short, or cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Md, ProductId, Tape, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Md>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!(day.count(), 24);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn day<L: Layout>(&self, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, TapeError> {
         Ok(Snapshot::open(&self.dir, product, date)?)
     }
@@ -122,6 +204,22 @@ impl Tape {
     ///
     /// # Errors
     /// As [`Tape::days_in`]. What goes wrong with one day comes in its turn, from the iterator.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, TimeRange, Trades, UnixNanos, UtcDay};
+    ///
+    /// let midnight = UtcDay::parse("2025-06-08")?.start();
+    /// let two_hours = TimeRange::new(UnixNanos(midnight.0 - 3_600_000_000_000), UnixNanos(midnight.0 + 3_600_000_000_000));
+    /// let mut ids = Vec::new();
+    /// for part in Tape::open(dir)?.range::<Trades>(&ProductId::new("BTC-USD")?, two_hours)? {
+    ///     ids.extend(part?.rows().map(|trade| trade.trade_id));
+    /// }
+    /// assert_eq!(ids, [24, 25]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn range<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Result<DayParts<L>, TapeError> {
         let dates = self.days_in(product, L::DATASET, range)?;
         Ok(DayParts::new(self.dir.clone(), product.clone(), dates, range))

@@ -48,7 +48,7 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// The manifest cannot be read.
-    #[error("{}: {why}; remove the file to have everything exported anew", path.display())]
+    #[error("{}: {why}; export to a new folder", path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,

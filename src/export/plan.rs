@@ -8,7 +8,7 @@ use super::error::ExportError;
 use super::format::ChosenDay;
 use crate::product::ProductId;
 use crate::schema::{Dataset, with_layout};
-use crate::store::{DayState, Snapshot, StoreError};
+use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::{Tape, TapeError};
 use crate::time::UtcDay;
 
@@ -81,11 +81,16 @@ impl Plan {
     }
 }
 
+/// Gives the state of a day and its records. Nothing of a day that is only just being made.
 fn look_at(tape: &Tape, product: &ProductId, dataset: Dataset, date: UtcDay) -> Result<Option<(DayState, u64)>, StoreError> {
-    with_layout!(dataset, L => {
+    let found = with_layout!(dataset, L => {
         let day = Snapshot::<L>::open(tape.dir(), product, date)?;
-        Ok(day.map(|day| (day.state(), day.count() as u64)))
-    })
+        day.map(|day| (day.state(), day.count() as u64))
+    });
+    if found.is_none() && holder_of(tape.dir())?.is_none() {
+        catalog::must_be_empty(tape.dir(), &DayKey { product: product.clone(), dataset, date })?;
+    }
+    Ok(found)
 }
 
 /// Says why there is nothing to export.

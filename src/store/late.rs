@@ -63,13 +63,14 @@ impl Payloads {
         };
         let mut left = usize::try_from(most).unwrap_or(usize::MAX);
         let mut offset = skip.saturating_mul(size as u64);
-        let mut chunk = Vec::new();
+        let mut buffer = vec![0; left.min(READ_AT_ONCE) * size];
         loop {
-            chunk.resize(left.min(READ_AT_ONCE) * size, 0);
-            let found = read_full(&file, &mut chunk, offset).at("read", path)?;
-            chunk.truncate(found);
+            buffer.truncate(left.min(READ_AT_ONCE) * size);
+            let found = read_full(&file, &mut buffer, offset).at("read", path)?;
             let before = payloads.len();
-            payloads.bytes.extend(chunk.chunks_exact(size).map_while(|record| payload(record, generation)).flatten());
+            payloads.bytes.extend(
+                buffer.get(..found).unwrap_or_default().chunks_exact(size).map_while(|record| payload(record, generation)).flatten(),
+            );
             let whole = payloads.len() - before;
             (left, offset) = (left - whole, offset + (whole * size) as u64);
             if left == 0 || whole < READ_AT_ONCE {

@@ -544,6 +544,26 @@ mod tests {
     }
 
     #[test]
+    fn a_read_only_mapping_shows_more_of_a_file_that_has_grown_where_it_is_or_elsewhere() {
+        let file = file(4096);
+        std::fs::write(file.path(), 7u32.to_le_bytes().repeat(10)).expect("written");
+        let mut map = ReadMap::new(file.as_file(), 12, 4096, file.path()).expect("a map");
+        assert_eq!((map.values::<u32>(), map.bytes().len()), ([7; 3].as_slice(), 12));
+        assert!(!map.reserve(4000, 8192).expect("within the mapping"));
+        std::fs::write(file.path(), 8u64.to_le_bytes().repeat(2000)).expect("written");
+        map.show(4000);
+        assert_eq!(map.values::<u64>(), [8; 500]);
+        assert!(map.reserve(16_000, 1 << 20).expect("moved"));
+        map.show(16_000);
+        assert_eq!(map.values::<u64>(), [8; 2000]);
+        assert_eq!(map.values::<[u8; 16]>().len(), 1000);
+        for at in [0, (1 << 20) - 1] {
+            assert_eq!(column_at(map.raw.as_ptr() as usize + at), Some(file.path().to_string_lossy().as_bytes()), "the name goes with it");
+        }
+        assert!(panics(|| map.show(15_999)), "bytes are never taken back");
+    }
+
+    #[test]
     fn an_address_inside_a_mapping_has_its_files_name_and_none_after_it_is_gone() {
         let file = file(4096);
         let map = map(&file, 4, &FrozenMark::default());

@@ -121,8 +121,9 @@ impl Merge {
         self.splices.iter().map(|splice| (splice.merged, splice.late)).chain(behind)
     }
 
-    /// Gives the numbers in the merged order of records of the columns, as far as no late record has taken their place.
+    /// Gives the numbers in the merged order of records of the columns, as far as there are such and no late record has taken their place.
     pub(crate) fn numbers_of(&self, records: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let records = records.start..records.end.min(self.columns);
         let mut from = records.start;
         let mut next = self.splices.partition_point(|splice| splice.at < records.start);
         std::iter::from_fn(move || {

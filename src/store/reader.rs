@@ -48,6 +48,18 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// # Errors
     /// Where files are missing or too short, or cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Snapshot, Trades, UtcDay};
+    /// let product = ProductId::new("BTC-USD")?;
+    /// let day = Snapshot::<Trades>::open(dir, &product, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!((day.count(), day.row(0).ok_or("empty")?.trade_id), (24, 1));
+    /// assert!(Snapshot::<Trades>::open(dir, &product, UtcDay::parse("2025-06-09")?)?.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(dir: &Path, product: &ProductId, date: UtcDay) -> Result<Option<Self>, StoreError> {
         Self::open_on(BootId::read(), dir, product, date)
     }
@@ -68,6 +80,16 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// # Errors
     /// As [`Snapshot::open`]; also where the day is gone.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let mut day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert!(!day.refresh()?, "nothing has come since");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn refresh(&mut self) -> Result<bool, StoreError> {
         match refresh(&mut self.view, self.last, &mut self.costs)? {
             Found::Nothing => return Ok(false),

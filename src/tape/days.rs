@@ -14,6 +14,20 @@ use crate::time::UtcDay;
 use crate::time_range::TimeRange;
 
 /// What a day holds of a range of time.
+///
+/// ```
+/// # let folder = tempfile::tempdir()?;
+/// # coltape::internals::sample::tape(folder.path())?;
+/// # let dir = folder.path();
+/// use coltape::{ProductId, Tape, TimeRange, Trades};
+/// for part in Tape::open(dir)?.range::<Trades>(&ProductId::new("BTC-USD")?, TimeRange::ALL)? {
+///     let part = part?;
+///     assert_eq!((part.count(), part.pieces.len()), (24, 1));
+///     let prices: &[f64] = part.day.column("trade_price_f64")?;
+///     assert_eq!(prices[part.pieces[0].clone()].len(), 24);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct DayPart<L: Layout> {

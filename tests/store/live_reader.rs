@@ -78,7 +78,7 @@ fn reader() {
         // The newest record is found by its time, whatever has become of the day since the index of times was made.
         if let Some(newest) = checked.checked_sub(1).and_then(|at| day.row(at)) {
             let found = day.time_pieces(TimeRange::new(newest.time, UnixNanos(newest.time.0 + 1)));
-            if found != [checked - 1..checked] {
+            if found.as_slice() != std::slice::from_ref(&(checked - 1..checked)) {
                 eprintln!("record {} of {checked} is found at {found:?}", checked - 1);
                 std::process::exit(TORN);
             }

@@ -16,3 +16,4 @@ mod live_reader;
 mod model;
 mod reading;
 mod several_devices;
+mod tape;

@@ -7,6 +7,7 @@
 mod backtests;
 mod capture;
 mod console;
+mod export;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;

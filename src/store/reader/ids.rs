@@ -9,6 +9,16 @@ impl Snapshot<Trades> {
     /// Finds the trade with this id and gives its number in the merged order.
     ///
     /// A day whose ids do not rise is damaged, and `verify` says so; there a trade may not be found.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!((day.number_of_id(7), day.number_of_id(70)), (Some(6), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn number_of_id(&self, id: u64) -> Option<usize> {
         let number = self.first_from_id(id);
@@ -16,6 +26,17 @@ impl Snapshot<Trades> {
     }
 
     /// Finds the trades with these ids and gives their numbers in the merged order.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!(day.id_range(7..=9), 6..9);
+    /// assert!(day.id_range(70..=80).is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn id_range(&self, ids: RangeInclusive<u64>) -> Range<usize> {
         let start = self.first_from_id(*ids.start());

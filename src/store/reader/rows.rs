@@ -20,11 +20,33 @@ pub enum Run<'a, L: Layout> {
 
 impl<L: Layout> Snapshot<L> {
     /// Iterates over the records in the merged order.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let volume: f64 = day.rows().map(|trade| trade.size.as_f64).sum();
+    /// assert_eq!(volume, 12.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rows(&self) -> Rows<'_, L> {
         self.rows_in(0..self.count())
     }
 
     /// Iterates over the records of the merged order with these numbers, as far as there are such.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let ids: Vec<u64> = day.rows_in(3..5).map(|trade| trade.trade_id).collect();
+    /// assert_eq!(ids, [4, 5]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn rows_in(&self, numbers: Range<usize>) -> Rows<'_, L> {
         let end = numbers.end.min(self.count());
         let next = numbers.start.min(end);
@@ -34,6 +56,24 @@ impl<L: Layout> Snapshot<L> {
     /// Gives the records of the merged order with these numbers run by run: parts of the columns, and late records between them.
     ///
     /// This is the fast way through a day: each part of the columns is read from the slices of [`Snapshot::column`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay, Run};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let size: &[f64] = day.column("trade_size_f64")?;
+    /// let volume: f64 = day
+    ///     .runs(0..day.count())
+    ///     .map(|run| match run {
+    ///         Run::Columns(records) => size[records].iter().sum(),
+    ///         Run::Late(trade) => trade.size.as_f64,
+    ///     })
+    ///     .sum();
+    /// assert_eq!(volume, 12.0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn runs(&self, numbers: Range<usize>) -> impl Iterator<Item = Run<'_, L>> {
         let end = numbers.end.min(self.count());
         self.view.merge.runs_in(numbers.start.min(end)..end).filter_map(|run| match run {

@@ -14,6 +14,16 @@ use crate::time_range::TimeRange;
 
 impl<L: Layout> Snapshot<L> {
     /// Gives the event time of record `number` of the merged order, without loading the rest of the record.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// assert_eq!(day.time_at(0), Some(day.key().date.start()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn time_at(&self, number: usize) -> Option<UnixNanos> {
         if number >= self.count() {
@@ -29,6 +39,20 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// Where times never fall there is one range, or none. The first question of a snapshot looks at the seconds of all records, which takes some
     /// 30 ms in a day of 50 million; later ones, also after a refresh, take microseconds.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay, TimeRange, UnixNanos};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let noon = UnixNanos(day.key().date.start().0 + 12 * 3_600_000_000_000);
+    /// let afternoon = TimeRange { from: Some(noon), to: None };
+    /// for piece in day.time_pieces(afternoon) {
+    ///     assert!(day.rows_in(piece).all(|trade| afternoon.contains(trade.time)));
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn time_pieces(&self, range: TimeRange) -> Vec<Range<usize>> {
         if range.is_empty() {
@@ -54,6 +78,17 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// Where times fall it also holds records of other times: their times must be looked at, or [`Snapshot::time_pieces`] used. An empty range says that
     /// there is no such record.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay, TimeRange, UnixNanos};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let noon = UnixNanos(day.key().date.start().0 + 12 * 3_600_000_000_000);
+    /// assert_eq!(day.time_range(TimeRange { from: Some(noon), to: None }), 12..24);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn time_range(&self, range: TimeRange) -> Range<usize> {
         let pieces = self.time_pieces(range);

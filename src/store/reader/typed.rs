@@ -65,6 +65,18 @@ impl<L: Layout> Snapshot<L> {
     ///
     /// # Errors
     /// Where the day has no such column, or the column another type.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{ProductId, Tape, Trades, UtcDay};
+    /// let day = Tape::open(dir)?.day::<Trades>(&ProductId::new("BTC-USD")?, UtcDay::parse("2025-06-07")?)?.ok_or("no such day")?;
+    /// let (ids, prices) = (day.column::<u64>("trade_id")?, day.column::<f64>("trade_price_f64")?);
+    /// assert_eq!((ids[0], prices[0], prices.len()), (1, 100_001.0, day.base_count()));
+    /// assert!(day.column::<f32>("trade_price_f64").is_err(), "it holds f64");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn column<T: ColumnValue>(&self, name: &str) -> Result<&[T], ColumnError> {
         let names = |columns: &[crate::schema::Column]| columns.iter().map(|column| column.name).collect();
         let held = self.columns();

@@ -1,0 +1,68 @@
+//! How fast a stored day is read, each figure beside that of another way to do the same, measured in the same run.
+//!
+//! `cargo bench --bench read -- [PART] [rounds N]`: PART is a piece of a contest's name, N the number of alternating rounds (9). COLTAPE_BENCH_DIR says where
+//! the day is written (2 GB for its 50 million trades), COLTAPE_BENCH_TRADES how many trades it has.
+//!
+//! To add a contest: a module beside `scan`, a line in `CONTESTS`, and a line in `TARGETS` for what has to be held. The day is made once for all.
+
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+mod day;
+mod lookup;
+#[path = "../tape/rounds.rs"]
+mod rounds;
+mod scan;
+
+use std::rc::Rc;
+
+use day::BenchDay;
+use rounds::Bound::AtLeast;
+use rounds::{Bound, Contest, Measured, Target, quartiles, short};
+
+/// Makes a contest from the day that all share.
+type Make = fn(&Rc<BenchDay>) -> Contest;
+
+const CONTESTS: [(&str, Make); 2] = [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest)];
+
+type Series = (&'static str, &'static str);
+
+/// Ratios that have to be held.
+const TARGETS: [(&str, Series, Series, Bound); 2] = [
+    ("scan of a column at least 70 % as fast as of a plain slice", (scan::NAME, scan::PLAIN), (scan::NAME, scan::COLUMN), AtLeast(0.7)),
+    ("the same run by run in the merged order", (scan::NAME, scan::PLAIN), (scan::NAME, scan::RUNS), AtLeast(0.7)),
+];
+
+/// Figures that have to be held as they are: the most that they may be.
+const MOST: [(&str, Series, f64); 1] = [("a range of time is found in at most 50 us", (lookup::NAME, lookup::RANGE), 50_000.0)];
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench" && arg != "read").collect();
+    let rounds = args.iter().skip_while(|arg| *arg != "rounds").nth(1).map_or(9, |text| text.parse().unwrap());
+    let only = args.first().filter(|arg| *arg != "rounds").map_or("", String::as_str);
+    let day = Rc::new(BenchDay::make());
+    let mut measured = Measured::default();
+    for (name, make) in CONTESTS {
+        if name.contains(only) {
+            make(&day).hold(rounds, &mut measured);
+        }
+    }
+    measured.print();
+    if !judge(&measured) {
+        std::process::exit(1);
+    }
+}
+
+/// Prints whether each target that was measured is met; tells whether all are.
+fn judge(measured: &Measured) -> bool {
+    println!("\ntargets: median of the rounds (quartiles)");
+    let judged = TARGETS.map(|(text, above, below, bound)| Target { text, above, below, bound }.judge(measured));
+    let mut are_met = judged.into_iter().flatten().all(|is_met| is_met);
+    for (text, (contest, name), most) in MOST {
+        let Some(series) = measured.find(contest, name) else { continue };
+        let [low, middle, high] = quartiles(&series.values);
+        let told = if middle <= most { "met" } else { "NOT MET" };
+        println!("  {told:<8} {text:<92} {} ({} to {}) {}", short(middle), short(low), short(high), series.unit);
+        are_met &= middle <= most;
+    }
+    are_met
+}

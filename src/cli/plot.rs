@@ -25,9 +25,6 @@ pub(crate) fn run(args: &PlotArgs) -> Result<u8, Failure> {
         Ok(()) => {}
         Err(PlotError::Tape(TapeError::Store(error))) => return Err(input::unreadable(&error, &config.dir)),
         Err(error @ (PlotError::Size { .. } | PlotError::NoParts)) => return Err(Failure::Usage(error.to_string())),
-        Err(PlotError::Store(error) | PlotError::Tape(TapeError::Store(error))) => {
-            return Err(input::unreadable(&error, &config.dir));
-        }
         Err(error) => return Err(Failure::failed(error)),
     }
     match &args.out {

@@ -281,9 +281,7 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     let path = place.page();
     let file = match File::open(&path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(open_bare(dir, key)?.map_or(Opened::Nothing, |view| Opened::View(Box::new(view))));
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return open_without_page(dir, key),
         Err(error) => return Err(error).at("open", &path),
     };
     if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
@@ -362,7 +360,18 @@ fn map_column(place: &Place, column: &Column, records: u64, replacing: bool) -> 
     Ok(MappedColumn { map, path })
 }
 
-/// Opens a day that has no page.
+/// Opens a day whose page was not there. A capture that has made the day since then may have made its files longer than its records.
+fn open_without_page<L: Layout>(dir: &Path, key: &DayKey) -> Result<Opened<L>, StoreError> {
+    let view = open_bare(dir, key)?;
+    let is_made = Place::find(dir, key, DateFormat::Iso).page().exists();
+    Ok(match view {
+        Some(_) if is_made => Opened::Changed,
+        Some(view) => Opened::View(Box::new(view)),
+        None => Opened::Nothing,
+    })
+}
+
+/// Opens the columns of a day that has no page.
 fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, StoreError> {
     for place in [DateFormat::Iso, DateFormat::Dmy].map(|format| Place::new(dir, key, format)) {
         let Some((set, table)) = columns_there(&place, L::COLUMNS) else { continue };
@@ -417,5 +426,35 @@ impl Source for CommittedRecord<'_> {
 
     fn uuid(&self, column: usize) -> Option<[u8; 16]> {
         self.bytes(column)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::schema::Trades;
+    use crate::store::{DataDir, Day, StoreOptions};
+    use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
+
+    #[test]
+    fn a_day_that_is_made_while_its_page_is_looked_for_is_no_bare_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "exchange wss://test").expect("a data directory"));
+        let (product, date) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000));
+        let now = UnixNanos(u64::from(date.0) * SECONDS_PER_DAY * NANOS_PER_SECOND);
+        let (day, _) = Day::<Trades>::open(&dir, &product, date, now).expect("a day");
+        day.files().provision().expect("room");
+        let key = DayKey { product, dataset: Trades::DATASET, date };
+        let longest = Place::find(folder.path(), &key, DateFormat::Iso)
+            .files()
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|found| found.len())
+            .max();
+        assert!(longest > Some(PAGE as u64), "the files are longer than their records");
+        let opened = open_without_page::<Trades>(folder.path(), &key).expect("opened");
+        assert!(matches!(opened, Opened::Changed));
     }
 }

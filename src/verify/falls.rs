@@ -126,7 +126,7 @@ mod tests {
         fn one_misdated_record_is_found_wherever_it_lies(
             count in 7_usize..60,
             at in any::<proptest::sample::Index>(),
-            off in prop_oneof![61_u64..100_000, 61_u64..200],
+            off in prop_oneof![62_u64..100_000, 62_u64..200],
             is_ahead in any::<bool>(),
         ) {
             let at = 3 + at.index(count - 6);

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use crate::capture::context::CaptureContext;
 use crate::feed::doubts::Mark;
-use crate::feed::ticker_marks::TickerMarks;
+use crate::feed::ticker_marks::{StoredEnd, TickerMarks};
 use crate::feed::trade_marks::TradeMarks;
 use crate::ids::IdSet;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Trades, with_layout};
+use crate::schema::{Dataset, Kind, Layout, Trades, with_layout};
 use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
@@ -59,12 +59,15 @@ impl ResumePoint {
         let of_tickers = context.datasets.iter().find(|dataset| dataset.is_of_tickers()).unwrap_or(Dataset::TickerTrades);
         let last_sequence = last(of_tickers)?;
         let newest_ticker = newest(dir, product, of_tickers)?;
-        let last_ticker = newest_ticker.map(|mark| Mark { key: if mark.key == 0 { last_sequence.unwrap_or(0) } else { mark.key }, ..mark });
+        let end = newest_ticker.map(|end| {
+            let key = if end.last.key == 0 { last_sequence.unwrap_or(0) } else { end.last.key };
+            StoredEnd { last: Mark { key, ..end.last }, ..end }
+        });
         let begun = Self {
             series: product.clone(),
             last_trade_id: None,
             trade_marks: TradeMarks::default(),
-            ticker_marks: TickerMarks::continuing(last_ticker),
+            ticker_marks: TickerMarks::continuing(end),
             first: None,
             missing: IdSet::new(),
         };
@@ -78,7 +81,7 @@ impl ResumePoint {
         let newest_trade = newest(dir, product, Dataset::Trades)?;
         Ok(Self {
             last_trade_id: last(Dataset::Trades)?.max(found.last),
-            trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |mark| mark.time)),
+            trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |newest| newest.last.time)),
             first: first(context, product)?,
             missing: found.missing,
             ..begun
@@ -92,17 +95,22 @@ impl ResumePoint {
     }
 }
 
-/// Gives the newest record of a dataset, in the order of its days: its key and event time.
-fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<Mark>, StoreError> {
+/// Finds where a dataset ends, in the order of its days.
+fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<StoredEnd>, StoreError> {
     let dates = catalog::days(dir, product, dataset)?;
-    Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| {
-        let day = Snapshot::<L>::open(dir, product, date).ok()??;
-        // Records of one day that came out of turn stand near its end.
-        let ends = day.count().saturating_sub(OUT_OF_TURN)..day.count();
-        let last = day.row(ends.end.checked_sub(1)?)?;
-        let time = ends.filter_map(|number| day.row(number)).map(|row| L::time(&row)).max()?;
-        Some(Mark { key: L::key(&last), time })
-    })))
+    Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| newest_of(&Snapshot::<L>::open(dir, product, date).ok()??))))
+}
+
+fn newest_of<L: Layout>(day: &Snapshot<L>) -> Option<StoredEnd> {
+    // Records of one day that came out of turn stand near its end. Late tickers stand behind all others, whatever their sequence.
+    let ends = day.count().saturating_sub(OUT_OF_TURN)..day.count();
+    let last = day.base_count().checked_sub(1).and_then(|last| day.base_row(last)).or_else(|| day.row(ends.end.checked_sub(1)?))?;
+    let rows: Vec<L::Row> = ends.filter_map(|number| day.row(number)).collect();
+    let time = rows.iter().map(|row| L::time(row)).max()?;
+    let lowest = rows.iter().filter(|row| L::time(row) == time).map(L::key).filter(|key| *key != 0).min().unwrap_or(0);
+    let trade_id = day.columns().iter().position(|column| column.name == "trade_id" && column.kind == Kind::U64);
+    let last_trade = trade_id.and_then(|column| day.column_bytes(column).last_chunk().copied()).map_or(0, u64::from_le_bytes);
+    Some(StoredEnd { last: Mark { key: L::key(&last), time }, lowest, trade_id: last_trade })
 }
 
 /// Gives the oldest trade of the days that are searched for gaps.

@@ -36,7 +36,8 @@ fn run(feed: SimulatedFeed, script: &str) -> Stopped {
 /// Compares what is stored with what at least one connection received.
 fn assert_all_received_are_stored(stopped: &Stopped) {
     // Now and then both lines lose a trade, and there is no REST.
-    stopped.ended.assert_leaves(&["missing"]);
+    let leaves: &[&str] = if stopped.ended.figure("missing_ids") > 0.0 { &["missing"] } else { &[] };
+    stopped.ended.assert_leaves(leaves);
     let verdict = tape::compare(&stopped.data, &stopped.truth);
     assert!(verdict.duplicated.is_empty() && verdict.altered.is_empty() && verdict.invented.is_empty(), "{verdict:?}");
     let unsent: BTreeSet<(String, u64)> = stopped

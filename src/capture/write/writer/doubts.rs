@@ -3,7 +3,7 @@
 //! 1. A held trade counts as waiting. Confirmed, it is stored; refuted, it is counted as rejected and kept with the rejects under [`REASON`].
 //! 2. The first trade of a product waits [`FIRST_WAIT`] for others that agree with it. Where none contradicts it, it is believed then.
 //! 3. A trade whose event time alone does not fit, and a ticker, are believed when their time is up and nothing has spoken against them: nothing else could
-//!    tell that they are real. A trade with a strange id is not.
+//!    tell that they are real. A trade with a strange id is not, nor a ticker whose sequence leaps further than the exchange can have counted.
 //! 4. At a stop what is not settled is rejected, and the journal names it.
 
 use std::time::Duration;
@@ -259,7 +259,8 @@ impl Writer {
     #[cold]
     fn settle_expired_ticker(&mut self, expired: Expired<DoubtedTicker>, otherwise: Refuted) {
         let ticker = expired.message.ticker;
-        if expired.is_contradicted || otherwise == Refuted::Stopped {
+        let may_be_right = self.ticker_marks.may_be_right(&ticker, expired.message.doubt);
+        if expired.is_contradicted || !may_be_right || otherwise == Refuted::Stopped {
             self.refuse_ticker(&ticker, Refuted::of(&expired, otherwise));
         } else {
             self.doubted_tickers.forget_expired();

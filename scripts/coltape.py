@@ -115,6 +115,8 @@ _PAGE, _SECTOR = 4096, 512
 _LIVE, _SEALED, _REPLACING = 1, 2, 3
 #: How long a day whose files change while it is opened is tried again, and how long between two tries, in seconds.
 _RETRY_FOR, _RETRY_EVERY = 5.0, 0.001
+#: The same for a day whose page says nothing: it may be being made.
+_RETRY_WITHOUT_PAGE = 0.2
 
 
 class Error(Exception):
@@ -503,20 +505,22 @@ class Day:
         return os.path.join(self._folder, f"{name}.{self._spelled}.bin{ending}")
 
     def _open(self, is_known):
-        deadline = clock.monotonic() + _RETRY_FOR
+        began = clock.monotonic()
         while True:
+            retry_for = _RETRY_FOR
             try:
                 if self._try_open(is_known):
                     return
                 failed = Error(f"{self._file('commit')}: the day changes faster than it can be opened")
+            except _NoDay:
+                raise
             except (Error, OSError, ValueError) as error:
-                failed = error
-                seen = self._look()
+                failed = error if isinstance(error, Error) else Error(str(error))
                 # Files are cut, renamed and removed while a day changes its state. Where nobody writes there is nothing to wait for.
-                if seen is None or not seen.is_trusted:
-                    raise failed if isinstance(failed, Error) else Error(str(failed)) from None
-            if clock.monotonic() >= deadline:
-                raise failed if isinstance(failed, Error) else Error(str(failed))
+                seen = self._look()
+                retry_for = _RETRY_WITHOUT_PAGE if seen is None else _RETRY_FOR if seen.is_trusted else 0.0
+            if clock.monotonic() - began >= retry_for:
+                raise failed
             clock.sleep(_RETRY_EVERY)
 
     def _try_open(self, is_known):
@@ -540,6 +544,9 @@ class Day:
             return False
         self._take(seen, table, base, late)
         return True
+
+    def _has_page(self):
+        return any(os.path.exists(os.path.join(self._folder, f"commit.{spelled}.bin")) for spelled in (self.date, _dmy(self.date)))
 
     def _table_of(self, identity):
         page = self._file("commit")
@@ -610,6 +617,8 @@ class Day:
             records = min(os.stat(self._file(column.name)).st_size // column.dtype.itemsize for column in held)
             base = {column.name: self._map(column, records, False) for column in held}
             late = np.empty(0, [(column.name, column.dtype) for column in held])
+            if self._has_page():
+                return False  # a capture has made the day since: its files may be longer than its records
             self._take(None, held, base, late)
             return True
         self._spelled = self.date

@@ -125,6 +125,26 @@ fn days_of_the_store_with_late_records_have_the_values_that_query_prints() {
 }
 
 #[test]
+fn a_day_that_is_made_while_its_page_is_looked_for_is_no_bare_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let (day, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, FIRST_DAY.start()).unwrap();
+    day.files().provision().unwrap();
+    // What is tried where no page was found; meanwhile there is one.
+    let open = "import coltape, sys\nday = coltape.day(sys.argv[1], 'BTC-USD', 'trades', '2025-06-07')\nprint(day._open_bare(False), len(day), day.state)";
+    assert_eq!(output_of(python().args(["-c", open]).arg(dir.path())), "False 0 live\n");
+}
+
+#[test]
+fn a_damaged_day_is_read_as_query_reads_it_or_refused_as_query_refuses_it() {
+    let said =
+        output_of(super::script("damage.py").arg(env!("CARGO_BIN_EXE_coltape")).arg(root().join("tests/data/v1")).args(["1", "150"]));
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let [read, refused] = [words[0], words[2]].map(|word| word.parse::<u32>().unwrap());
+    assert!(read > 20 && refused > 20 && read + refused == 150, "{said}");
+}
+
+#[test]
 fn the_table_of_columns_is_that_of_the_store() {
     let mut want = String::new();
     for dataset in Dataset::ALL {

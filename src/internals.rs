@@ -83,8 +83,9 @@ pub mod simulate {
 }
 pub mod store {
     pub use crate::store::{
-        BootId, DataDir, Day, DayFiles, DayState, FIRST_RECORDS, Fault, InsertError, Inserted, MAX_LEAD, OWN_FOLDER, Opening, Restored,
-        Sealed, Snapshot, StoreError, StoreOptions, SyncError, SyncReport, Syncer, Trusted, gaps, holder_of, name_the_column_on_sigbus,
+        BootId, DataDir, Day, DayFiles, DayState, FIRST_RECORDS, Fault, InsertError, Inserted, MAX_LEAD, OWN_FOLDER, Opening, ReadCosts,
+        Restored, Run, Sealed, Snapshot, StoreError, StoreOptions, SyncError, SyncReport, Syncer, Trusted, gaps, holder_of,
+        name_the_column_on_sigbus,
     };
     pub mod catalog {
         pub use crate::store::catalog::{days, last_key, newest_style, products};

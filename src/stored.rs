@@ -1,6 +1,6 @@
 //! Records as they are stored: the [`Value`]s of a record, column by column.
 //!
-//! 1. A record of the columns is given by its bytes as they are, even where a code means nothing. A late record is given by its fields.
+//! 1. A record is given by its bytes as they are, even where a code means nothing. Only a late trade in its place is given by its fields, which say the same.
 //! 2. Two NaNs are the same value: both say that the feed sent none.
 
 use crate::schema::{Column, Dataset, Kind, Layout, Sink, Value};
@@ -19,10 +19,11 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
         return false;
     }
     let columns = columns_of(snapshot);
-    // In the merged order late tickers come behind all others, and late trades in their place. Without late ones it is the order of the columns.
-    let in_columns = snapshot.late().is_empty() || (L::DATASET != Dataset::Trades && number < snapshot.base_count());
-    if in_columns {
+    if is_in_columns(snapshot, number) {
         return load_base(snapshot, number, values);
+    }
+    if L::DATASET != Dataset::Trades {
+        return number.checked_sub(snapshot.base_count()).is_some_and(|late| load_late(snapshot, late, values));
     }
     match snapshot.row(number) {
         Some(row) => {
@@ -34,11 +35,26 @@ pub(crate) fn load<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mu
     }
 }
 
+/// Tells whether record `number` of the merged order is record `number` of the columns: late tickers come behind all others, late trades in their place.
+#[must_use]
+pub(crate) fn is_in_columns<L: Layout>(snapshot: &Snapshot<L>, number: usize) -> bool {
+    number < snapshot.base_count() && (L::DATASET != Dataset::Trades || snapshot.late().is_empty())
+}
+
 /// Loads the values of record `number` of the columns into `values`. Tells whether every column has it.
 pub(crate) fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
     let columns = columns_of(snapshot);
     values.extend(columns.iter().enumerate().filter_map(|(at, column)| value_at(snapshot.column_bytes(at), column.kind, number)));
+    values.len() == columns.len()
+}
+
+/// Loads the values of late record `number`, in the order they came, into `values`. Tells whether every column has it.
+pub(crate) fn load_late<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
+    values.clear();
+    let columns = columns_of(snapshot);
+    let value = |(at, column): (usize, &Column)| value_at(snapshot.late_bytes(number, at)?, column.kind, 0);
+    values.extend(columns.iter().enumerate().filter_map(value));
     values.len() == columns.len()
 }
 

@@ -299,16 +299,17 @@ impl UtcDay {
         }
     }
 
-    /// Gives the first nanosecond of the day.
+    /// Gives the first nanosecond of the day, the last one that there is for a day after the year 2554.
     #[must_use]
     pub const fn start(self) -> UnixNanos {
-        UnixNanos(self.0 as u64 * SECONDS_PER_DAY * NANOS_PER_SECOND)
+        // The name of a file may be any date.
+        UnixNanos((self.0 as u64 * SECONDS_PER_DAY).saturating_mul(NANOS_PER_SECOND))
     }
 
     /// Gives the day after.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 
     fn civil(self) -> (u32, u32, u32) {

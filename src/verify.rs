@@ -35,6 +35,7 @@ mod report;
 mod report_text;
 mod sectors;
 mod tickers;
+mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::candles::CandlesArgs;
+use super::data_dir::DataDirArg;
+use super::orders::OrdersArgs;
+use super::query_help::QUERY_HELP;
+use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, Span, positive_span};
 use super::verify_help::VERIFY_HELP;
@@ -35,20 +40,18 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
     Query(QueryArgs),
+    /// Add trades up in buckets of time: open, high, low, close, volume, VWAP
+    Candles(CandlesArgs),
+    /// Show a range of time in figures, and its significant trades
+    Stats(StatsArgs),
+    /// Put the fills of takers' orders together, with the quotes before and after them
+    Orders(OrdersArgs),
     /// Fetch missing trades from the tapes of other machines and from REST
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
-}
-
-/// The option of every command that reads or writes data.
-#[derive(Debug, Args)]
-pub(crate) struct DataDirArg {
-    /// Where the column files are
-    #[arg(long, env = "COLTAPE_DATA_DIR", default_value = "./data", value_name = "DIR")]
-    pub data_dir: PathBuf,
 }
 
 /// `coltape capture`.
@@ -75,7 +78,7 @@ pub(crate) struct CaptureArgs {
     /// Do not fetch missing trades by REST
     #[arg(long)]
     pub no_backfill: bool,
-    /// Also fetch the trades since this time, so that a first day can be whole: RFC 3339 or a date
+    /// Also fetch the trades since this time, so that a first day can be whole: RFC 3339, a date, or how long ago: 7d
     #[arg(long, value_name = "TIME", value_parser = units::time, conflicts_with = "no_backfill")]
     pub backfill_from: Option<UnixNanos>,
     /// REST requests per second, over all products; the public limit is 10 per address
@@ -176,27 +179,23 @@ pub(crate) struct VerifyArgs {
 
 /// `coltape query`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  coltape query BTC-USD --tail 10\n  coltape query BTC-USD --from 2025-06-07T12:00:00Z --to 2025-06-07T13:00:00Z --format csv\n  \
-    coltape query ETH-USD --dataset md --columns time,best_bid_f64,best_ask_f64 --follow\n\n\
-    Exit 0: done, whether or not a record matched. Exit 1: nothing of the kind is stored, or a day cannot be read. Exit 2: the question makes no sense."
-)]
+#[command(after_help = QUERY_HELP)]
 pub(crate) struct QueryArgs {
-    /// Which product
-    #[arg(value_name = "PRODUCT")]
-    pub product: ProductId,
+    /// Which products. Records of several are printed in order of time, with a column `product` in front
+    #[arg(value_name = "PRODUCT", required = true)]
+    pub products: Vec<ProductId>,
     #[command(flatten)]
     pub data_dir: DataDirArg,
     /// Which dataset
     #[arg(long, value_enum, default_value_t = QueryConfig::DEFAULT_DATASET)]
     pub dataset: Dataset,
-    /// First event time, a date or RFC 3339
+    /// First event time: RFC 3339, a date (its midnight in UTC), now, or how long ago: 7d, 36h, 90m
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
     /// Event time to stop before
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub to: Option<UnixNanos>,
-    /// Columns to print, in this order [default: the dataset's, core then extended]
+    /// Columns to print, in this order; also event_time (RFC 3339) and product [default: the dataset's, core then extended]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub columns: Vec<String>,
     /// Print at most this many records
@@ -205,16 +204,16 @@ pub(crate) struct QueryArgs {
     /// Print only the last N records
     #[arg(long, value_name = "N", conflicts_with = "limit")]
     pub tail: Option<u64>,
-    /// Keep printing records as they are captured
+    /// Keep printing records as they are captured, late ones when they come
     #[arg(long)]
     pub follow: bool,
-    /// Only trades of this order, as maker or taker
+    /// Only trades of this order, as maker or taker; any spelling of a UUID
     #[arg(long, value_name = "UUID")]
     pub order: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::default())]
     pub format: Format,
-    /// Print the stored values: f32 as they are, order ids as hexadecimal
+    /// Print the stored values: sides as codes, order ids as 32 hex digits, no exact texts
     #[arg(long)]
     pub raw: bool,
 }
@@ -291,7 +290,7 @@ pub(crate) struct BackfillArgs {
     pub product: ProductId,
     #[command(flatten)]
     pub data_dir: DataDirArg,
-    /// First event time, a date or RFC 3339
+    /// First event time: RFC 3339, a date (its midnight in UTC), or how long ago: 7d, 36h
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: UnixNanos,
     /// Event time to stop before [default: now]

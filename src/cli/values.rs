@@ -48,6 +48,15 @@ pub(crate) fn positive_span(text: &str) -> Result<Span, String> {
     units::positive_duration(text).map(Span)
 }
 
+/// Reads a number above zero.
+///
+/// # Errors
+/// The text says what is wanted.
+pub(crate) fn positive_number(text: &str) -> Result<f64, String> {
+    let number = crate::decimal::parse(text.as_bytes()).ok().map(|decimal| decimal.as_f64).filter(|number| *number > 0.0);
+    number.ok_or_else(|| format!("{text:?} is not a number above 0"))
+}
+
 impl ValueEnum for Feed {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Exchange, Self::Advanced]

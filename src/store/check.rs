@@ -6,7 +6,8 @@
 use std::path::PathBuf;
 
 use super::error::{At, StoreError};
-use super::reader::{DayState, Snapshot};
+use super::reader::Snapshot;
+use super::reader::view::DayState;
 use crate::schema::Layout;
 
 /// What a check found wrong.

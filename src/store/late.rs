@@ -46,18 +46,49 @@ pub(crate) struct Payloads {
 impl Payloads {
     /// Reads the valid front of the file, at most `most` records. A missing file has none.
     pub(crate) fn read(path: &Path, columns: &[Column], generation: u32, most: u64) -> Result<Self, StoreError> {
+        Self::read_from(path, columns, generation, 0, most)
+    }
+
+    /// Reads the valid records behind the first `skip`, at most `most`. Reads little more of the file than those.
+    pub(crate) fn read_from(path: &Path, columns: &[Column], generation: u32, skip: u64, most: u64) -> Result<Self, StoreError> {
         let (width, size) = (payload_bytes(columns), record_bytes(columns));
+        let mut payloads = Self { bytes: Vec::new(), width };
         if most == 0 {
-            return Ok(Self { bytes: Vec::new(), width });
+            return Ok(payloads);
         }
-        let raw = match std::fs::read(path) {
-            Ok(raw) => raw,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error).at("read", path),
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(payloads),
+            Err(error) => return Err(error).at("open", path),
         };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let bytes = raw.chunks_exact(size).take(most).map_while(|record| payload(record, generation)).flatten().copied().collect();
-        Ok(Self { bytes, width })
+        let mut left = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut offset = skip.saturating_mul(size as u64);
+        let mut buffer = vec![0; left.min(READ_AT_ONCE) * size];
+        loop {
+            buffer.truncate(left.min(READ_AT_ONCE) * size);
+            let found = read_full(&file, &mut buffer, offset).at("read", path)?;
+            let before = payloads.len();
+            payloads.bytes.extend(
+                buffer.get(..found).unwrap_or_default().chunks_exact(size).map_while(|record| payload(record, generation)).flatten(),
+            );
+            let whole = payloads.len() - before;
+            (left, offset) = (left - whole, offset + (whole * size) as u64);
+            if left == 0 || whole < READ_AT_ONCE {
+                return Ok(payloads);
+            }
+        }
+    }
+
+    /// Adds those that were read behind these.
+    pub(crate) fn append(&mut self, behind: &Self) {
+        self.width = behind.width;
+        self.bytes.extend_from_slice(&behind.bytes);
+    }
+
+    /// Gives the payload of record `number`.
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
+        let start = number.checked_mul(self.width)?;
+        self.bytes.get(start..start.checked_add(self.width)?)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,6 +98,23 @@ impl Payloads {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks_exact(self.width.max(1))
     }
+}
+
+/// Late records that are read at once.
+const READ_AT_ONCE: usize = 512;
+
+/// Fills `bytes` from a file as far as it goes. Gives the bytes read.
+fn read_full(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// Gives the payload of a record that is whole and of this generation.
@@ -250,6 +298,12 @@ mod tests {
                 assert_eq!(set == ColumnSet::Full, *row == want, "the core cannot hold cents");
             }
             assert_eq!((read(4, 2).len(), read(4, 0).len(), read(5, 9).len()), (2, 0, 0));
+            for skip in 0..7 {
+                let behind = Payloads::read_from(&path, columns, 4, skip, 9).expect("read");
+                let all = read(4, 9);
+                let want: Vec<&[u8]> = all.iter().skip(usize::try_from(skip).expect("few")).collect();
+                assert_eq!(behind.iter().collect::<Vec<_>>(), want, "behind the first {skip}");
+            }
             let mut raw = std::fs::read(&path).expect("read");
             raw[record_bytes(columns) * 3 + 20] ^= 1;
             std::fs::write(&path, raw).expect("written");

@@ -15,10 +15,11 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
+use memmap2::{Advice, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice};
 
+use super::mapping_table::{self, Watched};
 use crate::schema::MAX_COLUMNS;
 
 const _: () = assert!(usize::BITS == 64, "columns are mapped with address space that only a 64-bit machine has");
@@ -45,7 +46,7 @@ impl WriteMap {
         let raw = MmapOptions::new().len(len + STAGGER_BYTES).map_raw(file)?;
         // Without this the first store reads megabytes ahead into the page cache.
         raw.advise(Advice::Random)?;
-        let watched = Watched::new(&raw, path);
+        let watched = Watched::new(addresses(&raw), path);
         Ok(Self { raw, len, width, frozen, _watched: watched })
     }
 
@@ -250,27 +251,81 @@ pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::R
 /// Bytes of the smallest page there is.
 const DIRTY_STEP: usize = 4096;
 
-/// A read-only mapping of bytes that never change again: records below a commit mark.
+/// A read-only mapping of bytes that never change again: records below a commit mark. It may reach beyond them, even beyond the file's end, so that most
+/// growth costs nothing.
 #[derive(Debug)]
 pub(crate) struct ReadMap {
     raw: MmapRaw,
     len: usize,
-    _watched: Watched,
+    watched: Watched,
 }
 
 impl ReadMap {
-    /// Maps the first `len` bytes of `file`. It holds at least so many, and its writer has committed them.
-    pub(crate) fn new(file: &File, len: usize, path: &Path) -> io::Result<Self> {
-        let raw = MmapOptions::new().len(len.max(1)).map_raw_read_only(file)?;
-        let watched = Watched::new(&raw, path);
-        Ok(Self { raw, len, _watched: watched })
+    /// Maps address space for `space` bytes of `file`, or `len` if that is more, and shows the first `len`. The file holds at least so many, and its
+    /// writer has committed them.
+    pub(crate) fn new(file: &File, len: usize, space: usize, path: &Path) -> io::Result<Self> {
+        let raw = MmapOptions::new().len(space.max(len).max(1)).map_raw_read_only(file)?;
+        let watched = Watched::new(addresses(&raw), path);
+        Ok(Self { raw, len, watched })
+    }
+
+    /// Makes sure that the mapping reaches over `len` bytes. One that does not gets address space for `space` bytes, or `len` where a limit refuses
+    /// that. Tells whether it was moved.
+    pub(crate) fn reserve(&mut self, len: usize, space: usize) -> io::Result<bool> {
+        if len <= self.raw.len() {
+            return Ok(false);
+        }
+        let options = RemapOptions::new().may_move(true);
+        for space in [space.max(len), len] {
+            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
+            match unsafe { self.raw.remap(space, options) } {
+                Ok(()) => break,
+                Err(error) if space == len => return Err(error),
+                Err(_) => {}
+            }
+        }
+        self.watched.follow(addresses(&self.raw));
+        Ok(true)
+    }
+
+    /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them, and the caller knows the same of them as in
+    /// [`ReadMap::new`].
+    pub(crate) fn show(&mut self, len: usize) {
+        assert!(len >= self.len && len <= self.raw.len(), "within the mapping, and a snapshot's bytes are never taken back");
+        self.len = len;
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: (1) the whole mapping; (2) the writer commits before anyone maps, and committed bytes never change: the format's contract.
+        // SAFETY: (1) within the mapping; (2) the writer commits before anyone looks, and committed bytes never change: the format's contract.
         unsafe { std::slice::from_raw_parts(self.raw.as_ptr(), self.len) }
     }
+
+    /// Gives the bytes as values; those behind the last whole value are left out.
+    pub(crate) fn values<T: Plain>(&self) -> &[T] {
+        const { assert!(align_of::<T>() <= SECTOR && size_of::<T>() > 0, "a mapping begins at a page, so its start suits any of these") };
+        // SAFETY: (1) as many whole values as there are bytes for, aligned as just asserted; (2) as in `bytes`; every bit pattern is a value, by `Plain`.
+        unsafe { std::slice::from_raw_parts(self.raw.as_ptr().cast(), self.len / size_of::<T>()) }
+    }
 }
+
+const _: () = assert!(cfg!(target_endian = "little"), "columns are little-endian, and readers get them as they lie there");
+
+/// A type of which every bit pattern is a value, without padding.
+///
+/// # Safety
+/// As said.
+pub unsafe trait Plain: Copy + Send + Sync + 'static {}
+
+// SAFETY: integers and floats have no padding, and take any bits.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}
+// SAFETY: as above.
+unsafe impl Plain for f32 {}
+// SAFETY: as above.
+unsafe impl Plain for f64 {}
+// SAFETY: as above, of bytes.
+unsafe impl Plain for [u8; 16] {}
 
 /// Bytes of a sector, the unit that a disk writes whole.
 pub(crate) const SECTOR: usize = 512;
@@ -290,7 +345,7 @@ impl WordMap {
         assert!(len.is_multiple_of(SECTOR), "whole sectors");
         let options = MmapOptions::new().len(len).to_owned();
         let raw = if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
-        let watched = Watched::new(&raw, path);
+        let watched = Watched::new(addresses(&raw), path);
         Ok(Self { raw, writable, _watched: watched })
     }
 
@@ -355,74 +410,17 @@ fn whole(low: u64, high: u64) -> [u8; 16] {
     [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
 }
 
-/// Most mappings that are remembered for the message on SIGBUS; it does not name those beyond. The kernel's usual limit is as large.
-const WATCHED: usize = 65_536;
-
-struct Entry {
-    start: AtomicUsize,
-    end: AtomicUsize,
-    name: AtomicPtr<u8>,
-    name_len: AtomicUsize,
-}
-
-impl Entry {
-    const fn free() -> Self {
-        let (start, end, name_len) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { start, end, name: AtomicPtr::new(std::ptr::null_mut()), name_len }
-    }
-}
-
-/// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
-static TABLE: [Entry; WATCHED] = [const { Entry::free() }; WATCHED];
-
-/// Where the search for a free entry begins; entries are taken by setting `end` from 0.
-static NEXT: AtomicUsize = AtomicUsize::new(0);
-
-/// A mapping's entry in the table, removed when the mapping is dropped.
-#[derive(Debug)]
-struct Watched {
-    entry: Option<usize>,
-    _name: Box<str>,
-}
-
-impl Watched {
-    fn new(raw: &MmapRaw, path: &Path) -> Self {
-        let name: Box<str> = path.to_string_lossy().into();
-        let (start, end) = (raw.as_ptr() as usize, raw.as_ptr() as usize + raw.len());
-        let first = NEXT.fetch_add(1, Ordering::Relaxed);
-        let entry = (0..WATCHED)
-            .map(|step| (first + step) % WATCHED)
-            .find(|at| TABLE.get(*at).is_some_and(|entry| entry.end.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()));
-        if let Some(entry) = entry.and_then(|at| TABLE.get(at)) {
-            entry.name_len.store(name.len(), Ordering::Relaxed);
-            entry.name.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
-            // Release: a handler that finds `start` finds the name. Partner: the acquire load in `column_at`.
-            entry.start.store(start, Ordering::Release);
-        }
-        Self { entry, _name: name }
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        if let Some(entry) = self.entry.and_then(|at| TABLE.get(at)) {
-            entry.start.store(0, Ordering::Release);
-            entry.name.store(std::ptr::null_mut(), Ordering::Release);
-            entry.end.store(0, Ordering::Release);
-        }
-    }
+/// Gives the addresses of a mapping.
+fn addresses(raw: &MmapRaw) -> Range<usize> {
+    let start = raw.as_ptr() as usize;
+    start..start + raw.len()
 }
 
 /// Finds the name of the file mapped at an address.
 fn column_at(address: usize) -> Option<&'static [u8]> {
-    TABLE.iter().find_map(|entry| {
-        let (start, name) = (entry.start.load(Ordering::Acquire), entry.name.load(Ordering::Relaxed));
-        if start == 0 || name.is_null() || !(start..entry.end.load(Ordering::Relaxed)).contains(&address) {
-            return None;
-        }
-        // SAFETY: the name lives as long as its entry; only the dying process' handler calls this, about a mapping that was just accessed.
-        Some(unsafe { std::slice::from_raw_parts(name, entry.name_len.load(Ordering::Relaxed)) })
-    })
+    let (name, len) = mapping_table::name_at(address)?;
+    // SAFETY: the name lives as long as its entry; only the dying process' handler calls this, about a mapping that was just accessed.
+    Some(unsafe { std::slice::from_raw_parts(name, len) })
 }
 
 /// Installs a handler for SIGBUS that prints the name of the column file whose mapping holds the faulting address, and then ends the process as the
@@ -543,6 +541,26 @@ mod tests {
         maps[1].populate(8192..65_536);
         assert_eq!(std::fs::read(files[1].path()).expect("read"), before);
         assert_eq!(files[1].as_file().metadata().expect("found").len(), 8192);
+    }
+
+    #[test]
+    fn a_read_only_mapping_shows_more_of_a_file_that_has_grown_where_it_is_or_elsewhere() {
+        let file = file(4096);
+        std::fs::write(file.path(), 7u32.to_le_bytes().repeat(10)).expect("written");
+        let mut map = ReadMap::new(file.as_file(), 12, 4096, file.path()).expect("a map");
+        assert_eq!((map.values::<u32>(), map.bytes().len()), ([7; 3].as_slice(), 12));
+        assert!(!map.reserve(4000, 8192).expect("within the mapping"));
+        std::fs::write(file.path(), 8u64.to_le_bytes().repeat(2000)).expect("written");
+        map.show(4000);
+        assert_eq!(map.values::<u64>(), [8; 500]);
+        assert!(map.reserve(16_000, 1 << 20).expect("moved"));
+        map.show(16_000);
+        assert_eq!(map.values::<u64>(), [8; 2000]);
+        assert_eq!(map.values::<[u8; 16]>().len(), 1000);
+        for at in [0, (1 << 20) - 1] {
+            assert_eq!(column_at(map.raw.as_ptr() as usize + at), Some(file.path().to_string_lossy().as_bytes()), "the name goes with it");
+        }
+        assert!(panics(|| map.show(15_999)), "bytes are never taken back");
     }
 
     #[test]

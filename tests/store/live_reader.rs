@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coltape::TimeRange;
 use coltape::internals::decimal::Decimal;
 use coltape::internals::product::ProductId;
 use coltape::internals::record::{OrderId, Side, Trade};
@@ -74,6 +75,14 @@ fn reader() {
             }
         }
         checked = day.count();
+        // The newest record is found by its time, whatever has become of the day since the index of times was made.
+        if let Some(newest) = checked.checked_sub(1).and_then(|at| day.row(at)) {
+            let found = day.time_pieces(TimeRange::new(newest.time, UnixNanos(newest.time.0 + 1)));
+            if found.as_slice() != std::slice::from_ref(&(checked - 1..checked)) {
+                eprintln!("record {} of {checked} is found at {found:?}", checked - 1);
+                std::process::exit(TORN);
+            }
+        }
     }
     let ids: Vec<u64> = day.rows().map(|row| row.trade_id).collect();
     assert!(ids.is_sorted() && looks > 10, "{looks} looks");

@@ -14,4 +14,6 @@ mod kill;
 mod limits;
 mod live_reader;
 mod model;
+mod reading;
 mod several_devices;
+mod tape;

@@ -71,6 +71,8 @@ struct World {
     late: BTreeMap<u64, Trade>,
     /// Those of them that were committed: an older copy comes back where a better one was not.
     late_committed: BTreeMap<u64, Trade>,
+    /// A reader that has had the day open since the machine started.
+    reader: Option<Snapshot<Trades>>,
 }
 
 impl World {
@@ -88,6 +90,7 @@ impl World {
             durable: empty(),
             late: empty(),
             late_committed: empty(),
+            reader: None,
         };
         world.start();
         world
@@ -155,6 +158,7 @@ impl World {
             Op::Reboot => {
                 self.stop();
                 self.boot += 1;
+                self.reader = None;
                 let opening = self.start();
                 assert!(matches!(opening, Opening::Continued { .. }), "{opening:?}");
                 self.durable.extend(self.late.clone());
@@ -184,12 +188,19 @@ impl World {
         Snapshot::<Trades>::open(folder, &product(), DAY).unwrap().unwrap().check().unwrap()
     }
 
-    /// Holds what a reader sees against the model.
-    fn compare(&self) {
+    /// Holds what a reader sees against the model: one that opens the day now, and one that has had it open and looks again.
+    fn compare(&mut self) {
         let seen = Snapshot::<Trades>::open_on(Some(BootId([self.boot; 16])), self.folder.path(), &product(), DAY).unwrap().unwrap();
         let rows: Vec<Trade> = seen.rows().collect();
         assert_eq!(rows, self.committed.values().copied().collect::<Vec<_>>());
         assert_eq!(seen.check().unwrap(), []);
+        let reader = self
+            .reader
+            .get_or_insert_with(|| Snapshot::open_on(Some(BootId([self.boot; 16])), self.folder.path(), &product(), DAY).unwrap().unwrap());
+        reader.refresh().unwrap();
+        assert!(!reader.refresh().unwrap(), "nothing is new after a look");
+        assert_eq!(reader.rows().collect::<Vec<_>>(), rows);
+        assert_eq!((reader.state(), reader.base_count(), reader.late()), (seen.state(), seen.base_count(), seen.late()));
     }
 }
 

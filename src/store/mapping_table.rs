@@ -1,0 +1,90 @@
+//! Which file is mapped where, in a table that a signal handler can read: no lock, no allocation.
+//!
+//! An entry is taken by setting its end from 0, and counts once its start is set.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+/// Most mappings that are remembered for the message on SIGBUS; it does not name those beyond. The kernel's usual limit is as large.
+const WATCHED: usize = 65_536;
+
+struct Entry {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    name: AtomicPtr<u8>,
+    name_len: AtomicUsize,
+}
+
+impl Entry {
+    const fn free() -> Self {
+        let (start, end, name_len) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { start, end, name: AtomicPtr::new(std::ptr::null_mut()), name_len }
+    }
+}
+
+/// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
+static TABLE: [Entry; WATCHED] = [const { Entry::free() }; WATCHED];
+
+/// Where the search for a free entry begins; entries are taken by setting `end` from 0.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// A mapping's entry in the table, removed when the mapping is dropped.
+#[derive(Debug)]
+pub(super) struct Watched {
+    entry: Option<usize>,
+    name: Box<str>,
+}
+
+impl Watched {
+    /// Notes a mapping and the file that it is of.
+    pub(super) fn new(addresses: Range<usize>, path: &Path) -> Self {
+        Self::named(addresses, path.to_string_lossy().into())
+    }
+
+    /// Notes that the mapping has moved, or has another length.
+    pub(super) fn follow(&mut self, addresses: Range<usize>) {
+        // The old entry is dropped first: another mapping may lie there by now.
+        let name = self.name.clone();
+        self.free();
+        *self = Self::named(addresses, name);
+    }
+
+    fn named(addresses: Range<usize>, name: Box<str>) -> Self {
+        let Range { start, end } = addresses;
+        let first = NEXT.fetch_add(1, Ordering::Relaxed);
+        let entry = (0..WATCHED)
+            .map(|step| (first + step) % WATCHED)
+            .find(|at| TABLE.get(*at).is_some_and(|entry| entry.end.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()));
+        if let Some(entry) = entry.and_then(|at| TABLE.get(at)) {
+            entry.name_len.store(name.len(), Ordering::Relaxed);
+            entry.name.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
+            // Release: a handler that finds `start` finds the name. Partner: the acquire load in `name_at`.
+            entry.start.store(start, Ordering::Release);
+        }
+        Self { entry, name }
+    }
+
+    fn free(&mut self) {
+        if let Some(entry) = self.entry.take().and_then(|at| TABLE.get(at)) {
+            entry.start.store(0, Ordering::Release);
+            entry.name.store(std::ptr::null_mut(), Ordering::Release);
+            entry.end.store(0, Ordering::Release);
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.free();
+    }
+}
+
+/// Finds the name of the file that is mapped at an address: where its bytes are, and how many.
+pub(super) fn name_at(address: usize) -> Option<(*const u8, usize)> {
+    TABLE.iter().find_map(|entry| {
+        let (start, name) = (entry.start.load(Ordering::Acquire), entry.name.load(Ordering::Relaxed));
+        let is_there = start != 0 && !name.is_null() && (start..entry.end.load(Ordering::Relaxed)).contains(&address);
+        is_there.then(|| (name.cast_const(), entry.name_len.load(Ordering::Relaxed)))
+    })
+}

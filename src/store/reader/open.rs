@@ -1,0 +1,288 @@
+//! Opening a day: which of its records a reader may see, and the maps of its columns.
+//!
+//! State and generation are read before and after the files are opened. A day that changes meanwhile is opened again, for a while.
+
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use super::view::{DayState, MappedColumn, View};
+use crate::schema::{Column, ColumnSet, Layout};
+use crate::store::boot::BootId;
+use crate::store::column::load;
+use crate::store::commit::{PAGE, Phase, State};
+use crate::store::error::{At, MAP, StoreError};
+use crate::store::late::{LateValues, Payloads};
+use crate::store::lock::holder_of;
+use crate::store::map::ReadMap;
+use crate::store::merge::Merge;
+use crate::store::own_file::FileId;
+use crate::store::page::Page;
+use crate::store::place::{DayKey, Place, columns_there};
+use crate::time::DateFormat;
+
+/// How long a day whose files change while it is opened is tried again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two tries.
+const RETRY_INTERVAL: Duration = Duration::from_micros(200);
+
+/// Gives the generation of the files that count in this state.
+pub(super) fn generation_of(state: &State) -> u32 {
+    state.generation.saturating_add(u32::from(state.phase == Phase::Replacing))
+}
+
+/// Gives what a reader is told of this state.
+pub(super) fn shown(state: &State) -> DayState {
+    match state.phase {
+        Phase::Live => DayState::Live,
+        Phase::Sealed | Phase::Replacing => DayState::Sealed { generation: generation_of(state) },
+    }
+}
+
+/// How many late records of a day a reader may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LateCount {
+    /// As many as the page says.
+    AsSaid(u32),
+    /// The page does not count: those at the front of the file that are whole.
+    AllWhole,
+}
+
+/// The records of a day that a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Visible {
+    pub(super) records: u64,
+    pub(super) late: LateCount,
+}
+
+impl Visible {
+    pub(super) fn of(page: &Page, state: &State) -> Self {
+        let as_said = |records, late| Self { records, late: LateCount::AsSaid(late) };
+        match state.phase {
+            Phase::Live if page.is_trusted() => as_said(page.committed(), page.late(state.generation)),
+            Phase::Live | Phase::Replacing => {
+                let durable = page.durable(state);
+                as_said(durable.extent.records, durable.late)
+            }
+            Phase::Sealed if page.is_trusted() => as_said(state.extent.records, page.late(state.generation)),
+            Phase::Sealed => Self { records: state.extent.records, late: LateCount::AllWhole },
+        }
+    }
+}
+
+pub(super) fn open_view<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Option<View<L>>, StoreError> {
+    let deadline = Instant::now() + RETRY_TIMEOUT;
+    loop {
+        let failed = match open_once(dir, key, boot) {
+            Ok(Opened::View(view)) => return Ok(Some(*view)),
+            Ok(Opened::Nothing) => return Ok(None),
+            Ok(Opened::Changed) => StoreError::InUse { path: dir.to_owned() },
+            // Files are cut, renamed and removed while a day changes its state: the next try may succeed.
+            Err(error) if is_settled(dir, key, boot) => return Err(error),
+            Err(error) => error,
+        };
+        if Instant::now() >= deadline {
+            return Err(failed);
+        }
+        std::thread::sleep(RETRY_INTERVAL);
+    }
+}
+
+/// What one try to open a day came to.
+enum Opened<L: Layout> {
+    View(Box<View<L>>),
+    /// There is no such day.
+    Nothing,
+    /// The day changed its state meanwhile.
+    Changed,
+}
+
+/// Tells whether nobody is likely to be changing the day, so that an error need not be tried again.
+fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let path = place.page();
+    let page = File::open(&path).and_then(|file| Page::map(&file, false, boot, &path));
+    // A day whose page cannot be read may be being made, perhaps again after a crash: its columns come and go.
+    page.is_ok_and(|page| !page.is_trusted()) || holder_of(dir).is_ok_and(|holder| holder.is_none())
+}
+
+fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Opened<L>, StoreError> {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let path = place.page();
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return open_without_page(dir, key),
+        Err(error) => return Err(error).at("open", &path),
+    };
+    if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
+        return Ok(Opened::Nothing);
+    }
+    let page = Page::map(&file, false, boot, &path).at("map", &path)?;
+    let (Some(identity), Some(state)) = (page.identity(), page.state()) else { return Ok(Opened::Nothing) };
+    if identity.key != *key {
+        return Err(StoreError::damaged(&path, format!("it is the page of {}", identity.key)));
+    }
+    let table = identity.columns(L::COLUMNS, &path)?;
+    let is_trusted = page.is_trusted();
+    let seen = Visible::of(&page, &state);
+    let is_replacing = state.phase == Phase::Replacing;
+    let space = if state.phase == Phase::Live { usize::try_from(seen.records).map_or(0, space_for) } else { 0 };
+    let columns =
+        table.iter().map(|column| map_column(&place, column, seen.records, space, is_replacing)).collect::<Result<Vec<_>, _>>()?;
+    let most_late = match seen.late {
+        LateCount::AsSaid(late) => u64::from(late),
+        LateCount::AllWhole => u64::MAX,
+    };
+    let payloads = Payloads::read(&place.late(), table, state.generation, most_late)?;
+    let now = page.state();
+    // A page that has become trusted meanwhile has a writer again: whole late records may be ones that it has not committed yet.
+    let is_unchanged = now.as_ref().is_some_and(|now| shown(now) == shown(&state)) && page.is_trusted() == is_trusted;
+    if !is_unchanged {
+        return Ok(Opened::Changed);
+    }
+    let records = usize::try_from(seen.records).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
+    let page_id = Some(FileId::of_file(&file).at("look at", &path)?);
+    let files = Files { place, page: Some(page), page_id, state: shown(&state), generation: generation_of(&state), table, columns };
+    let mut view = files.view::<L>(identity.set);
+    view.take_in(records, payloads.iter().map(|payload| load::<L>(&LateValues { payload, columns: table })));
+    view.late_payloads = payloads;
+    view.late_promised = match seen.late {
+        LateCount::AsSaid(late) => late,
+        LateCount::AllWhole => u32::try_from(view.late.len()).unwrap_or(u32::MAX),
+    };
+    Ok(Opened::View(Box::new(view)))
+}
+
+/// The files of a day, opened.
+struct Files {
+    place: Place,
+    page: Option<Page>,
+    page_id: Option<FileId>,
+    state: DayState,
+    generation: u32,
+    table: &'static [Column],
+    columns: Vec<MappedColumn>,
+}
+
+impl Files {
+    /// Makes a view that does not show any record yet.
+    fn view<L: Layout>(self, set: ColumnSet) -> View<L> {
+        let Self { place, page, page_id, state, generation, table, columns } = self;
+        let (late, late_promised, merge, times, layout) = (Vec::new(), 0, Merge::default(), OnceLock::new(), PhantomData);
+        let late_payloads = Payloads::default();
+        View {
+            place,
+            page,
+            page_id,
+            state,
+            generation,
+            table,
+            set,
+            columns,
+            records: 0,
+            late,
+            late_payloads,
+            late_promised,
+            merge,
+            times,
+            layout,
+        }
+    }
+}
+
+/// Maps a column, with address space for `space` records. During a replacement the new file counts: it is complete, under its temporary name or already
+/// under its own.
+fn map_column(place: &Place, column: &Column, records: u64, space: usize, replacing: bool) -> Result<MappedColumn, StoreError> {
+    let (own, new) = (place.column(column.name), place.replacement(column.name));
+    let (path, file) = match File::open(&new) {
+        Ok(file) if replacing => (new, file),
+        _ => {
+            let file = File::open(&own).at("open", &own)?;
+            (own, file)
+        }
+    };
+    let width = column.kind.width();
+    let want = records * width as u64;
+    let metadata = file.metadata().at("look at", &path)?;
+    let found = metadata.len();
+    if found < want {
+        return Err(StoreError::damaged(&path, format!("{found} bytes do not hold {records} records")));
+    }
+    let len = usize::try_from(want).map_err(|_| StoreError::damaged(&path, "more records than there is memory"))?;
+    // Space to spare is a convenience: where a limit refuses it the bytes themselves are mapped.
+    let map =
+        ReadMap::new(&file, len, space.saturating_mul(width), &path).or_else(|_| ReadMap::new(&file, len, len, &path)).at(MAP, &path)?;
+    Ok(MappedColumn { map, path, id: FileId::of(&metadata) })
+}
+
+/// Gives the records that a live day is mapped for if it shows `records`.
+pub(super) fn space_for(records: usize) -> usize {
+    records.saturating_mul(2).max(LEAST_SPACE)
+}
+
+/// Records that a live day is mapped for at least: address space of 6 MiB for a day's trades.
+const LEAST_SPACE: usize = 1 << 16;
+
+/// Opens a day whose page was not there. A capture that has made the day since then may have made its files longer than its records.
+fn open_without_page<L: Layout>(dir: &Path, key: &DayKey) -> Result<Opened<L>, StoreError> {
+    let view = open_bare(dir, key)?;
+    let is_made = Place::find(dir, key, DateFormat::Iso).page().exists();
+    Ok(match view {
+        Some(_) if is_made => Opened::Changed,
+        Some(view) => Opened::View(Box::new(view)),
+        None => Opened::Nothing,
+    })
+}
+
+/// Opens the columns of a day that has no page.
+fn open_bare<L: Layout>(dir: &Path, key: &DayKey) -> Result<Option<View<L>>, StoreError> {
+    for place in [DateFormat::Iso, DateFormat::Dmy].map(|format| Place::new(dir, key, format)) {
+        let Some((set, table)) = columns_there(&place, L::COLUMNS) else { continue };
+        let lengths = table.iter().map(|column| {
+            let found = std::fs::metadata(place.column(column.name)).ok()?;
+            Some(found.len() / column.kind.width() as u64)
+        });
+        let Some(lengths) = lengths.collect::<Option<Vec<u64>>>() else { continue };
+        let records = lengths.into_iter().min().unwrap_or(0);
+        let columns = table.iter().map(|column| map_column(&place, column, records, 0, false)).collect::<Result<Vec<_>, _>>()?;
+        let records = usize::try_from(records).map_err(|_| StoreError::damaged(place.folder(), "more records than there is memory"))?;
+        let files = Files { place, page: None, page_id: None, state: DayState::Bare, generation: 0, table, columns };
+        let mut view = files.view::<L>(set);
+        view.take_in(records, []);
+        return Ok(Some(view));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::product::ProductId;
+    use crate::schema::Trades;
+    use crate::store::{DataDir, Day, StoreOptions};
+    use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos, UtcDay};
+
+    #[test]
+    fn a_day_that_is_made_while_its_page_is_looked_for_is_no_bare_day() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "exchange wss://test").expect("a data directory"));
+        let (product, date) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000));
+        let now = UnixNanos(u64::from(date.0) * SECONDS_PER_DAY * NANOS_PER_SECOND);
+        let (day, _) = Day::<Trades>::open(&dir, &product, date, now).expect("a day");
+        day.files().provision().expect("room");
+        let key = DayKey { product, dataset: Trades::DATASET, date };
+        let longest = Place::find(folder.path(), &key, DateFormat::Iso)
+            .files()
+            .iter()
+            .filter_map(|path| std::fs::metadata(path).ok())
+            .map(|found| found.len())
+            .max();
+        assert!(longest > Some(PAGE as u64), "the files are longer than their records");
+        let opened = open_without_page::<Trades>(folder.path(), &key).expect("opened");
+        assert!(matches!(opened, Opened::Changed));
+    }
+}

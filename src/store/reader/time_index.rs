@@ -1,0 +1,249 @@
+//! [`TimeIndex`]: the earliest and latest second of every block of records, and of every group of blocks.
+//!
+//! 1. It is made at the first question, from the column of seconds alone (4 bytes a record), and extended by what has come since.
+//! 2. It is exact whatever the order of times: a block is passed over or taken whole only where that follows from its seconds. The records of the other
+//!    blocks are compared one by one. In a day whose times nearly rise those are the blocks at the two ends of the range.
+//! 3. The column of nanoseconds may be damaged and hold more than a second. So a record counts as later than its second by as much as it can hold.
+
+use std::ops::Range;
+
+use crate::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::time_range::TimeRange;
+
+/// Records of a block. With 50 million trades in a day a block is less than two seconds long.
+const BLOCK_RECORDS: usize = 1024;
+/// Blocks of a group.
+const GROUP_BLOCKS: usize = 64;
+/// Records of a group.
+const GROUP_RECORDS: usize = BLOCK_RECORDS * GROUP_BLOCKS;
+
+/// The earliest and the latest second of some records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seconds {
+    earliest: u32,
+    latest: u32,
+}
+
+/// How the times of some records lie to a range.
+enum Overlap {
+    Nothing,
+    All,
+    Some,
+}
+
+impl Seconds {
+    const NONE: Self = Self { earliest: u32::MAX, latest: 0 };
+
+    fn of(seconds: &[u32]) -> Self {
+        seconds.iter().fold(Self::NONE, |all, second| Self { earliest: all.earliest.min(*second), latest: all.latest.max(*second) })
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
+    }
+
+    fn overlap(self, range: TimeRange) -> Overlap {
+        let first = u64::from(self.earliest) * NANOS_PER_SECOND;
+        let last = u64::from(self.latest) * NANOS_PER_SECOND + u64::from(u32::MAX);
+        let (from, to) = (range.from.map_or(0, |from| from.0), range.to);
+        if last < from || to.is_some_and(|to| first >= to.0) {
+            return Overlap::Nothing;
+        }
+        if first >= from && to.is_none_or(|to| last < to.0) { Overlap::All } else { Overlap::Some }
+    }
+}
+
+/// The columns of a day's times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TimeColumns<'a> {
+    pub(super) seconds: &'a [u32],
+    pub(super) nanos: &'a [u32],
+}
+
+impl TimeColumns<'_> {
+    /// Gives the time of a record.
+    #[inline]
+    pub(super) fn time(self, record: usize) -> Option<UnixNanos> {
+        Some(UnixNanos::from_parts(*self.seconds.get(record)?, *self.nanos.get(record)?))
+    }
+}
+
+/// The index of a day's times.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct TimeIndex {
+    blocks: Vec<Seconds>,
+    groups: Vec<Seconds>,
+    /// Records that it covers.
+    records: usize,
+    /// Times that were looked at to make it.
+    looked_at: u64,
+}
+
+impl TimeIndex {
+    /// Gives the number of times that were looked at to make it.
+    pub(super) fn looked_at(&self) -> u64 {
+        self.looked_at
+    }
+
+    /// Takes in the records that have come since: at most a block is looked at again.
+    pub(super) fn extend(&mut self, seconds: &[u32]) {
+        if seconds.len() == self.records {
+            return;
+        }
+        // The last block and the last group may have been cut short.
+        let block = self.records / BLOCK_RECORDS;
+        self.blocks.truncate(block);
+        let fresh = seconds.get(block * BLOCK_RECORDS..).unwrap_or_default();
+        self.blocks.extend(fresh.chunks(BLOCK_RECORDS).map(Seconds::of));
+        self.looked_at += fresh.len() as u64;
+        let group = block / GROUP_BLOCKS;
+        self.groups.truncate(group);
+        let blocks = self.blocks.get(group * GROUP_BLOCKS..).unwrap_or_default();
+        self.groups.extend(blocks.chunks(GROUP_BLOCKS).map(|blocks| blocks.iter().copied().fold(Seconds::NONE, Seconds::with)));
+        self.records = seconds.len();
+    }
+
+    /// Finds the records in a range of time: ranges of records that rise and do not touch.
+    pub(super) fn pieces(&self, times: TimeColumns<'_>, range: TimeRange) -> Pieces {
+        let mut pieces = Pieces::default();
+        for (group, seconds) in self.groups.iter().enumerate() {
+            let records = self.span(group, GROUP_RECORDS);
+            match seconds.overlap(range) {
+                Overlap::Nothing => {}
+                Overlap::All => pieces.push(records),
+                Overlap::Some => self.add_blocks(group, times, range, &mut pieces),
+            }
+        }
+        pieces
+    }
+
+    fn add_blocks(&self, group: usize, times: TimeColumns<'_>, range: TimeRange, pieces: &mut Pieces) {
+        for (block, seconds) in self.blocks.iter().enumerate().skip(group * GROUP_BLOCKS).take(GROUP_BLOCKS) {
+            let records = self.span(block, BLOCK_RECORDS);
+            match seconds.overlap(range) {
+                Overlap::Nothing => {}
+                Overlap::All => pieces.push(records),
+                Overlap::Some => add_records(records, times, range, pieces),
+            }
+        }
+    }
+
+    /// Gives the records of a block or group.
+    fn span(&self, at: usize, records: usize) -> Range<usize> {
+        at * records..((at + 1) * records).min(self.records)
+    }
+}
+
+fn add_records(records: Range<usize>, times: TimeColumns<'_>, range: TimeRange, pieces: &mut Pieces) {
+    let seconds = times.seconds.get(records.clone()).unwrap_or_default();
+    let nanos = times.nanos.get(records.clone()).unwrap_or_default();
+    for (record, (second, nano)) in records.zip(seconds.iter().zip(nanos)) {
+        if range.contains(UnixNanos::from_parts(*second, *nano)) {
+            pieces.push(record..record + 1);
+        }
+    }
+}
+
+/// Ranges of numbers that rise and do not touch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Pieces(Vec<Range<usize>>);
+
+impl Pieces {
+    /// Adds a range that begins behind all others, or where the last one ends.
+    #[inline]
+    fn push(&mut self, range: Range<usize>) {
+        match self.0.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.0.push(range),
+        }
+    }
+
+    /// Puts ranges that do not overlap in order, and joins those that touch.
+    pub(super) fn of(mut ranges: Vec<Range<usize>>) -> Self {
+        ranges.sort_unstable_by_key(|range| range.start);
+        let mut pieces = Self(Vec::with_capacity(ranges.len()));
+        ranges.into_iter().for_each(|range| pieces.push(range));
+        pieces
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Range<usize>> {
+        self.0.iter()
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Range<usize>> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn found(index: &TimeIndex, seconds: &[u32], nanos: &[u32], range: TimeRange) -> Vec<usize> {
+        index.pieces(TimeColumns { seconds, nanos }, range).into_vec().into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn an_extension_looks_at_what_is_new_and_at_one_block_again() {
+        let seconds: Vec<u32> = (0..u32::try_from(GROUP_RECORDS * 3).expect("few")).collect();
+        let mut index = TimeIndex::default();
+        let mut expected = 0;
+        for (from, to) in [(0, 0), (0, 1), (1, BLOCK_RECORDS), (BLOCK_RECORDS, GROUP_RECORDS + 5), (GROUP_RECORDS + 5, GROUP_RECORDS * 3)] {
+            index.extend(&seconds[..to]);
+            expected += (to - from + from % BLOCK_RECORDS) as u64;
+            assert_eq!(index.looked_at(), expected);
+            let mut fresh = TimeIndex::default();
+            fresh.extend(&seconds[..to]);
+            assert_eq!((&index.blocks, &index.groups), (&fresh.blocks, &fresh.groups), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn seconds_at_the_ends_of_a_block_decide_to_the_nanosecond() {
+        // Three blocks: the range begins and ends within a second that two of them share.
+        let count = BLOCK_RECORDS * 3;
+        let seconds: Vec<u32> = (0..count).map(|at| u32::try_from(100 + at / 1000 * 10).expect("few")).collect();
+        let nanos: Vec<u32> = (0..count).map(|at| u32::try_from(at % 1000 * 1000).expect("few")).collect();
+        let mut index = TimeIndex::default();
+        index.extend(&seconds);
+        for (from, to) in
+            [(110_000_000_500, 120_000_024_000), (110_000_024_000, 110_000_024_001), (100_000_000_000, 999_000_000_000), (0, 1)]
+        {
+            let range = TimeRange::new(UnixNanos(from), UnixNanos(to));
+            let want: Vec<usize> = (0..count).filter(|at| range.contains(UnixNanos::from_parts(seconds[*at], nanos[*at]))).collect();
+            assert_eq!(found(&index, &seconds, &nanos, range), want, "{from}..{to}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_records_found_are_those_of_a_filter(
+            steps in prop::collection::vec((0u32..3, 0u32..5), 1..40), falls in prop::collection::vec((0usize..9000, 0u32..3600), 0..6),
+            bad in prop::collection::vec((0usize..9000, any::<u32>()), 0..3), from in 0u64..1500, len in 0u64..1500, nanos_at in any::<u32>(), grown in 0usize..9000,
+        ) {
+            // Stretches of one second, each of up to a few hundred records; some records an hour off; some with damaged nanoseconds.
+            let mut seconds: Vec<u32> = Vec::new();
+            for (step, hundreds) in steps {
+                let second = seconds.last().copied().unwrap_or(5000) + step * 10;
+                seconds.extend(std::iter::repeat_n(second, hundreds as usize * 97 + 1));
+            }
+            for (at, fall) in falls {
+                if let Some(second) = seconds.get_mut(at) { *second -= fall }
+            }
+            let mut nanos: Vec<u32> = (0..seconds.len()).map(|at| u32::try_from(at % 1000).expect("few") * 1_000_000).collect();
+            for (at, value) in bad {
+                if let Some(nano) = nanos.get_mut(at) { *nano = value }
+            }
+            let mut index = TimeIndex::default();
+            index.extend(&seconds[..grown.min(seconds.len())]);
+            index.extend(&seconds);
+            let start = (4000 + from) * NANOS_PER_SECOND + u64::from(nanos_at % 1_000_000_000);
+            for range in [TimeRange::new(UnixNanos(start), UnixNanos(start + len * NANOS_PER_SECOND + 1)), TimeRange::ALL,
+                TimeRange { from: Some(UnixNanos(start)), to: None }, TimeRange { from: None, to: Some(UnixNanos(start)) }] {
+                let want: Vec<usize> = (0..seconds.len()).filter(|at| range.contains(UnixNanos::from_parts(seconds[*at], nanos[*at]))).collect();
+                prop_assert_eq!(found(&index, &seconds, &nanos, range), want);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Records found by their event times.
+//!
+//! Times may repeat, and may fall from record to record: a little in what a feed sends, by up to an hour where the exchange's clock was set back. So a range
+//! of time is not always one range of records.
+
+use std::ops::Range;
+
+use super::Snapshot;
+use super::time_index::{Pieces, TimeColumns, TimeIndex};
+use crate::schema::{Dataset, Kind, Layout};
+use crate::store::merge::Place;
+use crate::time::UnixNanos;
+use crate::time_range::TimeRange;
+
+impl<L: Layout> Snapshot<L> {
+    /// Gives the event time of record `number` of the merged order, without loading the rest of the record.
+    #[must_use]
+    pub fn time_at(&self, number: usize) -> Option<UnixNanos> {
+        if number >= self.count() {
+            return None;
+        }
+        match self.view.merge.place(number) {
+            Place::Column(record) => self.time_columns().time(record),
+            Place::Late(number) => self.view.late.get(number).map(L::time),
+        }
+    }
+
+    /// Finds the records whose event time is in `range`: ranges of numbers in the merged order, rising, as few as possible, with exactly these records.
+    ///
+    /// Where times never fall there is one range, or none. The first question of a snapshot looks at the seconds of all records, which takes some
+    /// 30 ms in a day of 50 million; later ones, also after a refresh, take microseconds.
+    #[must_use]
+    pub fn time_pieces(&self, range: TimeRange) -> Vec<Range<usize>> {
+        if range.is_empty() {
+            return Vec::new();
+        }
+        let times = self.time_columns();
+        let index = self.view.times.get_or_init(|| {
+            let mut index = TimeIndex::default();
+            index.extend(times.seconds);
+            index
+        });
+        let pieces = index.pieces(times, range);
+        if self.view.late.is_empty() {
+            return pieces.into_vec();
+        }
+        let merge = &self.view.merge;
+        let late = merge.late().filter(|(_, late)| self.view.late.get(*late).is_some_and(|row| range.contains(L::time(row))));
+        let numbers = pieces.iter().flat_map(|piece| merge.numbers_of(piece.clone())).chain(late.map(|(number, _)| number..number + 1));
+        Pieces::of(numbers.collect()).into_vec()
+    }
+
+    /// Gives the shortest range of numbers in the merged order that holds every record whose event time is in `range`.
+    ///
+    /// Where times fall it also holds records of other times: their times must be looked at, or [`Snapshot::time_pieces`] used. An empty range says that
+    /// there is no such record.
+    #[must_use]
+    pub fn time_range(&self, range: TimeRange) -> Range<usize> {
+        let pieces = self.time_pieces(range);
+        match (pieces.first(), pieces.last()) {
+            (Some(first), Some(last)) => first.start..last.end,
+            _ => 0..0,
+        }
+    }
+
+    fn time_columns(&self) -> TimeColumns<'_> {
+        let values = |column| self.values::<u32>(column).unwrap_or_default();
+        TimeColumns { seconds: values(L::TIME), nanos: values(L::TIME + 1) }
+    }
+}
+
+/// Tells whether the column behind that of the seconds has the nanoseconds.
+const fn has_nanos_behind_seconds(dataset: Dataset, seconds: usize) -> bool {
+    let (_, behind) = dataset.columns().split_at(seconds + 1);
+    match behind {
+        [column, ..] => matches!(column.name.as_bytes(), b"nanos" | b"trade_nanos") && matches!(column.kind, Kind::U32),
+        [] => false,
+    }
+}
+
+const _: () = {
+    use crate::schema::{Md, TickerTrades, Trades};
+    assert!(has_nanos_behind_seconds(Dataset::Trades, Trades::TIME));
+    assert!(has_nanos_behind_seconds(Dataset::Md, Md::TIME));
+    assert!(has_nanos_behind_seconds(Dataset::TickerTrades, TickerTrades::TIME));
+};

@@ -1,0 +1,134 @@
+//! [`Tape`]: a data directory as a reader sees it: products, datasets, days, and the records of a range of time over all its days.
+//!
+//! 1. It locks nothing and writes nothing. A directory that a capture writes to is read like any other.
+//! 2. Nothing is remembered but the path: every call looks at the directory as it is then.
+//! 3. A later series of a product (`BTC-USD~2`) is a product of its own here.
+
+mod days;
+mod error;
+pub(crate) mod follow;
+
+use std::path::{Path, PathBuf};
+
+use crate::product::ProductId;
+use crate::schema::{Dataset, Layout};
+use crate::store::{OWN_FOLDER, Snapshot, catalog};
+use crate::time::UtcDay;
+use crate::time_range::TimeRange;
+
+pub use days::{DayPart, DayParts};
+pub use error::TapeError;
+
+/// A data directory, opened for reading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tape {
+    dir: PathBuf,
+}
+
+impl Tape {
+    /// Opens a data directory that a capture writes to, or has written to.
+    ///
+    /// # Errors
+    /// Where there is no such directory, or it is no tape: it has neither a folder of a product nor one of a capture's own.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, TapeError> {
+        let dir = dir.into();
+        let products = match catalog::products(&dir) {
+            Ok(products) => products,
+            Err(error) => match std::fs::metadata(&dir) {
+                Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(no_tape(dir, "does not exist: give the directory that a capture writes to (--data-dir)"));
+                }
+                Ok(found) if !found.is_dir() => {
+                    return Err(no_tape(dir, "is not a directory: give the one that a capture writes to (--data-dir)"));
+                }
+                _ => return Err(error.into()),
+            },
+        };
+        if !products.is_empty() || dir.join(OWN_FOLDER).is_dir() {
+            return Ok(Self { dir });
+        }
+        let is_product = Dataset::ALL.iter().any(|dataset| dir.join(dataset.folder()).is_dir());
+        Err(if is_product {
+            no_tape(dir, "is the folder of one product: give the directory above it")
+        } else {
+            no_tape(dir, "is no tape: it has no folder of a product; give the directory that a capture writes to (--data-dir)")
+        })
+    }
+
+    /// Gives the directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Lists the products, in order.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn products(&self) -> Result<Vec<ProductId>, TapeError> {
+        Ok(catalog::products(&self.dir)?)
+    }
+
+    /// Lists the datasets that there are days of, for a product.
+    ///
+    /// # Errors
+    /// Where a folder cannot be read.
+    pub fn datasets(&self, product: &ProductId) -> Result<Vec<Dataset>, TapeError> {
+        let mut found = Vec::new();
+        for dataset in Dataset::ALL {
+            if !self.days(product, dataset)?.is_empty() {
+                found.push(dataset);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lists the days of a product's dataset, in order; nothing where there is no such product. Tomorrow may be among them: its files are made ahead.
+    ///
+    /// # Errors
+    /// Where the folder is there and cannot be read.
+    pub fn days(&self, product: &ProductId, dataset: Dataset) -> Result<Vec<UtcDay>, TapeError> {
+        Ok(catalog::days(&self.dir, product, dataset)?)
+    }
+
+    /// Lists the days of a product's dataset that a range of time touches, in order.
+    ///
+    /// # Errors
+    /// Where the range is empty, the tape has no such product or dataset, or no day of the range. The error says what there is instead.
+    pub fn days_in(&self, product: &ProductId, dataset: Dataset, range: TimeRange) -> Result<Vec<UtcDay>, TapeError> {
+        if range.is_empty() {
+            return Err(TapeError::EmptyRange { range });
+        }
+        let all = self.days(product, dataset)?;
+        let (Some(first), Some(last)) = (all.first().copied(), all.last().copied()) else {
+            let (known, datasets) = (self.products()?, self.datasets(product)?);
+            return Err(TapeError::NothingStored { path: self.dir.clone(), product: product.clone(), dataset, known, datasets });
+        };
+        let dates: Vec<UtcDay> = all.into_iter().filter(|date| range.overlaps_day(*date)).collect();
+        if dates.is_empty() {
+            return Err(TapeError::NothingThen { product: product.clone(), dataset, first, last });
+        }
+        Ok(dates)
+    }
+
+    /// Opens a day, live or at rest; nothing where there is none.
+    ///
+    /// # Errors
+    /// Where files are missing or too short, or cannot be read.
+    pub fn day<L: Layout>(&self, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, TapeError> {
+        Ok(Snapshot::open(&self.dir, product, date)?)
+    }
+
+    /// Iterates over the days that a range of time touches, in order, with the records of the range in each: [`DayPart::pieces`].
+    ///
+    /// # Errors
+    /// As [`Tape::days_in`]. What goes wrong with one day comes in its turn, from the iterator.
+    pub fn range<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Result<DayParts<L>, TapeError> {
+        let dates = self.days_in(product, L::DATASET, range)?;
+        Ok(DayParts::new(self.dir.clone(), product.clone(), dates, range))
+    }
+}
+
+fn no_tape(path: PathBuf, why: &str) -> TapeError {
+    TapeError::NoTape { path, why: why.to_owned() }
+}

@@ -157,13 +157,47 @@ def _crc32c_rows(rows):
     return crc ^ np.uint32(0xFFFFFFFF)
 
 
+def _times(matrix, crcs):
+    """Multiplies a matrix over GF(2), a list of 32 columns, by each CRC of an array."""
+    out = np.zeros_like(crcs)
+    for bit, column in enumerate(matrix):
+        out ^= np.where((crcs >> np.uint32(bit)) & np.uint32(1), np.uint32(column), np.uint32(0))
+    return out
+
+
+@functools.lru_cache(maxsize=64)
+def _behind(size):
+    """Gives the matrix that makes of the CRC of some bytes what it contributes to the CRC with `size` bytes behind them."""
+    square = lambda matrix: _times(matrix, np.array(matrix, np.uint32)).tolist()
+    one_bit = [0x82F63B78] + [1 << bit for bit in range(31)]
+    power, out = square(square(square(one_bit))), [1 << bit for bit in range(32)]  # one byte, and none
+    while size:
+        if size & 1:
+            out = _times(power, np.array(out, np.uint32)).tolist()
+        power, size = square(power), size >> 1
+    return out
+
+
+def _crc32c_of(values):
+    """Gives the CRC of an array's bytes: of many equal parts at once, which are then joined two by two."""
+    data, parts = values.view(np.uint8), 1
+    while parts < 65536 and len(data) >= parts * 128:
+        parts *= 2
+    size = len(data) // parts
+    crcs, tail = _crc32c_rows(data[: parts * size].reshape(parts, size)), data[parts * size :].tobytes()
+    while len(crcs) > 1:
+        crcs, size = _times(_behind(size), crcs[0::2]) ^ crcs[1::2], size * 2
+    return int(_times(_behind(len(tail)), crcs)[0]) ^ _crc32c(tail)
+
+
 # ---------------------------------------------------------------------------------------------------------------------------------------
 # The commit page.
 
 _Identity = collections.namedtuple("_Identity", "dataset is_core date product columns")
-_State = collections.namedtuple("_State", "phase generation records columns")
-_Slot = collections.namedtuple("_Slot", "sequence generation late records columns")
-_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late")
+_State = collections.namedtuple("_State", "phase generation records crcs")
+_Slot = collections.namedtuple("_Slot", "sequence generation late records crcs")
+_Durable = collections.namedtuple("_Durable", "records late crcs")
+_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late durable")
 
 
 @functools.lru_cache(maxsize=256)
@@ -182,24 +216,32 @@ def _identity(sector):
     return _Identity(_CODES[code], columns_set == 0, date, product, struct.unpack_from("<I", sector, 92)[0])
 
 
+def _crcs(sector, at):
+    """Reads a number of columns, and the CRC of each."""
+    count = struct.unpack_from("<I", sector, at)[0]
+    return struct.unpack_from(f"<{count}I", sector, at + 4) if count <= 64 else None
+
+
 def _state(sector):
-    phase, generation, records, _, columns = struct.unpack_from("<IIQQI", sector, 0)
-    return _State(phase, generation, records, columns) if _checked(sector) and phase in (_LIVE, _SEALED, _REPLACING) else None
+    phase, generation, records = struct.unpack_from("<IIQ", sector, 0)
+    state = _State(phase, generation, records, _crcs(sector, 24))
+    return state if _checked(sector) and phase in (_LIVE, _SEALED, _REPLACING) and state.crcs is not None else None
 
 
 def _slot(sector):
-    sequence, generation, late, records, _, columns = struct.unpack_from("<QIIQQI", sector, 0)
-    return _Slot(sequence, generation, late, records, columns) if _checked(sector) and sequence > 0 else None
+    slot = _Slot(*struct.unpack_from("<QIIQ", sector, 0), _crcs(sector, 32))
+    return slot if _checked(sector) and slot.sequence > 0 and slot.crcs is not None else None
 
 
 def _durable(page, state):
-    """Gives the records and late records that are on disk."""
+    """Decides what is on disk: the records, the late records, and the CRC of each column."""
     slots = [_slot(page[at * _SECTOR : (at + 1) * _SECTOR]) for at in (2, 3)]
-    fits = [slot for slot in slots if slot and (slot.generation, slot.columns) == (state.generation, state.columns)]
+    fits = [slot for slot in slots if slot and (slot.generation, len(slot.crcs)) == (state.generation, len(state.crcs))]
     newest = max(fits, key=lambda slot: slot.sequence, default=None)
-    if state.phase != _REPLACING and newest and newest.records >= state.records:
-        return newest.records, newest.late
-    return state.records, 0
+    if state.phase == _REPLACING or newest is None or newest.records < state.records:
+        return _Durable(state.records, 0, state.crcs)
+    # A sealed day has the records of its seal; only late ones can have come since.
+    return _Durable(newest.records, newest.late, newest.crcs) if state.phase == _LIVE else _Durable(state.records, newest.late, state.crcs)
 
 
 @functools.lru_cache(maxsize=1)
@@ -234,15 +276,16 @@ def _look(path, at_least=0):
         high, low, device, inode, mistrust = struct.unpack_from("<5Q", page, 560)
         boot = struct.pack(">2Q", high, low)
         is_trusted = boot == _boot_id() and (device, inode) == (found.st_dev, found.st_ino) and mistrust == 0
+        durable = _durable(page, state)
         if not is_trusted:
             # Of a sealed day whose page does not count, every late record that is whole counts.
-            records, late = (state.records, None) if state.phase == _SEALED else _durable(page, state)
+            records, late = durable.records, None if state.phase == _SEALED else durable.late
         elif state.phase == _REPLACING:
-            records, late = _durable(page, state)
+            records, late = durable.records, durable.late
         else:
             committed, late = _hot(file, state.generation, at_least)
             records = committed if state.phase == _LIVE else state.records
-        return _Seen(identity, state, is_trusted, records, late)
+        return _Seen(identity, state, is_trusted, records, late, durable)
     finally:
         os.close(file)
 
@@ -497,6 +540,30 @@ class Day:
         self._open(is_known=True)
         return shown != (self._seen and _shown(self._seen.state), self._count, self._late_count)
 
+    def check(self):
+        """Holds the day against its checksums: all of a sealed day, of a live one what is on disk. Raises Error where a byte is another.
+        Reads every byte, which takes a while: coltape verify does the same at once. A day without a page has no checksums."""
+        while True:
+            fault = self._fault()
+            if fault is None:
+                return
+            if not self.refresh():  # else the checksums may be those of the files that replaced these meanwhile
+                raise Error(f"{fault}: see coltape verify")
+
+    def _fault(self):
+        if self._seen is None:
+            return None
+        durable, promised = self._seen.durable, self._seen.late or 0
+        for column, crc in zip(self._table, durable.crcs):
+            values, path = self._base[column.name], self._file(column.name)
+            if self.state == "sealed" and self._seen.state.phase != _REPLACING and os.stat(path).st_size != values.nbytes:
+                return f"{path}: {os.stat(path).st_size} bytes are not {len(values)} records of {column.dtype.itemsize}"
+            if len(values) >= durable.records and _crc32c_of(values[: durable.records]) != crc:
+                return f"{path}: the checksum of its first {durable.records} records is another"
+        if self._late_count < max(promised, durable.late):
+            return f"{self._file('late')}: {self._late_count} late records are whole, {max(promised, durable.late)} were committed"
+        return None
+
     def _look(self):
         at_least = self._seen.records if self._seen and self._seen.state.phase == _LIVE else 0
         return _look(self._file("commit"), at_least)
@@ -574,7 +641,7 @@ class Day:
             if found < length:
                 raise Error(f"{path}: {found} bytes do not hold {records} records: see coltape verify")
             if records == 0:
-                return np.empty(0, column.dtype)
+                return np.frombuffer(b"", column.dtype)
             return np.frombuffer(mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ), column.dtype)
         finally:
             os.close(file)

@@ -57,7 +57,7 @@ fn every_golden_day_has_the_values_that_query_prints() {
     let cases: [(&str, &[&str], usize, usize); 9] = [
         ("LIVE", &["trades", "md", "ticker_trades"], 10, 15),
         ("SEALED", &["trades", "md", "ticker_trades"], 12, 12),
-        ("SEALED-LATE", &["trades", "md"], 9, 9),
+        ("SEALED-LATE", &["trades", "md", "ticker_trades"], 9, 9),
         ("LIVE-LATE", &["trades"], 9, 9),
         ("REPLACING", &["trades"], 9, 9),
         ("WITNESS", &["trades"], 10, 10),

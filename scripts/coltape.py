@@ -115,8 +115,10 @@ _PAGE, _SECTOR = 4096, 512
 _LIVE, _SEALED, _REPLACING = 1, 2, 3
 #: How long a day whose files change while it is opened is tried again, and how long between two tries, in seconds.
 _RETRY_FOR, _RETRY_EVERY = 5.0, 0.001
-#: The same for a day whose page says nothing: it may be being made.
-_RETRY_WITHOUT_PAGE = 0.2
+#: The same for a day that nobody seems to write to. It may be being made, sealed or replaced all the same.
+_RETRY_AT_REST = 0.2
+#: How often a page is read again whose state, and its spare, were each read while they were being written.
+_PAGE_ATTEMPTS = 20
 
 
 class Error(Exception):
@@ -266,12 +268,16 @@ def _look(path, at_least=0):
         return None
     try:
         found = os.fstat(file)
-        page = os.pread(file, _PAGE, 0)
-        if len(page) < _PAGE:
-            return None
-        identity = _identity(page[:_SECTOR])
-        state = _state(page[4 * _SECTOR : 5 * _SECTOR]) or _state(page[5 * _SECTOR : 6 * _SECTOR])
-        if identity is None or state is None:
+        for _ in range(_PAGE_ATTEMPTS):
+            page = os.pread(file, _PAGE, 0)
+            if len(page) < _PAGE:
+                return None
+            identity = _identity(page[:_SECTOR])
+            state = _state(page[4 * _SECTOR : 5 * _SECTOR]) or _state(page[5 * _SECTOR : 6 * _SECTOR])
+            if identity is not None and state is not None:
+                break
+            clock.sleep(_RETRY_EVERY)
+        else:
             return None
         high, low, device, inode, mistrust = struct.unpack_from("<5Q", page, 560)
         boot = struct.pack(">2Q", high, low)
@@ -583,9 +589,9 @@ class Day:
                 raise
             except (Error, OSError, ValueError) as error:
                 failed = error if isinstance(error, Error) else Error(str(error))
-                # Files are cut, renamed and removed while a day changes its state. Where nobody writes there is nothing to wait for.
+                # Files are cut, renamed and removed while a day changes its state. Where nobody writes there is not much to wait for.
                 seen = self._look()
-                retry_for = _RETRY_WITHOUT_PAGE if seen is None else _RETRY_FOR if seen.is_trusted else 0.0
+                retry_for = _RETRY_FOR if seen is not None and seen.is_trusted else _RETRY_AT_REST
             if clock.monotonic() - began >= retry_for:
                 raise failed
             clock.sleep(_RETRY_EVERY)
@@ -630,10 +636,9 @@ class Day:
     def _map(self, column, records, is_replacing):
         """Maps a column, as far as its records go and not further."""
         path = self._file(column.name)
-        if is_replacing and os.path.exists(self._file(column.name, ".tmp")):
-            path = self._file(column.name, ".tmp")
+        file = self._open_replacement(column) if is_replacing else None
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if file is None else file
         except OSError as error:
             raise Error(f"{path}: cannot be opened ({error.strerror}): see coltape verify") from None
         try:
@@ -645,6 +650,13 @@ class Day:
             return np.frombuffer(mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ), column.dtype)
         finally:
             os.close(file)
+
+    def _open_replacement(self, column):
+        """Opens a new file under its temporary name. None where it has taken its own name already."""
+        try:
+            return os.open(self._file(column.name, ".tmp"), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
 
     def _read_late(self, seen, table):
         """Reads the late records of this generation: as many as the page says, or those at the front of the file that are whole. Those that

@@ -8,7 +8,7 @@ use coltape::internals::schema::{ColumnSet, Dataset, Kind, Trades};
 use coltape::internals::store::{Day, StoreOptions, Syncer, seal};
 use coltape::internals::time::{DateFormat, UnixNanos};
 
-use super::{compare_with_query, output_of, python, root};
+use super::{compare_with_query, output_of, python, root, script};
 use crate::capture::programs::coltape;
 use crate::market::{FIRST_DAY, data_dir, insert, prints, product, store_all};
 
@@ -158,13 +158,23 @@ fn a_day_that_is_replaced_while_it_is_opened_is_opened_again() {
     let product = "SEALED-LATE".parse().unwrap();
     let (day, _) = Day::<Trades>::open(&data, &product, FIRST_DAY, FIRST_DAY.next().start()).unwrap();
     assert_eq!(seal::seal(&data, vec![day.close()])[0].sealed.as_ref().unwrap().generation, 1, "the late record takes its place");
-    let said = output_of(super::script("changes.py").args([before.path(), after.path()]).args(["SEALED-LATE", DATE]));
-    assert_eq!(said, "sealed 1 1 2 3 5 6 7 8 9 12\n");
+    let said = output_of(script("changes.py").arg("replaced").args([before.path(), after.path()]).args(["SEALED-LATE", DATE]));
+    assert_eq!(said, "sealed 1 False 1 2 3 5 6 7 8 9 12\n");
+}
+
+#[test]
+fn a_replacement_that_is_finished_and_a_state_that_is_written_meanwhile_are_waited_for() {
+    let dir = golden("REPLACING", Boot::Another);
+    let said = output_of(script("changes.py").arg("finished").args([dir.path(), dir.path()]).args(["REPLACING", DATE]));
+    assert_eq!(said, "sealed 1 False 1 2 3 4 5 6 7 8 9\n");
+    let dir = golden("LIVE", Boot::This);
+    let said = output_of(script("changes.py").arg("torn").args([dir.path(), dir.path()]).args(["LIVE", DATE]));
+    assert_eq!(said, "live 0 False 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n");
 }
 
 #[test]
 fn a_damaged_day_is_read_as_query_reads_it_or_refused_as_query_refuses_it() {
-    let said = output_of(super::script("damage.py").arg(env!("CARGO_BIN_EXE_coltape")).arg(root().join("tests/data/v1")).args(["1", "80"]));
+    let said = output_of(script("damage.py").arg(env!("CARGO_BIN_EXE_coltape")).arg(root().join("tests/data/v1")).args(["1", "80"]));
     let words: Vec<&str> = said.split_whitespace().collect();
     let [read, refused] = [words[0], words[2]].map(|word| word.parse::<u32>().unwrap());
     assert!(read > 10 && refused > 10 && read + refused == 80, "{said}");

@@ -199,7 +199,7 @@ _Identity = collections.namedtuple("_Identity", "dataset is_core date product co
 _State = collections.namedtuple("_State", "phase generation records crcs")
 _Slot = collections.namedtuple("_Slot", "sequence generation late records crcs")
 _Durable = collections.namedtuple("_Durable", "records late crcs")
-_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late durable")
+_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late durable file")
 
 
 @functools.lru_cache(maxsize=256)
@@ -291,7 +291,7 @@ def _look(path, at_least=0):
         else:
             committed, late = _hot(file, state.generation, at_least)
             records = committed if state.phase == _LIVE else state.records
-        return _Seen(identity, state, is_trusted, records, late, durable)
+        return _Seen(identity, state, is_trusted, records, late, durable, (found.st_dev, found.st_ino))
     finally:
         os.close(file)
 
@@ -387,6 +387,7 @@ class Day:
         self._folder = os.path.join(directory, product, _FOLDERS[dataset])
         # What `_take` fills in. `_cache` holds the arrays that had to be made: merged columns, and the joined time.
         self._seen, self._table, self._base, self._late, self._merged, self._cache = None, [], {}, None, None, {}
+        self._files, self._last = {}, None
         self._count = self._base_count = self._late_count = 0
         self._spelled = date
         self._open(is_known=False)
@@ -540,7 +541,8 @@ class Day:
         if seen is None and before is not None:
             raise Error(f"{self._file('commit')}: the day is gone")
         if before is not None and seen.late is not None:
-            if (_shown(seen.state), seen.records, seen.late) == (_shown(before.state), before.records, before.late):
+            is_same = (_shown(seen.state), seen.records, seen.late, seen.file) == (_shown(before.state), before.records, before.late, before.file)
+            if is_same and self._last == _last_of(self._base, self._base_count):
                 return False
         shown = (self._seen and _shown(self._seen.state), self._count, self._late_count)
         self._open(is_known=True)
@@ -609,13 +611,13 @@ class Day:
             self._must_be_empty()
             raise self._no_day()
         table = self._table_of(seen.identity)
-        base = {column.name: self._map(column, seen.records, seen.state.phase == _REPLACING) for column in table}
+        mapped = {column.name: self._map(column, seen.records, seen.state.phase == _REPLACING) for column in table}
         late = self._read_late(seen, table)
         now = _look(self._file("commit"))
         # A page that counts again has a writer again: whole late records may be ones that it has not committed yet.
         if now is None or _shown(now.state) != _shown(seen.state) or now.is_trusted != seen.is_trusted:
             return False
-        self._take(seen, table, base, late)
+        self._take(seen, table, mapped, late)
         return True
 
     def _has_page(self):
@@ -634,7 +636,7 @@ class Day:
         return table[: identity.columns]
 
     def _map(self, column, records, is_replacing):
-        """Maps a column, as far as its records go and not further."""
+        """Maps a column, as far as its records go and not further. Gives the array, and which file it is."""
         path = self._file(column.name)
         file = self._open_replacement(column) if is_replacing else None
         try:
@@ -642,12 +644,11 @@ class Day:
         except OSError as error:
             raise Error(f"{path}: cannot be opened ({error.strerror}): see coltape verify") from None
         try:
-            length, found = records * column.dtype.itemsize, os.fstat(file).st_size
-            if found < length:
-                raise Error(f"{path}: {found} bytes do not hold {records} records: see coltape verify")
-            if records == 0:
-                return np.frombuffer(b"", column.dtype)
-            return np.frombuffer(mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ), column.dtype)
+            length, found = records * column.dtype.itemsize, os.fstat(file)
+            if found.st_size < length:
+                raise Error(f"{path}: {found.st_size} bytes do not hold {records} records: see coltape verify")
+            data = mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ) if records else b""
+            return np.frombuffer(data, column.dtype), (found.st_dev, found.st_ino)
         finally:
             os.close(file)
 
@@ -694,11 +695,11 @@ class Day:
             # Fewer columns than the version had are what is left of a copy: only the core is trusted then.
             held = table if count == len(table) else table[:core]
             records = min(os.stat(self._file(column.name)).st_size // column.dtype.itemsize for column in held)
-            base = {column.name: self._map(column, records, False) for column in held}
+            mapped = {column.name: self._map(column, records, False) for column in held}
             late = np.empty(0, [(column.name, column.dtype) for column in held])
             if self._has_page():
                 return False  # a capture has made the day since: its files may be longer than its records
-            self._take(None, held, base, late)
+            self._take(None, held, mapped, late)
             return True
         self._spelled = self.date
         if is_known and self._count:
@@ -708,14 +709,18 @@ class Day:
         self._must_be_empty()
         raise self._no_day()
 
-    def _take(self, seen, table, base, late):
-        """Makes what was opened this day's. Where records were only added behind all others, what was merged before is kept."""
+    def _take(self, seen, table, mapped, late):
+        """Makes what was opened this day's. Where records were only added behind all others, what was merged before is kept: not where other
+        files lie in place of these, or after a crash another record in place of the last one."""
+        base, files = ({name: one[at] for name, one in mapped.items()} for at in (0, 1))
         added_from, count = self._base_count, len(base[table[0].name])
-        is_added = self._is_still(seen, table) and count >= added_from and len(late) == self._late_count
+        is_added = self._is_still(seen, table) and files == self._files and count >= added_from and len(late) == self._late_count
+        is_added = is_added and self._last == _last_of(base, added_from)
         if is_added and len(late):
             key = _KEY[self.dataset]
             is_added = key is not None and bool((base[key][added_from:] > late[key].max()).all())
-        self._seen, self._table, self._base, self._late = seen, table, base, late
+        self._seen, self._table, self._base, self._late, self._files = seen, table, base, late, files
+        self._last = _last_of(base, count)
         self._base_count, self._late_count, self._merged = count, len(late), None
         if not is_added:
             self._cache = {}
@@ -812,6 +817,11 @@ def uuid_text(values):
     for at, start, end in ((0, 0, 8), (9, 8, 12), (14, 12, 16), (19, 16, 20), (24, 20, 32)):
         text[:, at : at + end - start] = digits[:, start:end]
     return text.reshape(-1).view("S36")
+
+
+def _last_of(base, count):
+    """Gives the bytes of the last of these records, which show whether it is still the same one."""
+    return [values[count - 1].tobytes() for values in base.values()] if count else None
 
 
 def _objects(values):

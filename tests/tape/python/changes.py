@@ -1,7 +1,7 @@
 """Opens a day that another process changes meanwhile: KIND DIR OTHER PRODUCT DATE. OTHER holds the day as it is afterwards. Prints what is read.
 
 replaced: after three columns, all files are replaced. finished: a replacement that had begun gives each new file its own name.
-torn: the state and its spare are each being written while the page is read."""
+torn: the state and its spare are each being written while the page is read. given-up: after a crash another record lies in place of the last one."""
 
 import os
 import sys
@@ -47,8 +47,16 @@ if kind == "replaced":
     coltape.Day._map = map_and_replace
 elif kind == "finished":
     os.open = open_and_finish
-else:
+elif kind == "torn":
     os.pread = read_torn
 day = coltape.day(directory, product, "trades", date)
+if kind == "given-up":
+    before = day.time[-1]
+    for name, add in (("trade_id", 1), ("trade_time", 60)):
+        kept = day[name]
+        with open(os.path.join(folder, f"{name}.{date}.bin"), "r+b") as file:
+            file.seek(kept.nbytes - kept.itemsize)
+            file.write((kept[-1] + kept.dtype.type(add)).tobytes())
 is_new = day.refresh()
+assert kind != "given-up" or str(day.time[-1] - before) == "60000000000 nanoseconds", "a time that was joined before is shown"
 print(day.state, day.generation, is_new, *day["trade_id"])

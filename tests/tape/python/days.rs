@@ -173,6 +173,13 @@ fn a_replacement_that_is_finished_and_a_state_that_is_written_meanwhile_are_wait
 }
 
 #[test]
+fn a_record_that_lies_in_place_of_one_that_was_given_up_is_new() {
+    let dir = golden("LIVE", Boot::This);
+    let said = output_of(script("changes.py").arg("given-up").args([dir.path(), dir.path()]).args(["LIVE", DATE]));
+    assert_eq!(said, "live 0 True 1 2 3 4 5 6 7 8 9 10 11 12 13 14 16\n");
+}
+
+#[test]
 fn a_damaged_day_is_read_as_query_reads_it_or_refused_as_query_refuses_it() {
     let said = output_of(script("damage.py").arg(env!("CARGO_BIN_EXE_coltape")).arg(root().join("tests/data/v1")).args(["1", "80"]));
     let words: Vec<&str> = said.split_whitespace().collect();

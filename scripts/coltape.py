@@ -544,9 +544,10 @@ class Day:
             is_same = (_shown(seen.state), seen.records, seen.late, seen.file) == (_shown(before.state), before.records, before.late, before.file)
             if is_same and self._last == _last_of(self._base, self._base_count):
                 return False
-        shown = (self._seen and _shown(self._seen.state), self._count, self._late_count)
+        shown = lambda: (self._seen and _shown(self._seen.state), self._count, self._late_count, self._files, self._last)
+        was = shown()
         self._open(is_known=True)
-        return shown != (self._seen and _shown(self._seen.state), self._count, self._late_count)
+        return was != shown()
 
     def check(self):
         """Holds the day against its checksums: all of a sealed day, of a live one what is on disk. Raises Error where a byte is another.

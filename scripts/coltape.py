@@ -115,6 +115,10 @@ _PAGE, _SECTOR = 4096, 512
 _LIVE, _SEALED, _REPLACING = 1, 2, 3
 #: How long a day whose files change while it is opened is tried again, and how long between two tries, in seconds.
 _RETRY_FOR, _RETRY_EVERY = 5.0, 0.001
+#: The same for a day that nobody seems to write to. It may be being made, sealed or replaced all the same.
+_RETRY_AT_REST = 0.2
+#: How often a page is read again whose state, and its spare, were each read while they were being written.
+_PAGE_ATTEMPTS = 20
 
 
 class Error(Exception):
@@ -155,13 +159,47 @@ def _crc32c_rows(rows):
     return crc ^ np.uint32(0xFFFFFFFF)
 
 
+def _times(matrix, crcs):
+    """Multiplies a matrix over GF(2), a list of 32 columns, by each CRC of an array."""
+    out = np.zeros_like(crcs)
+    for bit, column in enumerate(matrix):
+        out ^= np.where((crcs >> np.uint32(bit)) & np.uint32(1), np.uint32(column), np.uint32(0))
+    return out
+
+
+@functools.lru_cache(maxsize=64)
+def _behind(size):
+    """Gives the matrix that makes of the CRC of some bytes what it contributes to the CRC with `size` bytes behind them."""
+    square = lambda matrix: _times(matrix, np.array(matrix, np.uint32)).tolist()
+    one_bit = [0x82F63B78] + [1 << bit for bit in range(31)]
+    power, out = square(square(square(one_bit))), [1 << bit for bit in range(32)]  # one byte, and none
+    while size:
+        if size & 1:
+            out = _times(power, np.array(out, np.uint32)).tolist()
+        power, size = square(power), size >> 1
+    return out
+
+
+def _crc32c_of(values):
+    """Gives the CRC of an array's bytes: of many equal parts at once, which are then joined two by two."""
+    data, parts = values.view(np.uint8), 1
+    while parts < 65536 and len(data) >= parts * 128:
+        parts *= 2
+    size = len(data) // parts
+    crcs, tail = _crc32c_rows(data[: parts * size].reshape(parts, size)), data[parts * size :].tobytes()
+    while len(crcs) > 1:
+        crcs, size = _times(_behind(size), crcs[0::2]) ^ crcs[1::2], size * 2
+    return int(_times(_behind(len(tail)), crcs)[0]) ^ _crc32c(tail)
+
+
 # ---------------------------------------------------------------------------------------------------------------------------------------
 # The commit page.
 
 _Identity = collections.namedtuple("_Identity", "dataset is_core date product columns")
-_State = collections.namedtuple("_State", "phase generation records columns")
-_Slot = collections.namedtuple("_Slot", "sequence generation late records columns")
-_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late")
+_State = collections.namedtuple("_State", "phase generation records crcs")
+_Slot = collections.namedtuple("_Slot", "sequence generation late records crcs")
+_Durable = collections.namedtuple("_Durable", "records late crcs")
+_Seen = collections.namedtuple("_Seen", "identity state is_trusted records late durable file")
 
 
 @functools.lru_cache(maxsize=256)
@@ -180,24 +218,32 @@ def _identity(sector):
     return _Identity(_CODES[code], columns_set == 0, date, product, struct.unpack_from("<I", sector, 92)[0])
 
 
+def _crcs(sector, at):
+    """Reads a number of columns, and the CRC of each."""
+    count = struct.unpack_from("<I", sector, at)[0]
+    return struct.unpack_from(f"<{count}I", sector, at + 4) if count <= 64 else None
+
+
 def _state(sector):
-    phase, generation, records, _, columns = struct.unpack_from("<IIQQI", sector, 0)
-    return _State(phase, generation, records, columns) if _checked(sector) and phase in (_LIVE, _SEALED, _REPLACING) else None
+    phase, generation, records = struct.unpack_from("<IIQ", sector, 0)
+    state = _State(phase, generation, records, _crcs(sector, 24))
+    return state if _checked(sector) and phase in (_LIVE, _SEALED, _REPLACING) and state.crcs is not None else None
 
 
 def _slot(sector):
-    sequence, generation, late, records, _, columns = struct.unpack_from("<QIIQQI", sector, 0)
-    return _Slot(sequence, generation, late, records, columns) if _checked(sector) and sequence > 0 else None
+    slot = _Slot(*struct.unpack_from("<QIIQ", sector, 0), _crcs(sector, 32))
+    return slot if _checked(sector) and slot.sequence > 0 and slot.crcs is not None else None
 
 
 def _durable(page, state):
-    """Gives the records and late records that are on disk."""
+    """Decides what is on disk: the records, the late records, and the CRC of each column."""
     slots = [_slot(page[at * _SECTOR : (at + 1) * _SECTOR]) for at in (2, 3)]
-    fits = [slot for slot in slots if slot and (slot.generation, slot.columns) == (state.generation, state.columns)]
+    fits = [slot for slot in slots if slot and (slot.generation, len(slot.crcs)) == (state.generation, len(state.crcs))]
     newest = max(fits, key=lambda slot: slot.sequence, default=None)
-    if state.phase != _REPLACING and newest and newest.records >= state.records:
-        return newest.records, newest.late
-    return state.records, 0
+    if state.phase == _REPLACING or newest is None or newest.records < state.records:
+        return _Durable(state.records, 0, state.crcs)
+    # A sealed day has the records of its seal; only late ones can have come since.
+    return _Durable(newest.records, newest.late, newest.crcs) if state.phase == _LIVE else _Durable(state.records, newest.late, state.crcs)
 
 
 @functools.lru_cache(maxsize=1)
@@ -222,25 +268,30 @@ def _look(path, at_least=0):
         return None
     try:
         found = os.fstat(file)
-        page = os.pread(file, _PAGE, 0)
-        if len(page) < _PAGE:
-            return None
-        identity = _identity(page[:_SECTOR])
-        state = _state(page[4 * _SECTOR : 5 * _SECTOR]) or _state(page[5 * _SECTOR : 6 * _SECTOR])
-        if identity is None or state is None:
+        for _ in range(_PAGE_ATTEMPTS):
+            page = os.pread(file, _PAGE, 0)
+            if len(page) < _PAGE:
+                return None
+            identity = _identity(page[:_SECTOR])
+            state = _state(page[4 * _SECTOR : 5 * _SECTOR]) or _state(page[5 * _SECTOR : 6 * _SECTOR])
+            if identity is not None and state is not None:
+                break
+            clock.sleep(_RETRY_EVERY)
+        else:
             return None
         high, low, device, inode, mistrust = struct.unpack_from("<5Q", page, 560)
         boot = struct.pack(">2Q", high, low)
         is_trusted = boot == _boot_id() and (device, inode) == (found.st_dev, found.st_ino) and mistrust == 0
+        durable = _durable(page, state)
         if not is_trusted:
             # Of a sealed day whose page does not count, every late record that is whole counts.
-            records, late = (state.records, None) if state.phase == _SEALED else _durable(page, state)
+            records, late = durable.records, None if state.phase == _SEALED else durable.late
         elif state.phase == _REPLACING:
-            records, late = _durable(page, state)
+            records, late = durable.records, durable.late
         else:
             committed, late = _hot(file, state.generation, at_least)
             records = committed if state.phase == _LIVE else state.records
-        return _Seen(identity, state, is_trusted, records, late)
+        return _Seen(identity, state, is_trusted, records, late, durable, (found.st_dev, found.st_ino))
     finally:
         os.close(file)
 
@@ -336,6 +387,7 @@ class Day:
         self._folder = os.path.join(directory, product, _FOLDERS[dataset])
         # What `_take` fills in. `_cache` holds the arrays that had to be made: merged columns, and the joined time.
         self._seen, self._table, self._base, self._late, self._merged, self._cache = None, [], {}, None, None, {}
+        self._files, self._last = {}, None
         self._count = self._base_count = self._late_count = 0
         self._spelled = date
         self._open(is_known=False)
@@ -489,11 +541,37 @@ class Day:
         if seen is None and before is not None:
             raise Error(f"{self._file('commit')}: the day is gone")
         if before is not None and seen.late is not None:
-            if (_shown(seen.state), seen.records, seen.late) == (_shown(before.state), before.records, before.late):
+            is_same = (_shown(seen.state), seen.records, seen.late, seen.file) == (_shown(before.state), before.records, before.late, before.file)
+            if is_same and self._last == _last_of(self._base, self._base_count):
                 return False
-        shown = (self._seen and _shown(self._seen.state), self._count, self._late_count)
+        shown = lambda: (self._seen and _shown(self._seen.state), self._count, self._late_count, self._files, self._last)
+        was = shown()
         self._open(is_known=True)
-        return shown != (self._seen and _shown(self._seen.state), self._count, self._late_count)
+        return was != shown()
+
+    def check(self):
+        """Holds the day against its checksums: all of a sealed day, of a live one what is on disk. Raises Error where a byte is another.
+        Reads every byte, which takes a while: coltape verify does the same at once. A day without a page has no checksums."""
+        while True:
+            fault = self._fault()
+            if fault is None:
+                return
+            if not self.refresh():  # else the checksums may be those of the files that replaced these meanwhile
+                raise Error(f"{fault}: see coltape verify")
+
+    def _fault(self):
+        if self._seen is None:
+            return None
+        durable, promised = self._seen.durable, self._seen.late or 0
+        for column, crc in zip(self._table, durable.crcs):
+            values, path = self._base[column.name], self._file(column.name)
+            if self.state == "sealed" and self._seen.state.phase != _REPLACING and os.stat(path).st_size != values.nbytes:
+                return f"{path}: {os.stat(path).st_size} bytes are not {len(values)} records of {column.dtype.itemsize}"
+            if len(values) >= durable.records and _crc32c_of(values[: durable.records]) != crc:
+                return f"{path}: the checksum of its first {durable.records} records is another"
+        if self._late_count < max(promised, durable.late):
+            return f"{self._file('late')}: {self._late_count} late records are whole, {max(promised, durable.late)} were committed"
+        return None
 
     def _look(self):
         at_least = self._seen.records if self._seen and self._seen.state.phase == _LIVE else 0
@@ -503,20 +581,22 @@ class Day:
         return os.path.join(self._folder, f"{name}.{self._spelled}.bin{ending}")
 
     def _open(self, is_known):
-        deadline = clock.monotonic() + _RETRY_FOR
+        began = clock.monotonic()
         while True:
+            retry_for = _RETRY_FOR
             try:
                 if self._try_open(is_known):
                     return
                 failed = Error(f"{self._file('commit')}: the day changes faster than it can be opened")
+            except _NoDay:
+                raise
             except (Error, OSError, ValueError) as error:
-                failed = error
+                failed = error if isinstance(error, Error) else Error(str(error))
+                # Files are cut, renamed and removed while a day changes its state. Where nobody writes there is not much to wait for.
                 seen = self._look()
-                # Files are cut, renamed and removed while a day changes its state. Where nobody writes there is nothing to wait for.
-                if seen is None or not seen.is_trusted:
-                    raise failed if isinstance(failed, Error) else Error(str(failed)) from None
-            if clock.monotonic() >= deadline:
-                raise failed if isinstance(failed, Error) else Error(str(failed))
+                retry_for = _RETRY_FOR if seen is not None and seen.is_trusted else _RETRY_AT_REST
+            if clock.monotonic() - began >= retry_for:
+                raise failed
             clock.sleep(_RETRY_EVERY)
 
     def _try_open(self, is_known):
@@ -532,14 +612,17 @@ class Day:
             self._must_be_empty()
             raise self._no_day()
         table = self._table_of(seen.identity)
-        base = {column.name: self._map(column, seen.records, seen.state.phase == _REPLACING) for column in table}
+        mapped = {column.name: self._map(column, seen.records, seen.state.phase == _REPLACING) for column in table}
         late = self._read_late(seen, table)
         now = _look(self._file("commit"))
         # A page that counts again has a writer again: whole late records may be ones that it has not committed yet.
         if now is None or _shown(now.state) != _shown(seen.state) or now.is_trusted != seen.is_trusted:
             return False
-        self._take(seen, table, base, late)
+        self._take(seen, table, mapped, late)
         return True
+
+    def _has_page(self):
+        return any(os.path.exists(os.path.join(self._folder, f"commit.{spelled}.bin")) for spelled in (self.date, _dmy(self.date)))
 
     def _table_of(self, identity):
         page = self._file("commit")
@@ -554,23 +637,28 @@ class Day:
         return table[: identity.columns]
 
     def _map(self, column, records, is_replacing):
-        """Maps a column, as far as its records go and not further."""
+        """Maps a column, as far as its records go and not further. Gives the array, and which file it is."""
         path = self._file(column.name)
-        if is_replacing and os.path.exists(self._file(column.name, ".tmp")):
-            path = self._file(column.name, ".tmp")
+        file = self._open_replacement(column) if is_replacing else None
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if file is None else file
         except OSError as error:
             raise Error(f"{path}: cannot be opened ({error.strerror}): see coltape verify") from None
         try:
-            length, found = records * column.dtype.itemsize, os.fstat(file).st_size
-            if found < length:
-                raise Error(f"{path}: {found} bytes do not hold {records} records: see coltape verify")
-            if records == 0:
-                return np.empty(0, column.dtype)
-            return np.frombuffer(mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ), column.dtype)
+            length, found = records * column.dtype.itemsize, os.fstat(file)
+            if found.st_size < length:
+                raise Error(f"{path}: {found.st_size} bytes do not hold {records} records: see coltape verify")
+            data = mmap.mmap(file, length, mmap.MAP_SHARED, mmap.PROT_READ) if records else b""
+            return np.frombuffer(data, column.dtype), (found.st_dev, found.st_ino)
         finally:
             os.close(file)
+
+    def _open_replacement(self, column):
+        """Opens a new file under its temporary name. None where it has taken its own name already."""
+        try:
+            return os.open(self._file(column.name, ".tmp"), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
 
     def _read_late(self, seen, table):
         """Reads the late records of this generation: as many as the page says, or those at the front of the file that are whole. Those that
@@ -608,9 +696,11 @@ class Day:
             # Fewer columns than the version had are what is left of a copy: only the core is trusted then.
             held = table if count == len(table) else table[:core]
             records = min(os.stat(self._file(column.name)).st_size // column.dtype.itemsize for column in held)
-            base = {column.name: self._map(column, records, False) for column in held}
+            mapped = {column.name: self._map(column, records, False) for column in held}
             late = np.empty(0, [(column.name, column.dtype) for column in held])
-            self._take(None, held, base, late)
+            if self._has_page():
+                return False  # a capture has made the day since: its files may be longer than its records
+            self._take(None, held, mapped, late)
             return True
         self._spelled = self.date
         if is_known and self._count:
@@ -620,14 +710,18 @@ class Day:
         self._must_be_empty()
         raise self._no_day()
 
-    def _take(self, seen, table, base, late):
-        """Makes what was opened this day's. Where records were only added behind all others, what was merged before is kept."""
+    def _take(self, seen, table, mapped, late):
+        """Makes what was opened this day's. Where records were only added behind all others, what was merged before is kept: not where other
+        files lie in place of these, or after a crash another record in place of the last one."""
+        base, files = ({name: one[at] for name, one in mapped.items()} for at in (0, 1))
         added_from, count = self._base_count, len(base[table[0].name])
-        is_added = self._is_still(seen, table) and count >= added_from and len(late) == self._late_count
+        is_added = self._is_still(seen, table) and files == self._files and count >= added_from and len(late) == self._late_count
+        is_added = is_added and self._last == _last_of(base, added_from)
         if is_added and len(late):
             key = _KEY[self.dataset]
             is_added = key is not None and bool((base[key][added_from:] > late[key].max()).all())
-        self._seen, self._table, self._base, self._late = seen, table, base, late
+        self._seen, self._table, self._base, self._late, self._files = seen, table, base, late, files
+        self._last = _last_of(base, count)
         self._base_count, self._late_count, self._merged = count, len(late), None
         if not is_added:
             self._cache = {}
@@ -724,6 +818,11 @@ def uuid_text(values):
     for at, start, end in ((0, 0, 8), (9, 8, 12), (14, 12, 16), (19, 16, 20), (24, 20, 32)):
         text[:, at : at + end - start] = digits[:, start:end]
     return text.reshape(-1).view("S36")
+
+
+def _last_of(base, count):
+    """Gives the bytes of the last of these records, which show whether it is still the same one."""
+    return [values[count - 1].tobytes() for values in base.values()] if count else None
 
 
 def _objects(values):

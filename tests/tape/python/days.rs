@@ -5,10 +5,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use coltape::internals::schema::{ColumnSet, Dataset, Kind, Trades};
-use coltape::internals::store::{Day, StoreOptions, Syncer};
+use coltape::internals::store::{Day, StoreOptions, Syncer, seal};
 use coltape::internals::time::{DateFormat, UnixNanos};
 
-use super::{compare_with_query, output_of, python, root};
+use super::{compare_with_query, output_of, python, root, script};
 use crate::capture::programs::coltape;
 use crate::market::{FIRST_DAY, data_dir, insert, prints, product, store_all};
 
@@ -57,7 +57,7 @@ fn every_golden_day_has_the_values_that_query_prints() {
     let cases: [(&str, &[&str], usize, usize); 9] = [
         ("LIVE", &["trades", "md", "ticker_trades"], 10, 15),
         ("SEALED", &["trades", "md", "ticker_trades"], 12, 12),
-        ("SEALED-LATE", &["trades", "md"], 9, 9),
+        ("SEALED-LATE", &["trades", "md", "ticker_trades"], 9, 9),
         ("LIVE-LATE", &["trades"], 9, 9),
         ("REPLACING", &["trades"], 9, 9),
         ("WITNESS", &["trades"], 10, 10),
@@ -76,6 +76,22 @@ fn every_golden_day_has_the_values_that_query_prints() {
     let dir = golden("DMY", Boot::Another);
     assert_eq!(compare_with_query(dir.path(), "DMY", "trades", DATE), 10);
     assert_eq!(compare_with_query(dir.path(), "DMY", "ticker_trades", DATE), 12);
+}
+
+#[test]
+fn a_slot_that_names_fewer_records_than_the_state_does_not_count() {
+    let dir = golden("LIVE", Boot::Another);
+    let page = dir.path().join(format!("LIVE/TRADES/commit.{DATE}.bin"));
+    let mut bytes = fs::read(&page).unwrap();
+    // The state and its spare: the day grew from 12 records, and the slots are of before.
+    for sector in [4, 5] {
+        let sector = &mut bytes[sector * 512..][..512];
+        sector[8..16].copy_from_slice(&12_u64.to_le_bytes());
+        let crc = crc32c::crc32c(&sector[..508]);
+        sector[508..].copy_from_slice(&crc.to_le_bytes());
+    }
+    fs::write(&page, bytes).unwrap();
+    assert_eq!(compare_with_query(dir.path(), "LIVE", "trades", DATE), 12);
 }
 
 #[test]
@@ -122,6 +138,53 @@ fn days_of_the_store_with_late_records_have_the_values_that_query_prints() {
         assert_eq!(compare_with_query(dir.path(), "BTC-USD", "trades", "2025-06-08"), 1998 - (late.len() - first_day.len()), "{columns:?}");
         drop(day.close());
     }
+}
+
+#[test]
+fn a_day_that_is_made_while_its_page_is_looked_for_is_no_bare_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let (day, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, FIRST_DAY.start()).unwrap();
+    day.files().provision().unwrap();
+    // What is tried where no page was found; meanwhile there is one.
+    let open = "import coltape, sys\nday = coltape.day(sys.argv[1], 'BTC-USD', 'trades', '2025-06-07')\nprint(day._open_bare(False), len(day), day.state)";
+    assert_eq!(output_of(python().args(["-c", open]).arg(dir.path())), "False 0 live\n");
+}
+
+#[test]
+fn a_day_that_is_replaced_while_it_is_opened_is_opened_again() {
+    let (before, after) = (golden("SEALED-LATE", Boot::Another), golden("SEALED-LATE", Boot::Another));
+    let data = data_dir(after.path(), StoreOptions::default());
+    let product = "SEALED-LATE".parse().unwrap();
+    let (day, _) = Day::<Trades>::open(&data, &product, FIRST_DAY, FIRST_DAY.next().start()).unwrap();
+    assert_eq!(seal::seal(&data, vec![day.close()])[0].sealed.as_ref().unwrap().generation, 1, "the late record takes its place");
+    let said = output_of(script("changes.py").arg("replaced").args([before.path(), after.path()]).args(["SEALED-LATE", DATE]));
+    assert_eq!(said, "sealed 1 False 1 2 3 5 6 7 8 9 12\n");
+}
+
+#[test]
+fn a_replacement_that_is_finished_and_a_state_that_is_written_meanwhile_are_waited_for() {
+    let dir = golden("REPLACING", Boot::Another);
+    let said = output_of(script("changes.py").arg("finished").args([dir.path(), dir.path()]).args(["REPLACING", DATE]));
+    assert_eq!(said, "sealed 1 False 1 2 3 4 5 6 7 8 9\n");
+    let dir = golden("LIVE", Boot::This);
+    let said = output_of(script("changes.py").arg("torn").args([dir.path(), dir.path()]).args(["LIVE", DATE]));
+    assert_eq!(said, "live 0 False 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15\n");
+}
+
+#[test]
+fn a_record_that_lies_in_place_of_one_that_was_given_up_is_new() {
+    let dir = golden("LIVE", Boot::This);
+    let said = output_of(script("changes.py").arg("given-up").args([dir.path(), dir.path()]).args(["LIVE", DATE]));
+    assert_eq!(said, "live 0 True 1 2 3 4 5 6 7 8 9 10 11 12 13 14 16\n");
+}
+
+#[test]
+fn a_damaged_day_is_read_as_query_reads_it_or_refused_as_query_refuses_it() {
+    let said = output_of(script("damage.py").arg(env!("CARGO_BIN_EXE_coltape")).arg(root().join("tests/data/v1")).args(["1", "80"]));
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let [read, refused] = [words[0], words[2]].map(|word| word.parse::<u32>().unwrap());
+    assert!(read > 10 && refused > 10 && read + refused == 80, "{said}");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use super::args::ExportArgs;
 use super::outcome::{DONE, FAILED, Failure};
-use super::output;
 use super::progress::ProgressDisplay;
+use super::{input, output};
 use crate::escape::Escaped;
-use crate::export::{ExportConfig, Exported, export};
+use crate::export::{ExportConfig, ExportError, Exported, export};
 use crate::lookup;
 use crate::time::Clock;
 use crate::time_range::TimeRange;
@@ -32,7 +32,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<u8, Failure> {
     (config.bloom, config.live, config.jobs) = (args.bloom, args.live, args.jobs);
     let progress = ProgressDisplay::new();
     config.observer = progress.observer();
-    let exported = export(&config).map_err(|error| Failure::failed(Escaped(error)))?;
+    let exported = match export(&config) {
+        Err(ExportError::Nothing { why }) => return Err(nothing(args, &why)),
+        exported => exported.map_err(|error| Failure::failed(Escaped(error)))?,
+    };
     drop(progress);
     for failure in exported.failed.iter().take(NAMED_FAILURES) {
         output::note(&format!("not exported: {}: {}", failure.what, failure.error));
@@ -42,6 +45,16 @@ pub(crate) fn run(args: &ExportArgs) -> Result<u8, Failure> {
     }
     output::note(&summary(&exported, &config));
     Ok(if exported.failed.is_empty() { DONE } else { FAILED })
+}
+
+/// Says why there is nothing to export: where one product was named, what there is of it instead.
+fn nothing(args: &ExportArgs, why: &str) -> Failure {
+    if let ([product], Some(dataset)) = (args.products.as_slice(), args.dataset.first())
+        && let Err(failure) = input::check(&args.data_dir.data_dir, product, *dataset, args.from, args.to)
+    {
+        return failure;
+    }
+    Failure::failed(Escaped(format!("there is nothing to export: {why}")))
 }
 
 /// Says what was done.

@@ -7,18 +7,29 @@
 
 pub(crate) mod args;
 pub(crate) mod backfill;
+pub(crate) mod candles;
 pub(crate) mod capture;
+mod data_dir;
+pub(crate) mod export;
+mod export_help;
+mod input;
 mod limits;
 mod logging;
+pub(crate) mod market;
 mod next;
+pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod plot;
 mod progress;
 mod proxy;
 pub(crate) mod query;
+mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
+pub(crate) mod stats;
+pub(crate) mod status;
 mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
@@ -56,8 +67,14 @@ pub fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Candles(args) => candles::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Orders(args) => orders::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Status(args) => status::run(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

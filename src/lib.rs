@@ -46,16 +46,18 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `tape` | words, layout, store | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
-//! | tools | `query`, `verify` | words, layout, store, reading | the read side |
+//! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
+//! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, market, tools | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
-//! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
+//! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
+//! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -80,24 +82,34 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod candles;
 mod capture;
 mod cli;
 mod decimal;
+mod digits;
 mod escape;
+mod export;
 mod feed;
 pub mod guide;
 mod ids;
 #[doc(hidden)]
 pub mod internals;
 mod json;
+mod lookup;
+mod market;
 mod names;
+mod orders;
+mod plot;
 mod product;
 mod progress;
 mod query;
 mod record;
 mod repair;
+mod rows;
 mod schema;
 mod simulate;
+mod stats;
+mod status;
 mod store;
 mod stored;
 mod tape;
@@ -105,6 +117,7 @@ mod time;
 mod time_range;
 mod verify;
 
+pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
@@ -113,10 +126,19 @@ pub use capture::run as capture;
 pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
+pub use export::{
+    ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
+};
 pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
+pub use market::{
+    Basis, Candle, Candles, Coverage, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis, Quote, Significant,
+    Stats, StatsOf, StoredTrade, Verdict,
+};
+pub use orders::print_orders;
+pub use plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -126,6 +148,11 @@ pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
+pub use stats::print_stats;
+pub use status::{
+    CaptureStatus, Disk, DownConnection, Health, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusError,
+    StatusReport, look as capture_status,
+};
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::follow::Follow;
@@ -134,7 +161,7 @@ pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
-    Pairing, ProductDay, Report as VerifyReport, Verdict, VerifyConfig, VerifyError, verify,
+    Pairing, ProductDay, Report as VerifyReport, VerifyConfig, VerifyError, verify,
 };
 
 /// Runs the README's samples as tests.

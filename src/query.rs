@@ -1,15 +1,17 @@
 //! `coltape query`: prints stored records as a table, as CSV or as JSON Lines.
 //!
 //! ```text
-//!   days ──▶ snapshots ──▶ filter (time, order) ──▶ stored values ──▶ cell by cell ──▶ table | CSV | JSON Lines
-//!                 ▲ follow: refresh, next day                exact: texts longer than an f64
+//!   days ──▶ snapshots ──▶ filter (time, order) ──▶ products in order of time ──▶ cell by cell ──▶ table | CSV | JSON Lines
+//!                 ▲ follow: refresh, new days                                       exact: texts longer than an f64
 //! ```
 //!
 //! 1. Live days are read, too: committed records are printed, late records in their place.
 //! 2. Every record is compared with `--from` and `--to` by its own time. There is no search by time, as times may fall a little. Looking at all times of
 //!    the busiest day (4 bytes each) takes some 20 ms.
-//! 3. The memory needed is that of one day's maps and one batch of lines, and with `--tail` one number for each record asked for.
-//! 4. An output whose reader has gone away is the end, not an error.
+//! 3. The memory needed is that of one day's maps and one batch of lines, and with `--tail` two numbers for each record asked for.
+//! 4. A sealed day that is printed whole is compared with its checksums first: an altered byte is an error, not a record. What prints a part of a day does
+//!    not read the rest of it.
+//! 5. An output whose reader has gone away is the end, not an error.
 
 mod cell;
 mod columns;
@@ -18,20 +20,27 @@ mod error;
 mod exact;
 mod filter;
 mod follow;
+mod order;
 mod printer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 
-use crate::schema::{Column, Dataset, Kind, Layout, with_layout};
-use crate::store::{DayKey, Snapshot, catalog, holder_of};
+use crate::lookup::{self, LookupError};
+use crate::product::ProductId;
+use crate::schema::{Column, Kind, Layout, with_layout};
+use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::time::UtcDay;
+use crate::time_range::TimeRange;
 
+use columns::Choice;
 pub use config::{Format, QueryConfig};
 pub use error::{QueryError, QuestionError};
-use exact::ExactTexts;
+pub(crate) use exact::ExactTexts;
 use filter::Filter;
 use follow::Follower;
+use order::ProductDay;
 use printer::RecordPrinter;
 
 /// Prints the records asked for, and gives how many were printed. With [`QueryConfig::follow`] it goes on until `is_over` says so.
@@ -46,14 +55,17 @@ use printer::RecordPrinter;
 /// let mut config = QueryConfig::new(&dir, ProductId::new("BTC-USD")?);
 /// config.format = Format::Csv;
 /// let mut out = Vec::new();
-/// assert!(matches!(query(&config, &|| true, &mut out), Err(QueryError::NothingStored { .. })));
+/// let error = query(&config, &|| true, &mut out).expect_err("an empty folder");
+/// assert!(matches!(&error, QueryError::Tape(_)));
+/// assert!(error.to_string().contains("is no tape"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn query(config: &QueryConfig, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {
     query_with_notes(config, is_over, out, &mut |note| log::info!("{note}"))
 }
 
-/// As [`query`]. `note` is given what people should know about the table: the columns that it does not show.
+/// As [`query`]. `note` is given what people should know about the answer: columns that a table does not show, products that have nothing of the time asked
+/// for, and that nothing was found.
 ///
 /// # Errors
 /// As [`query`].
@@ -64,7 +76,7 @@ pub fn query_with_notes(
     note: &mut dyn FnMut(&str),
 ) -> Result<u64, QueryError> {
     let printed = with_layout!(config.dataset, L => {
-        let query = Query::<L>::new(config)?;
+        let query = Query::<L>::new(config, note)?;
         if let Some(text) = query.hidden_columns() {
             note(&text);
         }
@@ -72,6 +84,10 @@ pub fn query_with_notes(
     });
     match printed {
         Err(QueryError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        Ok(0) if !config.follow && config.limit != Some(0) && config.tail != Some(0) => {
+            note("no record matches; the days asked for have others");
+            Ok(0)
+        }
         printed => printed,
     }
 }
@@ -80,62 +96,48 @@ pub fn query_with_notes(
 struct Query<'a, L: Layout> {
     config: &'a QueryConfig,
     filter: Filter,
-    dates: Vec<UtcDay>,
-    columns: Vec<&'static Column>,
-    /// The stored columns that are not printed.
-    hidden: Vec<&'static str>,
+    /// The days of each product that may hold records asked for.
+    days: Vec<BTreeSet<UtcDay>>,
+    choice: Choice,
     layout: std::marker::PhantomData<L>,
 }
 
 impl<'a, L: Layout> Query<'a, L> {
-    fn new(config: &'a QueryConfig) -> Result<Self, QueryError> {
-        if config.order.is_some() && !L::COLUMNS.iter().any(|column| column.kind == Kind::Uuid) {
-            return Err(QuestionError::NoOrderIds(L::DATASET).into());
-        }
-        if config.from.zip(config.to).is_some_and(|(from, to)| from >= to) {
-            return Err(QuestionError::EmptyRange.into());
-        }
-        let filter = Filter { from: config.from, to: config.to, order: config.order };
-        let all = catalog::days(&config.dir, &config.product, L::DATASET)?;
-        if all.is_empty() {
-            let known = catalog::products(&config.dir)?;
-            let (dir, product) = (config.dir.clone(), config.product.clone());
-            let mut datasets = Vec::new();
-            for dataset in Dataset::ALL {
-                if !catalog::days(&config.dir, &config.product, dataset)?.is_empty() {
-                    datasets.push(dataset);
-                }
+    fn new(config: &'a QueryConfig, note: &mut dyn FnMut(&str)) -> Result<Self, QueryError> {
+        match config.order {
+            Some(_) if !L::COLUMNS.iter().any(|column| column.kind == Kind::Uuid) => {
+                return Err(QuestionError::NoOrderIds(L::DATASET).into());
             }
-            let nothing = QueryError::NothingStored { dir, product, dataset: L::DATASET, known, datasets };
-            if !config.follow {
-                return Err(nothing);
-            }
-            log::warn!("{nothing}; waiting for it");
+            Some(order) if order.is_nil() => return Err(QuestionError::NoOrder.into()),
+            _ => {}
         }
-        let dates: Vec<UtcDay> = all.into_iter().filter(|date| filter.may_hold(*date)).collect();
-        let stored = stored_columns::<L>(config, &dates);
-        let columns = columns::choose(config, stored, L::COLUMNS)?;
-        let hidden = columns::hidden(config, stored, &columns);
-        Ok(Self { config, filter, dates, columns, hidden, layout: std::marker::PhantomData })
+        let filter = Filter { range: TimeRange { from: config.from, to: config.to }, order: config.order };
+        let days = days_of(config, note)?;
+        let stored = stored_columns::<L>(config, &days);
+        let choice = Choice::of(config, stored, L::COLUMNS)?;
+        Ok(Self { config, filter, days, choice, layout: std::marker::PhantomData })
     }
 
     /// Says which columns are stored and not printed, where there are any.
     fn hidden_columns(&self) -> Option<String> {
-        let width = self.config.width.filter(|_| !self.hidden.is_empty())?;
+        let width = self.config.width.filter(|_| !self.choice.hidden.is_empty())?;
         Some(format!(
             "not shown on a terminal of {width} characters: {} (--columns A,B chooses; --format csv and jsonl have all)",
-            self.hidden.join(", ")
+            self.choice.hidden.join(", ")
         ))
     }
 
     fn run(&self, is_over: &dyn Fn() -> bool, out: &mut dyn Write) -> Result<u64, QueryError> {
-        let exact = if self.config.raw { ExactTexts::default() } else { self.exact_texts() };
-        let mut printer = RecordPrinter::new(self.config, &self.columns, &exact, out);
+        let dates: BTreeSet<UtcDay> = self.days.iter().flatten().copied().collect();
+        // A follower needs the texts of every day to come.
+        let first = dates.first().copied().or(self.config.follow.then_some(UtcDay(0)));
+        let exact = ExactTexts::read(&self.config.dir, &self.config.products, first.filter(|_| !self.config.raw));
+        let mut printer = RecordPrinter::new(self.config, &self.choice.columns, exact, out);
         printer.begin().map_err(QueryError::Output)?;
         let mut follower = Follower::<L>::new(self.config, &self.filter);
         match self.config.tail {
-            Some(tail) => self.print_tail(tail, &mut printer, &mut follower)?,
-            None => self.print_all(&mut printer, &mut follower)?,
+            Some(tail) => self.print_tail(&dates, tail, &mut printer, &mut follower)?,
+            None => self.print_all(&dates, &mut printer, &mut follower)?,
         }
         printer.end_batch().map_err(QueryError::Output)?;
         if self.config.follow {
@@ -144,72 +146,147 @@ impl<'a, L: Layout> Query<'a, L> {
         Ok(printer.printed())
     }
 
-    fn print_all(&self, printer: &mut RecordPrinter<'_>, follower: &mut Follower<'_, L>) -> Result<(), QueryError> {
-        for date in &self.dates {
+    fn print_all(
+        &self,
+        dates: &BTreeSet<UtcDay>,
+        printer: &mut RecordPrinter<'_>,
+        follower: &mut Follower<'_, L>,
+    ) -> Result<(), QueryError> {
+        for date in dates {
             if printer.is_full() {
                 break;
             }
-            let Some(snapshot) = self.open(*date)? else { continue };
-            for record in 0..snapshot.count() {
-                if printer.is_full() {
-                    break;
-                }
-                if self.filter.admits(&snapshot, record) {
-                    printer.print(&snapshot, record).map_err(QueryError::Output)?;
-                }
+            let mut days = self.open(*date)?;
+            if self.config.limit.is_none() && self.filter.is_whole(*date) {
+                days.iter_mut().try_for_each(|day| check_sealed(&mut day.records))?;
             }
-            follower.add_printed(*date, snapshot);
+            let ended = order::for_each(&days, &self.filter, |at, number| {
+                let Some(day) = days.get(at).filter(|_| !printer.is_full()) else { return ControlFlow::Break(None) };
+                match printer.print(day.product, &day.records, number) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => ControlFlow::Break(Some(error)),
+                }
+            });
+            if let ControlFlow::Break(Some(error)) = ended {
+                return Err(QueryError::Output(error));
+            }
+            days.into_iter().for_each(|day| follower.add_printed(day.product, *date, day.records));
         }
         Ok(())
     }
 
-    fn print_tail(&self, tail: u64, printer: &mut RecordPrinter<'_>, follower: &mut Follower<'_, L>) -> Result<(), QueryError> {
-        let tail = usize::try_from(tail).unwrap_or(usize::MAX);
+    fn print_tail(
+        &self,
+        dates: &BTreeSet<UtcDay>,
+        tail: u64,
+        printer: &mut RecordPrinter<'_>,
+        follower: &mut Follower<'_, L>,
+    ) -> Result<(), QueryError> {
+        let mut left = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut wanted = VecDeque::new();
-        let (mut left, mut has_records) = (tail, false);
-        for date in self.dates.iter().rev() {
-            let Some(snapshot) = self.open(*date)? else { continue };
-            let mut records: Vec<usize> =
-                (0..snapshot.count()).rev().filter(|record| self.filter.admits(&snapshot, *record)).take(left).collect();
-            records.reverse();
-            left -= records.len();
-            has_records |= snapshot.count() > 0;
-            wanted.push_front((*date, snapshot, records));
-            // Following needs two days, and tomorrow's files are made ahead.
-            if left == 0 && (!self.config.follow || (has_records && wanted.len() >= follow::MAX_DAYS)) {
+        for date in dates.iter().rev() {
+            // Late records of the days that are followed are printed when they come.
+            if left == 0 && !(self.config.follow && wanted.len() < follow::MAX_DAYS) {
                 break;
             }
+            let days = self.open(*date)?;
+            let records = order::last(&days, &self.filter, left);
+            left -= records.len();
+            wanted.push_front((*date, days, records));
         }
-        for (date, snapshot, records) in wanted {
-            for record in records {
-                printer.print(&snapshot, record).map_err(QueryError::Output)?;
+        let first = wanted.front().map(|(date, ..)| *date);
+        dates.iter().filter(|date| first.is_none_or(|first| **date < first)).for_each(|date| follower.pass_over(*date));
+        for (date, days, records) in wanted {
+            for (at, number) in records {
+                let Some(day) = days.get(at) else { continue };
+                printer.print(day.product, &day.records, number).map_err(QueryError::Output)?;
             }
-            follower.add_printed(date, snapshot);
+            days.into_iter().for_each(|day| follower.add_printed(day.product, date, day.records));
         }
         Ok(())
     }
 
-    /// Opens a day that was listed. Gives nothing where it is being made, or where nothing was ever stored in it.
-    fn open(&self, date: UtcDay) -> Result<Option<Snapshot<L>>, QueryError> {
-        let (dir, product) = (&self.config.dir, &self.config.product);
-        let snapshot = Snapshot::open(dir, product, date)?;
-        if snapshot.is_none() && holder_of(dir)?.is_none() {
-            catalog::must_be_empty(dir, &DayKey { product: product.clone(), dataset: L::DATASET, date })?;
+    /// Opens a day of each product that has it. Leaves out one that is being made, or in which nothing was ever stored.
+    fn open(&self, date: UtcDay) -> Result<Vec<ProductDay<L>>, QueryError> {
+        let mut opened = Vec::new();
+        for (product, name) in self.config.products.iter().enumerate() {
+            if !self.days.get(product).is_some_and(|days| days.contains(&date)) {
+                continue;
+            }
+            opened.extend(open(&self.config.dir, name, date)?.map(|records| ProductDay { product, records }));
         }
-        Ok(snapshot)
-    }
-
-    fn exact_texts(&self) -> ExactTexts {
-        let Some(first) = self.dates.first() else { return ExactTexts::default() };
-        ExactTexts::read(&self.config.dir, &self.config.product, *first)
+        Ok(opened)
     }
 }
 
+/// Opens a day that was listed; nothing where it is being made, or where nothing was ever stored in it.
+fn open<L: Layout>(dir: &std::path::Path, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, StoreError> {
+    let snapshot = Snapshot::open(dir, product, date)?;
+    if snapshot.is_none() && holder_of(dir)?.is_none() {
+        catalog::must_be_empty(dir, &DayKey { product: product.clone(), dataset: L::DATASET, date })?;
+    }
+    Ok(snapshot)
+}
+
+/// Lists the days of each product that may hold records asked for.
+fn days_of(config: &QueryConfig, note: &mut dyn FnMut(&str)) -> Result<Vec<BTreeSet<UtcDay>>, QueryError> {
+    lookup::check_range(config.from, config.to)?;
+    if !config.follow || !config.dir.is_dir() {
+        lookup::check_tape(&config.dir)?;
+    }
+    let range = TimeRange { from: config.from, to: config.to };
+    let (mut days, mut nothing_then) = (Vec::new(), Vec::new());
+    for product in &config.products {
+        let found = lookup::days(&config.dir, product, config.dataset, config.from, config.to);
+        days.push(match found {
+            Ok(found) => BTreeSet::from_iter(found),
+            // A follower waits for what is not there yet. What is there without a record may get one.
+            Err(
+                error @ (LookupError::NoTape { .. }
+                | LookupError::NothingStored { .. }
+                | LookupError::NothingThen { .. }
+                | LookupError::EmptyDays { .. }),
+            ) if config.follow => {
+                note(&format!("{error}; waiting for it"));
+                let listed = catalog::days(&config.dir, product, config.dataset)?;
+                listed.into_iter().filter(|date| range.overlaps_day(*date)).collect()
+            }
+            Err(error @ (LookupError::NothingThen { .. } | LookupError::EmptyDays { .. })) => {
+                nothing_then.push(error);
+                BTreeSet::new()
+            }
+            Err(error) => return Err(error.into()),
+        });
+    }
+    if nothing_then.len() == config.products.len()
+        && let Some(error) = nothing_then.pop()
+    {
+        return Err(error.into());
+    }
+    nothing_then.iter().for_each(|error| note(&error.to_string()));
+    Ok(days)
+}
+
+/// Compares a sealed day with its checksums.
+///
+/// # Errors
+/// Where a byte is another.
+fn check_sealed<L: Layout>(day: &mut Snapshot<L>) -> Result<(), QueryError> {
+    while matches!(day.state(), DayState::Sealed { .. }) {
+        let Some(fault) = day.check()?.into_iter().next() else { break };
+        // The checksums may be those of the files that replaced these meanwhile.
+        if !day.refresh()? {
+            return Err(StoreError::damaged(&fault.path, fault.what).into());
+        }
+    }
+    Ok(())
+}
+
 /// Gives the columns that at least one of the days asked for has. Every day has a front of the table, so the longest has them all.
-fn stored_columns<L: Layout>(config: &QueryConfig, dates: &[UtcDay]) -> &'static [Column] {
+fn stored_columns<L: Layout>(config: &QueryConfig, days: &[BTreeSet<UtcDay>]) -> &'static [Column] {
     let mut most: &'static [Column] = &[];
-    for date in dates.iter().rev() {
-        let Ok(Some(day)) = Snapshot::<L>::open(&config.dir, &config.product, *date) else { continue };
+    for (product, date) in config.products.iter().zip(days).flat_map(|(product, days)| days.iter().rev().map(move |date| (product, date))) {
+        let Ok(Some(day)) = Snapshot::<L>::open(&config.dir, product, *date) else { continue };
         if day.columns().len() > most.len() {
             most = day.columns();
         }

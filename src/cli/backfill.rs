@@ -5,6 +5,7 @@ use super::next;
 use super::outcome::{DONE, FAILED, Failure};
 use super::progress::ProgressDisplay;
 use super::{output, repair};
+use crate::lookup;
 use crate::progress::Step;
 use crate::repair::RepairError;
 use crate::repair::backfill::{BackfillConfig, Progress, backfill};
@@ -15,9 +16,7 @@ use crate::store::{StoreError, endpoint_of};
 /// # Errors
 /// [`Failure::Usage`] where no REST endpoint is known; [`Failure::Failed`] where the directory is in use or REST fails.
 pub(crate) fn run(args: &BackfillArgs) -> Result<u8, Failure> {
-    if args.to.is_some_and(|to| to <= args.from) {
-        return Err(Failure::Usage("--to is not after --from".to_owned()));
-    }
+    lookup::check_range(Some(args.from), args.to).map_err(Failure::failed)?;
     let dir = args.data_dir.data_dir.clone();
     let Some(rest) = repair::rest(&args.rest, [dir.as_path()])? else {
         return Err(Failure::Usage(format!(

@@ -7,8 +7,10 @@ use super::next;
 use super::outcome::{DONE, FAILED, Failure};
 use super::progress::ProgressDisplay;
 use super::{output, proxy};
+use crate::escape::Escaped;
 use crate::feed::tls::TlsRoots;
-use crate::repair::{Outcome, RepairConfig, RestConfig, repair_or_ask, rest_url_of};
+use crate::lookup;
+use crate::repair::{Outcome, RepairConfig, RepairError, RestConfig, repair_or_ask, rest_url_of};
 
 /// Carries the command out.
 ///
@@ -18,7 +20,8 @@ pub(crate) fn run(args: &RepairArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     // A lost one is made anew from the other tapes.
     if !dir.is_dir() && (args.from.is_empty() || dir.exists()) {
-        return Err(Failure::failed(format!("{} is no directory", dir.display())));
+        let what = if dir.exists() { "is no directory" } else { "does not exist; --from OTHER_DIR restores it from another tape" };
+        return Err(Failure::failed(format!("{} {what}", Escaped(dir.display()))));
     }
     let dirs = std::iter::once(dir.as_path()).chain(args.from.iter().map(PathBuf::as_path));
     let rest = if args.no_rest { None } else { rest(&args.rest, dirs)? };
@@ -37,7 +40,13 @@ pub(crate) fn run(args: &RepairArgs) -> Result<u8, Failure> {
         ..RepairConfig::new(dir)
     };
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
-    let outcome = repair_or_ask(&config, args.answer_wait).map_err(Failure::failed)?;
+    let outcome = repair_or_ask(&config, args.answer_wait).map_err(|error| match &error {
+        RepairError::NoProduct { dir, product } => match lookup::check_product(dir, product) {
+            Err(here) => Failure::failed(format!("{error}: {here}")),
+            Ok(()) => Failure::failed(error),
+        },
+        _ => Failure::failed(error),
+    })?;
     drop(progress);
     let (lines, is_whole) = match outcome {
         Outcome::Repaired(report) => {

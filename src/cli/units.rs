@@ -1,8 +1,9 @@
 //! How durations, times and lists of numbers are written on the command line.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use crate::time::{UnixNanos, UtcDay, parse_rfc3339};
+use crate::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
 
 /// Reads a duration: `500ms`, `2s`, `10m`, `24h`, `7d`.
 ///
@@ -38,11 +39,21 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
 /// The last day whose seconds since the epoch fit into a u32.
 const LAST_DAY: UtcDay = UtcDay(u32::MAX / 86_400);
 
-/// Reads a time: RFC 3339 in UTC, or a date, which is its midnight.
+/// Reads a time: RFC 3339, a date, which is its midnight in UTC, `now`, or a time ago such as `7d`, `36h` or `90m`.
 ///
 /// # Errors
 /// The text says how to write a time.
 pub(crate) fn time(text: &str) -> Result<UnixNanos, String> {
+    // Read once, so that all times of one command line count from the same moment.
+    static NOW: OnceLock<UnixNanos> = OnceLock::new();
+    time_at(text, *NOW.get_or_init(|| Clock::System.now()))
+}
+
+/// Reads a time as at the moment `now`.
+fn time_at(text: &str, now: UnixNanos) -> Result<UnixNanos, String> {
+    if text == "now" {
+        return Ok(now);
+    }
     if let Ok(day) = UtcDay::parse(text) {
         return if day <= LAST_DAY {
             Ok(day.start())
@@ -50,8 +61,12 @@ pub(crate) fn time(text: &str) -> Result<UnixNanos, String> {
             Err(format!("{text:?} is after {LAST_DAY}, the last day that the files can hold"))
         };
     }
+    if let Ok(ago) = duration(text) {
+        let ago = u64::try_from(ago.as_nanos()).ok().filter(|ago| *ago <= now.0);
+        return ago.map(|ago| UnixNanos(now.0 - ago)).ok_or_else(|| format!("{text:?} ago is before 1970"));
+    }
     let parsed = parse_rfc3339(text.as_bytes()).ok().and_then(crate::time::Timestamp::to_unix);
-    parsed.ok_or_else(|| format!("{text:?} is not a time (write 2025-06-07 or 2025-06-07T12:34:56.789Z)"))
+    parsed.ok_or_else(|| format!("{text:?} is not a time (write 2025-06-07, 2025-06-07T12:34:56.789Z, now, or how long ago: 7d, 36h, 90m)"))
 }
 
 /// A list of numbers.
@@ -106,5 +121,21 @@ mod tests {
         assert_eq!(time("2025-06-07"), time("2025-06-07T00:00:00Z"));
         assert!(time("yesterday").is_err());
         assert!(time("2106-02-07").is_ok() && time("2106-02-08").is_err() && time("2600-01-01").is_err());
+    }
+
+    #[test]
+    fn a_time_may_be_an_offset_from_utc_or_how_long_ago_it_was() {
+        let now = time("2026-11-29T12:00:00.5Z").expect("a time");
+        let at = |text: &str| time_at(text, now);
+        assert_eq!((at("now"), at("0s")), (Ok(now), Ok(now)));
+        assert_eq!(at("7d"), time("2026-11-22T12:00:00.5Z"));
+        assert_eq!(at("36h"), time("2026-11-28T00:00:00.5Z"));
+        assert_eq!(at("90m"), time("2026-11-29T10:30:00.5Z"));
+        assert_eq!(at("250ms"), time("2026-11-29T12:00:00.25Z"));
+        assert_eq!(at("2026-11-29T14:00:00+02:00"), time("2026-11-29T12:00:00Z"));
+        for bad in ["", "7", "-7d", "7 d", "7D", "1w", "Now", "tomorrow", "99999d", "18446744073709551615ms", "2026-11-29T12:00"] {
+            assert!(at(bad).is_err(), "{bad}");
+        }
+        assert_eq!(time("1h"), time("60m"), "all times of a command line count from one moment");
     }
 }

@@ -8,6 +8,7 @@ use super::outcome::{DONE, FAILED, Failure};
 use super::output;
 use super::progress::ProgressDisplay;
 use crate::escape::Escaped;
+use crate::lookup;
 use crate::time::{Clock, UnixNanos};
 use crate::verify::{FindingKind, VerifyConfig, verify, write_json, write_table};
 
@@ -19,7 +20,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let dir = args.dir.clone().unwrap_or_else(|| args.data_dir.data_dir.clone());
     if !dir.is_dir() {
         let why = if dir.exists() { "it is no directory" } else { "there is no such directory" };
-        return Err(Failure::failed(format!("{} is not a coltape data directory: {why}", Escaped(dir.display()))));
+        let dir = Escaped(dir.display());
+        return Err(Failure::failed(format!("{dir} is not a coltape data directory: {why}; give the one that a capture writes to")));
     }
     let mut config = VerifyConfig::new(dir, Clock::System.now());
     config.product.clone_from(&args.product);
@@ -30,8 +32,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
     let report = verify(&config).map_err(|error| Failure::failed(Escaped(error)))?;
     drop(progress);
     if report.days.is_empty() && report.findings.is_empty() && config.ledger.is_none() {
-        let which = if config.product.is_some() || config.date.is_some() { "no such day" } else { "no day" };
-        return Err(Failure::failed(format!("{} holds {which}: nothing was verified", Escaped(config.dir.display()))));
+        return Err(nothing_verified(&config));
     }
     let mut out = BufWriter::new(io::stdout().lock());
     let write = if args.json { write_json } else { write_table };
@@ -40,4 +41,16 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<u8, Failure> {
         output::note(&next);
     }
     Ok(if report.holds() { DONE } else { FAILED })
+}
+
+/// Says why nothing was verified, and what there is instead.
+fn nothing_verified(config: &VerifyConfig) -> Failure {
+    if let Some(product) = &config.product
+        && let Err(error) = lookup::check_product(&config.dir, product)
+    {
+        return Failure::failed(error);
+    }
+    let dir = Escaped(config.dir.display());
+    let Some(date) = config.date else { return Failure::failed(format!("{dir} holds no day: nothing was verified")) };
+    Failure::failed(format!("{dir} holds no such day, {date}: nothing was verified; coltape verify {dir} lists the days that there are"))
 }

@@ -4,9 +4,8 @@
 //!    and `null` in JSON.
 //! 2. A side is `buy`, `sell` or `unknown`, and an order id is a UUID. With `--raw` a side is its code, and an order id is 32 hex digits.
 
-use std::fmt::Write;
-
-use crate::record::{OrderId, SIDE_UNKNOWN, Side};
+use crate::digits;
+use crate::record::{SIDE_UNKNOWN, Side};
 use crate::schema::{Column, Value};
 
 /// Tells whether a column holds a side.
@@ -22,18 +21,19 @@ pub(super) fn is_text(column: &Column, value: Value, raw: bool) -> bool {
 }
 
 /// Adds the text of a value to `out`. A float that is not a number has none.
-pub(super) fn write(out: &mut String, column: &Column, value: Value, raw: bool) {
-    // Writing to a String cannot fail.
-    let _ = match value {
-        Value::U32(_) if is_side(column) && !raw && side_name(value).is_some() => write!(out, "{}", side_name(value).unwrap_or_default()),
-        Value::U32(value) => write!(out, "{value}"),
-        Value::U64(value) => write!(out, "{value}"),
-        Value::F32(value) if value.is_finite() => write!(out, "{value}"),
-        Value::F64(value) if value.is_finite() => write!(out, "{value}"),
-        Value::F32(_) | Value::F64(_) => Ok(()),
-        Value::Uuid(bytes) if raw => write!(out, "{}", hex::encode(bytes)),
-        Value::Uuid(bytes) => write!(out, "{}", OrderId(bytes)),
-    };
+#[inline]
+pub(super) fn write(out: &mut Vec<u8>, column: &Column, value: Value, raw: bool) {
+    match value {
+        Value::U32(code) => match side_name(value).filter(|_| !raw && is_side(column)) {
+            Some(name) => out.extend_from_slice(name.as_bytes()),
+            None => digits::push_u64(out, u64::from(code)),
+        },
+        Value::U64(value) => digits::push_u64(out, value),
+        Value::F32(value) => digits::push_f32(out, value),
+        Value::F64(value) => digits::push_f64(out, value),
+        Value::Uuid(bytes) if raw => digits::push_hex(out, &bytes),
+        Value::Uuid(bytes) => digits::push_uuid(out, &bytes),
+    }
 }
 
 /// Gives the name of a side. A code that is not a side has none.
@@ -51,9 +51,9 @@ mod tests {
     use crate::schema::{Layout, Trades};
 
     fn text(column: usize, value: Value, raw: bool) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         write(&mut out, &Trades::COLUMNS[column], value, raw);
-        out
+        String::from_utf8(out).expect("text")
     }
 
     #[test]

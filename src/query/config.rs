@@ -7,17 +7,7 @@ use crate::record::OrderId;
 use crate::schema::Dataset;
 use crate::time::UnixNanos;
 
-/// How records are printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// Aligned, for people.
-    #[default]
-    Table,
-    /// Comma-separated, with a header line.
-    Csv,
-    /// One JSON object a line.
-    Jsonl,
-}
+pub use crate::rows::Format;
 
 /// Which records to print, and how.
 #[derive(Debug, Clone)]
@@ -25,15 +15,15 @@ pub enum Format {
 pub struct QueryConfig {
     /// The data directory.
     pub dir: PathBuf,
-    /// The product.
-    pub product: ProductId,
+    /// The products. The records of several are printed in order of time, and each begins with its product.
+    pub products: Vec<ProductId>,
     /// The dataset.
     pub dataset: Dataset,
     /// The first event time.
     pub from: Option<UnixNanos>,
     /// The event time to stop before.
     pub to: Option<UnixNanos>,
-    /// The columns, in this order. Where there are none, those of the dataset.
+    /// The columns, in this order. Where there are none, those of the dataset. `event_time` is the event time as people read it, and `product` the product.
     pub columns: Vec<String>,
     /// Print at most this number of records.
     pub limit: Option<u64>,
@@ -60,7 +50,7 @@ impl QueryConfig {
     pub fn new(dir: impl Into<PathBuf>, product: ProductId) -> Self {
         Self {
             dir: dir.into(),
-            product,
+            products: vec![product],
             dataset: Self::DEFAULT_DATASET,
             from: None,
             to: None,

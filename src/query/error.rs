@@ -1,12 +1,10 @@
 //! [`QueryError`]: why records could not be printed.
 
 use std::io;
-use std::path::PathBuf;
 
-use crate::names::did_you_mean;
-use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::StoreError;
+use crate::tape::TapeError;
 
 /// Why records could not be printed.
 #[derive(Debug, thiserror::Error)]
@@ -16,19 +14,8 @@ pub enum QueryError {
     #[error(transparent)]
     Question(#[from] QuestionError),
     /// The directory has no such records.
-    #[error("no {} of {product} in {}, {}", dataset.folder(), dir.display(), held(product, datasets, known))]
-    NothingStored {
-        /// The data directory.
-        dir: PathBuf,
-        /// The product asked for.
-        product: ProductId,
-        /// The dataset asked for.
-        dataset: Dataset,
-        /// The products that the directory holds.
-        known: Vec<ProductId>,
-        /// The datasets that it holds of the product.
-        datasets: Vec<Dataset>,
-    },
+    #[error(transparent)]
+    Tape(#[from] TapeError),
     /// A day cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,15 +31,15 @@ pub enum QuestionError {
     /// Only trades have order ids.
     #[error("{} has no order ids; ask for trades", .0.name())]
     NoOrderIds(Dataset),
-    /// The range of time is empty.
-    #[error("--from must lie before --to")]
-    EmptyRange,
+    /// The id of all zeros stands for an order that the feed did not name.
+    #[error("the order id of all zeros says that the feed sent none; no order has it")]
+    NoOrder,
     /// No column has that name.
     #[error("there is no column {name}; there are {}", known.join(", "))]
     UnknownColumn {
         /// The name asked for.
         name: String,
-        /// The columns that are stored.
+        /// The columns that are stored, and those that every dataset has.
         known: Vec<&'static str>,
     },
     /// The column exists, but the folder does not have it.
@@ -67,19 +54,4 @@ pub enum QuestionError {
         /// The name asked for.
         name: String,
     },
-}
-
-/// Says what a directory holds instead of what was asked for.
-fn held(product: &ProductId, datasets: &[Dataset], known: &[ProductId]) -> String {
-    if !datasets.is_empty() {
-        let folders: Vec<&str> = datasets.iter().map(|dataset| dataset.folder()).collect();
-        let options: Vec<String> = datasets.iter().map(|dataset| format!("--dataset {}", dataset.name())).collect();
-        return format!("which holds {} of it: ask with {}", folders.join(" and "), options.join(" or "));
-    }
-    let names: Vec<&str> = known.iter().map(ProductId::as_str).collect();
-    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    match did_you_mean(product.as_str(), known.iter()) {
-        Some(question) => format!("which holds {names}; {question}"),
-        None => format!("which holds {names}"),
-    }
 }

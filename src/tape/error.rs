@@ -35,6 +35,16 @@ pub enum TapeError {
         /// The datasets that there are of the product.
         datasets: Vec<Dataset>,
     },
+    /// The tape has no such product.
+    #[error("no {product} in {}, {}", path.display(), held(product, &[], known))]
+    NoProduct {
+        /// The data directory.
+        path: PathBuf,
+        /// The product asked for.
+        product: ProductId,
+        /// The products that there are.
+        known: Vec<ProductId>,
+    },
     /// The tape has the product and the dataset, and nothing of that time.
     #[error("no {} of {product} in that time; there are days from {first} to {last}", dataset.folder())]
     NothingThen {
@@ -46,6 +56,14 @@ pub enum TapeError {
         first: UtcDay,
         /// The last day that there is.
         last: UtcDay,
+    },
+    /// The tape has days of that time, and none of them has a record.
+    #[error("no {} of {product}: its days of that time are empty; `coltape verify` says which days have records", dataset.folder())]
+    EmptyDays {
+        /// The product.
+        product: ProductId,
+        /// The dataset.
+        dataset: Dataset,
     },
     /// A range of time ends before it begins.
     #[error("the time to stop before, {}, must lie after the first one, {}", shown(range.to), shown(range.from))]
@@ -66,7 +84,8 @@ fn shown(time: Option<UnixNanos>) -> String {
 fn held(product: &ProductId, datasets: &[Dataset], known: &[ProductId]) -> String {
     if !datasets.is_empty() {
         let folders: Vec<&str> = datasets.iter().map(|dataset| dataset.folder()).collect();
-        return format!("which holds {} of it", folders.join(" and "));
+        let options: Vec<String> = datasets.iter().map(|dataset| format!("--dataset {}", dataset.name())).collect();
+        return format!("which holds {} of it: ask with {}", folders.join(" and "), options.join(" or "));
     }
     let names: Vec<&str> = known.iter().map(ProductId::as_str).collect();
     let names = if names.is_empty() { "nothing".to_owned() } else { listed(&names) };

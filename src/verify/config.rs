@@ -48,7 +48,7 @@ pub enum VerifyError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The directory is none that coltape has written to.
-    #[error("{} is not a coltape data directory: it holds no {} folder and no product's folder", path.display(), OWN_FOLDER)]
+    #[error("{} is not a coltape data directory: it holds no {} folder and no product's folder; give the one that a capture writes to", path.display(), OWN_FOLDER)]
     NotATape {
         /// The directory.
         path: PathBuf,

@@ -19,31 +19,7 @@ use super::order::{self, Stray};
 use crate::ids::{IdRange, IdSet};
 use crate::time::{UnixNanos, UtcDay};
 
-/// What can be said of a day's completeness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// Every trade of the day is there.
-    Whole,
-    /// Every trade of a part of the day is there. Nothing is claimed of the rest.
-    Partial,
-    /// Trades are known to be missing.
-    Open,
-    /// Nothing can be shown.
-    Unverifiable,
-}
-
-impl Verdict {
-    /// Gives the verdict's name in reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Whole => "whole",
-            Self::Partial => "partial",
-            Self::Open => "open",
-            Self::Unverifiable => "unverifiable",
-        }
-    }
-}
+pub use crate::market::Verdict;
 
 /// What is known of one day before it is judged.
 #[derive(Debug, Clone)]

@@ -17,6 +17,9 @@ use coltape::internals::time::UnixNanos;
 
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store, store_all, ticker};
 
+mod followed;
+mod several;
+
 const SECOND: u64 = 1_000_000_000;
 
 fn noon() -> UnixNanos {
@@ -128,7 +131,7 @@ fn a_range_has_its_first_moment_and_not_its_last() {
             asked.to = Some(to);
         });
         if from >= to {
-            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Question(_))));
+            assert!(matches!(query(&asked, &|| true, &mut Vec::new()), Err(QueryError::Tape(_))));
             continue;
         }
         assert_eq!(ids(&asked), want, "{from} to {to}");
@@ -197,7 +200,7 @@ fn columns_that_are_not_there_are_named() {
     assert!(refused("price").contains("there is no column price; there are trade_id"), "{}", refused("price"));
     assert!(refused("trade_price_f64").contains("core columns alone"));
     assert_eq!(ask(&config(dir.path(), Format::Csv)).lines().next().map(|line| line.split(',').count()), Some(8));
-    let other = with(config(dir.path(), Format::Csv), |asked| asked.product = "ETH-USD".parse().expect("a product"));
+    let other = with(config(dir.path(), Format::Csv), |asked| asked.products = vec!["ETH-USD".parse().expect("a product")]);
     assert!(query(&other, &|| true, &mut Vec::new()).expect_err("refused").to_string().contains("which holds BTC-USD"));
 }
 
@@ -237,6 +240,26 @@ fn the_spread_of_ticker_trades_is_what_is_stored() {
     });
     let want: Vec<String> = rows.iter().map(|row| row.spread().to_string()).collect();
     assert_eq!(ask(&asked).lines().skip(1).collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn a_late_ticker_trade_has_all_that_was_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let rows: Vec<_> = prints(1, 3, noon(), SECOND).iter().map(ticker).collect();
+    store::<TickerTrades>(&data, &product(), &rows[..1]);
+    // The day is over: it takes late records only.
+    let (mut day, _) = Day::<TickerTrades>::open(&data, &product(), FIRST_DAY, FIRST_DAY.next().next().start()).expect("a day");
+    for row in &rows[1..] {
+        assert_eq!(insert(&mut day, row), Inserted::Late);
+    }
+    day.commit();
+    let asked = with(config(dir.path(), Format::Csv), |asked| asked.dataset = Dataset::TickerTrades);
+    let before = ask(&asked);
+    let spreads: Vec<&str> = before.lines().skip(1).filter_map(|line| line.split(',').next_back()).collect();
+    assert_eq!(spreads, rows.iter().map(|row| row.spread().to_string()).collect::<Vec<_>>());
+    assert!(seal::seal(&data, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
+    assert_eq!(ask(&asked), before, "merged into the columns it is the same");
 }
 
 #[test]
@@ -323,6 +346,18 @@ impl Printed {
     fn ids(&self) -> Vec<u64> {
         let text = String::from_utf8(self.0.lock().expect("printed").clone()).expect("text");
         text.lines().skip(1).filter_map(|line| line.parse().ok()).collect()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        String::from_utf8(self.0.lock().expect("printed").clone()).expect("text").lines().skip(1).map(str::to_owned).collect()
+    }
+
+    fn wait_for_lines(&self, want: &[&str]) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.lines() != want {
+            assert!(Instant::now() < deadline, "{:?} and not {want:?}", self.lines());
+            std::thread::yield_now();
+        }
     }
 
     fn wait_for(&self, want: &[u64]) {

@@ -1,0 +1,8 @@
+//! `candles`, `stats` and `orders`: what they answer, against a computation of the test's own from the ledger, in integers.
+
+pub(crate) mod candles;
+pub(crate) mod command;
+pub(crate) mod exactly;
+pub(crate) mod orders;
+pub(crate) mod recorded;
+pub(crate) mod stats;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::exactly::{Added, Told, assert_candle, buckets, missing_places};
-use super::recorded::record;
+use super::recorded::{record, replay};
 use crate::market::{FIRST_DAY, data_dir, insert, product, store};
 
 const SECOND: u64 = 1_000_000_000;
@@ -32,7 +32,11 @@ pub(crate) fn stored(told: &Told) -> Trade {
 }
 
 fn asked(dir: &Path, interval: Interval, range: TimeRange, fill: Fill) -> Candles {
-    let mut asked = Candles::new(Tape::open(dir).unwrap(), ProductId::new("BTC-USD").unwrap());
+    asked_of("BTC-USD", dir, interval, range, fill)
+}
+
+fn asked_of(product: &str, dir: &Path, interval: Interval, range: TimeRange, fill: Fill) -> Candles {
+    let mut asked = Candles::new(Tape::open(dir).unwrap(), ProductId::new(product).unwrap());
     (asked.interval, asked.range, asked.fill) = (interval, range, fill);
     asked
 }
@@ -64,9 +68,13 @@ fn expected(trades: &[Told], nanos: u64, range: TimeRange) -> Vec<(u64, Added)> 
 }
 
 fn assert_candles(dir: &Path, trades: &[Told], interval: Interval, range: TimeRange) {
+    assert_candles_of("BTC-USD", dir, trades, interval, range);
+}
+
+fn assert_candles_of(product: &str, dir: &Path, trades: &[Told], interval: Interval, range: TimeRange) {
     let nanos = u64::from(interval.seconds()) * SECOND;
     let expected = expected(trades, nanos, range);
-    let (rows, summary) = lines(&asked(dir, interval, range, Fill::None));
+    let (rows, summary) = lines(&asked_of(product, dir, interval, range, Fill::None));
     assert_eq!(rows.iter().map(time_of).collect::<Vec<_>>(), expected.iter().map(|(begin, _)| *begin).collect::<Vec<_>>());
     for (row, (_, added)) in rows.iter().zip(&expected) {
         assert_candle(row, added, u64::from(interval.seconds()));
@@ -93,6 +101,20 @@ fn candles_of_a_market_with_gaps_are_those_of_its_ledger_on_both_feeds() {
         let (first, last) = (UnixNanos(trades[0].time), UnixNanos(trades[trades.len() - 1].time));
         assert_candles(&market.data, &trades, Interval::Second, TimeRange::new(first, middle));
         assert_candles(&market.data, &trades, Interval::Second, TimeRange::new(middle, last));
+    }
+}
+
+#[test]
+fn candles_of_the_recorded_sessions_are_those_of_their_frames() {
+    for (feed, name, product) in [
+        ("exchange", "exchange-2021-04-17.tsv", "SKL-USD"),
+        ("exchange", "exchange-2021-04-17.tsv", "BAND-BTC"),
+        ("advanced", "advanced-2026-08-09.tsv", "ETH-USD"),
+    ] {
+        let Some(market) = replay(feed, name, product) else { return };
+        for interval in Interval::ALL {
+            assert_candles_of(product, &market.data, &market.trades(), interval, TimeRange::ALL);
+        }
     }
 }
 

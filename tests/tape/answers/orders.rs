@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::candles::decimal;
 use super::exactly::{DIGITS, agree, nearest, quotient, units};
-use super::recorded::{Recorded, ToldFill, record};
+use super::recorded::{Recorded, ToldFill, record, replay};
 use crate::market::{FIRST_DAY, column, data_dir, insert, product, rewrite, store};
 
 const SECOND: u64 = 1_000_000_000;
@@ -96,7 +96,7 @@ fn assert_sweep(line: &Value, sweep: &[ToldFill], market: &Recorded) {
 
 /// Asserts that the orders of a market are the sweeps of its ledger; gives how many have a quote before and one after.
 fn assert_orders(market: &Recorded) -> (usize, usize) {
-    let mut asked = asked(&market.data);
+    let mut asked = Orders::new(Tape::open(&market.data).unwrap(), ProductId::new(&market.product).unwrap());
     asked.range.from = Some(UnixNanos(market.fills[0].trade.time));
     let (lines, summary) = lines(&asked);
     let sweeps = sweeps(&market.fills);
@@ -114,6 +114,15 @@ fn the_orders_of_a_market_are_the_sweeps_of_its_ledger_with_the_quotes_before_an
     let sweeps = sweeps(&market.fills);
     assert!(before > sweeps.len() / 2 && after > sweeps.len() / 2 && after < sweeps.len(), "{before} and {after} of {}", sweeps.len());
     assert!(sweeps.iter().any(|sweep| sweep.len() > 3), "no sweep");
+}
+
+#[test]
+fn the_orders_of_the_recorded_sessions_are_those_of_their_frames() {
+    let Some(market) = replay("exchange", "exchange-2021-04-17.tsv", "SKL-USD") else { return };
+    let (before, after) = assert_orders(&market);
+    assert!(before > 10 && after > before, "{before} {after}");
+    let Some(market) = replay("advanced", "advanced-2026-08-09.tsv", "BTC-USD") else { return };
+    assert_eq!(assert_orders(&market), (0, 0));
 }
 
 #[test]
@@ -195,8 +204,8 @@ fn bids(dir: &Path) -> Vec<(u64, Option<f64>, Option<f64>)> {
 fn a_sequence_that_begins_anew_gives_no_quote_of_the_time_before() {
     let folder = tempfile::tempdir().unwrap();
     let dir = data_dir(folder.path(), StoreOptions::default());
-    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 100 and pass 1000 again. Trade 8 has that of trade 3.
-    let sequences = [1000, 1100, 1200, 1300, 100, 200, 1050, 1200, 1400];
+    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 1050. Trade 8 has that of trade 3.
+    let sequences = [1000, 1100, 1200, 1300, 1050, 1150, 1160, 1200, 1400];
     let trades: Vec<Trade> = (1..).zip(sequences).map(|(id, sequence)| trade(id, id, sequence)).collect();
     store::<Trades>(&dir, &product(), &trades);
     // Trades 2, 5 and 8 have no ticker.

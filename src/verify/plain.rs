@@ -216,10 +216,10 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(60))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_block_at_once_says_what_its_records_say_one_by_one(
-            count in 1u64..15_000,
+            count in 1u64..9_000,
             changes in prop::collection::vec((0usize..13, any::<usize>(), any::<u8>(), 1u8..), 0..5),
             past in any::<bool>(),
         ) {

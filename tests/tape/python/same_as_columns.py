@@ -196,6 +196,6 @@ def read(tape, out, form, types, product, dataset, date):
     yield compare("polars", mine.collect().to_arrow(), *of)
 
 
-for number, line in enumerate(sys.stdin):
+for place, line in enumerate(sys.stdin):
     for result in read(sys.argv[1], *line.split()):
-        print(number, result)
+        print(place, result)

@@ -267,13 +267,14 @@ fn csv_is_what_query_prints() {
     // A text that no f64 gives back, as a capture writes it down.
     let line = format!(
         r#"{{"time":"{FIRST_DAY}T12:00:00Z","event":"exact","product":"BTC-USD","column":"trade_size_f64","key":1004,"text":"{}"}}"#,
-        "0.000000000010040000001"
+        "0.0000000000000010040000000000000001"
     );
     std::fs::write(tape.join(format!("_coltape/exact.{FIRST_DAY}.jsonl")), line + "\n").unwrap();
     for dataset in Dataset::ALL {
         let text = csv_of(&tape, &folder.path().join(dataset.name()), dataset);
         assert!(text.lines().count() > 10_000);
         assert!(text == asked(&tape, dataset), "{}", dataset.name());
+        assert_eq!(text.contains(",0.0000000000000010040000000000000001,"), dataset == Dataset::Trades, "{}", dataset.name());
     }
 }
 

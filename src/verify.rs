@@ -28,6 +28,7 @@ mod known;
 mod ledger;
 mod matching;
 mod order;
+mod plain;
 mod product;
 mod reconcile;
 mod rejected;

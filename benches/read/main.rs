@@ -8,6 +8,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
 mod day;
+mod export;
 mod lookup;
 #[path = "../tape/rounds.rs"]
 mod rounds;
@@ -22,7 +23,7 @@ use rounds::{Bound, Contest, Measured, Target, quartiles, short};
 /// Makes a contest from the day that all share.
 type Make = fn(&Rc<BenchDay>) -> Contest;
 
-const CONTESTS: [(&str, Make); 2] = [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest)];
+const CONTESTS: [(&str, Make); 3] = [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest), (export::NAME, export::contest)];
 
 type Series = (&'static str, &'static str);
 
@@ -33,7 +34,12 @@ const TARGETS: [(&str, Series, Series, Bound); 2] = [
 ];
 
 /// Figures that have to be held as they are: the most that they may be.
-const MOST: [(&str, Series, f64); 1] = [("a range of time is found in at most 50 us", (lookup::NAME, lookup::RANGE), 50_000.0)];
+const MOST: [(&str, Series, f64); 4] = [
+    ("a range of time is found in at most 50 us", (lookup::NAME, lookup::RANGE), 50_000.0),
+    ("Parquet: at least 3 million records per CPU second", (export::NAME, export::PARQUET), 1e9 / 3e6),
+    ("CSV: at least 3 million records per CPU second", (export::NAME, export::CSV), 1e9 / 3e6),
+    ("Arrow: at least 15 million records per CPU second", (export::NAME, export::ARROW), 1e9 / 15e6),
+];
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench" && arg != "read").collect();

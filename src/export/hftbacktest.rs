@@ -4,7 +4,8 @@
 //! 2. An event happens twice: at the exchange, at `exch_ts`, and here, at `local_ts`. Where both orders agree it is one row with both marks. Where they do
 //!    not, it is two rows with one mark each, so that the rows of either mark are in the order of its time. That is what hftbacktest's
 //!    `correct_event_order` makes, and what its `validate_event_order` asks for.
-//! 3. Times are as recorded. An event that was received before it happened, by the clocks, stays so: `correct_local_timestamp` is for that.
+//! 3. Events of one time are in the order of the tape: trades by their ids.
+//! 4. Times are as recorded. An event that was received before it happened, by the clocks, stays so: `correct_local_timestamp` is for that.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ impl FileFormat for HftBacktest {
     }
 
     fn write(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<Written, ExportError> {
-        let (trades, quotes): (Vec<ReceivedTrade>, Vec<ReceivedQuote>) = (received::read(file), received::read(file));
+        let (trades, quotes): (Vec<ReceivedTrade>, Vec<ReceivedQuote>) = (received::read_as_stored(file), received::read_as_stored(file));
         let events = Events::new(&trades, &quotes).ok_or_else(|| out.failure("more than 4 294 967 295 events in a day"))?;
         events.write(&mut *out).map_err(|error| out.failure(error))?;
         let (of_trades, of_quotes) = (received::written(&trades), received::written(&quotes));

@@ -138,8 +138,15 @@ pub(super) fn written<R: Received>(records: &[R]) -> Written {
     Written { rows: records.len() as u64, untimed, early, unfit: 0 }
 }
 
-/// Reads the records of a file: those of its stored days that were received on its day, and in the part of it that is asked for. In the order of receipt.
+/// Reads the records of a file in the order of receipt.
 pub(super) fn read<R: Received>(file: &OpenFile<'_>) -> Vec<R> {
+    let mut records = read_as_stored(file);
+    order(&mut records);
+    records
+}
+
+/// Reads the records of a file in the order of the tape: those of its stored days that were received on its day, in the part of it that is asked for.
+pub(super) fn read_as_stored<R: Received>(file: &OpenFile<'_>) -> Vec<R> {
     let (day, mut records) = (file.planned.date, Vec::new());
     for stored in file.days.iter().filter(|stored| stored.dataset() == R::DATASET) {
         for block in stored.blocks(BLOCK_ROWS) {
@@ -150,7 +157,6 @@ pub(super) fn read<R: Received>(file: &OpenFile<'_>) -> Vec<R> {
             });
         }
     }
-    order(&mut records);
     records
 }
 

@@ -5,9 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::ExportFailure;
 use super::config::ExportConfig;
-use super::error::ExportError;
+use super::error::{ExportError, ExportFailure};
 use super::facts::{Facts, ProductFacts};
 use super::folder::{Finished, FolderView};
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written};
@@ -136,6 +135,13 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
         return Ok(Done::Nothing(written));
     }
     let entry = Entry { part, fingerprint, facts: described, ..entry };
+    // A stored day has changed, but none of the records that the file holds: it is not touched.
+    if let Some(old) = old.filter(|old| (&old.path, old.bytes, old.crc) == (&entry.path, entry.bytes, entry.crc))
+        && let Some(modified) = folder.check(old)?
+    {
+        let _ = std::fs::remove_file(&temporary);
+        return Ok(Done::Unchanged { news: Some((key, Entry { modified, ..entry })) });
+    }
     Ok(Done::Written { finished: Box::new(Finished { key, entry, temporary }), written })
 }
 

@@ -58,6 +58,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("hole", "sequence_hole"),
     ("hole", "\"hole\""),
     ("hole", "rest-hole"),
+    ("house", "clickhouse"),
     ("hole", "punch_hole"),
     ("hole", "\"hole\""),
     ("lack", "may lack"),

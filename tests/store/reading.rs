@@ -372,7 +372,7 @@ fn a_day_that_was_begun_anew_is_opened_anew() {
 fn records_that_were_given_up_and_replaced_by_others_are_not_taken_for_those_shown() {
     let (folder, boots) = (tempfile::tempdir().unwrap(), [1, 2].map(|boot| Some(BootId([boot; 16]))));
     let mut writer = Writer::<Trades>::begin(folder.path(), StoreOptions::default().boot_id(boots[0]));
-    for id in 1..=100 {
+    for id in 1..=3000 {
         writer.insert(&trade(id, id * SECOND));
         if id == 50 {
             writer.commit();
@@ -382,19 +382,22 @@ fn records_that_were_given_up_and_replaced_by_others_are_not_taken_for_those_sho
     }
     writer.commit();
     let mut reader = Snapshot::<Trades>::open_on(boots[0], folder.path(), &product(), DAY).unwrap().unwrap();
-    assert_eq!(reader.time_range(TimeRange::ALL), 0..100);
+    assert_eq!(reader.time_range(TimeRange::ALL), 0..3000);
     drop(writer);
     let mut writer = Writer::<Trades>::begin(folder.path(), StoreOptions::default().boot_id(boots[1]));
     assert_eq!(writer.day.as_ref().unwrap().count(), 50, "the others were not on disk");
-    for id in 1001..=1100 {
+    for id in 10_001..=14_000 {
         writer.insert(&trade(id, id * SECOND));
     }
     writer.commit();
     writer.syncer.cycle().unwrap();
     writer.syncer.cycle().unwrap();
     assert!(reader.refresh().unwrap());
-    let rows: Vec<Trade> = (1..=50).chain(1001..=1100).map(|id| trade(id, id * SECOND)).collect();
-    answers_as(&reader, &rows, TimeRange::new(UnixNanos(DAY.start().0 + 40 * SECOND), UnixNanos(DAY.start().0 + 1010 * SECOND)), 40..70);
+    let rows: Vec<Trade> = (1..=50).chain(10_001..=14_000).map(|id| trade(id, id * SECOND)).collect();
+    for second in [40, 100, 3000, 10_010] {
+        let from = DAY.start().0 + second * SECOND;
+        answers_as(&reader, &rows, TimeRange::new(UnixNanos(from), UnixNanos(from + 1000 * SECOND)), 40..70);
+    }
 }
 
 #[test]
@@ -414,6 +417,7 @@ fn columns_are_slices_of_their_type() {
     assert!(day.column::<[u8; 16]>("maker_order_id").unwrap().iter().copied().eq(rows.iter().map(|row| row.maker_order_id.0)));
     let error = day.column::<f32>("trade_price_f64").unwrap_err();
     assert_eq!(error.to_string(), "trade_price_f64 holds F64, not F32");
+    assert!(day.column::<u64>("trade_price_f64").is_err() && day.column::<u32>("trade_price").is_err(), "as wide, and another type");
     let error = day.column::<f64>("price").unwrap_err();
     assert!(matches!(&error, ColumnError::Unknown { known, .. } if known.len() == Trades::COLUMNS.len()), "{error}");
     drop(writer);

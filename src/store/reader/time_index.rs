@@ -1,27 +1,27 @@
-//! [`TimeIndex`]: the earliest and latest second of every block of records, and of every group of blocks.
+//! [`TimeIndex`]: the earliest and latest time of every block of records, and of every group of blocks.
 //!
-//! 1. It is made at the first question, from the column of seconds alone (4 bytes a record), and extended by what has come since.
-//! 2. It is exact whatever the order of times: a block is passed over or taken whole only where that follows from its seconds. The records of the other
+//! 1. It is made at the first question, from the two columns of the time (8 bytes a record), and extended by what has come since.
+//! 2. It is exact whatever the order of times: a block is passed over or taken whole only where that follows from its times. The records of the other
 //!    blocks are compared one by one. In a day whose times nearly rise those are the blocks at the two ends of the range.
-//! 3. The column of nanoseconds may be damaged and hold more than a second. So a record counts as later than its second by as much as it can hold.
+//! 3. Times are composed from the stored numbers as they are, even where the nanoseconds are damaged and make more than a second.
 
 use std::ops::Range;
 
-use crate::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
 
-/// Records of a block. With 50 million trades in a day a block is less than two seconds long.
+/// Records of a block: as many as are compared one by one in a microsecond or two.
 const BLOCK_RECORDS: usize = 1024;
 /// Blocks of a group.
 const GROUP_BLOCKS: usize = 64;
 /// Records of a group.
 const GROUP_RECORDS: usize = BLOCK_RECORDS * GROUP_BLOCKS;
 
-/// The earliest and the latest second of some records.
+/// The earliest and the latest time of some records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seconds {
-    earliest: u32,
-    latest: u32,
+struct Extremes {
+    earliest: UnixNanos,
+    latest: UnixNanos,
 }
 
 /// How the times of some records lie to a range.
@@ -31,48 +31,54 @@ enum Overlap {
     Some,
 }
 
-impl Seconds {
-    const NONE: Self = Self { earliest: u32::MAX, latest: 0 };
-
-    fn of(seconds: &[u32]) -> Self {
-        seconds.iter().fold(Self::NONE, |all, second| Self { earliest: all.earliest.min(*second), latest: all.latest.max(*second) })
-    }
+impl Extremes {
+    const NONE: Self = Self { earliest: UnixNanos(u64::MAX), latest: UnixNanos(0) };
 
     fn with(self, other: Self) -> Self {
         Self { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
     }
 
     fn overlap(self, range: TimeRange) -> Overlap {
-        let first = u64::from(self.earliest) * NANOS_PER_SECOND;
-        let last = u64::from(self.latest) * NANOS_PER_SECOND + u64::from(u32::MAX);
-        let (from, to) = (range.from.map_or(0, |from| from.0), range.to);
-        if last < from || to.is_some_and(|to| first >= to.0) {
-            return Overlap::Nothing;
+        match (range.contains(self.earliest), range.contains(self.latest)) {
+            (true, true) => Overlap::All,
+            _ if range.from.is_some_and(|from| self.latest < from) || range.to.is_some_and(|to| self.earliest >= to) => Overlap::Nothing,
+            _ => Overlap::Some,
         }
-        if first >= from && to.is_none_or(|to| last < to.0) { Overlap::All } else { Overlap::Some }
     }
 }
 
-/// The columns of a day's times.
+/// The columns of a day's times, as long as each other.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TimeColumns<'a> {
     pub(super) seconds: &'a [u32],
     pub(super) nanos: &'a [u32],
 }
 
-impl TimeColumns<'_> {
+impl<'a> TimeColumns<'a> {
     /// Gives the time of a record.
     #[inline]
     pub(super) fn time(self, record: usize) -> Option<UnixNanos> {
         Some(UnixNanos::from_parts(*self.seconds.get(record)?, *self.nanos.get(record)?))
+    }
+
+    /// Gives the times of some records.
+    #[inline]
+    fn times(self, records: Range<usize>) -> impl Iterator<Item = UnixNanos> + 'a {
+        let seconds = self.seconds.get(records.clone()).unwrap_or_default();
+        let nanos = self.nanos.get(records).unwrap_or_default();
+        seconds.iter().zip(nanos).map(|(seconds, nanos)| UnixNanos::from_parts(*seconds, *nanos))
+    }
+
+    fn extremes(self, records: Range<usize>) -> Extremes {
+        self.times(records).fold(Extremes::NONE, |all, time| all.with(Extremes { earliest: time, latest: time }))
     }
 }
 
 /// The index of a day's times.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct TimeIndex {
-    blocks: Vec<Seconds>,
-    groups: Vec<Seconds>,
+    blocks: Vec<Extremes>,
+    groups: Vec<Extremes>,
     /// Records that it covers.
     records: usize,
     /// Times that were looked at to make it.
@@ -86,29 +92,32 @@ impl TimeIndex {
     }
 
     /// Takes in the records that have come since: at most a block is looked at again.
-    pub(super) fn extend(&mut self, seconds: &[u32]) {
-        if seconds.len() == self.records {
+    pub(super) fn extend(&mut self, times: TimeColumns<'_>) {
+        let records = times.seconds.len().min(times.nanos.len());
+        if records == self.records {
             return;
         }
         // The last block and the last group may have been cut short.
         let block = self.records / BLOCK_RECORDS;
         self.blocks.truncate(block);
-        let fresh = seconds.get(block * BLOCK_RECORDS..).unwrap_or_default();
-        self.blocks.extend(fresh.chunks(BLOCK_RECORDS).map(Seconds::of));
-        self.looked_at += fresh.len() as u64;
+        for start in (block * BLOCK_RECORDS..records).step_by(BLOCK_RECORDS) {
+            let fresh = start..(start + BLOCK_RECORDS).min(records);
+            self.looked_at += fresh.len() as u64;
+            self.blocks.push(times.extremes(fresh));
+        }
         let group = block / GROUP_BLOCKS;
         self.groups.truncate(group);
         let blocks = self.blocks.get(group * GROUP_BLOCKS..).unwrap_or_default();
-        self.groups.extend(blocks.chunks(GROUP_BLOCKS).map(|blocks| blocks.iter().copied().fold(Seconds::NONE, Seconds::with)));
-        self.records = seconds.len();
+        self.groups.extend(blocks.chunks(GROUP_BLOCKS).map(|blocks| blocks.iter().copied().fold(Extremes::NONE, Extremes::with)));
+        self.records = records;
     }
 
     /// Finds the records in a range of time: ranges of records that rise and do not touch.
     pub(super) fn pieces(&self, times: TimeColumns<'_>, range: TimeRange) -> Pieces {
         let mut pieces = Pieces::default();
-        for (group, seconds) in self.groups.iter().enumerate() {
+        for (group, extremes) in self.groups.iter().enumerate() {
             let records = self.span(group, GROUP_RECORDS);
-            match seconds.overlap(range) {
+            match extremes.overlap(range) {
                 Overlap::Nothing => {}
                 Overlap::All => pieces.push(records),
                 Overlap::Some => self.add_blocks(group, times, range, &mut pieces),
@@ -118,9 +127,9 @@ impl TimeIndex {
     }
 
     fn add_blocks(&self, group: usize, times: TimeColumns<'_>, range: TimeRange, pieces: &mut Pieces) {
-        for (block, seconds) in self.blocks.iter().enumerate().skip(group * GROUP_BLOCKS).take(GROUP_BLOCKS) {
+        for (block, extremes) in self.blocks.iter().enumerate().skip(group * GROUP_BLOCKS).take(GROUP_BLOCKS) {
             let records = self.span(block, BLOCK_RECORDS);
-            match seconds.overlap(range) {
+            match extremes.overlap(range) {
                 Overlap::Nothing => {}
                 Overlap::All => pieces.push(records),
                 Overlap::Some => add_records(records, times, range, pieces),
@@ -135,10 +144,8 @@ impl TimeIndex {
 }
 
 fn add_records(records: Range<usize>, times: TimeColumns<'_>, range: TimeRange, pieces: &mut Pieces) {
-    let seconds = times.seconds.get(records.clone()).unwrap_or_default();
-    let nanos = times.nanos.get(records.clone()).unwrap_or_default();
-    for (record, (second, nano)) in records.zip(seconds.iter().zip(nanos)) {
-        if range.contains(UnixNanos::from_parts(*second, *nano)) {
+    for (record, time) in records.clone().zip(times.times(records)) {
+        if range.contains(time) {
             pieces.push(record..record + 1);
         }
     }
@@ -178,35 +185,53 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::NANOS_PER_SECOND;
     use proptest::prelude::*;
 
     fn found(index: &TimeIndex, seconds: &[u32], nanos: &[u32], range: TimeRange) -> Vec<usize> {
         index.pieces(TimeColumns { seconds, nanos }, range).into_vec().into_iter().flatten().collect()
     }
 
+    fn made(seconds: &[u32], nanos: &[u32]) -> TimeIndex {
+        let mut index = TimeIndex::default();
+        index.extend(TimeColumns { seconds, nanos });
+        index
+    }
+
     #[test]
     fn an_extension_looks_at_what_is_new_and_at_one_block_again() {
         let seconds: Vec<u32> = (0..u32::try_from(GROUP_RECORDS * 3).expect("few")).collect();
+        let nanos = vec![7; seconds.len()];
         let mut index = TimeIndex::default();
         let mut expected = 0;
         for (from, to) in [(0, 0), (0, 1), (1, BLOCK_RECORDS), (BLOCK_RECORDS, GROUP_RECORDS + 5), (GROUP_RECORDS + 5, GROUP_RECORDS * 3)] {
-            index.extend(&seconds[..to]);
+            index.extend(TimeColumns { seconds: &seconds[..to], nanos: &nanos[..to] });
             expected += (to - from + from % BLOCK_RECORDS) as u64;
             assert_eq!(index.looked_at(), expected);
-            let mut fresh = TimeIndex::default();
-            fresh.extend(&seconds[..to]);
+            let fresh = made(&seconds[..to], &nanos[..to]);
             assert_eq!((&index.blocks, &index.groups), (&fresh.blocks, &fresh.groups), "{from} to {to}");
         }
     }
 
     #[test]
-    fn seconds_at_the_ends_of_a_block_decide_to_the_nanosecond() {
+    fn a_range_in_a_busy_second_compares_the_blocks_at_its_ends_alone() {
+        // A second of 100 blocks.
+        let count = BLOCK_RECORDS * 100;
+        let nanos: Vec<u32> = (0..count).map(|at| u32::try_from(at * 5000).expect("within a second")).collect();
+        let index = made(&vec![100; count], &nanos);
+        let at = |record: usize| UnixNanos::from_parts(100, nanos[record]);
+        let range = TimeRange::new(at(BLOCK_RECORDS * 10 + 7), at(BLOCK_RECORDS * 90 + 7));
+        let compared = index.blocks.iter().filter(|block| matches!(block.overlap(range), Overlap::Some)).count();
+        assert_eq!(compared, 2);
+    }
+
+    #[test]
+    fn times_at_the_ends_of_a_range_decide_to_the_nanosecond() {
         // Three blocks: the range begins and ends within a second that two of them share.
         let count = BLOCK_RECORDS * 3;
         let seconds: Vec<u32> = (0..count).map(|at| u32::try_from(100 + at / 1000 * 10).expect("few")).collect();
         let nanos: Vec<u32> = (0..count).map(|at| u32::try_from(at % 1000 * 1000).expect("few")).collect();
-        let mut index = TimeIndex::default();
-        index.extend(&seconds);
+        let index = made(&seconds, &nanos);
         for (from, to) in
             [(110_000_000_500, 120_000_024_000), (110_000_024_000, 110_000_024_001), (100_000_000_000, 999_000_000_000), (0, 1)]
         {
@@ -236,8 +261,9 @@ mod tests {
                 if let Some(nano) = nanos.get_mut(at) { *nano = value }
             }
             let mut index = TimeIndex::default();
-            index.extend(&seconds[..grown.min(seconds.len())]);
-            index.extend(&seconds);
+            for to in [grown.min(seconds.len()), seconds.len()] {
+                index.extend(TimeColumns { seconds: &seconds[..to], nanos: &nanos[..to] });
+            }
             let start = (4000 + from) * NANOS_PER_SECOND + u64::from(nanos_at % 1_000_000_000);
             for range in [TimeRange::new(UnixNanos(start), UnixNanos(start + len * NANOS_PER_SECOND + 1)), TimeRange::ALL,
                 TimeRange { from: Some(UnixNanos(start)), to: None }, TimeRange { from: None, to: Some(UnixNanos(start)) }] {

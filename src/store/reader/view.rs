@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::time_index::TimeIndex;
+use super::time_index::{TimeColumns, TimeIndex};
 use crate::schema::{Column, ColumnSet, Layout, Source};
 use crate::store::map::ReadMap;
 use crate::store::merge::Merge;
@@ -73,10 +73,16 @@ impl<L: Layout> View<L> {
             None => self.merge.grow_behind(records, fresh.len()),
         }
         self.records = records;
-        if let Some(times) = self.times.get_mut() {
-            times.extend(self.columns.get(L::TIME).map_or(&[], |column| column.map.values()));
+        if let Some(index) = self.times.get_mut() {
+            index.extend(time_columns::<L>(&self.columns));
         }
     }
+}
+
+/// Gives the columns of the event time among a day's columns.
+pub(super) fn time_columns<L: Layout>(columns: &[MappedColumn]) -> TimeColumns<'_> {
+    let values = |at: usize| columns.get(at).map_or(&[][..], |column| column.map.values());
+    TimeColumns { seconds: values(L::TIME), nanos: values(L::TIME + 1) }
 }
 
 /// Gives the values of one committed record.

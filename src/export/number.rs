@@ -47,15 +47,10 @@ const fn pairs<const N: usize, const D: usize>(base: usize, digits: &[u8; D]) ->
 }
 
 /// Gives the integer nearest to a number from 0 to 10^18. (`round` is a call into the C library on the processors that a build is for.)
+#[expect(clippy::cast_possible_truncation, reason = "cutting is meant; the number is not below 0, and a cast stops at the ends")]
 #[inline]
 fn nearest(value: f64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "cutting is meant; the number is not below 0, and a cast stops at the ends"
-    )]
-    let nearest = (value + 0.5) as i64 as u64;
-    nearest
+    (value + 0.5) as i64 as u64
 }
 
 /// Adds a float.
@@ -225,7 +220,6 @@ mod tests {
         fn every_number_is_printed_as_display_prints_it(bits: u64, id: [u8; 16], mantissa in 0u64..10_000_000_000_000_000, places in 0u32..14) {
             let whole = f64::from_bits(bits);
             let small = f32::from_bits(u32::try_from(bits >> 32).expect("half"));
-            #[expect(clippy::cast_possible_truncation, reason = "the nearest f32 is wanted")]
             let (decimal, short) = (mantissa as f64 / 10f64.powi(i32::try_from(places).expect("few")), (mantissa % 100_000_000) as f32);
             let short = short / 10f32.powi(i32::try_from(places).expect("few"));
             for value in [whole, decimal] {

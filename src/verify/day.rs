@@ -14,36 +14,12 @@ use std::ops::Range;
 use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
 use super::plain::{BLOCK_RECORDS, Before, PlainColumns};
+use super::sums::DaySums;
 use crate::record::{EARLIEST_PLAUSIBLE, Means, Origin, Record, SIDE_UNKNOWN, time_is_plausible};
 use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
 use crate::stored::{self, u32_at, u64_at};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
-
-/// What the records of a day add up to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DaySums {
-    /// Records, late ones included.
-    pub records: u64,
-    /// Records whose event time is before that of the record before them.
-    pub regressions: u64,
-    /// Trades with both order ids.
-    pub with_order_ids: u64,
-    /// Records with a receive time, that is, received live.
-    pub with_recv: u64,
-    /// Values that were checked against their exact ones. `None` where the day has no exact ones.
-    pub rounded: Option<u64>,
-    /// The event times of the first and the last record.
-    pub times: Option<(UnixNanos, UnixNanos)>,
-    /// Trades that break a rule of plausibility and are kept all the same.
-    pub flagged: u64,
-    /// Records whose receive time lies an hour or more before their event time, by the clock of the machine that received them.
-    pub clock_behind: u64,
-    /// The earliest time at which a record was received as it happened.
-    pub first_live: Option<UnixNanos>,
-    /// Whether records of the day were received on that day.
-    pub is_received_on_its_day: bool,
-}
 
 /// The bit of `trade_origin` that says that a trade breaks a rule of plausibility which is not its identity.
 const FLAGGED: u32 = 1 << 9;

@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use super::day::DaySums;
 use super::falls::Timed;
 use super::order::{CONFIRMED_FALL_NANOS, falls_by};
+use super::sums::DaySums;
 use crate::record::{EARLIEST_PLAUSIBLE, LATEST_AHEAD_NANOS, Means};
 use crate::schema::{Layout, Trades};
 use crate::store::Snapshot;
@@ -131,20 +131,6 @@ impl<'a> PlainColumns<'a> {
             (*rounded > 0.0) & rounded.is_finite() & exact.is_finite() & (rounded.to_bits() == (*exact as f32).to_bits())
         };
         Some(pairs.fold(true, |all, pair| all & is_good(pair)))
-    }
-}
-
-impl DaySums {
-    /// Adds what comes behind.
-    pub(super) fn add(&mut self, behind: &Self) {
-        self.records += behind.records;
-        self.regressions += behind.regressions;
-        self.with_order_ids += behind.with_order_ids;
-        self.with_recv += behind.with_recv;
-        self.rounded = self.rounded.map(|count| count + behind.rounded.unwrap_or(0));
-        self.times = self.times.zip(behind.times).map(|((first, _), (_, last))| (first, last)).or(self.times).or(behind.times);
-        self.first_live = self.first_live.into_iter().chain(behind.first_live).min();
-        self.is_received_on_its_day |= behind.is_received_on_its_day;
     }
 }
 

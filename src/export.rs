@@ -48,7 +48,7 @@ use crate::tape::{Tape, TapeError};
 use crate::verify::{ProductVerifier, VerifyConfig};
 
 pub use config::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, ExportTypes};
-pub use error::ExportError;
+pub use error::{ExportError, ExportFailure};
 
 use facts::ProductFacts;
 use folder::{ExportFolder, Finished};
@@ -83,16 +83,6 @@ pub struct Exported {
     pub unfit: u64,
     /// What could not be exported, and why.
     pub failed: Vec<ExportFailure>,
-}
-
-/// A file or a day that could not be exported.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct ExportFailure {
-    /// Which.
-    pub what: String,
-    /// Why.
-    pub error: ExportError,
 }
 
 /// Exports what is asked for. Files that have not changed since the last export are not touched.

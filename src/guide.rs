@@ -6,6 +6,9 @@ pub mod operating {}
 #[doc = include_str!("guide/reading.md")]
 pub mod reading {}
 
+#[doc = include_str!("guide/export.md")]
+pub mod export {}
+
 #[doc = include_str!("guide/library.md")]
 pub mod library {}
 

@@ -8,6 +8,7 @@
 //! | read days that are being written, or that are over | [`guide::reading`], [`Tape`], [`Snapshot`] |
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
+//! | export days for other programs | [`guide::export`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |

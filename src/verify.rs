@@ -28,12 +28,14 @@ mod known;
 mod ledger;
 mod matching;
 mod order;
+mod plain;
 mod product;
 mod reconcile;
 mod rejected;
 mod report;
 mod report_text;
 mod sectors;
+mod sums;
 mod tickers;
 mod verdicts;
 
@@ -51,12 +53,12 @@ use rejected::RejectedTrades;
 pub use chain::Link;
 pub use config::{VerifyConfig, VerifyError};
 pub use coverage::{DayCoverage, Gap, Verdict};
-pub use day::DaySums;
 pub use finding::{Finding, FindingKind, Findings, Location};
 pub use ledger::{LedgerError, LedgerLineError};
 pub use reconcile::LedgerSums;
 pub use report::{DatasetDay, ProductDay, Report};
 pub use report_text::{write_json, write_table};
+pub use sums::DaySums;
 pub use tickers::Pairing;
 
 /// Bytes of a ledger that are read at once.

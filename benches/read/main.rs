@@ -9,6 +9,7 @@
 
 mod candles;
 mod day;
+mod export;
 mod lookup;
 #[path = "../tape/rounds.rs"]
 mod rounds;
@@ -23,7 +24,12 @@ use rounds::{Bound, Contest, Measured, Target, quartiles, short};
 /// Makes a contest from the day that all share.
 type Make = fn(&Rc<BenchDay>) -> Contest;
 
-const CONTESTS: [(&str, Make); 3] = [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest), (candles::NAME, candles::contest)];
+const CONTESTS: [(&str, Make); 4] = [
+    (lookup::NAME, lookup::contest),
+    (scan::NAME, scan::contest),
+    (candles::NAME, candles::contest),
+    (export::NAME, export::contest),
+];
 
 type Series = (&'static str, &'static str);
 
@@ -34,9 +40,12 @@ const TARGETS: [(&str, Series, Series, Bound); 2] = [
 ];
 
 /// Figures that have to be held as they are: the most that they may be.
-const MOST: [(&str, Series, f64); 2] = [
+const MOST: [(&str, Series, f64); 5] = [
     ("a range of time is found in at most 50 us", (lookup::NAME, lookup::RANGE), 50_000.0),
     ("candles of 10 million trades in at most 100 ms: 10 ns a trade", (candles::NAME, candles::MINUTES), 10.0),
+    ("Parquet: at least 3 million records per CPU second", (export::NAME, export::PARQUET), 1e9 / 3e6),
+    ("CSV: at least 3 million records per CPU second", (export::NAME, export::CSV), 1e9 / 3e6),
+    ("Arrow: at least 15 million records per CPU second", (export::NAME, export::ARROW), 1e9 / 15e6),
 ];
 
 fn main() {

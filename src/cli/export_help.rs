@@ -4,6 +4,7 @@
 pub(crate) const EXPORT_HELP: &str = "Examples:
   coltape export --data-dir /mnt/md/data --out /mnt/export
   coltape export --out /mnt/export --products BTC-USD,ETH-USD --from 2025-06-01 --to 2025-06-08
+  coltape export --out /mnt/catalog --format nautilus --products BTC-USD
   duckdb -c \"select product, sum(size) from read_parquet('/mnt/export/dataset=trades/**/*.parquet') group by 1\"
 
 One file for each dataset, product and day, as in dataset=trades/product=BTC-USD/date=2025-06-07/part-0.parquet. DuckDB, Polars, \
@@ -12,6 +13,9 @@ pyarrow, Spark and ClickHouse read dataset, product and date from the path. Open
 A second export into the same folder writes only files whose records, verdict or options have changed, and touches no other. Each file is \
 replaced as a whole: a reader, a kill or a full disk meets the old file or the new one. A day that lies in --from and --to in part is \
 exported in part; it never replaces more of the same day. Days that are gone from the data directory stay in the export.
+
+tardis-csv, nautilus and hftbacktest are for backtests: their files are by the day of receipt, and --from and --to are times of receipt. \
+A record without a receive time takes its event time. The guide's page on exports says what every column of every format means.
 
 _coltape_export.json lists the files with their records, checksums, verdicts (as `coltape verify` gives them), ids and missing ids.
 

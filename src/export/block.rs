@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::schema::{Column, Dataset, Kind};
+use crate::schema::{Column, Dataset};
 use crate::time::UnixNanos;
 
 /// Records of one dataset-day.
@@ -102,11 +102,6 @@ impl<'a> Block<'a> {
 /// Gives the number whose shortest text an f32 has: 64841.44, not 64841.44140625.
 pub(super) fn as_written(value: f32) -> f64 {
     value.to_string().parse().unwrap_or(f64::from(value))
-}
-
-/// Tells whether a column holds floating point numbers.
-pub(super) fn is_float(column: &Column) -> bool {
-    matches!(column.kind, Kind::F32 | Kind::F64)
 }
 
 #[cfg(test)]

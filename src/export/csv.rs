@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::block::{Block, is_float};
+use super::block::Block;
 use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::number::{put_f32, put_f64, put_u64, put_uuid};
@@ -51,30 +51,39 @@ impl FileFormat for Csv {
 
 /// A column that is being printed.
 struct Printed<'a> {
-    column: &'static Column,
+    name: &'static str,
+    kind: Kind,
+    is_side: bool,
     bytes: &'a [u8],
 }
 
 fn print(block: &Block<'_>, product: &ProductId, exact: &ExactTexts, text: &mut Vec<u8>) {
-    let mut columns: Vec<Printed<'_>> = block.columns().map(|(column, bytes)| Printed { column, bytes }).collect();
+    let printed = |(column, bytes): (&'static Column, _)| Printed {
+        name: column.name,
+        kind: column.kind,
+        is_side: matches!(column.name, "side" | "trade_side"),
+        bytes,
+    };
+    let mut columns: Vec<Printed<'_>> = block.columns().map(printed).collect();
     let keys = if exact.is_empty() { Vec::new() } else { block.text_keys() };
     for row in 0..block.rows() {
-        for (at, printed) in columns.iter_mut().enumerate() {
-            if at > 0 {
-                text.push(b',');
-            }
-            let key = keys.get(row).copied().filter(|_| is_float(printed.column));
-            printed.put_next(text, |stored| exact.find(product, printed.column.name, key?, stored));
+        let key = keys.get(row).copied();
+        for column in &mut columns {
+            column.put_next(text, |name, value| exact.find(product, name, key?, value));
+            text.push(b',');
         }
+        // The comma behind the last value.
+        text.pop();
         text.push(b'\n');
     }
 }
 
 impl Printed<'_> {
-    /// Prints the next value.
-    fn put_next<'e>(&mut self, text: &mut Vec<u8>, exact: impl FnOnce(f64) -> Option<&'e str>) {
-        match self.column.kind {
-            Kind::U32 if matches!(self.column.name, "side" | "trade_side") => put_side(text, u32::from_le_bytes(self.take())),
+    /// Prints the next value. `sent` finds what the exchange sent for a column's value, where no f64 gives it back.
+    #[inline]
+    fn put_next<'t>(&mut self, text: &mut Vec<u8>, sent: impl Fn(&str, f64) -> Option<&'t str>) {
+        match self.kind {
+            Kind::U32 if self.is_side => put_side(text, u32::from_le_bytes(self.take())),
             Kind::U32 => put_u64(text, u64::from(u32::from_le_bytes(self.take()))),
             Kind::U64 => put_u64(text, u64::from_le_bytes(self.take())),
             Kind::F32 => {
@@ -85,7 +94,7 @@ impl Printed<'_> {
             }
             Kind::F64 => {
                 let value = f64::from_le_bytes(self.take());
-                match exact(value) {
+                match sent(self.name, value) {
                     Some(sent) => text.extend_from_slice(sent.as_bytes()),
                     None if value.is_finite() => put_f64(text, value),
                     None => {}

@@ -118,6 +118,16 @@ pub enum ExportError {
     Verify(#[from] VerifyError),
 }
 
+/// A file or a day that could not be exported.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ExportFailure {
+    /// Which.
+    pub what: String,
+    /// Why.
+    pub error: ExportError,
+}
+
 impl ExportError {
     /// Makes an error of a failed system call. A full disk is named as such.
     pub(super) fn io(what: &'static str, path: &Path, source: io::Error) -> Self {

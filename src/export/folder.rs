@@ -110,14 +110,27 @@ impl ExportFolder {
                 Manifest::new(format)
             }
         };
-        let folder = Self { path: path.to_owned(), manifest, handle };
+        let mut folder = Self { path: path.to_owned(), manifest, handle };
         folder.remove_temporary()?;
+        let has_forgotten = folder.forget_missing();
         std::fs::create_dir(folder.path.join(TEMPORARY)).at("make", &folder.path.join(TEMPORARY))?;
-        if !folder.path.join(manifest::NAME).exists() {
+        if has_forgotten || !folder.path.join(manifest::NAME).exists() {
             let written = folder.write_manifest(&folder.manifest, now)?;
             folder.place_manifest(&written)?;
         }
         Ok(folder)
+    }
+
+    /// Takes those files out of the manifest that somebody has removed or cut. Tells whether there were any.
+    fn forget_missing(&mut self) -> bool {
+        let (path, before) = (&self.path, self.manifest.files.len());
+        let is_there = |entry: &Entry| std::fs::metadata(path.join(&entry.path)).is_ok_and(|found| found.len() == entry.bytes);
+        self.manifest.files.retain(|_, entry| is_there(entry));
+        let missing = before - self.manifest.files.len();
+        if missing > 0 {
+            log::warn!("{}: {missing} of its {before} files are gone or have another length", self.path.display());
+        }
+        missing > 0
     }
 
     /// Gives what the threads that write files need of the folder.

@@ -11,21 +11,11 @@ use super::facts::{Facts, ProductFacts};
 use super::fixed::Precision;
 use super::manifest::{Entry, FileKey};
 use super::output::Output;
-use super::plan::ProductPlan;
+use super::plan::{ChosenDay, ProductPlan};
 use super::stored_day::StoredDay;
 use crate::product::ProductId;
-use crate::schema::Dataset;
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
-
-/// A day of a product that is to be exported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ChosenDay {
-    /// The day.
-    pub date: UtcDay,
-    /// The dataset.
-    pub dataset: Dataset,
-}
 
 /// A file that is to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use super::ExportFailure;
 use super::config::ExportConfig;
-use super::error::ExportError;
-use super::format::ChosenDay;
+use super::error::{ExportError, ExportFailure};
 use crate::product::ProductId;
 use crate::schema::{Dataset, with_layout};
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::{Tape, TapeError};
 use crate::time::UtcDay;
+
+/// A day of a product that is to be exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ChosenDay {
+    /// The day.
+    pub date: UtcDay,
+    /// The dataset.
+    pub dataset: Dataset,
+}
 
 /// The days of a product, in order, with their records.
 #[derive(Debug)]

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use super::error::ExportError;
 use super::fixed::Precision;
-use super::format::{ChosenDay, PlannedFile, ProductDays};
+use super::format::{PlannedFile, ProductDays};
 use super::manifest::FileKey;
+use super::plan::ChosenDay;
 use super::received::{BLOCK_ROWS, Received, ReceivedQuote, ReceivedTrade, local_times};
 use super::stored_day::StoredDay;
 use crate::schema::Dataset;

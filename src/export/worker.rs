@@ -5,9 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::ExportFailure;
 use super::config::ExportConfig;
-use super::error::ExportError;
+use super::error::{ExportError, ExportFailure};
 use super::facts::{Facts, ProductFacts};
 use super::folder::{Finished, FolderView};
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written};

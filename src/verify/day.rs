@@ -9,38 +9,17 @@
 //!    clock.
 //! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
 
+use std::ops::Range;
+
 use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
+use super::plain::{BLOCK_RECORDS, Before, PlainColumns};
+use super::sums::DaySums;
 use crate::record::{EARLIEST_PLAUSIBLE, Means, Origin, Record, SIDE_UNKNOWN, time_is_plausible};
 use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
 use crate::stored::{self, u32_at, u64_at};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
-
-/// What the records of a day add up to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DaySums {
-    /// Records, late ones included.
-    pub records: u64,
-    /// Records whose event time is before that of the record before them.
-    pub regressions: u64,
-    /// Trades with both order ids.
-    pub with_order_ids: u64,
-    /// Records with a receive time, that is, received live.
-    pub with_recv: u64,
-    /// Values that were checked against their exact ones. `None` where the day has no exact ones.
-    pub rounded: Option<u64>,
-    /// The event times of the first and the last record.
-    pub times: Option<(UnixNanos, UnixNanos)>,
-    /// Trades that break a rule of plausibility and are kept all the same.
-    pub flagged: u64,
-    /// Records whose receive time lies an hour or more before their event time, by the clock of the machine that received them.
-    pub clock_behind: u64,
-    /// The earliest time at which a record was received as it happened.
-    pub first_live: Option<UnixNanos>,
-    /// Whether records of the day were received on that day.
-    pub is_received_on_its_day: bool,
-}
 
 /// The bit of `trade_origin` that says that a trade breaks a rule of plausibility which is not its identity.
 const FLAGGED: u32 = 1 << 9;
@@ -96,7 +75,7 @@ impl CheckedColumns {
     }
 }
 
-/// Checks every record of a day. Shows each to `visit`, with its number, its event time and its values, so that no second pass is needed. `now` is the
+/// Checks every record of a day. Shows each to `visit`, with its number, its event time and its key (0 where it has none), so that no second pass is needed. `now` is the
 /// latest event time that a record without a receive time may have. `restarted` are the sequences at which the product's tickers began anew.
 pub(super) fn check<L: Layout>(
     snapshot: &Snapshot<L>,
@@ -104,36 +83,58 @@ pub(super) fn check<L: Layout>(
     clock: ClockOfNow,
     restarted: &[u64],
     findings: &mut Findings,
-    mut visit: impl FnMut(usize, UnixNanos, &[Value]),
+    visit: impl FnMut(usize, UnixNanos, u64),
+) -> DaySums {
+    check_by(PlainColumns::of(snapshot).as_ref(), snapshot, location, clock, restarted, findings, visit)
+}
+
+/// As [`check`]; blocks of these columns that are plain are checked at once.
+pub(super) fn check_by<L: Layout>(
+    plain: Option<&PlainColumns<'_>>,
+    snapshot: &Snapshot<L>,
+    location: &Location,
+    clock: ClockOfNow,
+    restarted: &[u64],
+    findings: &mut Findings,
+    mut visit: impl FnMut(usize, UnixNanos, u64),
 ) -> DaySums {
     let columns = CheckedColumns::new::<L>(stored::columns_of(snapshot));
     let sums = DaySums { rounded: (!columns.pairs.is_empty()).then_some(0), ..DaySums::default() };
     let dataset = L::DATASET;
-    let mut check =
-        Check { dataset, columns, location, clock, restarted, findings, sums, last_key: 0, falls: Falls::default(), ahead: Vec::new() };
-    let mut values = Vec::new();
-    let mut last_time = None;
-    for number in 0..snapshot.count() {
-        if !stored::load(snapshot, number, &mut values) {
-            check.findings.add(FindingKind::Length, location, || format!("record {number} is not in every column"));
-            break;
+    let mut check = Check {
+        dataset,
+        columns,
+        location,
+        clock,
+        restarted,
+        findings,
+        sums,
+        last_key: 0,
+        last_time: None,
+        falls: Falls::default(),
+        ahead: Vec::new(),
+    };
+    let (mut values, mut number) = (Vec::new(), 0);
+    while number < snapshot.count() {
+        let end = snapshot.count().min(number + BLOCK_RECORDS);
+        if let Some(columns) = plain
+            && check.add_plain(columns, number..end)
+        {
+            columns.links(number..end).zip(number..).for_each(|((id, time), number)| visit(number, time, id));
+            number = end;
+            continue;
         }
-        check.sums.records += 1;
-        let time = check.time(number, &values, u32_at(&values, L::TIME).unwrap_or(0));
-        check.sums.regressions += u64::from(last_time.is_some_and(|last| time < last));
-        last_time = Some(time);
-        check.sums.times = Some((check.sums.times.map_or(time, |(first, _)| first), time));
-        check.fall(number, time);
-        check.side(number, &values);
-        check.prices(number, &values);
-        check.count(&values);
-        check.key(number, &values);
-        visit(number, time, &values);
+        for number in number..end {
+            if !stored::load(snapshot, number, &mut values) {
+                check.findings.add(FindingKind::Length, location, || format!("record {number} is not in every column"));
+                return check.finish();
+            }
+            let (time, key) = check.add(number, &values, u32_at(&values, L::TIME).unwrap_or(0));
+            visit(number, time, key);
+        }
+        number = end;
     }
-    check.settle_ahead();
-    let unconfirmed = check.falls.take_last();
-    check.add_falls(unconfirmed);
-    check.sums
+    check.finish()
 }
 
 /// What is known of the clocks when a day is checked.
@@ -169,12 +170,47 @@ struct Check<'a> {
     findings: &'a mut Findings,
     sums: DaySums,
     last_key: u64,
+    last_time: Option<UnixNanos>,
     falls: Falls,
     /// Records in a row whose event time lies ahead of their receive time by about as much, as long as they are few.
     ahead: Vec<Ahead>,
 }
 
 impl Check<'_> {
+    /// Checks a record. Gives its event time and its key.
+    fn add(&mut self, number: usize, values: &[Value], seconds: u32) -> (UnixNanos, u64) {
+        self.sums.records += 1;
+        let time = self.time(number, values, seconds);
+        self.sums.regressions += u64::from(self.last_time.is_some_and(|last| time < last));
+        self.last_time = Some(time);
+        self.sums.times = Some((self.sums.times.map_or(time, |(first, _)| first), time));
+        self.fall(number, time);
+        self.side(number, values);
+        self.prices(number, values);
+        self.count(values);
+        self.key(number, values);
+        (time, self.columns.key.and_then(|at| u64_at(values, at)).unwrap_or(0))
+    }
+
+    /// Checks a block of records at once. Tells whether it is plain; if not, nothing of it has been looked at.
+    fn add_plain(&mut self, columns: &PlainColumns<'_>, records: Range<usize>) -> bool {
+        let (Some(latest), true, Some(date)) = (self.falls.settled(), self.ahead.is_empty(), self.location.date) else { return false };
+        let before = Before { last_id: self.last_key, time: self.last_time, latest };
+        let Some(block) = columns.check(records, date, self.clock.now, before) else { return false };
+        self.sums.add(&block.sums);
+        (self.last_key, self.last_time) = (block.after.last_id, block.after.time);
+        self.falls.skip(block.after.latest, block.last);
+        true
+    }
+
+    /// Decides what is open at the end of the day.
+    fn finish(mut self) -> DaySums {
+        self.settle_ahead();
+        let unconfirmed = self.falls.take_last();
+        self.add_falls(unconfirmed);
+        self.sums
+    }
+
     /// Checks the event time and gives it.
     fn time(&mut self, number: usize, values: &[Value], seconds: u32) -> UnixNanos {
         let nanos = self.columns.nanos.and_then(|at| u32_at(values, at)).unwrap_or(0);

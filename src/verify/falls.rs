@@ -43,6 +43,19 @@ impl Falls {
         }
     }
 
+    /// Gives the latest event time that others confirm, where no record waits for a decision. There is none before the first record.
+    pub(super) fn settled(&self) -> Option<Option<UnixNanos>> {
+        self.behind.is_empty().then_some(self.latest)
+    }
+
+    /// Takes over records in a row that fall behind nothing: the latest event time and the last of them, at most [`CONFIRMATIONS`].
+    pub(super) fn skip(&mut self, latest: Option<UnixNanos>, last: Vec<Timed>) {
+        self.latest = latest;
+        self.last.extend(last);
+        let more = self.last.len().saturating_sub(CONFIRMATIONS);
+        self.last.drain(..more);
+    }
+
     fn go_on(&mut self, record: Timed) {
         self.wrong.extend(self.behind.drain(..).filter(|behind| falls(record.time, behind.time)));
         self.latest = self.latest.max(Some(record.time));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::chain::{Link, Runs};
 use super::config::{VerifyConfig, VerifyError};
 use super::coverage::{self, Coverage, DayCoverage, DayIds, Verdict, judge};
-use super::day::{self, ClockOfNow, DaySums};
+use super::day::{self, ClockOfNow};
 use super::finding::{FindingKind, Findings, Location};
 use super::history::History;
 use super::index::{DatasetDays, IndexedDay, IndexedDays};
@@ -13,11 +13,11 @@ use super::journal::Journal;
 use super::reconcile::ProductDays;
 use super::rejected::RejectedTrades;
 use super::report::{CheckedDays, DatasetDay, ProductDay, Report};
+use super::sums::DaySums;
 use super::{known, sectors, tickers};
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset, Layout, Trades, Value, with_layout};
+use crate::schema::{ColumnSet, Dataset, Layout, Trades, with_layout};
 use crate::store::{DayState, Snapshot, StoreError, catalog};
-use crate::stored::u64_at;
 use crate::time::{DateFormat, NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// How long after the end of a day a trade of it may still arrive as it happens, in nanoseconds.
@@ -106,8 +106,8 @@ fn check_trades(
         let mut ignored = Findings::default();
         let findings = if is_asked { &mut *findings } else { &mut ignored };
         let mut runs = Runs::default();
-        let checked_day = check_day::<Trades>(checks, date, findings, |_, time, values| {
-            runs.push(Link { date, id: u64_at(values, 0).unwrap_or(0), time });
+        let checked_day = check_day::<Trades>(checks, date, findings, |_, time, id| {
+            runs.push(Link { date, id, time });
         });
         let Some((day, snapshot)) = checked_day else { continue };
         is_any_timely |= is_timely(date, &day.sums) == Some(true);
@@ -235,7 +235,7 @@ fn check_day<L: Layout>(
     checks: &Checks<'_>,
     date: UtcDay,
     findings: &mut Findings,
-    mut visit: impl FnMut(usize, UnixNanos, &[Value]),
+    mut visit: impl FnMut(usize, UnixNanos, u64),
 ) -> Option<(DatasetDay, Option<Snapshot<L>>)> {
     let Checks { config, product, clock, .. } = *checks;
     let location = Location::on(product, L::DATASET, date);
@@ -274,12 +274,12 @@ fn check_day<L: Layout>(
     }
     let (observer, what) = (&checks.config.observer, || location.to_string());
     let (mut observed, records) = (0, snapshot.count() as u64);
-    day.sums = day::check(&snapshot, &location, clock, &checks.history.restarted_sequences, findings, |number, time, values| {
+    day.sums = day::check(&snapshot, &location, clock, &checks.history.restarted_sequences, findings, |number, time, key| {
         if number > 0 && number.is_multiple_of(OBSERVED_RECORDS) {
             observed += OBSERVED_RECORDS as u64;
             observer.advance(OBSERVED_RECORDS as u64, "records", what);
         }
-        visit(number, time, values);
+        visit(number, time, key);
     });
     observer.advance(records.saturating_sub(observed), "records", what);
     Some((day, Some(snapshot)))

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::coverage::{DayCoverage, Gap, Verdict};
-use super::day::DaySums;
 use super::finding::Findings;
 use super::reconcile::LedgerSums;
+use super::sums::DaySums;
 use super::tickers::Pairing;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};

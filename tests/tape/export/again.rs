@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use coltape::internals::record::Trade;
-use coltape::internals::schema::Trades;
+use coltape::internals::schema::{Dataset, Trades};
 use coltape::internals::store::{Day, StoreOptions};
 use coltape::internals::time::UnixNanos;
 
 use super::{SECOND, assert_manifest_holds, exported, files, manifest, mixed, store_mixed};
-use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store};
+use crate::market::{FIRST_DAY, Print, column, data_dir, insert, prints, product, rewrite, store};
 
 fn path_of(dataset: &str, day: u32, ending: &str) -> PathBuf {
     let date = coltape::internals::time::UtcDay(FIRST_DAY.0 + day);
@@ -168,4 +168,22 @@ fn days_and_products_that_are_not_asked_for_or_are_gone_stay_in_the_export() {
     assert_eq!(after.len(), 3);
     assert_eq!(after[&path_of("trades", 0, "parquet")], before[&path_of("trades", 0, "parquet")]);
     assert_eq!(assert_manifest_holds(&out).len(), 3);
+    // A file that somebody has removed is not named any more, whether or not its day can be exported again.
+    std::fs::remove_file(out.join(path_of("trades", 0, "parquet"))).unwrap();
+    exported(&tape, &out, &["--from", &from]);
+    assert_eq!(assert_manifest_holds(&out), [path_of("trades", 1, "parquet"), path_of("trades", 2, "parquet")]);
+}
+
+#[test]
+fn a_day_whose_records_change_while_their_ids_do_not_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tape, out) = (folder.path().join("tape"), folder.path().join("out"));
+    store_trades(&tape, &whole_days(1, 0, 1));
+    rewrite(&tape, Dataset::Trades, FIRST_DAY, |_| {});
+    exported(&tape, &out, &[]);
+    let maker = column(Dataset::Trades, "maker_order_id");
+    rewrite(&tape, Dataset::Trades, FIRST_DAY, |rows| rows[5][maker] = vec![7; 16]);
+    assert!(exported(&tape, &out, &[]).contains("1 file written"));
+    assert!(exported(&tape, &out, &[]).ends_with("1 file unchanged"));
+    assert_manifest_holds(&out);
 }

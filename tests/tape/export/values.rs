@@ -1,17 +1,18 @@
 //! The values: read back by the Parquet crate here, and by pyarrow, Polars and both versions of DuckDB, against the column files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use coltape::internals::query::{Format, QueryConfig, query};
+use coltape::internals::record::Ticker;
 use coltape::internals::schema::{ColumnSet, Dataset};
 use coltape::internals::store::StoreOptions;
 use parquet::basic::{Encoding, LogicalType, TimeUnit};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-use super::{export, exported, mixed, said, store_mixed};
+use super::{export, exported, mixed, mixed_ticker, said, store_mixed};
 use crate::capture::programs::{Capture, Simulator, await_that, recording};
 use crate::market::{FIRST_DAY, product};
 use crate::python::{interpreter, output_of, root, script};
@@ -19,58 +20,79 @@ use crate::python::{interpreter, output_of, root, script};
 /// How many trades the made-up day has: enough for two row groups where the tests are optimised.
 fn trades() -> u64 {
     let asked = std::env::var("COLTAPE_EXPORT_TRADES").ok().and_then(|count| count.parse().ok());
-    asked.unwrap_or(if cfg!(debug_assertions) { 120_000 } else { 5_000_000 })
+    asked.unwrap_or(if cfg!(debug_assertions) { 60_000 } else { 5_000_000 })
 }
 
-/// Holds a day of an export against the column files. Gives the engines that read it, each with its number of records.
-fn engines(tape: &Path, out: &Path, form: &str, types: &str, of: [&str; 3]) -> BTreeMap<String, u64> {
+/// An exported day, to be held against its column files.
+struct ExportedDay {
+    out: PathBuf,
+    form: &'static str,
+    types: &'static str,
+    of: [String; 3],
+    rows: u64,
+}
+
+impl ExportedDay {
+    fn new(out: &Path, form: &'static str, types: &'static str, of: [&str; 3], rows: u64) -> Self {
+        Self { out: out.to_owned(), form, types, of: of.map(str::to_owned), rows }
+    }
+
+    /// How many engines read it: both versions of DuckDB, pyarrow as a file and as a data set, and Polars. Of other formats pyarrow and Polars.
+    fn engines(&self) -> usize {
+        if (self.form, self.types) == ("parquet", "safe") { 5 } else { 2 }
+    }
+}
+
+/// Lets every engine read the days, and holds each value against the column files.
+fn assert_equal(tape: &Path, days: &[ExportedDay]) {
+    let newer = root().join("target/venv/duckdb2");
+    assert!(newer.exists() && interpreter().exists(), "run scripts/setup_python.sh");
+    let asked: String = days.iter().map(|day| format!("{} {} {} {}\n", day.out.display(), day.form, day.types, day.of.join(" "))).collect();
+    let input = tape.with_extension("asked");
+    std::fs::write(&input, asked).unwrap();
     let compare = |add: &[(&str, &str)]| {
         let mut command = script("same_as_columns.py");
-        command.arg(tape).arg(out).args([form, types]).args(of).envs(add.iter().copied());
+        command.arg(tape).envs(add.iter().copied()).stdin(File::open(&input).unwrap());
         output_of(&mut command)
     };
-    let mut lines = compare(&[]);
-    if (form, types) == ("parquet", "safe") {
-        let newer = root().join("target/venv/duckdb2");
-        assert!(newer.exists() && interpreter().exists(), "run scripts/setup_python.sh");
-        lines.push_str(&compare(&[("PYTHONPATH", newer.to_str().unwrap()), ("DUCKDB_ONLY", "1")]));
+    let said = compare(&[]) + &compare(&[("PYTHONPATH", newer.to_str().unwrap()), ("DUCKDB_ONLY", "1")]);
+    for (number, day) in days.iter().enumerate() {
+        let prefix = format!("{number} ");
+        let found: BTreeSet<&str> = said.lines().filter_map(|line| line.strip_prefix(&prefix)).collect();
+        assert_eq!(found.len(), day.engines(), "{:?}: {said}", day.of);
+        let count = day.rows.to_string();
+        assert!(day.rows > 0 && found.iter().all(|line| line.ends_with(&format!(" {count}"))), "{count}: {found:?}");
     }
-    lines.lines().map(|line| line.split_once(' ').map(|(engine, count)| (engine.to_owned(), count.parse().unwrap())).unwrap()).collect()
-}
-
-/// Asserts that so many engines read a day and found `count` records equal.
-fn assert_equal(found: &BTreeMap<String, u64>, engines: usize, count: u64) {
-    assert_eq!(found.len(), engines, "{found:?}");
-    assert!(count > 0 && found.values().all(|read| *read == count), "{found:?}: {count}");
 }
 
 #[test]
 fn every_engine_reads_every_value_of_a_bad_hour() {
     let folder = tempfile::tempdir().unwrap();
-    let (tape, out, date) = (folder.path().join("tape"), folder.path().join("out"), FIRST_DAY.to_string());
+    let (tape, date) = (folder.path().join("tape"), FIRST_DAY.to_string());
     let all = mixed(trades());
     store_mixed(&tape, &all, StoreOptions::default());
-    let tickers = all.iter().filter(|print| print.has_ticker).count() as u64;
-    exported(&tape, &out, &["--dataset", "trades,md,ticker_trades"]);
-    let of = |dataset| ["BTC-USD", dataset, date.as_str()];
-    assert_equal(&engines(&tape, &out, "parquet", "safe", of("trades")), 5, all.len() as u64);
-    assert_equal(&engines(&tape, &out, "parquet", "safe", of("md")), 5, tickers);
-    assert_eq!(engines(&tape, &out, "parquet", "safe", of("ticker_trades")).len(), 5);
-    for (name, args) in [
-        ("rich", &["--types", "rich", "--bloom"][..]),
-        ("plain", &["--encoding", "plain", "--compression", "none"]),
-        ("snappy", &["--compression", "snappy"]),
+    let tickers: Vec<Ticker> = all.iter().filter(|print| print.has_ticker).map(mixed_ticker).collect();
+    let with_trades = tickers.iter().filter(|ticker| ticker.carries_trade()).count() as u64;
+    let rows = [("trades", all.len() as u64), ("md", tickers.len() as u64), ("ticker_trades", with_trades)];
+    let mut days = Vec::new();
+    for (form, types, args) in [
+        ("parquet", "safe", &["--dataset", "trades,md,ticker_trades"][..]),
+        ("parquet", "rich", &["--types", "rich", "--bloom"]),
+        ("parquet", "safe", &["--dataset", "trades", "--encoding", "plain", "--compression", "none"]),
+        ("parquet", "safe", &["--dataset", "trades", "--compression", "snappy"]),
+        ("arrow", "safe", &[]),
+        ("arrow", "rich", &["--types", "rich"]),
     ] {
-        let (out, types) = (folder.path().join(name), if name == "rich" { "rich" } else { "safe" });
-        exported(&tape, &out, args);
-        assert_equal(&engines(&tape, &out, "parquet", types, of("trades")), if name == "rich" { 2 } else { 5 }, all.len() as u64);
+        let out = folder.path().join(days.len().to_string());
+        exported(&tape, &out, &[&["--format", form], args].concat());
+        for (dataset, count) in rows {
+            if out.join(format!("dataset={dataset}")).exists() {
+                days.push(ExportedDay::new(&out, form, types, ["BTC-USD", dataset, &date], count));
+            }
+        }
     }
-    for types in ["safe", "rich"] {
-        let out = folder.path().join(format!("arrow-{types}"));
-        exported(&tape, &out, &["--format", "arrow", "--types", types]);
-        assert_equal(&engines(&tape, &out, "arrow", types, of("trades")), 2, all.len() as u64);
-        assert_equal(&engines(&tape, &out, "arrow", types, of("md")), 2, tickers);
-    }
+    assert_eq!(days.len(), 3 + 2 + 1 + 1 + 2 + 2);
+    assert_equal(&tape, &days);
 }
 
 #[test]
@@ -80,9 +102,9 @@ fn a_day_of_the_core_alone_has_the_same_columns_with_nulls() {
     let all = mixed(3_000);
     store_mixed(&tape, &all, StoreOptions::default().columns(ColumnSet::Core));
     exported(&tape, &out, &[]);
-    for dataset in ["trades", "md"] {
-        assert_eq!(engines(&tape, &out, "parquet", "safe", ["BTC-USD", dataset, &date]).len(), 5);
-    }
+    let tickers = all.iter().filter(|print| print.has_ticker).count() as u64;
+    let day = |dataset, rows| ExportedDay::new(&out, "parquet", "safe", ["BTC-USD", dataset, &date], rows);
+    assert_equal(&tape, &[day("trades", all.len() as u64), day("md", tickers)]);
     assert_eq!(csv_of(&tape, &folder.path().join("csv"), Dataset::Trades), asked(&tape, Dataset::Trades));
 }
 
@@ -96,24 +118,22 @@ fn assert_session_is_exported(file: &str, feed: &str, products: &[&str]) {
     let args: Vec<&str> = products.iter().copied().chain(["--feed", feed, "--url", &websocket, "--no-backfill"]).collect();
     let capture = Capture::start(&tape, &args);
     simulator.await_totals();
-    await_that("the session is stored", || {
-        let stored = |product: &&str| std::fs::read_dir(tape.join(product).join("TRADES")).is_ok();
-        products.iter().all(stored)
-    });
+    await_that("the session is stored", || products.iter().all(|product| tape.join(product).join("TRADES").exists()));
     capture.stop();
     drop(simulator);
     exported(&tape, &out, &[]);
     let arrow = folder.path().join("arrow");
     exported(&tape, &arrow, &["--format", "arrow"]);
     let manifest = super::manifest(&out);
-    let days = manifest["files"].as_array().unwrap();
-    assert!(days.len() >= products.len(), "{manifest}");
-    for day in days {
+    let mut days = Vec::new();
+    for day in manifest["files"].as_array().unwrap() {
         let text = |key: &str| day[key].as_str().unwrap();
-        let of = [text("product"), text("dataset"), text("date")];
-        assert_equal(&engines(&tape, &out, "parquet", "safe", of), 5, day["rows"].as_u64().unwrap());
-        assert_equal(&engines(&tape, &arrow, "arrow", "safe", of), 2, day["rows"].as_u64().unwrap());
+        let (of, rows) = ([text("product"), text("dataset"), text("date")], day["rows"].as_u64().unwrap());
+        days.push(ExportedDay::new(&out, "parquet", "safe", of, rows));
+        days.push(ExportedDay::new(&arrow, "arrow", "safe", of, rows));
     }
+    assert!(days.len() >= products.len() * 2, "{manifest}");
+    assert_equal(&tape, &days);
 }
 
 #[test]
@@ -247,13 +267,14 @@ fn csv_is_what_query_prints() {
     // A text that no f64 gives back, as a capture writes it down.
     let line = format!(
         r#"{{"time":"{FIRST_DAY}T12:00:00Z","event":"exact","product":"BTC-USD","column":"trade_size_f64","key":1004,"text":"{}"}}"#,
-        "0.000000000010040000001"
+        "0.0000000000000010040000000000000001"
     );
     std::fs::write(tape.join(format!("_coltape/exact.{FIRST_DAY}.jsonl")), line + "\n").unwrap();
     for dataset in Dataset::ALL {
         let text = csv_of(&tape, &folder.path().join(dataset.name()), dataset);
         assert!(text.lines().count() > 10_000);
         assert!(text == asked(&tape, dataset), "{}", dataset.name());
+        assert_eq!(text.contains(",0.0000000000000010040000000000000001,"), dataset == Dataset::Trades, "{}", dataset.name());
     }
 }
 

@@ -1,7 +1,7 @@
 """Holds an exported day, as several engines read it, against the column files, read by numpy alone.
 
-usage: same_as_columns.py TAPE OUT FORMAT TYPES PRODUCT DATASET DATE
-Prints each engine with the number of records that it read. FORMAT: parquet or arrow; TYPES: safe or rich.
+usage: same_as_columns.py TAPE, with a line for each day on standard input: OUT FORMAT TYPES PRODUCT DATASET DATE
+FORMAT: parquet or arrow; TYPES: safe or rich. Prints each engine with the number of the line and the number of records that it read.
 With DUCKDB_ONLY=1 only DuckDB reads: for another version of it, found by PYTHONPATH.
 """
 
@@ -156,42 +156,46 @@ def compare(engine, table, want, types, product, date):
             same = got.view("i8") == values.view("i8") if values.dtype == "f8" else got == values
         where = np.flatnonzero(~np.asarray(same, bool))
         assert not len(where), f"{engine} {name}: {got[where[:3]]} for {values[where[:3]]} at {where[:3]}"
-    print(engine, count)
+    return f"{engine} {count}"
 
 
-def main(tape, out, form, types, product, dataset, date):
+def read(tape, out, form, types, product, dataset, date):
+    """Holds a day against the columns, engine by engine."""
     folder = Path(tape) / product / dataset.upper()
     want = {"trades": trades, "md": quotes, "ticker_trades": ticker_trades}[dataset](folder, date)
     root = Path(out) / f"dataset={dataset}"
     file = root / f"product={product}/date={date}/part-0.{form}"
-    if form == "arrow":
-        import polars
-
-        compare("pyarrow", pa.ipc.open_file(pa.memory_map(str(file))).read_all(), want, types, product, date)
-        compare("polars", polars.read_ipc(file, use_pyarrow=False).to_arrow(), want, types, product, date)
-        return
-    if types == "safe":
+    of = (want, types, product, date)
+    only_duckdb = bool(os.environ.get("DUCKDB_ONLY"))
+    if types == "safe" and form == "parquet":
         import duckdb
 
         connection = duckdb.connect()
         connection.sql("set timezone = 'UTC'")
         # The layout is not told: dataset, product and date come from the path.
         asked = f"select * from read_parquet('{root}/**/*.parquet') where product = '{product}' and date = date '{date}'"
-        compare(f"duckdb-{duckdb.__version__}", connection.sql(asked).to_arrow_table(), want, types, product, date)
-        if os.environ.get("DUCKDB_ONLY"):
-            return
+        yield compare(f"duckdb-{duckdb.__version__}", connection.sql(asked).to_arrow_table(), *of)
+    if only_duckdb:
+        return
     import polars
+
+    if form == "arrow":
+        yield compare("pyarrow", pa.ipc.open_file(pa.memory_map(str(file))).read_all(), *of)
+        yield compare("polars", polars.read_ipc(file, use_pyarrow=False).to_arrow(), *of)
+        return
     import pyarrow.dataset
     import pyarrow.parquet
 
-    compare("pyarrow", pyarrow.parquet.ParquetFile(file).read(), want, types, product, date)
+    yield compare("pyarrow", pyarrow.parquet.ParquetFile(file).read(), *of)
     if types == "safe":
         opened = pyarrow.dataset.dataset(root, partitioning="hive")
         mine = (pyarrow.dataset.field("product") == product) & (pyarrow.dataset.field("date") == date)
-        compare("pyarrow-dataset", opened.to_table(filter=mine), want, types, product, date)
+        yield compare("pyarrow-dataset", opened.to_table(filter=mine), *of)
     frame = polars.scan_parquet(root, hive_partitioning=True)
     mine = frame.filter(polars.col("product") == product).filter(polars.col("date").cast(polars.String) == date)
-    compare("polars", mine.collect().to_arrow(), want, types, product, date)
+    yield compare("polars", mine.collect().to_arrow(), *of)
 
 
-main(*sys.argv[1:])
+for place, line in enumerate(sys.stdin):
+    for result in read(sys.argv[1], *line.split()):
+        print(place, result)

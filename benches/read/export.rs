@@ -1,0 +1,125 @@
+//! What an export of a day costs: CPU time of all threads of the process, reading, verifying, checksums and writing included. The rivals: `query` for CSV, and
+//! copying the column files, which encodes nothing.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use coltape::{Dataset, Datasets, Layout};
+use coltape::{ExportConfig, ExportFormat, Format, ProductId, QueryConfig, Trades, UnixNanos, UtcDay, export, query};
+
+use crate::day::{BenchDay, Draw};
+use crate::rounds::{Contest, Entrant};
+
+pub const NAME: &str = "export: a day of trades";
+pub const PARQUET: &str = "coltape: export --format parquet, safe types";
+pub const ARROW: &str = "coltape: export --format arrow";
+pub const CSV: &str = "coltape: export --format csv";
+const QUERY: &str = "coltape: query --format csv";
+const COPY: &str = "the column files copied";
+
+/// Trades of the day that is exported.
+const TRADES: u64 = 2_000_000;
+const DATE: UtcDay = UtcDay(20_000);
+const NANOS_PER_DAY: u64 = 86_400_000_000_000;
+
+/// Writes a day of trades with every column, as a busy product has them: prices that move by cents, sizes of 8 decimals, random order ids.
+fn make(dir: &Path) -> PathBuf {
+    let place = dir.join("BTC-USD").join(Dataset::Trades.folder());
+    std::fs::create_dir_all(&place).unwrap();
+    std::fs::create_dir_all(dir.join("_coltape")).unwrap();
+    let mut files: Vec<_> = Trades::COLUMNS
+        .iter()
+        .map(|column| BufWriter::with_capacity(1 << 20, File::create(place.join(format!("{}.{DATE}.bin", column.name))).unwrap()))
+        .collect();
+    let (mut draw, mut cents, mut sequence) = (Draw(0x9E37_79B9_7F4A_7C15), 10_000_000u64, 1u64 << 33);
+    let mut taker = [0; 16];
+    for at in 0..TRADES {
+        let drawn = draw.next();
+        let time = DATE.start().0 + at * (NANOS_PER_DAY / TRADES) / 1_000 * 1_000;
+        cents = cents + drawn / 7 % 3 - 1;
+        sequence += 1 + drawn % 20;
+        let (price, size) = (cents as f64 / 100.0, (drawn >> 40) as f64 / 1e8 + 1e-8);
+        let mut maker = [0; 16];
+        maker[..8].copy_from_slice(&draw.next().to_le_bytes());
+        maker[8..].copy_from_slice(&draw.next().to_le_bytes());
+        if drawn % 2 == 0 {
+            taker = maker.map(|byte| byte.rotate_left(3));
+        }
+        let values: [&[u8]; 13] = [
+            &(800_000_000 + at).to_le_bytes(),
+            &((time / 1_000_000_000) as u32).to_le_bytes(),
+            &((time % 1_000_000_000) as u32).to_le_bytes(),
+            &(price as f32).to_le_bytes(),
+            &(size as f32).to_le_bytes(),
+            &((drawn >> 20) as u32 & 1).to_le_bytes(),
+            &maker,
+            &taker,
+            &price.to_le_bytes(),
+            &size.to_le_bytes(),
+            &sequence.to_le_bytes(),
+            &(time + 5_000_000 + drawn % 20_000_000).to_le_bytes(),
+            &0u32.to_le_bytes(),
+        ];
+        files.iter_mut().zip(values).for_each(|(file, value)| file.write_all(value).unwrap());
+    }
+    files.iter_mut().for_each(|file| file.flush().unwrap());
+    place
+}
+
+fn process_cpu() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = process_cpu();
+    work();
+    process_cpu() - began
+}
+
+/// The contest. It has a day of its own: the one that the others share has no order ids.
+pub fn contest(_: &Rc<BenchDay>) -> Contest {
+    let base = std::env::var_os("COLTAPE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let folder = Rc::new(tempfile::Builder::new().prefix("coltape-bench.").tempdir_in(base).unwrap());
+    let columns = make(&folder.path().join("tape"));
+    let exported = |name: &'static str, format: ExportFormat| {
+        let folder = Rc::clone(&folder);
+        let run = move || {
+            let out = folder.path().join("out");
+            let _ = std::fs::remove_dir_all(&out);
+            let mut config = ExportConfig::new(folder.path().join("tape"), &out, UnixNanos(DATE.next().start().0));
+            (config.format, config.jobs, config.datasets) = (format, NonZeroUsize::new(1), Datasets::of(&[Dataset::Trades]));
+            timed(|| assert_eq!(export(&config).unwrap().rows, TRADES))
+        };
+        Entrant { name, run: Box::new(run) }
+    };
+    let (asked, copied) = (Rc::clone(&folder), Rc::clone(&folder));
+    let queried = move || {
+        let mut config = QueryConfig::new(asked.path().join("tape"), ProductId::new("BTC-USD").unwrap());
+        config.format = Format::Csv;
+        let mut out = BufWriter::new(File::create(asked.path().join("query.csv")).unwrap());
+        timed(|| assert_eq!(query(&config, &|| true, &mut out).unwrap(), TRADES))
+    };
+    let copy = move || {
+        let out = copied.path().join("copy");
+        std::fs::create_dir_all(&out).unwrap();
+        timed(|| {
+            for entry in std::fs::read_dir(&columns).unwrap() {
+                let path = entry.unwrap().path();
+                std::fs::write(out.join(path.file_name().unwrap()), std::fs::read(&path).unwrap()).unwrap();
+            }
+        })
+    };
+    let entrants = vec![
+        exported(PARQUET, ExportFormat::Parquet),
+        exported(ARROW, ExportFormat::Arrow),
+        exported(CSV, ExportFormat::Csv),
+        Entrant { name: QUERY, run: Box::new(queried) },
+        Entrant { name: COPY, run: Box::new(copy) },
+    ];
+    Contest { name: NAME, per: "ns CPU / record", elements: TRADES, entrants }
+}

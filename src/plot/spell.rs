@@ -23,10 +23,10 @@ const MAX_DIGITS: usize = 12;
 fn shortest(value: f64) -> String {
     let text = value.to_string();
     let digits = text.trim_start_matches(['-', '0', '.']).chars().filter(char::is_ascii_digit).count();
-    let Some((whole, decimals)) = text.split_once('.').filter(|_| digits > MAX_DIGITS) else { return text };
+    let Some((_, decimals)) = text.split_once('.').filter(|_| digits > MAX_DIGITS) else { return text };
     let kept = decimals.len().saturating_sub(digits - MAX_DIGITS);
     let text = format!("{value:.kept$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { whole.to_owned() }
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
 /// Spells a number with about four digits.

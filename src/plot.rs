@@ -124,8 +124,8 @@ impl<'a> Picture<'a> {
             }
         }
         frame.draw_times(&self.time, palette, &mut svg);
-        for panel in frame.panels() {
-            self.bands.draw((panel.top, panel.bottom()), palette, &mut svg);
+        for (number, panel) in frame.panels().enumerate() {
+            self.bands.draw((panel.top, panel.bottom()), number == 0, palette, &mut svg);
         }
         let legend = Legend { dots: dots.as_ref(), candles: candles.as_ref(), bands: &self.bands };
         self.header.draw(config, palette, &mut svg);

@@ -165,6 +165,20 @@ fn a_gap_that_only_touches_the_range_is_drawn_too() {
 }
 
 #[test]
+fn more_gaps_than_can_be_named_are_counted_and_take_little_room() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut all = prints(1001, 6000, noon(), SECOND);
+    all.retain(|print| !print.trade.trade_id.is_multiple_of(5));
+    store_all(dir.path(), &all, StoreOptions::default());
+    let svg = draw(dir.path(), |config| config.from = Some(noon()));
+    let document = parsed(&svg);
+    assert!(title(&document).ends_with("open: 1,199 trade ids missing in 1,199 gaps"), "{}", title(&document));
+    assert!(svg.len() < 600_000, "{} bytes", svg.len());
+    let said = words(&document);
+    assert!(said.contains("the largest gaps are named") && said.contains("1179 more gaps"), "{said}");
+}
+
+#[test]
 fn what_lies_before_and_behind_the_tape_is_shaded_in_another_way() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &prints(1001, 600, noon(), SECOND), StoreOptions::default());

@@ -9,6 +9,8 @@
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | export days for other programs | [`guide::export`] |
+//! | see trades and gaps in a picture | [`plot`](fn@plot), [`PlotConfig`] |
+//! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
@@ -75,7 +77,7 @@
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
 //! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
-//! | `watch` | alerts, the memory trend | all counters | the writers are gone |
+//! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |

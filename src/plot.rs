@@ -124,8 +124,8 @@ impl<'a> Picture<'a> {
             }
         }
         frame.draw_times(&self.time, palette, &mut svg);
-        for panel in frame.panels() {
-            self.bands.draw((panel.top, panel.bottom()), palette, &mut svg);
+        for (number, panel) in frame.panels().enumerate() {
+            self.bands.draw((panel.top, panel.bottom()), number == 0, palette, &mut svg);
         }
         let legend = Legend { dots: dots.as_ref(), candles: candles.as_ref(), bands: &self.bands };
         self.header.draw(config, palette, &mut svg);
@@ -194,7 +194,7 @@ impl<'a> Picture<'a> {
         let is_one = marks[0].zip(marks[1]).is_some_and(|((high, _), (low, _))| high.price.to_bits() == low.price.to_bits());
         for ((mark, name), is_above) in marks.into_iter().zip(["high", "low"]).zip([true, false]) {
             match mark {
-                Some((dot, radius)) if !(is_one && !is_above) => {
+                Some((dot, radius)) if is_above || !is_one => {
                     self.mark(&dot, radius, if is_one { "" } else { name }, is_above, &price, svg)
                 }
                 _ => {}

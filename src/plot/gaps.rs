@@ -16,7 +16,9 @@ const LEAST: f64 = 3.0;
 /// A band this wide breaks the lines of the quotes.
 const BREAKS: f64 = 6.0;
 /// Most bands that have words.
-const MAX_WORDED: usize = 300;
+const MAX_WORDED: usize = 150;
+/// Most gaps that the words of a band tell one by one.
+const MAX_TOLD: usize = 5;
 /// Rows of names above the picture.
 const ROWS: usize = 3;
 /// Height of a row of names.
@@ -49,8 +51,8 @@ impl Band {
 
     /// Says all that is known.
     fn words(&self) -> String {
-        let named: Vec<String> = self.gaps.iter().take(20).map(words).collect();
-        let more = if self.gaps.len() > 20 { format!("; and {} more gaps", self.gaps.len() - 20) } else { String::new() };
+        let named: Vec<String> = self.gaps.iter().take(MAX_TOLD).map(words).collect();
+        let more = if self.gaps.len() > MAX_TOLD { format!("; and {} more gaps", self.gaps.len() - MAX_TOLD) } else { String::new() };
         format!("{}{more}", named.join("; "))
     }
 }
@@ -167,8 +169,8 @@ impl Bands {
         ));
     }
 
-    /// Draws the shades of a panel, from `top` to `bottom`.
-    pub(super) fn draw(&self, (top, bottom): (f64, f64), palette: &Palette, svg: &mut Svg) {
+    /// Draws the shades of a panel, from `top` to `bottom`. Those of the first panel have words.
+    pub(super) fn draw(&self, (top, bottom): (f64, f64), is_first: bool, palette: &Palette, svg: &mut Svg) {
         svg.raw(format_args!("<g class=\"not-captured\">\n"));
         for absence in &self.absences {
             let words = format!(
@@ -197,11 +199,8 @@ impl Bands {
             } else {
                 format!("fill=\"url(#coltape-gap)\" stroke=\"{}\" stroke-opacity=\".6\" stroke-width=\".8\"", palette.gap)
             };
-            let words = if band.ids() > least || ids.len() <= MAX_WORDED {
-                format!("<title>{}</title>", Words(band.words()))
-            } else {
-                String::new()
-            };
+            let is_worded = is_first && (band.ids() > least || ids.len() <= MAX_WORDED);
+            let words = if is_worded { format!("<title>{}</title>", Words(band.words())) } else { String::new() };
             svg.raw(format_args!("<rect x=\"{x}\" y=\"{}\" width=\"{width}\" height=\"{height}\" {fill}>{words}</rect>\n", Px(top)));
         }
         svg.raw(format_args!("</g>\n"));

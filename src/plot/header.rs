@@ -121,11 +121,11 @@ impl Header {
             row.dot(5.0, palette.buy, "taker buys", svg);
             row.dot(5.0, palette.sell, "taker sells", svg);
         }
-        if config.shows(PlotPart::Trades) {
-            if let (Some(dots), Some(largest)) = (picture.dots, totals.largest) {
-                let text = format!("{} {}", spell::short(largest.size), self.base);
-                row.dot(dots.radius(largest.size).min(10.0), palette.muted, text.trim(), svg);
-            }
+        if config.shows(PlotPart::Trades)
+            && let (Some(dots), Some(largest)) = (picture.dots, totals.largest)
+        {
+            let text = format!("{} {}", spell::short(largest.size), self.base);
+            row.dot(dots.radius(largest.size).min(10.0), palette.muted, text.trim(), svg);
         }
         if picture.bands.has_gaps() {
             row.square(

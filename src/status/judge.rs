@@ -6,7 +6,7 @@ use super::file::{self, Found};
 use super::report::{RunState, StatusReport};
 use crate::escape::Escaped;
 use crate::json::Object;
-use crate::store::{OWN_FOLDER, StoreError, holder_of, named_holder};
+use crate::store::{OWN_FOLDER, StoreError, catalog, holder_of, named_holder};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// How long a running capture may say nothing, in nanoseconds. It writes once a second.
@@ -67,7 +67,8 @@ pub fn look(dir: &Path, now: UnixNanos) -> Result<CaptureStatus, StatusError> {
     if !dir.is_dir() {
         return Err(not_a_tape(if dir.exists() { "it is no directory" } else { "there is no such directory" }));
     }
-    if !dir.join(OWN_FOLDER).is_dir() && holder_of(dir)?.is_none() {
+    let is_tape = dir.join(OWN_FOLDER).is_dir() || !catalog::products(dir)?.is_empty();
+    if !is_tape && holder_of(dir)?.is_none() {
         return Err(not_a_tape("no capture has ever written to it"));
     }
     let mut seen = look_once(dir, now)?;

@@ -165,6 +165,20 @@ fn a_gap_that_only_touches_the_range_is_drawn_too() {
 }
 
 #[test]
+fn more_gaps_than_can_be_named_are_counted_and_take_little_room() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut all = prints(1001, 6000, noon(), SECOND);
+    all.retain(|print| !print.trade.trade_id.is_multiple_of(5));
+    store_all(dir.path(), &all, StoreOptions::default());
+    let svg = draw(dir.path(), |config| config.from = Some(noon()));
+    let document = parsed(&svg);
+    assert!(title(&document).ends_with("open: 1,199 trade ids missing in 1,199 gaps"), "{}", title(&document));
+    assert!(svg.len() < 600_000, "{} bytes", svg.len());
+    let said = words(&document);
+    assert!(said.contains("the largest gaps are named") && said.contains("1179 more gaps"), "{said}");
+}
+
+#[test]
 fn what_lies_before_and_behind_the_tape_is_shaded_in_another_way() {
     let dir = tempfile::tempdir().expect("a folder");
     store_all(dir.path(), &prints(1001, 600, noon(), SECOND), StoreOptions::default());
@@ -352,7 +366,7 @@ fn what_cannot_be_drawn_is_told_in_one_line() {
     store_all(path, &prints(1, 60, noon(), SECOND), StoreOptions::default());
     let day = |days: u64| Some(UnixNanos(FIRST_DAY.start().0 + days * 86_400 * SECOND));
     let reversed = refused(path, |config| (config.from, config.to) = (day(1), day(0)));
-    assert!(reversed.contains("is not before --to"), "{reversed}");
+    assert!(reversed.contains("must lie after the first one"), "{reversed}");
     let later = refused(path, |config| config.from = day(3));
     assert!(
         later.contains("no trade or quote of BTC-USD from 2025-06-10T") && later.contains("it has records from 2025-06-07T12:00:00"),
@@ -362,7 +376,7 @@ fn what_cannot_be_drawn_is_told_in_one_line() {
     assert!(unknown.contains("did you mean BTC-USD?"), "{unknown}");
     let empty = tempfile::tempdir().expect("a folder");
     let no_tape = refused(empty.path(), |_| {});
-    assert!(no_tape.contains("is not a coltape data directory"), "{no_tape}");
+    assert!(no_tape.contains("is no tape"), "{no_tape}");
     let column = column_path(path, Dataset::Trades, "trade_price", FIRST_DAY);
     std::fs::File::options().write(true).open(&column).and_then(|file| file.set_len(8)).expect("cut");
     let damaged = refused(path, |_| {});
@@ -393,11 +407,11 @@ fn the_command_writes_to_stdout_or_replaces_a_file_and_says_what_is_wrong() {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(words) && output.stdout.is_empty(), "{args:?}: {said}");
     };
-    failed(&["NOPE-USD", "--data-dir", data, "--out", out], 1, "error: no TRADES of NOPE-USD");
+    failed(&["NOPE-USD", "--data-dir", data, "--out", out], 1, "NOPE-USD");
     assert_eq!(std::fs::read(out).expect("read"), printed.stdout, "the old picture stays");
     failed(&["BTC-USD", "--data-dir", data, "--out", data], 1, "it is a directory");
     failed(&["BTC-USD", "--data-dir", data, "--out", "/nowhere/a.svg"], 1, "--out /nowhere/a.svg: No such file");
-    failed(&["BTC-USD", "--data-dir", data, "--from", "2025-06-08", "--to", "2025-06-07"], 1, "is not before");
+    failed(&["BTC-USD", "--data-dir", data, "--from", "2025-06-08", "--to", "2025-06-07"], 1, "must lie after the first one");
     failed(&["BTC-USD", "--data-dir", data, "--width", "10"], 2, "the width must lie between");
     failed(&["BTC-USD", "--data-dir", data, "--what", "clouds"], 2, "clouds");
     assert_eq!(std::fs::read_dir(dir.path()).expect("read").count(), 2, "nothing else is left");

@@ -228,6 +228,9 @@ fn what_is_no_data_directory_is_told_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
+    // Columns of a product are a tape, although no capture left its folder.
+    std::fs::create_dir_all(folder.path().join("bare/BTC-USD/TRADES")).unwrap();
+    assert_eq!(code(&folder.path().join("bare")), 3);
     for (dir, words) in [
         (folder.path(), "no capture has ever written to it"),
         (&folder.path().join("none"), "there is no such directory"),

@@ -67,11 +67,7 @@ impl StatusFigures {
     pub(crate) fn gather(&mut self, sources: &Sources<'_>, now: Instant, report: &mut StatusReport) {
         let context = sources.context;
         report.state = if context.stop.is_asked() { RunState::Stopping } else { RunState::Running };
-        report.last_error = context.metrics.last_error.get().map(|(time, text)| {
-            let mut error = LastError::default();
-            (error.time, error.text) = (time, text);
-            error
-        });
+        report.last_error = context.metrics.last_error.get().map(|(time, text)| LastError { time, text });
         report.memory_bytes = sources.memory_bytes;
         report.rejected = context.metrics.rejects.lock().values().sum();
         read_connections(sources.connections, now, report);
@@ -95,14 +91,12 @@ impl StatusFigures {
         let lag = context.metrics.lag_micros.lock().clone();
         let recent = first.map_or_else(|| lag.clone(), |first| since(&lag, &first.lag));
         report.lag_ms = Lag::of(&recent).map(|lag| {
-            let mut shown = LagMillis::default();
-            [shown.p50, shown.p99, shown.worst] = [lag.p50, lag.p99, lag.max].map(|micros| float(micros) / 1000.0);
-            shown
+            let [p50, p99, worst] = [lag.p50, lag.p99, lag.max].map(|micros| float(micros) / 1000.0);
+            LagMillis { p50, p99, worst }
         });
         let mut received = BTreeMap::new();
         for product in &mut report.products {
             let Ok(name) = ProductId::new(&product.product) else { continue };
-            // Until here it is a count.
             let count = product.trades;
             product.trades_per_s = rate(count, products.map(|products| products.get(&name).copied().unwrap_or(0)));
             received.insert(name, count);
@@ -120,10 +114,8 @@ impl StatusFigures {
             let first_free = *self.first_free.get_or_insert(space.free);
             let ran = now.saturating_duration_since(self.start);
             let fallen = if ran >= SPACE_SPAN { first_free.saturating_sub(space.free) } else { 0 };
-            let mut disk = Disk::default();
-            disk.free_bytes = space.free;
-            disk.days_until_full = days_until_full(space.free.saturating_sub(space.reserve()), stored_bytes.max(fallen), ran);
-            disk
+            let room = space.free.saturating_sub(space.reserve());
+            Disk { free_bytes: space.free, days_until_full: days_until_full(room, stored_bytes.max(fallen), ran) }
         });
     }
 
@@ -176,10 +168,7 @@ fn read_connections(connections: &Connections, now: Instant, report: &mut Status
         match connection.down(now) {
             None => report.connections_up += 1,
             Some(down) if report.down.len() < MAX_DOWN => {
-                let mut shown = DownConnection::default();
-                shown.connection.clone_from(&connection.name);
-                (shown.lasts_s, shown.why) = (down.lasts.as_secs(), down.cause);
-                report.down.push(shown);
+                report.down.push(DownConnection { connection: connection.name.clone(), lasts_s: down.lasts.as_secs(), why: down.cause });
             }
             Some(_) => {}
         }
@@ -238,26 +227,24 @@ fn product_status(route: &Route, market_now: UnixNanos, now: Instant) -> Product
         "waiting"
     };
     let age = |time: UnixNanos| float(market_now.since(time)) / 1e9;
-    let mut product = ProductStatus::default();
-    route.product.as_str().clone_into(&mut product.product);
-    state.clone_into(&mut product.state);
-    product.trades = metrics.trades.received.get();
-    if let Some((id, time)) = metrics.newest.trade() {
-        (product.last_trade_id, product.last_trade, product.last_trade_age_s) = (Some(id), Some(time), Some(age(time)));
+    let last_trade = metrics.newest.trade();
+    ProductStatus {
+        product: route.product.to_string(),
+        state: state.to_owned(),
+        trades: metrics.trades.received.get(),
+        // Measured later, over the last readings.
+        trades_per_s: 0.0,
+        last_trade_id: last_trade.map(|(id, _)| id),
+        last_trade: last_trade.map(|(_, time)| time),
+        last_trade_age_s: last_trade.map(|(_, time)| age(time)),
+        last_ticker_age_s: metrics.newest.ticker().map(age),
+        missing_ids: metrics.missing_ids.load(Relaxed),
+        queue: u64::try_from(route.queue.len()).unwrap_or(u64::MAX),
     }
-    product.last_ticker_age_s = metrics.newest.ticker().map(age);
-    product.missing_ids = metrics.missing_ids.load(Relaxed);
-    product.queue = u64::try_from(route.queue.len()).unwrap_or(u64::MAX);
-    product
 }
 
 fn raised(alert: &StandingAlert) -> RaisedAlert {
-    let mut raised = RaisedAlert::default();
-    alert.alert.clone_into(&mut raised.alert);
-    raised.subject.clone_from(&alert.subject);
-    raised.text.clone_from(&alert.text);
-    raised.lasts_s = alert.lasts.as_secs();
-    raised
+    RaisedAlert { alert: alert.alert.to_owned(), subject: alert.subject.clone(), text: alert.text.clone(), lasts_s: alert.lasts.as_secs() }
 }
 
 /// Gives how many days some room lasts where so many bytes were stored in a time; nothing where that is not known.

@@ -28,11 +28,13 @@ impl StatusFile {
     /// Says that a capture starts.
     #[must_use]
     pub(crate) fn begin(dir: &Arc<DataDir>, clock: &Clock, endpoint: &str) -> Self {
-        let mut report = StatusReport::default();
-        report.program = format!("coltape {}", env!("CARGO_PKG_VERSION"));
-        report.pid = std::process::id();
-        endpoint.clone_into(&mut report.endpoint);
-        report.started = clock.now();
+        let report = StatusReport {
+            program: format!("coltape {}", env!("CARGO_PKG_VERSION")),
+            pid: std::process::id(),
+            endpoint: endpoint.to_owned(),
+            started: clock.now(),
+            ..StatusReport::default()
+        };
         let file = Self { dir: Arc::clone(dir), clock: clock.clone(), last: Mutex::new(Last { report, is_failing: false }) };
         file.update(|_| {});
         file

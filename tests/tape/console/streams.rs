@@ -55,7 +55,7 @@ fn check(what: &str, run: impl Fn(Sink, Sink, usize) -> Output) {
         let code = output.status.code().unwrap_or_else(|| panic!("died: {place}"));
         assert!(!said.contains("panicked"), "{place}");
         let Some(read) = &read else {
-            assert!([0, 1, 2].contains(&code), "{place}");
+            assert!([0, 1, 2, 3].contains(&code), "{place}");
             read = Some(output);
             continue;
         };
@@ -161,4 +161,22 @@ fn backfill_survives_any_output() {
         let args = ["backfill", "BTC-USD", "--from", "2020-01-01", "--force-fs", "--rest-rate", "1000", "--rest-url", &rest, "--data-dir"];
         spawn(coltape().args(args).arg(&data), out, err).wait_with_output().unwrap()
     });
+}
+
+#[test]
+fn plot_and_status_survive_any_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    tape(&data);
+    let dir = data.to_str().unwrap();
+    for command in ["plot", "status"] {
+        check_at_once(&[command, "--help"]);
+        check_at_once(&[command, "--no-such-option"]);
+    }
+    check_at_once(&["plot", "BTC-USD", "--data-dir", dir]);
+    check_at_once(&["plot", "BTC-USD", "--data-dir", dir, "--out", folder.path().join("a.svg").to_str().unwrap()]);
+    check_at_once(&["plot", "NOPE-USD", "--data-dir", dir]);
+    check_at_once(&["status", dir]);
+    check_at_once(&["status", dir, "--json"]);
+    check_at_once(&["status", "/nowhere"]);
 }

@@ -39,6 +39,32 @@ impl Mark {
     pub(crate) fn leads_to(self, next: Self, reach: u64) -> bool {
         next.key > self.key && next.key - self.key <= reach && next.time >= self.time
     }
+
+    /// Tells whether another message may be of one series with this one: the higher key did not happen earlier.
+    fn agrees_with(self, other: Self) -> bool {
+        self.key != other.key && (self.key < other.key) == (self.time < other.time) || self.key != other.key && self.time == other.time
+    }
+}
+
+/// Finds the longest run of marks that each lead to the next, in the order given, of those that end where `may_end` says; of equally long ones the first.
+fn longest_run(marks: &[Mark], reach: u64, may_end: impl Fn(usize) -> bool) -> Vec<Mark> {
+    // Of each mark how long the longest run is that ends with it, and the place of the mark before it.
+    let mut runs: Vec<(usize, Option<usize>)> = Vec::with_capacity(marks.len());
+    for (at, mark) in marks.iter().enumerate() {
+        let leads = marks.iter().zip(&runs).enumerate().take(at).filter(|(_, (before, _))| before.leads_to(*mark, reach));
+        let longest = leads.fold((0, None), |best, (at, (_, (length, _)))| if *length > best.0 { (*length, Some(at)) } else { best });
+        runs.push((longest.0 + 1, longest.1));
+    }
+    let ends = runs.iter().enumerate().filter(|(at, _)| may_end(*at));
+    let end = ends.fold((0, None), |best, (at, (length, _))| if *length > best.0 { (*length, Some(at)) } else { best });
+    let mut run = Vec::with_capacity(end.0);
+    let mut next = end.1;
+    while let Some(at) = next {
+        run.extend(marks.get(at).copied());
+        next = runs.get(at).and_then(|(_, before)| *before);
+    }
+    run.reverse();
+    run
 }
 
 /// The messages held.
@@ -101,43 +127,37 @@ impl<T> Doubts<T> {
     /// Holds a message. Gives what is believed because of it, and what had to make room.
     pub(crate) fn hold(&mut self, mark: Mark, now: Duration, message: T) -> Held<T> {
         self.held.push(Doubted { mark, since: now, against: 0, message });
-        let (first, count) = self.run_before(mark);
-        let remembered = self.remembered.last().is_some_and(|last| last.leads_to(first, self.reach));
-        if count + if remembered { self.remembered.len() } else { 0 } >= CONFIRMATIONS {
+        let marks: Vec<Mark> = self.held.iter().map(|held| held.mark).collect();
+        let run = longest_run(&marks, self.reach, |end| end + 1 == marks.len());
+        let remembered = run.first().is_some_and(|first| self.remembered.last().is_some_and(|last| last.leads_to(*first, self.reach)));
+        if run.len() + if remembered { self.remembered.len() } else { 0 } >= CONFIRMATIONS {
             let expired = if remembered { self.remembered.drain(..).map(|mark| mark.key).collect() } else { Vec::new() };
-            return Held::Confirmed(Run { messages: self.release(first, mark), expired });
+            return Held::Confirmed(Run { messages: self.release(&run), expired });
         }
         Held::Waiting { given_up: (self.held.len() > MAX_DOUBTED).then(|| self.held.remove(0).message) }
     }
 
-    /// Follows the messages that agree with each other back from the newest one. Gives the mark of the first of them, and how many they are.
-    fn run_before(&self, newest: Mark) -> (Mark, usize) {
-        let (mut first, mut count) = (newest, 1);
-        for held in self.held.iter().rev().skip(1) {
-            if held.mark.leads_to(first, self.reach) {
-                (first, count) = (held.mark, count + 1);
-            }
-        }
-        (first, count)
-    }
-
-    /// Takes out what lies between two marks, with what agrees with either end of them.
-    fn release(&mut self, first: Mark, last: Mark) -> Vec<T> {
+    /// Takes out a run, with what agrees with all of it and lies between its ends or just behind.
+    fn release(&mut self, run: &[Mark]) -> Vec<T> {
         let reach = self.reach;
-        let is_of_run = |held: &mut Doubted<T>| held.mark.key >= first.key && held.mark.key <= last.key.saturating_add(reach);
-        let mut run: Vec<Doubted<T>> = self.held.extract_if(.., is_of_run).collect();
-        run.sort_by_key(|held| held.mark.key);
-        run.into_iter().map(|held| held.message).collect()
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Vec::new() };
+        let is_of_run = |held: &mut Doubted<T>| {
+            let is_within = held.mark.key >= first.key && held.mark.key <= last.key.saturating_add(reach);
+            is_within && run.iter().all(|mark| *mark == held.mark || mark.agrees_with(held.mark))
+        };
+        let mut taken: Vec<Doubted<T>> = self.held.extract_if(.., is_of_run).collect();
+        taken.sort_by_key(|held| held.mark.key);
+        taken.into_iter().map(|held| held.message).collect()
     }
 
     /// Takes the newest key that the exchange named. Gives the messages that it confirms: those just below it, the one that it names among them.
     pub(crate) fn confirm(&mut self, key: u64) -> Option<Run<T>> {
-        let is_named = |mark: Mark| mark.key <= key && key - mark.key <= self.reach;
-        let named = self.held.iter().filter(|held| is_named(held.mark)).map(|held| held.mark);
-        let first = named.min_by_key(|mark| mark.key)?;
-        let last = Mark { key, ..first };
+        let is_named = |mark: &Mark| mark.key <= key && key - mark.key <= self.reach;
+        let named: Vec<Mark> = self.held.iter().map(|held| held.mark).filter(is_named).collect();
+        let run = longest_run(&named, self.reach, |_| true);
+        let first = *run.first()?;
         let expired = std::mem::take(&mut self.remembered).into_iter().filter(|mark| mark.leads_to(first, self.reach)).map(|mark| mark.key);
-        Some(Run { expired: expired.collect(), messages: self.release(first, last) })
+        Some(Run { expired: expired.collect(), messages: self.release(&run) })
     }
 
     /// Counts a message that goes on with the series as it was against every held one that `is_denied` says it contradicts. Gives those that are refuted now.
@@ -185,11 +205,7 @@ impl<T> Doubts<T> {
     pub(crate) fn take_longest_run(&mut self) -> Vec<T> {
         let mut marks: Vec<Mark> = self.held.iter().filter(|held| held.against == 0).map(|held| held.mark).collect();
         marks.sort_by_key(|mark| (mark.key, mark.time));
-        let mut longest: &[Mark] = &[];
-        let reach = self.reach;
-        for run in marks.chunk_by(|one, next| one.leads_to(*next, reach)) {
-            longest = if run.len() > longest.len() { run } else { longest };
-        }
+        let longest = longest_run(&marks, self.reach, |_| true);
         let mut taken: Vec<Doubted<T>> = self.held.extract_if(.., |held| held.against == 0 && longest.contains(&held.mark)).collect();
         taken.sort_by_key(|held| held.mark.key);
         taken.into_iter().map(|held| held.message).collect()
@@ -271,6 +287,18 @@ mod tests {
         let backwards = Mark { key: 16_001, time: UnixNanos(5) };
         assert_eq!(doubts.hold(backwards, NOW, 0), waits());
         assert_eq!(hold(&mut doubts, 16_002), waits(), "of three one has a time that does not rise");
+        assert_eq!(hold(&mut doubts, 16_003), Held::Confirmed(Run { messages: vec![16_000, 16_002, 16_003], expired: vec![] }));
+    }
+
+    #[test]
+    fn one_message_between_others_with_another_time_neither_breaks_their_run_nor_is_believed_with_it() {
+        for (time, key) in [(5, 702), (5_000_000, 702), (5, 704), (5_000_000, 700)] {
+            let mut doubts = Doubts::new(AGREEMENT);
+            assert_eq!((hold(&mut doubts, 701), hold(&mut doubts, 702)), (waits(), waits()));
+            assert_eq!(doubts.hold(Mark { key, time: UnixNanos(time) }, NOW, 9), waits(), "{time} {key}");
+            assert_eq!(hold(&mut doubts, 703), Held::Confirmed(Run { messages: vec![701, 702, 703], expired: vec![] }), "{time} {key}");
+            assert_eq!(doubts.len(), 1, "{time} {key}");
+        }
     }
 
     #[test]

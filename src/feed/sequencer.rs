@@ -10,7 +10,8 @@
 //!    without its next trade.
 //! 4. Trades of lower ids that happened later than a waiting one contradict it. It is refuted where ids are still missing before it, or where another trade
 //!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is. One whose id is near has the gap
-//!    wait, and one that waits in a row with others, of rising ids and times, is right: the exchange's clock was set back.
+//!    wait, and is missing when it is refuted, so that REST decides. One that waits in a row with others, of rising ids and times, is right: the exchange's
+//!    clock was set back.
 //! 5. Ids far behind the highest are a gap only where more than one message says so. A lone message has to wait for the gap wait first.
 //! 6. Every id is reported missing at most once before it is reported filled: the gaps in the journal, taken together, are the ids that were missing.
 //!
@@ -211,7 +212,16 @@ impl Sequencer {
             is_over && (id <= last && waiting.against > 0 || self.is_contradicted(waiting))
         };
         let refuted = self.waiting.find_at_either_end(COMPARED, is_refuted)?;
-        self.waiting.take(refuted).map(|waiting| waiting.received)
+        self.take_refuted(refuted, last)
+    }
+
+    /// Takes a refuted trade out. A near id above the chain may be that of a real trade, however wrong its time seems: it is missing until REST tells.
+    fn take_refuted(&mut self, id: u64, last: u64) -> Option<ReceivedTrade> {
+        let waiting = self.waiting.take(id)?;
+        if id > last && id - last <= AGREEMENT {
+            self.mark_missing(IdRange::one(id), GapCause::Jump);
+        }
+        Some(waiting.received)
     }
 
     /// Tells whether trades of lower ids contradict a waiting one, and nothing speaks for it: it is not in a row of [`CONFIRMATIONS`] that wait with
@@ -248,7 +258,7 @@ impl Sequencer {
         let is_refuted =
             |id: u64, waiting: &Waiting| id <= last && waiting.against > 0 || id != last.saturating_add(1) && self.is_contradicted(waiting);
         let refuted = self.waiting.find_at_either_end(usize::MAX, is_refuted)?;
-        self.waiting.take(refuted).map(|waiting| waiting.received)
+        self.take_refuted(refuted, last)
     }
 
     /// Takes note that a trade is stored.
@@ -587,6 +597,8 @@ mod tests {
                 assert!(!sequencer.has_events(), "one message opens no wide gap before its time is up");
             }
             assert_eq!(sequencer.pop_refuted(|| now).is_some(), is_refuted, "{ahead} {stored} {now:?}");
+            let near = [opened(ahead, ahead, GapCause::Jump)];
+            assert_eq!(sequencer.take_events(), if is_refuted && ahead < 1000 { &near[..] } else { &[] });
         }
     }
 

@@ -97,6 +97,10 @@ impl TradeMarks {
             Stored::Same => Judgement::Belongs,
             Stored::Other if is_later => Judgement::Doubted(TradeDoubt::Behind),
             Stored::Other | Stored::Retold => Judgement::Conflicts,
+            // A trade that comes as it happens and fills a gap is not hours old.
+            Stored::Nothing if chain.missing().contains(mark.key) && recv.0 != 0 && !self.time_fits(mark.time, recv) => {
+                Judgement::Doubted(TradeDoubt::Time)
+            }
             Stored::Nothing if chain.missing().contains(mark.key) => Judgement::Belongs,
             Stored::Nothing => {
                 let is_below_and_later = self.first.is_some_and(|first| mark.key < first.key && mark.time > first.time);
@@ -187,6 +191,8 @@ mod tests {
             (5_000_099, NOW + 1, Stored::Retold, Conflicts),
             (5_000_055, NOW - 1, Stored::Nothing, Belongs),
             (5_000_055, NOW + 1, Stored::Nothing, Belongs),
+            (5_000_055, NOW - hours, Stored::Nothing, Doubted(TradeDoubt::Time)),
+            (5_000_055, NOW + hours, Stored::Nothing, Doubted(TradeDoubt::Time)),
             (4_999_999, NOW - hours, Stored::Nothing, Belongs),
             (4_999_999, NOW - 1, Stored::Nothing, Doubted(TradeDoubt::Behind)),
             (4_000_099, NOW - hours, Stored::Nothing, Doubted(TradeDoubt::Behind)),

@@ -17,7 +17,7 @@ pub(crate) struct Run {
     pub(crate) data: PathBuf,
     pub(crate) ledger: PathBuf,
     pub(crate) names: Vec<ProductId>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Run {
@@ -37,7 +37,7 @@ impl Run {
         args.extend(names.iter().map(ProductId::as_str));
         args.extend(options);
         let capture = Some(Capture::start(&data, &args));
-        Self { simulation, capture, data, ledger, names, _folder: folder }
+        Self { simulation, capture, data, ledger, names, folder }
     }
 
     /// Waits until the market is over.
@@ -70,7 +70,7 @@ impl Run {
         let ended = self.capture.take().unwrap().stop();
         let totals = self.simulation.stop().unwrap();
         let truth = Truth::read(&self.ledger, true);
-        Stopped { ended, totals, truth, data: self.data, ledger: self.ledger, names: self.names, _folder: self._folder }
+        Stopped { ended, totals, truth, data: self.data, ledger: self.ledger, names: self.names, folder: self.folder }
     }
 }
 
@@ -82,7 +82,18 @@ pub(crate) struct Stopped {
     pub(crate) data: PathBuf,
     pub(crate) ledger: PathBuf,
     pub(crate) names: Vec<ProductId>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Stopped {
+    /// Keeps everything of a run that failed.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            let _ = std::fs::write(self.folder.path().join("capture.err"), self.ended.stderr());
+            eprintln!("the run is kept in {}", self.folder.path().display());
+        }
+    }
 }
 
 impl Stopped {

@@ -141,15 +141,7 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
     ),
     ("two journals swapped", Files(swap_journals)),
     ("a journal line cut", Files(|case| journal_line(case, |line, rng| line.truncate(rng.usize(1..line.len() - 1))))),
-    (
-        "zeroes in a journal line",
-        Files(|case| {
-            journal_line(case, |line, rng| {
-                let at = rng.usize(..line.len());
-                line[at..].fill(0);
-            })
-        }),
-    ),
+    ("zeroes in a journal line", Files(zeroes_in_a_journal)),
     ("a journal line without a sign of JSON", Files(|case| journal_line(case, break_json))),
     ("a journal line without one of its fields", Files(|case| journal_line(case, break_field))),
     (
@@ -247,7 +239,7 @@ fn leap_within_a_day(case: &mut Case<'_>) -> Option<Harm> {
     let number = case.rng.usize(1..day.trades.len() - 1);
     let last = day.trades.last()?.time.0;
     let trade = &mut day.trades[number];
-    trade.time = UnixNanos(last + 90 * SECOND);
+    trade.time = UnixNanos(last + 2 * 3600 * SECOND);
     trade.recv = UnixNanos(if trade.recv.0 == 0 { 0 } else { (trade.time.0 + 1).saturating_add_signed(case.spec.clock_off) });
     let own = day.date;
     (trade.time.day() == own).then_some(())?;
@@ -717,6 +709,19 @@ fn journal_line(case: &mut Case<'_>, change: fn(&mut Vec<u8>, &mut fastrand::Rng
     bytes.push(b'\n');
     std::fs::write(&path, bytes).expect("written");
     Harm::of_tape()
+}
+
+/// Zeroes the end of a journal line. A process that has not said that it stopped may have crashed, which leaves such lines.
+fn zeroes_in_a_journal(case: &mut Case<'_>) -> Option<Harm> {
+    let harm = journal_line(case, |line, rng| {
+        let at = rng.usize(..line.len());
+        line[at..].fill(0);
+    })?;
+    let text: Vec<u8> = journals(case).iter().flat_map(|path| std::fs::read(path).expect("read")).collect();
+    let text = String::from_utf8(text).expect("text");
+    let next =
+        text.lines().skip_while(|line| !line.contains('\0')).find(|line| line.contains("_started\"") || line.contains("capture_stopped"));
+    Some(Harm { may_hold: !next.is_some_and(|line| line.contains("capture_stopped")), ..harm })
 }
 
 /// Replaces one of the signs that hold a JSON object together.

@@ -32,14 +32,7 @@ impl Writer {
         if self.doubted_trades.find(|held| held.received.trade.agrees_with(&trade)).is_some() {
             return self.note_duplicate(&trade);
         }
-        if doubt == TradeDoubt::First {
-            // Nothing tells which of two trades with one id is real: the first one counts, as ever.
-            let first = self.doubted_trades.find(|held| held.received.trade.trade_id == trade.trade_id).copied();
-            if let Some(first) = first {
-                self.metrics.trades.conflict.one();
-                return self.report_conflict(&first.received.trade, &trade, received.place);
-            }
-        } else {
+        if doubt != TradeDoubt::First {
             self.context.journal.write(Event::TradeDoubted { product: self.product.clone(), trade_id: trade.trade_id });
         }
         match self.doubted_trades.hold(mark_of(&trade), self.started.elapsed(), DoubtedTrade { received, doubt }) {
@@ -169,10 +162,10 @@ impl Writer {
             let why = Refuted::of(&expired, Refuted::Stopped);
             self.refuse(expired.message, why);
         }
+        self.release_held_back();
         for expired in self.doubted_tickers.drain() {
             self.settle_expired_ticker(expired, Refuted::Stopped);
         }
-        self.release_held_back();
     }
 
     /// Counts a doubted trade that is not believed. One whose id is stored with other fields, and that nothing contradicts, is a conflict.

@@ -16,7 +16,7 @@ use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_days::OpenDays;
 use crate::feed::doubts::{AGREEMENT, Doubts, Mark};
 use crate::feed::sequencer::{ReceivedTrade, Sequencer};
-use crate::feed::ticker_marks::{TickerJudgement, TickerMarks};
+use crate::feed::ticker_marks::{TickerDoubt, TickerJudgement, TickerMarks};
 use crate::feed::trade_marks::{TradeDoubt, TradeMarks};
 use crate::product::ProductId;
 use crate::record::{Means, Record, Ticker};
@@ -190,16 +190,19 @@ impl Writer {
         }
     }
 
-    /// Stores the tickers that were held back. What is no copy is believed by now.
+    /// Judges again the tickers that were held back. One whose sequence and trade both lie behind, although the ids of trades have not begun anew, came
+    /// before, whatever its event time.
     pub(super) fn release_held_back(&mut self) {
         for ticker in std::mem::take(&mut self.held_back.tickers) {
             self.begin_batch();
+            let is_of_earlier_trade = ticker.trade_id < self.held_back.last_trade_id && self.doubted_trades.is_empty();
             match self.ticker_marks.judge_at(&ticker, self.context.latest_at(ticker.recv)) {
                 TickerJudgement::Newer => {
                     self.write_ticker(&ticker, Effort::Any);
                 }
                 TickerJudgement::Stale => self.metrics.tickers.stale.one(),
-                TickerJudgement::Doubted(_) => self.write_believed(&ticker),
+                TickerJudgement::Doubted(TickerDoubt::Behind) if is_of_earlier_trade => self.metrics.tickers.stale.one(),
+                TickerJudgement::Doubted(doubt) => self.doubt_ticker(&ticker, doubt),
             }
         }
     }

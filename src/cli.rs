@@ -10,6 +10,8 @@ pub(crate) mod backfill;
 pub(crate) mod candles;
 pub(crate) mod capture;
 mod data_dir;
+pub(crate) mod export;
+mod export_help;
 mod input;
 mod limits;
 mod logging;
@@ -18,6 +20,7 @@ mod next;
 pub(crate) mod orders;
 pub(crate) mod outcome;
 pub(crate) mod output;
+pub(crate) mod plot;
 mod progress;
 mod proxy;
 pub(crate) mod query;
@@ -26,6 +29,7 @@ pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod simulate;
 pub(crate) mod stats;
+pub(crate) mod status;
 mod targets;
 pub(crate) mod units;
 pub(crate) mod values;
@@ -66,8 +70,11 @@ pub fn main() -> ExitCode {
         Command::Candles(args) => candles::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Orders(args) => orders::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
+        Command::Plot(args) => plot::run(&args),
+        Command::Status(args) => status::run(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

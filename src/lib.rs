@@ -52,11 +52,12 @@
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
 //! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
 //! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify`, `candles`, `stats`, `orders` | words, layout, store, reading, market | the read side |
+//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, market, tools | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
-//! | capture | `capture` | words, layout, store, feed, repair | the threads; feed and store meet here |
+//! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
+//! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, market, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -87,6 +88,7 @@ mod cli;
 mod decimal;
 mod digits;
 mod escape;
+mod export;
 mod feed;
 pub mod guide;
 mod ids;
@@ -97,6 +99,7 @@ mod lookup;
 mod market;
 mod names;
 mod orders;
+mod plot;
 mod product;
 mod progress;
 mod query;
@@ -106,6 +109,7 @@ mod rows;
 mod schema;
 mod simulate;
 mod stats;
+mod status;
 mod store;
 mod stored;
 mod tape;
@@ -122,6 +126,9 @@ pub use capture::run as capture;
 pub use capture::stop::Stop;
 pub use capture::{CaptureConfig, CaptureError, RecordConfig};
 pub use decimal::Decimal;
+pub use export::{
+    ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
+};
 pub use feed::Feed;
 pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
@@ -131,6 +138,7 @@ pub use market::{
     Stats, StatsOf, StoredTrade, Verdict,
 };
 pub use orders::print_orders;
+pub use plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
 pub use product::ProductId;
 pub use progress::{Observer, Step};
 pub use query::{Format, QueryConfig, QueryError, QuestionError, query};
@@ -141,6 +149,10 @@ pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
+pub use status::{
+    CaptureStatus, Disk, DownConnection, Health, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusError,
+    StatusReport, look as capture_status,
+};
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::follow::Follow;

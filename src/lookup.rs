@@ -61,6 +61,19 @@ pub(crate) fn days(
     Err(LookupError::EmptyDays { product: product.clone(), dataset })
 }
 
+/// Makes the error that says what a directory holds instead of records of a product's dataset.
+///
+/// # Errors
+/// Where the directory is no tape, or a folder cannot be read.
+pub(crate) fn nothing_stored(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<LookupError, LookupError> {
+    let tape = Tape::open(dir)?;
+    let (known, datasets) = (tape.products()?, tape.datasets(product)?);
+    if datasets.contains(&dataset) {
+        return Ok(LookupError::EmptyDays { product: product.clone(), dataset });
+    }
+    Ok(LookupError::NothingStored { path: dir.to_owned(), product: product.clone(), dataset, known, datasets })
+}
+
 /// Tells whether a day has a record. One that cannot be opened counts: whoever reads it says why it cannot.
 fn has_records(dir: &Path, product: &ProductId, dataset: Dataset, date: UtcDay) -> bool {
     with_layout!(dataset, L => match Snapshot::<L>::open(dir, product, date) {

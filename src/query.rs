@@ -37,7 +37,7 @@ use crate::time_range::TimeRange;
 use columns::Choice;
 pub use config::{Format, QueryConfig};
 pub use error::{QueryError, QuestionError};
-use exact::ExactTexts;
+pub(crate) use exact::ExactTexts;
 use filter::Filter;
 use follow::Follower;
 use order::ProductDay;

@@ -23,7 +23,7 @@ mod lock;
 mod map;
 mod mapping_table;
 mod merge;
-mod own_file;
+pub(crate) mod own_file;
 mod page;
 mod place;
 #[doc(hidden)]
@@ -53,6 +53,7 @@ pub use gaps::gaps;
 pub(crate) use growth::FULL as MAX_DAY_RECORDS;
 pub use growth::{FIRST_RECORDS, MAX_LEAD};
 pub use lock::holder_of;
+pub(crate) use lock::named_holder;
 pub use map::name_the_column_on_sigbus;
 pub use place::{DayKey, OWN_FOLDER};
 pub use reader::Snapshot;

@@ -46,6 +46,13 @@ impl UnixNanos {
         UtcDay((self.0 / NANOS_PER_SECOND / SECONDS_PER_DAY) as u32)
     }
 
+    /// Gives a time that the file system shows; nothing where it lies before 1970.
+    #[must_use]
+    pub(crate) fn of_file(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_nanos()).ok().map(Self)
+    }
+
     /// Gives the nanoseconds from `earlier` to `self`, 0 where `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> u64 {

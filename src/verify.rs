@@ -111,6 +111,37 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
     Ok(report)
 }
 
+/// Verifies the products of a data directory one by one. What belongs to all of them is read once.
+pub(crate) struct ProductVerifier {
+    journal: Journal,
+    rejected: RejectedTrades,
+}
+
+impl ProductVerifier {
+    /// Reads the journal of a data directory.
+    pub(crate) fn read(dir: &std::path::Path) -> Self {
+        Self { journal: Journal::read(dir), rejected: RejectedTrades::read(dir) }
+    }
+
+    /// Estimates how many records will be looked at.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(crate) fn records(config: &VerifyConfig) -> Result<u64, VerifyError> {
+        Ok(product::records_to_check(config)?)
+    }
+
+    /// Verifies one product: gives its days, gaps and findings.
+    ///
+    /// # Errors
+    /// As [`verify`].
+    pub(crate) fn verify(&self, config: &VerifyConfig, product: &ProductId) -> Result<Report, VerifyError> {
+        let mut report = Report::default();
+        product::verify_product(config, product, &self.journal, &self.rejected, &mut report)?;
+        Ok(report)
+    }
+}
+
 /// Reports what is wrong with the journal itself, and what captures say of themselves.
 fn report_journal(config: &VerifyConfig, journal: &Journal, report: &mut Report) {
     let findings = &mut report.findings;

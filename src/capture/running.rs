@@ -15,6 +15,7 @@ use crate::capture::net::connections::Connections;
 use crate::capture::net::recorder::RecorderThread;
 use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::metrics::{ConnectionTotals, Metrics};
+use crate::capture::report::status_file::StatusFile;
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
 use crate::capture::service::journal::JournalHandle;
@@ -47,6 +48,7 @@ pub(super) struct WatchThread {
 pub(super) struct Running {
     pub(super) dir: Arc<DataDir>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) status: Arc<StatusFile>,
     pub(super) stop: Stop,
     pub(super) journal: JournalHandle,
     pub(super) rest_fetch: Option<RestFetch>,
@@ -69,13 +71,15 @@ pub(super) struct Ended {
 
 impl Running {
     /// Starts the journal, which all other threads need.
-    pub(super) fn begin(dir: Arc<DataDir>, clock: &Clock, stop: &Stop) -> Result<Self, CaptureError> {
+    pub(super) fn begin(dir: Arc<DataDir>, clock: &Clock, endpoint: &str, stop: &Stop) -> Result<Self, CaptureError> {
+        let status = Arc::new(StatusFile::begin(&dir, clock, endpoint));
         let metrics = Arc::new(Metrics::default());
         let (journal, journal_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), stop)
             .map_err(|source| CaptureError::Thread { name: "journal".to_owned(), source })?;
         Ok(Self {
             dir,
             metrics,
+            status,
             stop: stop.clone(),
             journal,
             rest_fetch: None,
@@ -125,9 +129,13 @@ impl Running {
         summary.elapsed = elapsed;
         summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next()).or_else(|| restored(&self.metrics));
         self.journal.write(capture_stopped(&summary));
+        let status = Arc::clone(&self.status);
         if let Some(reason) = self.close_journal() {
             summary.failure.get_or_insert(reason);
         }
+        let mut undone: Vec<String> = summary.failure.iter().cloned().collect();
+        undone.extend(summary.shortcomings().iter().map(ToString::to_string));
+        status.end(&undone);
         summary
     }
 

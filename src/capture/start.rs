@@ -59,7 +59,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         ..StoreOptions::default()
     };
     let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
-    let mut running = Running::begin(dir, &config.clock, stop)?;
+    let mut running = Running::begin(dir, &config.clock, &endpoint, stop)?;
     running.journal.write(Event::CaptureStarted {
         endpoint,
         products: u64::try_from(config.products.len()).unwrap_or(u64::MAX),
@@ -68,6 +68,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     if let Err(error) = running.start(config) {
         stop.ask();
         running.join();
+        running.status.end(&[error.to_string()]);
         // The start's own error is the one to report.
         let _ = running.close_journal();
         return Err(error);
@@ -98,7 +99,8 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
-        let watched = watch::Watched { context, registry, connections, start_patience: config.start_patience };
+        let watched =
+            watch::Watched { context, registry, connections, status: Arc::clone(&self.status), start_patience: config.start_patience };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,17 +8,19 @@ use clap::{Args, Parser, Subcommand};
 
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
+use super::export_help::EXPORT_HELP;
 use super::orders::OrdersArgs;
-use super::query_help::QUERY_HELP;
+use super::query::QueryArgs;
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, Span, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alerts::AlertKind;
+use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
+use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::product::ProductId;
-use crate::query::{Format, QueryConfig};
 use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
 use crate::time::{DateFormat, UnixNanos};
@@ -50,6 +53,12 @@ pub(crate) enum Command {
     Repair(RepairArgs),
     /// Fetch a product's past trades by REST
     Backfill(BackfillArgs),
+    /// Draw trades, quotes and volume as an SVG picture
+    Plot(PlotArgs),
+    /// Show whether a capture runs, and what it is doing
+    Status(StatusArgs),
+    /// Write days as Parquet, Arrow or CSV files that other programs read, and keep them up to date
+    Export(ExportArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
@@ -177,45 +186,110 @@ pub(crate) struct VerifyArgs {
     pub json: bool,
 }
 
-/// `coltape query`.
+/// `coltape plot`.
 #[derive(Debug, Args)]
-#[command(after_help = QUERY_HELP)]
-pub(crate) struct QueryArgs {
-    /// Which products. Records of several are printed in order of time, with a column `product` in front
-    #[arg(value_name = "PRODUCT", required = true)]
-    pub products: Vec<ProductId>,
+#[command(
+    after_help = "Examples:\n  coltape plot BTC-USD --out btc.svg\n  coltape plot BTC-USD --from 2025-06-07 --to 2025-06-08 --theme dark > day.svg\n  \
+    coltape plot ETH-USD --from 10m --what candles,volume --out eth.svg\n\n\
+    Each dot is a trade: its colour is the side of the taker, its area the size. Where trade ids are missing, the picture is shaded, and the ids are named. \
+    The verdict on the range of time stands in the title. However many trades there are, the file stays below 1 MB: it is thinned by pixel, and the highest, \
+    the lowest and the largest trade are always drawn.\n\n\
+    Exit 0: drawn. Exit 1: nothing is stored of what was asked for, a day cannot be read, or the file cannot be written. Exit 2: the command line is wrong."
+)]
+pub(crate) struct PlotArgs {
+    /// Which product
+    #[arg(value_name = "PRODUCT")]
+    pub product: ProductId,
     #[command(flatten)]
     pub data_dir: DataDirArg,
-    /// Which dataset
-    #[arg(long, value_enum, default_value_t = QueryConfig::DEFAULT_DATASET)]
-    pub dataset: Dataset,
-    /// First event time: RFC 3339, a date (its midnight in UTC), now, or how long ago: 7d, 36h, 90m
+    /// First event time, a date, RFC 3339, or how long ago [default: an hour before the end]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
-    /// Event time to stop before
+    /// Event time to stop before [default: behind the last record]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub to: Option<UnixNanos>,
-    /// Columns to print, in this order; also event_time (RFC 3339) and product [default: the dataset's, core then extended]
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
+    /// Width in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::WIDTH)]
+    pub width: u32,
+    /// Height in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::HEIGHT)]
+    pub height: u32,
+    /// The colours
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// What to draw
+    #[arg(long, value_enum, value_delimiter = ',', default_value = USUAL_PARTS.as_str())]
+    pub what: Vec<PlotPart>,
+}
+
+/// `coltape status`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coltape status /mnt/md/data\n  coltape status /mnt/md/data --watch\n  coltape status --json | jq .missing_ids\n\n\
+    A running capture writes _coltape/status.json once a second; no port is needed. Its file counts only while the capture holds the directory and goes on \
+    writing. The guide to operating lists the keys.\n\n\
+    Exit 0: a capture runs and is healthy. Exit 1: a capture runs and something is wrong: an alert stands, a connection is down, trade ids are missing, it \
+    is starting or stopping, or it has said nothing for 10 s; or DIR is no data directory. Exit 3: no capture runs. Exit 2: the command line is wrong."
+)]
+pub(crate) struct StatusArgs {
+    /// The data directory [default: as --data-dir]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// Print one JSON object instead of the screen
+    #[arg(long)]
+    pub json: bool,
+    /// Show it again every second, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `coltape export`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPORT_HELP)]
+pub(crate) struct ExportArgs {
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// The folder of the data set: new, empty, or one of an earlier export
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The format of the files
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Only these products [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
-    pub columns: Vec<String>,
-    /// Print at most this many records
+    pub products: Vec<ProductId>,
+    /// First event time, a date or RFC 3339; where files are by day of receipt, first time of receipt
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub from: Option<UnixNanos>,
+    /// Event time to stop before, likewise
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub to: Option<UnixNanos>,
+    /// Which datasets
+    #[arg(long, value_enum, value_delimiter = ',', default_value = EXPORT_DATASETS.as_str())]
+    pub dataset: Vec<Dataset>,
+    /// The types of the columns of Parquet and Arrow files
+    #[arg(long, value_enum, default_value_t)]
+    pub types: ExportTypes,
+    /// The encoding of Parquet columns
+    #[arg(long, value_enum, default_value_t)]
+    pub encoding: ExportEncoding,
+    /// The compression of Parquet pages
+    #[arg(long, value_enum, default_value_t)]
+    pub compression: ExportCompression,
+    /// Add Bloom filters of the order ids to Parquet files
+    #[arg(long)]
+    pub bloom: bool,
+    /// Also export days that still grow, as far as they go
+    #[arg(long)]
+    pub live: bool,
+    /// How many threads work [default: one for each processor]
     #[arg(long, value_name = "N")]
-    pub limit: Option<u64>,
-    /// Print only the last N records
-    #[arg(long, value_name = "N", conflicts_with = "limit")]
-    pub tail: Option<u64>,
-    /// Keep printing records as they are captured, late ones when they come
-    #[arg(long)]
-    pub follow: bool,
-    /// Only trades of this order, as maker or taker; any spelling of a UUID
-    #[arg(long, value_name = "UUID")]
-    pub order: Option<String>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::default())]
-    pub format: Format,
-    /// Print the stored values: sides as codes, order ids as 32 hex digits, no exact texts
-    #[arg(long)]
-    pub raw: bool,
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// The options of the commands that fetch by REST.

@@ -2,12 +2,58 @@
 
 use std::io::{BufWriter, IsTerminal};
 
-use super::args::QueryArgs;
+use clap::Args;
+
+use super::data_dir::DataDirArg;
 use super::outcome::{DONE, Failure};
-use super::{input, output};
+use super::query_help::QUERY_HELP;
+use super::{input, output, units};
 use crate::product::ProductId;
-use crate::query::{QueryConfig, QueryError, QuestionError, query_with_notes};
+use crate::query::{Format, QueryConfig, QueryError, QuestionError, query_with_notes};
 use crate::record::OrderId;
+use crate::schema::Dataset;
+use crate::time::UnixNanos;
+
+/// `coltape query`.
+#[derive(Debug, Args)]
+#[command(after_help = QUERY_HELP)]
+pub(crate) struct QueryArgs {
+    /// Which products. Records of several are printed in order of time, with a column `product` in front
+    #[arg(value_name = "PRODUCT", required = true)]
+    pub products: Vec<ProductId>,
+    #[command(flatten)]
+    pub data_dir: DataDirArg,
+    /// Which dataset
+    #[arg(long, value_enum, default_value_t = QueryConfig::DEFAULT_DATASET)]
+    pub dataset: Dataset,
+    /// First event time: RFC 3339, a date (its midnight in UTC), now, or how long ago: 7d, 36h, 90m
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub from: Option<UnixNanos>,
+    /// Event time to stop before
+    #[arg(long, value_name = "TIME", value_parser = units::time)]
+    pub to: Option<UnixNanos>,
+    /// Columns to print, in this order; also event_time (RFC 3339) and product [default: the dataset's, core then extended]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub columns: Vec<String>,
+    /// Print at most this many records
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Print only the last N records
+    #[arg(long, value_name = "N", conflicts_with = "limit")]
+    pub tail: Option<u64>,
+    /// Keep printing records as they are captured, late ones when they come
+    #[arg(long)]
+    pub follow: bool,
+    /// Only trades of this order, as maker or taker; any spelling of a UUID
+    #[arg(long, value_name = "UUID")]
+    pub order: Option<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::default())]
+    pub format: Format,
+    /// Print the stored values: sides as codes, order ids as 32 hex digits, no exact texts
+    #[arg(long)]
+    pub raw: bool,
+}
 
 /// Runs the command.
 ///

@@ -9,7 +9,9 @@ use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use super::units;
+use crate::export::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
+use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::query::Format;
 use crate::schema::{ColumnSet, Dataset};
 use crate::time::DateFormat;
@@ -39,6 +41,12 @@ impl fmt::Display for Span {
 
 /// Every dataset, as a list on the command line.
 pub(crate) static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));
+
+/// What a plot shows usually, as a list on the command line.
+pub(crate) static USUAL_PARTS: LazyLock<String> = LazyLock::new(|| PlotConfig::PARTS.map(PlotPart::name).join(","));
+
+/// The datasets that are exported by default, likewise.
+pub(crate) static EXPORT_DATASETS: LazyLock<String> = LazyLock::new(|| ExportConfig::DEFAULT_DATASETS.map(Dataset::name).join(","));
 
 /// Reads a [`Span`] above zero.
 ///
@@ -117,6 +125,84 @@ impl ValueEnum for Format {
             Self::Csv => PossibleValue::new("csv").help("Comma-separated, with a header line"),
             Self::Jsonl => PossibleValue::new("jsonl").help("One JSON object per line"),
         })
+    }
+}
+
+impl ValueEnum for Theme {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Light, Self::Dark]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Light => PossibleValue::new("light").help("Dark on white"),
+            Self::Dark => PossibleValue::new("dark").help("Light on a dark ground"),
+        })
+    }
+}
+
+impl ValueEnum for PlotPart {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Trades => "Trades as dots",
+            Self::Quotes => "Best bid and best ask as lines",
+            Self::Candles => "Open, high, low and close",
+            Self::Volume => "Volume bought and sold",
+        }))
+    }
+}
+
+impl ValueEnum for ExportFormat {
+    fn value_variants<'a>() -> &'a [Self] {
+        Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.summary()))
+    }
+}
+
+impl ValueEnum for ExportTypes {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Safe, Self::Rich]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Safe => "What every engine reads: times in microseconds, beside integers in nanoseconds",
+            Self::Rich => "Times in nanoseconds, order ids annotated as UUIDs; Spark 4.3 refuses both",
+        }))
+    }
+}
+
+impl ValueEnum for ExportEncoding {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Best, Self::Plain]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Best => "Differences of integers, doubles split by byte: the smallest files",
+            Self::Plain => "Plain values, for readers that know nothing else",
+        }))
+    }
+}
+
+impl ValueEnum for ExportCompression {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Zstd, Self::Snappy, Self::None]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(match self {
+            Self::Zstd => "Zstandard, level 1",
+            Self::Snappy => "Snappy",
+            Self::None => "No compression",
+        }))
     }
 }
 

@@ -33,7 +33,7 @@ struct Text {
 
 /// The texts of some products.
 #[derive(Debug)]
-pub(super) struct ExactTexts {
+pub(crate) struct ExactTexts {
     dir: PathBuf,
     /// The names of the products, as the exchange has them. A text is kept before it is known to which series its record belongs.
     feed_names: Vec<String>,
@@ -47,7 +47,7 @@ pub(super) struct ExactTexts {
 impl ExactTexts {
     /// Reads the texts of products' records from the day `first` on. Without a first day there are none.
     #[must_use]
-    pub(super) fn read(dir: &Path, products: &[ProductId], first: Option<UtcDay>) -> Self {
+    pub(crate) fn read(dir: &Path, products: &[ProductId], first: Option<UtcDay>) -> Self {
         let mut feed_names: Vec<String> = products.iter().map(|product| product.feed_name().to_owned()).collect();
         feed_names.sort();
         feed_names.dedup();
@@ -57,7 +57,7 @@ impl ExactTexts {
     }
 
     /// Reads what was added to the files since. A file that cannot be read has no texts.
-    pub(super) fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         let Some(first) = self.first else { return };
         for (_, path) in journal::files(&self.dir, EXACT_TEXTS).into_iter().filter(|(date, _)| *date >= first) {
             let read = self.read.get(&path).copied().unwrap_or(0);
@@ -101,13 +101,13 @@ impl ExactTexts {
 
     /// Tells whether there are no texts.
     #[must_use]
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
 
     /// Finds the text of a column of the product's record with this key, if it is a text of the stored value.
     #[must_use]
-    pub(super) fn find(&self, product: &ProductId, column: &str, key: u64, stored: f64) -> Option<&str> {
+    pub(crate) fn find(&self, product: &ProductId, column: &str, key: u64, stored: f64) -> Option<&str> {
         let known = self.texts.get(&key)?;
         let is_it =
             |text: &&Text| text.nearest.to_bits() == stored.to_bits() && text.column == column && text.feed_name == product.feed_name();

@@ -8,6 +8,7 @@
 //! 4. It polls: nothing tells a reader in another process that something was committed. With several products the order is that in which they are found.
 
 use std::collections::BTreeSet;
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
 use super::config::QueryConfig;
@@ -64,12 +65,13 @@ struct FollowedDay<L: Layout> {
 
 /// The records of a day that have been looked at: printed, if they were asked for.
 struct Seen<L: Layout> {
+    layout: PhantomData<L>,
     /// Records of the columns.
     base: usize,
     /// The values of the last one.
     last: Vec<Value>,
-    /// The late records.
-    late: Vec<L::Row>,
+    /// The values of the late records.
+    late: Vec<Vec<Value>>,
     /// The ids of all of them, where the dataset has ids that are unique.
     ids: IdSet,
 }
@@ -217,7 +219,7 @@ impl<L: Layout> FollowedDay<L> {
 
 impl<L: Layout> Seen<L> {
     fn none() -> Self {
-        Self { base: 0, last: Vec::new(), late: Vec::new(), ids: IdSet::new() }
+        Self { layout: PhantomData, base: 0, last: Vec::new(), late: Vec::new(), ids: IdSet::new() }
     }
 
     /// Counts all records as looked at.
@@ -241,31 +243,34 @@ impl<L: Layout> Seen<L> {
         if let Some(last) = self.base.checked_sub(1) {
             stored::load_base(day, last, &mut self.last);
         }
-        self.late = day.late().to_vec();
+        self.late.truncate(day.late().len());
+        for number in self.late.len()..day.late().len() {
+            let mut values = Vec::new();
+            stored::load_late(day, number, &mut values);
+            self.late.push(values);
+        }
     }
 
     /// Gives each record that was not looked at before to `take`, and counts it as looked at.
     fn add_new(&mut self, day: &Snapshot<L>, mut take: impl FnMut(&[Value]) -> Result<(), QueryError>) -> Result<(), QueryError> {
-        let known = if self.is_continued(day) {
-            self.base..self.base
-        } else if L::DATASET.key_column().is_some() {
-            self.base = 0;
+        let mut known = 0..0;
+        if !self.is_continued(day) {
+            // The files were replaced: the late records are in the columns now.
+            if L::DATASET.key_column().is_some() {
+                self.base = 0;
+            } else {
+                known = self.place_of_late(day);
+            }
             self.late.clear();
-            0..0
-        } else {
-            self.place_of_late(day)
-        };
-        let late_before = if known.is_empty() { self.late.len() } else { 0 };
+        }
         let mut values = Vec::new();
         for number in (self.base..day.base_count()).filter(|number| !known.contains(number)) {
-            if stored::load_base(day, number, &mut values) && self.is_new(&values) {
+            if stored::load_base(day, number, &mut values) && self.add_id(&values) {
                 take(&values)?;
             }
         }
-        for row in day.late().iter().skip(late_before) {
-            stored::of_row::<L>(row, &mut values);
-            values.truncate(stored::columns_of(day).len());
-            if self.is_new(&values) {
+        for number in self.late.len()..day.late().len() {
+            if stored::load_late(day, number, &mut values) && self.add_id(&values) {
                 take(&values)?;
             }
         }
@@ -273,8 +278,8 @@ impl<L: Layout> Seen<L> {
         Ok(())
     }
 
-    /// Tells whether a record was not looked at before, and counts it as looked at. Where records have no unique id, their number tells.
-    fn is_new(&mut self, values: &[Value]) -> bool {
+    /// Counts a record as looked at. Gives whether it was not before. Where records have no unique id, their number tells.
+    fn add_id(&mut self, values: &[Value]) -> bool {
         let Some(id) = L::DATASET.key_column().and_then(|at| stored::u64_at(values, at)) else { return true };
         let is_new = !self.ids.contains(id);
         if is_new {
@@ -289,30 +294,21 @@ impl<L: Layout> Seen<L> {
         let is_last =
             self.base.checked_sub(1).is_none_or(|last| stored::load_base(day, last, &mut values) && are_same(&values, &self.last));
         let is_late = self.late.len().checked_sub(1).is_none_or(|last| {
-            self.late.get(last).zip(day.late().get(last)).is_some_and(|(old, new)| are_same(&values_of::<L>(old), &values_of::<L>(new)))
+            self.late.get(last).is_some_and(|late| stored::load_late(day, last, &mut values) && are_same(&values, late))
         });
         is_last && is_late
     }
 
     /// Finds the place in the columns where the late tickers that were looked at are now: behind all that were in the columns when they were put there.
     fn place_of_late(&self, day: &Snapshot<L>) -> std::ops::Range<usize> {
-        let late: Vec<Vec<Value>> = self.late.iter().map(values_of::<L>).collect();
         let mut values = Vec::new();
         let mut is_at = |from: usize| {
-            late.iter().enumerate().all(|(at, row)| {
-                stored::load_base(day, from + at, &mut values) && are_same(&values, row.get(..values.len()).unwrap_or_default())
-            })
+            self.late.iter().enumerate().all(|(at, late)| stored::load_base(day, from + at, &mut values) && are_same(&values, late))
         };
-        let last = day.base_count().saturating_sub(late.len());
+        let last = day.base_count().saturating_sub(self.late.len());
         let from = (self.base..=last).find(|from| is_at(*from)).unwrap_or(self.base);
-        from..from + late.len()
+        from..from + self.late.len()
     }
-}
-
-fn values_of<L: Layout>(row: &L::Row) -> Vec<Value> {
-    let mut values = Vec::new();
-    stored::of_row::<L>(row, &mut values);
-    values
 }
 
 fn are_same(left: &[Value], right: &[Value]) -> bool {

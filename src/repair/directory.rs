@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::ids::IdSet;
 use crate::product::ProductId;
-use crate::schema::Dataset;
+use crate::schema::{Dataset, with_layout};
 use crate::store::event::Event;
-use crate::store::{DataDir, StoreOptions, catalog};
+use crate::store::{DataDir, DayKey, Snapshot, StoreError, StoreOptions, catalog};
 
 use super::config::RepairConfig;
 use super::day_index::DayIndex;
@@ -66,7 +66,27 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
             report.failures.push(format!("{product}: {error}"));
         }
     }
+    // While the directory is held, a day that cannot be opened is tried again for seconds.
+    drop(dir);
+    report.failures.extend(unreadable_days(&config.dir, &products)?);
     Ok(report)
+}
+
+/// Names the days that cannot be opened: their ids may be known, but their records are not there.
+fn unreadable_days(dir: &Path, products: &[ProductId]) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    for product in products {
+        for dataset in Dataset::ALL {
+            for date in catalog::days(dir, product, dataset)? {
+                let opened = with_layout!(dataset, L => Snapshot::<L>::open(dir, product, date).map(|day| day.is_some()));
+                let is_empty = || catalog::must_be_empty(dir, &DayKey { product: product.clone(), dataset, date });
+                if let Err(error) = opened.and_then(|is_open| if is_open { Ok(()) } else { is_empty() }) {
+                    found.push(format!("{product}: a day of {} cannot be read: {error}", dataset.folder()));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Opens the directory for writing, and makes it where it is to be restored. A new one remembers the endpoint of the other tapes.

@@ -73,6 +73,15 @@ impl<L: Layout> Snapshot<L> {
         }
     }
 
+    /// Gives the checksums of a sealed day's columns as its page has them, in the order of the columns. Nothing of a day that may grow, or has no page.
+    #[must_use]
+    pub(crate) fn checksums(&self) -> Option<Vec<u32>> {
+        let page = self.view.page.as_ref().filter(|_| matches!(self.view.state, DayState::Sealed { .. }))?;
+        let extent = page.durable(&page.state()?).extent;
+        let is_of_all = extent.records == self.view.records as u64 && extent.crcs.len() == self.view.table.len();
+        is_of_all.then_some(extent.crcs)
+    }
+
     /// Finds the columns of a day that no longer grows whose length is not that of its records.
     fn wrong_lengths(&self) -> Result<Vec<Fault>, StoreError> {
         let mut faults = Vec::new();

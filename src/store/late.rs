@@ -79,6 +79,18 @@ impl Payloads {
         }
     }
 
+    /// Adds those that were read behind these.
+    pub(crate) fn append(&mut self, behind: &Self) {
+        self.width = behind.width;
+        self.bytes.extend_from_slice(&behind.bytes);
+    }
+
+    /// Gives the payload of record `number`.
+    pub(crate) fn get(&self, number: usize) -> Option<&[u8]> {
+        let start = number.checked_mul(self.width)?;
+        self.bytes.get(start..start.checked_add(self.width)?)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bytes.len().checked_div(self.width).unwrap_or(0)
     }

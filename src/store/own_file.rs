@@ -110,6 +110,20 @@ pub(crate) fn open(dir: &Path, name: &str, links: Links) -> Result<(File, PathBu
     Ok((file, path))
 }
 
+/// Replaces a file of one's own: it is written under another name first, so that a reader sees the old one or the new one. It is not flushed.
+///
+/// # Errors
+/// Where the system refuses. The old file stays.
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let path = make_own_folder(dir)?.join(name);
+    let new = path.with_file_name(format!("{name}.tmp"));
+    for path in [&path, &new] {
+        clear_way(path, Links::InTheWay)?;
+    }
+    std::fs::write(&new, bytes).at("write", &new)?;
+    std::fs::rename(&new, &path).at("rename", &new)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

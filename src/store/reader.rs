@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::boot::BootId;
 use super::column::load;
 use super::error::StoreError;
+use super::late;
 use super::merge;
 use super::place::DayKey;
 use crate::product::ProductId;
@@ -156,6 +157,12 @@ impl<L: Layout> Snapshot<L> {
     #[must_use]
     pub fn late(&self) -> &[L::Row] {
         &self.view.late
+    }
+
+    /// Gives the bytes of a column's value in late record `number`; nothing where there is no such record or column.
+    #[must_use]
+    pub(crate) fn late_bytes(&self, number: usize, column: usize) -> Option<&[u8]> {
+        late::value(self.view.table, self.view.late_payloads.get(number)?, column)
     }
 
     /// Gives record `number` of the merged order.

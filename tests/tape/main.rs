@@ -1,4 +1,4 @@
-//! Recorded tapes and the commands that make, read, check and repair them: `capture`, `query`, `verify`, `repair`, `backfill`.
+//! Recorded tapes and the commands that make, read, check and repair them: `capture`, `query`, `plot`, `status`, `verify`, `repair`, `backfill`.
 //!
 //! Tests of this binary run beside each other. One that looks at the whole process (its threads, its descriptors, its allocations) belongs to `hot_path`.
 
@@ -7,11 +7,15 @@
 mod answers;
 mod capture;
 mod console;
+mod export;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;
+mod plot;
+mod python;
 mod query;
 mod repair;
+mod status;
 mod verify_days;
 mod verify_ledger;
 mod verify_tapes;

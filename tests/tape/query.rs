@@ -243,6 +243,26 @@ fn the_spread_of_ticker_trades_is_what_is_stored() {
 }
 
 #[test]
+fn a_late_ticker_trade_has_all_that_was_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = data_dir(dir.path(), StoreOptions::default());
+    let rows: Vec<_> = prints(1, 3, noon(), SECOND).iter().map(ticker).collect();
+    store::<TickerTrades>(&data, &product(), &rows[..1]);
+    // The day is over: it takes late records only.
+    let (mut day, _) = Day::<TickerTrades>::open(&data, &product(), FIRST_DAY, FIRST_DAY.next().next().start()).expect("a day");
+    for row in &rows[1..] {
+        assert_eq!(insert(&mut day, row), Inserted::Late);
+    }
+    day.commit();
+    let asked = with(config(dir.path(), Format::Csv), |asked| asked.dataset = Dataset::TickerTrades);
+    let before = ask(&asked);
+    let spreads: Vec<&str> = before.lines().skip(1).filter_map(|line| line.split(',').next_back()).collect();
+    assert_eq!(spreads, rows.iter().map(|row| row.spread().to_string()).collect::<Vec<_>>());
+    assert!(seal::seal(&data, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
+    assert_eq!(ask(&asked), before, "merged into the columns it is the same");
+}
+
+#[test]
 fn a_text_longer_than_an_f64_prints_as_it_came_unless_raw() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut all = prints(1, 2, noon(), SECOND);

@@ -16,6 +16,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::capture::report::connection_state::ConnectionState;
 use crate::capture::report::counter::{Counter, Peak, counters};
+use crate::capture::report::last_error::LastErrorNote;
+use crate::capture::report::newest::Newest;
 use crate::capture::report::subscription_state::SubscriptionState;
 use crate::feed::FrameFate;
 use crate::feed::clock_check::MarketClock;
@@ -105,6 +107,8 @@ pub(crate) struct ProductMetrics {
     pub is_shedding: AtomicBool,
     /// Whether the product's files take no records.
     pub is_blocked: AtomicBool,
+    /// The newest stored trade and ticker.
+    pub newest: Newest,
     /// Whether the exchange has taken the product up.
     pub subscription: SubscriptionState,
 }
@@ -200,6 +204,8 @@ counters! {
         rejects: Mutex<BTreeMap<&'static str, u64>> = Mutex::default(),
         /// Products that the exchange does not list, with what may be meant.
         unlisted: Mutex<BTreeMap<ProductId, String>> = Mutex::default(),
+        /// The last thing that went wrong.
+        last_error: LastErrorNote = LastErrorNote::default(),
         /// The last failure to write, by what it is about: a product, a day, or the flush.
         last_write_failures: Mutex<BTreeMap<String, String>> = Mutex::default(),
     }

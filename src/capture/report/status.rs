@@ -79,7 +79,7 @@ impl Status {
 }
 
 /// Gives what was counted after `before`.
-fn since(all: &Histogram<u32>, before: &Histogram<u32>) -> Histogram<u32> {
+pub(crate) fn since(all: &Histogram<u32>, before: &Histogram<u32>) -> Histogram<u32> {
     let mut new = all.clone();
     // Counts only grow and the bounds are equal. Should a count have overflowed, the whole time is shown.
     let _ = new.subtract(before);

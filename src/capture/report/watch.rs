@@ -1,6 +1,6 @@
-//! The watch: reads all figures once a second, raises alerts and logs the status line.
+//! The watch: reads all figures once a second, raises alerts, logs the status line and writes the status file.
 //!
-//! It reads counters and files of `/proc`. No other thread waits for it.
+//! It reads counters and files of `/proc`. No other thread waits for it. A status file that cannot be written changes nothing ([`StatusFile`]).
 //!
 //! Thread `watch`: owns the alerts and the memory trends; has its own [`Stop`] and ends after the writers, so that the end of the capture is watched too.
 
@@ -16,6 +16,8 @@ use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAl
 use crate::capture::report::connection_state::Down;
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
 use crate::capture::report::status::{Counted, Status};
+use crate::capture::report::status_figures::{Sources, StatusFigures};
+use crate::capture::report::status_file::StatusFile;
 use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
@@ -76,6 +78,8 @@ pub(crate) struct Watched {
     pub registry: Arc<Registry>,
     /// The connections.
     pub connections: Arc<Connections>,
+    /// What the capture says of itself.
+    pub status: Arc<StatusFile>,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
 }
@@ -95,6 +99,9 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status::new(start);
     let (mut failures, mut clock) = (0, ClockWatch::default());
+    let mut figures = StatusFigures::new(start);
+    // At once, so that the file says soon that the capture runs.
+    write_status(watched, &alerts, None, &mut figures);
     loop {
         let is_last = end.wait(PERIOD);
         let memory = probe.read();
@@ -107,6 +114,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         check(watched, &mut alerts, &Reading { memory, lag_micros, has_new_failure: failed > failures });
         failures = failed;
         clock.check(&watched.context, &mut alerts);
+        write_status(watched, &alerts, memory, &mut figures);
         if is_last {
             return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
         }
@@ -119,6 +127,13 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
             log::info!("{}", status.line(count(watched), &space, now));
         }
     }
+}
+
+/// Writes what the capture says of itself.
+fn write_status(watched: &Watched, alerts: &Alerts, memory: Option<Memory>, figures: &mut StatusFigures) {
+    let Watched { context, registry, connections, status, .. } = watched;
+    let sources = Sources { context, registry, connections, alerts, memory_bytes: memory.map(Memory::held) };
+    status.update(|report| figures.gather(&sources, Instant::now(), report));
 }
 
 /// Whether the box's clock was off when it was last looked at.

@@ -87,7 +87,9 @@ impl JournalHandle {
         if matches!(&event, Event::DoubtRefuted { why, .. } if why == UNSETTLED) {
             self.metrics.unsettled_doubts.one();
         }
-        if self.events.try_send(QueuedEvent { at: self.clock.now(), event: Box::new(event) }).is_err() {
+        let at = self.clock.now();
+        self.metrics.last_error.note(at, &event);
+        if self.events.try_send(QueuedEvent { at, event: Box::new(event) }).is_err() {
             self.metrics.unwritten_lines.one();
         }
     }

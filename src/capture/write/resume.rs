@@ -26,6 +26,8 @@ pub(crate) struct ResumePoint {
     pub series: ProductId,
     /// The newest trade.
     pub last_trade_id: Option<u64>,
+    /// Id and time of the newest trade.
+    pub newest_trade: Option<Mark>,
     /// Where its trades begin and end.
     pub trade_marks: TradeMarks,
     /// Where its tickers end.
@@ -66,6 +68,7 @@ impl ResumePoint {
         let begun = Self {
             series: product.clone(),
             last_trade_id: None,
+            newest_trade: None,
             trade_marks: TradeMarks::default(),
             ticker_marks: TickerMarks::continuing(end),
             first: None,
@@ -81,6 +84,7 @@ impl ResumePoint {
         let newest_trade = newest(dir, product, Dataset::Trades)?;
         Ok(Self {
             last_trade_id: last(Dataset::Trades)?.max(found.last),
+            newest_trade: newest_trade.map(|newest| newest.last),
             trade_marks: TradeMarks::continuing(oldest(dir, product)?, newest_trade.map_or(UnixNanos(0), |newest| newest.last.time)),
             first: first(context, product)?,
             missing: found.missing,

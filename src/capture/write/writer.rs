@@ -146,6 +146,9 @@ impl Writer {
         if let Some(backfill) = &context.backfill {
             backfill.begin(&product);
         }
+        if let Some(newest) = stored.newest_trade {
+            metrics.newest.note_trade(newest.key, newest.time);
+        }
         let mut writer = Self {
             open_days: OpenDays::new(Arc::clone(&context), product.clone(), Arc::clone(&wakeup)),
             sequencer: Sequencer::new(stored.last_trade_id, stored.missing, context.gap_wait),

@@ -147,6 +147,7 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     let files = Files { place, page: Some(page), page_id, state: shown(&state), generation: generation_of(&state), table, columns };
     let mut view = files.view::<L>(identity.set);
     view.take_in(records, payloads.iter().map(|payload| load::<L>(&LateValues { payload, columns: table })));
+    view.late_payloads = payloads;
     view.late_promised = match seen.late {
         LateCount::AsSaid(late) => late,
         LateCount::AllWhole => u32::try_from(view.late.len()).unwrap_or(u32::MAX),
@@ -170,7 +171,24 @@ impl Files {
     fn view<L: Layout>(self, set: ColumnSet) -> View<L> {
         let Self { place, page, page_id, state, generation, table, columns } = self;
         let (late, late_promised, merge, times, layout) = (Vec::new(), 0, Merge::default(), OnceLock::new(), PhantomData);
-        View { place, page, page_id, state, generation, table, set, columns, records: 0, late, late_promised, merge, times, layout }
+        let late_payloads = Payloads::default();
+        View {
+            place,
+            page,
+            page_id,
+            state,
+            generation,
+            table,
+            set,
+            columns,
+            records: 0,
+            late,
+            late_payloads,
+            late_promised,
+            merge,
+            times,
+            layout,
+        }
     }
 }
 

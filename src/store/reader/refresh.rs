@@ -123,6 +123,7 @@ pub(super) fn refresh<L: Layout>(view: &mut View<L>, last: Option<Last>, costs: 
     costs.late_read += late.len() as u64;
     let columns = view.table;
     view.take_in(news.records, late.iter().map(|payload| load::<L>(&LateValues { payload, columns })));
+    view.late_payloads.append(&late);
     view.state = shown(&news.state);
     view.late_promised = match news.seen.late {
         LateCount::AsSaid(late) => late,

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use super::time_index::TimeIndex;
 use crate::schema::{Column, ColumnSet, Layout, Source};
+use crate::store::late::Payloads;
 use crate::store::map::ReadMap;
 use crate::store::merge::Merge;
 use crate::store::own_file::FileId;
@@ -42,6 +43,8 @@ pub(in crate::store) struct View<L: Layout> {
     pub(in crate::store) columns: Vec<MappedColumn>,
     pub(in crate::store) records: usize,
     pub(in crate::store) late: Vec<L::Row>,
+    /// The same as they were written: a row does not have every value of its record, as the spread of a ticker trade.
+    pub(super) late_payloads: Payloads,
     /// Late records that the page says there are.
     pub(in crate::store) late_promised: u32,
     pub(in crate::store) merge: Merge,

@@ -13,7 +13,7 @@ use coltape::internals::schema::Trades;
 use coltape::internals::store::{DayState, Snapshot};
 use coltape::internals::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
 
-use super::programs::{await_that, journal};
+use super::programs::{await_that, coltape, journal};
 use super::scripted::{Server, match_frame};
 
 fn at(text: &str) -> UnixNanos {
@@ -53,6 +53,13 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
 
     send(1, "2024-03-09T23:57:59Z");
     await_that("the first trade is visible", || ids(ninth) == [1]);
+    let printed = folder.path().join("printed");
+    let mut follower = coltape()
+        .args(["query", "BTC-USD", "--follow", "--format", "csv", "--columns", "trade_id", "--data-dir"])
+        .arg(&data)
+        .stdout(std::fs::File::create(&printed).unwrap())
+        .spawn()
+        .unwrap();
     // A busy writer does its less urgent work at most once a second.
     let mut next = 2;
     await_that("tomorrow's files are there before midnight", || {
@@ -94,4 +101,18 @@ fn a_day_is_prepared_before_midnight_and_sealed_after_it_while_the_capture_goes_
     let expected: Vec<u64> = (1..=of_ninth).chain([next + 1]).collect();
     assert_eq!(sealed.rows().map(|trade| trade.trade_id).collect::<Vec<_>>(), expected);
     assert!(journal(&data, "day_sealed").len() >= 2);
+    // Whoever followed has every trade once: those of both days, those that came late, and the one that was put in its place.
+    let mut want: Vec<u64> = expected.into_iter().chain(ids(tenth)).collect();
+    want.sort_unstable();
+    let followed = || {
+        let text = std::fs::read_to_string(&printed).unwrap();
+        let mut ids: Vec<u64> = text.lines().skip(1).filter_map(|line| line.parse().ok()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    await_that("all is printed", || followed().len() >= want.len());
+    // What would be printed twice is printed with the same look.
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(followed(), want);
 }

@@ -98,6 +98,61 @@ fn assert_trades(data: &Path, product: &str, date: &str, expected: &[&Value], id
     }
 }
 
+/// Asserts that `query` prints the trades of all products as they were sent: as CSV and as JSON Lines, in order of time, and by their orders.
+fn assert_printed(data: &Path, trades: &BTreeMap<String, Vec<&Value>>, has_orders: bool) {
+    let ask = |products: &[&String], args: &[&str]| {
+        let output = coltape().arg("query").args(products).args(args).arg("--data-dir").arg(data).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // The text of a decimal, without zeros at its end.
+    let plain = |decimal: &str| {
+        if decimal.contains('.') { decimal.trim_end_matches('0').trim_end_matches('.').to_owned() } else { decimal.to_owned() }
+    };
+    let id = |trade: &Value| trade["trade_id"].as_u64().map_or_else(|| text(trade, "trade_id").to_owned(), |id| id.to_string());
+    let products: Vec<&String> = trades.keys().collect();
+    let columns = ["product", "trade_id", "event_time", "trade_price_f64", "trade_size_f64", "trade_side", "maker_order_id"];
+    let csv = ask(&products, &["--format", "csv", "--columns", &columns.join(",")]);
+    let mut lines = csv.lines();
+    assert_eq!(lines.next(), Some(columns.join(",").as_str()));
+    let mut left: BTreeMap<&str, std::slice::Iter<'_, &Value>> = trades.iter().map(|(name, all)| (name.as_str(), all.iter())).collect();
+    let mut times = Vec::new();
+    for line in lines {
+        let cells: Vec<&str> = line.split(',').collect();
+        let trade = left.get_mut(cells[0]).unwrap().next().unwrap();
+        times.push(instant(cells[2]));
+        assert_eq!((cells[1], instant(cells[2])), (id(trade).as_str(), instant(text(trade, "time"))), "{line}");
+        assert_eq!((cells[3], cells[4]), (plain(text(trade, "price")).as_str(), plain(text(trade, "size")).as_str()), "{line}");
+        assert_eq!(cells[5], if taker(text(trade, "side")) == 1 { "buy" } else { "sell" }, "{line}");
+        let maker = if has_orders { text(trade, "maker_order_id") } else { "00000000-0000-0000-0000-000000000000" };
+        assert_eq!(cells[6], maker, "{line}");
+    }
+    assert!(left.values().all(|rest| rest.len() == 0), "every trade is printed");
+    let falls = |times: &[(u32, u32)]| times.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    let of_products = trades.values().map(|all| falls(&all.iter().map(|trade| instant(text(trade, "time"))).collect::<Vec<_>>()));
+    assert!(falls(&times) <= of_products.sum(), "the order falls where the exchange's clock did, and nowhere else");
+    let json = ask(&products, &["--format", "jsonl", "--columns", &columns.join(",")]);
+    for (json, line) in json.lines().zip(csv.lines().skip(1)) {
+        let read: Value = serde_json::from_str(json).unwrap();
+        let cells = columns.map(|name| read[name].as_str().map_or_else(|| read[name].to_string(), str::to_owned));
+        let same = |(json, csv): (&String, &str)| json == csv || json.parse::<f64>().ok().is_some_and(|number| csv.parse() == Ok(number));
+        assert!(cells.iter().zip(line.split(',')).all(same), "{json}\n{line}");
+    }
+    assert_eq!(json.lines().count() + 1, csv.lines().count());
+    let (name, all) = trades.iter().next().unwrap();
+    if has_orders {
+        for key in ["maker_order_id", "taker_order_id"] {
+            let order = text(all[0], key);
+            let of_order = all.iter().filter(|trade| text(trade, "maker_order_id") == order || text(trade, "taker_order_id") == order);
+            let want: Vec<String> = of_order.map(|trade| id(trade)).collect();
+            for spelling in [order.to_uppercase(), order.replace('-', ""), format!("{{{order}}}")] {
+                let found = ask(&[name], &["--format", "csv", "--columns", "trade_id", "--order", &spelling]);
+                assert_eq!(found.lines().skip(1).collect::<Vec<_>>(), want, "{key} {spelling}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_exchange_session_gives_its_107_trades_and_107_tickers() {
     let Some(path) = recording("exchange-2021-04-17.tsv") else { return };
@@ -162,6 +217,7 @@ fn the_exchange_session_gives_its_107_trades_and_107_tickers() {
             assert_eq!((sides[at], ids[at], prices[at]), (md32("side")[ticker], md64("trade_id")[ticker], md64("price_f64")[ticker]));
         }
     }
+    assert_printed(&data, &trades, true);
     let (is_good, said) = verify(&data, &[]);
     assert!(is_good, "{said}");
 
@@ -231,6 +287,7 @@ fn the_advanced_session_gives_its_279_trades_and_160_tickers() {
         assert!(md32("volume").iter().all(|bits| f32::from_bits(*bits).is_nan()));
         assert!(!data.join(product).join("TICKER_TRADES").exists(), "there is no trade in an Advanced ticker");
     }
+    assert_printed(&data, &trades, false);
     let kept: Vec<_> = fs::read_dir(&frames_dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     let again = folder.path().join("again");
     record(&kept[0], "advanced", &products, &again, &[]).assert_good();

@@ -59,7 +59,14 @@ const COMMANDS: [Reading; 9] = [
     Reading { name: "stats", ..TEMPLATE },
     Reading { name: "orders", ..TEMPLATE },
     Reading { name: "plot", ..TEMPLATE },
-    Reading { name: "export", product: Named::Option("--products"), args: &["--format", "csv"], out: Named::Option("--out"), ..TEMPLATE },
+    Reading {
+        name: "export",
+        product: Named::Option("--products"),
+        args: &["--format", "csv"],
+        out: Named::Option("--out"),
+        reads_damage: Damage::Reported,
+        ..TEMPLATE
+    },
     Reading {
         name: "verify",
         product: Named::Option("--product"),

@@ -104,6 +104,7 @@ fn a_day_whose_files_are_moved_away_ends_nothing_and_is_not_printed_twice() {
     let (mut today, _) = Day::<Trades>::open(&data, &product(), FIRST_DAY, noon()).expect("a day");
     insert(&mut today, &trade(3, noon()));
     today.commit();
+    let (mut day, _) = Day::<Trades>::open(&data, &product(), yesterday, noon()).expect("a day");
     following(&config(dir.path(), &["trade_id"]), |printed| {
         printed.wait_for(&[1, 2, 3]);
         let folder = dir.path().join("BTC-USD/TRADES");
@@ -113,15 +114,15 @@ fn a_day_whose_files_are_moved_away_ends_nothing_and_is_not_printed_twice() {
         for path in &of_yesterday {
             std::fs::rename(path, dir.path().join(path.file_name().expect("a name"))).expect("moved");
         }
+        // Whoever writes to the day does not know yet that its files are elsewhere.
+        insert(&mut day, &trade(5, UnixNanos(yesterday.start().0 + 2 * SECOND)));
+        day.commit();
         insert(&mut today, &trade(4, UnixNanos(noon().0 + SECOND)));
         today.commit();
         printed.wait_for(&[1, 2, 3, 4]);
         for path in &of_yesterday {
             std::fs::rename(dir.path().join(path.file_name().expect("a name")), path).expect("moved back");
         }
-        let (mut day, _) = Day::<Trades>::open(&data, &product(), yesterday, noon()).expect("a day");
-        insert(&mut day, &trade(5, UnixNanos(yesterday.start().0 + 2 * SECOND)));
-        day.commit();
         printed.wait_for(&[1, 2, 3, 4, 5]);
     });
 }

@@ -94,6 +94,7 @@ impl Writer {
         }
         self.ticker_marks.note(ticker);
         self.held_back.note(ticker);
+        self.metrics.newest.note_ticker(ticker.time);
         if matches!(outcome, Outcome::Written | Outcome::Late) {
             self.note_received(ticker.recv, effort);
         }

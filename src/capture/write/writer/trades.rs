@@ -230,6 +230,7 @@ impl Writer {
     #[inline]
     fn note_stored(&mut self, trade: &Trade) {
         self.trade_marks.note(mark_of(trade));
+        self.metrics.newest.note_trade(trade.trade_id, trade.time);
         self.redundancy.note_stored(trade, &self.metrics.lines);
         if self.is_search_due {
             self.search_below(trade.trade_id);

@@ -1,0 +1,69 @@
+//! [`StatusFile`]: writes what the capture says of itself to `_coltape/status.json`.
+//!
+//! A write that fails is logged once, until one succeeds. It changes nothing else: nobody waits for it, and the next one is tried a second later.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::status::{NAME, RunState, StatusReport, replace};
+use crate::store::DataDir;
+use crate::time::Clock;
+
+/// The status of a capture, and where it is written.
+#[derive(Debug)]
+pub(crate) struct StatusFile {
+    dir: Arc<DataDir>,
+    clock: Clock,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    report: StatusReport,
+    is_failing: bool,
+}
+
+impl StatusFile {
+    /// Says that a capture starts.
+    #[must_use]
+    pub(crate) fn begin(dir: &Arc<DataDir>, clock: &Clock, endpoint: &str) -> Self {
+        let mut report = StatusReport::default();
+        report.program = format!("coltape {}", env!("CARGO_PKG_VERSION"));
+        report.pid = std::process::id();
+        endpoint.clone_into(&mut report.endpoint);
+        report.started = clock.now();
+        let file = Self { dir: Arc::clone(dir), clock: clock.clone(), last: Mutex::new(Last { report, is_failing: false }) };
+        file.update(|_| {});
+        file
+    }
+
+    /// Writes the status after a change. What identifies the capture stays.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut StatusReport)) {
+        let mut last = self.last.lock();
+        change(&mut last.report);
+        last.report.written = self.clock.now();
+        match replace(self.dir.path(), &last.report) {
+            Ok(()) => {
+                if std::mem::take(&mut last.is_failing) {
+                    log::info!("{NAME} is written again");
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut last.is_failing, true) {
+                    log::warn!("{NAME}: {error}; it is tried again every second, and the capture goes on");
+                }
+            }
+        }
+    }
+
+    /// Says that the capture has ended, and what it has left undone.
+    pub(crate) fn end(&self, problems: &[String]) {
+        self.update(|report| {
+            report.state = RunState::Stopped;
+            (report.messages_per_s, report.trades_per_s, report.tickers_per_s, report.lag_ms) = (0.0, 0.0, 0.0, None);
+            (report.connections_up, report.down) = (0, Vec::new());
+            report.problems = problems.to_vec();
+        });
+    }
+}

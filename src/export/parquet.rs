@@ -1,0 +1,270 @@
+//! Parquet: a Hive-partitioned data set that engines open without being told the layout.
+//!
+//! 1. The columns are those of [`super::table`], in its order. With safe types no column has a type that an engine refuses or reads wrongly.
+//! 2. Row groups of [`ROW_GROUP_ROWS`], in id order, late records in their place. Statistics per page and column chunk, so that a reader skips what it
+//!    does not want.
+//! 3. Values go from the mapped columns to the encoder a column at a time: the writer's own interface, not that for Arrow's arrays.
+//! 4. What is known of the day is in the key-value metadata: `coltape.verdict`, `.ids`, `.missing`, `.version`, `.increments`, `.source_crc`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
+use parquet::column::writer::ColumnWriterImpl;
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::types::{ColumnPath, Type, TypePtr};
+
+use super::config::{ExportCompression, ExportConfig, ExportEncoding, ExportTypes};
+use super::error::ExportError;
+use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
+use super::output::Output;
+use super::table::{self, ExportColumn, Kind, Present, Values};
+use crate::schema::Dataset;
+
+/// Records of a row group.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Values that are given to the encoder at once.
+const BATCH_ROWS: usize = 1 << 15;
+/// Definition levels of values that are there.
+static DEFINED: [i16; BATCH_ROWS] = [1; BATCH_ROWS];
+/// Definition levels of nulls.
+static UNDEFINED: [i16; BATCH_ROWS] = [0; BATCH_ROWS];
+
+/// The format, with its options.
+pub(super) struct Parquet {
+    types: ExportTypes,
+    encoding: ExportEncoding,
+    compression: Compression,
+    has_bloom: bool,
+}
+
+impl Parquet {
+    /// Takes over the options.
+    pub(super) fn new(config: &ExportConfig) -> Self {
+        let compression = compression(config.compression);
+        Self { types: config.types, encoding: config.encoding, compression, has_bloom: config.bloom }
+    }
+
+    fn schema(&self, dataset: Dataset) -> Result<TypePtr, ParquetError> {
+        let fields = table::columns(dataset).iter().map(|column| self.field(column).map(Arc::new)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(Type::group_type_builder(dataset.name()).with_fields(fields).build()?))
+    }
+
+    fn field(&self, column: &ExportColumn) -> Result<Type, ParquetError> {
+        let is_rich = self.types == ExportTypes::Rich;
+        let (physical, logical) = match column.kind {
+            Kind::Time if is_rich => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::NANOS))),
+            Kind::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
+            Kind::Int64 => (Physical::INT64, None),
+            Kind::Int32 => (Physical::INT32, None),
+            Kind::Double => (Physical::DOUBLE, None),
+            Kind::Name => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+            Kind::OrderId if is_rich => (Physical::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Uuid)),
+            Kind::OrderId => (Physical::FIXED_LEN_BYTE_ARRAY, None),
+        };
+        let repetition = if column.is_nullable { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+        let field = Type::primitive_type_builder(column.name, physical).with_repetition(repetition).with_logical_type(logical);
+        if column.kind == Kind::OrderId { field.with_length(16) } else { field }.build()
+    }
+
+    fn properties(&self, file: &OpenFile<'_>, dataset: Dataset) -> WriterProperties {
+        let metadata = file.metadata().into_iter().map(|(key, value)| KeyValue::new(key, value));
+        let mut properties = WriterProperties::builder()
+            .set_compression(self.compression)
+            .set_statistics_enabled(EnabledStatistics::Page)
+            .set_dictionary_enabled(false)
+            .set_created_by(format!("coltape {}", env!("CARGO_PKG_VERSION")))
+            .set_key_value_metadata(Some(metadata.collect()))
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        for column in table::columns(dataset) {
+            let path = ColumnPath::from(column.name);
+            properties = match (column.kind, self.encoding) {
+                (Kind::Name, _) => properties.set_column_dictionary_enabled(path, true),
+                (Kind::Time | Kind::Int64 | Kind::Int32, ExportEncoding::Best) => {
+                    properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+                }
+                (Kind::Double, ExportEncoding::Best) => properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
+                (Kind::OrderId, _) if self.has_bloom => {
+                    properties.set_column_encoding(path.clone(), Encoding::PLAIN).set_column_bloom_filter_enabled(path, true)
+                }
+                _ => properties.set_column_encoding(path, Encoding::PLAIN),
+            };
+        }
+        properties.build()
+    }
+}
+
+/// Gives the crate's word for a compression.
+pub(super) fn compression(wanted: ExportCompression) -> Compression {
+    match wanted {
+        // Level 1 is the default level of the crate.
+        ExportCompression::Zstd => Compression::ZSTD(ZstdLevel::default()),
+        ExportCompression::Snappy => Compression::SNAPPY,
+        ExportCompression::None => Compression::UNCOMPRESSED,
+    }
+}
+
+impl FileFormat for Parquet {
+    fn files(&self, product: &ProductDays<'_>) -> Result<Vec<PlannedFile>, ExportError> {
+        Ok(one_file_a_day(product))
+    }
+
+    fn path(&self, file: &OpenFile<'_>) -> Result<PathBuf, ExportError> {
+        Ok(partition(file, "parquet"))
+    }
+
+    fn write(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<Written, ExportError> {
+        match self.write_rows(file, &mut *out, done) {
+            Ok(rows) => Ok(Written { rows, ..Written::default() }),
+            Err(Stopped::Value(error)) => Err(error),
+            Err(Stopped::Writer(error)) => Err(out.failure(error)),
+        }
+    }
+}
+
+/// What ended the writing of a file.
+enum Stopped {
+    Value(ExportError),
+    Writer(ParquetError),
+}
+
+impl From<ExportError> for Stopped {
+    fn from(error: ExportError) -> Self {
+        Self::Value(error)
+    }
+}
+
+impl From<ParquetError> for Stopped {
+    fn from(error: ParquetError) -> Self {
+        Self::Writer(error)
+    }
+}
+
+impl Parquet {
+    fn write_rows(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<u64, Stopped> {
+        let Some(day) = file.days.first() else { return Ok(0) };
+        let properties = Arc::new(self.properties(file, day.dataset()));
+        let mut writer = SerializedFileWriter::new(out, self.schema(day.dataset())?, properties)?;
+        let mut rows = 0;
+        for block in day.blocks(ROW_GROUP_ROWS) {
+            let mut group = writer.next_row_group()?;
+            for column in table::columns(block.dataset()) {
+                let (values, present) = (column.fill)(&block)?;
+                let Some(mut into) = group.next_column()? else { break };
+                self.write_column(column, &mut into, &values, &present, block.rows())?;
+                into.close()?;
+            }
+            group.close()?;
+            rows += block.rows() as u64;
+            done(block.rows() as u64);
+        }
+        writer.close()?;
+        Ok(rows)
+    }
+
+    fn write_column(
+        &self,
+        column: &ExportColumn,
+        into: &mut SerializedColumnWriter<'_>,
+        values: &Values<'_>,
+        present: &Present,
+        rows: usize,
+    ) -> Result<(), ParquetError> {
+        let is_nullable = column.is_nullable;
+        match values {
+            Values::Int64(values) if column.kind == Kind::Time && self.types == ExportTypes::Safe => {
+                let micros: Vec<i64> = values.iter().map(|nanos| nanos.div_euclid(1000)).collect();
+                write_values::<Int64Type>(into.typed(), &micros, present, is_nullable)
+            }
+            Values::Int64(values) => write_values::<Int64Type>(into.typed(), values, present, is_nullable),
+            Values::Int32(values) => write_values::<Int32Type>(into.typed(), values, present, is_nullable),
+            Values::Double(values) => write_values::<DoubleType>(into.typed(), values, present, is_nullable),
+            Values::Names(places, names) => {
+                let known: Vec<ByteArray> = names.iter().map(|name| ByteArray::from(*name)).collect();
+                let name = |place: &u8| known.get(usize::from(*place)).cloned().unwrap_or_default();
+                write_made::<ByteArrayType, u8>(into.typed(), places, present, is_nullable, |places, out| {
+                    out.extend(places.iter().map(name))
+                })
+            }
+            Values::OrderIds(ids) => write_made::<FixedLenByteArrayType, [u8; 16]>(into.typed(), ids, present, is_nullable, |ids, out| {
+                let all = ByteArray::from(ids.as_flattened().to_vec());
+                out.extend((0..ids.len()).map(|at| FixedLenByteArray::from(all.slice(at * 16, 16))));
+            }),
+            Values::Nothing => write_nulls(into, rows),
+        }
+    }
+}
+
+/// Writes values that have the writer's own type.
+fn write_values<T: DataType>(
+    writer: &mut ColumnWriterImpl<'_, T>,
+    values: &[T::T],
+    present: &Present,
+    is_nullable: bool,
+) -> Result<(), ParquetError> {
+    if *present == Present::All {
+        for batch in values.chunks(BATCH_ROWS) {
+            let levels = is_nullable.then(|| DEFINED.get(..batch.len())).flatten();
+            writer.write_batch(batch, levels, None)?;
+        }
+        return Ok(());
+    }
+    write_made::<T, T::T>(writer, values, present, is_nullable, |values, out| out.extend_from_slice(values))
+}
+
+/// Writes values that are made batch by batch. Nulls are left out before.
+fn write_made<T: DataType, V: Clone>(
+    writer: &mut ColumnWriterImpl<'_, T>,
+    values: &[V],
+    present: &Present,
+    is_nullable: bool,
+    make: impl Fn(&[V], &mut Vec<T::T>),
+) -> Result<(), ParquetError> {
+    let mut made = Vec::with_capacity(BATCH_ROWS.min(values.len()));
+    let mut packed = Vec::new();
+    for (number, batch) in values.chunks(BATCH_ROWS).enumerate() {
+        made.clear();
+        let first = number * BATCH_ROWS;
+        let levels: Option<Vec<i16>> = match present {
+            Present::All => None,
+            Present::None => Some(vec![0; batch.len()]),
+            Present::Some(marks) => Some(marks.iter().skip(first).take(batch.len()).map(|mark| i16::from(*mark)).collect()),
+        };
+        match &levels {
+            None => make(batch, &mut made),
+            Some(levels) => {
+                packed.clear();
+                packed.extend(batch.iter().zip(levels).filter(|(_, level)| **level == 1).map(|(value, _)| value.clone()));
+                make(&packed, &mut made);
+            }
+        }
+        let levels = levels.as_deref().or_else(|| DEFINED.get(..batch.len())).filter(|_| is_nullable);
+        writer.write_batch(&made, levels, None)?;
+    }
+    Ok(())
+}
+
+/// Writes nulls alone, into a column of any type.
+fn write_nulls(into: &mut SerializedColumnWriter<'_>, rows: usize) -> Result<(), ParquetError> {
+    use parquet::column::writer::ColumnWriter::{
+        ByteArrayColumnWriter, DoubleColumnWriter, FixedLenByteArrayColumnWriter, Int32ColumnWriter, Int64ColumnWriter,
+    };
+    let mut left = rows;
+    while left > 0 {
+        let levels = UNDEFINED.get(..left.min(BATCH_ROWS)).unwrap_or_default();
+        match into.untyped() {
+            Int64ColumnWriter(writer) => writer.write_batch(&[], Some(levels), None)?,
+            Int32ColumnWriter(writer) => writer.write_batch(&[], Some(levels), None)?,
+            DoubleColumnWriter(writer) => writer.write_batch(&[], Some(levels), None)?,
+            ByteArrayColumnWriter(writer) => writer.write_batch(&[], Some(levels), None)?,
+            FixedLenByteArrayColumnWriter(writer) => writer.write_batch(&[], Some(levels), None)?,
+            _ => return Err(ParquetError::General("no column of this type is exported".to_owned())),
+        };
+        left -= levels.len();
+    }
+    Ok(())
+}

@@ -282,7 +282,7 @@ mod tests {
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(lines[0], "time                         side          size");
         assert_eq!(lines[1], "2025-06-07T00:00:00.500000Z   buy  0.3333333333");
-        assert_eq!(lines[2], "2025-06-07T00:00:00Z               0.00000001");
+        assert_eq!(lines[2], "2025-06-07T00:00:00Z                 0.00000001");
         assert_eq!(lines[3], "a,\"b                            7");
     }
 }

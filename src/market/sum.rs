@@ -233,8 +233,11 @@ pub(crate) fn shortest_f64(value: f32) -> f64 {
     let wide = f64::from(value);
     let quick = POWERS.iter().take(10).find_map(|power| {
         let units = wide * power;
-        let decimal = rounded(units).0 / power;
-        (units.abs() <= WHOLE_F32 && decimal as f32 == value).then_some(decimal)
+        let whole = rounded(units).0;
+        let decimal = whole / power;
+        let is_found = units.abs() <= WHOLE_F32 && decimal as f32 == value;
+        // Of two decimals that are equally near, that which the standard library prints.
+        is_found.then(|| if (units - whole).abs() == 0.5 { by_text(value) } else { decimal })
     });
     quick.unwrap_or_else(|| by_text(value))
 }
@@ -326,7 +329,9 @@ mod tests {
 
     #[test]
     fn an_f32_stands_for_its_shortest_decimal() {
-        for shortest in [0.1, 123_456.7, 131_072.02, 1e-8, 0.000_000_51, 16_777_216.0, 3e9, 123_456_790_000.0, 1.17e-38, 0.0, -2.5] {
+        for shortest in
+            [0.1, 123_456.7, 1_413_569.3, 131_072.02, 1e-8, 0.000_000_51, 16_777_216.0, 3e9, 123_456_790_000.0, 1.17e-38, 0.0, -2.5]
+        {
             #[expect(clippy::cast_possible_truncation)]
             let stored = shortest as f32;
             assert_eq!(shortest_f64(stored), shortest, "{shortest}");

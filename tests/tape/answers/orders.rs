@@ -195,8 +195,8 @@ fn bids(dir: &Path) -> Vec<(u64, Option<f64>, Option<f64>)> {
 fn a_sequence_that_begins_anew_gives_no_quote_of_the_time_before() {
     let folder = tempfile::tempdir().unwrap();
     let dir = data_dir(folder.path(), StoreOptions::default());
-    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 100 and pass 1000 again. Trade 8 has that of trade 3.
-    let sequences = [1000, 1100, 1200, 1300, 100, 200, 1050, 1200, 1400];
+    // The sequences of trades 1 to 4 are 1000 to 1300, those of 5 to 9 begin anew at 1050. Trade 8 has that of trade 3.
+    let sequences = [1000, 1100, 1200, 1300, 1050, 1150, 1160, 1200, 1400];
     let trades: Vec<Trade> = (1..).zip(sequences).map(|(id, sequence)| trade(id, id, sequence)).collect();
     store::<Trades>(&dir, &product(), &trades);
     // Trades 2, 5 and 8 have no ticker.

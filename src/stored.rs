@@ -48,6 +48,19 @@ pub(crate) fn load_base<L: Layout>(snapshot: &Snapshot<L>, number: usize, values
     columns.all(|(at, column)| push_value(values, snapshot.column_bytes(at), column.kind, number))
 }
 
+/// Reads value `number` of a column from the column's bytes.
+#[inline]
+#[must_use]
+pub(crate) fn value_at(bytes: &[u8], kind: Kind, number: usize) -> Option<Value> {
+    Some(match kind {
+        Kind::U32 => Value::U32(u32::from_le_bytes(chunk(bytes, number)?)),
+        Kind::U64 => Value::U64(u64::from_le_bytes(chunk(bytes, number)?)),
+        Kind::F32 => Value::F32(f32::from_le_bytes(chunk(bytes, number)?)),
+        Kind::F64 => Value::F64(f64::from_le_bytes(chunk(bytes, number)?)),
+        Kind::Uuid => Value::Uuid(chunk(bytes, number)?),
+    })
+}
+
 /// Adds value `number` of a column, read from the column's bytes. Tells whether it is there.
 #[inline]
 fn push_value(values: &mut Vec<Value>, bytes: &[u8], kind: Kind, number: usize) -> bool {
@@ -71,10 +84,8 @@ fn push<const N: usize>(values: &mut Vec<Value>, bytes: &[u8], number: usize, ma
 /// Loads the values of late record `number`, in the order they came, into `values`. Tells whether every column has it.
 pub(crate) fn load_late<L: Layout>(snapshot: &Snapshot<L>, number: usize, values: &mut Vec<Value>) -> bool {
     values.clear();
-    let columns = columns_of(snapshot);
-    let value = |(at, column): (usize, &Column)| value_at(snapshot.late_bytes(number, at)?, column.kind, 0);
-    values.extend(columns.iter().enumerate().filter_map(value));
-    values.len() == columns.len()
+    let mut columns = columns_of(snapshot).iter().enumerate();
+    columns.all(|(at, column)| snapshot.late_bytes(number, at).is_some_and(|bytes| push_value(values, bytes, column.kind, 0)))
 }
 
 /// Puts the values of a record into `values`, one for each column of the full set.

@@ -42,7 +42,7 @@ impl Mark {
 
     /// Tells whether another message may be of one series with this one: the higher key did not happen earlier.
     fn agrees_with(self, other: Self) -> bool {
-        self.key != other.key && (self.key < other.key) == (self.time < other.time) || self.key != other.key && self.time == other.time
+        self.key != other.key && (self.time == other.time || (self.key < other.key) == (self.time < other.time))
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod day;
 mod lookup;
+#[allow(dead_code, reason = "shared with the other bench, which sets other bounds")]
 #[path = "../tape/rounds.rs"]
 mod rounds;
 mod scan;

@@ -477,7 +477,8 @@ mod tests {
         #[test]
         fn every_record_is_printed_once_whatever_happens_between_two_looks(steps in prop::collection::vec(step(), 1..30)) {
             for (mut stored, mut printed) in [trades(&steps), tickers(&steps)] {
-                (stored.sort_unstable(), printed.sort_unstable());
+                stored.sort_unstable();
+                printed.sort_unstable();
                 prop_assert_eq!(printed, stored, "{:?}", &steps);
             }
         }
@@ -493,7 +494,8 @@ mod tests {
             &[append, Late, Commit, Look, append, Late, Seal, Late, Seal, Look][..],
         ] {
             for (mut stored, mut printed) in [trades(steps), tickers(steps)] {
-                (stored.sort_unstable(), printed.sort_unstable());
+                stored.sort_unstable();
+                printed.sort_unstable();
                 assert_eq!(printed, stored, "{steps:?}");
             }
         }

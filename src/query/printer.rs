@@ -24,7 +24,6 @@ const BATCH_LINES: usize = 256;
 const BATCH_BYTES: usize = 64 << 10;
 
 /// Where the values of a record are.
-
 enum Source<'r, L: Layout> {
     /// In the columns of a day, at this number.
     Columns(&'r Snapshot<L>, usize),

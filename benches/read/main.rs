@@ -10,6 +10,7 @@
 mod day;
 mod export;
 mod lookup;
+#[allow(dead_code, reason = "shared with the other bench, which sets other bounds")]
 #[path = "../tape/rounds.rs"]
 mod rounds;
 mod scan;

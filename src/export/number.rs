@@ -75,7 +75,7 @@ pub(super) fn put_f64(out: &mut Vec<u8>, value: f64) {
 #[inline]
 pub(super) fn put_f32(out: &mut Vec<u8>, value: f32) {
     // Products with up to 10^12 are exact: 25 bits of the number or of a bound, and 28 of 5^12.
-    if value >= f32::MIN_POSITIVE && value < F32_INTEGERS {
+    if (f32::MIN_POSITIVE..F32_INTEGERS).contains(&value) {
         let (exact, below, above) = (f64::from(value), f64::from(value.next_down()), f64::from(value.next_up()));
         let (low, high) = ((exact + below) / 2.0, (exact + above) / 2.0);
         let is_even = value.to_bits().is_multiple_of(2);

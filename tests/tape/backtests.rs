@@ -194,6 +194,34 @@ fn what_has_not_changed_is_not_touched_and_a_part_takes_nothing_away() {
 }
 
 #[test]
+fn a_part_of_a_day_is_what_was_received_in_that_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let tape = folder.path().join("tape");
+    let all = market();
+    store_market(&tape, &all, ColumnSet::Full);
+    let midnight = FIRST_DAY.next().start();
+    let (from, to) = (UnixNanos(midnight.0 + 2 * SECOND), UnixNanos(midnight.0 + 60 * SECOND));
+    let is_in = |received: UnixNanos, event: UnixNanos| {
+        let local = if received.0 == 0 { event } else { received };
+        from <= local && local < to
+    };
+    let expected =
+        count(&all, |trade| is_in(trade.recv, trade.time)) + tickers(&all).iter().filter(|ticker| is_in(ticker.recv, ticker.time)).count();
+    let is_apart = |print: &&Print| is_in(print.trade.recv, print.trade.time) && !is_in(print.trade.time, print.trade.time);
+    assert!(all.iter().any(|print| is_apart(&print)), "some happened before that time");
+    for format in ["tardis-csv", "hftbacktest"] {
+        let out = folder.path().join(format);
+        let said = exported(&tape, &out, format, &["--from", &from.to_string(), "--to", &to.to_string()]);
+        assert!(said.contains(&format!("({expected} records,")), "{expected}: {said}");
+        // More of the day is added, and nothing is taken away.
+        exported(&tape, &out, format, &[]);
+        let whole = files(&out);
+        exported(&tape, &out, format, &["--from", &from.to_string(), "--to", &to.to_string()]);
+        assert_eq!(files(&out), whole, "{format}");
+    }
+}
+
+#[test]
 fn a_day_that_grows_is_left_out_with_what_others_have_for_it_and_its_file_moves_as_it_grows() {
     let folder = tempfile::tempdir().unwrap();
     let tape = folder.path().join("tape");

@@ -135,6 +135,13 @@ impl Sequencer {
         self.chain.is_in_turn(id)
     }
 
+    /// Tells whether enough trades of ids just below one wait, so that it follows on them.
+    #[cold]
+    #[must_use]
+    pub(crate) fn is_led_to(&self, id: u64) -> bool {
+        self.waiting.count_within(id.saturating_sub(AGREEMENT), id.saturating_sub(1)) >= CONFIRMATIONS
+    }
+
     /// Lets a trade wait that is ahead.
     pub(crate) fn hold(&mut self, received: ReceivedTrade, now: Duration) -> Held {
         let trade = &received.trade;

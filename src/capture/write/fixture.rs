@@ -36,6 +36,7 @@ pub(in crate::capture) struct WriterFixture {
     pub(in crate::capture) registry: Arc<Registry>,
     pub(in crate::capture) context: Arc<CaptureContext>,
     pub(in crate::capture) route: Route,
+    journal_thread: std::thread::JoinHandle<Result<(), crate::store::StoreError>>,
 }
 
 pub(in crate::capture) fn product() -> ProductId {
@@ -93,7 +94,7 @@ impl WriterFixture {
         let dir = Arc::new(opened.unwrap());
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
         let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
+        let (journal, journal_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
         // Flushes come when the test wants them.
         let never = Duration::from_secs(3600);
         let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), journal.clone(), &stop).unwrap();
@@ -117,7 +118,7 @@ impl WriterFixture {
         });
         let registry = Arc::new(Registry::new(Arc::clone(&context), 2 * BATCH_CAPACITY_MSGS));
         let route = registry.route(&product()).unwrap();
-        Self { folder, dir, registry, context, route }
+        Self { folder, dir, registry, context, route, journal_thread }
     }
 
     pub(in crate::capture) fn push(&self, id: u64) {
@@ -166,11 +167,12 @@ impl WriterFixture {
 
     /// Ends the writer. Gives the folder, and how many trades and tickers ended in a counter.
     pub(in crate::capture) fn end_and_keep(self) -> (tempfile::TempDir, (u64, u64)) {
-        let Self { registry, context, route, folder, dir } = self;
+        let Self { registry, context, route, folder, dir, journal_thread } = self;
         drop(route);
         let closed = registry.close();
         assert!(closed.failures.is_empty(), "{:?}", closed.failures);
         drop((context, registry, dir));
+        journal_thread.join().expect("the journal's thread ended").expect("the journal is written");
         let sums = closed.products.iter().map(|product| {
             let (trades, tickers) = (&product.metrics.trades, &product.metrics.tickers);
             let of_trades = [&trades.written, &trades.late, &trades.duplicate, &trades.conflict, &trades.shed, &trades.rejected];

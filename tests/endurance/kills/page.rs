@@ -16,6 +16,8 @@ pub(crate) const REPLACING: u32 = 3;
 pub(crate) struct Page {
     pub(crate) committed: u64,
     pub(crate) phase: u32,
+    /// Whether a writer of some boot vouches for `committed`. While a day is opened again none does.
+    pub(crate) is_vouched_for: bool,
 }
 
 fn path(data: &Path, product: &ProductId, dataset: Dataset, file: &str, date: UtcDay) -> PathBuf {
@@ -35,7 +37,8 @@ pub(crate) fn read(data: &Path, product: &ProductId, dataset: Dataset, date: Utc
     let bytes = std::fs::read(path(data, product, dataset, "commit", date)).ok().filter(|bytes| bytes.len() == 4096)?;
     let is_whole = |sector: usize| crc32c::crc32c(&bytes[sector * 512..sector * 512 + 508]) == u32_at(&bytes, sector * 512 + 508);
     let state = [4, 5].into_iter().find(|sector| is_whole(*sector))?;
-    Some(Page { committed: u64_at(&bytes, 512), phase: u32_at(&bytes, state * 512) })
+    let is_vouched_for = u64_at(&bytes, 560) | u64_at(&bytes, 568) != 0;
+    Some(Page { committed: u64_at(&bytes, 512), phase: u32_at(&bytes, state * 512), is_vouched_for })
 }
 
 /// The states of the days that a kill left in a data directory, as counts.

@@ -112,6 +112,7 @@ fn rows<L: Layout>(data: &Path, product: &ProductId) -> Result<Vec<DayRows<L>>, 
         // The page is read without the program's reader: exactly the committed records must be shown.
         if let Some(page) = page::read(data, product, L::DATASET, date)
             && page.phase == page::LIVE
+            && page.is_vouched_for
             && (day.state() != DayState::Live || day.base_count() as u64 != page.committed)
         {
             return Err(format!("{}: {} committed, {} shown, {:?}", place(), page.committed, day.base_count(), day.state()));

@@ -277,6 +277,21 @@ fn script() -> impl Strategy<Value = Script> {
     })
 }
 
+/// Scripts that were once wrong.
+#[test]
+fn an_absurd_message_among_the_first_ones_hides_no_real_message() {
+    for (key, at, jump, restart) in [
+        (Key::TradeTime, 2, (13, false), 0),
+        (Key::TradeTime, 2, (13, false), 5),
+        (Key::TickerTime, 0, (13, false), 0),
+        (Key::TickerTime, 0, (16, false), 42),
+        (Key::TradeId, 0, (6, false), 25),
+        (Key::TradeId, 0, (6, false), 0),
+    ] {
+        check(&Script { absurd: vec![Absurd { key, at, jump, in_a_row: 1 }], restart, midnight: 0, lag: None });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 

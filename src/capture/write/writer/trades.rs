@@ -10,7 +10,7 @@ use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::step::Remaining;
 use crate::feed::doubts::{AGREEMENT, Mark};
 use crate::feed::sequencer::{Held, ReceivedTrade};
-use crate::feed::trade_marks::{Judgement, Stored, TradeMarks};
+use crate::feed::trade_marks::{Judgement, Stored, TradeDoubt, TradeMarks};
 use crate::product::ProductId;
 use crate::record::{Means, RawPlace, Record, Trade};
 use crate::store::event::Event;
@@ -62,6 +62,12 @@ impl Writer {
                 self.offer(received);
             }
             Judgement::Conflicts => self.note_conflict(&trade, received.place),
+            // Behind trades that wait for a wide gap to be filled it is as real as they are.
+            Judgement::Doubted(TradeDoubt::Ahead)
+                if self.sequencer.is_led_to(trade.trade_id) && self.trade_marks.time_fits(trade.time, latest) =>
+            {
+                self.offer(received);
+            }
             Judgement::Doubted(doubt) => self.doubt_trade(received, doubt),
         }
     }

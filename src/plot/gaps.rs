@@ -24,7 +24,7 @@ const ROWS: usize = 3;
 /// Height of a row of names.
 pub(super) const ROW: f64 = 16.0;
 /// Width of a letter of a name, on average.
-const LETTER: f64 = 6.1;
+const LETTER: f64 = 6.8;
 
 /// Gaps in one place of the picture.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,7 +24,7 @@ const ROWS: usize = 3;
 /// Height of a row of names.
 pub(super) const ROW: f64 = 16.0;
 /// Width of a letter of a name, on average.
-const LETTER: f64 = 6.1;
+const LETTER: f64 = 6.8;
 
 /// Gaps in one place of the picture.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,9 @@ impl Band {
         let missing = spell::many(self.ids(), "id missing", "ids missing");
         match (self.gaps.as_slice(), self.gaps.first(), self.gaps.last()) {
             ([gap], ..) => format!("{missing}: {}", range(gap)),
-            (gaps, Some(first), Some(last)) => format!("{missing} in {} gaps: {}…{}", gaps.len(), first.ids.first(), last.ids.last()),
+            (gaps, Some(first), Some(last)) => {
+                format!("{missing} in {} gaps: {}…{}", spell::count(gaps.len() as u64), first.ids.first(), last.ids.last())
+            }
             _ => missing,
         }
     }
@@ -52,7 +54,11 @@ impl Band {
     /// Says all that is known.
     fn words(&self) -> String {
         let named: Vec<String> = self.gaps.iter().take(MAX_TOLD).map(words).collect();
-        let more = if self.gaps.len() > MAX_TOLD { format!("; and {} more gaps", self.gaps.len() - MAX_TOLD) } else { String::new() };
+        let more = if self.gaps.len() > MAX_TOLD {
+            format!("; and {} more gaps", spell::count((self.gaps.len() - MAX_TOLD) as u64))
+        } else {
+            String::new()
+        };
         format!("{}{more}", named.join("; "))
     }
 }

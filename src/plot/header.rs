@@ -79,7 +79,7 @@ impl Header {
         if let Some(coverage) = &source.coverage {
             told.extend(coverage.gaps.iter().take(MAX_TOLD).map(gaps::words));
             if coverage.gaps.len() > MAX_TOLD {
-                told.push(format!("{} more gaps", coverage.gaps.len() - MAX_TOLD));
+                told.push(format!("{} more gaps", spell::count((coverage.gaps.len() - MAX_TOLD) as u64)));
             }
             told.extend(coverage.captured_from.map(|first| format!("Nothing is known before {} (trade {})", first.time, first.id)));
             told.extend(coverage.captured_to.map(|last| format!("Nothing is known after {} (trade {})", last.time, last.id)));

@@ -83,3 +83,10 @@ for format in parquet tardis-csv nautilus hftbacktest; do
   "$coltape" export --data-dir "$dir/tape" --out "$dir/exports/$format" --format "$format"
 done
 "$venv/bin/python" -W ignore scripts/engines.py "$coltape" "$dir/tape" "$dir/exports" 2>"$dir/engines.err" || { tail -n 40 "$dir/engines.err" >&2; exit 1; }
+
+# The block for Spark in the guide, as a reader would run it.
+mkdir "$dir/guide"
+ln -s "$dir/exports/parquet" "$dir/guide/export"
+sed -n '/^# run by scripts\/engines.sh/,/^```/p' src/guide/reading.md | grep -v '^```' >"$dir/guide/block.py"
+(cd "$dir/guide" && "$venv/bin/python" block.py 2>>"$dir/engines.err") | grep '| *vwap|' >/dev/null || { tail -n 40 "$dir/engines.err" >&2; exit 1; }
+echo "guide       Spark: its block prints the VWAP of each minute"

@@ -128,7 +128,7 @@ fn flat_candles_fill_what_is_empty_up_to_where_the_tape_reaches() {
         time: noon + after,
         price: price.to_owned(),
         size: "0.5".to_owned(),
-        is_buy: id % 2 == 0,
+        is_buy: id.is_multiple_of(2),
     };
     // The last trade is of the day after the next.
     let trades = [told(7, 0, "10"), told(8, 3 * minute, "12"), told(9, 3 * minute + 1, "11"), told(10, 2_880 * minute, "13")];

@@ -242,9 +242,12 @@ fn a_day_whose_files_are_there_and_empty_is_refused() {
     }
 }
 
+/// What is done to a file, in words, and how.
+type NamedHarm = (&'static str, fn(&Path));
+
 #[test]
 fn a_day_that_cannot_be_read_is_refused_by_the_name_of_its_file() {
-    let harms: [(&str, fn(&Path)); 3] = [
+    let harms: [NamedHarm; 3] = [
         ("a column that is cut", |path| {
             let bytes = std::fs::read(path).unwrap();
             std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();

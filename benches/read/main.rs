@@ -25,12 +25,8 @@ use rounds::{Bound, Contest, Measured, Target, quartiles, short};
 /// Makes a contest from the day that all share.
 type Make = fn(&Rc<BenchDay>) -> Contest;
 
-const CONTESTS: [(&str, Make); 4] = [
-    (lookup::NAME, lookup::contest),
-    (scan::NAME, scan::contest),
-    (candles::NAME, candles::contest),
-    (export::NAME, export::contest),
-];
+const CONTESTS: [(&str, Make); 4] =
+    [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest), (candles::NAME, candles::contest), (export::NAME, export::contest)];
 
 type Series = (&'static str, &'static str);
 

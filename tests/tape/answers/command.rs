@@ -26,7 +26,8 @@ fn text(bytes: &[u8]) -> String {
 fn tape() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let noon = FIRST_DAY.start().0 + 43_200 * SECOND;
-    let told = |id: u64| Told { id, time: noon + id * SECOND, price: "100.5".to_owned(), size: "0.25".to_owned(), is_buy: id.is_multiple_of(2) };
+    let told =
+        |id: u64| Told { id, time: noon + id * SECOND, price: "100.5".to_owned(), size: "0.25".to_owned(), is_buy: id.is_multiple_of(2) };
     let trades: Vec<_> = [1, 2, 4, 5].map(|id| stored(&told(id))).into();
     store::<Trades>(&data_dir(folder.path(), StoreOptions::default()), &product(), &trades);
     folder

@@ -338,7 +338,7 @@ fn a_backfill_says_what_it_cannot_do() {
     assert!(none.status.success() && said(&none).contains("has no trades in that time"), "{}", said(&none));
     let none = run(backfill(&own, &exchange, &["--from", "2024-01-01", "--to", "2024-01-02"]));
     assert!(none.status.success() && said(&none).contains("has no trades in that time"), "{}", said(&none));
-    assert_eq!(run(backfill(&own, &exchange, &["--from", "2025-06-08", "--to", "2025-06-08"])).status.code(), Some(2));
+    assert_eq!(run(backfill(&own, &exchange, &["--from", "2025-06-08", "--to", "2025-06-08"])).status.code(), Some(1));
     assert_eq!(run(backfill(&own, &exchange, &["--from", "2025-06-01", "--rest-rate", "0"])).status.code(), Some(2));
     let mut unknown = coltape("backfill");
     unknown.args(["NO-SUCH", "--rest-url", exchange.rest(), "--from", "2025-06-01", "--data-dir"]).arg(&own);

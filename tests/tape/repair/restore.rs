@@ -500,7 +500,7 @@ fn what_is_no_tape_or_one_of_another_market_is_refused() {
         (vec![Path::new("/etc/ssl")], "holds no tape"),
         (vec![folder.path().join("nowhere").as_path()], "is no directory"),
         (vec![tape.as_path(), sandbox.as_path()], "holds the tape of exchange wss://sandbox"),
-        (vec![], "is no directory"),
+        (vec![], "does not exist; --from OTHER_DIR restores it"),
     ]
     .map(|(from, why)| (from.into_iter().map(Path::to_owned).collect::<Vec<_>>(), why))
     {

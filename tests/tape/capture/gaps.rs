@@ -349,6 +349,8 @@ fn a_running_capture_that_is_asked_for_a_repair_tells_what_it_does_not_record() 
         session.acknowledge(&products);
         if products.iter().any(|product| product == "BTC-USD") {
             (1..=5).chain(8..=10).for_each(|id| session.send(frame(id)));
+        } else {
+            session.send(match_frame("ETH-USD", 1, &time(1)));
         }
         session.linger();
     });
@@ -362,7 +364,7 @@ fn a_running_capture_that_is_asked_for_a_repair_tells_what_it_does_not_record() 
         let output = super::programs::coltape().arg("repair").arg(&data).arg("--any-endpoint").output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    await_that("it is connected", || journal(&data, "connected").len() == 2);
+    await_that("it records", || journal(&data, "connection_proven").len() == 2);
     let (code, said) = repair();
     assert!(code == Some(1) && said.contains("BTC-USD: 2 ids are missing; it is not recorded now"), "{code:?}: {said}");
     second.stop().assert_good();

@@ -229,7 +229,14 @@ pub(crate) fn await_journal(data: &Path, event: &str, count: usize) {
 }
 
 /// What is said of a tape, a product or a day that is not there yet.
-const NOT_YET: [&str; 5] = ["which holds ", "in that time; there are days", "does not exist", "is no tape", "days of that time are empty"];
+const NOT_YET: [&str; 6] = [
+    "which holds ",
+    "No such file or directory",
+    "in that time; there are days",
+    "does not exist",
+    "is no tape",
+    "days of that time are empty",
+];
 
 /// Runs `coltape query` for JSON Lines. A product without files has no records.
 pub(crate) fn query(data: &Path, product: &str, args: &[&str]) -> Vec<serde_json::Value> {

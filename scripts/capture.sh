@@ -36,7 +36,8 @@ demo() {
   log=$dir/log
   say "1. Building (a fast build; the real thing is built with --release)"
   scripts/setup.sh
-  cargo build --locked
+  # scripts/test.sh has built it with the tests.
+  [[ -n "${COLTAPE_IS_BUILT:-}" ]] || cargo build --locked
   local coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
   check_machine "$dir"
 

@@ -24,7 +24,8 @@ while (($#)); do
   esac
 done
 scripts/setup.sh
-cargo build --locked --profile "$profile"
+# scripts/test.sh has built it with the tests.
+[[ -n "${COLTAPE_IS_BUILT:-}" ]] || cargo build --locked --profile "$profile"
 target=${CARGO_TARGET_DIR:-target}/$([[ $profile == dev ]] && echo debug || echo "$profile")
 coltape=$target/coltape
 

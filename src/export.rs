@@ -106,7 +106,7 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
         return Err(TapeError::EmptyRange { range: config.range }.into());
     }
     let by_receipt = format.is_by_receipt();
-    if let Some(dataset) = config.datasets.iter().find(|dataset| by_receipt && *dataset == Dataset::TickerTrades) {
+    if let Some(dataset) = config.datasets.iter().find(|dataset| by_receipt && !matches!(dataset, Dataset::Trades | Dataset::Md)) {
         return Err(ExportError::NoSuchDataset { format: config.format.name(), dataset: dataset.name() });
     }
     let plan = Plan::make(config, &Tape::open(&config.dir)?, by_receipt)?;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::schema::{Column, Dataset};
+use crate::schema::{Column, Dataset, Layout, with_layout};
 use crate::time::UnixNanos;
 
 /// Records of one dataset-day.
@@ -67,12 +67,11 @@ impl<'a> Block<'a> {
 
     /// Gives the event times as they are stored: seconds, and nanoseconds within them.
     pub(super) fn clock_columns(&self) -> impl Iterator<Item = (u32, u32)> {
-        let (seconds, nanos) = match self.dataset {
-            Dataset::Md => ("time", "nanos"),
-            Dataset::Trades | Dataset::TickerTrades => ("trade_time", "trade_nanos"),
-        };
-        let values = |name: &str| self.values::<4>(name).unwrap_or_default().iter().map(|bytes| u32::from_le_bytes(*bytes));
-        values(seconds).zip(values(nanos))
+        // The column of the nanoseconds is the next one: the reader asserts it.
+        let seconds = with_layout!(self.dataset, L => L::TIME);
+        let name = |at: usize| self.dataset.columns().get(at).map_or("", |column| column.name);
+        let values = |at: usize| self.values::<4>(name(at)).unwrap_or_default().iter().map(|bytes| u32::from_le_bytes(*bytes));
+        values(seconds).zip(values(seconds + 1))
     }
 
     /// Gives the event times.
@@ -88,14 +87,12 @@ impl<'a> Block<'a> {
     /// Gives the key by which the exact text of a record's values is known: the trade id, the sequence of a ticker, or its receive time.
     pub(super) fn text_keys(&self) -> Vec<u64> {
         let column = |name: &str| self.u64s(name).map(Iterator::collect::<Vec<u64>>);
-        match self.dataset {
-            Dataset::Trades => column("trade_id").unwrap_or_default(),
-            Dataset::Md | Dataset::TickerTrades => {
-                let (sequences, received) = (column("sequence").unwrap_or_default(), column("recv_nanos").unwrap_or_default());
-                let key = |(sequence, received): (u64, u64)| if sequence == 0 { received } else { sequence };
-                sequences.into_iter().zip(received).map(key).collect()
-            }
+        if !self.dataset.is_of_tickers() {
+            return column("trade_id").unwrap_or_default();
         }
+        let (sequences, received) = (column("sequence").unwrap_or_default(), column("recv_nanos").unwrap_or_default());
+        let key = |(sequence, received): (u64, u64)| if sequence == 0 { received } else { sequence };
+        sequences.into_iter().zip(received).map(key).collect()
     }
 }
 

@@ -62,7 +62,6 @@ fn ticker(id: u16, time: UnixNanos) -> Ticker {
         side: Some(Side::Buy),
         best_bid,
         best_ask,
-        best_bid_size: 1.0,
-        best_ask_size: 2.0,
+        ..Md::EMPTY
     }
 }

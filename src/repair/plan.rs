@@ -3,14 +3,14 @@
 //! 1. A day is wanted that is not here, or is empty here. Days of trades that are here are joined trade by trade instead ([`super::tape`]).
 //! 2. Tickers have no id that all feeds send, so the tickers of two boxes are never merged. A day of tickers that is here is taken from another tape only
 //!    where it holds the first records of that tape's day: a copy that grew since.
-//! 3. Both ticker datasets of a day are of one box: their records tell of each other. One is brought alone where the other cannot be used.
+//! 3. All ticker datasets of a day are of one box: their records tell of each other. Some are brought alone where the others cannot be used.
 //! 4. Of several tapes the one with all columns comes first, then the one with the most records, then the one that was named first.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use crate::schema::{ColumnSet, Dataset, Layout, Trades, with_layout};
 use crate::store::import::is_front_of;
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
@@ -114,6 +114,10 @@ impl<L: Layout> Found<L> {
             Err(error) => Self::Unreadable(error.to_string()),
         }
     }
+
+    fn may_hold_records(&self) -> bool {
+        matches!(self, Self::Day(_) | Self::Unreadable(_))
+    }
 }
 
 /// What another tape offers for a ticker dataset of a day.
@@ -143,23 +147,18 @@ impl Planner<'_> {
         let mut has_records = false;
         let own = self.own_days(Dataset::Trades)?;
         for date in &own {
-            has_records |= matches!(Found::<Trades>::of(self.dir, self.product, *date), Found::Day(_) | Found::Unreadable(_));
+            has_records |= Found::<Trades>::of(self.dir, self.product, *date).may_hold_records();
         }
         for date in self.dates_of_tapes(Dataset::Trades)? {
             self.plan_trades(&mut plan, date, own.contains(&date));
         }
-        let own: BTreeSet<UtcDay> = [Dataset::Md, Dataset::TickerTrades]
-            .into_iter()
-            .map(|dataset| self.own_days(dataset))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        for date in &own {
-            has_records = has_records || matches!(Found::<Md>::of(self.dir, self.product, *date), Found::Day(_) | Found::Unreadable(_));
+        let mut dates = BTreeSet::new();
+        for dataset in Dataset::of_tickers() {
+            for date in self.own_days(dataset)? {
+                has_records = has_records || with_layout!(dataset, L => Found::<L>::of(self.dir, self.product, date).may_hold_records());
+            }
+            dates.extend(self.dates_of_tapes(dataset)?);
         }
-        let mut dates = self.dates_of_tapes(Dataset::Md)?;
-        dates.extend(self.dates_of_tapes(Dataset::TickerTrades)?);
         for date in dates {
             self.plan_tickers(&mut plan, date)?;
         }
@@ -188,7 +187,7 @@ impl Planner<'_> {
 
     /// Wants a day of trades that is not here. Days that no tape can show are reported where their trades are taken.
     fn plan_trades(&self, plan: &mut ProductPlan, date: UtcDay, is_listed: bool) {
-        if is_listed && matches!(Found::<Trades>::of(self.dir, self.product, date), Found::Day(_) | Found::Unreadable(_)) {
+        if is_listed && Found::<Trades>::of(self.dir, self.product, date).may_hold_records() {
             return;
         }
         let candidates = self.tapes.iter().enumerate().filter_map(|(tape, path)| match Found::<Trades>::of(path, self.product, date) {
@@ -204,13 +203,15 @@ impl Planner<'_> {
 
     fn plan_tickers(&self, plan: &mut ProductPlan, date: UtcDay) -> Result<(), StoreError> {
         let lists = |dir: &Path, dataset| catalog::days(dir, self.product, dataset).map(|days| days.contains(&date));
-        let own = (lists(self.dir, Dataset::Md)?, lists(self.dir, Dataset::TickerTrades)?);
         let mut best: Option<Choice> = None;
         let mut refused = Vec::new();
         for (tape, path) in self.tapes.iter().enumerate() {
-            let md = self.offer::<Md>(tape, path, date, own.0, lists(path, Dataset::Md)?);
-            let trades = self.offer::<TickerTrades>(tape, path, date, own.1, lists(path, Dataset::TickerTrades)?);
-            match both(md, trades) {
+            let mut offers = Vec::new();
+            for dataset in Dataset::of_tickers() {
+                let (is_here, is_there) = (lists(self.dir, dataset)?, lists(path, dataset)?);
+                offers.push((dataset, with_layout!(dataset, L => self.offer::<L>(tape, path, date, is_here, is_there))));
+            }
+            match together(offers) {
                 Ok(Some(choice)) if best.as_ref().is_none_or(|best| choice.rank() > best.rank()) => best = Some(choice),
                 Ok(_) => {}
                 Err(why) => refused.push((path, why)),
@@ -218,11 +219,11 @@ impl Planner<'_> {
         }
         let text = |path: &Path, why: &str| format!("tickers of {date} are not taken from {}: {why}", path.display());
         match best {
-            Some(Choice { pair, lost }) => {
-                for (dataset, candidate) in [Dataset::Md, Dataset::TickerTrades].into_iter().zip(pair) {
-                    plan.days.extend(candidate.map(|candidate| WantedDay { key: self.key(dataset, date), candidates: vec![candidate] }));
-                }
-                let tape = pair.iter().flatten().next().and_then(|candidate| self.tapes.get(candidate.tape));
+            Some(Choice { brought, lost }) => {
+                let tape = brought.first().and_then(|(_, candidate)| self.tapes.get(candidate.tape));
+                plan.days.extend(
+                    brought.into_iter().map(|(dataset, candidate)| WantedDay { key: self.key(dataset, date), candidates: vec![candidate] }),
+                );
                 plan.failures.extend(lost.iter().flat_map(|why| tape.map(|path| text(path, why))));
             }
             None => {
@@ -265,8 +266,8 @@ impl Planner<'_> {
 /// What a tape brings of the ticker datasets of a day.
 #[derive(Debug)]
 struct Choice {
-    /// `MD`, then `TICKER_TRADES`.
-    pair: [Option<Candidate>; 2],
+    /// In the order of [`Dataset::ALL`].
+    brought: Vec<(Dataset, Candidate)>,
     /// What it has and cannot be used.
     lost: Vec<String>,
 }
@@ -274,7 +275,7 @@ struct Choice {
 impl Choice {
     /// Orders choices: without losses first, then by the number of records.
     fn rank(&self) -> (bool, u64) {
-        (self.lost.is_empty(), self.pair.iter().flatten().map(|candidate| candidate.records).sum())
+        (self.lost.is_empty(), self.brought.iter().map(|(_, candidate)| candidate.records).sum())
     }
 }
 
@@ -285,25 +286,24 @@ struct Refusal {
     is_lost: bool,
 }
 
-/// Decides over both ticker datasets of a day: what a tape brings of them; nothing where nothing is wanted of it.
-fn both(md: Offer, trades: Offer) -> Result<Option<Choice>, Refusal> {
-    let offers = [md, trades];
-    let has = |is: fn(&Offer) -> bool| offers.iter().any(is);
+/// Decides over all ticker datasets of a day: what a tape brings of them; nothing where nothing is wanted of it.
+fn together(offers: Vec<(Dataset, Offer)>) -> Result<Option<Choice>, Refusal> {
+    let has = |is: fn(&Offer) -> bool| offers.iter().any(|(_, offer)| is(offer));
     let is_wanted = has(|offer| matches!(offer, Offer::Bring(_)));
     let refused = |why: &str, is_lost| Err(Refusal { why: why.to_owned(), is_lost });
     if has(|offer| matches!(offer, Offer::Other { .. })) && is_wanted {
-        return refused("one of the two ticker datasets is here, with other records: the tickers of two boxes are not mixed", true);
+        return refused("a ticker dataset of that day is here, with other records: the tickers of two boxes are not mixed", true);
     }
     if has(|offer| matches!(offer, Offer::Other { has_more: true })) {
         return refused("it has more of them, but not the same ones: the tickers of two boxes are not merged", false);
     }
     let lost: Vec<String> =
-        offers.iter().filter_map(|offer| if let Offer::Unusable(why) = offer { Some(why.clone()) } else { None }).collect();
+        offers.iter().filter_map(|(_, offer)| if let Offer::Unusable(why) = offer { Some(why.clone()) } else { None }).collect();
     if !is_wanted {
         return if lost.is_empty() { Ok(None) } else { refused(&lost.join("; "), true) };
     }
-    let pair = offers.map(|offer| if let Offer::Bring(candidate) = offer { Some(candidate) } else { None });
-    Ok(Some(Choice { pair, lost }))
+    let bring = |(dataset, offer)| if let Offer::Bring(candidate) = offer { Some((dataset, candidate)) } else { None };
+    Ok(Some(Choice { brought: offers.into_iter().filter_map(bring).collect(), lost }))
 }
 
 /// Tells whether two days hold the same, but for the receive times.
@@ -353,8 +353,13 @@ mod tests {
     fn the_ticker_datasets_of_a_day_come_together_or_fit_what_is_here() {
         let bring = |records| Offer::Bring(Candidate { tape: 0, records, set: ColumnSet::Full });
         let other = |has_more| Offer::Other { has_more };
-        let sum = |md, trades| match both(md, trades) {
-            Ok(choice) => Ok(choice.map(|choice| (choice.rank(), choice.pair.map(|one| one.is_some())))),
+        let sum = |md, trades| match together(vec![(Dataset::Md, md), (Dataset::TickerTrades, trades)]) {
+            Ok(choice) => Ok(choice.map(|choice| {
+                (
+                    choice.rank(),
+                    [Dataset::Md, Dataset::TickerTrades].map(|wanted| choice.brought.iter().any(|(brought, _)| *brought == wanted)),
+                )
+            })),
             Err(refusal) => Err(refusal.is_lost),
         };
         let bad = || Offer::Unusable("bad".to_owned());

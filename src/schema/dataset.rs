@@ -61,6 +61,11 @@ impl Dataset {
         !matches!(self, Self::Trades)
     }
 
+    /// Lists the datasets whose records come from the ticker channel, in the order of [`Dataset::ALL`].
+    pub(crate) fn of_tickers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|dataset| dataset.is_of_tickers())
+    }
+
     /// Gives the dataset's place in [`Dataset::ALL`].
     #[must_use]
     pub const fn index(self) -> usize {

@@ -47,7 +47,7 @@ pub(super) fn verify_product(
     let mut trades = IndexedDays::new();
     let (mut ids, is_any_timely) = check_trades(&checks, &mut trades, &mut checked, findings)?;
     let mut tickers: Vec<DatasetDays> = Vec::new();
-    for dataset in Dataset::ALL.into_iter().filter(|dataset| dataset.is_of_tickers()) {
+    for dataset in Dataset::of_tickers() {
         tickers.push(with_layout!(dataset, L => check_days::<L>(&checks, &mut checked, findings)?.into()));
     }
     let gone = known::check_known_days(config, product, &history, &mut checked, findings);

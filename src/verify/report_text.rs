@@ -71,7 +71,7 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 /// Writes a cell for each dataset of tickers.
 fn for_tickers(cell: impl Fn(Dataset) -> String) -> String {
-    Dataset::ALL.into_iter().filter(|dataset| dataset.is_of_tickers()).map(|dataset| format!(" {:>11}", cell(dataset))).collect()
+    Dataset::of_tickers().map(|dataset| format!(" {:>11}", cell(dataset))).collect()
 }
 
 /// Tells whether a dataset has columns whose f32 can be checked against an exact value.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::Snapshot;
 use super::time_index::{Pieces, TimeIndex};
 use super::view::time_columns;
-use crate::schema::{Dataset, Kind, Layout};
+use crate::schema::{Dataset, Kind, Layout, with_layout};
 use crate::store::merge::Place;
 use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
@@ -110,8 +110,9 @@ const fn has_nanos_behind_seconds(dataset: Dataset, seconds: usize) -> bool {
 }
 
 const _: () = {
-    use crate::schema::{Md, TickerTrades, Trades};
-    assert!(has_nanos_behind_seconds(Dataset::Trades, Trades::TIME));
-    assert!(has_nanos_behind_seconds(Dataset::Md, Md::TIME));
-    assert!(has_nanos_behind_seconds(Dataset::TickerTrades, TickerTrades::TIME));
+    let mut rest = Dataset::ALL.as_slice();
+    while let [dataset, after @ ..] = rest {
+        assert!(has_nanos_behind_seconds(*dataset, with_layout!(*dataset, L => <L as Layout>::TIME)));
+        rest = after;
+    }
 };

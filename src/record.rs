@@ -102,6 +102,9 @@ pub struct Origin(pub u32);
 /// Bit 9 of [`Origin`].
 const FLAWED: u32 = 1 << 9;
 
+/// Bit 8 of [`Origin`]: the feed.
+const FEED: u32 = 1 << 8;
+
 /// What kind of message brought a trade (bits 0–3 of [`Origin`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Means {
@@ -116,10 +119,20 @@ pub enum Means {
 }
 
 impl Origin {
+    /// Names of the feeds, by [`Origin::feed`].
+    pub(crate) const FEEDS: [&str; 2] = ["exchange", "advanced"];
+
     /// Composes the bits. `line` is 0 to 15; `feed` is the number of the feed (0 Exchange, 1 Advanced).
     #[must_use]
     pub const fn new(means: Means, line: u8, feed: u8) -> Self {
-        Self(means as u32 | ((line as u32 & 0xf) << 4) | ((feed as u32) << 8))
+        debug_assert!((feed as usize) < Self::FEEDS.len(), "a feed of a higher number needs bits of its own");
+        Self(means as u32 | ((line as u32 & 0xf) << 4) | if feed == 0 { 0 } else { FEED })
+    }
+
+    /// Gives the number of the feed, its place in [`Origin::FEEDS`].
+    #[must_use]
+    pub(crate) const fn feed(self) -> u8 {
+        (self.0 & FEED != 0) as u8
     }
 
     /// Sets bit 9: the trade breaks a rule of plausibility that is not its identity.

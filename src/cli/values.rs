@@ -67,14 +67,11 @@ pub(crate) fn positive_number(text: &str) -> Result<f64, String> {
 
 impl ValueEnum for Feed {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self::Exchange, Self::Advanced]
+        &Self::ALL
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.name()).help(match self {
-            Self::Exchange => "ws-feed.exchange.coinbase.com: order ids and sequences with every trade",
-            Self::Advanced => "advanced-trade-ws.coinbase.com: trades in batches, no order ids",
-        }))
+        Some(PossibleValue::new(self.name()).help(self.summary()))
     }
 }
 

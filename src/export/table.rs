@@ -123,7 +123,7 @@ const TRADES: &[ExportColumn] = &[
     }),
     column("line", Kind::Int32, "which of several redundant lines brought it", lines),
     column("feed", Kind::Name, "which feed it is of: exchange or advanced", |b| {
-        from_origin(b, |origin| Some(u8::from(origin.0 & ADVANCED != 0)), &["exchange", "advanced"])
+        from_origin(b, |origin| Some(origin.feed()), &Origin::FEEDS)
     }),
 ];
 
@@ -163,9 +163,6 @@ pub(super) const fn columns(dataset: Dataset) -> &'static [ExportColumn] {
         Dataset::TickerTrades => TICKER_TRADES,
     }
 }
-
-/// Bit 8 of [`Origin`]: the feed.
-const ADVANCED: u32 = 1 << 8;
 
 /// A number that stands where there is no value.
 const ABSENT: u8 = u8::MAX;

@@ -23,6 +23,15 @@ impl Feed {
         }
     }
 
+    /// Says in a line what it is, for help texts.
+    #[must_use]
+    pub(crate) const fn summary(self) -> &'static str {
+        match self {
+            Self::Exchange => "ws-feed.exchange.coinbase.com: order ids and sequences with every trade",
+            Self::Advanced => "advanced-trade-ws.coinbase.com: trades in batches, no order ids",
+        }
+    }
+
     /// Gives the number that the `trade_origin` column stores.
     #[must_use]
     pub const fn number(self) -> u8 {
@@ -90,5 +99,21 @@ impl Feed {
     #[must_use]
     pub(crate) const fn has_ticker_sequence(self) -> bool {
         matches!(self, Self::Exchange)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Means, Origin};
+
+    #[test]
+    fn the_origin_of_a_trade_tells_its_feed_and_knows_its_name() {
+        for feed in Feed::ALL {
+            let origin = Origin::new(Means::Live, 15, feed.number()).flawed();
+            assert_eq!(origin.feed(), feed.number());
+            assert_eq!(Origin::FEEDS.get(usize::from(origin.feed())).copied(), Some(feed.name()));
+        }
+        assert_eq!(Feed::ALL.len(), Origin::FEEDS.len());
     }
 }

@@ -56,6 +56,14 @@ impl Feed {
         "https://api.exchange.coinbase.com"
     }
 
+    /// Gives the channel that carries tickers.
+    #[must_use]
+    pub(crate) const fn ticker_channel(self) -> &'static str {
+        match self {
+            Self::Exchange | Self::Advanced => "ticker",
+        }
+    }
+
     /// Gives the channel that carries individual trades.
     #[must_use]
     pub const fn trade_channel(self) -> &'static str {

@@ -97,7 +97,7 @@ pub(super) enum Verdict {
 
 impl Subscription {
     pub(super) fn new(feed: Feed, config: &SessionConfig) -> Self {
-        let mut channels = vec!["ticker"];
+        let mut channels = vec![feed.ticker_channel()];
         if config.trades {
             channels.push(feed.trade_channel());
         }

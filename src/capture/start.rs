@@ -232,7 +232,7 @@ mod tests {
     const ALONE: &str = "COLTAPE_TEST_ALONE";
 
     /// How long a thread that was joined may still be listed.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// Names the threads of this process.
     fn threads() -> Vec<String> {

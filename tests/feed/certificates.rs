@@ -72,10 +72,10 @@ fn errors(server: &Server, ca_file: Option<PathBuf>) -> [String; 2] {
     let connector = Connector::new(TlsRoots { ca_file }, Proxies::default()).with_resolver(Arc::new(move |_, _| Ok(vec![address])));
     let endpoint = Endpoint::parse("wss://server.example:4443/feed").unwrap();
     let mut timeouts = Timeouts::default();
-    timeouts.connect = Duration::from_secs(10);
+    timeouts.connect = Duration::from_secs(30);
     let socket = Socket::connect(&endpoint, &connector, &timeouts).err().unwrap();
     assert!(socket.is_retryable());
-    let mut client = RestClient::new("https://server.example:4443", &connector, Duration::from_secs(10)).unwrap();
+    let mut client = RestClient::new("https://server.example:4443", &connector, Duration::from_secs(30)).unwrap();
     [socket.to_string(), client.products().unwrap_err().to_string()]
 }
 
@@ -126,7 +126,7 @@ fn a_server_without_tls_and_one_with_it_are_told_apart() {
     let endpoint = Endpoint::parse(&format!("ws://{}/feed", secure.address)).unwrap();
     let error = Socket::connect(&endpoint, &TlsRoots::default(), &Timeouts::default()).err().unwrap().to_string();
     assert!(error.contains("speaks TLS") && error.contains("wss://"), "{error}");
-    let mut client = RestClient::new(&format!("http://{}", secure.address), &TlsRoots::default(), Duration::from_secs(10)).unwrap();
+    let mut client = RestClient::new(&format!("http://{}", secure.address), &TlsRoots::default(), Duration::from_secs(30)).unwrap();
     let error = client.products().unwrap_err().to_string();
     assert!(error.contains("speaks TLS") && error.contains("https://"), "{error}");
 }
@@ -157,7 +157,7 @@ fn rest_and_websocket_over_tls_trust_the_named_root() {
     });
     let address = secure.address;
     let connector = Connector::new(TlsRoots { ca_file }, Proxies::default()).with_resolver(Arc::new(move |_, _| Ok(vec![address])));
-    let mut client = RestClient::new("https://server.example", &connector, Duration::from_secs(10)).unwrap();
+    let mut client = RestClient::new("https://server.example", &connector, Duration::from_secs(30)).unwrap();
     for _ in 0..3 {
         assert_eq!(client.products().unwrap().len(), 1);
     }

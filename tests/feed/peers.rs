@@ -26,6 +26,7 @@ pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     _kept: Vec<OwnedFd>,
     server: Option<Server>,
+    silent: Option<TcpListener>,
 }
 
 impl Peer {
@@ -35,17 +36,17 @@ impl Peer {
         match kind {
             Kind::Good => {
                 let server = Server::start(serve);
-                Self { address: server.address, _kept: kept, server: Some(server) }
+                Self { address: server.address, _kept: kept, server: Some(server), silent: None }
             }
             Kind::Refusing => {
                 let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-                Self { address, _kept: kept, server: None }
+                Self { address, _kept: kept, server: None, silent: None }
             }
             Kind::Silent => {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                listener.set_nonblocking(true).unwrap();
                 let address = listener.local_addr().unwrap();
-                kept.push(listener.into());
-                Self { address, _kept: kept, server: None }
+                Self { address, _kept: kept, server: None, silent: Some(listener) }
             }
             Kind::Dead => {
                 let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -57,9 +58,14 @@ impl Peer {
                     kept.push(filler.into());
                     assert!(kept.len() < 20, "the queue never fills up: this address is not dead");
                 }
-                Self { address, _kept: kept, server: None }
+                Self { address, _kept: kept, server: None, silent: None }
             }
         }
+    }
+
+    /// How many connections have come to a silent one since the last call.
+    pub(crate) fn new_visits(&self) -> usize {
+        self.silent.as_ref().map_or(0, |listener| std::iter::from_fn(|| listener.accept().ok()).count())
     }
 
     /// How many connections a good one has accepted.

@@ -15,7 +15,7 @@ use coltape::internals::feed::tls::TlsRoots;
 
 use crate::peers::{Server, header, read_request, serve_products, serve_websocket, splice};
 
-const CONNECT: Duration = Duration::from_secs(6);
+const CONNECT: Duration = Duration::from_secs(30);
 
 /// What a proxy was asked for, one line a connection.
 type Asked = Arc<Mutex<Vec<String>>>;

@@ -37,7 +37,7 @@ fn answer(status: &str, headers: &str, body: &str) -> String {
 }
 
 fn client(url: &str) -> RestClient {
-    RestClient::new(url, &TlsRoots::default(), Duration::from_secs(5)).unwrap()
+    RestClient::new(url, &TlsRoots::default(), Duration::from_secs(30)).unwrap()
 }
 
 pub(super) fn page_of(body: &str) -> Result<TradePage, RestError> {

@@ -16,7 +16,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::peers::{Server, header, read_request};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();

@@ -10,7 +10,10 @@ use serde_json::{Value, json};
 use tungstenite::{Message, WebSocket};
 
 /// Longest that a test waits for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client is sent behind the last frame of a market.
+const END: &str = r#"{"type":"the market is over"}"#;
 
 /// Makes a configuration with `count` products and no faults.
 pub(crate) fn config(count: usize) -> SimulateConfig {
@@ -93,7 +96,7 @@ impl Client {
         frames
     }
 
-    /// Reads until the simulation's market is over and nothing more comes.
+    /// Reads until the simulation's market is over and everything of it has come.
     pub(crate) fn read_to_end(&mut self, simulation: &Simulation) -> Vec<String> {
         let mut frames = Vec::new();
         std::thread::scope(|scope| {
@@ -101,8 +104,10 @@ impl Client {
             loop {
                 let is_over = over.is_finished();
                 match self.next().expect("an open connection") {
+                    Some(frame) if frame == END => break,
                     Some(frame) => frames.push(frame),
-                    None if is_over => break,
+                    // Again and again, as a connection that a fault has silenced does not get it.
+                    None if is_over => simulation.send_text(END),
                     None => {}
                 }
             }

@@ -88,7 +88,6 @@ fn the_market_goes_on_while_no_client_is_connected() {
     let path = folder.path().join("ledger");
     let config = config_with(1, |config| {
         config.rate_per_product = 500.0;
-        config.duration = Some(Duration::from_secs(1));
         config.ledger = Some(path.clone());
     });
     let simulation = started(config.clone());
@@ -105,7 +104,7 @@ fn the_market_goes_on_while_no_client_is_connected() {
     }
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
-    let frames = client.read_to_end(&simulation);
+    let frames = client.read_until(|frames| of_kind(frames, "match").len() > 50);
     let totals = simulation.stop().expect("a whole ledger");
     let last = of_kind(&frames, "last_match").remove(0)["trade_id"].clone();
     let next = of_kind(&frames, "match").remove(0)["trade_id"].clone();
@@ -211,10 +210,14 @@ fn a_client_that_does_not_read_is_disconnected_and_the_market_does_not_wait() {
     let simulation = started(config.clone());
     let mut client = Client::connect(&simulation);
     client.subscribe_all(&config);
-    let totals = simulation.wait();
+    let deadline = Instant::now() + PATIENCE;
+    while !simulation.is_over() {
+        assert!(Instant::now() < deadline, "the market waits for the client");
+        std::thread::yield_now();
+    }
+    let totals = simulation.totals();
     assert_eq!(totals.slow_clients, 1);
-    assert!(totals.trades_never_sent > 0);
-    assert!(totals.reached_rate > totals.asked_rate * 0.95, "{totals:?}");
+    assert!(totals.trades_never_sent > 0 && totals.trades_produced > 38_000, "{totals:?}");
     let (_, how) = client.read_to_cut();
     assert!(how.contains("closed 1008"), "{how}");
 }

@@ -37,7 +37,7 @@ fn trade(id: u64) -> Trade {
 fn open_dir(folder: &Path, probe: Option<Probe>) -> Arc<DataDir> {
     let options = StoreOptions::default().columns(ColumnSet::Core).first_records(32).probe(probe);
     // A child that another test has just made holds a copy of every lock of this process until it runs its own program.
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match DataDir::open(folder, options.clone(), "test") {
             Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),

@@ -155,7 +155,7 @@ fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_writt
 /// Opens a directory that was open a moment ago: a child that another test has just made holds a copy of every lock of this process until it runs its own
 /// program.
 fn open_dir(folder: &Path, options: &StoreOptions) -> Arc<DataDir> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match DataDir::open(folder, options.clone(), "test") {
             Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
@@ -195,21 +195,27 @@ fn synthetic(folder: &Path, records: u64, is_sealed: bool) {
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&page).unwrap();
 }
 
-/// The shortest times in which a snapshot of the day and the day itself opened.
+/// The processor time that this thread has used: other work of the machine does not count.
+fn processor_time() -> Duration {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap())
+}
+
+/// The shortest processor times in which a snapshot of the day and the day itself opened.
 fn opening_times(records: u64, is_sealed: bool) -> (Duration, Duration) {
     let times = (0..3).map(|_| {
         let folder = tempfile::tempdir().unwrap();
         synthetic(folder.path(), records, is_sealed);
-        let start = Instant::now();
+        let start = processor_time();
         let seen = Snapshot::<TickerTrades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
-        let snapshot = start.elapsed();
+        let snapshot = processor_time() - start;
         assert_eq!((seen.count() as u64, seen.state() == DayState::Live), (records, !is_sealed));
         drop(seen);
         let dir = open_dir(folder.path(), &StoreOptions::default());
-        let start = Instant::now();
+        let start = processor_time();
         // Late in time, where a sealed day takes late records only: nothing is allocated for records that only this test made up.
         let (day, opening) = Day::<TickerTrades>::open(&dir, &product(), DAY, UnixNanos(u64::MAX)).unwrap();
-        let opened = start.elapsed();
+        let opened = processor_time() - start;
         let want =
             if is_sealed { Opening::Sealed { records } } else { Opening::Continued { records, given_up: 0, trusted: Trusted::Committed } };
         assert_eq!((opening, day.count()), (want, records));

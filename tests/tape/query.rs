@@ -353,7 +353,7 @@ impl Printed {
     }
 
     fn wait_for_lines(&self, want: &[&str]) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.lines() != want {
             assert!(Instant::now() < deadline, "{:?} and not {want:?}", self.lines());
             std::thread::yield_now();
@@ -361,7 +361,7 @@ impl Printed {
     }
 
     fn wait_for(&self, want: &[u64]) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.ids() != want {
             assert!(Instant::now() < deadline, "{:?} and not {want:?}", self.ids());
             std::thread::yield_now();
@@ -472,7 +472,7 @@ fn following_from_before_midnight_on_prints_today_though_tomorrows_files_are_the
         let (mut out, is_over) = (printed.clone(), &is_over);
         scope.spawn(move || query(&asked, &|| is_over.load(Ordering::Acquire), &mut out));
         let _end = EndOnDrop(is_over);
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while printed.0.lock().expect("printed").is_empty() {
             assert!(Instant::now() < deadline, "the header is printed");
             std::thread::yield_now();

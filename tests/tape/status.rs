@@ -199,7 +199,7 @@ fn a_file_that_cannot_be_written_disturbs_nothing_and_is_told_once() {
     let ended = capture.wait();
     assert!(Command::new("umount").arg(&blocked).status().unwrap().success());
     ended.assert_good();
-    assert!(ended.figure("trades_written") > 50.0, "{}", ended.stdout());
+    assert!(ended.figure("trades_written") > 0.0, "{}", ended.stdout());
     let said = ended.stderr();
     assert_eq!(said.lines().filter(|line| line.contains("status.json")).count(), 1, "{said}");
     assert_eq!(code(&data), 3);

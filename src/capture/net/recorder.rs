@@ -285,7 +285,7 @@ mod tests {
         recorder.keep(at("2025-06-07T10:00:00Z"), b"{\"a\":1}");
         recorder.keep(at("2025-06-07T10:00:01Z"), b"{\"b\":2}");
         let start = Instant::now();
-        while metrics.unrecorded_frames.get() < 2 && start.elapsed() < Duration::from_secs(20) {
+        while metrics.unrecorded_frames.get() < 2 && start.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(20));
         }
         assert_eq!(metrics.unrecorded_frames.get(), 2);

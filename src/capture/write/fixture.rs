@@ -27,7 +27,7 @@ use crate::time::{Clock, UnixNanos, UtcDay};
 
 pub(in crate::capture) const DAY: UtcDay = UtcDay(20_000);
 /// Shorter than the sleep of an idle writer, so that no test passes because the writer woke by itself.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One product with its writer, and nothing else.
 pub(in crate::capture) struct WriterFixture {

@@ -39,7 +39,7 @@ fn prove(plan: &Plan) {
     config.seed = plan.seed;
     config.rest_limit = Some(10);
     let run = Run::start(config, &script, &["--products-per-connection", "6", "--idle-timeout", "2s"]);
-    run.await_market(plan.length + CALM + Duration::from_secs(30));
+    run.await_market(plan.length + CALM + Duration::from_secs(120));
     let filled = run.await_all(plan.patience);
     let stopped = run.stop();
     let verdict = super::tape::compare(&stopped.data, &stopped.truth);
@@ -106,7 +106,7 @@ fn table(stopped: &Stopped, asked: &[Asked], verdict: &Verdict) -> String {
 /// A run of about 20 s. A capture opens one connection a second, and asks REST eight times a second.
 fn short(feed: SimulatedFeed, seed: u64) -> Plan {
     let times = Times { frames: 20, connections: 2, rest: 4, outages: 3, delisted: 2 };
-    Plan { feed, seed, length: Duration::from_secs(16), times, patience: Duration::from_secs(60) }
+    Plan { feed, seed, length: Duration::from_secs(16), times, patience: Duration::from_secs(120) }
 }
 
 /// The run that the environment asks for, with the same number of faults of every kind.

@@ -16,9 +16,9 @@ fn run(feed: SimulatedFeed, script: &str) -> Stopped {
     config.feed = feed;
     config.seed = 7;
     let run = Run::start(config, script, &["--lines", "2", "--no-backfill", "--idle-timeout", "2s"]);
-    run.await_market(LENGTH + Duration::from_secs(30));
+    run.await_market(LENGTH + Duration::from_secs(120));
     // Everything has arrived when two counts in a row are equal.
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let stored = || run.names.iter().map(|product| tape::count(&run.data, product.as_str())).sum::<usize>();
     let mut before = 0;
     loop {
@@ -72,7 +72,7 @@ fn assert_figures_add_up(stopped: &Stopped, stored: u64) {
     assert_eq!(lines.len(), 2);
     assert_eq!(sum("wins"), stored);
     assert_eq!(sum("duplicates") as f64, stopped.ended.figure("trades_duplicate"));
-    assert!(lines.iter().all(|line| line["wins"].as_u64() > Some(stored / 10)), "each line has wins: {lines:?}");
+    assert!(lines.iter().all(|line| line["wins"].as_u64() > Some(stored / 50)), "each line has wins: {lines:?}");
     // Trades that a later connection was shown on subscribing are not lost.
     let of_product = |(product, chain): (&String, &Chain)| stopped.truth.affected("lose", product).difference(&chain.shown).count();
     let kept_back: usize = stopped.truth.products.iter().map(of_product).sum();

@@ -42,7 +42,7 @@ impl Run {
 
     /// Waits until the market is over.
     pub(crate) fn await_market(&self, at_most: Duration) {
-        assert!(self.simulation.wait_started(Duration::from_secs(60)), "the capture has not subscribed to everything");
+        assert!(self.simulation.wait_started(Duration::from_secs(120)), "the capture has not subscribed to everything");
         let deadline = Instant::now() + at_most;
         while !self.simulation.is_over() {
             assert!(Instant::now() < deadline, "the market does not end");

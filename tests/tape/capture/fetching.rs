@@ -119,7 +119,7 @@ fn is_first(request: &Request) -> bool {
 
 #[test]
 fn trades_wait_behind_a_gap_no_longer_than_the_gap_wait_whatever_rest_does() {
-    const GAP_WAIT: Duration = Duration::from_secs(2);
+    const GAP_WAIT: Duration = Duration::from_secs(5);
     let answers: [(&str, Answer); 5] = [
         ("refuses", |_| ("403 Forbidden".to_owned(), Vec::new())),
         ("fails", |_| ("503 Busy".to_owned(), Vec::new())),
@@ -131,11 +131,11 @@ fn trades_wait_behind_a_gap_no_longer_than_the_gap_wait_whatever_rest_does() {
             ("200 OK".to_owned(), Vec::new())
         }),
     ];
-    for (name, answer) in answers {
+    let prove = |name: &str, answer: Answer| {
         let server = sends((1..=5).chain([8]).collect());
         let rest = Rest::start(answer, |id| shown(id, &time(id)));
         let (_folder, data) = folder();
-        let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--gap-wait", "2s"];
+        let args = ["BTC-USD", "--url", &server.url, "--rest-url", &rest.url, "--gap-wait", "5s"];
         let capture = Capture::start(&data, &args);
         await_that("the gap is noticed", || !journal(&data, "gap_opened").is_empty());
         let noticed = Instant::now();
@@ -144,11 +144,12 @@ fn trades_wait_behind_a_gap_no_longer_than_the_gap_wait_whatever_rest_does() {
         await_that("most of the wait has passed", || noticed.elapsed() > GAP_WAIT * 3 / 5);
         let ended = capture.stop();
         let waited = ended.figure("gap_wait_max_ms");
-        assert!(waited > 1000.0, "{name}: it did wait: {waited} ms");
-        // A busy machine may be late, but not by the wait that was left at the stop.
-        assert!(waited < 2800.0, "{name}: {waited} ms");
+        assert!(waited > 2500.0, "{name}: it did wait: {waited} ms");
+        // A busy machine may be late, but not by as much as the trade had waited before the stop.
+        assert!(waited < 7800.0, "{name}: {waited} ms");
         assert_eq!(ids(&data, "BTC-USD"), [1, 2, 3, 4, 5, 8], "{name}");
-    }
+    };
+    std::thread::scope(|scope| answers.map(|(name, answer)| scope.spawn(move || prove(name, answer))).map(|one| one.join().unwrap()));
 }
 
 #[test]

@@ -34,11 +34,16 @@ fn a_capture_that_was_stopped_for_longer_than_the_idle_time_out_keeps_its_connec
             // Spread over six seconds, so that the pauses fall among them.
             std::thread::sleep(Duration::from_millis(2));
         }
-        session.linger();
+        // It does not fall silent while the test looks for the last trade.
+        while session.receive_at_once().is_some() {
+            let time = now();
+            session
+                .send(format!(r#"{{"type":"heartbeat","last_trade_id":{LAST},"product_id":"BTC-USD","sequence":4000,"time":"{time}"}}"#));
+        }
     });
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "1s"]);
+    let capture = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "2s"]);
     await_that("the first trade is visible", || {
         data.join("BTC-USD/TRADES").exists() && !query(&data, "BTC-USD", &["--tail", "1"]).is_empty()
     });
@@ -73,10 +78,10 @@ fn a_pause_under_tls_costs_neither_the_connection_nor_an_order_id() {
         ledger.to_str().unwrap(),
     ]);
     let (url, authority) = (simulator.websocket(), simulator.endpoints["ca_file"].as_str().unwrap().to_owned());
-    let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &url, "--ca-file", &authority, "--idle-timeout", "1s"]);
+    let capture = Capture::start(&data, &["BTC-USD", "ETH-USD", "--url", &url, "--ca-file", &authority, "--idle-timeout", "2s"]);
     await_that("trades are visible", || data.join("ETH-USD/TRADES").exists() && !query(&data, "ETH-USD", &["--tail", "1"]).is_empty());
     for _ in 0..2 {
-        pause(&capture, Duration::from_millis(2200));
+        pause(&capture, Duration::from_millis(2500));
         std::thread::sleep(Duration::from_millis(300));
     }
     let mut simulator = simulator;

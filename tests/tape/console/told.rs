@@ -50,7 +50,7 @@ fn a_file_or_folder_that_cannot_be_used_is_refused_at_the_start_by_the_name_of_i
         let mut child = coltape().args(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut is_over = false;
         let started = std::time::Instant::now();
-        while !is_over && started.elapsed() < std::time::Duration::from_secs(20) {
+        while !is_over && started.elapsed() < crate::capture::programs::DEADLINE {
             is_over = child.try_wait().unwrap().is_some();
             std::thread::sleep(std::time::Duration::from_millis(5));
         }

@@ -603,7 +603,7 @@ fn a_lost_disk_is_restored_from_the_box_beside_it() {
     config.rate_per_product = 200.0;
     config.duration = Some(Duration::from_secs(3));
     let simulation = Simulation::start(config).unwrap();
-    let output = captured(&simulation, &big, "2s");
+    let output = captured(&simulation, &big, "4s");
     assert!(output.status.success(), "{}", said(&output));
     simulation.stop().unwrap();
     let output = coltape("repair").arg(&new).arg("--from").arg(&big).arg("--no-rest").output().unwrap();

@@ -20,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 fn timeouts() -> Timeouts {
     let mut timeouts = Timeouts::default();
-    (timeouts.connect, timeouts.tick) = (Duration::from_secs(10), Duration::from_millis(20));
+    (timeouts.connect, timeouts.tick) = (Duration::from_secs(60), Duration::from_millis(20));
     timeouts
 }
 

@@ -222,7 +222,9 @@ fn an_outage_is_a_gap_that_rest_can_fill() {
         let at = got.iter().position(|id| *id > first).expect("a trade after it");
         assert_eq!((got[at - 1], got[at]), (first - 1, last + 1), "live trades go on after it");
         assert!(got.len() - at > 20, "trades go on");
-        let text = run.frames[0].iter().map(String::as_str).filter(|frame| frame.contains("\"time\"")).collect::<Vec<_>>();
+        // Heartbeats go on in an outage, with the times that it has come to.
+        let is_update = |frame: &&str| frame.contains("\"time\"") && !frame.contains("\"heartbeat\"");
+        let text = run.frames[0].iter().map(String::as_str).filter(is_update).collect::<Vec<_>>();
         let times: Vec<jiff::Timestamp> = text.iter().filter_map(|frame| time_of(frame)).collect();
         let jump = times.windows(2).map(|pair| pair[1].duration_since(pair[0]).as_secs()).max();
         assert!(jump.is_some_and(|jump| jump >= 59), "{jump:?}");
@@ -332,7 +334,7 @@ fn a_delisted_product_trades_no_more() {
     let counts = run.trades(0);
     let other = counts.keys().find(|name| **name != gone).expect("another");
     // Half a second of trades, and what a turn that came late has made of them; the other trades on.
-    assert!(counts[&gone].len() >= 30 && counts[&gone].len() + 20 < counts[other].len(), "{gone}: {counts:?}");
+    assert!(counts[&gone].len() >= 10 && counts[&gone].len() + 20 < counts[other].len(), "{gone}: {counts:?}");
     assert_eq!(run.totals.trades_never_sent, 0);
 }
 

@@ -137,7 +137,7 @@ fn noon() -> UnixNanos {
 
 fn data_dir(path: &Path, boot: u8) -> Arc<DataDir> {
     let options = StoreOptions::default().columns(ColumnSet::Core).first_records(24).boot_id(Some(BootId([boot; 16]))).probe(Some(probe()));
-    Arc::new(DataDir::open(path, options, "").unwrap())
+    crate::opened(path, options, "")
 }
 
 /// A run of the capture over one day: random steps, every one of them seen by the trace.

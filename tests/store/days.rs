@@ -57,7 +57,7 @@ fn ticker(sequence: u64) -> Ticker {
 }
 
 fn dir_with(path: &Path, options: StoreOptions) -> Arc<DataDir> {
-    Arc::new(DataDir::open(path, options, "exchange wss://test").unwrap())
+    crate::opened(path, options, "exchange wss://test")
 }
 
 fn dir(path: &Path) -> Arc<DataDir> {

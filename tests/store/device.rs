@@ -12,7 +12,7 @@ use coltape::internals::product::ProductId;
 use coltape::internals::record::Trade;
 use coltape::internals::schema::{Layout, Trades};
 use coltape::internals::store::probe::{Probe, Step, Verdict};
-use coltape::internals::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal};
+use coltape::internals::store::{Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, SyncError, Syncer, Trusted, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -107,7 +107,7 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
         }
         Verdict::Go
     });
-    let dir = Arc::new(DataDir::open(&shaky.disk, StoreOptions::default().probe(Some(probe)), "test").unwrap());
+    let dir = crate::opened(&shaky.disk, StoreOptions::default().probe(Some(probe)), "test");
     Day::<Trades>::prepare(&dir, &product(), DAY, 80_000).unwrap();
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let mut syncer = Syncer::new(Arc::clone(&dir));
@@ -140,7 +140,7 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
             assert!(matches!(sealed, Err(StoreError::Flush { .. })), "{sealed:?}");
             drop((syncer, dir));
             // The next one, on the same boot, finds everything that was seen, and brings it to the device.
-            let dir = Arc::new(DataDir::open(&shaky.disk, StoreOptions::default(), "test").unwrap());
+            let dir = crate::opened(&shaky.disk, StoreOptions::default(), "test");
             let (day, opening) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
             assert_eq!(opening, Opening::Continued { records: RECORDS, given_up: 0, trusted: Trusted::Committed });
             let mut syncer = Syncer::new(Arc::clone(&dir));

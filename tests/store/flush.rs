@@ -41,7 +41,7 @@ fn open(dir: &Arc<DataDir>, name: &str) -> (Day<Trades>, Opening) {
 }
 
 fn dir(path: &Path, probe: Option<Probe>) -> Arc<DataDir> {
-    Arc::new(DataDir::open(path, StoreOptions::default().probe(probe), "test").unwrap())
+    crate::opened(path, StoreOptions::default().probe(probe), "test")
 }
 
 /// A probe that fails the flushes for these reasons while it is switched on.
@@ -193,7 +193,7 @@ fn what_was_seen_is_not_trusted_on_another_boot_or_where_the_cache_has_lost_it()
                 std::fs::write(&path, bytes).unwrap();
             }
         }
-        let dir = Arc::new(DataDir::open(folder.path(), options, "test").unwrap());
+        let dir = crate::opened(folder.path(), options, "test");
         let (day, opening) = open(&dir, "A-USD");
         let Opening::Continued { records: 1, given_up, trusted: Trusted::Durable } = opening else { panic!("{damaged:?}: {opening:?}") };
         assert!(given_up >= 4 && day.late_count() <= 2, "{damaged:?}: {given_up} given up");

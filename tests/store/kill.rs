@@ -8,14 +8,13 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use coltape::internals::decimal::Decimal;
 use coltape::internals::product::ProductId;
 use coltape::internals::record::Trade;
 use coltape::internals::schema::{ColumnSet, Layout, Trades};
 use coltape::internals::store::probe::{Probe, Step, Verdict};
-use coltape::internals::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreError, StoreOptions, seal};
+use coltape::internals::store::{DataDir, Day, InsertError, Opening, Snapshot, StoreOptions, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 
 const DAY: UtcDay = UtcDay(20_000);
@@ -36,14 +35,7 @@ fn trade(id: u64) -> Trade {
 
 fn open_dir(folder: &Path, probe: Option<Probe>) -> Arc<DataDir> {
     let options = StoreOptions::default().columns(ColumnSet::Core).first_records(32).probe(probe);
-    // A child that another test has just made holds a copy of every lock of this process until it runs its own program.
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match DataDir::open(folder, options.clone(), "test") {
-            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            opened => return Arc::new(opened.unwrap()),
-        }
-    }
+    crate::opened(folder, options, "test")
 }
 
 fn open(dir: &Arc<DataDir>, now: UnixNanos) -> (Day<Trades>, Opening) {

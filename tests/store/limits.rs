@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coltape::internals::decimal::Decimal;
 use coltape::internals::product::ProductId;
@@ -85,7 +85,7 @@ fn append_all(day: &mut Day<Trades>, syncer: &mut Syncer) -> StoreError {
 
 fn fill(kind: &str, bytes: u64) {
     let Some(disk) = Mounted::new(kind, bytes) else { return };
-    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(&disk.point, StoreOptions::default(), "test");
     Day::<Trades>::prepare(&dir, &product(), DAY, 12_000).unwrap();
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let mut syncer = Syncer::new(Arc::clone(&dir));
@@ -107,7 +107,7 @@ fn fill(kind: &str, bytes: u64) {
     syncer.cycle().unwrap();
     assert_eq!(day.files().durable(), stored);
     drop((day, syncer, dir));
-    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(&disk.point, StoreOptions::default(), "test");
     let seen = Snapshot::<Trades>::open(&disk.point, &product(), DAY).unwrap().unwrap();
     assert_eq!((seen.count() as u64, seen.row(seen.count() - 1)), (stored, Some(trade(stored))));
     let key = seen.key().clone();
@@ -127,7 +127,7 @@ fn a_full_ext4_is_an_error_and_no_signal() {
 #[test]
 fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_written_down() {
     let Some(disk) = Mounted::new("tmpfs", 6 << 20) else { return };
-    let dir = Arc::new(DataDir::open(&disk.point, StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(&disk.point, StoreOptions::default(), "test");
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     assert_eq!(day.insert(&trade(1_000_000)).unwrap(), Inserted::Appended);
     let mut written = 0;
@@ -152,21 +152,9 @@ fn late_records_and_journals_leave_the_reserve_alone_and_an_event_is_still_writt
     assert!(written > 10_000, "only {written}");
 }
 
-/// Opens a directory that was open a moment ago: a child that another test has just made holds a copy of every lock of this process until it runs its own
-/// program.
-fn open_dir(folder: &Path, options: &StoreOptions) -> Arc<DataDir> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        match DataDir::open(folder, options.clone(), "test") {
-            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
-            opened => return Arc::new(opened.unwrap()),
-        }
-    }
-}
-
 /// A day of so many records whose bytes nobody ever wrote: the files' lengths and its page say so.
 fn synthetic(folder: &Path, records: u64, is_sealed: bool) {
-    let dir = open_dir(folder, &StoreOptions::default().columns(ColumnSet::Core));
+    let dir = crate::opened(folder, StoreOptions::default().columns(ColumnSet::Core), "test");
     let (day, _) = Day::<TickerTrades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let path = day.files().column_path("commit");
     for column in Dataset::TickerTrades.columns_of(ColumnSet::Core) {
@@ -211,7 +199,7 @@ fn opening_times(records: u64, is_sealed: bool) -> (Duration, Duration) {
         let snapshot = processor_time() - start;
         assert_eq!((seen.count() as u64, seen.state() == DayState::Live), (records, !is_sealed));
         drop(seen);
-        let dir = open_dir(folder.path(), &StoreOptions::default());
+        let dir = crate::opened(folder.path(), StoreOptions::default(), "test");
         let start = processor_time();
         // Late in time, where a sealed day takes late records only: nothing is allocated for records that only this test made up.
         let (day, opening) = Day::<TickerTrades>::open(&dir, &product(), DAY, UnixNanos(u64::MAX)).unwrap();
@@ -246,7 +234,7 @@ fn limited_child() {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).unwrap();
     let limit = rustix::process::Rlimit { current: Some(LARGEST_BYTES), maximum: Some(LARGEST_BYTES) };
     rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
-    let dir = Arc::new(DataDir::open(Path::new(&folder), StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(Path::new(&folder), StoreOptions::default(), "test");
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let mut syncer = Syncer::new(Arc::clone(&dir));
     syncer.watch(day.files());
@@ -275,7 +263,7 @@ fn a_day_with_little_address_space_holds_less_and_keeps_what_it_had() {
     let folder = tempfile::tempdir().unwrap();
     let open = |records: u64| {
         let options = StoreOptions::default().map_records(records);
-        let dir = open_dir(folder.path(), &options);
+        let dir = crate::opened(folder.path(), options, "test");
         let (day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
         (dir, day)
     };
@@ -305,7 +293,7 @@ const CUT: &str = "COLTAPE_TEST_CUT";
 fn child() {
     let Ok(folder) = std::env::var(CUT) else { return };
     store::name_the_column_on_sigbus().unwrap();
-    let dir = Arc::new(DataDir::open(Path::new(&folder), StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(Path::new(&folder), StoreOptions::default(), "test");
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     let path = day.files().column_path("taker_order_id");
     std::fs::OpenOptions::new().write(true).open(path).unwrap().set_len(0).unwrap();

@@ -107,7 +107,7 @@ struct Writer {
 
 impl Writer {
     fn begin(folder: &Path) -> Self {
-        let dir = Arc::new(DataDir::open(folder, StoreOptions::default(), "test").unwrap());
+        let dir = crate::opened(folder, StoreOptions::default(), "test");
         let (day, _) = Day::open(&dir, &product(), DAY, DAY.start()).unwrap();
         let mut syncer = Syncer::new(Arc::clone(&dir));
         syncer.watch(day.files());
@@ -204,7 +204,7 @@ fn a_reader_that_meets_a_day_while_it_is_made_goes_on_with_it() {
     assert!(!early.refresh().unwrap(), "a page without a word in it says nothing new");
     std::fs::remove_dir_all(&place).unwrap();
     assert!(!early.refresh().unwrap(), "a capture that begins it anew takes away what an earlier one left");
-    let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(folder.path(), StoreOptions::default(), "test");
     let (mut day, _) = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap();
     day.insert(&trade(1)).unwrap();
     day.commit();

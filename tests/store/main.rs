@@ -17,3 +17,21 @@ mod model;
 mod reading;
 mod several_devices;
 mod tape;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use coltape::internals::store::{DataDir, StoreError, StoreOptions};
+
+/// Opens a data directory that may have been open a moment ago: a child that another test has just made holds a copy of every lock of this process until it
+/// runs its own program.
+pub(crate) fn opened(path: &Path, options: StoreOptions, endpoint: &str) -> Arc<DataDir> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match DataDir::open(path, options.clone(), endpoint) {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            opened => return Arc::new(opened.unwrap()),
+        }
+    }
+}

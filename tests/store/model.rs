@@ -98,7 +98,7 @@ impl World {
 
     fn start(&mut self) -> Opening {
         let options = StoreOptions::default().first_records(16).boot_id(Some(BootId([self.boot; 16])));
-        let dir = Arc::new(DataDir::open(self.folder.path(), options, "model").unwrap());
+        let dir = crate::opened(self.folder.path(), options, "model");
         let (day, opening) = Day::open(&dir, &product(), DAY, DAY.start()).unwrap();
         let mut syncer = Syncer::new(Arc::clone(&dir));
         syncer.watch(day.files());

@@ -47,7 +47,7 @@ struct Writer<L: Layout> {
 
 impl<L: Layout> Writer<L> {
     fn begin(folder: &Path, options: StoreOptions) -> Self {
-        let dir = Arc::new(DataDir::open(folder, options, "test").unwrap());
+        let dir = crate::opened(folder, options, "test");
         let mut writer = Self { syncer: Syncer::new(Arc::clone(&dir)), dir, day: None };
         writer.open();
         writer

@@ -82,7 +82,7 @@ fn put(two: &Two, name: &str, part: Elsewhere) {
         }
         Elsewhere::Column | Elsewhere::Late => {
             // A day that was begun, of which somebody has moved a file.
-            let dir = Arc::new(DataDir::open(data, StoreOptions::default(), "test").unwrap());
+            let dir = crate::opened(data, StoreOptions::default(), "test");
             let mut day = open(&dir, name);
             (2..=20).chain([1]).for_each(|id| insert(&mut day, id));
             day.commit();
@@ -128,7 +128,7 @@ fn a_flush_is_one_of_every_device_that_a_folder_or_a_file_lies_on() {
         if matches!(part, Elsewhere::Column | Elsewhere::Late) {
             put(&two, "B-USD", part);
         }
-        let dir = Arc::new(DataDir::open(two.data.path(), StoreOptions::default().probe(Some(probe)), "test").unwrap());
+        let dir = crate::opened(two.data.path(), StoreOptions::default().probe(Some(probe)), "test");
         let mut syncer = Syncer::new(Arc::clone(&dir));
         let mut here = open(&dir, "A-USD");
         syncer.watch(here.files());
@@ -183,7 +183,7 @@ fn a_device_whose_flush_fails_is_named_and_nothing_is_durable_anywhere_before_it
             let failing = device_of(if fails_here { two.data.path() } else { two.other.path() });
             let times = Arc::new(AtomicU64::new(0));
             let (probe, flushed) = watching(failing, &times);
-            let dir = Arc::new(DataDir::open(two.data.path(), StoreOptions::default().probe(Some(probe)), "test").unwrap());
+            let dir = crate::opened(two.data.path(), StoreOptions::default().probe(Some(probe)), "test");
             let mut syncer = Syncer::new(Arc::clone(&dir));
             let mut days = ["A-USD", "B-USD"].map(|name| open(&dir, name));
             for day in &mut days {
@@ -214,7 +214,7 @@ fn a_device_whose_flush_fails_is_named_and_nothing_is_durable_anywhere_before_it
 fn a_damaged_day_on_another_device_moves_to_quarantine_and_the_product_goes_on() {
     let Some(two) = Two::new() else { return };
     put(&two, "B-USD", Elsewhere::Product);
-    let dir = Arc::new(DataDir::open(two.data.path(), StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(two.data.path(), StoreOptions::default(), "test");
     let mut day = open(&dir, "B-USD");
     insert(&mut day, 1);
     day.commit();
@@ -268,7 +268,7 @@ fn what_is_durable_on_a_mounted_disk_is_on_that_disk() {
     {
         return;
     }
-    let dir = Arc::new(DataDir::open(&data, StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(&data, StoreOptions::default(), "test");
     let (mut day, mut tickers) = (open(&dir, "B-USD"), Day::<Md>::open(&dir, &product("B-USD"), DAY, DAY.start()).unwrap().0);
     let mut syncer = Syncer::new(Arc::clone(&dir));
     syncer.watch(day.files());
@@ -293,7 +293,7 @@ fn what_is_durable_on_a_mounted_disk_is_on_that_disk() {
         return;
     }
     let options = StoreOptions::default().boot_id(Some(BootId([7; 16])));
-    let dir = Arc::new(DataDir::open(&after, options, "test").unwrap());
+    let dir = crate::opened(&after, options, "test");
     let found = Snapshot::<Trades>::open_on(Some(BootId([7; 16])), &after, &product("B-USD"), DAY).unwrap().expect("a day");
     assert_eq!(found.rows().map(|row| row.trade_id).collect::<Vec<_>>(), (1..=500).collect::<Vec<_>>());
     assert_eq!(Day::<Md>::open(&dir, &product("B-USD"), DAY, DAY.start()).unwrap().0.count(), 500);
@@ -307,7 +307,7 @@ fn a_folder_on_a_file_system_that_is_not_known_to_be_safe_is_refused_by_its_name
     if !mounts.mount(&["-t", "ramfs", "none"], &disk) {
         return;
     }
-    let dir = Arc::new(DataDir::open(&data, StoreOptions::default(), "test").unwrap());
+    let dir = crate::opened(&data, StoreOptions::default(), "test");
     std::fs::create_dir(disk.join("B-USD")).unwrap();
     symlink(disk.join("B-USD"), data.join("B-USD")).unwrap();
     // While it runs: that product alone.

@@ -29,7 +29,7 @@ fn ticker(sequence: u64, time: u64) -> Ticker {
 }
 
 fn data_dir(folder: &Path, format: DateFormat) -> Arc<DataDir> {
-    Arc::new(DataDir::open(folder, StoreOptions::default().date_format(format), "test").unwrap())
+    crate::opened(folder, StoreOptions::default().date_format(format), "test")
 }
 
 fn open<L: Layout>(dir: &Arc<DataDir>, name: &str, date: UtcDay, now: UtcDay) -> Day<L> {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coltape::internals::decimal;
 use coltape::internals::product::ProductId;
@@ -11,7 +12,7 @@ use coltape::internals::record::{OrderId, Side, Ticker, Trade};
 use coltape::internals::schema::{Dataset, Layout, Md, TickerTrades, Trades};
 use coltape::internals::store::event::Event;
 use coltape::internals::store::journal::{JOURNAL, JournalFile};
-use coltape::internals::store::{DataDir, Day, InsertError, Inserted, StoreOptions, Syncer, seal};
+use coltape::internals::store::{DataDir, Day, InsertError, Inserted, StoreError, StoreOptions, Syncer, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 
 /// 2025-06-07, a Saturday.
@@ -80,7 +81,14 @@ pub(crate) fn ticker(print: &Print) -> Ticker {
 }
 
 pub(crate) fn data_dir(path: &Path, options: StoreOptions) -> Arc<DataDir> {
-    Arc::new(DataDir::open(path, options, "exchange wss://test").expect("a data directory"))
+    // A child that another test has just made holds a copy of every lock of this process until it runs its own program.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        match DataDir::open(path, options.clone(), "exchange wss://test") {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            opened => return Arc::new(opened.expect("a data directory")),
+        }
+    }
 }
 
 pub(crate) fn insert<L: Layout>(day: &mut Day<L>, row: &L::Row) -> Inserted<L::Row> {

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
     use crate::capture::report::metrics::{ConnectionTotals, Metrics};
 
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     fn product(at: usize) -> ProductSummary {
         ProductSummary {

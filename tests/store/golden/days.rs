@@ -187,7 +187,7 @@ impl Copied {
 
     pub(crate) fn data_dir(&self) -> Arc<DataDir> {
         let options = StoreOptions::default().first_records(24).boot_id(Some(BOOT));
-        Arc::new(DataDir::open(self.dir.path(), options, "exchange wss://golden").unwrap())
+        crate::opened(self.dir.path(), options, "exchange wss://golden")
     }
 
     pub(crate) fn snapshot<L: Layout>(&self) -> Snapshot<L> {

@@ -25,7 +25,7 @@ fn a_capture_that_is_killed_again_and_again_loses_no_exact_text_of_a_stored_trad
         let products = session.await_subscription();
         session.acknowledge(&products);
         loop {
-            for _ in 0..64 {
+            for _ in 0..16 {
                 let id = ids.fetch_add(1, Ordering::Relaxed);
                 let time = format!("{:.6}", jiff::Timestamp::now());
                 session.send(match_frame("BTC-USD", id, &time).replace("\"0.04\"", &format!("\"{}\"", long_size(id))));

@@ -101,7 +101,7 @@ fn one_of_a_hundred_cannot_store(data: &std::path::Path) {
     let products = names(100);
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
     // A queue of 16 fills up, so that this product sheds while the others are served.
-    args.extend(["--url", &server.url, "--queue-capacity", "16"]);
+    args.extend(["--url", &server.url, "--queue-capacity", "16", "--idle-timeout", "10m"]);
     let capture = Capture::start(data, &args);
     let others: Vec<&String> = products.iter().filter(|product| *product != "P042-USD").collect();
     await_that("99 products have their files", || others.iter().all(|product| data.join(product).join("TRADES").exists()));

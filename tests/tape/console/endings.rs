@@ -237,23 +237,26 @@ fn ids_left_missing_end_with_1_and_the_named_command_fetches_them() {
     for backfill in [&["--rest-url", &rest.url][..], &["--rest-url", &rest.url, "--no-backfill"]] {
         let mut args = vec!["BTC-USD", "--force-fs", "--gap-wait", "100ms", "--url", &server.url];
         args.extend(backfill);
+        let subscribed = journal(&data, "subscribed").len();
         let capture = Capture::start(&data, &args);
-        await_that("what came is stored", || stored(&data) == 36);
+        await_that("what came is stored", || journal(&data, "subscribed").len() > subscribed && stored(&data) == 36);
         let ended = capture.stop();
         assert_eq!(ended.output.status.code(), Some(1), "{}", ended.stdout());
         assert!(ended.stdout().contains("64 trade ids are missing (BTC-USD 64);"), "{}", ended.stdout());
         assert!(ended.report.contains("\"shortcoming\":\"missing\""), "{}", ended.report);
     }
+    let subscribed = journal(&data, "subscribed").len();
     let capture = Capture::start(&data, &["BTC-USD", "--force-fs", "--url", &server.url, "--rest-url", &rest.url]);
-    await_that("the product is subscribed", || journal(&data, "subscribed").len() == 3);
+    await_that("the product is subscribed", || journal(&data, "subscribed").len() > subscribed);
     let ended = capture.stop();
     assert_eq!(ended.output.status.code(), Some(1), "what an earlier run left missing is still missing: {}", ended.stdout());
     is_down.store(false, std::sync::atomic::Ordering::Relaxed);
     let repaired = type_the_command(&ended);
     assert!(repaired.status.success(), "{}{}", String::from_utf8_lossy(&repaired.stdout), String::from_utf8_lossy(&repaired.stderr));
     assert_eq!(stored(&data), 100);
+    let subscribed = journal(&data, "subscribed").len();
     let capture = Capture::start(&data, &["BTC-USD", "--force-fs", "--url", &server.url, "--rest-url", &rest.url]);
-    await_that("the product is subscribed", || journal(&data, "subscribed").len() == 4);
+    await_that("the product is subscribed", || journal(&data, "subscribed").len() > subscribed);
     capture.stop().assert_good();
 }
 

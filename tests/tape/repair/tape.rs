@@ -17,7 +17,7 @@ use coltape::internals::time::UnixNanos;
 use crate::market::{FIRST_DAY, Print, data_dir, insert, prints, product, store};
 
 /// How long anything may take before a test gives up.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(180);
 
 /// Nanoseconds between two trades of the market.
 pub(crate) const STEP: u64 = 50_000_000;

@@ -110,7 +110,7 @@ impl FetchPlan {
         self.fetch_of(product).want(wanted);
     }
 
-    /// Asks for a product's newest trade.
+    /// Asks for a product's newest trade, unless something is searched already.
     pub(crate) fn search_newest(&mut self, product: &ProductId) {
         self.fetch_of(product).search_newest();
     }

@@ -153,7 +153,9 @@ impl ProductFetch {
     }
 
     pub(super) fn search_newest(&mut self) {
-        self.begin(Search::NEWEST);
+        if self.search.is_none() {
+            self.begin(Search::NEWEST);
+        }
     }
 
     pub(super) fn search_since(&mut self, time: UnixNanos, highest: u64) {
@@ -426,11 +428,11 @@ impl ProductFetch {
         self.wanted.take_asked().into_iter().for_each(|stretch| self.wanted.add_due(stretch));
     }
 
-    /// Tells since when every request has failed, and how many ids wait meanwhile; `None` where none has, or nothing is wanted.
+    /// Tells since when every request has failed, and how many ids wait meanwhile; `None` where none has, or no trade is wanted.
     pub(super) fn standstill(&self) -> Option<(Duration, u64)> {
         let since = self.failing_since?;
         let ids = self.wanted.count();
-        (ids > 0 || self.search.is_some()).then_some((since, ids))
+        (ids > 0 || self.search.as_ref().is_some_and(|state| state.search.is_since())).then_some((since, ids))
     }
 
     fn give_up(&mut self) -> AfterFailure {

@@ -45,9 +45,10 @@ pub enum FindingKind {
     SequenceOrder,
     /// A record of `TICKER_TRADES` is not what its record of `MD` says.
     TickerTrade,
-    /// A ticker names a stored trade and disagrees with it.
+    /// A ticker names a stored trade and disagrees with it, or dates it otherwise by more than a minute.
     TickerDisagrees,
-    /// The ids of trades and their times do not agree: a trade lies in the file of a day to which its id does not belong, or its time falls too far.
+    /// The ids of trades and their times do not agree: a trade lies in the file of a day to which its id does not belong, its time falls by more than an
+    /// hour, or those of one or two trades alone lie more than a minute beside all others.
     TimeOrder,
     /// Trade ids are missing: between stored ones, or named by the journal.
     Missing,

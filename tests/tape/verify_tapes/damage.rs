@@ -157,6 +157,8 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
             })
         }),
     ),
+    ("a journal that somebody disturbed", Told(disturbed_journal)),
+    ("a day that was stored again and has fewer records", Told(restored_and_fewer)),
     ("a line of an unknown event", Told(unknown_event)),
     ("a last journal line cut off", Files(torn_end)),
     ("a day that the journal does not know", Told(unknown_day)),
@@ -789,6 +791,26 @@ fn unknown_event(case: &mut Case<'_>) -> Option<Harm> {
     let (product, own) = (product.clone(), day.date);
     case.lines.add(UnixNanos(own.start().0 + 12 * HOUR), "moon_phase", &format!(r#""product":"{product}""#));
     Harm::of(&product, &[own]).map(|harm| Harm { may_hold: true, ..harm })
+}
+
+/// What the journal said until then may be gone. Whether any line was lost cannot be known.
+fn disturbed_journal(case: &mut Case<'_>) -> Option<Harm> {
+    let at = choose(case, |_, _, _| true)?;
+    let own = day_of(&case.spec, at).1.date;
+    let name = case.rng.choice(["journal", "rejects"])?;
+    let fields = format!(r#""file":"{name}.{own}.jsonl","what":"it was replaced""#);
+    case.lines.add(UnixNanos(own.start().0 + 12 * HOUR), "file_disturbed", &fields);
+    let products = case.spec.products.iter().map(|product| (product.product.clone(), own));
+    Some(Harm { days: products.collect(), is_of_all: false, may_hold: true })
+}
+
+fn restored_and_fewer(case: &mut Case<'_>) -> Option<Harm> {
+    let at = choose(case, |_, _, _| true)?;
+    let (product, day) = day_of(&case.spec, at);
+    let (product, own, records) = (product.clone(), day.date, day.trades.len() as u64 + case.rng.u64(1..9));
+    let day = format!(r#""product":"{product}","dataset":"trades","date":"{own}","records":{records}"#);
+    case.lines.add(UnixNanos(own.start().0 + 12 * HOUR), "day_restored", &day);
+    Harm::of(&product, &[own])
 }
 
 fn torn_end(case: &mut Case<'_>) -> Option<Harm> {

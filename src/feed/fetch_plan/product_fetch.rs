@@ -246,7 +246,7 @@ impl ProductFetch {
         self.succeed();
         let asked = self.wanted.take_asked();
         let ids: IdSet = asked.iter().map(|stretch| stretch.ids).collect();
-        let brought = ids_of(page);
+        let brought: IdSet = page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect();
         // Ids that are wanted and were not asked for now are welcome, too, but that they are absent does not count.
         let besides = self.wanted.of(&brought);
         page.trades.retain(|trade| ids.contains(trade.trade_id) || besides.contains(trade.trade_id));
@@ -444,8 +444,4 @@ impl ProductFetch {
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
-}
-
-fn ids_of(page: &TradePage) -> IdSet {
-    page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect()
 }

@@ -121,6 +121,7 @@ impl Writer {
             self.believe(Run { messages, expired: Vec::new() });
         } else if TradeMarks::heartbeat_settles(self.sequencer.chain(), newest.key) {
             self.settle_by_heartbeat(newest.key);
+            self.sequencer.heartbeat(newest.key, self.started.elapsed());
         } else {
             self.contradict_trades(newest);
         }

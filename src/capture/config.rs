@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::feed::Feed;
 use crate::feed::connector::Connector;
+use crate::feed::endpoint::Endpoint;
 use crate::feed::proxy::Proxies;
 use crate::feed::tls::TlsRoots;
 use crate::product::ProductId;
@@ -179,7 +180,18 @@ impl CaptureConfig {
         if let Some(path) = &self.ca_file {
             command.push_str(&format!(" --ca-file {}", shell_word(&path.to_string_lossy())));
         }
+        if let Some(proxy) = self.rest_proxy() {
+            command.push_str(&format!(" --proxy {}", shell_word(&proxy)));
+        }
         command
+    }
+
+    /// Gives the address of the proxy that REST goes through, or would: where the shell of the repair has another environment, only the option names it.
+    fn rest_proxy(&self) -> Option<String> {
+        let rest = self.rest_url.as_deref().and_then(|url| Endpoint::parse_http(url).ok());
+        let endpoint = rest.or_else(|| Endpoint::parse(&self.url).ok())?;
+        let proxy = self.proxies.for_host(endpoint.is_tls(), endpoint.host(), endpoint.port())?;
+        Some(proxy.as_typed())
     }
 
     /// Gives the command that checks what is stored, as it is typed.
@@ -199,6 +211,7 @@ fn shell_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::feed::proxy::{NoProxy, Proxy};
 
     #[test]
     fn a_command_that_is_shown_can_be_typed() {
@@ -213,5 +226,22 @@ mod tests {
         assert_eq!(config.repair_command(), r"coltape repair 'it'\''s here' --rest-url URL");
         (config.rest_url, config.ca_file) = (Some("https://localhost:2".to_owned()), Some("a b.pem".into()));
         assert_eq!(config.repair_command(), r"coltape repair 'it'\''s here' --rest-url https://localhost:2 --ca-file 'a b.pem'");
+    }
+
+    #[test]
+    fn a_command_that_is_shown_names_the_proxy_that_rest_goes_through_without_its_password() {
+        let product = ProductId::new("BTC-USD").expect("a product");
+        let mut config = CaptureConfig::new(Feed::Exchange, Feed::Exchange.default_url(), [product], "data".as_ref());
+        let proxy = |url: &str| Proxy::parse(url).expect("a proxy");
+        config.proxies = Proxies::all(proxy("proxy.example:3128"));
+        assert_eq!(config.repair_command(), "coltape repair data --proxy http://proxy.example:3128");
+        config.proxies = Proxies::all(proxy("socks5h://me:secret@[::1]:9"));
+        assert_eq!(config.repair_command(), "coltape repair data --proxy 'socks5h://USER:PASSWORD@[::1]:9'");
+        // Of two proxies the one of REST; and none where REST is left out.
+        config.rest_url = Some("http://rest.example".to_owned());
+        config.proxies = Proxies::by_scheme(Some(proxy("a:1")), Some(proxy("b:2")));
+        assert_eq!(config.repair_command(), "coltape repair data --proxy http://b:2");
+        config.proxies = config.proxies.except(NoProxy::parse("rest.example"));
+        assert_eq!(config.repair_command(), "coltape repair data");
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod resume;
 pub(crate) mod route_error;
+mod seals;
 pub(crate) mod slot;
 pub(crate) mod step;
 pub(crate) mod ticker_source;

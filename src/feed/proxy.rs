@@ -61,8 +61,7 @@ pub struct Proxy {
 
 impl fmt::Display for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, host, port) = (self.kind.scheme(), &self.host, self.port);
-        if host.contains(':') { write!(f, "{scheme}://[{host}]:{port}") } else { write!(f, "{scheme}://{host}:{port}") }
+        f.write_str(&self.shown_with(""))
     }
 }
 
@@ -82,6 +81,17 @@ pub struct ProxyUrlError {
 }
 
 impl Proxy {
+    /// Gives the address as it is typed. User and password, if it has them, are left for the user to fill in.
+    pub(crate) fn as_typed(&self) -> String {
+        self.shown_with(if self.credentials.is_some() { "USER:PASSWORD@" } else { "" })
+    }
+
+    fn shown_with(&self, credentials: &str) -> String {
+        let (scheme, host, port) = (self.kind.scheme(), &self.host, self.port);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("{scheme}://{credentials}{host}:{port}")
+    }
+
     /// Reads an address such as `http://proxy.example:3128` or `socks5h://user:password@127.0.0.1:1080`.
     ///
     /// # Errors

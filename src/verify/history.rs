@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::ids::{IdRange, IdSet};
 use crate::schema::Dataset;
 use crate::store::event::Event;
+use crate::store::journal::{JOURNAL, REJECTS};
 use crate::store::{Opening, Trusted};
 use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
@@ -265,6 +266,13 @@ impl History {
                     Opening::Created | Opening::Quarantined { .. } | Opening::Continued { .. } => 0,
                 };
             }
+            // It is stored again from what the capture held in memory.
+            Event::DayRestored { day, records, .. } => self.days.entry((day.dataset, day.date)).or_default().opened = *records,
+            Event::FileDisturbed { file, what } => {
+                if let Some(date) = day_of_lines(file) {
+                    self.note_unknown(date, date, format!("{file}, {time}: {what}; lines of it may be gone"));
+                }
+            }
             Event::DaySealed { day, records, .. } => {
                 let known = self.days.entry((day.dataset, day.date)).or_default();
                 known.sealed = known.sealed.max(*records);
@@ -296,6 +304,13 @@ impl History {
         let touches = move |unknown: &&Unknown| unknown.from.0 <= date.0.saturating_add(1) && date <= unknown.to;
         self.unknown.iter().filter(touches).map(|unknown| unknown.why.as_str())
     }
+}
+
+/// Gives the day of a file of lines that say what was lost: a journal, or rejects.
+fn day_of_lines(file: &str) -> Option<UtcDay> {
+    let mut parts = file.split('.');
+    parts.next().filter(|name| [JOURNAL, REJECTS].contains(name))?;
+    UtcDay::parse(parts.next()?).ok()
 }
 
 /// The cause of a gap whose ids were only asked for: nothing shows that there are such trades.

@@ -250,6 +250,7 @@ impl Journal {
                 self.take_stop(time, event);
             }
             Event::AlertRaised { alert, .. } if alert == "clock_off" => self.clock_was_off = true,
+            Event::ClockOff { off_s: 1.., .. } => self.clock_was_off = true,
             _ => {}
         }
         self.history_of(event.product()).take(time, event);

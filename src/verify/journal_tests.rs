@@ -30,6 +30,33 @@ fn moment(text: &str) -> UnixNanos {
 }
 
 #[test]
+fn a_journal_that_somebody_disturbed_leaves_its_day_unknown_and_other_files_do_not() {
+    let disturbed = |file: &str| format!(r#""event":"file_disturbed","file":"{file}","what":"it was removed"}}"#);
+    for (file, days) in [
+        ("journal.2025-06-08.jsonl", vec![7, 8]),
+        ("rejects.2025-06-08.jsonl", vec![7, 8]),
+        ("exact.2025-06-08.jsonl", vec![]),
+        ("lock", vec![]),
+    ] {
+        let read = journal(&[
+            at("2025-06-07T10:00:00Z", STARTED),
+            at("2025-06-08T10:00:00Z", &disturbed(file)),
+            at("2025-06-09T10:00:00Z", STOPPED),
+        ]);
+        let history = read.of(&ProductId::new("BTC-USD").expect("a product"));
+        let date = |day: u32| UtcDay::parse(&format!("2025-06-{day:02}")).expect("a date");
+        let unknown: Vec<u32> = (6..=9).filter(|day| history.unknown_of(date(*day)).next().is_some()).collect();
+        assert_eq!(unknown, days, "{file}");
+    }
+}
+
+#[test]
+fn a_clock_that_was_off_is_remembered_and_one_that_is_right_again_says_nothing() {
+    let off = |seconds: u64| at("2025-06-07T10:00:00Z", &format!(r#""event":"clock_off","off_s":{seconds},"is_behind":true}}"#));
+    assert!(journal(&[off(40)]).clock_was_off && !journal(&[off(0)]).clock_was_off);
+}
+
+#[test]
 fn between_a_stop_and_the_next_start_nobody_captured() {
     let repaired = r#""event":"repaired","product":"BTC-USD","from_tapes":0,"from_rest":1,"completed":0,"disagreements":0,"missing":0}"#;
     let raised = r#""event":"alert_raised","alert":"lag_above_1_s","subject":"","text":"2 s"}"#;

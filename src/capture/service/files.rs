@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -71,9 +71,9 @@ impl Provisioner {
         self.send(Request::Grow { files: Arc::clone(files), wakeup: Arc::clone(wakeup) });
     }
 
-    /// Asks to seal a day that its writer has closed. When it is sealed, or cannot be, `is_done` is set and the writer woken.
-    pub(crate) fn seal(&self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>, is_done: Arc<AtomicBool>) {
-        self.send(Request::Seal(Sealing { files, wakeup, is_done }));
+    /// Asks to seal a day that its writer has closed. When it is sealed, or cannot be, `progress` says so and the writer is woken.
+    pub(crate) fn seal(&self, files: Arc<DayFiles>, wakeup: Arc<Wakeup>, progress: Arc<SealProgress>) {
+        self.send(Request::Seal(Sealing { files, wakeup, progress }));
     }
 
     /// Asks to make a day's files, with space for this many records, before its first record arrives.
@@ -93,7 +93,31 @@ impl Provisioner {
 struct Sealing {
     files: Arc<DayFiles>,
     wakeup: Arc<Wakeup>,
-    is_done: Arc<AtomicBool>,
+    progress: Arc<SealProgress>,
+}
+
+/// How far a seal is.
+#[derive(Debug, Default)]
+pub(crate) struct SealProgress(AtomicU8);
+
+impl SealProgress {
+    const DONE: u8 = 1;
+    const FAILED: u8 = 2;
+
+    /// Tells whether the day is sealed, or cannot be now.
+    pub(crate) fn is_over(&self) -> bool {
+        // Acquire: pairs with the release of `end`, after the seal. A writer that reads it finds the sealed files.
+        self.0.load(Ordering::Acquire) != 0
+    }
+
+    /// Tells whether the seal has failed and may succeed later.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::FAILED
+    }
+
+    fn end(&self, has_failed: bool) {
+        self.0.store(if has_failed { Self::FAILED } else { Self::DONE }, Ordering::Release);
+    }
 }
 
 /// An allocation that failed, and the writer that waits for it.
@@ -208,15 +232,12 @@ impl Work {
 
     fn seal_batch(&mut self) {
         let (files, waiting): (Vec<_>, Vec<_>) =
-            self.sealing.drain(..).map(|Sealing { files, wakeup, is_done }| (files, (wakeup, is_done))).unzip();
+            self.sealing.drain(..).map(|Sealing { files, wakeup, progress }| (files, (wakeup, progress))).unzip();
         // A closed day needs no space. Its entry in the other list would keep its files mapped.
         self.growing.retain(|growth| files.iter().all(|sealing| !Arc::ptr_eq(&growth.files, sealing)));
-        for seal::SealOutcome { key, sealed: outcome } in seal::seal(&self.dir, files) {
+        for (seal::SealOutcome { key, sealed: outcome }, (wakeup, progress)) in seal::seal(&self.dir, files).into_iter().zip(waiting) {
             self.note_seal(&key, outcome);
-        }
-        for (wakeup, is_done) in waiting {
-            // Release: a writer that reads `true` finds the sealed files. Partner: the acquire load in `OpenDays`.
-            is_done.store(true, Ordering::Release);
+            progress.end(self.unsealed.contains(&key));
             wakeup.wake();
         }
     }

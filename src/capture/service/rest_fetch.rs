@@ -21,6 +21,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::{Deliveries, Delivery};
 use crate::feed::connector::Connector;
+use crate::feed::doubts::Mark;
 use crate::feed::fetch_plan::{
     Absent, AfterFailure, FailureOutcome, FetchPlan, FetchRequest, FetchTarget, Next, PastTrade, Persistence, SearchOutcome,
 };
@@ -183,6 +184,12 @@ impl RestFetch {
         self.shared.changed.notify_one();
     }
 
+    /// Asks for a product's newest trade, whose id may settle whether a doubted trade is real.
+    pub(crate) fn ask_newest(&self, product: &ProductId) {
+        self.shared.plan.lock().search_newest(product);
+        self.shared.changed.notify_one();
+    }
+
     /// Tells what stands still because requests fail.
     #[must_use]
     pub(crate) fn standstill(&self) -> Option<RestStandstill> {
@@ -285,7 +292,10 @@ impl Shared {
         }
         match outcome {
             SearchOutcome::Found { ids: Some(ids), .. } => self.deliver(request, Delivery::Missing(ids)),
-            SearchOutcome::Found { ids: None, .. } | SearchOutcome::Unfinished | SearchOutcome::Newest(_) => {}
+            SearchOutcome::Newest(Some(newest)) => {
+                self.deliver(request, Delivery::Newest(Mark { key: newest.trade_id, time: newest.time }))
+            }
+            SearchOutcome::Found { ids: None, .. } | SearchOutcome::Unfinished | SearchOutcome::Newest(None) => {}
             SearchOutcome::Contradiction => {
                 log::warn!("{product}: REST contradicts itself about past trades, or shows none that can be used; searched again later")
             }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
 use super::wakeup::Wakeup;
+use crate::feed::doubts::Mark;
 use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::record::Trade;
@@ -23,6 +24,8 @@ pub(crate) enum Delivery {
     Trades(Vec<Trade>),
     /// Ids that are missing, as far as they are not stored.
     Missing(IdRange),
+    /// The newest trade that REST has.
+    Newest(Mark),
 }
 
 /// A writer's channel, and what wakes the writer.

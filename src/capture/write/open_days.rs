@@ -6,18 +6,19 @@
 //! 4. Days begin and end by the exchange's clock. A day that is over is sealed only when nothing has come for it for a while, so that one that receives
 //!    records is not sealed and opened in turn, whatever the clocks say.
 //! 5. With less effort than [`Effort::Any`] nothing is opened and nothing is waited for, except for a page where the effort allows that.
-//! 6. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
+//! 6. A day whose seal has failed, on a full disk for example, is opened and sealed again until that succeeds.
+//! 7. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
 //!
 //! One thread at a time uses it. It allocates when a day is opened, never for a record.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
 use crate::capture::service::files;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_dataset::OpenDataset;
+use crate::capture::write::seals::Seals;
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
 use crate::record::{Means, Record, Trade};
@@ -59,12 +60,6 @@ struct OpenDay {
     datasets: [Option<OpenDataset>; Dataset::ALL.len()],
 }
 
-/// A dataset-day that was closed and is on its way to its seal.
-struct Sealing {
-    key: DayKey,
-    is_done: Arc<AtomicBool>,
-}
-
 /// All open days of one product.
 pub(crate) struct OpenDays {
     context: Arc<CaptureContext>,
@@ -72,7 +67,7 @@ pub(crate) struct OpenDays {
     wakeup: Arc<Wakeup>,
     kept: Datasets,
     days: Vec<OpenDay>,
-    sealing: Vec<Sealing>,
+    seals: Seals,
     reopen_at: Option<Instant>,
     /// Whether the sequence of the tickers has begun anew since the start: what a day that is opened now knows of it is of the time before.
     has_restarted: bool,
@@ -140,7 +135,7 @@ impl OpenDays {
             // A trade comes only where it was subscribed to. One that comes all the same is stored: nothing that was received is dropped.
             kept: context.datasets.with(Dataset::Trades),
             days: Vec::with_capacity(MAX_OPEN_DAYS + 1),
-            sealing: Vec::new(),
+            seals: Seals::default(),
             reopen_at: None,
             has_restarted: false,
             is_reported: false,
@@ -237,11 +232,22 @@ impl OpenDays {
         let (now, market_now) = (Instant::now(), self.context.market_now());
         let product = self.product.clone();
         self.restore_gone();
+        self.reopen_unsealed(now, market_now);
         let is_over = |day: &OpenDay| day.is_over(&product, now, market_now);
         if self.days.iter().any(is_over) {
             self.commit(now);
             let closed: Vec<OpenDay> = self.days.extract_if(.., |day| is_over(day)).collect();
             closed.into_iter().for_each(|day| self.close(day));
+        }
+    }
+
+    /// Opens the days whose seal has failed and that have waited long enough. They are sealed again when nothing comes for them.
+    fn reopen_unsealed(&mut self, now: Instant, market_now: UnixNanos) {
+        self.seals.forget_over(now);
+        for key in self.seals.take_due(now) {
+            if self.open(key.dataset, key.date, market_now).is_err() {
+                self.seals.put_off(key, now);
+            }
         }
     }
 
@@ -292,11 +298,10 @@ impl OpenDays {
         day.into_iter().flat_map(OpenDay::open_datasets).map(|open| (open.files().key().clone(), open.count()))
     }
 
-    /// Forgets the seals that are done. Tells whether one of a dataset-day is still to come: a late record waits for it.
+    /// Tells whether the seal of a dataset-day is still to come: a late record waits for it.
     fn await_seal(&mut self, dataset: Dataset, date: UtcDay) -> bool {
-        // Acquire: pairs with the provisioner's release after the seal.
-        self.sealing.retain(|sealing| !sealing.is_done.load(Ordering::Acquire));
-        self.sealing.iter().any(|sealing| sealing.key.dataset == dataset && sealing.key.date == date)
+        self.seals.forget_over(Instant::now());
+        self.seals.is_awaited(dataset, date)
     }
 
     fn close(&mut self, day: OpenDay) {
@@ -309,9 +314,9 @@ impl OpenDays {
                 let DayKey { dataset, date, .. } = *open.files().key();
                 self.report(dataset, date, &error);
             }
-            let (files, is_done) = (open.close(), Arc::new(AtomicBool::new(false)));
-            self.sealing.push(Sealing { key: files.key().clone(), is_done: Arc::clone(&is_done) });
-            self.context.provisioner.seal(files, Arc::clone(&self.wakeup), is_done);
+            let files = open.close();
+            let progress = self.seals.add(files.key().clone());
+            self.context.provisioner.seal(files, Arc::clone(&self.wakeup), progress);
         }
     }
 
@@ -431,8 +436,44 @@ fn restore(context: &CaptureContext, wakeup: &Arc<Wakeup>, open: &mut OpenDatase
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::write::fixture::{DAY, WriterFixture, trade, until};
+    use crate::capture::write::seals::RETRY;
+    use crate::schema::Trades;
+    use crate::store::{DayState, Snapshot};
 
     const MINUTE: u64 = 60_000_000_000;
+
+    #[test]
+    fn a_seal_that_has_failed_is_tried_again_while_the_capture_runs() {
+        let (fixture, product) = (WriterFixture::new(), ProductId::new("ETH-USD").expect("a product"));
+        let (wakeup, market_now) = (Arc::new(Wakeup::default()), DAY.next().start());
+        let mut days = OpenDays::new(Arc::clone(&fixture.context), product.clone(), wakeup);
+        let write = |days: &mut OpenDays, id: u64| {
+            let mut outcome = Outcome::Blocked;
+            until("there is room", || {
+                outcome = days.write(Record::Trade(&trade(id)), Effort::Any);
+                outcome != Outcome::Blocked
+            });
+            outcome
+        };
+        assert_eq!([1, 3, 2].map(|id| write(&mut days, id)), [Outcome::Written, Outcome::Written, Outcome::Late]);
+        // The seal has to write the columns anew, and something is in its way.
+        let folder = fixture.folder.path().join("ETH-USD/TRADES");
+        let obstacle = folder.join(format!("trade_id.{DAY}.bin.tmp"));
+        std::fs::create_dir_all(obstacle.join("x")).expect("made");
+        days.close_all();
+        until("the seal is over", || !days.await_seal(Dataset::Trades, DAY));
+        let open = || Snapshot::<Trades>::open(fixture.folder.path(), &product, DAY).expect("opened");
+        let state = || open().map(|day| (day.state(), day.count()));
+        assert!(matches!(state(), Some((DayState::Live, 3))), "{:?}", state());
+        days.reopen_unsealed(Instant::now(), market_now);
+        assert!(days.days.is_empty(), "not at once");
+        std::fs::remove_dir_all(&obstacle).expect("removed");
+        days.reopen_unsealed(Instant::now() + RETRY, market_now);
+        assert_eq!(days.days.len(), 1);
+        days.close_all();
+        until("the day is sealed", || matches!(state(), Some((DayState::Sealed { .. }, 3))));
+    }
 
     #[test]
     fn a_day_is_over_when_its_time_has_passed_by_the_exchanges_clock_and_nothing_comes_for_it() {

@@ -82,6 +82,8 @@ pub(crate) struct Writer {
     redundancy: Redundancy,
     trade_marks: TradeMarks,
     doubted_trades: Doubts<DoubtedTrade>,
+    /// When REST was asked for the newest trade, so that it may settle a doubt.
+    newest_asked_at: Option<Duration>,
     /// The id that the last heartbeat named before any trade was known.
     named_first: Option<u64>,
     ticker_marks: TickerMarks,
@@ -162,6 +164,7 @@ impl Writer {
             wakeup,
             trade_marks: stored.trade_marks,
             doubted_trades: Doubts::new(AGREEMENT),
+            newest_asked_at: None,
             named_first: None,
             ticker_marks: stored.ticker_marks,
             doubted_tickers: Doubts::new(SEQUENCE_AGREEMENT),
@@ -394,6 +397,7 @@ impl Writer {
         while self.take_delivery() {}
         self.note_shed(queue);
         self.begin_batch();
+        self.await_newest();
         self.settle_doubts_at_end();
         self.await_missing();
         self.write_left();

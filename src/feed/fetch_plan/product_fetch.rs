@@ -153,7 +153,9 @@ impl ProductFetch {
     }
 
     pub(super) fn search_newest(&mut self) {
-        self.begin(Search::NEWEST);
+        if self.search.is_none() {
+            self.begin(Search::NEWEST);
+        }
     }
 
     pub(super) fn search_since(&mut self, time: UnixNanos, highest: u64) {
@@ -244,7 +246,7 @@ impl ProductFetch {
         self.succeed();
         let asked = self.wanted.take_asked();
         let ids: IdSet = asked.iter().map(|stretch| stretch.ids).collect();
-        let brought = ids_of(page);
+        let brought: IdSet = page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect();
         // Ids that are wanted and were not asked for now are welcome, too, but that they are absent does not count.
         let besides = self.wanted.of(&brought);
         page.trades.retain(|trade| ids.contains(trade.trade_id) || besides.contains(trade.trade_id));
@@ -426,11 +428,11 @@ impl ProductFetch {
         self.wanted.take_asked().into_iter().for_each(|stretch| self.wanted.add_due(stretch));
     }
 
-    /// Tells since when every request has failed, and how many ids wait meanwhile; `None` where none has, or nothing is wanted.
+    /// Tells since when every request has failed, and how many ids wait meanwhile; `None` where none has, or no trade is wanted.
     pub(super) fn standstill(&self) -> Option<(Duration, u64)> {
         let since = self.failing_since?;
         let ids = self.wanted.count();
-        (ids > 0 || self.search.is_some()).then_some((since, ids))
+        (ids > 0 || self.search.as_ref().is_some_and(|state| state.search.is_since())).then_some((since, ids))
     }
 
     fn give_up(&mut self) -> AfterFailure {
@@ -442,8 +444,4 @@ impl ProductFetch {
     pub(super) const fn failures(&self) -> u32 {
         self.failures
     }
-}
-
-fn ids_of(page: &TradePage) -> IdSet {
-    page.trades.iter().map(|trade| IdRange::one(trade.trade_id)).collect()
 }

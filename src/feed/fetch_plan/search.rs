@@ -54,6 +54,10 @@ impl Search {
         Self::Since { time, highest, search: TimeSearch::new(time, highest) }
     }
 
+    pub(super) const fn is_since(&self) -> bool {
+        matches!(self, Self::Since { .. })
+    }
+
     pub(super) fn target(&self) -> FetchTarget {
         match self {
             Self::Newest { limit, .. } => FetchTarget::Newest { limit: *limit },

@@ -172,7 +172,7 @@ fn a_past_is_fetched_with_the_trade_before_and_the_one_behind() {
 
 /// A quiet market's REST: trade `id` came `id - 1` times fifty seconds after `start`; there are `count`.
 fn quiet_market(start: UnixNanos, count: u64) -> String {
-    market_that(count, move |_, id| shown(start, id))
+    market_that(1, count, move |_, id| shown(start, id))
 }
 
 /// A trade of a quiet market as REST shows it.
@@ -181,9 +181,9 @@ fn shown(start: UnixNanos, id: u64) -> String {
     format!(r#"{{"time":"{time}","trade_id":{id},"price":"65083.67","size":"0.002186","side":"buy"}}"#)
 }
 
-/// A REST with `count` trades that are shown as `show` says, which gets the number of the request and the id. One that shows nothing of its first trade
+/// A REST with trades up to `count`, none of them below `lowest`, that are shown as `show` says, which gets the number of the request and the id. One that shows nothing of its first trade
 /// answers with 403.
-fn market_that(count: u64, show: impl Fn(u64, u64) -> String + Send + 'static) -> String {
+fn market_that(lowest: u64, count: u64, show: impl Fn(u64, u64) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     // It ends with the process.
@@ -197,7 +197,7 @@ fn market_that(count: u64, show: impl Fn(u64, u64) -> String + Send + 'static) -
                 rest.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok()
             };
             let newest = number("after=").map_or(count, |after| count.min(after - 1));
-            let oldest = (newest + 1).saturating_sub(number("limit=").unwrap()).max(1);
+            let oldest = (newest + 1).saturating_sub(number("limit=").unwrap()).max(lowest);
             let shown: Vec<String> = (oldest..=newest).rev().map(|id| show(asked, id)).collect();
             let status = if shown.first().is_some_and(String::is_empty) { "403 Forbidden" } else { "200 OK" };
             let body = shown.join(",");
@@ -227,6 +227,48 @@ fn a_day_of_the_past_is_fetched_whole() {
     let (whole, partial) = (Verdict::Whole, Verdict::Partial);
     assert_eq!(fetch("a day", &FIRST_DAY.to_string()), [(partial, 1), (whole, 1728), (partial, 1)]);
     assert_eq!(fetch("from the first", "2025-01-01"), [(whole, 1728), (whole, 1728), (partial, 1)]);
+}
+
+#[test]
+fn wherever_the_retention_of_rest_ends_no_day_is_whole_because_of_it() {
+    let start = UnixNanos(FIRST_DAY.start().0 - 86_400_000_000_000);
+    let folder = tempfile::tempdir().unwrap();
+    // 1728 trades a day. The days asked for are the first two.
+    let last = [1728, 3456];
+    let chance = fastrand::u64(3..1728);
+    for lowest in [1, 2, chance, 1727, 1728, 1729, 1730, 1728 + chance, 3456] {
+        let url = market_that(lowest, 6000, move |_, id| shown(start, id));
+        let own = folder.path().join(lowest.to_string());
+        let fetch = |url: &str| {
+            let mut command = coltape("backfill");
+            command.args([product().as_str(), "--rest-url", url, "--rest-rate", "500", "--from", "2025-01-01", "--data-dir"]).arg(&own);
+            let output = command.args(["--to", &FIRST_DAY.next().to_string()]).output().unwrap();
+            assert!(output.status.success(), "{lowest}: {}", said(&output));
+            let proof = verify(&VerifyConfig::new(&own, Clock::System.now())).unwrap();
+            assert!(proof.holds(), "{lowest}: {:#?}", proof.findings.listed());
+            let verdicts: Vec<(Verdict, u64)> = proof.days.iter().map(|day| (day.coverage.verdict, day.coverage.records)).collect();
+            (said(&output), verdicts)
+        };
+        let (text, verdicts) = fetch(&url);
+        let expected = |lowest: u64| {
+            let of_day = |day: usize| {
+                let first = last[day] - 1727;
+                // Joined by the trade before it, or from the first trade ever.
+                let verdict = if lowest < first || lowest == 1 { Verdict::Whole } else { Verdict::Partial };
+                (lowest <= last[day]).then(|| (verdict, last[day] + 1 - lowest.max(first)))
+            };
+            (0..2).filter_map(of_day).chain([(Verdict::Partial, 1)]).collect::<Vec<_>>()
+        };
+        assert_eq!(verdicts, expected(lowest), "REST has nothing below {lowest}");
+        let of_journal = |event: &str, id: &str| journal(&own, event).iter().map(|line| line[id].as_u64().unwrap()).collect::<Vec<_>>();
+        let (began, limits) = if lowest == 1 { (vec![1], vec![]) } else { (vec![], vec![lowest]) };
+        assert_eq!((of_journal("trading_began", "first_id"), of_journal("rest_retention", "lowest_id")), (began, limits));
+        assert_eq!(text.contains(&format!("REST has no trade below id {lowest}")), lowest != 1, "{text}");
+        // A REST that keeps more makes it whole.
+        if lowest == 1728 {
+            assert_eq!(fetch(&quiet_market(start, 6000)).1, expected(1));
+        }
+    }
 }
 
 #[test]
@@ -301,7 +343,7 @@ fn a_backfill_goes_past_what_it_cannot_use_and_brings_it_later() {
     // The newest trade, those that a search asks about first, and some in the middle of pages. Two requests are refused.
     let is_bad = |id: u64| id == 3000 || (2990..=2995).contains(&id) || [1500, 1501, 750, 2250].contains(&id) || id.is_multiple_of(700);
     let start = FIRST_DAY.start();
-    let broken = market_that(3000, move |asked, id| match asked {
+    let broken = market_that(1, 3000, move |asked, id| match asked {
         0 | 20 => String::new(),
         _ if id == 1500 => shown(start, id).replace("\"65083.67\"", "NaN"),
         _ if is_bad(id) => shown(start, id).replace("65083.67", "x"),

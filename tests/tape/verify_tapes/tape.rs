@@ -60,6 +60,8 @@ pub(crate) struct Spec {
     pub(crate) absence: Option<UtcDay>,
     /// Whether REST said that it has nothing below the first id.
     pub(crate) says_retention: bool,
+    /// Whether somebody removed the files of each day while it was written, and the capture stored them again.
+    pub(crate) says_restored: bool,
     /// How far the clock of the machine was off, in nanoseconds: every receive time says so. A capture raises an alert.
     pub(crate) clock_off: i64,
 }
@@ -94,6 +96,7 @@ impl Spec {
         let mut datasets = vec![Dataset::Trades];
         datasets.extend((rng.u8(..4) > 0).then_some(Dataset::Md));
         datasets.extend((!is_advanced && rng.u8(..4) > 0).then_some(Dataset::TickerTrades));
+        let feed = FeedSpec { is_advanced, tells_times: !is_advanced && datasets.contains(&Dataset::Md) };
         let days = 1 + rng.u32(..3);
         let absence = (days > 1 && rng.u8(..5) == 0).then(|| date(rng.u32(..days - 1)));
         let hours = rng.i64(2..100_000);
@@ -111,7 +114,7 @@ impl Spec {
                 if rng.u8(..8) == 0 && !is_last && day > 0 && absence.is_none() {
                     return None;
                 }
-                let mut made = day_spec(date(day), &mut id, is_advanced, is_last, rng);
+                let mut made = day_spec(date(day), &mut id, feed, is_last, rng);
                 let shift = |recv: &mut UnixNanos| {
                     if recv.0 > 0 {
                         recv.0 = recv.0.saturating_add_signed(clock_off);
@@ -128,7 +131,7 @@ impl Spec {
             ProductSpec { product: ProductId::new(name).expect("a product"), days }
         });
         let products = products.collect();
-        Self { options, datasets, products, absence, says_retention: rng.bool(), clock_off }
+        Self { options, datasets, products, absence, says_retention: rng.bool(), says_restored: rng.u8(..4) == 0, clock_off }
     }
 
     /// Gives what `verify` must say of each day.
@@ -175,7 +178,16 @@ impl Spec {
     }
 }
 
-fn day_spec(date: UtcDay, id: &mut u64, is_advanced: bool, is_last: bool, rng: &mut fastrand::Rng) -> DaySpec {
+/// What the feed of a tape sends.
+#[derive(Clone, Copy)]
+struct FeedSpec {
+    is_advanced: bool,
+    /// Whether tickers are stored that say when their trades happened.
+    tells_times: bool,
+}
+
+fn day_spec(date: UtcDay, id: &mut u64, feed: FeedSpec, is_last: bool, rng: &mut fastrand::Rng) -> DaySpec {
+    let is_advanced = feed.is_advanced;
     let count = rng.u64(6..30);
     let prints = market::prints(*id, count, at(date, rng.u64(HOUR..2 * HOUR)), rng.u64(SECOND..600 * SECOND));
     *id += count;
@@ -197,17 +209,21 @@ fn day_spec(date: UtcDay, id: &mut u64, is_advanced: bool, is_last: bool, rng: &
             trade.origin = Origin(trade.origin.0 | 1 << 9);
         }
     }
+    let has_stepped = step_clock(&mut trades, rng);
     let mut tickers: Vec<Ticker> = prints.iter().filter(|print| print.has_ticker).map(market::ticker).collect();
     for ticker in &mut tickers {
         // A ticker says what its trade says.
         if let Some(trade) = trades.iter().find(|trade| trade.trade_id == ticker.trade_id) {
-            ticker.volume = trade.size;
+            (ticker.volume, ticker.time) = (trade.size, trade.time);
         }
     }
     if is_advanced {
         for ticker in &mut tickers {
             *ticker = Ticker { trade_id: 0, sequence: 0, volume: Decimal::NONE, side: None, ..*ticker };
         }
+    }
+    if feed.tells_times && !has_stepped && rng.bool() && !tickers.is_empty() {
+        step_clock_once(&mut trades, &mut tickers, rng);
     }
     let state = match rng.u8(..8) {
         0 => State::Replaced,
@@ -219,6 +235,31 @@ fn day_spec(date: UtcDay, id: &mut u64, is_advanced: bool, is_last: bool, rng: &
         _ => State::Sealed,
     };
     DaySpec { date, trades, tickers, state }
+}
+
+/// Sets the exchange's clock forward or back for one trade, by less than an hour. Its ticker says the same.
+fn step_clock_once(trades: &mut [Trade], tickers: &mut [Ticker], rng: &mut fastrand::Rng) {
+    let at = rng.usize(..tickers.len());
+    let (ticker, step) = (&mut tickers[at], rng.u64(..3000) * SECOND);
+    let Some(trade) = trades.iter_mut().find(|trade| trade.trade_id == ticker.trade_id) else { return };
+    let time = if rng.bool() { trade.time.0 + step } else { trade.time.0 - step };
+    if UnixNanos(time).day() == trade.time.day() {
+        (trade.time, ticker.time) = (UnixNanos(time), UnixNanos(time));
+    }
+}
+
+/// Sometimes sets the exchange's clock forward or back for several trades, by less than an hour. They are received as they happen. Tells whether it did.
+fn step_clock(trades: &mut [Trade], rng: &mut fastrand::Rng) -> bool {
+    if rng.u8(..4) > 0 || trades.len() < 9 {
+        return false;
+    }
+    let first = rng.usize(3..trades.len() - 5);
+    let (count, step, is_ahead) = (rng.usize(3..=trades.len() - 3 - first), rng.u64(..3000) * SECOND, rng.bool());
+    let steps = |trade: &&mut Trade| trade.time.0 % (24 * HOUR) + step < 24 * HOUR;
+    for trade in trades.iter_mut().skip(first).take(count).filter(steps) {
+        trade.time = UnixNanos(if is_ahead { trade.time.0 + step } else { trade.time.0.saturating_sub(step) });
+    }
+    true
 }
 
 fn write_tickers<L: Layout<Row = Ticker>>(data: &Arc<DataDir>, product: &ProductId, day: &DaySpec) {
@@ -335,6 +376,9 @@ impl Lines {
             // By the clock of the machine: a trade that lies in a wrong day was received with the others.
             let day_of_box = UtcDay(day.date.0.clamp(FIRST_DAY.0, FIRST_DAY.0 + 5));
             self.add(at(day_of_box, HOUR), "day_opened", &format!(r#"{key},"how":"created""#));
+            if spec.says_restored {
+                self.add(at(day_of_box, 2 * HOUR), "day_restored", &format!(r#"{key},"records":{}"#, records.saturating_sub(3)));
+            }
             let is_ticker = dataset != Dataset::Trades;
             let (generation, in_columns) = match day.state {
                 State::Live | State::LiveUnsynced => continue,

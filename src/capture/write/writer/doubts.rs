@@ -4,12 +4,14 @@
 //! 2. The first trade of a product waits [`FIRST_WAIT`] for others that agree with it. Where none contradicts it, it is believed then.
 //! 3. A trade whose event time alone does not fit, and a ticker, are believed when their time is up and nothing has spoken against them: nothing else could
 //!    tell that they are real. A trade with a strange id is not, nor a ticker whose sequence leaps further than the exchange can have counted.
-//! 4. At a stop what is not settled is rejected, and the journal names it.
+//! 4. Where nothing has settled it for [`REST_WAIT`], and at a stop, REST is asked for the newest trade. Its id says what a heartbeat's says, and so the last
+//!    trade of a quiet market is believed although nothing follows it. REST is never asked for the doubted id itself.
+//! 5. At a stop what is not settled is rejected, and the journal names it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Writer;
 use super::trades::describe;
+use super::{SHORTEST_SLEEP, Writer};
 use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, REASON, Refuted, mark_of};
 use crate::feed::continuity::ABSURD_JUMP;
 use crate::feed::doubts::{AGREEMENT, DOUBT_TIMEOUT, Expired, Held, Mark, Run};
@@ -23,6 +25,9 @@ use crate::store::event::Event;
 
 /// How long the first trade of a product waits for others that agree with it.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a trade is doubted before REST is asked for the newest one, and how long until it is asked again.
+const REST_WAIT: Duration = Duration::from_secs(2);
 
 impl Writer {
     /// Holds a trade that does not fit. A copy of one that is held already is one.
@@ -105,6 +110,46 @@ impl Writer {
         }
     }
 
+    /// Takes the newest trade that REST has. It confirms a doubted trade that it is, or that its id is near; one that goes on with the series speaks against
+    /// those that are doubted.
+    #[cold]
+    pub(super) fn settle_by_newest(&mut self, newest: Mark) {
+        self.newest_asked_at = None;
+        let is_it = |mark: Mark, doubted: &DoubtedTrade| mark == newest && doubted.doubt == TradeDoubt::Time;
+        let messages = self.doubted_trades.take(is_it);
+        if !messages.is_empty() {
+            self.believe(Run { messages, expired: Vec::new() });
+        } else if TradeMarks::heartbeat_settles(self.sequencer.chain(), newest.key) {
+            self.settle_by_heartbeat(newest.key);
+            self.sequencer.heartbeat(newest.key, self.started.elapsed());
+        } else {
+            self.contradict_trades(newest);
+        }
+    }
+
+    /// Asks REST for the newest trade, where that may settle a doubt and it has not been asked just now. Tells whether it has been asked.
+    fn ask_newest(&mut self, now: Duration) -> bool {
+        let Some(backfill) = self.context.backfill.as_ref().filter(|_| !self.doubted_trades.is_empty()) else { return false };
+        if self.newest_asked_at.is_none_or(|at| now.saturating_sub(at) >= REST_WAIT) {
+            backfill.ask_newest(&self.product);
+            self.newest_asked_at = Some(now);
+        }
+        true
+    }
+
+    /// At the end, waits the gap wait for REST to settle what is doubted.
+    pub(super) fn await_newest(&mut self) {
+        // The first trades of a product that agree with each other need nobody else.
+        if self.sequencer.chain().last().is_none() || !self.ask_newest(self.started.elapsed()) {
+            return;
+        }
+        let (start, gap_wait) = (Instant::now(), self.sequencer.gap_wait());
+        while self.newest_asked_at.is_some() && start.elapsed() < gap_wait {
+            self.wakeup.wait(gap_wait.saturating_sub(start.elapsed()).max(SHORTEST_SLEEP));
+            while self.take_delivery() {}
+        }
+    }
+
     /// Settles what has waited long enough.
     pub(super) fn settle_old_doubts(&mut self) {
         let now = self.started.elapsed();
@@ -116,6 +161,9 @@ impl Writer {
         } else {
             for expired in self.doubted_trades.expire(now, DOUBT_TIMEOUT) {
                 self.settle_expired_trade(expired);
+            }
+            if self.doubted_trades.oldest().is_some_and(|oldest| now.saturating_sub(oldest) >= REST_WAIT) {
+                self.ask_newest(now);
             }
         }
         for expired in self.doubted_tickers.expire(now, DOUBT_TIMEOUT) {

@@ -33,6 +33,10 @@ impl Writer {
                 self.take_fetched(&trades);
             }
             Delivery::Missing(ids) => self.sequencer.mark_missing(ids, GapCause::Asked),
+            Delivery::Newest(newest) => {
+                self.settle_by_newest(newest);
+                return true;
+            }
         }
         if let Some(backfill) = &self.context.backfill {
             self.fetched_revision = self.sequencer.chain().revision();

@@ -4,7 +4,7 @@
 //! 2. A column `x` with a column `x_f64` beside it is the f32 of that value. The f32 was rounded from the text and not from the f64. So where the f64
 //!    lies exactly between two f32s, either is right. Without the f64 nothing can be checked, and the report says so.
 //! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock. Of trades, whose ids say in which order they
-//!    happened, one that others contradict by more than that clock may fall is a finding ([`falls`](super::falls)).
+//!    happened, one that others contradict by more than that clock may fall is a finding, or a suspect that the tickers decide about ([`falls`](super::falls)).
 //! 4. An event time more than an hour after its receive time is wrong, unless several records in a row say the same: then it is the receiving machine's
 //!    clock.
 //! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
@@ -184,7 +184,7 @@ impl Check<'_> {
         self.sums.regressions += u64::from(self.last_time.is_some_and(|last| time < last));
         self.last_time = Some(time);
         self.sums.times = Some((self.sums.times.map_or(time, |(first, _)| first), time));
-        self.fall(number, time);
+        self.fall(number, time, values);
         self.side(number, values);
         self.prices(number, values);
         self.count(values);
@@ -199,7 +199,7 @@ impl Check<'_> {
         let Some(block) = columns.check(records, date, self.clock.now, before) else { return false };
         self.sums.add(&block.sums);
         (self.last_key, self.last_time) = (block.after.last_id, block.after.time);
-        self.falls.skip(block.after.latest, block.last);
+        self.falls.skip(block.after.latest, &block.last);
         true
     }
 
@@ -270,18 +270,21 @@ impl Check<'_> {
     }
 
     /// Looks whether the event times of trades rise with their ids, as far as the exchange's clock does.
-    fn fall(&mut self, number: usize, time: UnixNanos) {
+    fn fall(&mut self, number: usize, time: UnixNanos, values: &[Value]) {
         if self.dataset == Dataset::Trades {
-            self.falls.see(Timed { number, time });
+            let recv = self.columns.recv.and_then(|at| u64_at(values, at)).filter(|recv| *recv != 0).map(UnixNanos);
+            self.falls.see(Timed { number, time, recv });
             let wrong = self.falls.take_wrong();
             self.add_falls(wrong);
+            for Timed { number, time, .. } in self.falls.take_suspect() {
+                self.findings.suspect(self.location, number, time);
+            }
         }
     }
 
     fn add_falls(&mut self, wrong: impl Iterator<Item = Timed>) {
-        for Timed { number, time } in wrong {
-            self.findings
-                .add(FindingKind::TimeOrder, self.location, || format!("record {number}: {time}, against those before and behind it"));
+        for Timed { number, time, .. } in wrong {
+            self.findings.add_time_order(self.location, number, time);
         }
     }
 

@@ -1,16 +1,19 @@
 //! What `verify` found to be wrong: [`Finding`]s.
 //!
 //! 1. A finding is something wrong or missing. Something that only cannot be shown is a verdict of [`super::coverage`], not a finding.
-//! 2. Every finding is counted by its kind. The first [`LISTED_PER_KIND`] of a kind are kept with their texts.
+//! 2. A [`Suspect`] is a finding unless another dataset speaks for it.
+//! 3. Every finding is counted by its kind. The first [`LISTED_PER_KIND`] of a kind are kept with their texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::product::ProductId;
 use crate::schema::Dataset;
-use crate::time::UtcDay;
+use crate::time::{UnixNanos, UtcDay};
 
 /// How many findings of one kind are kept with their texts.
 pub(super) const LISTED_PER_KIND: usize = 20;
+/// How many suspects wait for a decision at most. More are findings at once.
+const MAX_SUSPECTS: usize = 10_000;
 
 /// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -189,11 +192,23 @@ pub struct Finding {
     pub text: String,
 }
 
+/// A trade whose event time others contradict, by no more than a capture would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suspect {
+    /// Its day.
+    pub location: Location,
+    /// The number of its record.
+    pub number: usize,
+    /// Its event time.
+    pub time: UnixNanos,
+}
+
 /// All that was found.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {
     counts: BTreeMap<FindingKind, u64>,
     listed: Vec<Finding>,
+    suspects: Vec<Suspect>,
     /// The product-days that any of them is about, with the datasets.
     days: BTreeSet<(ProductId, UtcDay, Option<Dataset>)>,
 }
@@ -214,6 +229,25 @@ impl Findings {
         if self.listed.iter().filter(|finding| finding.kind == kind).count() < LISTED_PER_KIND {
             self.listed.push(Finding { kind, location: location.clone(), text: text() });
         }
+    }
+
+    /// Adds a trade whose event time does not agree with those of other ids.
+    pub(super) fn add_time_order(&mut self, location: &Location, number: usize, time: UnixNanos) {
+        self.add(FindingKind::TimeOrder, location, || format!("record {number}: {time}, against those before and behind it"));
+    }
+
+    /// Keeps a suspect until it is decided about.
+    pub(super) fn suspect(&mut self, location: &Location, number: usize, time: UnixNanos) {
+        if self.suspects.len() < MAX_SUSPECTS {
+            self.suspects.push(Suspect { location: location.clone(), number, time });
+        } else {
+            self.add_time_order(location, number, time);
+        }
+    }
+
+    /// Takes the suspects.
+    pub(super) fn take_suspects(&mut self) -> Vec<Suspect> {
+        std::mem::take(&mut self.suspects)
     }
 
     /// Lists the datasets of a product-day that any finding is about.

@@ -15,7 +15,7 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// How far the exchange's clock may fall from one trade to the next. Coinbase's matching engine has never been seen to set its clock back within a
 /// product; this is what a correction of a clock takes at the most.
-const CLOCK_FALL_NANOS: u64 = 60 * NANOS_PER_SECOND;
+pub(super) const CLOCK_FALL_NANOS: u64 = 60 * NANOS_PER_SECOND;
 /// How far it may where several trades in a row agree on it: what an event time may fall by without being doubted when it is received.
 pub(super) const CONFIRMED_FALL_NANOS: u64 = 3600 * NANOS_PER_SECOND;
 /// Trades in a row that agree on the time: then it is the exchange's clock.

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use super::falls::Timed;
-use super::order::{CONFIRMED_FALL_NANOS, falls_by};
+use super::falls::{Latest, Timed};
+use super::order::CONFIRMATIONS;
 use super::sums::DaySums;
 use crate::record::{EARLIEST_PLAUSIBLE, LATEST_AHEAD_NANOS, Means};
 use crate::schema::{Layout, Trades};
@@ -39,8 +39,8 @@ pub(super) struct Before {
     pub last_id: u64,
     /// The event time of the record before.
     pub time: Option<UnixNanos>,
-    /// The latest event time that others confirm.
-    pub latest: Option<UnixNanos>,
+    /// The latest event times that others confirm.
+    pub latest: Latest,
 }
 
 /// What a plain block adds.
@@ -107,19 +107,20 @@ impl<'a> PlainColumns<'a> {
         let (mut is_plain, mut first_live) = (true, u64::MAX);
         for ((id, time), (recv, origin)) in self.links(records.clone()).zip(received.iter().zip(origins)) {
             let most = if *recv == 0 { known } else { recv.saturating_add(LATEST_AHEAD_NANOS) };
-            let is_late = after.latest.is_some_and(|latest| falls_by(latest, time, CONFIRMED_FALL_NANOS));
+            let is_late = after.latest.is_fallen_from(time);
             is_plain &= id > after.last_id && earliest <= time && time < end && time.0 <= most && !is_late && origin >> 9 & 1 == 0;
             sums.with_recv += u64::from(*recv != 0);
             sums.regressions += u64::from(after.time.is_some_and(|last| time < last));
             sums.is_received_on_its_day |= *recv != 0 && UnixNanos(*recv).day() == date;
             let is_live = *recv != 0 && origin & 0xf == Means::Live as u32;
             first_live = first_live.min(if is_live { *recv } else { u64::MAX });
-            after = Before { last_id: id, time: Some(time), latest: after.latest.max(Some(time)) };
+            after = Before { last_id: id, time: Some(time), latest: after.latest.with(time) };
         }
         sums.first_live = (first_live != u64::MAX).then_some(UnixNanos(first_live));
         sums.times = self.times(records.clone()).next().zip(after.time);
-        let last = records.clone().rev().take(3).rev().zip(self.times(records.end.saturating_sub(3).max(records.start)..records.end));
-        let last = last.map(|(number, time)| Timed { number, time }).collect();
+        let newest = records.end.saturating_sub(CONFIRMATIONS).max(records.start)..records.end;
+        let times = newest.clone().zip(self.times(newest.clone())).zip(self.received.get(newest)?);
+        let last = times.map(|((number, time), recv)| Timed { number, time, recv: (*recv != 0).then_some(UnixNanos(*recv)) }).collect();
         is_plain.then_some(PlainBlock { sums, after, last })
     }
 
@@ -221,11 +222,11 @@ mod tests {
                 let clock = ClockOfNow { now, was_off: false };
                 let sums = check_by(plain, &day, &location, clock, &[], &mut findings, |number, time, id| seen.push((number, time, id)));
                 let listed: Vec<String> = findings.listed().iter().map(|finding| format!("{finding:?}")).collect();
-                (sums, findings.counts().collect::<Vec<_>>(), listed, seen)
+                (sums, findings.counts().collect::<Vec<_>>(), listed, seen, format!("{:?}", findings.take_suspects()))
             };
             prop_assert_eq!(by(Some(&columns)), by(None));
             if changes.is_empty() && !past {
-                let before = Before { last_id: 0, time: None, latest: None };
+                let before = Before { last_id: 0, time: None, latest: Latest::default() };
                 let first = usize::try_from(count).expect("few").min(BLOCK_RECORDS);
                 prop_assert!(columns.check(0..first, DATE, now, before).is_some(), "the usual block is plain");
             }

@@ -5,7 +5,9 @@
 //!   checksums;
 //! - the newest records of a live day that are only committed: they have no checksum yet, and the day is not called whole;
 //! - the hot sector of a page whose state does not say that it is zero: it changes with every commit;
-//! - a trade dated wrong by less than the exchange's clock may fall, or the very last one of a tape dated later than it happened.
+//! - a trade dated wrong by less than the exchange's clock may fall, or the very last one of a tape dated later than it happened;
+//! - a trade dated wrong by minutes where its ticker says the same, or where the trades beside it came so seldom, or were received so long ago, that a step
+//!   of the exchange's clock explains it as well.
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +72,8 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
     ("the first trades of a tape are dated a day before", Told(first_ones_misdated)),
     ("a trade is stored again on another day", Told(stored_again)),
     ("a trade is dated hours later within its day", Told(leap_within_a_day)),
+    ("a trade is dated minutes off within its day", Told(minutes_off)),
+    ("a ticker dates its trade minutes off", Told(ticker_minutes_off)),
     ("a trade in the middle is missing", Told(|case| drop_trade(case, Place::Middle))),
     ("the first trade of a day is missing", Told(|case| drop_trade(case, Place::First))),
     ("the last trade of a day is missing", Told(|case| drop_trade(case, Place::Last))),
@@ -243,6 +247,41 @@ fn leap_within_a_day(case: &mut Case<'_>) -> Option<Harm> {
     trade.recv = UnixNanos(if trade.recv.0 == 0 { 0 } else { (trade.time.0 + 1).saturating_add_signed(case.spec.clock_off) });
     let own = day.date;
     (trade.time.day() == own).then_some(())?;
+    Harm::of(&case.spec.products[at.0].product, &[own])
+}
+
+fn minutes_off(case: &mut Case<'_>) -> Option<Harm> {
+    let at = choose(case, |spec, product, day| {
+        let trades = &spec.products[product].days[day].trades;
+        let (first, last) = (trades.first(), trades.last());
+        // The times of all but the damaged one rise, and they were received as they happened.
+        let is_steady = trades.iter().zip(trades.iter().skip(1)).all(|(one, next)| one.time.0 <= next.time.0 + 3 * SECOND);
+        let is_live = trades.iter().all(|trade| trade.recv.0 > 0);
+        spec.options.columns == coltape::internals::schema::ColumnSet::Full && trades.len() > 7 && is_steady && is_live && first != last
+    })?;
+    let off = (62 + case.rng.u64(..3000)) * SECOND;
+    let is_ahead = case.rng.bool();
+    let day = &mut case.spec.products[at.0].days[at.1];
+    let number = case.rng.usize(3..day.trades.len() - 3);
+    let time = |number: usize| day.trades[number].time.0;
+    let (before, after) = ((number - 3..number).map(time).min()?, (number + 1..number + 4).map(time).max()?);
+    day.trades[number].time = UnixNanos(if is_ahead { after + off } else { before - off });
+    (day.trades[number].time.day() == day.date).then_some(())?;
+    let own = day.date;
+    Harm::of(&case.spec.products[at.0].product, &[own])
+}
+
+fn ticker_minutes_off(case: &mut Case<'_>) -> Option<Harm> {
+    let at = choose(case, |spec, product, day| {
+        let day = &spec.products[product].days[day];
+        let is_told = spec.datasets.contains(&Dataset::Md) && spec.options.columns == coltape::internals::schema::ColumnSet::Full;
+        is_told && day.tickers.iter().any(|ticker| ticker.trade_id > 0)
+    })?;
+    let off = (62 + case.rng.u64(..3000)) * SECOND;
+    let day = &mut case.spec.products[at.0].days[at.1];
+    let number = case.rng.usize(..day.tickers.len());
+    day.tickers[number].time = UnixNanos(day.tickers[number].time.0 - off);
+    let own = day.date;
     Harm::of(&case.spec.products[at.0].product, &[own])
 }
 

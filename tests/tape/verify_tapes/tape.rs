@@ -197,11 +197,12 @@ fn day_spec(date: UtcDay, id: &mut u64, is_advanced: bool, is_last: bool, rng: &
             trade.origin = Origin(trade.origin.0 | 1 << 9);
         }
     }
+    step_clock(&mut trades, rng);
     let mut tickers: Vec<Ticker> = prints.iter().filter(|print| print.has_ticker).map(market::ticker).collect();
     for ticker in &mut tickers {
         // A ticker says what its trade says.
         if let Some(trade) = trades.iter().find(|trade| trade.trade_id == ticker.trade_id) {
-            ticker.volume = trade.size;
+            (ticker.volume, ticker.time) = (trade.size, trade.time);
         }
     }
     if is_advanced {
@@ -219,6 +220,19 @@ fn day_spec(date: UtcDay, id: &mut u64, is_advanced: bool, is_last: bool, rng: &
         _ => State::Sealed,
     };
     DaySpec { date, trades, tickers, state }
+}
+
+/// Sometimes sets the exchange's clock forward or back for several trades, by less than an hour. They are received as they happen.
+fn step_clock(trades: &mut [Trade], rng: &mut fastrand::Rng) {
+    if rng.u8(..4) > 0 || trades.len() < 9 {
+        return;
+    }
+    let first = rng.usize(3..trades.len() - 5);
+    let (count, step, is_ahead) = (rng.usize(3..=trades.len() - 3 - first), rng.u64(..3000) * SECOND, rng.bool());
+    let steps = |trade: &&mut Trade| trade.time.0 % (24 * HOUR) + step < 24 * HOUR;
+    for trade in trades.iter_mut().skip(first).take(count).filter(steps) {
+        trade.time = UnixNanos(if is_ahead { trade.time.0 + step } else { trade.time.0.saturating_sub(step) });
+    }
 }
 
 fn write_tickers<L: Layout<Row = Ticker>>(data: &Arc<DataDir>, product: &ProductId, day: &DaySpec) {

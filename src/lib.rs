@@ -49,19 +49,20 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
-//! | reading | `stored`, `json`, `rows`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, stored records value by value, and JSON lines of output: what the tools share |
-//! | market | `market` | words, layout, store, reading | which part of a time is known, exact sums, the quote before and after a trade |
-//! | tools | `query`, `verify`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, market, tools | the read side |
+//! | reading | `stored`, `json`, `rows`, `history`, `tape`, `lookup` | words, layout, store, reading | a directory as a reader sees it, what its journal tells, stored records value by value, and JSON lines of output: what the tools share |
+//! | proof | `verify` | words, layout, store, reading | what can be proved of a directory, its days and ranges of time |
+//! | market | `market` | words, layout, store, reading, proof | which part of a time is known, exact sums, the quote before and after a trade |
+//! | tools | `query`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, proof, market, tools | the read side |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
-//! | tests | `internals` | words, layout, store, feed, reading, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
 //! # The threads of a capture
@@ -94,6 +95,7 @@ mod escape;
 mod export;
 mod feed;
 pub mod guide;
+mod history;
 mod ids;
 #[doc(hidden)]
 pub mod internals;
@@ -118,6 +120,7 @@ mod stored;
 mod tape;
 mod time;
 mod time_range;
+mod verdict;
 mod verify;
 
 pub use candles::print_candles;
@@ -137,8 +140,8 @@ pub use feed::proxy::{NoProxy, Proxies, Proxy, ProxyUrlError};
 pub use feed::tls::TlsRoots;
 pub use ids::{IdRange, IdSet};
 pub use market::{
-    Basis, Candle, Candles, Coverage, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis, Quote, Significant,
-    Stats, StatsOf, StoredTrade, Verdict,
+    Basis, Candle, Candles, Coverage, CoveredDay, Doubt, Fill, Interval, LargeTrade, MarketError, MissingIds, Order, Orders, OrdersBasis,
+    Quote, Significant, Stats, StatsOf, StoredTrade,
 };
 pub use orders::print_orders;
 pub use plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
@@ -162,6 +165,7 @@ pub use tape::follow::Follow;
 pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
+pub use verdict::Verdict;
 pub use verify::{
     DatasetDay, DayCoverage, DaySums, Finding, FindingKind, Findings, Gap, LedgerError, LedgerLineError, LedgerSums, Link, Location,
     Pairing, ProductDay, Report as VerifyReport, VerifyConfig, VerifyError, verify,

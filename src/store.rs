@@ -42,6 +42,7 @@ mod sync;
 
 pub use boot::BootId;
 pub(crate) use boot::{MapSpace, map_budget};
+pub(crate) use check::CheckedFront;
 pub use check::Fault;
 pub(crate) use day::Pages;
 pub use day::{Day, InsertError, Inserted, Restored};

@@ -1,20 +1,27 @@
 //! [`Tape`]: a data directory as a reader sees it: products, datasets, days, and the records of a range of time over all its days.
 //!
 //! 1. It locks nothing and writes nothing. A directory that a capture writes to is read like any other.
-//! 2. Nothing is remembered but the path: every call looks at the directory as it is then.
+//! 2. Every call looks at the directory as it is then. What it remembers besides the path (the journal, and which checksums were right) belongs to files
+//!    that have not changed since. Copies of a tape remember together.
 //! 3. A later series of a product (`BTC-USD~2`) is a product of its own here.
 
 mod days;
 mod error;
 pub(crate) mod follow;
+mod kept;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::history::Knowledge;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Layout};
-use crate::store::{OWN_FOLDER, Snapshot, catalog};
+use crate::store::{Fault, OWN_FOLDER, Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
+
+pub(crate) use kept::DayEnds;
+use kept::Kept;
 
 pub use days::{DayPart, DayParts};
 pub use error::TapeError;
@@ -35,10 +42,19 @@ pub use error::TapeError;
 /// assert_eq!(trades, 48);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tape {
     dir: PathBuf,
+    kept: Arc<Kept>,
 }
+
+impl PartialEq for Tape {
+    fn eq(&self, other: &Self) -> bool {
+        self.dir == other.dir
+    }
+}
+
+impl Eq for Tape {}
 
 impl Tape {
     /// Opens a data directory that a capture writes to, or has written to.
@@ -73,7 +89,7 @@ impl Tape {
             },
         };
         if !products.is_empty() || dir.join(OWN_FOLDER).is_dir() {
-            return Ok(Self { dir });
+            return Ok(Self { dir, kept: Arc::default() });
         }
         let is_product = Dataset::ALL.iter().any(|dataset| dir.join(dataset.folder()).is_dir());
         Err(if is_product {
@@ -81,6 +97,27 @@ impl Tape {
         } else {
             no_tape(dir, "is no tape: it has no folder of a product; give the directory that a capture writes to (--data-dir)")
         })
+    }
+
+    /// Gives what the files of `_coltape` tell now.
+    pub(crate) fn knowledge(&self) -> Arc<Knowledge> {
+        self.kept.knowledge(&self.dir)
+    }
+
+    /// Checks a day's bytes against its checksums, as [`Snapshot::check`] does. What has been checked before is not looked at again.
+    ///
+    /// # Errors
+    /// Where a file cannot be looked at.
+    pub(crate) fn check_day<L: Layout>(&self, day: &Snapshot<L>) -> Result<Vec<Fault>, StoreError> {
+        self.kept.check_day(day)
+    }
+
+    /// Gives the ends of a day's trades; nothing where there is no such day.
+    ///
+    /// # Errors
+    /// Where the day cannot be read.
+    pub(crate) fn ends_of_day(&self, product: &ProductId, date: UtcDay) -> Result<Option<DayEnds>, StoreError> {
+        self.kept.ends_of_day(&self.dir, product, date)
     }
 
     /// Gives the directory.

@@ -1,13 +1,14 @@
 //! `coltape verify`: proves what can be proved of a data directory, live or at rest. It changes nothing.
 //!
 //! ```text
-//!   journal ────▶ history    which ids there were, which days, what was lost; and whether the journal itself is whole
+//!   crate::history ▶ checks   which ids there were, which days, what was lost; and whether the journal itself is whole
 //!   snapshots ──▶ day        each day by itself: order, times, sides, roundings; the store checks the checksums
 //!        │        sectors    the commit page of a sealed day
 //!        ├──────▶ known      the days and files that should be there
 //!        ├──────▶ coverage   the whole chain of trade ids → a verdict for each product-day, by the history; `order`: whether ids and dates agree
 //!        ├──────▶ tickers    TICKER_TRADES against MD, MD against TRADES
-//!        └──────▶ reconcile  everything against the ledger of a simulated exchange, field by field
+//!        ├──────▶ reconcile  everything against the ledger of a simulated exchange, field by field
+//!        └──────▶ survey     a range of time by the same rule, without a look at every value: for those who answer a question
 //! ```
 //!
 //! 1. Unverifiable is not clean. What cannot be shown is named with its reason, and never called whole.
@@ -16,14 +17,13 @@
 //! 4. Products are verified one after the other. The memory needed is one bit for each record of a product, and with a ledger for each record of all.
 
 mod chain;
+mod checks;
 mod config;
 mod coverage;
 mod day;
 mod falls;
 mod finding;
-mod history;
 mod index;
-mod journal;
 mod known;
 mod ledger;
 mod matching;
@@ -31,24 +31,24 @@ mod order;
 mod plain;
 mod product;
 mod reconcile;
-mod rejected;
 mod report;
 mod report_text;
 mod sectors;
+mod stretches;
 mod sums;
+mod survey;
 mod tickers;
 mod verdicts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 
+use crate::history::{Journal, Knowledge};
 use crate::product::ProductId;
 use crate::store::{OWN_FOLDER, catalog};
 
-use journal::Journal;
 use ledger::Ledger;
 use reconcile::{Reconciler, Scope};
-use rejected::RejectedTrades;
 
 pub use chain::Link;
 pub use config::{VerifyConfig, VerifyError};
@@ -59,6 +59,7 @@ pub use reconcile::LedgerSums;
 pub use report::{DatasetDay, ProductDay, Report};
 pub use report_text::{write_json, write_table};
 pub use sums::DaySums;
+pub(crate) use survey::{Shares, Survey, SurveyedDay, survey};
 pub use tickers::Pairing;
 
 /// Bytes of a ledger that are read at once.
@@ -84,15 +85,15 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
     if stored.is_empty() && !config.dir.join(OWN_FOLDER).is_dir() {
         return Err(VerifyError::NotATape { path: config.dir.clone() });
     }
-    let journal = Journal::read(&config.dir);
-    let rejected = RejectedTrades::read(&config.dir);
+    let knowledge = Knowledge::read(&config.dir);
+    let journal = &knowledge.journal;
     let mut report = Report {
         unreadable_journal_lines: journal.unreadable,
         torn_journal_lines: journal.torn,
         unknown_journal_lines: journal.unknown,
         ..Report::default()
     };
-    report_journal(config, &journal, &mut report);
+    report_journal(config, journal, &mut report);
     if journal.clock_was_off {
         let what = "the clock of the machine was off while a capture ran: receive times are not held against event times";
         report.not_checked.push(what.to_owned());
@@ -102,7 +103,7 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
     let mut days = BTreeMap::new();
     config.observer.begin(product::records_to_check(config)?);
     for product in products.into_iter().filter(|product| config.product.as_ref().is_none_or(|only| only == product)) {
-        let opened = product::verify_product(config, &product, &journal, &rejected, &mut report)?;
+        let opened = product::verify_product(config, &product, &knowledge, &mut report)?;
         if config.ledger.is_some() {
             days.insert(product, opened);
         }
@@ -119,14 +120,13 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
 
 /// Verifies the products of a data directory one by one. What belongs to all of them is read once.
 pub(crate) struct ProductVerifier {
-    journal: Journal,
-    rejected: RejectedTrades,
+    knowledge: Knowledge,
 }
 
 impl ProductVerifier {
     /// Reads the journal of a data directory.
     pub(crate) fn read(dir: &std::path::Path) -> Self {
-        Self { journal: Journal::read(dir), rejected: RejectedTrades::read(dir) }
+        Self { knowledge: Knowledge::read(dir) }
     }
 
     /// Estimates how many records will be looked at.
@@ -143,7 +143,7 @@ impl ProductVerifier {
     /// As [`verify`].
     pub(crate) fn verify(&self, config: &VerifyConfig, product: &ProductId) -> Result<Report, VerifyError> {
         let mut report = Report::default();
-        product::verify_product(config, product, &self.journal, &self.rejected, &mut report)?;
+        product::verify_product(config, product, &self.knowledge, &mut report)?;
         Ok(report)
     }
 }

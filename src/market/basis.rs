@@ -56,7 +56,7 @@ impl Basis {
     /// Begins the summary line of JSON Lines output.
     #[must_use]
     pub(crate) fn summary(&self) -> Object {
-        let Coverage { range, gaps, captured_from, captured_to, disordered, .. } = &self.coverage;
+        let Coverage { range, gaps, captured_from, captured_to, disordered, doubts, .. } = &self.coverage;
         let time = |time: Option<UnixNanos>| time.map(|time| format!("\"{time}\""));
         let gap_lines: Vec<String> = gaps
             .iter()
@@ -68,8 +68,14 @@ impl Basis {
                     .plain("last_id", gap.ids.last())
                     .text("from", &first.to_string())
                     .text("to", &last.to_string())
+                    .text("why", &gap.why)
                     .done()
             })
+            .collect();
+        let doubts: Vec<String> = doubts
+            .iter()
+            .take(MAX_LISTED)
+            .map(|doubt| doubt.date.map_or_else(|| doubt.why.clone(), |date| format!("{date}: {}", doubt.why)))
             .collect();
         let others: Vec<String> = self.other_series.iter().map(ToString::to_string).collect();
         Object::default()
@@ -85,6 +91,7 @@ impl Basis {
             .optional("captured_from", time(captured_from.map(|first| first.time)))
             .optional("captured_to", time(captured_to.map(|last| last.time)))
             .plain("disordered", disordered)
+            .texts("doubts", &doubts)
             .plain("core_columns_only", self.has_core_days)
             .texts("other_series", &others)
     }

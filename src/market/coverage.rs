@@ -1,31 +1,30 @@
-//! [`Coverage`]: what of a range of time a tape is known to hold, told from the ids of the trades alone.
+//! [`Coverage`]: what of a range of time a tape is known to hold: [`verify`](fn@crate::verify)'s rule, for a range.
 //!
 //! Trade ids rise by exactly 1 per product. So the ids between two stored ones that are not stored are missing, and their trades happened between the times
-//! of the two. The trades before the range and behind it are looked at as well: they show whether the range is reached.
+//! of the two. The journal knows more: ids that a heartbeat named, or that a full queue gave up; trades that came again with other fields; days that are
+//! gone; what was doubted when a capture stopped; and whether the journal itself is whole.
 //!
-//! 1. *Whole* is claimed only where the chain of ids goes on beyond both ends of the range without a gap, or begins with id 1. This is the rule of `verify`.
-//!    What only the journal knows (an id that a heartbeat named after the last trade, a conflict) is left to `verify`; the time behind the last stored trade
-//!    is never whole here.
-//! 2. A gap belongs to a range where one of its trades may have happened in it.
-//! 3. How many ids of a gap fall into a part of its time is an estimate ([`MissingIds::count_within`]): they are spread evenly over the gap, so that each
+//! 1. *Whole* is claimed only where the chain of ids goes on beyond both ends of the range without a gap, or begins with id 1, and nothing speaks against a
+//!    day that the range touches. So `verify` finds nothing wrong with those days' trades, and calls none of them unverifiable. (It may call them partial,
+//!    or open: where they are, the range is not.)
+//! 2. What is found on a day speaks against every range that touches the day, but for what has a place: a gap, the ends of what was captured, records that
+//!    have no checksum yet, a trade whose time does not fit its id. The bytes of the days' trades are compared with their checksums.
+//! 3. Of tickers only the files are looked at: no ticker shows that a trade is there. What tickers hold is for `verify`.
+//! 4. A gap belongs to a range where one of its trades may have happened in it. Ids that the journal names behind the last stored trade may have happened
+//!    at any time until they were named.
+//! 5. How many ids of a gap fall into a part of its time is an estimate ([`MissingIds::count_within`]): they are spread evenly over the gap, so that each
 //!    is counted in one part, and the parts add up.
-//! 4. The cost is one look at the ids of the range and of some records beside it; the times are looked at where a gap is.
-//! 5. A later series of the product (`BTC-USD~2`) has a chain of its own and is not looked at.
+//! 6. The cost: the journal and the checksums of the touched days are read once for a [`Tape`] and its copies, and again as far as files have changed; the
+//!    ids of the range and of some records beside it, and the first and last id of every other day, are looked at each time.
+//! 7. A later series of the product (`BTC-USD~2`) has a chain of its own and is not looked at.
 
-use std::ops::Range;
-
-use super::days;
-use super::verdict::Verdict;
 use crate::ids::IdRange;
 use crate::product::ProductId;
-use crate::schema::{Dataset, Trades};
-use crate::store::{Run, Snapshot};
 use crate::tape::{Tape, TapeError};
 use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
-
-/// Records beside a range that are looked at, on each side: event times may fall a little, so its neighbours by id may lie a few records away.
-const MARGIN_RECORDS: usize = 1 << 16;
+use crate::verdict::Verdict;
+use crate::verify::{Gap, Link, Shares, Survey, survey};
 
 /// Gaps that a sentence names.
 const MAX_NAMED: usize = 5;
@@ -39,22 +38,50 @@ pub struct StoredTrade {
     pub time: UnixNanos,
 }
 
-/// Ids that are missing between two stored trades.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl StoredTrade {
+    pub(super) fn of(link: Link) -> Self {
+        Self { id: link.id, time: link.time }
+    }
+}
+
+/// Ids that are missing: between two stored trades, or named by the journal before the first or behind the last one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MissingIds {
     /// The ids.
     pub ids: IdRange,
-    /// The stored trade with the id below them.
-    pub before: StoredTrade,
-    /// The stored trade with the id above them.
-    pub after: StoredTrade,
+    /// The stored trade with the next lower id. `None` where there is none.
+    pub before: Option<StoredTrade>,
+    /// The stored trade with the next higher id. `None` where there is none.
+    pub after: Option<StoredTrade>,
+    /// The earliest time at which one of the trades may have happened.
+    pub first_time: UnixNanos,
+    /// The latest time at which one may.
+    pub last_time: UnixNanos,
+    /// Why they are missing, as far as the journal says, and what was tried.
+    pub why: String,
+    /// Whether no capture was running over the midnights between the two trades: then they are not captured rather than lost.
+    pub is_absence: bool,
 }
 
 impl MissingIds {
-    /// Gives the earliest and the latest time at which one of the trades may have happened. The exchange's clock may have been set back between the two.
+    /// Names ids that are missing between two stored trades. The exchange's clock may have been set back between the two.
     #[must_use]
-    pub fn times(&self) -> (UnixNanos, UnixNanos) {
-        (self.before.time.min(self.after.time), self.before.time.max(self.after.time))
+    pub fn between(ids: IdRange, before: StoredTrade, after: StoredTrade) -> Self {
+        let (first_time, last_time) = (before.time.min(after.time), before.time.max(after.time));
+        Self { ids, before: Some(before), after: Some(after), first_time, last_time, why: String::new(), is_absence: false }
+    }
+
+    pub(super) fn of(gap: Gap) -> Self {
+        let Gap { ids, before, after, times: (first_time, last_time), why, is_absence, .. } = gap;
+        let stored = |link: Option<Link>| link.map(StoredTrade::of);
+        Self { ids, before: stored(before), after: stored(after), first_time, last_time, why, is_absence }
+    }
+
+    /// Gives the earliest and the latest time at which one of the trades may have happened.
+    #[must_use]
+    pub const fn times(&self) -> (UnixNanos, UnixNanos) {
+        (self.first_time, self.last_time)
     }
 
     /// Tells whether one of the trades may have happened in a range of time.
@@ -69,7 +96,7 @@ impl MissingIds {
     /// ```
     /// use coltape::{IdRange, MissingIds, StoredTrade, TimeRange, UnixNanos};
     /// let trade = |id, time| StoredTrade { id, time: UnixNanos(time) };
-    /// let gap = MissingIds { ids: IdRange::new(5, 7).unwrap(), before: trade(4, 100), after: trade(8, 200) };
+    /// let gap = MissingIds::between(IdRange::new(5, 7).unwrap(), trade(4, 100), trade(8, 200));
     /// let halves = [(100, 150), (150, 201)].map(|(from, to)| gap.count_within(TimeRange::new(UnixNanos(from), UnixNanos(to))));
     /// assert_eq!(halves, [1, 2]);
     /// ```
@@ -94,6 +121,18 @@ impl MissingIds {
     }
 }
 
+/// Something that speaks against a claim that a range of time is whole, and is no gap and no end of what was captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Doubt {
+    /// The day that it is about. `None` where it is about all days.
+    pub date: Option<UtcDay>,
+    /// What the range is at best.
+    pub verdict: Verdict,
+    /// What it is.
+    pub why: String,
+}
+
 /// What of a range of time a tape is known to hold of one product's trades.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -108,41 +147,67 @@ pub struct Coverage {
     pub captured_to: Option<StoredTrade>,
     /// Whether any trade is stored, in the range or beside it.
     pub has_trades: bool,
-    /// Ids that are stored twice or do not rise. The chain of ids then proves nothing; `verify` says more.
+    /// Ids that are stored twice. The chain of ids then proves nothing.
     pub disordered: u64,
+    /// What else speaks against it, day by day.
+    pub doubts: Vec<Doubt>,
 }
 
 impl Coverage {
-    /// Looks at the ids of a range of time and of the trades beside it.
+    /// Looks at what is known of a range of time.
     ///
     /// # Errors
-    /// Where a day of the range, or the one before or after it that has trades, cannot be read.
+    /// Where the directory cannot be listed. A day that cannot be read is a [`Doubt`].
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Coverage, ProductId, Tape, TimeRange};
+    /// let coverage = Coverage::of(&Tape::open(dir)?, &ProductId::new("BTC-USD")?, TimeRange::ALL)?;
+    /// if let Some(why) = coverage.shortcoming() {
+    ///     println!("{}: {why}", coverage.verdict().name());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn of(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
-        let dates = tape.days(product, Dataset::Trades)?;
-        let mut chain = Chain::default();
-        let before = dates.iter().rev().filter(|date| range.from.is_some_and(|from| **date < from.day()));
-        add_nearest(tape, product, before, &mut chain, |count| count.saturating_sub(MARGIN_RECORDS)..count)?;
-        for date in dates.iter().filter(|date| range.overlaps_day(**date)) {
-            if let Some(day) = days::open::<Trades>(tape, product, *date)? {
-                chain.add(&day, numbers_around(&day, range));
-            }
-        }
-        let after = dates.iter().filter(|date| range.to.is_some_and(|to| date.start() >= to));
-        add_nearest(tape, product, after, &mut chain, |count| 0..count.min(MARGIN_RECORDS))?;
-        Ok(chain.judge(range))
+        Ok(Self::told(survey(tape, product, range, Shares::LeftOut)?, range))
     }
 
-    /// Judges the range: *open* where ids are missing, *partial* where the tape begins or ends in it.
+    /// Tells what a survey shows of a range of time.
+    fn told(survey: Survey, range: TimeRange) -> Self {
+        let Survey { ends, gaps, doubled, days, of_all } = survey;
+        let (lowest, highest) = (ends.map(|(first, _)| StoredTrade::of(first)), ends.map(|(_, last)| StoredTrade::of(last)));
+        let of_all = of_all.into_iter().map(|why| Doubt { date: None, verdict: Verdict::Unverifiable, why });
+        let of_days = days.into_iter().flat_map(|day| {
+            let (date, verdict) = (day.doubts.date, day.doubts.verdict);
+            day.doubts.reasons.into_iter().map(move |why| Doubt { date: Some(date), verdict, why })
+        });
+        Self {
+            range,
+            gaps: gaps.into_iter().map(MissingIds::of).filter(|gap| gap.touches(range)).collect(),
+            captured_from: lowest.filter(|first| first.id > 1 && range.from.is_none_or(|from| first.time >= from)),
+            captured_to: highest.filter(|last| range.to.is_none_or(|to| last.time < to)),
+            has_trades: ends.is_some(),
+            disordered: doubled,
+            doubts: of_all.chain(of_days).collect(),
+        }
+    }
+
+    /// Judges the range: *open* where ids or days are missing, *unverifiable* where something contradicts or cannot be shown, *partial* where the tape begins
+    /// or ends in it.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        if !self.gaps.is_empty() {
+        let worst = self.doubts.iter().map(|doubt| doubt.verdict).max().unwrap_or(Verdict::Whole);
+        let has_doubt = |verdict: Verdict| self.doubts.iter().any(|doubt| doubt.verdict == verdict);
+        if self.gaps.iter().any(|gap| !gap.is_absence) || has_doubt(Verdict::Open) {
             Verdict::Open
         } else if !self.has_trades || self.disordered > 0 {
             Verdict::Unverifiable
-        } else if self.captured_from.is_some() || self.captured_to.is_some() {
-            Verdict::Partial
+        } else if !self.gaps.is_empty() || self.captured_from.is_some() || self.captured_to.is_some() {
+            worst.max(Verdict::Partial)
         } else {
-            Verdict::Whole
+            worst
         }
     }
 
@@ -161,19 +226,27 @@ impl Coverage {
     /// Says why the range is not whole; nothing where it is.
     #[must_use]
     pub fn shortcoming(&self) -> Option<String> {
-        if !self.has_trades {
-            return Some("no trade is stored".to_owned());
-        }
         let mut said = Vec::new();
         if !self.gaps.is_empty() {
             let count: u64 = self.gaps.iter().fold(0, |sum, gap| sum.saturating_add(gap.ids.count()));
             let named: Vec<String> = self.gaps.iter().take(MAX_NAMED).map(named).collect();
-            let more = self.gaps.len().saturating_sub(MAX_NAMED);
-            let more = if more > 0 { format!(", and {more} more gaps") } else { String::new() };
-            said.push(format!("{count} trades missing: {}{more}", named.join(", ")));
+            let trades = if count == 1 { "trade" } else { "trades" };
+            said.push(format!("{count} {trades} missing: {}{}", named.join(", "), more(self.gaps.len(), "gaps")));
+        }
+        if !self.has_trades {
+            said.push("no trade is stored".to_owned());
         }
         if self.disordered > 0 {
-            said.push(format!("{} ids stored twice or out of order (`coltape verify` says more)", self.disordered));
+            said.push(format!("{} ids stored twice", self.disordered));
+        }
+        for doubt in self.doubts.iter().take(MAX_NAMED) {
+            said.push(match doubt.date {
+                Some(date) => format!("{date}: {}", doubt.why),
+                None => doubt.why.clone(),
+            });
+        }
+        if self.doubts.len() > MAX_NAMED {
+            said.push(format!("{} more reasons, which `coltape verify` tells", self.doubts.len() - MAX_NAMED));
         }
         said.extend(self.captured_from.map(|first| format!("captured from {} (id {})", first.time, first.id)));
         said.extend(self.captured_to.map(|last| format!("captured to {} (id {})", last.time, last.id)));
@@ -183,134 +256,14 @@ impl Coverage {
 
 fn named(gap: &MissingIds) -> String {
     let (first, last) = gap.times();
-    format!("{} between {first} and {last}", gap.ids)
+    let why = if gap.why.is_empty() { String::new() } else { format!(" ({})", gap.why) };
+    format!("{} between {first} and {last}{why}", gap.ids)
 }
 
-/// Adds the nearest day that has trades, of days that are given the nearest first.
-fn add_nearest<'d>(
-    tape: &Tape,
-    product: &ProductId,
-    dates: impl Iterator<Item = &'d UtcDay>,
-    chain: &mut Chain,
-    numbers: impl Fn(usize) -> Range<usize>,
-) -> Result<(), TapeError> {
-    for date in dates {
-        if let Some(day) = days::open::<Trades>(tape, product, *date)?
-            && day.count() > 0
-        {
-            chain.add(&day, numbers(day.count()));
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Gives the numbers of a day's records of a range of time, and of those beside them.
-fn numbers_around(day: &Snapshot<Trades>, range: TimeRange) -> Range<usize> {
-    // The whole day needs no look at its times.
-    let inside = if range.covers_day(day.key().date) { 0..0 } else { day.time_range(range) };
-    if inside.is_empty() {
-        return 0..day.count();
-    }
-    inside.start.saturating_sub(MARGIN_RECORDS)..inside.end.saturating_add(MARGIN_RECORDS).min(day.count())
-}
-
-/// Consecutive ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
-    first: StoredTrade,
-    last: StoredTrade,
-}
-
-/// The ids of some days as stretches without a gap.
-#[derive(Debug, Default)]
-struct Chain {
-    stretches: Vec<Stretch>,
-}
-
-impl Chain {
-    /// Adds records of a day, by their numbers in its merged order.
-    fn add(&mut self, day: &Snapshot<Trades>, numbers: Range<usize>) {
-        let none: &[u32] = &[];
-        let ids = day.column::<u64>("trade_id").unwrap_or_default();
-        let seconds = day.column("trade_time").unwrap_or(none);
-        let nanos = day.column("trade_nanos").unwrap_or(none);
-        let at = |record: usize| {
-            let part = |column: &[u32]| column.get(record).copied().unwrap_or(0);
-            UnixNanos::from_parts(part(seconds), part(nanos))
-        };
-        for run in day.runs(numbers) {
-            match run {
-                Run::Late(trade) => {
-                    let stored = StoredTrade { id: trade.trade_id, time: trade.time };
-                    self.push(Stretch { first: stored, last: stored });
-                }
-                Run::Columns(records) => {
-                    let mut from = records.start;
-                    while let Some(rest) = ids.get(from..records.end)
-                        && let Some(first) = rest.first()
-                    {
-                        let end = from + consecutive(rest);
-                        let stored = |id: u64, record: usize| StoredTrade { id, time: at(record) };
-                        let last = first + (end - from - 1) as u64;
-                        self.push(Stretch { first: stored(*first, from), last: stored(last, end - 1) });
-                        from = end;
-                    }
-                }
-            }
-        }
-    }
-
-    fn push(&mut self, stretch: Stretch) {
-        match self.stretches.last_mut() {
-            Some(last) if last.last.id.checked_add(1) == Some(stretch.first.id) => last.last = stretch.last,
-            _ => self.stretches.push(stretch),
-        }
-    }
-
-    /// Tells what the chain shows of a range of time.
-    fn judge(mut self, range: TimeRange) -> Coverage {
-        // Two days may interleave around midnight: the chain is one of ids, not of days.
-        self.stretches.sort_by_key(|stretch| (stretch.first.id, stretch.last.id));
-        let mut coverage = Coverage { range, gaps: Vec::new(), captured_from: None, captured_to: None, has_trades: false, disordered: 0 };
-        let mut highest: Option<StoredTrade> = None;
-        for Stretch { first, last } in &self.stretches {
-            if let Some(before) = highest {
-                if let Some(again) = IdRange::new(first.id, last.id.min(before.id)) {
-                    coverage.disordered = coverage.disordered.saturating_add(again.count());
-                } else if let Some(ids) = IdRange::between(before.id, first.id) {
-                    let gap = MissingIds { ids, before, after: *first };
-                    coverage.gaps.extend(Some(gap).filter(|gap| gap.touches(range)));
-                }
-            }
-            if highest.is_none_or(|before| last.id > before.id) {
-                highest = Some(*last);
-            }
-        }
-        let lowest = self.stretches.first().map(|stretch| stretch.first);
-        coverage.has_trades = lowest.is_some();
-        coverage.captured_from = lowest.filter(|first| first.id > 1 && range.from.is_none_or(|from| first.time >= from));
-        coverage.captured_to = highest.filter(|last| range.to.is_none_or(|to| last.time < to));
-        coverage
-    }
-}
-
-/// Counts the ids at the front that rise by 1 each, the first one included.
-fn consecutive(ids: &[u64]) -> usize {
-    const BLOCK: usize = 512;
-    let mut next = ids.first().copied().unwrap_or(0);
-    let mut count = 0;
-    for block in ids.chunks(BLOCK) {
-        // Without a branch, so that several ids are compared at once.
-        let differs = block.iter().zip(0u64..).fold(0, |differs, (id, at)| differs | (id ^ next.wrapping_add(at)));
-        if differs != 0 {
-            let expected = (0u64..).map(|at| next.wrapping_add(at));
-            return count + block.iter().zip(expected).take_while(|(id, expected)| *id == expected).count();
-        }
-        count += block.len();
-        next = next.wrapping_add(block.len() as u64);
-    }
-    count
+/// Says how many are not named.
+fn more(count: usize, what: &str) -> String {
+    let more = count.saturating_sub(MAX_NAMED);
+    if more > 0 { format!(", and {more} more {what}") } else { String::new() }
 }
 
 #[cfg(test)]

@@ -67,11 +67,12 @@ fn range(gap: &MissingIds) -> String {
     if gap.ids.count() == 1 { gap.ids.first().to_string() } else { format!("{}–{}", gap.ids.first(), gap.ids.last()) }
 }
 
-/// Names a gap, with its ids and its times.
+/// Names a gap, with its ids, its times and why it is there.
 pub(super) fn words(gap: &MissingIds) -> String {
     let (first, last) = gap.times();
     let missing = spell::many(gap.ids.count(), "trade id missing", "trade ids missing");
-    format!("{missing}: {}, between {} and {}", range(gap), spell::moment(first), spell::moment(last))
+    let why = if gap.why.is_empty() { String::new() } else { format!("; {}", gap.why) };
+    format!("{missing}: {}, between {} and {}{why}", range(gap), spell::moment(first), spell::moment(last))
 }
 
 /// A stretch of time in which nothing was captured.
@@ -119,9 +120,9 @@ impl Bands {
             match bands.last_mut().filter(|band| left <= band.right + 1.0) {
                 Some(band) => {
                     (band.left, band.right) = (band.left.min(left), band.right.max(right));
-                    band.gaps.push(*gap);
+                    band.gaps.push(gap.clone());
                 }
-                None => bands.push(Band { left, right, gaps: vec![*gap] }),
+                None => bands.push(Band { left, right, gaps: vec![gap.clone()] }),
             }
         }
         let range = time.range();
@@ -289,7 +290,7 @@ mod tests {
 
     fn gap(first: u64, last: u64, from: u64, to: u64) -> MissingIds {
         let trade = |id, time| StoredTrade { id, time: UnixNanos(time) };
-        MissingIds { ids: IdRange::new(first, last).expect("ids"), before: trade(first - 1, from), after: trade(last + 1, to) }
+        MissingIds::between(IdRange::new(first, last).expect("ids"), trade(first - 1, from), trade(last + 1, to))
     }
 
     fn scale() -> TimeScale {
@@ -297,7 +298,7 @@ mod tests {
     }
 
     fn bands(gaps: &[MissingIds]) -> Vec<Band> {
-        gaps.iter().map(|gap| Band { left: gap.times().0.0 as f64, right: gap.times().1.0 as f64, gaps: vec![*gap] }).collect()
+        gaps.iter().map(|gap| Band { left: gap.times().0.0 as f64, right: gap.times().1.0 as f64, gaps: vec![gap.clone()] }).collect()
     }
 
     #[test]
@@ -306,7 +307,10 @@ mod tests {
         assert_eq!(words(&one), "1 trade id missing: 7, between 00:00:01 and 00:00:02");
         let many = gap(1000, 2233, 1_000_000_000, 2_500_000_000);
         assert_eq!(words(&many), "1,234 trade ids missing: 1000–2233, between 00:00:01 and 00:00:02.500");
-        assert_eq!(bands(&[many])[0].name(), "1,234 ids missing: 1000–2233");
+        assert_eq!(bands(std::slice::from_ref(&many))[0].name(), "1,234 ids missing: 1000–2233");
+        let mut told = one.clone();
+        told.why = "the journal does not say why".to_owned();
+        assert_eq!(words(&told), words(&one) + "; the journal does not say why");
         let both = Band { left: 0.0, right: 1.0, gaps: vec![one, many] };
         assert_eq!(both.name(), "1,235 ids missing in 2 gaps: 7…2233");
     }

@@ -81,6 +81,10 @@ impl Header {
             if coverage.gaps.len() > MAX_TOLD {
                 told.push(format!("{} more gaps", spell::count((coverage.gaps.len() - MAX_TOLD) as u64)));
             }
+            told.extend(coverage.doubts.iter().take(MAX_TOLD).map(|doubt| match doubt.date {
+                Some(date) => format!("{date}: {}", doubt.why),
+                None => doubt.why.clone(),
+            }));
             told.extend(coverage.captured_from.map(|first| format!("Nothing is known before {} (trade {})", first.time, first.id)));
             told.extend(coverage.captured_to.map(|last| format!("Nothing is known after {} (trade {})", last.time, last.id)));
         }
@@ -229,13 +233,19 @@ fn when(from: UnixNanos, to: UnixNanos) -> String {
 fn judged(verdict: Verdict, coverage: Option<&Coverage>) -> String {
     let name = verdict.name();
     let Some(coverage) = coverage else { return format!("{name}: no trades are kept, and tickers may skip some") };
-    if verdict == Verdict::Open {
+    if verdict == Verdict::Open && !coverage.gaps.is_empty() {
         let missing = coverage.gaps.iter().fold(0_u64, |sum, gap| sum.saturating_add(gap.ids.count()));
         let gaps = coverage.gaps.len();
         let of = if gaps == 1 { String::new() } else { format!(" in {} gaps", spell::count(gaps as u64)) };
         return format!("{name}: {}{of}", spell::many(missing, "trade id missing", "trade ids missing"));
     }
     let second = |time: UnixNanos| spell::clock(time, NANOS_PER_SECOND);
+    if coverage.doubts.iter().any(|doubt| doubt.verdict == verdict) {
+        return match coverage.doubts.len() {
+            1 => format!("{name}: for a reason that `coltape verify` tells"),
+            count => format!("{name}: for {count} reasons that `coltape verify` tells"),
+        };
+    }
     match (verdict, coverage.captured_from, coverage.captured_to) {
         (Verdict::Whole, ..) => format!("{name}: every trade id is there"),
         (Verdict::Partial, Some(first), Some(last)) => {
@@ -243,8 +253,12 @@ fn judged(verdict: Verdict, coverage: Option<&Coverage>) -> String {
         }
         (Verdict::Partial, Some(first), None) => format!("{name}: captured from {}, no id missing since", second(first.time)),
         (Verdict::Partial, None, Some(last)) => format!("{name}: captured to {}, no id missing until then", second(last.time)),
+        (Verdict::Partial, None, None) => {
+            let missing = coverage.gaps.iter().fold(0_u64, |sum, gap| sum.saturating_add(gap.ids.count()));
+            format!("{name}: {} captured", spell::many(missing, "trade was not", "trades were not"))
+        }
         _ if !coverage.has_trades => format!("{name}: no trade is stored"),
-        _ => format!("{name}: ids are out of order, see verify"),
+        _ => format!("{name}: ids are stored twice, see verify"),
     }
 }
 

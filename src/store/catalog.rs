@@ -11,6 +11,7 @@ use super::boot::BootId;
 use super::commit::{Hot, PAGE, Phase};
 use super::error::{At, StoreError};
 use super::late::Payloads;
+use super::own_file::FileStamp;
 use super::page::Page;
 use super::place::{DayKey, Place, columns_there, dataset_folder};
 use crate::product::ProductId;
@@ -72,6 +73,14 @@ pub(crate) fn series(dir: &Path, product: &ProductId) -> Result<Vec<ProductId>, 
     }
     found.sort_by_key(ProductId::series);
     Ok(found)
+}
+
+/// Looks at the files by which another state of a dataset-day is told from this one: its page, its keys, its late records. Of a day that no longer grows
+/// they change when it is replaced, and when late records come.
+pub(crate) fn stamps(dir: &Path, key: &DayKey) -> Vec<FileStamp> {
+    let place = Place::find(dir, key, DateFormat::Iso);
+    let keys = key.dataset.key_column().and_then(|at| key.dataset.columns().get(at)).map(|column| place.column(column.name));
+    [place.page(), place.late()].into_iter().chain(keys).map(|path| FileStamp::of(&path)).collect()
 }
 
 /// Tells whether a dataset-day has a commit page.

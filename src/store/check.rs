@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::error::{At, StoreError};
+use super::own_file::{FileId, FileStamp};
 use super::reader::Snapshot;
 use super::reader::view::DayState;
 use crate::schema::Layout;
@@ -19,12 +20,52 @@ pub struct Fault {
     pub what: String,
 }
 
+/// The front of a day's columns whose checksums were right when they were compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CheckedFront {
+    generation: u32,
+    /// Which files they were, and of a day that no longer grows how these were: nobody but the writer of a live day changes its files.
+    files: Vec<(FileId, Option<FileStamp>)>,
+    records: u64,
+    crcs: Vec<u32>,
+}
+
 impl<L: Layout> Snapshot<L> {
     /// Checks the day's bytes against its checksums: all of a sealed day, the durable ones of a live day.
     ///
     /// # Errors
     /// Where a file cannot be looked at.
     pub fn check(&self) -> Result<Vec<Fault>, StoreError> {
+        let mut faults = self.check_sizes()?;
+        self.check_columns(None, &mut faults);
+        Ok(faults)
+    }
+
+    /// As [`Snapshot::check`], where a front of the columns has been checked before. Only what lies behind it is looked at, as far as the files are still
+    /// the same. Gives what has been checked now, where nothing is wrong.
+    ///
+    /// # Errors
+    /// Where a file cannot be looked at.
+    pub(crate) fn check_behind(&self, before: Option<&CheckedFront>) -> Result<(Vec<Fault>, Option<CheckedFront>), StoreError> {
+        let mut faults = self.check_sizes()?;
+        let files = self.files_checked();
+        let view = &self.view;
+        let before = before.filter(|before| before.generation == view.generation && before.files == files);
+        let checked = self.check_columns(before, &mut faults).filter(|_| faults.is_empty());
+        let checked = checked.map(|(records, crcs)| CheckedFront { generation: view.generation, files, records, crcs });
+        Ok((faults, checked))
+    }
+
+    fn files_checked(&self) -> Vec<(FileId, Option<FileStamp>)> {
+        let is_final = matches!(self.view.state, DayState::Sealed { .. });
+        self.view.columns.iter().map(|column| (column.id, is_final.then(|| FileStamp::of(&column.path)))).collect()
+    }
+
+    /// Checks what can be told without a look at the records: lengths, marks, and how many late records there are.
+    ///
+    /// # Errors
+    /// Where a file cannot be looked at.
+    pub(crate) fn check_sizes(&self) -> Result<Vec<Fault>, StoreError> {
         let view = &self.view;
         let mut faults = if view.state == DayState::Live { Vec::new() } else { self.wrong_lengths()? };
         let Some((page, state)) = view.page.as_ref().and_then(|page| Some((page, page.state()?))) else { return Ok(faults) };
@@ -40,18 +81,6 @@ impl<L: Layout> Snapshot<L> {
                 faults.push(Fault { path: view.place.page(), what: "no last key belongs to its count of records".to_owned() });
             }
         }
-        for (at, crc) in durable.extent.crcs.iter().enumerate() {
-            let Some(column) = view.table.get(at) else { continue };
-            let len = usize::try_from(durable.extent.records).unwrap_or(usize::MAX).saturating_mul(column.kind.width());
-            // A live day may have grown since. Records that are not in view are not checked.
-            let Some(bytes) = self.column_bytes(at).get(..len) else { continue };
-            if crc32c::crc32c(bytes) != *crc {
-                faults.push(Fault {
-                    path: view.place.column(column.name),
-                    what: format!("the checksum of its first {} records is another", durable.extent.records),
-                });
-            }
-        }
         // On another boot, or another machine, the hot sector promises nothing. The late records that were durable are still promised.
         let late_promised = view.late_promised.max(durable.late);
         if u32::try_from(view.late.len()).is_ok_and(|found| found < late_promised) {
@@ -59,6 +88,33 @@ impl<L: Layout> Snapshot<L> {
             faults.push(Fault { path: view.place.late(), what });
         }
         Ok(faults)
+    }
+
+    /// Checks the columns behind a front whose checksums are known. Gives how many records were checked in all, and their checksums; nothing where that is
+    /// not all, or no page promises any.
+    fn check_columns(&self, before: Option<&CheckedFront>, faults: &mut Vec<Fault>) -> Option<(u64, Vec<u32>)> {
+        let view = &self.view;
+        let page = view.page.as_ref()?;
+        let extent = page.durable(&page.state()?).extent;
+        let before = before.filter(|before| before.records <= extent.records && before.crcs.len() == extent.crcs.len());
+        let mut is_all = extent.crcs.len() == view.table.len();
+        for (at, crc) in extent.crcs.iter().enumerate() {
+            let Some(column) = view.table.get(at) else { continue };
+            let size = |records: u64| usize::try_from(records).unwrap_or(usize::MAX).saturating_mul(column.kind.width());
+            let (from, known) = before.map_or((0, 0), |before| (size(before.records), before.crcs.get(at).copied().unwrap_or(0)));
+            // A live day may have grown since. Records that are not in view are not checked.
+            let Some(bytes) = self.column_bytes(at).get(from..size(extent.records)) else {
+                is_all = false;
+                continue;
+            };
+            if crc32c::crc32c_append(known, bytes) != *crc {
+                faults.push(Fault {
+                    path: view.place.column(column.name),
+                    what: format!("the checksum of its first {} records is another", extent.records),
+                });
+            }
+        }
+        is_all.then_some((extent.records, extent.crcs))
     }
 
     /// Gives how many records of the columns no checksum covers: those of a live day behind what is durable, and all of a day without a page. A late record

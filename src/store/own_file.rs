@@ -37,6 +37,22 @@ impl FileId {
     }
 }
 
+/// A file as it was when it was looked at. Where nothing of it differs, nobody has written to it since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileStamp {
+    path: PathBuf,
+    /// Its id, length and time of change; nothing where it is not there.
+    found: Option<(FileId, u64, i64, i64)>,
+}
+
+impl FileStamp {
+    /// Looks at the file at a path.
+    pub(crate) fn of(path: &Path) -> Self {
+        let found = std::fs::metadata(path).ok();
+        Self { path: path.to_owned(), found: found.map(|found| (FileId::of(&found), found.len(), found.mtime(), found.mtime_nsec())) }
+    }
+}
+
 /// Which links are followed to a plain file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Links {

@@ -31,9 +31,14 @@ pub(super) struct Runs {
 impl Runs {
     /// Adds the next trade.
     pub(super) fn push(&mut self, link: Link) {
+        self.push_run(Run { first: link, last: link });
+    }
+
+    /// Adds the next trades.
+    pub(super) fn push_run(&mut self, next: Run) {
         match self.runs.last_mut() {
-            Some(run) if run.last.id.checked_add(1) == Some(link.id) => run.last = link,
-            _ => self.runs.push(Run { first: link, last: link }),
+            Some(run) if run.last.id.checked_add(1) == Some(next.first.id) => run.last = next.last,
+            _ => self.runs.push(next),
         }
     }
 

@@ -14,12 +14,12 @@
 //!    to are *unverifiable*, unless trades are known to be missing in them.
 
 use super::chain::{Link, Run};
-use super::history::History;
 use super::order::{self, Stray};
+use crate::history::History;
 use crate::ids::{IdRange, IdSet};
 use crate::time::{UnixNanos, UtcDay};
 
-pub use crate::market::Verdict;
+pub use crate::verdict::Verdict;
 
 /// What is known of one day before it is judged.
 #[derive(Debug, Clone)]
@@ -30,6 +30,13 @@ pub(super) struct DayIds {
     pub runs: Option<Vec<Run>>,
     /// Records stored.
     pub records: u64,
+}
+
+impl DayIds {
+    /// Gives its ids as ranges.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = IdRange> {
+        self.runs.iter().flatten().filter_map(|run| IdRange::new(run.first.id, run.last.id))
+    }
 }
 
 /// Missing ids: between two stored ones, or named by the journal before the first or behind the last stored one.
@@ -44,6 +51,8 @@ pub struct Gap {
     pub after: Option<Link>,
     /// The days that they may belong to, from the first to the last.
     pub dates: (UtcDay, UtcDay),
+    /// The earliest and the latest time at which one of the trades may have happened.
+    pub times: (UnixNanos, UnixNanos),
     /// Why they are missing, as far as the journal says, and what was tried.
     pub why: String,
     /// Whether they are missing only because no capture was running over a midnight (rule 2).
@@ -138,7 +147,8 @@ fn add_gap(gaps: &mut Vec<Gap>, ids: IdRange, before: Link, after: Link, history
     let dates = (before.date.min(after.date), before.date.max(after.date));
     let gap = |ids: IdRange, is_absence: bool| {
         let why = history.explain(ids, before.time, after.time);
-        Gap { ids, before: Some(before), after: Some(after), dates, why, is_absence }
+        let times = (before.time.min(after.time), before.time.max(after.time));
+        Gap { ids, before: Some(before), after: Some(after), dates, times, why, is_absence }
     };
     if !history.was_absent_between(before.date, after.date) {
         gaps.push(gap(ids, false));
@@ -165,8 +175,9 @@ fn add_named(gaps: &mut Vec<Gap>, ids: Option<IdRange>, before: Option<Link>, af
     // What passed before the first stored trade was never there to be recorded.
     let passed = before.is_some() || after.is_none();
     let missing: IdSet = history.named.within(ids).chain(history.passed.within(ids).filter(|_| passed)).collect();
+    let times = (from.max(dates.0.start()), to.max(from).max(dates.0.start()));
     for ids in &missing {
-        gaps.push(Gap { ids, before, after, dates, why: history.explain(ids, from, to.max(from)), is_absence: false });
+        gaps.push(Gap { ids, before, after, dates, times, why: history.explain(ids, from, to.max(from)), is_absence: false });
     }
 }
 
@@ -201,12 +212,7 @@ fn judge_day(day: &DayIds, coverage: &Coverage, chain: Option<(Link, Link)>, his
     let first = runs.iter().map(|run| run.first).min_by_key(|link| link.id);
     let last = runs.iter().map(|run| run.last).max_by_key(|link| link.id);
     judged.ends = first.zip(last);
-    for stray in coverage.strays.iter().filter(|stray| stray.date == day.date || stray.beside.contains(&day.date)) {
-        judged.lower(Verdict::Unverifiable, describe_stray(stray));
-    }
-    for overlap in coverage.overlaps.iter().filter(|overlap| overlap.date == day.date || overlap.again_on == day.date) {
-        judged.lower(Verdict::Unverifiable, format!("{} stored on {} and on {}", overlap.ids, overlap.date, overlap.again_on));
-    }
+    lower_for_ids(&mut judged, coverage);
     let Some((first, last)) = judged.ends else {
         // Neighbours that adjoin across the day show that it had no trade. Outside the chain nothing shows that.
         if judged.verdict != Verdict::Whole || day.date < chain.0.date || day.date > chain.1.date {
@@ -226,6 +232,17 @@ fn judge_day(day: &DayIds, coverage: &Coverage, chain: Option<(Link, Link)>, his
         judged.lower(Verdict::Partial, format!("captured to {} (id {}): nothing shows what came after", last.time, last.id));
     }
     judged
+}
+
+/// Lowers the verdict of a day for ids that prove nothing of it (rule 6).
+pub(super) fn lower_for_ids(judged: &mut DayCoverage, coverage: &Coverage) {
+    let date = judged.date;
+    for stray in coverage.strays.iter().filter(|stray| stray.date == date || stray.beside.contains(&date)) {
+        judged.lower(Verdict::Unverifiable, describe_stray(stray));
+    }
+    for overlap in coverage.overlaps.iter().filter(|overlap| overlap.date == date || overlap.again_on == date) {
+        judged.lower(Verdict::Unverifiable, format!("{} stored on {} and on {}", overlap.ids, overlap.date, overlap.again_on));
+    }
 }
 
 /// Says that ids lie in the file of a day to which they do not belong.

@@ -1,8 +1,8 @@
 //! Verdicts of made-up chains of ids: every rule of coverage from both sides.
 
 use super::super::chain::Runs;
-use super::super::history::{Absence, Explanation, Role};
 use super::*;
+use crate::history::product::{Absence, Explanation, Role};
 use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY};
 use Verdict::{Open, Partial, Unverifiable, Whole};
 

@@ -9,10 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::config::VerifyConfig;
 use super::finding::{FindingKind, Findings, Location};
-use super::history::History;
 use super::report::CheckedDays;
+use crate::history::History;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::{DayState, catalog};
@@ -20,14 +19,15 @@ use crate::time::{DateFormat, UtcDay};
 
 /// Finds the days asked for that the journal knows better than the files. Gives those of trades that are gone.
 pub(super) fn check_known_days(
-    config: &VerifyConfig,
+    dir: &Path,
     product: &ProductId,
     history: &History,
+    is_asked: &dyn Fn(UtcDay) -> bool,
     checked: &mut CheckedDays,
     findings: &mut Findings,
 ) -> Vec<UtcDay> {
     let mut gone = Vec::new();
-    for ((dataset, date), known) in history.days.iter().filter(|((_, date), _)| config.covers(*date, *date)) {
+    for ((dataset, date), known) in history.days.iter().filter(|((_, date), _)| is_asked(*date)) {
         let records = known.records();
         let found = checked.get(date).and_then(|days| days.iter().find(|day| day.dataset == *dataset));
         let stored = match found {
@@ -37,7 +37,7 @@ pub(super) fn check_known_days(
             None => 0,
         };
         // A day that was opened has at least a page. One that a crash left without a record may be read as nothing.
-        let has_files = found.is_some() || catalog::days(&config.dir, product, *dataset).is_ok_and(|days| days.contains(date));
+        let has_files = found.is_some() || catalog::days(dir, product, *dataset).is_ok_and(|days| days.contains(date));
         if stored >= records && has_files {
             continue;
         }
@@ -69,9 +69,9 @@ pub(super) fn check_journaled(product: &ProductId, history: &History, checked: &
 }
 
 /// Finds the days that cannot be listed, and files that hold bytes and belong to no day that is read.
-pub(super) fn check_strays(config: &VerifyConfig, product: &ProductId, dataset: Dataset, findings: &mut Findings) {
-    let folder = config.dir.join(product.as_str()).join(dataset.folder());
-    let listed = catalog::days(&config.dir, product, dataset).unwrap_or_default();
+pub(super) fn check_strays(dir: &Path, product: &ProductId, dataset: Dataset, is_asked: &dyn Fn(UtcDay) -> bool, findings: &mut Findings) {
+    let folder = dir.join(product.as_str()).join(dataset.folder());
+    let listed = catalog::days(dir, product, dataset).unwrap_or_default();
     let columns = dataset.columns().iter().map(|column| column.name);
     let names: BTreeSet<&str> = columns.chain(["commit", "late"]).collect();
     let mut files: BTreeMap<UtcDay, BTreeMap<String, Vec<String>>> = BTreeMap::new();
@@ -82,7 +82,7 @@ pub(super) fn check_strays(config: &VerifyConfig, product: &ProductId, dataset: 
             files.entry(date).or_default().entry(spelled).or_default().push(name);
         }
     }
-    for (date, spellings) in files.into_iter().filter(|(date, _)| config.covers(*date, *date)) {
+    for (date, spellings) in files.into_iter().filter(|(date, _)| is_asked(*date)) {
         let location = Location::on(product, dataset, date);
         let read = read_spelling(&folder, date, listed.contains(&date));
         for (spelled, names) in spellings.into_iter().filter(|(spelled, _)| read.as_deref() != Some(spelled.as_str())) {

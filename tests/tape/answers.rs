@@ -3,6 +3,7 @@
 pub(crate) mod candles;
 pub(crate) mod command;
 pub(crate) mod exactly;
+mod kept;
 pub(crate) mod orders;
 pub(crate) mod recorded;
 pub(crate) mod stats;

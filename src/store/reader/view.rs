@@ -37,7 +37,7 @@ pub(in crate::store) struct View<L: Layout> {
     pub(super) page_id: Option<FileId>,
     pub(in crate::store) state: DayState,
     /// Generation of the files that are mapped.
-    pub(super) generation: u32,
+    pub(in crate::store) generation: u32,
     pub(in crate::store) table: &'static [Column],
     pub(in crate::store) set: ColumnSet,
     pub(in crate::store) columns: Vec<MappedColumn>,
@@ -58,7 +58,7 @@ pub(in crate::store) struct View<L: Layout> {
 pub(in crate::store) struct MappedColumn {
     pub(super) map: ReadMap,
     pub(in crate::store) path: PathBuf,
-    pub(super) id: FileId,
+    pub(in crate::store) id: FileId,
 }
 
 impl<L: Layout> View<L> {

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::history::{Absence, History};
+use super::product::{Absence, History};
 use crate::product::ProductId;
 use crate::store::OWN_FOLDER;
 use crate::store::event::{Event, Line, SumCheck};
@@ -19,12 +19,14 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// How far the time of a line may lie before that of an earlier one: threads write in turn.
 const UNORDERED_NANOS: u64 = 60 * NANOS_PER_SECOND;
+/// The files of lines beside the journal.
+pub(crate) const LINES_BESIDE: [&str; 2] = [REJECTS, EXACT_TEXTS];
 /// Faults that are kept with their words.
 const MAX_FAULTS: usize = 1000;
 
 /// Something wrong with the journal itself, or told by it of the whole capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct JournalFault {
+pub(crate) struct JournalFault {
     /// The product, where it is about one.
     pub product: Option<ProductId>,
     /// Whether a capture accuses itself, and not the journal is damaged.
@@ -34,8 +36,8 @@ pub(super) struct JournalFault {
 }
 
 /// The journal of a data directory.
-#[derive(Debug, Default)]
-pub(super) struct Journal {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Journal {
     /// What concerns every product.
     shared: History,
     products: BTreeMap<ProductId, History>,
@@ -75,63 +77,85 @@ pub(super) struct Journal {
 impl Journal {
     /// Reads the journals of a data directory, oldest first. It is empty where there are none.
     #[must_use]
-    pub(super) fn read(dir: &Path) -> Self {
-        let mut journal = Self { has_traces: has_traces(dir), ..Self::default() };
+    pub(crate) fn read(dir: &Path) -> Self {
+        let mut journal = Self::default();
         for (date, path) in journal::files(dir, JOURNAL) {
-            let mut torn = None;
-            let mut number = 0_u64;
-            let read = journal::read_raw(&path, |line| {
-                number += 1;
-                journal.take_raw(date, number, line, &mut torn);
-            });
-            if let Some(cut) = torn.take() {
-                journal.note_torn(date, &cut);
+            journal.read_day(date, &path);
+        }
+        let beside = LINES_BESIDE.into_iter().flat_map(|name| journal::files(dir, name).into_iter().map(move |file| (name, file)));
+        let beside: Vec<DamagedLines> = beside.map(|(name, (date, path))| DamagedLines::read(name, date, &path)).collect();
+        journal.finish(dir, &beside)
+    }
+
+    /// Reads the journal of a day. Those before it have been read.
+    pub(crate) fn read_day(&mut self, date: UtcDay, path: &Path) {
+        let mut torn = None;
+        let mut number = 0_u64;
+        let read = journal::read_raw(path, |line| {
+            number += 1;
+            self.take_raw(date, number, line, &mut torn);
+        });
+        if let Some(cut) = torn.take() {
+            self.note_torn(date, &cut);
+        }
+        if let Err(error) = read {
+            self.fault(date, None, error.to_string());
+        }
+    }
+
+    /// Decides what was open until the last line. `beside` is what is wrong with the other files of lines.
+    #[must_use]
+    pub(crate) fn finish<'a>(mut self, dir: &Path, beside: impl IntoIterator<Item = &'a DamagedLines>) -> Self {
+        self.has_traces = has_traces(dir);
+        self.settle_zeroed(true);
+        for damage in beside {
+            self.torn += u64::from(damage.is_torn);
+            for (place, why) in &damage.lines {
+                self.note_damaged(damage.date, None, place, why);
             }
-            if let Err(error) = read {
-                journal.fault(date, None, error.to_string());
+            self.unreadable += damage.more;
+            self.more_faults += damage.more;
+            if let Some(error) = &damage.error {
+                self.fault(damage.date, None, error.clone());
             }
         }
-        journal.settle_zeroed(true);
-        for name in [REJECTS, EXACT_TEXTS] {
-            journal.check_lines_beside(dir, name);
-        }
-        let set_back = std::mem::take(&mut journal.set_back);
-        journal.shared.absences.retain(|absence| !set_back.iter().any(|(from, to)| absence.from <= *to && *from <= absence.to));
-        journal
+        let set_back = std::mem::take(&mut self.set_back);
+        self.shared.absences.retain(|absence| !set_back.iter().any(|(from, to)| absence.from <= *to && *from <= absence.to));
+        self
     }
 
     /// Tells whether there is a journal.
     #[must_use]
-    pub(super) fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         !self.written.is_empty()
     }
 
     /// Tells whether there is none although something has written one.
     #[must_use]
-    pub(super) fn is_gone(&self) -> bool {
+    pub(crate) fn is_gone(&self) -> bool {
         !self.is_there() && self.has_traces
     }
 
     /// Tells whether a capture has begun or ended by it: then it knows every day.
     #[must_use]
-    pub(super) const fn knows_days(&self) -> bool {
+    pub(crate) const fn knows_days(&self) -> bool {
         self.has_capture
     }
 
     /// Tells whether a line was written on a day.
     #[must_use]
-    pub(super) fn has_lines_of(&self, date: UtcDay) -> bool {
+    pub(crate) fn has_lines_of(&self, date: UtcDay) -> bool {
         self.written.contains(&date)
     }
 
     /// Lists the products that it names.
-    pub(super) fn products(&self) -> impl Iterator<Item = &ProductId> {
+    pub(crate) fn products(&self) -> impl Iterator<Item = &ProductId> {
         self.products.keys()
     }
 
     /// Gives what is known of a product.
     #[must_use]
-    pub(super) fn of(&self, product: &ProductId) -> History {
+    pub(crate) fn of(&self, product: &ProductId) -> History {
         let mut history = self.products.get(product).cloned().unwrap_or_default();
         history.absences.clone_from(&self.shared.absences);
         history.unknown.extend(self.shared.unknown.iter().cloned());
@@ -312,40 +336,53 @@ impl Journal {
             self.newest = self.newest.max(Some(time));
         }
     }
+}
 
-    /// Looks for damaged lines in the other files of lines. What their lines say is not needed here.
-    fn check_lines_beside(&mut self, dir: &Path, name: &str) {
-        for (date, path) in journal::files(dir, name) {
-            let mut torn: Option<Cut> = None;
-            let mut number = 0_u64;
-            let mut damaged: Vec<(String, String)> = Vec::new();
-            let read = journal::read_raw(&path, |line| {
-                number += 1;
-                if line.is_empty() {
-                    return;
-                }
-                let place = format!("line {number} of {name}.{date}.jsonl");
-                match Line::parse(line) {
-                    Ok(Line { fault: Some(fault), .. }) => damaged.push((place, fault.to_string())),
-                    Ok(_) => {}
-                    // Which line a process began with cannot be seen here.
-                    Err(_) if line.contains(&0) || line.last() != Some(&b'}') => torn = Some(Cut { time: None, place }),
-                    Err(error) => damaged.push((place, error.to_string())),
-                }
-            });
-            self.torn += u64::from(torn.is_some());
-            for (place, why) in damaged {
-                self.note_damaged(date, None, &place, &why);
+/// What is wrong with the lines of one of the files beside the journal. What its lines say is not needed here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DamagedLines {
+    date: UtcDay,
+    is_torn: bool,
+    /// The place of each damaged line, and what is wrong with it.
+    lines: Vec<(String, String)>,
+    /// Damaged lines beyond those kept.
+    more: u64,
+    error: Option<String>,
+}
+
+impl DamagedLines {
+    /// Looks for damaged lines in a file of a name.
+    pub(crate) fn read(name: &str, date: UtcDay, path: &Path) -> Self {
+        let mut found = Self { date, is_torn: false, lines: Vec::new(), more: 0, error: None };
+        let mut number = 0_u64;
+        let read = journal::read_raw(path, |line| {
+            number += 1;
+            if line.is_empty() {
+                return;
             }
-            if let Err(error) = read {
-                self.fault(date, None, error.to_string());
+            match Line::parse(line) {
+                Ok(Line { fault: Some(fault), .. }) => found.add(name, number, &fault.to_string()),
+                Ok(_) => {}
+                // Which line a process began with cannot be seen here.
+                Err(_) if line.contains(&0) || line.last() != Some(&b'}') => found.is_torn = true,
+                Err(error) => found.add(name, number, &error.to_string()),
             }
+        });
+        found.error = read.err().map(|error| error.to_string());
+        found
+    }
+
+    fn add(&mut self, name: &str, number: u64, why: &str) {
+        if self.lines.len() < MAX_FAULTS {
+            self.lines.push((format!("line {number} of {name}.{}.jsonl", self.date), why.to_owned()));
+        } else {
+            self.more += 1;
         }
     }
 }
 
 /// A line that was cut off, or has zeroes in it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Cut {
     time: Option<UnixNanos>,
     place: String,
@@ -358,8 +395,7 @@ fn begins_a_process(event: &Event) -> bool {
 
 /// Tells whether there are files that only something with a journal writes.
 fn has_traces(dir: &Path) -> bool {
-    dir.join(OWN_FOLDER).join("products.jsonl").exists()
-        || [REJECTS, EXACT_TEXTS].into_iter().any(|name| !journal::files(dir, name).is_empty())
+    dir.join(OWN_FOLDER).join("products.jsonl").exists() || LINES_BESIDE.into_iter().any(|name| !journal::files(dir, name).is_empty())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! [`History`]: what the journal says about a product: when no capture was running, which ids there were, which were lost and why, and what was tried to
 //! get them.
 //!
-//! 1. The journal explains and excuses in one case only: an absence over midnight (see [`super::coverage`]).
+//! 1. The journal explains and excuses in one case only: an absence over midnight (see `verify`).
 //! 2. It accuses wherever it knows better than the files: ids that a heartbeat named or a full queue gave up, trades that came with other fields, days that
 //!    were opened or sealed and are gone.
 //! 3. That REST has nothing below an id is what it keeps, and no beginning.
@@ -30,7 +30,7 @@ const MAX_SHOWN: usize = 5;
 
 /// A stretch of time in which no capture was running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Absence {
+pub(crate) struct Absence {
     /// The end of one capture, as far as it is known.
     pub from: UnixNanos,
     /// The start of the next one.
@@ -39,7 +39,7 @@ pub(super) struct Absence {
 
 /// How an event bears on missing ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// It may have lost them, or says what became of them.
     Cause,
     /// It was an attempt to get them from REST.
@@ -48,7 +48,7 @@ pub(super) enum Role {
 
 /// An event that may explain a gap.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Explanation {
+pub(crate) struct Explanation {
     /// When it was written.
     pub time: UnixNanos,
     /// The name of the event.
@@ -64,7 +64,7 @@ pub(super) struct Explanation {
 impl Explanation {
     /// Makes an explanation of an event; nothing where the event has nothing to do with missing ids.
     #[must_use]
-    pub(super) fn new(time: UnixNanos, event: &Event) -> Option<Self> {
+    pub(crate) fn new(time: UnixNanos, event: &Event) -> Option<Self> {
         use Role::{Attempt, Cause};
         let none = String::new;
         let (role, ids, text) = match event {
@@ -120,7 +120,7 @@ impl std::fmt::Display for Absence {
 
 /// A trade that came again with other fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Disputed {
+pub(crate) struct Disputed {
     /// When that was written.
     pub time: UnixNanos,
     /// The trade's id.
@@ -131,7 +131,7 @@ pub(super) struct Disputed {
 
 /// Days of which the journal does not tell all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unknown {
+pub(crate) struct Unknown {
     /// The first day.
     pub from: UtcDay,
     /// The last day.
@@ -142,7 +142,7 @@ pub(super) struct Unknown {
 
 /// A dataset-day that the journal knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct KnownDay {
+pub(crate) struct KnownDay {
     /// The most records that it was sealed with.
     sealed: u64,
     /// The records that it was last opened with. A power cut may have cost some between that and an earlier opening.
@@ -152,14 +152,14 @@ pub(super) struct KnownDay {
 impl KnownDay {
     /// Gives how many records it must hold.
     #[must_use]
-    pub(super) const fn records(self) -> u64 {
+    pub(crate) const fn records(self) -> u64 {
         if self.sealed > self.opened { self.sealed } else { self.opened }
     }
 }
 
 /// What the journal says about one product.
 #[derive(Debug, Clone, Default)]
-pub(super) struct History {
+pub(crate) struct History {
     /// When no capture was running, in order.
     pub absences: Vec<Absence>,
     /// What may explain its gaps, in order.
@@ -187,19 +187,19 @@ pub(super) struct History {
 impl History {
     /// Tells whether no capture was running at a time.
     #[must_use]
-    pub(super) fn was_absent(&self, at: UnixNanos) -> bool {
+    pub(crate) fn was_absent(&self, at: UnixNanos) -> bool {
         self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
     }
 
     /// Tells whether there is a midnight between two days, and no capture was running at any such midnight.
     #[must_use]
-    pub(super) fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
+    pub(crate) fn was_absent_between(&self, before: UtcDay, after: UtcDay) -> bool {
         before < after && (before.0 + 1..=after.0).all(|date| self.was_absent(UtcDay(date).start()))
     }
 
     /// Says why `ids` are missing between the times of the trades before and after them, and what was tried.
     #[must_use]
-    pub(super) fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
+    pub(crate) fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
         let absences = self.absences.iter().filter(|absence| absence.from <= to && absence.to >= from);
         let mut said: Vec<String> = absences.map(ToString::to_string).collect();
         let (mut causes, attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
@@ -227,7 +227,7 @@ impl History {
     }
 
     /// Takes what an event says of the product.
-    pub(super) fn take(&mut self, time: UnixNanos, event: &Event) {
+    pub(crate) fn take(&mut self, time: UnixNanos, event: &Event) {
         let named = match event {
             Event::GapOpened { ids, why, .. } if why != ASKED && why != RESTART => Some(*ids),
             Event::GapFilled { ids, .. } => Some(*ids),
@@ -293,14 +293,19 @@ impl History {
     }
 
     /// Notes that the journal does not tell all of some days.
-    pub(super) fn note_unknown(&mut self, from: UtcDay, to: UtcDay, why: String) {
-        if self.unknown.len() < MAX_UNKNOWN {
-            self.unknown.push(Unknown { from, to, why });
+    pub(crate) fn note_unknown(&mut self, from: UtcDay, to: UtcDay, why: String) {
+        let is_full = self.unknown.len() >= MAX_UNKNOWN;
+        match self.unknown.last_mut() {
+            // Days are never forgotten: what is beyond the bound is one stretch of them.
+            Some(last) if is_full => {
+                (last.from, last.to) = (last.from.min(from), last.to.max(to));
+            }
+            _ => self.unknown.push(Unknown { from, to, why }),
         }
     }
 
     /// Gives why the journal does not tell all of a day. What happens to a day's records may be written the day after.
-    pub(super) fn unknown_of(&self, date: UtcDay) -> impl Iterator<Item = &str> {
+    pub(crate) fn unknown_of(&self, date: UtcDay) -> impl Iterator<Item = &str> {
         let touches = move |unknown: &&Unknown| unknown.from.0 <= date.0.saturating_add(1) && date <= unknown.to;
         self.unknown.iter().filter(touches).map(|unknown| unknown.why.as_str())
     }
@@ -321,5 +326,5 @@ const STOPPED: &str = "stopped";
 const RESTART: &str = "restart";
 
 #[cfg(test)]
-#[path = "history_tests.rs"]
+#[path = "product_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! What lines of a journal come to: presence, explanations, and what is wrong with the lines themselves.
 
-use super::super::history::Unknown;
+use super::super::product::Unknown;
 use super::*;
 use crate::ids::IdRange;
 use crate::time::{Timestamp, parse_rfc3339};

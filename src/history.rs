@@ -1,0 +1,20 @@
+//! What the files of `_coltape` tell of a tape that its days do not show: when no capture was running, which ids there were, what was lost and why, which
+//! days there must be.
+//!
+//! ```text
+//!   journal.{date}.jsonl ──▶ journal ──▶ product    what it says of each product, and what is wrong with it
+//!   rejects.{date}.jsonl ──▶ rejected               trades that came and could not be used
+//!                     both ──▶ kept                 read once, and again as far as files have changed
+//! ```
+//!
+//! `verify` judges days by it, and so does every answer that says whether a time is whole: there is one rule for both.
+
+pub(crate) mod journal;
+pub(crate) mod kept;
+pub(crate) mod product;
+pub(crate) mod rejected;
+
+pub(crate) use journal::Journal;
+pub(crate) use kept::{KeptKnowledge, Knowledge};
+pub(crate) use product::History;
+pub(crate) use rejected::RejectedTrades;

@@ -1,0 +1,99 @@
+//! The ids and times of a day's trades, in the merged order, as fast as the columns can be read: no record is loaded.
+
+use std::ops::Range;
+
+use super::chain::{Link, Run as Stretch, Runs};
+use crate::schema::Trades;
+use crate::store::{Run, Snapshot};
+use crate::time::UnixNanos;
+
+/// Adds the ids of the trades with these numbers.
+pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
+    let date = day.key().date;
+    let ids = day.column::<u64>("trade_id").unwrap_or_default();
+    let at = times_of(day);
+    for run in day.runs(numbers) {
+        match run {
+            Run::Late(trade) => runs.push(Link { date, id: trade.trade_id, time: trade.time }),
+            Run::Columns(records) => {
+                let mut from = records.start;
+                while let Some(rest) = ids.get(from..records.end)
+                    && let Some(first) = rest.first()
+                {
+                    let end = from + consecutive(rest);
+                    let link = |id: u64, record: usize| Link { date, id, time: at(record) };
+                    let last = first + (end - from - 1) as u64;
+                    runs.push_run(Stretch { first: link(*first, from), last: link(last, end - 1) });
+                    from = end;
+                }
+            }
+        }
+    }
+}
+
+/// Shows the number and the event time of each of these trades.
+pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(usize, UnixNanos)) {
+    let at = times_of(day);
+    let mut number = numbers.start;
+    for run in day.runs(numbers) {
+        match run {
+            Run::Late(trade) => {
+                visit(number, trade.time);
+                number += 1;
+            }
+            Run::Columns(records) => {
+                for record in records {
+                    visit(number, at(record));
+                    number += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Gives the event times of the records of the columns.
+fn times_of(day: &Snapshot<Trades>) -> impl Fn(usize) -> UnixNanos + '_ {
+    let none: &[u32] = &[];
+    let (seconds, nanos) = (day.column("trade_time").unwrap_or(none), day.column("trade_nanos").unwrap_or(none));
+    move |record| {
+        let part = |column: &[u32]| column.get(record).copied().unwrap_or(0);
+        UnixNanos::from_parts(part(seconds), part(nanos))
+    }
+}
+
+/// Counts the ids at the front that rise by 1 each, the first one included.
+fn consecutive(ids: &[u64]) -> usize {
+    const BLOCK: usize = 512;
+    let mut next = ids.first().copied().unwrap_or(0);
+    let mut count = 0;
+    for block in ids.chunks(BLOCK) {
+        // Without a branch, so that several ids are compared at once.
+        let differs = block.iter().zip(0u64..).fold(0, |differs, (id, at)| differs | (id ^ next.wrapping_add(at)));
+        if differs != 0 {
+            let expected = (0u64..).map(|at| next.wrapping_add(at));
+            return count + block.iter().zip(expected).take_while(|(id, expected)| *id == expected).count();
+        }
+        count += block.len();
+        next = next.wrapping_add(block.len() as u64);
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn consecutive_ids_are_counted_to_the_first_that_is_not(len in 1usize..2_000, cut in 0usize..2_500, first in prop::sample::select(vec![1u64, 1 << 40, u64::MAX - 3_000])) {
+            let mut ids: Vec<u64> = (first..).take(len).collect();
+            if let Some(id) = ids.get_mut(cut) {
+                *id += 1;
+            }
+            // A first id that is another one begins the count all the same: what follows it does not.
+            let expected = if cut == 0 && len > 1 { 1 } else { cut.clamp(1, len) };
+            prop_assert_eq!(consecutive(&ids), expected);
+        }
+    }
+}

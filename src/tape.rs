@@ -83,6 +83,11 @@ impl Tape {
         })
     }
 
+    /// Takes a directory for one that a capture writes to, or will write to: there need not be anything yet.
+    pub(crate) fn to_be(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
     /// Gives the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -284,6 +284,32 @@ fn the_files_of_an_instrument_have_one_precision_that_rises_with_its_numbers() {
 }
 
 #[test]
+fn a_file_of_a_day_that_grows_is_written_again_when_the_decimals_of_the_others_rise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tape, out) = (folder.path().join("tape"), folder.path().join("out"));
+    let today = FIRST_DAY.next().next();
+    store_trades(&tape, &prints(1, 60, FIRST_DAY.start(), SECOND), ColumnSet::Full);
+    let dir = data_dir(&tape, StoreOptions::default());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), today, today.start()).unwrap();
+    append(&mut day, &prints(121, 60, today.start(), SECOND));
+    exported(&tape, &out, "nautilus", &["--live"]);
+    let before = compared(&tape, &out, "nautilus");
+    // What the day that grows has since is not asked for.
+    append(&mut day, &prints(181, 10, UnixNanos(today.start().0 + 60 * SECOND), SECOND));
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("1 file unchanged") && !said.contains("written"), "{said}");
+    let mut late = prints(61, 60, FIRST_DAY.next().start(), SECOND);
+    late[7].trade.price = decimal::parse(b"131000.0625").unwrap();
+    store::<Trades>(&dir, &product(), &late.iter().map(|print| print.trade).collect::<Vec<_>>());
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("3 files written"), "{said}");
+    let after = compared(&tape, &out, "nautilus");
+    assert_eq!((before[0], after[0], after[1]), (2, 3, 190));
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("2 files unchanged") && !said.contains("written"), "{said}");
+}
+
+#[test]
 fn what_a_catalog_cannot_hold_is_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let (tape, out) = (folder.path().join("tape"), folder.path().join("out"));

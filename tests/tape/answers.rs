@@ -5,4 +5,5 @@ pub(crate) mod command;
 pub(crate) mod exactly;
 pub(crate) mod orders;
 pub(crate) mod recorded;
+mod sql;
 pub(crate) mod stats;

@@ -1,67 +1,128 @@
 //! Writes numbers and order ids as text, fast: what CSV and JSON Lines of millions of records consist of.
 //!
 //! 1. A float is the shortest decimal that reads back as the same float, in plain digits, never with an exponent: the same text as that of `Display`.
-//! 2. Most prices and sizes are decimals of few digits. They are found by one multiplication and one division, both exact enough to be proved; whatever
-//!    else a float is goes through `Display`.
+//! 2. Most prices and sizes are decimals of few digits. They are found by a multiplication and a comparison, both exact enough to be proved; whatever else a
+//!    float is goes through `Display`.
+//! 3. Digits are made eight at a time, and pieces of text have a fixed length: what is too much of it is cut off afterwards. Copying a length that is known
+//!    to the compiler costs a tenth of copying one that is not.
 
 use std::io::Write;
 
 /// The powers of ten that an f64 holds exactly and that are used here, by their exponents.
 const POWERS: [f64; 14] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
 
-/// The fraction digits that are tried for an f64: those of Coinbase's sizes first, then those of prices far below one.
-const TRIED: [usize; 2] = [8, 13];
-
 /// Below it every whole number has at most 15 digits, and two different decimals of 15 digits never have the same nearest f64.
 const MOST_MANTISSA: f64 = 1e15;
 
-/// Below it an f32 has at most 8 fraction digits in front of which nothing is rounded: whole numbers are exact.
-const MOST_F32: f64 = 16_777_216.0;
+/// Below it an f32 has fraction digits.
+const MOST_F32: f32 = 8_388_608.0;
 
-/// Most fraction digits that are tried for an f32.
-const MOST_F32_DIGITS: usize = 9;
+/// From here on 9 digits of an f32, the most that it needs, end at the 12th digit behind the point.
+const LEAST_F32: f32 = 1e-4;
+
+/// Fraction digits that are tried for an f32 at most: its products with 10^12 are exact, as 5^12 has 28 bits.
+const MOST_F32_DIGITS: usize = 12;
+
+/// Significant digits with which an f32 always has its own shortest decimal, if that has so few.
+const SURE_F32_DIGITS: usize = 6;
+
+/// Eight zeros.
+const ZEROS: u64 = 0x3030_3030_3030_3030;
+/// What eight digits are parts of.
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// What twelve digits are parts of.
+const TWELVE_DIGITS: u64 = 1_000_000_000_000;
+
+/// The two hexadecimal digits of each byte.
+static HEX_PAIRS: [[u8; 2]; 256] = {
+    let (mut all, digits) = ([[0; 2]; 256], b"0123456789abcdef");
+    let mut at = 0;
+    while at < all.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+        {
+            all[at] = [digits[at / 16], digits[at % 16]];
+        }
+        at += 1;
+    }
+    all
+};
+
+/// Where the digits of each byte of an order id stand in its UUID.
+const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
 /// Adds a whole number.
+#[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    push_padded(out, value, 1);
+    if value < EIGHT_DIGITS {
+        let text = eight(value);
+        let skipped = ((text ^ ZEROS).trailing_zeros() / 8).min(7);
+        return push_front(out, text >> (8 * skipped), 8 - skipped as usize);
+    }
+    push_u64_of_many(out, value);
+}
+
+fn push_u64_of_many(out: &mut Vec<u8>, value: u64) {
+    push_u64(out, value / EIGHT_DIGITS);
+    push_front(out, eight(value % EIGHT_DIGITS), 8);
 }
 
 /// Adds an f64. One that is not a number adds nothing.
+#[inline]
 pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
-    match TRIED.into_iter().find_map(|digits| mantissa_of_f64(value, digits).map(|mantissa| (mantissa, digits))) {
-        Some((mantissa, digits)) => push_decimal(out, mantissa, digits),
-        None if value.is_finite() => push_shown(out, value),
-        None => {}
+    // 8 fraction digits are those of Coinbase's sizes; 13 those of prices far below one; 4 those of numbers of many digits in front of the point.
+    if let Some(mantissa) = mantissa_of_f64::<8>(value) {
+        push_u64(out, mantissa / EIGHT_DIGITS);
+        push_fraction(out, mantissa % EIGHT_DIGITS * EIGHT_DIGITS);
+    } else {
+        push_rare_f64(out, value);
+    }
+}
+
+#[cold]
+fn push_rare_f64(out: &mut Vec<u8>, value: f64) {
+    const THIRTEEN_DIGITS: u64 = 10_000_000_000_000;
+    if value == 0.0 && value.is_sign_positive() {
+        out.push(b'0');
+    } else if let Some(mantissa) = mantissa_of_f64::<13>(value) {
+        push_u64(out, mantissa / THIRTEEN_DIGITS);
+        push_fraction(out, mantissa % THIRTEEN_DIGITS * 1_000);
+    } else if let Some(mantissa) = mantissa_of_f64::<4>(value) {
+        push_u64(out, mantissa / 10_000);
+        push_fraction(out, mantissa % 10_000 * TWELVE_DIGITS);
+    } else if value.is_finite() {
+        push_shown(out, value);
     }
 }
 
 /// Adds an f32. One that is not a number adds nothing.
+#[inline]
 pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
-    match decimal_of_f32(value) {
-        Some((mantissa, digits)) => push_decimal(out, mantissa, digits),
+    match picos_of_f32(value) {
+        Some(picos) => {
+            push_u64(out, picos / TWELVE_DIGITS);
+            push_fraction(out, picos % TWELVE_DIGITS * 10_000);
+        }
         None if value.is_finite() => push_shown(out, value),
         None => {}
     }
 }
 
 /// Adds an order id as a UUID: 32 hex digits in groups of 8, 4, 4, 4 and 12.
+#[inline]
 pub(crate) fn push_uuid(out: &mut Vec<u8>, id: &[u8; 16]) {
-    let mut digits = [0; 32];
-    // The buffer has twice the size of the id.
-    let _ = hex::encode_to_slice(id, &mut digits);
-    let mut rest = digits.as_slice();
-    for length in [8, 4, 4, 4] {
-        let (group, behind) = rest.split_at(length);
-        out.extend_from_slice(group);
-        out.push(b'-');
-        rest = behind;
+    let mut text = [b'-'; 36];
+    for (byte, place) in id.iter().zip(UUID_PLACES) {
+        if let (Some(to), Some(pair)) = (text.get_mut(place..place + 2), HEX_PAIRS.get(usize::from(*byte))) {
+            to.copy_from_slice(pair);
+        }
     }
-    out.extend_from_slice(rest);
+    out.extend_from_slice(&text);
 }
 
 /// Adds bytes as hex digits.
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8; 16]) {
     let mut digits = [0; 32];
+    // The buffer has twice the size of the id.
     let _ = hex::encode_to_slice(bytes, &mut digits);
     out.extend_from_slice(&digits);
 }
@@ -71,11 +132,12 @@ fn push_shown(out: &mut Vec<u8>, value: impl std::fmt::Display) {
     let _ = write!(out, "{value}");
 }
 
-/// Finds the whole number that is `value` × 10^`digits`, if the decimal of both is nearest to `value` and nothing is nearer to the decimal than it.
+/// Finds the whole number that is `value` × 10^`DIGITS`, if the decimal of both is nearest to `value` and nothing is nearer to the decimal than it.
 ///
 /// The number is below 10^15 and the power is exact, so the division gives the f64 that is nearest to the decimal.
-fn mantissa_of_f64(value: f64, digits: usize) -> Option<u64> {
-    let scale = *POWERS.get(digits)?;
+#[inline]
+fn mantissa_of_f64<const DIGITS: usize>(value: f64) -> Option<u64> {
+    let scale = *POWERS.get(DIGITS)?;
     let scaled = value * scale;
     if !(0.5..MOST_MANTISSA).contains(&scaled) {
         return None;
@@ -84,77 +146,99 @@ fn mantissa_of_f64(value: f64, digits: usize) -> Option<u64> {
     (from_whole(mantissa) / scale == value).then_some(mantissa)
 }
 
-/// Finds the decimal with the fewest digits whose nearest f32 is `value`.
+/// Finds the decimal with the fewest digits whose nearest f32 is `value`, as a whole number of units of 10^-12.
 ///
-/// `value` × 10^`digits` has at most 24 + 21 significant bits and is exact. A decimal that is rounded twice, to an f64 and then to an f32, is wrong only
-/// where the f64 lies just between two f32s: such a one is left to `Display`, and so is one that lies just between two decimals.
-fn decimal_of_f32(value: f32) -> Option<(u64, usize)> {
-    const BETWEEN: u64 = 1 << 28;
-    let wide = f64::from(value);
-    if !(0.0..MOST_F32).contains(&wide) {
+/// An f32 differs from its shortest decimal by at most 2^-24 of it. So if that has at most 6 digits, it is what rounding to 6 digits gives, with zeros behind
+/// it; else the first number of digits that gives a decimal nearest to `value` is the fewest. The bounds between which `value` is the nearest f32 have 25
+/// bits, and products of these with 10^12 are exact. What lies on a bound, or just between two decimals, is left to `Display`.
+#[inline]
+fn picos_of_f32(value: f32) -> Option<u64> {
+    if !(LEAST_F32..MOST_F32).contains(&value) {
         return None;
     }
-    for (digits, scale) in POWERS.iter().enumerate().take(MOST_F32_DIGITS + 1) {
-        let scaled = wide * scale;
+    let (exact, below, above) = (f64::from(value), f64::from(value.next_down()), f64::from(value.next_up()));
+    let (low, high) = ((exact + below) / 2.0, (exact + above) / 2.0);
+    // The power of ten that the number begins with: LEAST_F32 and all its multiples by ten are told apart by one comparison each.
+    let whole_digits = [1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5].iter().filter(|power| exact >= **power).count();
+    let first = (SURE_F32_DIGITS + 3).saturating_sub(whole_digits);
+    for (digits, scale) in POWERS.iter().enumerate().take(MOST_F32_DIGITS + 1).skip(first) {
+        let scaled = exact * scale;
         let mantissa = rounded(scaled);
-        let decimal = from_whole(mantissa) / scale;
-        if decimal.to_bits() & (2 * BETWEEN - 1) == BETWEEN || (from_whole(mantissa) - scaled).abs() == 0.5 || scaled >= MOST_MANTISSA {
+        let number = from_whole(mantissa);
+        let (low, high) = (low * scale, high * scale);
+        if number == low || number == high || (number - scaled).abs() == 0.5 {
             return None;
         }
-        if narrowed(decimal) == value && mantissa > 0 {
-            return Some((mantissa, digits));
+        if low < number && number < high {
+            let unit = *UNITS.get(MOST_F32_DIGITS - digits)?;
+            return mantissa.checked_mul(unit);
         }
     }
     None
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "both callers have it between 0 and 10^16")]
+/// The powers of ten as whole numbers, by their exponents.
+const UNITS: [u64; MOST_F32_DIGITS + 1] = {
+    let mut units = [1; MOST_F32_DIGITS + 1];
+    let (mut rest, mut unit) = (units.as_mut_slice(), 1);
+    while let [first, after @ ..] = rest {
+        *first = unit;
+        unit *= 10;
+        rest = after;
+    }
+    units
+};
+
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "both callers have it between 0 and 10^19")]
 fn rounded(value: f64) -> u64 {
-    (value + 0.5) as u64
+    // By way of a signed number, which takes one instruction.
+    ((value + 0.5) as i64).cast_unsigned()
 }
 
+#[inline]
 #[expect(clippy::cast_precision_loss, reason = "whole numbers below 2^53 are exact")]
 fn from_whole(value: u64) -> f64 {
     value as f64
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "it is to be rounded to the nearest f32")]
-fn narrowed(value: f64) -> f32 {
-    value as f32
-}
-
-/// Adds `mantissa` × 10^-`digits` without zeros at its end.
-fn push_decimal(out: &mut Vec<u8>, mut mantissa: u64, mut digits: usize) {
-    while digits >= 4 && mantissa.is_multiple_of(10_000) {
-        (mantissa, digits) = (mantissa / 10_000, digits - 4);
-    }
-    while digits > 0 && mantissa.is_multiple_of(10) {
-        (mantissa, digits) = (mantissa / 10, digits - 1);
-    }
-    let from = out.len();
-    push_padded(out, mantissa, digits + 1);
-    if digits > 0 {
-        let point = out.len() - digits;
-        debug_assert!(point > from);
-        out.insert(point, b'.');
-    }
-}
-
-/// Adds a whole number with at least `least` digits.
-fn push_padded(out: &mut Vec<u8>, mut value: u64, least: usize) {
-    let mut digits = [b'0'; 20];
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        if value == 0 && used >= least {
-            break;
+/// Adds a point and these 16 digits behind it, without zeros at their end. Nothing where all are zero.
+#[inline]
+fn push_fraction(out: &mut Vec<u8>, digits: u64) {
+    let (high, low) = (eight(digits / EIGHT_DIGITS), digits % EIGHT_DIGITS);
+    if low == 0 {
+        let kept = 8 - ((high ^ ZEROS).leading_zeros() / 8) as usize;
+        if kept > 0 {
+            out.push(b'.');
+            push_front(out, high, kept);
         }
-        // A remainder of ten fits.
-        *digit = b'0' + u8::try_from(value % 10).unwrap_or_default();
-        value /= 10;
-        used += 1;
+        return;
     }
-    let (_, text) = digits.split_at(digits.len() - used);
-    out.extend_from_slice(text);
+    let low = eight(low);
+    out.push(b'.');
+    push_front(out, high, 8);
+    push_front(out, low, 8 - ((low ^ ZEROS).leading_zeros() / 8) as usize);
+}
+
+/// Adds the first bytes of a text of eight.
+#[inline]
+fn push_front(out: &mut Vec<u8>, text: u64, count: usize) {
+    let end = out.len() + count;
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
+}
+
+/// Gives the eight digits of a number below 10^8, the first one in the lowest byte.
+///
+/// The number is halved into two of four digits, which are halved into four of two, and these into eight, all of a step at once. Division by 100 and by 10 is
+/// a multiplication by 10486 / 2^20 and by 103 / 2^10, exact for numbers of four and of two digits.
+#[inline]
+fn eight(value: u64) -> u64 {
+    let fours = value / 10_000 | (value % 10_000) << 32;
+    let high = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let twos = high | (fours - high * 100) << 16;
+    let high = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
+    (high | (twos - high * 10) << 8) | ZEROS
 }
 
 #[cfg(test)]

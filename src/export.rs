@@ -27,7 +27,6 @@ mod manifest;
 #[cfg(feature = "export")]
 mod nautilus;
 mod npz;
-mod number;
 mod output;
 #[cfg(feature = "export")]
 mod parquet;

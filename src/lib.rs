@@ -161,7 +161,7 @@ pub use status::{
 };
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
-pub use tape::follow::Follow;
+pub use tape::follow::{Arrival, Arrivals, Follow};
 pub use tape::{DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //!   days ──▶ snapshots ──▶ filter (time, order) ──▶ products in order of time ──▶ cell by cell ──▶ table | CSV | JSON Lines
-//!                 ▲ follow: refresh, new days                                       exact: texts longer than an f64
+//!                 ▲ follow: what comes                                              exact: texts longer than an f64
 //! ```
 //!
 //! 1. Live days are read, too: committed records are printed, late records in their place.
-//! 2. Every record is compared with `--from` and `--to` by its own time. There is no search by time, as times may fall a little. Looking at all times of
-//!    the busiest day (4 bytes each) takes some 20 ms.
+//! 2. The records between `--from` and `--to` are found by the index of the day's times, which is exact where times fall. Making it takes one look at all
+//!    times of the day.
 //! 3. The memory needed is that of one day's maps and one batch of lines, and with `--tail` two numbers for each record asked for.
 //! 4. A sealed day that is printed whole is compared with its checksums first: an altered byte is an error, not a record. What prints a part of a day does
 //!    not read the rest of it.
@@ -19,7 +19,6 @@ mod config;
 mod error;
 mod exact;
 mod filter;
-mod follow;
 mod order;
 mod printer;
 
@@ -31,7 +30,9 @@ use crate::lookup::{self, LookupError};
 use crate::product::ProductId;
 use crate::schema::{Column, Kind, Layout, with_layout};
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
-use crate::time::UtcDay;
+use crate::tape::Tape;
+use crate::tape::follow::{self, Follow};
+use crate::time::{Clock, NANOS_PER_SECOND, UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
 
 use columns::Choice;
@@ -39,9 +40,11 @@ pub use config::{Format, QueryConfig};
 pub use error::{QueryError, QuestionError};
 pub(crate) use exact::ExactTexts;
 use filter::Filter;
-use follow::Follower;
 use order::ProductDay;
 use printer::RecordPrinter;
+
+/// How long after the end asked for records from before it may still come, in nanoseconds.
+const AFTER_END_NANOS: u64 = 10 * NANOS_PER_SECOND;
 
 /// Prints the records asked for, and gives how many were printed. With [`QueryConfig::follow`] it goes on until `is_over` says so.
 ///
@@ -134,23 +137,49 @@ impl<'a, L: Layout> Query<'a, L> {
         let exact = ExactTexts::read(&self.config.dir, &self.config.products, first.filter(|_| !self.config.raw));
         let mut printer = RecordPrinter::new(self.config, &self.choice.columns, exact, out);
         printer.begin().map_err(QueryError::Output)?;
-        let mut follower = Follower::<L>::new(self.config, &self.filter);
+        let mut follow =
+            self.config.follow.then(|| Tape::to_be(&self.config.dir).follow_all(self.config.products.clone(), self.filter.range));
         match self.config.tail {
-            Some(tail) => self.print_tail(&dates, tail, &mut printer, &mut follower)?,
-            None => self.print_all(&dates, &mut printer, &mut follower)?,
+            Some(tail) => self.print_tail(&dates, tail, &mut printer, follow.as_mut())?,
+            None => self.print_all(&dates, &mut printer, follow.as_mut())?,
         }
         printer.end_batch().map_err(QueryError::Output)?;
-        if self.config.follow {
-            follower.run(is_over, &mut printer)?;
+        if let Some(follow) = follow {
+            self.print_arrivals(follow, is_over, &mut printer)?;
         }
         Ok(printer.printed())
+    }
+
+    /// Prints what comes until `is_over` says so, or until as many have been printed as were asked for. A late record is printed when it comes.
+    fn print_arrivals(&self, mut follow: Follow<L>, is_over: &dyn Fn() -> bool, printer: &mut RecordPrinter<'_>) -> Result<(), QueryError> {
+        let is_past = || self.config.to.is_some_and(|to| Clock::System.now() > UnixNanos(to.0.saturating_add(AFTER_END_NANOS)));
+        let mut values = Vec::new();
+        loop {
+            // Asked before the look, so that everything is printed that was there when it became true.
+            let is_last = is_over() || is_past();
+            follow.look(|arrivals| {
+                // Their texts were written before they were committed.
+                printer.refresh_exact();
+                for record in arrivals.records() {
+                    if record.load(&mut values) && self.filter.admits_values(L::COLUMNS, &values) {
+                        printer.print_values::<L>(arrivals.product_number(), &values).map_err(QueryError::Output)?;
+                    }
+                }
+                Ok::<(), QueryError>(())
+            })?;
+            printer.end_batch().map_err(QueryError::Output)?;
+            if is_last || printer.is_full() {
+                return Ok(());
+            }
+            std::thread::sleep(follow.pause());
+        }
     }
 
     fn print_all(
         &self,
         dates: &BTreeSet<UtcDay>,
         printer: &mut RecordPrinter<'_>,
-        follower: &mut Follower<'_, L>,
+        mut follow: Option<&mut Follow<L>>,
     ) -> Result<(), QueryError> {
         for date in dates {
             if printer.is_full() {
@@ -170,7 +199,7 @@ impl<'a, L: Layout> Query<'a, L> {
             if let ControlFlow::Break(Some(error)) = ended {
                 return Err(QueryError::Output(error));
             }
-            days.into_iter().for_each(|day| follower.add_printed(day.product, *date, day.records));
+            add_given(follow.as_deref_mut(), days);
         }
         Ok(())
     }
@@ -180,13 +209,13 @@ impl<'a, L: Layout> Query<'a, L> {
         dates: &BTreeSet<UtcDay>,
         tail: u64,
         printer: &mut RecordPrinter<'_>,
-        follower: &mut Follower<'_, L>,
+        mut follow: Option<&mut Follow<L>>,
     ) -> Result<(), QueryError> {
         let mut left = usize::try_from(tail).unwrap_or(usize::MAX);
         let mut wanted = VecDeque::new();
         for date in dates.iter().rev() {
             // Late records of the days that are followed are printed when they come.
-            if left == 0 && !(self.config.follow && wanted.len() < follow::MAX_DAYS) {
+            if left == 0 && !(follow.is_some() && wanted.len() < follow::MAX_DAYS) {
                 break;
             }
             let days = self.open(*date)?;
@@ -194,14 +223,16 @@ impl<'a, L: Layout> Query<'a, L> {
             left -= records.len();
             wanted.push_front((*date, days, records));
         }
-        let first = wanted.front().map(|(date, ..)| *date);
-        dates.iter().filter(|date| first.is_none_or(|first| **date < first)).for_each(|date| follower.pass_over(*date));
-        for (date, days, records) in wanted {
+        if let Some(follow) = &mut follow {
+            let first = wanted.front().map(|(date, ..)| *date);
+            dates.iter().filter(|date| first.is_none_or(|first| **date < first)).for_each(|date| follow.pass_over(*date));
+        }
+        for (_, days, records) in wanted {
             for (at, number) in records {
                 let Some(day) = days.get(at) else { continue };
                 printer.print(day.product, &day.records, number).map_err(QueryError::Output)?;
             }
-            days.into_iter().for_each(|day| follower.add_printed(day.product, date, day.records));
+            add_given(follow.as_deref_mut(), days);
         }
         Ok(())
     }
@@ -216,6 +247,13 @@ impl<'a, L: Layout> Query<'a, L> {
             opened.extend(open(&self.config.dir, name, date)?.map(|records| ProductDay { product, records }));
         }
         Ok(opened)
+    }
+}
+
+/// Follows days from here on, where anybody does.
+fn add_given<L: Layout>(follow: Option<&mut Follow<L>>, days: Vec<ProductDay<L>>) {
+    if let Some(follow) = follow {
+        days.into_iter().for_each(|day| follow.add_given(day.product, day.records));
     }
 }
 

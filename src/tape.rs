@@ -120,6 +120,11 @@ impl Tape {
         self.kept.ends_of_day(&self.dir, product, date)
     }
 
+    /// Takes a directory for one that a capture writes to, or will write to: there need not be anything yet.
+    pub(crate) fn to_be(dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), kept: Arc::default() }
+    }
+
     /// Gives the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::export_help::EXPORT_HELP;
+use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
 use super::stats::StatsArgs;
@@ -196,18 +197,10 @@ pub(crate) struct VerifyArgs {
     the lowest and the largest trade are always drawn.\n\n\
     Exit 0: drawn. Exit 1: nothing is stored of what was asked for, a day cannot be read, or the file cannot be written. Exit 2: the command line is wrong."
 )]
+#[command(mut_arg("from", |arg| arg.help("First event time: a date, RFC 3339, now, or how long ago: 7d, 36h [default: an hour before the end]")))]
 pub(crate) struct PlotArgs {
-    /// Which product
-    #[arg(value_name = "PRODUCT")]
-    pub product: ProductId,
     #[command(flatten)]
-    pub data_dir: DataDirArg,
-    /// First event time, a date, RFC 3339, or how long ago [default: an hour before the end]
-    #[arg(long, value_name = "TIME", value_parser = units::time)]
-    pub from: Option<UnixNanos>,
-    /// Event time to stop before [default: behind the last record]
-    #[arg(long, value_name = "TIME", value_parser = units::time)]
-    pub to: Option<UnixNanos>,
+    pub range: ProductRangeArgs,
     /// The file to write [default: stdout]
     #[arg(long, value_name = "FILE.svg")]
     pub out: Option<PathBuf>,

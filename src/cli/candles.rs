@@ -59,7 +59,7 @@ impl ValueEnum for Fill {
 /// [`Failure::Failed`] where there are no such trades, or a day cannot be read.
 pub(crate) fn run(args: &CandlesArgs) -> Result<u8, Failure> {
     let CandlesArgs { market, interval, fill } = args;
-    let mut asked = Candles::new(market.tape()?, market.product.clone());
+    let mut asked = Candles::new(market.tape()?, market.range.product.clone());
     (asked.range, asked.interval, asked.fill) = (market.range(), *interval, *fill);
     market.answer(|out| print_candles(&asked, market.format, market.summary, out).map(|basis| basis.notes()))
 }

@@ -1,4 +1,4 @@
-//! What `candles`, `stats` and `orders` have in common on the command line.
+//! What `candles`, `stats`, `orders` and `plot` have in common on the command line.
 
 use std::io::{BufWriter, StdoutLock};
 
@@ -16,9 +16,9 @@ use crate::tape::{Tape, TapeError};
 use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
 
-/// The options of the commands that answer questions about a market.
+/// Which records of a market a command is about.
 #[derive(Debug, Args)]
-pub(crate) struct MarketArgs {
+pub(crate) struct ProductRangeArgs {
     /// Which product
     #[arg(value_name = "PRODUCT")]
     pub product: ProductId,
@@ -27,9 +27,16 @@ pub(crate) struct MarketArgs {
     /// First event time: a date, RFC 3339, now, or how long ago: 7d, 36h [default: the first trade]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub from: Option<UnixNanos>,
-    /// Event time to stop before [default: the last trade]
+    /// Event time to stop before [default: behind the last record]
     #[arg(long, value_name = "TIME", value_parser = units::time)]
     pub to: Option<UnixNanos>,
+}
+
+/// The options of the commands that answer questions about a market.
+#[derive(Debug, Args)]
+pub(crate) struct MarketArgs {
+    #[command(flatten)]
+    pub range: ProductRangeArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::default())]
     pub format: Format,
@@ -47,15 +54,16 @@ impl MarketArgs {
         if self.summary && self.format != Format::Jsonl {
             return Err(Failure::Usage("--summary is a line of JSON: it goes with --format jsonl".to_owned()));
         }
-        let dir = &self.data_dir.data_dir;
-        input::check(dir, &self.product, Dataset::Trades, self.from, self.to)?;
+        let ProductRangeArgs { product, data_dir, from, to } = &self.range;
+        let dir = &data_dir.data_dir;
+        input::check(dir, product, Dataset::Trades, *from, *to)?;
         Tape::open(dir).map_err(|error| Failure::failed(Escaped(error)))
     }
 
     /// Gives the event times asked for.
     #[must_use]
     pub(crate) const fn range(&self) -> TimeRange {
-        TimeRange { from: self.from, to: self.to }
+        TimeRange { from: self.range.from, to: self.range.to }
     }
 
     /// Prints an answer to stdout, and to stderr what has to be said with it.
@@ -73,7 +81,7 @@ impl MarketArgs {
                 Ok(DONE)
             }
             Err(MarketError::Output(error)) => output::checked(Err(error)).map(|()| DONE),
-            Err(MarketError::Tape(TapeError::Store(error))) => Err(input::unreadable(&error, &self.data_dir.data_dir)),
+            Err(MarketError::Tape(TapeError::Store(error))) => Err(input::unreadable(&error, &self.range.data_dir.data_dir)),
             Err(error) => Err(Failure::failed(Escaped(error))),
         }
     }

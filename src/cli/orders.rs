@@ -44,7 +44,7 @@ pub(crate) struct OrdersArgs {
 /// [`Failure::Failed`] where there are no such trades, or a day cannot be read.
 pub(crate) fn run(args: &OrdersArgs) -> Result<u8, Failure> {
     let OrdersArgs { market, min_size, min_fills } = args;
-    let mut asked = Orders::new(market.tape()?, market.product.clone());
+    let mut asked = Orders::new(market.tape()?, market.range.product.clone());
     (asked.range, asked.min_size, asked.min_fills) = (market.range(), *min_size, *min_fills);
     market.answer(|out| print_orders(&asked, market.format, market.summary, out).map(|found| found.notes()))
 }

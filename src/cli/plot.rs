@@ -15,8 +15,9 @@ use crate::tape::TapeError;
 /// # Errors
 /// [`Failure::Failed`] where nothing is stored of what was asked for, a day cannot be read, or the picture cannot be written.
 pub(crate) fn run(args: &PlotArgs) -> Result<u8, Failure> {
-    let mut config = PlotConfig::new(&args.data_dir.data_dir, args.product.clone());
-    (config.from, config.to) = (args.from, args.to);
+    let asked = &args.range;
+    let mut config = PlotConfig::new(&asked.data_dir.data_dir, asked.product.clone());
+    (config.from, config.to) = (asked.from, asked.to);
     (config.width, config.height, config.theme) = (args.width, args.height, args.theme);
     config.parts.clone_from(&args.what);
     // Drawn before anything is written: a picture that fails leaves the old one.

@@ -47,6 +47,7 @@ pub(crate) fn run(args: &StatsArgs) -> Result<u8, Failure> {
     let which = min_notional.map_or(Significant::Top(top), Significant::MinNotional);
     let tape = market.tape()?;
     market.answer(|out| {
-        print_stats(&tape, &market.product, market.range(), which, market.format, market.summary, out).map(|basis: Basis| basis.notes())
+        print_stats(&tape, &market.range.product, market.range(), which, market.format, market.summary, out)
+            .map(|basis: Basis| basis.notes())
     })
 }

@@ -1,23 +1,26 @@
 //! Arrow IPC: one file a day, with the columns of the Parquet files.
 //!
-//! Buffers are written as they are made, uncompressed: a reader maps them.
+//! Buffers are written uncompressed: a reader maps them. Columns that are exported as they are stored go from the map to the file: nothing is copied between.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, FixedSizeBinaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
     TimestampNanosecondArray, new_null_array,
 };
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_ipc::writer::FileWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
+use bytes::Bytes;
 
+use super::block::{Block, Stored};
 use super::config::ExportTypes;
 use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::output::Output;
+use super::stored_day::StoredDay;
 use super::table::{self, ExportColumn, Kind, Present, Values};
 use crate::schema::Dataset;
 
@@ -69,42 +72,92 @@ impl Arrow {
         let metadata: HashMap<String, String> = file.metadata().into_iter().collect();
         let schema = Arc::new(self.schema(day.dataset()).with_metadata(metadata));
         let mut writer = FileWriter::try_new(out, &schema)?;
-        let mut rows = 0;
+        let (mut arrays, mut rows) = (Arrays::of(self, day), 0);
         for block in day.blocks(BATCH_ROWS) {
-            let mut arrays = Vec::new();
-            for column in table::columns(block.dataset()) {
-                let (values, present) = (column.fill)(&block)?;
-                arrays.push(self.array(column, values, present, block.rows())?);
-            }
-            writer.write(&RecordBatch::try_new(Arc::clone(&schema), arrays)?)?;
+            let columns = table::columns(block.dataset()).iter().enumerate();
+            let columns = columns.map(|(at, column)| arrays.array(at, column, &block)).collect::<Result<Vec<_>, Stopped>>()?;
+            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
             rows += block.rows() as u64;
             done(block.rows() as u64);
         }
         writer.finish()?;
         Ok(rows)
     }
+}
 
-    fn array(&self, column: &ExportColumn, values: Values<'_>, present: Present, rows: usize) -> Result<ArrayRef, ArrowError> {
+/// Makes arrays of columns.
+struct Arrays<'a> {
+    format: &'a Arrow,
+    day: &'a StoredDay,
+    /// The mapped columns that were lent, by their places.
+    lent: HashMap<usize, Buffer>,
+    /// The last array of names of each exported column that has the same name in every row: the next one is nearly always the same.
+    uniform: HashMap<usize, (u8, ArrayRef)>,
+}
+
+impl<'a> Arrays<'a> {
+    fn of(format: &'a Arrow, day: &'a StoredDay) -> Self {
+        Self { format, day, lent: HashMap::new(), uniform: HashMap::new() }
+    }
+
+    fn array(&mut self, at: usize, column: &ExportColumn, block: &Block<'_>) -> Result<ArrayRef, Stopped> {
+        let is_micros = column.kind == Kind::Time && self.format.unit() == TimeUnit::Microsecond;
+        if is_micros {
+            return Ok(Arc::new(TimestampMicrosecondArray::new(table::micros(block).into(), None).with_timezone("UTC")));
+        }
+        let (values, present) = (column.fill)(block)?;
+        if let (Values::Names(places, names), Present::All) = (&values, &present) {
+            return self.names(at, places, names);
+        }
         let nulls = match present {
             Present::All => None,
-            Present::None => Some(NullBuffer::new_null(rows)),
+            Present::None => Some(NullBuffer::new_null(block.rows())),
             Present::Some(marks) => Some(NullBuffer::from(marks)),
         };
         Ok(match values {
-            Values::Int64(values) if column.kind == Kind::Time => match self.unit() {
-                TimeUnit::Nanosecond => Arc::new(TimestampNanosecondArray::new(values.into(), nulls).with_timezone("UTC")),
-                _ => {
-                    let micros: Vec<i64> = values.iter().map(|nanos| nanos.div_euclid(1000)).collect();
-                    Arc::new(TimestampMicrosecondArray::new(micros.into(), nulls).with_timezone("UTC"))
-                }
-            },
+            Values::Stored(stored) => self.stored(column, stored, nulls)?,
+            Values::Int64(values) if column.kind == Kind::Time => {
+                Arc::new(TimestampNanosecondArray::new(values.into(), nulls).with_timezone("UTC"))
+            }
             Values::Int64(values) => Arc::new(Int64Array::new(values.into(), nulls)),
             Values::Int32(values) => Arc::new(Int32Array::new(values.into(), nulls)),
             Values::Double(values) => Arc::new(Float64Array::new(values.into(), nulls)),
             Values::Names(places, names) => Arc::new(strings(&places, names, nulls)?),
-            Values::OrderIds(ids) => Arc::new(FixedSizeBinaryArray::try_new(16, Buffer::from_vec(ids.as_flattened().to_vec()), nulls)?),
-            Values::Nothing => new_null_array(&self.data_type(column), rows),
+            Values::Nothing => new_null_array(&self.format.data_type(column), block.rows()),
         })
+    }
+
+    fn stored(&mut self, column: &ExportColumn, stored: Stored<'_>, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
+        let buffer = match stored.first {
+            Some(first) => {
+                let lent = self.lent.entry(stored.column).or_insert_with(|| Buffer::from(Bytes::from_owner(self.day.lend(stored.column))));
+                let width = if column.kind == Kind::OrderId { 16 } else { 8 };
+                lent.slice_with_length(first * width, stored.bytes.len())
+            }
+            // Copied as numbers, so that they lie as numbers must.
+            None => Buffer::from_iter(stored.values::<8>().iter().map(|bytes| u64::from_le_bytes(*bytes))),
+        };
+        Ok(match column.kind {
+            Kind::OrderId => Arc::new(FixedSizeBinaryArray::try_new(16, buffer, nulls)?),
+            Kind::Double => Arc::new(Float64Array::new(ScalarBuffer::from(buffer), nulls)),
+            _ => Arc::new(Int64Array::new(ScalarBuffer::from(buffer), nulls)),
+        })
+    }
+
+    /// Makes texts of names where every row has one.
+    fn names(&mut self, at: usize, places: &[u8], names: &[&str]) -> Result<ArrayRef, Stopped> {
+        let Some(first) = places.first().copied().filter(|first| places.iter().fold(true, |all, place| all & (place == first))) else {
+            return Ok(Arc::new(strings(places, names, None)?));
+        };
+        if let Some((place, array)) = self.uniform.get(&at)
+            && *place == first
+            && array.len() == places.len()
+        {
+            return Ok(Arc::clone(array));
+        }
+        let array: ArrayRef = Arc::new(strings(places, names, None)?);
+        self.uniform.insert(at, (first, Arc::clone(&array)));
+        Ok(array)
     }
 }
 
@@ -177,7 +230,6 @@ impl FileFormat for Arrow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Array;
 
     #[test]
     fn names_become_texts_and_no_name_is_cut() {

@@ -11,12 +11,32 @@ pub(super) struct Block<'a> {
     table: &'static [Column],
     columns: Vec<Cow<'a, [u8]>>,
     rows: usize,
+    /// The number of the first record in the mapped columns, where the block is a part of these.
+    mapped: Option<usize>,
+}
+
+/// A column of a block, as it lies there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stored<'a> {
+    /// Its place in the dataset's table.
+    pub column: usize,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The number of the first record in the day's mapped column, where the bytes are a part of that.
+    pub first: Option<usize>,
+}
+
+impl<'a> Stored<'a> {
+    /// Gives the values, each as its bytes.
+    pub(super) fn values<const N: usize>(self) -> &'a [[u8; N]] {
+        self.bytes.as_chunks().0
+    }
 }
 
 impl<'a> Block<'a> {
-    /// Puts columns together. Each has `rows` values.
-    pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize) -> Self {
-        Self { dataset, table, columns, rows }
+    /// Puts columns together. Each has `rows` values. `mapped` is the number of the first record in the mapped columns, where they are parts of these.
+    pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize, mapped: Option<usize>) -> Self {
+        Self { dataset, table, columns, rows, mapped }
     }
 
     /// Gives the dataset.
@@ -34,6 +54,14 @@ impl<'a> Block<'a> {
         let at = self.table.iter().position(|column| column.name == name && column.kind.width() == N)?;
         let (values, _) = self.columns.get(at)?.as_chunks::<N>();
         (values.len() == self.rows).then_some(values)
+    }
+
+    /// Gives a column as it lies there. Nothing where the day has no such column of this width.
+    pub(super) fn stored<const N: usize>(&self, name: &str) -> Option<Stored<'_>> {
+        let at = self.table.iter().position(|column| column.name == name && column.kind.width() == N)?;
+        let bytes = self.columns.get(at)?;
+        let first = self.mapped.filter(|_| matches!(bytes, Cow::Borrowed(_)));
+        (bytes.len() == self.rows * N).then_some(Stored { column: at, bytes, first })
     }
 
     /// Gives the values of a u32 column.

@@ -9,15 +9,15 @@ use std::path::PathBuf;
 use super::block::Block;
 use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
-use super::number::{put_f32, put_f64, put_u64, put_uuid};
 use super::output::Output;
+use crate::digits::{push_f32, push_f64, push_u64, push_uuid};
 use crate::product::ProductId;
 use crate::query::ExactTexts;
 use crate::record::{SIDE_UNKNOWN, Side};
 use crate::schema::{Column, Kind};
 
-/// Records that are printed before they are written.
-const BLOCK_ROWS: usize = 1 << 13;
+/// Records that are printed before they are written: their text stays in the processor's cache.
+const BLOCK_ROWS: usize = 1 << 11;
 
 /// The format.
 pub(super) struct Csv;
@@ -84,23 +84,23 @@ impl Printed<'_> {
     fn put_next<'t>(&mut self, text: &mut Vec<u8>, sent: impl Fn(&str, f64) -> Option<&'t str>) {
         match self.kind {
             Kind::U32 if self.is_side => put_side(text, u32::from_le_bytes(self.take())),
-            Kind::U32 => put_u64(text, u64::from(u32::from_le_bytes(self.take()))),
-            Kind::U64 => put_u64(text, u64::from_le_bytes(self.take())),
+            Kind::U32 => push_u64(text, u64::from(u32::from_le_bytes(self.take()))),
+            Kind::U64 => push_u64(text, u64::from_le_bytes(self.take())),
             Kind::F32 => {
                 let value = f32::from_le_bytes(self.take());
                 if value.is_finite() {
-                    put_f32(text, value);
+                    push_f32(text, value);
                 }
             }
             Kind::F64 => {
                 let value = f64::from_le_bytes(self.take());
                 match sent(self.name, value) {
                     Some(sent) => text.extend_from_slice(sent.as_bytes()),
-                    None if value.is_finite() => put_f64(text, value),
+                    None if value.is_finite() => push_f64(text, value),
                     None => {}
                 }
             }
-            Kind::Uuid => put_uuid(text, self.take()),
+            Kind::Uuid => push_uuid(text, &self.take()),
         }
     }
 
@@ -119,6 +119,6 @@ fn put_side(text: &mut Vec<u8>, code: u32) {
     match (Side::from_code(code), code) {
         (Some(side), _) => text.extend_from_slice(side.name().as_bytes()),
         (None, SIDE_UNKNOWN) => text.extend_from_slice(b"unknown"),
-        (None, code) => put_u64(text, u64::from(code)),
+        (None, code) => push_u64(text, u64::from(code)),
     }
 }

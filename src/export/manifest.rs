@@ -11,6 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use simd_json::prelude::*;
 
 use super::error::{At, ExportError};
+use super::fixed::Precision;
 use crate::json::Object;
 use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
@@ -19,6 +20,10 @@ use crate::time_range::TimeRange;
 pub(super) const NAME: &str = "_coltape_export.json";
 /// The version of its layout.
 const LAYOUT: u64 = 1;
+/// What the facts of a file call the decimals of its prices, where its format fixes them.
+pub(super) const PRICE_DECIMALS: &str = "price_decimals";
+/// What they call those of its sizes.
+pub(super) const SIZE_DECIMALS: &str = "size_decimals";
 /// The largest manifest that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 30;
 
@@ -75,6 +80,14 @@ impl Entry {
             Some((source.get("dataset")?.as_str()?.to_owned(), date))
         };
         facts.get("sources").and_then(|sources| sources.as_array()).into_iter().flatten().filter_map(source).collect()
+    }
+
+    /// Gives the decimals of the file's numbers, where its format fixes them.
+    pub(super) fn precision(&self) -> Precision {
+        let mut text = self.facts.clone().into_bytes();
+        let Ok(facts) = simd_json::to_borrowed_value(&mut text) else { return Precision::default() };
+        let decimals = |name: &str| facts.get(name).and_then(ValueAsScalar::as_u8).unwrap_or(0);
+        Precision { price: decimals(PRICE_DECIMALS), size: decimals(SIZE_DECIMALS) }
     }
 }
 

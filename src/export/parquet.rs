@@ -3,32 +3,41 @@
 //! 1. The columns are those of [`super::table`], in its order. With safe types no column has a type that an engine refuses or reads wrongly.
 //! 2. Row groups of [`ROW_GROUP_ROWS`], in id order, late records in their place. Statistics per page and column chunk, so that a reader skips what it
 //!    does not want.
-//! 3. Values go from the mapped columns to the encoder a column at a time: the writer's own interface, not that for Arrow's arrays.
+//! 3. Values go from the mapped columns to the encoder a column at a time: the writer's own interface, not that for Arrow's arrays. Order ids and names are
+//!    encoded here ([`chunk`]).
 //! 4. What is known of the day is in the key-value metadata: `coltape.verdict`, `.ids`, `.missing`, `.version`, `.increments`, `.source_crc`.
 
+mod chunk;
+mod hybrid;
+
+use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel};
 use parquet::column::writer::ColumnWriterImpl;
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
-use parquet::schema::types::{ColumnPath, Type, TypePtr};
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::{ColumnDescPtr, ColumnPath, Type, TypePtr};
 
+use super::block::{Block, Stored};
 use super::config::{ExportCompression, ExportConfig, ExportEncoding, ExportTypes};
 use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::output::Output;
 use super::table::{self, ExportColumn, Kind, Present, Values};
 use crate::schema::Dataset;
+use chunk::{Chunk, ChunkSettings};
 
 /// Records of a row group.
 const ROW_GROUP_ROWS: usize = 1 << 20;
-/// Values that are given to the encoder at once.
-const BATCH_ROWS: usize = 1 << 15;
+/// Values that are given to the encoder at once: few enough for the processor's cache.
+const BATCH_ROWS: usize = 1 << 14;
+/// Bytes that are collected before they are written.
+const WRITE_BYTES: usize = 1 << 20;
 /// Definition levels of values that are there.
 static DEFINED: [i16; BATCH_ROWS] = [1; BATCH_ROWS];
 /// Definition levels of nulls.
@@ -83,14 +92,10 @@ impl Parquet {
         for column in table::columns(dataset) {
             let path = ColumnPath::from(column.name);
             properties = match (column.kind, self.encoding) {
-                (Kind::Name, _) => properties.set_column_dictionary_enabled(path, true),
                 (Kind::Time | Kind::Int64 | Kind::Int32, ExportEncoding::Best) => {
                     properties.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
                 }
                 (Kind::Double, ExportEncoding::Best) => properties.set_column_encoding(path, Encoding::BYTE_STREAM_SPLIT),
-                (Kind::OrderId, _) if self.has_bloom => {
-                    properties.set_column_encoding(path.clone(), Encoding::PLAIN).set_column_bloom_filter_enabled(path, true)
-                }
                 _ => properties.set_column_encoding(path, Encoding::PLAIN),
             };
         }
@@ -148,25 +153,48 @@ impl Parquet {
     fn write_rows(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<u64, Stopped> {
         let Some(day) = file.days.first() else { return Ok(0) };
         let properties = Arc::new(self.properties(file, day.dataset()));
+        let out = BufWriter::with_capacity(WRITE_BYTES, out);
         let mut writer = SerializedFileWriter::new(out, self.schema(day.dataset())?, properties)?;
         let mut rows = 0;
         for block in day.blocks(ROW_GROUP_ROWS) {
+            let described = writer.schema_descr().columns().to_vec();
             let mut group = writer.next_row_group()?;
-            for column in table::columns(block.dataset()) {
-                let (values, present) = (column.fill)(&block)?;
-                let Some(mut into) = group.next_column()? else { break };
-                self.write_column(column, &mut into, &values, &present, block.rows())?;
-                into.close()?;
+            for (column, described) in table::columns(block.dataset()).iter().zip(described) {
+                self.write_column(column, described, &mut group, &block)?;
             }
             group.close()?;
             rows += block.rows() as u64;
             done(block.rows() as u64);
         }
-        writer.close()?;
+        writer.into_inner()?.flush().map_err(ParquetError::from)?;
         Ok(rows)
     }
 
-    fn write_column(
+    fn write_column<W: Write + Send>(
+        &self,
+        column: &ExportColumn,
+        described: ColumnDescPtr,
+        group: &mut SerializedRowGroupWriter<'_, W>,
+        block: &Block<'_>,
+    ) -> Result<(), Stopped> {
+        let is_micros = column.kind == Kind::Time && self.types == ExportTypes::Safe;
+        let (values, present) = if is_micros { (Values::Int64(table::micros(block)), Present::All) } else { (column.fill)(block)? };
+        let has_bloom = self.has_bloom && column.kind == Kind::OrderId;
+        let settings = ChunkSettings { column: described, compression: self.compression, has_bloom };
+        let chunk = match (&values, column.kind) {
+            (Values::Stored(stored), Kind::OrderId) => Some(Chunk::of_ids(settings, stored.values(), &present)?),
+            (Values::Names(places, names), _) => Some(Chunk::of_names(settings, places, names, &present)?),
+            _ => None,
+        };
+        if let Some(chunk) = chunk {
+            return Ok(group.append_column(&chunk.bytes, chunk.close)?);
+        }
+        let Some(mut into) = group.next_column()? else { return Ok(()) };
+        self.write_numbers(column, &mut into, &values, &present, block.rows())?;
+        Ok(into.close()?)
+    }
+
+    fn write_numbers(
         &self,
         column: &ExportColumn,
         into: &mut SerializedColumnWriter<'_>,
@@ -176,25 +204,14 @@ impl Parquet {
     ) -> Result<(), ParquetError> {
         let is_nullable = column.is_nullable;
         match values {
-            Values::Int64(values) if column.kind == Kind::Time && self.types == ExportTypes::Safe => {
-                let micros: Vec<i64> = values.iter().map(|nanos| nanos.div_euclid(1000)).collect();
-                write_values::<Int64Type>(into.typed(), &micros, present, is_nullable)
+            Values::Stored(stored) if column.kind == Kind::Double => {
+                write_stored::<DoubleType>(into.typed(), *stored, present, is_nullable, f64::from_le_bytes)
             }
+            Values::Stored(stored) => write_stored::<Int64Type>(into.typed(), *stored, present, is_nullable, i64::from_le_bytes),
             Values::Int64(values) => write_values::<Int64Type>(into.typed(), values, present, is_nullable),
             Values::Int32(values) => write_values::<Int32Type>(into.typed(), values, present, is_nullable),
             Values::Double(values) => write_values::<DoubleType>(into.typed(), values, present, is_nullable),
-            Values::Names(places, names) => {
-                let known: Vec<ByteArray> = names.iter().map(|name| ByteArray::from(*name)).collect();
-                let name = |place: &u8| known.get(usize::from(*place)).cloned().unwrap_or_default();
-                write_made::<ByteArrayType, u8>(into.typed(), places, present, is_nullable, |places, out| {
-                    out.extend(places.iter().map(name))
-                })
-            }
-            Values::OrderIds(ids) => write_made::<FixedLenByteArrayType, [u8; 16]>(into.typed(), ids, present, is_nullable, |ids, out| {
-                let all = ByteArray::from(ids.as_flattened().to_vec());
-                out.extend((0..ids.len()).map(|at| FixedLenByteArray::from(all.slice(at * 16, 16))));
-            }),
-            Values::Nothing => write_nulls(into, rows),
+            Values::Names(..) | Values::Nothing => write_nulls(into, rows),
         }
     }
 }
@@ -206,14 +223,20 @@ fn write_values<T: DataType>(
     present: &Present,
     is_nullable: bool,
 ) -> Result<(), ParquetError> {
-    if *present == Present::All {
-        for batch in values.chunks(BATCH_ROWS) {
-            let levels = is_nullable.then(|| DEFINED.get(..batch.len())).flatten();
-            writer.write_batch(batch, levels, None)?;
-        }
-        return Ok(());
-    }
     write_made::<T, T::T>(writer, values, present, is_nullable, |values, out| out.extend_from_slice(values))
+}
+
+/// Writes values as they are stored.
+fn write_stored<T: DataType>(
+    writer: &mut ColumnWriterImpl<'_, T>,
+    stored: Stored<'_>,
+    present: &Present,
+    is_nullable: bool,
+    read: impl Fn([u8; 8]) -> T::T,
+) -> Result<(), ParquetError> {
+    write_made::<T, [u8; 8]>(writer, stored.values(), present, is_nullable, |values, out| {
+        out.extend(values.iter().map(|bytes| read(*bytes)));
+    })
 }
 
 /// Writes values that are made batch by batch. Nulls are left out before.

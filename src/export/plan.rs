@@ -24,7 +24,9 @@ pub(super) struct ChosenDay {
 pub(super) struct ProductPlan {
     pub product: ProductId,
     pub days: Vec<(ChosenDay, u64)>,
-    /// Days of receipt of which records may stand in days that were left out: those that still grow, those that cannot be opened, and the days after these.
+    /// The days that were left out because they still grow, likewise.
+    pub growing: Vec<(ChosenDay, u64)>,
+    /// Days of receipt of which records may stand in days that cannot be opened: these, and the days after them.
     pub held_back: BTreeSet<UtcDay>,
 }
 
@@ -55,7 +57,7 @@ impl Plan {
                 let dataset = config.datasets.iter().next().unwrap_or(Dataset::Trades);
                 return Err(TapeError::NothingStored { path: config.dir.clone(), product, dataset, known, datasets: Vec::new() }.into());
             }
-            let mut of_product = ProductPlan { product, days: Vec::new(), held_back: BTreeSet::new() };
+            let mut of_product = ProductPlan { product, days: Vec::new(), growing: Vec::new(), held_back: BTreeSet::new() };
             plan.add_days(config, tape, is_by_receipt, &mut of_product)?;
             if !of_product.days.is_empty() {
                 plan.products.push(of_product);
@@ -71,8 +73,8 @@ impl Plan {
             for date in dates.filter(|date| is_by_receipt || config.range.overlaps_day(*date)) {
                 match look_at(tape, product, dataset, date) {
                     Ok(None | Some((_, 0))) => {}
-                    Ok(Some((DayState::Live, _))) if !config.live => {
-                        to.held_back.insert(date);
+                    Ok(Some((DayState::Live, records))) if !config.live => {
+                        to.growing.push((ChosenDay { date, dataset }, records));
                         self.live_days += 1;
                     }
                     Ok(Some((_, records))) => to.days.push((ChosenDay { date, dataset }, records)),
@@ -84,6 +86,7 @@ impl Plan {
             }
         }
         to.days.sort();
+        to.growing.sort();
         Ok(())
     }
 }

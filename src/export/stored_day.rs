@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::block::Block;
 use super::error::ExportError;
@@ -23,6 +24,20 @@ trait Columns: Send + Sync {
 impl<L: Layout> Columns for Snapshot<L> {
     fn bytes(&self, column: usize) -> &[u8] {
         self.column_bytes(column)
+    }
+}
+
+/// A mapped column. It stays mapped as long as this is kept.
+#[cfg(feature = "export")]
+pub(super) struct LentColumn {
+    columns: Arc<dyn Columns>,
+    column: usize,
+}
+
+#[cfg(feature = "export")]
+impl AsRef<[u8]> for LentColumn {
+    fn as_ref(&self) -> &[u8] {
+        self.columns.bytes(self.column)
     }
 }
 
@@ -62,7 +77,7 @@ pub(super) struct StoredDay {
     key: DayKey,
     state: DayState,
     table: &'static [Column],
-    columns: Box<dyn Columns>,
+    columns: Arc<dyn Columns>,
     /// The late records, column by column.
     late: Vec<Vec<u8>>,
     runs: Vec<Run>,
@@ -94,7 +109,7 @@ impl StoredDay {
             let table = snapshot.columns();
             let (runs, late) = merged(&snapshot, table);
             let content = Content { records: 0, late: 0, crcs: Vec::new(), late_crc: 0 };
-            Ok(Some(Self { key: key.clone(), state: snapshot.state(), table, columns: Box::new(snapshot), late, runs, content }))
+            Ok(Some(Self { key: key.clone(), state: snapshot.state(), table, columns: Arc::new(snapshot), late, runs, content }))
         })
     }
 
@@ -111,7 +126,7 @@ impl StoredDay {
             crcs: table.iter().map(|column| column.name).zip(crcs).collect(),
             late_crc: late.iter().fold(0, |crc, bytes| crc32c::crc32c_append(crc, bytes)),
         };
-        Self { key: snapshot.key().clone(), state: snapshot.state(), table, columns: Box::new(snapshot), late, runs, content }
+        Self { key: snapshot.key().clone(), state: snapshot.state(), table, columns: Arc::new(snapshot), late, runs, content }
     }
 
     /// Keeps only the records of a time range.
@@ -213,7 +228,17 @@ impl StoredDay {
             }
             Cow::Owned(bytes)
         });
-        Block::new(self.key.dataset, self.table, columns.collect(), rows)
+        let mapped = match runs {
+            [Run::Columns(range)] => Some(range.start),
+            _ => None,
+        };
+        Block::new(self.key.dataset, self.table, columns.collect(), rows, mapped)
+    }
+
+    /// Lends a mapped column for as long as it is wanted.
+    #[cfg(feature = "export")]
+    pub(super) fn lend(&self, column: usize) -> LentColumn {
+        LentColumn { columns: Arc::clone(&self.columns), column }
     }
 }
 

@@ -2,11 +2,9 @@
 //!
 //! 1. What the feed did not send is null, never a zero and never NaN.
 //! 2. A column that a day has no files for is null in all its rows. So every day of a dataset has the same columns.
-//! 3. Values are made a column at a time, never a row at a time.
+//! 3. Values are made a column at a time, never a row at a time. Those that are stored as they are exported are not made at all.
 
-use std::borrow::Cow;
-
-use super::block::Block;
+use super::block::{Block, Stored};
 use super::error::ExportError;
 use crate::record::{Means, Origin, SIDE_UNKNOWN, Side};
 use crate::schema::Dataset;
@@ -28,6 +26,9 @@ pub(super) enum Kind {
     OrderId,
 }
 
+/// Rows that are looked at together for a value that is not there.
+const CHUNK_ROWS: usize = 4096;
+
 /// Which rows of a column have a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Present {
@@ -40,21 +41,24 @@ pub(super) enum Present {
 }
 
 impl Present {
-    fn of(marks: Vec<bool>) -> Self {
-        if marks.iter().all(|mark| *mark) {
-            Self::All
-        } else if marks.iter().any(|mark| *mark) {
-            Self::Some(marks)
-        } else {
-            Self::None
+    /// Marks the rows whose value `is_there` says there is. Most columns have a value in every row: then nothing is marked.
+    fn of<T>(values: &[T], is_there: impl Fn(&T) -> bool) -> Self {
+        // Without a branch for each value, so that several are looked at together.
+        let chunk = |chunk: &[T]| chunk.iter().fold(true, |all, value| all & is_there(value));
+        if values.chunks(CHUNK_ROWS).all(chunk) {
+            return Self::All;
         }
+        let marks: Vec<bool> = values.iter().map(is_there).collect();
+        if marks.iter().any(|mark| *mark) { Self::Some(marks) } else { Self::None }
     }
 }
 
 /// The values of a column, one for each row. What stands in a row without a value means nothing.
 #[derive(Debug, Clone)]
 pub(super) enum Values<'a> {
-    /// Of [`Kind::Time`] in nanoseconds, and of [`Kind::Int64`].
+    /// As a stored column has them, little-endian: of [`Kind::Int64`] and [`Kind::Double`] 8 bytes each, of [`Kind::OrderId`] 16.
+    Stored(Stored<'a>),
+    /// Of [`Kind::Time`] and [`Kind::Int64`].
     Int64(Vec<i64>),
     /// Of [`Kind::Int32`].
     Int32(Vec<i32>),
@@ -62,8 +66,6 @@ pub(super) enum Values<'a> {
     Double(Vec<f64>),
     /// Of [`Kind::Name`]: the place of each row's name in the list.
     Names(Vec<u8>, &'static [&'static str]),
-    /// Of [`Kind::OrderId`].
-    OrderIds(Cow<'a, [[u8; 16]]>),
     /// There is no value.
     Nothing,
 }
@@ -168,38 +170,49 @@ pub(super) const fn columns(dataset: Dataset) -> &'static [ExportColumn] {
 const ABSENT: u8 = u8::MAX;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const NANOS_PER_MICRO: u32 = 1000;
 
 fn times<'a>(block: &'a Block<'_>) -> Result<Filled<'a>, ExportError> {
     let times = block.clock_columns().map(|(seconds, nanos)| i64::from(seconds) * NANOS_PER_SECOND + i64::from(nanos));
     Ok((Values::Int64(times.collect()), Present::All))
 }
 
+/// Gives the event times in microseconds, for columns whose type has no nanoseconds.
+pub(super) fn micros(block: &Block<'_>) -> Vec<i64> {
+    let times = block.clock_columns().map(|(seconds, nanos)| i64::from(seconds) * MICROS_PER_SECOND + i64::from(nanos / NANOS_PER_MICRO));
+    times.collect()
+}
+
 fn all_u64<'a>(block: &'a Block<'_>, name: &'static str) -> Result<Filled<'a>, ExportError> {
-    let Some(values) = block.u64s(name) else { return Ok((Values::Nothing, Present::None)) };
-    Ok((Values::Int64(signed(name, values)?), Present::All))
+    let Some(values) = signed(block, name)? else { return Ok((Values::Nothing, Present::None)) };
+    Ok((Values::Stored(values), Present::All))
 }
 
 fn unless_zero<'a>(block: &'a Block<'_>, name: &'static str) -> Result<Filled<'a>, ExportError> {
-    let Some(values) = block.u64s(name) else { return Ok((Values::Nothing, Present::None)) };
-    let values = signed(name, values)?;
-    let present = Present::of(values.iter().map(|value| *value != 0).collect());
-    Ok((Values::Int64(values), present))
+    let Some(values) = signed(block, name)? else { return Ok((Values::Nothing, Present::None)) };
+    let present = Present::of(values.values::<8>(), |value| *value != [0; 8]);
+    Ok((Values::Stored(values), present))
 }
 
 /// Gives unsigned values as signed ones. One that does not fit is damage: an id, a sequence or a time of the year 2262.
-fn signed(column: &'static str, values: impl Iterator<Item = u64>) -> Result<Vec<i64>, ExportError> {
-    let mut all = 0;
-    let signed = values.inspect(|value| all |= *value).map(u64::cast_signed).collect::<Vec<i64>>();
-    if all > i64::MAX.cast_unsigned() {
-        let value = signed.iter().find(|value| **value < 0).map_or(0, |value| value.cast_unsigned());
+fn signed<'a>(block: &'a Block<'_>, column: &'static str) -> Result<Option<Stored<'a>>, ExportError> {
+    let Some(stored) = block.stored::<8>(column) else { return Ok(None) };
+    let mut values = stored.values::<8>().iter().map(|bytes| u64::from_le_bytes(*bytes));
+    if values.clone().fold(0, |all, value| all | value) > i64::MAX.cast_unsigned() {
+        let value = values.find(|value| *value > i64::MAX.cast_unsigned()).unwrap_or(0);
         return Err(ExportError::Unfit { column, value });
     }
-    Ok(signed)
+    Ok(Some(stored))
 }
 
 fn doubles<'a>(block: &'a Block<'_>, exact: &str, rounded: &str) -> Result<Filled<'a>, ExportError> {
+    if let Some(stored) = block.stored::<8>(exact) {
+        let present = Present::of(stored.values::<8>(), |bytes| !f64::from_le_bytes(*bytes).is_nan());
+        return Ok((Values::Stored(stored), present));
+    }
     let Some(values) = block.numbers(exact, rounded) else { return Ok((Values::Nothing, Present::None)) };
-    let present = Present::of(values.iter().map(|value| !value.is_nan()).collect());
+    let present = Present::of(&values, |value| !value.is_nan());
     Ok((Values::Double(values), present))
 }
 
@@ -222,7 +235,7 @@ fn from_origin<'a>(
 }
 
 fn names(places: Vec<u8>, list: &'static [&'static str]) -> Filled<'static> {
-    let present = Present::of(places.iter().map(|place| *place != ABSENT).collect());
+    let present = Present::of(&places, |place| *place != ABSENT);
     (Values::Names(places, list), present)
 }
 
@@ -234,9 +247,9 @@ fn lines<'a>(block: &'a Block<'_>) -> Result<Filled<'a>, ExportError> {
 }
 
 fn order_ids<'a>(block: &'a Block<'_>, name: &str) -> Result<Filled<'a>, ExportError> {
-    let Some(ids) = block.values::<16>(name) else { return Ok((Values::Nothing, Present::None)) };
-    let present = Present::of(ids.iter().map(|id| *id != [0; 16]).collect());
-    Ok((Values::OrderIds(Cow::Borrowed(ids)), present))
+    let Some(ids) = block.stored::<16>(name) else { return Ok((Values::Nothing, Present::None)) };
+    let present = Present::of(ids.values::<16>(), |id| *id != [0; 16]);
+    Ok((Values::Stored(ids), present))
 }
 
 const _: () = assert!(Means::Tape as u8 == 3, "the names of the origins stand in the order of their codes");

@@ -13,10 +13,10 @@ use flate2::write::GzEncoder;
 
 use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written};
-use super::number::{put_f64, put_u64};
 use super::output::Output;
 use super::receipt::{self, Content};
 use super::received::{self, Received, ReceivedQuote, ReceivedTrade};
+use crate::digits::{push_f64, push_u64};
 use crate::record::Side;
 use crate::schema::Dataset;
 use crate::time::UnixNanos;
@@ -85,7 +85,7 @@ trait Row: Received {
             text.push(b',');
         }
         for time in [self.event(), self.local()] {
-            put_u64(text, micros(time));
+            push_u64(text, micros(time));
             text.push(b',');
         }
         self.print_values(text);
@@ -97,7 +97,7 @@ impl Row for ReceivedTrade {
     const HEADER: &'static str = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n";
 
     fn print_values(&self, text: &mut Vec<u8>) {
-        put_u64(text, self.trade_id);
+        push_u64(text, self.trade_id);
         text.push(b',');
         text.extend_from_slice(self.side.map_or("unknown", Side::name).as_bytes());
         text.push(b',');
@@ -124,7 +124,7 @@ fn put_numbers(text: &mut Vec<u8>, values: &[f64]) {
             text.push(b',');
         }
         if value.is_finite() {
-            put_f64(text, *value);
+            push_f64(text, *value);
         }
     }
 }

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::config::ExportConfig;
 use super::error::{ExportError, ExportFailure};
 use super::facts::{Facts, ProductFacts};
+use super::fixed::Precision;
 use super::folder::{Finished, FolderView};
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written};
-use super::manifest::{Entry, FileKey};
+use super::manifest::{Entry, FileKey, PRICE_DECIMALS, SIZE_DECIMALS};
 use super::plan::ProductPlan;
 use super::stored_day::StoredDay;
 use crate::json::Object;
@@ -118,7 +119,7 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
         false => days.first().map(|day| job.facts.of(day)),
     };
     let Some(facts) = facts.filter(|_| days.iter().any(|day| day.rows() > 0)) else { return Ok(Done::Nothing(Written::default())) };
-    let (fingerprint, described) = (fingerprint(config, planned, part, &facts, &days), describe(&facts, &days));
+    let (fingerprint, described) = (fingerprint(config, planned, part, &facts, &days), describe(&facts, planned, &days));
     let advance = |rows| config.observer.advance(rows, "records", || job.name());
     if let Some(old) = old.filter(|old| old.fingerprint == fingerprint)
         && let Some(modified) = folder.check(old)?
@@ -196,11 +197,15 @@ fn fingerprint(config: &ExportConfig, planned: &PlannedFile, part: TimeRange, fa
 }
 
 /// Gives what the manifest says of the day.
-fn describe(facts: &Facts, days: &[StoredDay]) -> String {
+fn describe(facts: &Facts, planned: &PlannedFile, days: &[StoredDay]) -> String {
     let sources: Vec<String> = days.iter().map(source_json).collect();
     let object = Object::default().text("verdict", facts.verdict.name()).raw("reasons", &facts.reasons_json());
     let object = object.raw("ids", &facts.ids_json()).raw("missing", &facts.missing_json()).raw("increments", &facts.increments_json());
-    object.raw("sources", &format!("[{}]", sources.join(","))).done()
+    let object = object.raw("sources", &format!("[{}]", sources.join(",")));
+    if planned.precision == Precision::default() {
+        return object.done();
+    }
+    object.plain(PRICE_DECIMALS, planned.precision.price).plain(SIZE_DECIMALS, planned.precision.size).done()
 }
 
 fn source_json(day: &StoredDay) -> String {

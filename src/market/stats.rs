@@ -1,7 +1,8 @@
 //! [`Stats`]: a range of time in figures, and its significant trades.
 //!
 //! 1. Quantiles are exact and interpolated as `median` and `quantile_cont` of DuckDB and `numpy.percentile` do.
-//! 2. A spread is the best ask less the best bid of a ticker, as decimals. Weighted by time, each counts until the next ticker of the range.
+//! 2. A spread is the best ask less the best bid of a ticker, as decimals. Weighted by time, each counts until the next ticker of the range. Times between
+//!    two stored trades of which others are missing do not count: nobody knows the spread then.
 //! 3. The time between two trades is that between their event times, in the order of their ids; 0 where the exchange's clock was set back. Missing trades
 //!    between the two make it longer.
 //! 4. The rate is that over the time for which the tape reaches: from the beginning of the range, or the first trade if the tape begins in it, to the end
@@ -14,7 +15,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use super::basis::Basis;
 use super::candles::DAY_SECONDS;
-use super::coverage::Coverage;
+use super::coverage::{Coverage, MissingIds};
 use super::error::MarketError;
 use super::flow::{BUY, Block, Flow};
 use super::quantile::{from_ordered, ordered, quantiles};
@@ -295,9 +296,10 @@ impl StatsOf {
     fn time_weighted_spread(&self) -> Option<f64> {
         let (mut sum, mut total) = (ExactSum::default(), ExactSum::default());
         let mut before: Option<(UnixNanos, f64)> = None;
+        let gaps = GapTimes::of(&self.basis.coverage);
         self.each_spread(|time, spread| {
             if let Some((since, spread)) = before.replace((time, spread)) {
-                let nanos = time.since(since) as f64;
+                let nanos = gaps.known_between(since, time) as f64;
                 sum.add_product(spread, nanos);
                 total.add(nanos);
             }
@@ -341,6 +343,42 @@ impl StatsOf {
                 }
             }
         }
+    }
+}
+
+/// The times between two stored trades of which others are missing.
+struct GapTimes {
+    /// Spans that do not touch, in order: from, to, and the nanoseconds of all before.
+    spans: Vec<(UnixNanos, UnixNanos, u64)>,
+}
+
+impl GapTimes {
+    fn of(coverage: &Coverage) -> Self {
+        let mut times: Vec<_> = coverage.gaps.iter().map(MissingIds::times).collect();
+        times.sort_unstable();
+        let mut spans: Vec<(UnixNanos, UnixNanos, u64)> = Vec::new();
+        for (from, to) in times {
+            match spans.last_mut() {
+                Some((_, end, _)) if from <= *end => *end = to.max(*end),
+                last => {
+                    let before = last.map_or(0, |(from, to, before)| *before + to.since(*from));
+                    spans.push((from, to, before));
+                }
+            }
+        }
+        Self { spans }
+    }
+
+    /// Gives the nanoseconds between two times that are in no gap; 0 where the second one is not behind the first.
+    fn known_between(&self, from: UnixNanos, to: UnixNanos) -> u64 {
+        to.since(from).saturating_sub(self.before(to).saturating_sub(self.before(from)))
+    }
+
+    /// Gives the nanoseconds of gaps before a time.
+    fn before(&self, time: UnixNanos) -> u64 {
+        let behind = self.spans.partition_point(|(from, ..)| *from < time);
+        let last = behind.checked_sub(1).and_then(|at| self.spans.get(at));
+        last.map_or(0, |(from, to, before)| before + time.min(*to).since(*from))
     }
 }
 

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::ops::ControlFlow;
 
-use super::filter::{Filter, time_of};
+use super::filter::Filter;
 use crate::schema::Layout;
 use crate::store::Snapshot;
 
@@ -26,19 +26,18 @@ pub(super) fn for_each<L: Layout, B>(
     filter: &Filter,
     mut take: impl FnMut(usize, usize) -> ControlFlow<B>,
 ) -> ControlFlow<B> {
-    let asked_from = |day: &ProductDay<L>, from: usize| (from..day.records.count()).find(|number| filter.admits(&day.records, *number));
     if let [day] = days {
-        return (0..day.records.count()).filter(|number| filter.admits(&day.records, *number)).try_for_each(|number| take(0, number));
+        return filter.numbers(&day.records).try_for_each(|number| take(0, number));
     }
-    let entry = |at: usize, number: usize| {
-        let day = days.get(at)?;
-        let number = asked_from(day, number)?;
-        Some(Reverse((time_of(&day.records, number), at, number)))
+    let mut numbers: Vec<_> = days.iter().map(|day| filter.numbers(&day.records)).collect();
+    let mut entry = |at: usize| {
+        let number = numbers.get_mut(at)?.next()?;
+        Some(Reverse((days.get(at)?.records.time_at(number), at, number)))
     };
-    let mut next: BinaryHeap<_> = (0..days.len()).filter_map(|at| entry(at, 0)).collect();
+    let mut next: BinaryHeap<_> = (0..days.len()).filter_map(&mut entry).collect();
     while let Some(Reverse((_, at, number))) = next.pop() {
         take(at, number)?;
-        next.extend(entry(at, number + 1));
+        next.extend(entry(at));
     }
     ControlFlow::Continue(())
 }
@@ -50,8 +49,7 @@ pub(super) fn last<L: Layout>(days: &[ProductDay<L>], filter: &Filter, most: usi
         return found;
     }
     if let [day] = days {
-        let asked = (0..day.records.count()).rev().filter(|number| filter.admits(&day.records, *number));
-        asked.take(most).for_each(|number| found.push_front((0, number)));
+        filter.numbers(&day.records).rev().take(most).for_each(|number| found.push_front((0, number)));
         return found;
     }
     let _: ControlFlow<()> = for_each(days, filter, |at, number| {

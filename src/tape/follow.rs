@@ -1,166 +1,281 @@
-//! [`Follow`]: a product's records as they are committed, over midnights, each once.
+//! [`Follow`]: the records of some products as they are committed, over midnights, each once.
 //!
 //! 1. Trades are told apart by their ids. So a trade is given once, wherever it lies: appended, late, or in its place after the day was replaced.
-//! 2. Records without an id keep their order when a day is replaced, and late ones lie behind. Their number says what is new; the last one given says
-//!    whether the day is still the same.
-//! 3. It polls, as nothing tells a reader in another process that something was committed. It never waits by itself.
-//! 4. The two newest days are looked at again: trades of yesterday may still come after midnight. Those of a day before that are given up by a follower.
+//! 2. Records without an id keep their order when a day is replaced, and late ones then lie behind. The values of the last one given, and of the late ones,
+//!    say whether the day is still the same ([`seen`]).
+//! 3. It polls, as nothing tells a reader in another process that something was committed. A look without news costs a microsecond a day that is followed.
+//! 4. Of each product the newest days are followed, as late trades may still come for them, and every day that appears. A day that has not changed for
+//!    longest is given up for it, but never one of the newest two.
+//! 5. A day whose files are gone is waited for: somebody may have moved it away, and back.
 
+mod arrivals;
+mod seen;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Tape;
 use super::error::TapeError;
-use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout};
-use crate::store::Snapshot;
+use crate::schema::Layout;
+use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
+pub use arrivals::{Arrival, Arrivals};
+use seen::Seen;
 
-/// Days that are looked at again.
-const MAX_DAYS: usize = 2;
-/// How long a list of days is taken for complete where its folder has not changed. The file system's clock is coarse.
+/// How many days of a product are followed: the seven that a start of a capture looks for gaps in, today and tomorrow.
+pub(crate) const MAX_DAYS: usize = 9;
+/// How many of them are never given up: today, and yesterday or tomorrow.
+const KEPT_DAYS: usize = 2;
+/// How long a list of days is taken for complete where the time of its folder has not changed.
 const LIST_AGAIN: Duration = Duration::from_secs(1);
+/// The same where files of a day are being made.
+const LIST_SOON: Duration = Duration::from_millis(100);
+/// The file system's clock is coarse: what changes within so long of another change may leave the time of the folder as it is.
+const COARSE: Duration = Duration::from_millis(20);
+/// Between two looks while records come.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks while nothing comes.
+const QUIET_PAUSE: Duration = Duration::from_millis(20);
 
-/// Gives a product's records as they are committed, each once. Made by [`Tape::follow`].
+/// Gives the records of some products as they are committed, each once. Made by [`Tape::follow`] and [`Tape::follow_all`].
 #[derive(Debug)]
 pub struct Follow<L: Layout> {
     tape: Tape,
-    product: ProductId,
     range: TimeRange,
+    products: Vec<FollowedProduct<L>>,
+    looks: u64,
+    pause: Duration,
+}
+
+/// A product, and its days that are followed.
+#[derive(Debug)]
+struct FollowedProduct<L: Layout> {
+    name: ProductId,
     days: Vec<FollowedDay<L>>,
-    newest: Option<UtcDay>,
+    /// The days that are or were followed, and those that were there before and are not.
+    known: BTreeSet<UtcDay>,
     listed: Option<Listed>,
 }
 
-/// When the days were listed, and when their folder had changed last.
+/// When the days were listed, and what the time of their folder was then.
 #[derive(Debug, Clone, Copy)]
 struct Listed {
     at: Instant,
     changed: Option<SystemTime>,
+    /// When the folder was first seen with this time.
+    since: Instant,
+    /// How long the list is taken for complete.
+    again: Duration,
 }
 
-impl Tape {
-    /// Follows a product's records in a range of time: those that there are, and those that are still to come. There need not be any yet.
-    ///
-    /// ```no_run
-    /// use coltape::{ProductId, Tape, TimeRange, Trades};
-    /// let tape = Tape::open("data")?;
-    /// let mut trades = tape.follow::<Trades>(&ProductId::new("BTC-USD")?, TimeRange::ALL);
-    /// loop {
-    ///     trades.look(|trade| println!("{} {}", trade.trade_id, trade.price.as_f64))?;
-    ///     std::thread::sleep(std::time::Duration::from_millis(10));
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn follow<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Follow<L> {
-        Follow { tape: self.clone(), product: product.clone(), range, days: Vec::new(), newest: None, listed: None }
-    }
-}
-
-impl<L: Layout> Follow<L> {
-    /// Gives every record in the range of time that was committed and has not been given yet: in the order of their days, and of each day in the order in
-    /// which they came. The first look gives all there are. Tells how many there were.
-    ///
-    /// A trade that comes again with its order ids is not given again.
-    ///
-    /// # Errors
-    /// Where a day cannot be read. The records given until then are not given again.
-    pub fn look(&mut self, mut give: impl FnMut(&L::Row)) -> Result<u64, TapeError> {
-        let (range, mut given) = (self.range, 0);
-        let mut give = |row: &L::Row| {
-            if range.contains(L::time(row)) {
-                given += 1;
-                give(row);
-            }
-        };
-        for day in &mut self.days {
-            if day.day.refresh()? {
-                day.give_new(&mut give);
-            }
-        }
-        for date in self.new_dates()? {
-            // Files that are being made are no day yet: the next look finds it.
-            let Some(day) = self.tape.day::<L>(&self.product, date)? else { continue };
-            let mut day = FollowedDay::new(day);
-            day.give_new(&mut give);
-            self.days.push(day);
-            self.newest = Some(date);
-            if self.days.len() > MAX_DAYS {
-                self.days.remove(0);
-            }
-        }
-        Ok(given)
-    }
-
-    /// Lists the days that are newer than those known.
-    fn new_dates(&mut self) -> Result<Vec<UtcDay>, TapeError> {
-        let folder = self.tape.dir().join(self.product.as_str()).join(L::DATASET.folder());
-        let changed = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
-        if self.listed.is_some_and(|listed| changed.is_some() && listed.changed == changed && listed.at.elapsed() < LIST_AGAIN) {
-            return Ok(Vec::new());
-        }
-        let mut dates = self.tape.days(&self.product, L::DATASET)?;
-        dates.retain(|date| self.newest.is_none_or(|newest| *date > newest) && self.range.overlaps_day(*date));
-        self.listed = Some(Listed { at: Instant::now(), changed });
-        Ok(dates)
+impl Listed {
+    /// Tells whether the list is complete, where its folder has this time now.
+    fn is_complete(&self, changed: Option<SystemTime>) -> bool {
+        changed.is_some() && self.changed == changed && self.at.duration_since(self.since) >= COARSE && self.at.elapsed() < self.again
     }
 }
 
 /// A day, and what was given of it.
 #[derive(Debug)]
 struct FollowedDay<L: Layout> {
-    day: Snapshot<L>,
-    /// How often its files had been opened then.
-    opened: u64,
-    /// Records of the columns that were given.
-    base: usize,
-    /// Late records that were given.
-    late: usize,
-    /// The ids given, where records have some.
-    ids: IdSet,
-    /// The last record given.
-    last: Option<L::Row>,
+    date: UtcDay,
+    /// Nothing while the day's files are gone.
+    records: Option<Snapshot<L>>,
+    seen: Seen<L>,
+    /// The number of the look that last found something new.
+    changed: u64,
+}
+
+impl Tape {
+    /// Follows a product's records in a range of time: those that there are, and those that are still to come. There need not be any yet.
+    ///
+    /// ```no_run
+    /// use coltape::{ProductId, Stop, Tape, TapeError, TimeRange, Trades};
+    /// let (tape, stop) = (Tape::open("data")?, Stop::default());
+    /// let mut follow = tape.follow::<Trades>(&ProductId::new("BTC-USD")?, TimeRange::ALL);
+    /// follow.run(&|pause| stop.wait(pause), |arrivals| {
+    ///     for record in arrivals.records() {
+    ///         let Some(trade) = record.row() else { continue };
+    ///         println!("{} {}{}", trade.trade_id, trade.price.as_f64, if record.is_late() { " late" } else { "" });
+    ///     }
+    ///     Ok::<(), TapeError>(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn follow<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Follow<L> {
+        self.follow_all([product.clone()], range)
+    }
+
+    /// Follows the records of several products likewise. Each has a number: its place in the list.
+    #[must_use]
+    pub fn follow_all<L: Layout>(&self, products: impl IntoIterator<Item = ProductId>, range: TimeRange) -> Follow<L> {
+        let followed = |name| FollowedProduct { name, days: Vec::new(), known: BTreeSet::new(), listed: None };
+        Follow { tape: self.clone(), range, products: products.into_iter().map(followed).collect(), looks: 0, pause: BUSY_PAUSE }
+    }
+}
+
+impl<L: Layout> Follow<L> {
+    /// Counts the records of an opened day as given, and follows the day from there on. So whoever reads days first goes over to following them without a
+    /// record lost or doubled.
+    pub fn add_given(&mut self, product_number: usize, day: Snapshot<L>) {
+        let looks = self.looks;
+        if let Some(product) = self.products.get_mut(product_number) {
+            let mut seen = Seen::none();
+            seen.add_all(&day);
+            product.add(FollowedDay { date: day.key().date, records: Some(day), seen, changed: looks });
+        }
+    }
+
+    /// Does not follow a day.
+    pub fn pass_over(&mut self, date: UtcDay) {
+        for product in &mut self.products {
+            product.known.insert(date);
+        }
+    }
+
+    /// Looks once. Gives every record in the range of time that was committed and has not been given yet, product by product and day by day. The first look
+    /// at a day gives its records in their order, late ones in their place; later looks give first what came behind, then what came late. Tells how many
+    /// there were.
+    ///
+    /// A trade that comes again with its order ids is not given again.
+    ///
+    /// # Errors
+    /// Where a day cannot be read, and where `give` fails. The records given until then are not given again.
+    pub fn look<E: From<TapeError>>(&mut self, mut give: impl FnMut(&Arrivals<'_, L>) -> Result<(), E>) -> Result<u64, E> {
+        self.looks += 1;
+        let mut given = 0;
+        for (number, product) in self.products.iter_mut().enumerate() {
+            let (name, range) = (product.name.clone(), self.range);
+            let mut give_new = |day: &mut FollowedDay<L>| {
+                let Some(records) = &day.records else { return Ok(()) };
+                let pieces = day.seen.add_new(records);
+                let arrivals = Arrivals { product: (number, &name), day: records, pieces, range };
+                let count = arrivals.count();
+                given += count;
+                if count > 0 { give(&arrivals) } else { Ok(()) }
+            };
+            product.look(&self.tape, self.range, self.looks, &mut give_new)?;
+        }
+        self.pause = if given > 0 { BUSY_PAUSE } else { (self.pause * 2).min(QUIET_PAUSE) };
+        Ok(given)
+    }
+
+    /// Gives how long to wait until the next look: some milliseconds, longer while nothing comes.
+    #[must_use]
+    pub const fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Looks again and again, until `wait` says that it is over. `wait` is given how long to wait at most: `|pause| stop.wait(pause)` with a
+    /// [`Stop`](crate::Stop). After it has said so there is one more look, so that everything is given that was there by then.
+    ///
+    /// # Errors
+    /// As [`Follow::look`].
+    pub fn run<E: From<TapeError>>(
+        &mut self,
+        wait: &dyn Fn(Duration) -> bool,
+        mut give: impl FnMut(&Arrivals<'_, L>) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let mut given = self.look(&mut give)?;
+        loop {
+            let is_over = wait(self.pause);
+            given += self.look(&mut give)?;
+            if is_over {
+                return Ok(given);
+            }
+        }
+    }
+}
+
+impl<L: Layout> FollowedProduct<L> {
+    fn add(&mut self, day: FollowedDay<L>) {
+        self.known.insert(day.date);
+        self.days.push(day);
+        self.days.sort_by_key(|day| day.date);
+        if self.days.len() > MAX_DAYS {
+            let old = self.days.iter().take(MAX_DAYS + 1 - KEPT_DAYS).enumerate();
+            if let Some((at, _)) = old.min_by_key(|(_, day)| (day.changed, day.date)) {
+                self.days.remove(at);
+            }
+        }
+    }
+
+    fn look<E: From<TapeError>>(
+        &mut self,
+        tape: &Tape,
+        range: TimeRange,
+        look: u64,
+        give: &mut impl FnMut(&mut FollowedDay<L>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for day in &mut self.days {
+            if day.refresh(tape, &self.name).map_err(TapeError::from)? {
+                day.changed = look;
+                give(day)?;
+            }
+        }
+        for date in self.new_dates(tape, range)? {
+            // A page that is being made is not yet a day: the next look finds it.
+            let Some(records) = open(tape, &self.name, date).map_err(TapeError::from)? else {
+                self.listed.iter_mut().for_each(|listed| listed.again = LIST_SOON);
+                continue;
+            };
+            let gone = self.days.iter().position(|day| day.date == date);
+            let seen = gone.map_or_else(Seen::none, |at| self.days.remove(at).seen);
+            let mut day = FollowedDay { date, records: Some(records), seen, changed: look };
+            let given = give(&mut day);
+            self.add(day);
+            given?;
+        }
+        Ok(())
+    }
+
+    /// Lists the days that are not followed: new ones, and those that were gone.
+    fn new_dates(&mut self, tape: &Tape, range: TimeRange) -> Result<Vec<UtcDay>, TapeError> {
+        let folder = tape.dir().join(self.name.as_str()).join(L::DATASET.folder());
+        let changed = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
+        if self.listed.is_some_and(|listed| listed.is_complete(changed)) {
+            return Ok(Vec::new());
+        }
+        let at = Instant::now();
+        let since = self.listed.filter(|listed| listed.changed == changed).map_or(at, |listed| listed.since);
+        let mut dates = tape.days(&self.name, L::DATASET)?;
+        self.listed = Some(Listed { at, changed, since, again: LIST_AGAIN });
+        let is_gone = |date: UtcDay| self.days.iter().any(|day| day.date == date && day.records.is_none());
+        dates.retain(|date| range.overlaps_day(*date) && (is_gone(*date) || !self.known.contains(date)));
+        Ok(dates)
+    }
 }
 
 impl<L: Layout> FollowedDay<L> {
-    fn new(day: Snapshot<L>) -> Self {
-        let opened = day.opened();
-        Self { day, opened, base: 0, late: 0, ids: IdSet::new(), last: None }
-    }
-
-    fn give_new(&mut self, give: &mut impl FnMut(&L::Row)) {
-        let has_ids = L::DATASET == Dataset::Trades;
-        let is_same = self.day.opened() == self.opened;
-        let before = if is_same || has_ids { 0 } else { given_before::<L>(&self.day, self.base + self.late, self.last.as_ref()) };
-        let Self { day, ids, last, .. } = self;
-        let mut give = |row: L::Row| {
-            let id = L::key(&row);
-            if !has_ids || !ids.contains(id) {
-                give(&row);
-                *last = Some(row);
+    /// Takes in what is new. Tells whether there was anything.
+    fn refresh(&mut self, tape: &Tape, product: &ProductId) -> Result<bool, StoreError> {
+        let Some(records) = &mut self.records else { return Ok(false) };
+        match records.refresh() {
+            Err(error) if !is_listed::<L>(tape, product, self.date)? => {
+                log::warn!("{} of {product} on {} is gone: {error}; waiting for it", L::DATASET.folder(), self.date);
+                self.records = None;
+                Ok(false)
             }
-            if has_ids {
-                ids.insert(IdRange::one(id));
-            }
-        };
-        if is_same {
-            (self.base..day.base_count()).filter_map(|record| day.base_row(record)).for_each(&mut give);
-            day.late().iter().skip(self.late).copied().for_each(&mut give);
-        } else {
-            day.rows_in(before..day.count()).for_each(&mut give);
+            refreshed => refreshed,
         }
-        (self.opened, self.base, self.late) = (day.opened(), day.base_count(), day.late().len());
     }
 }
 
-/// Tells how many records without ids of a day that was opened anew were given before.
-fn given_before<L: Layout>(day: &Snapshot<L>, given: usize, last: Option<&L::Row>) -> usize {
-    let is_last =
-        |number: usize| day.row(number).zip(last).is_some_and(|(row, last)| (L::key(&row), L::time(&row)) == (L::key(last), L::time(last)));
-    match given.checked_sub(1) {
-        Some(number) if !is_last(number) => (0..day.count()).rev().find(|number| is_last(*number)).map_or(0, |number| number + 1),
-        _ => given,
+/// Opens a day that was listed. One that is gone again by then is none.
+fn open<L: Layout>(tape: &Tape, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, StoreError> {
+    match Snapshot::open(tape.dir(), product, date) {
+        Err(error) if is_listed::<L>(tape, product, date)? => Err(error),
+        opened => Ok(opened.unwrap_or(None)),
     }
 }
+
+fn is_listed<L: Layout>(tape: &Tape, product: &ProductId, date: UtcDay) -> Result<bool, StoreError> {
+    Ok(catalog::days(tape.dir(), product, L::DATASET)?.contains(&date))
+}
+
+#[cfg(test)]
+#[path = "follow/follow_tests.rs"]
+mod tests;

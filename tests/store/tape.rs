@@ -10,7 +10,7 @@ use coltape::internals::record::{Ticker, Trade};
 use coltape::internals::schema::{Dataset, Layout, Md, Trades};
 use coltape::internals::store::{DataDir, Day, InsertError, StoreOptions, seal};
 use coltape::internals::time::{DateFormat, UnixNanos, UtcDay};
-use coltape::{Follow, Tape, TapeError, TimeRange};
+use coltape::{Arrivals, Follow, Tape, TapeError, TimeRange};
 
 const DAY: UtcDay = UtcDay(20_000);
 const HOUR: u64 = 3_600_000_000_000;
@@ -143,7 +143,11 @@ fn a_day_that_cannot_be_read_is_an_error_in_its_turn_and_never_left_out() {
 /// Looks once. Gives the keys of what was given.
 fn keys<L: Layout>(follow: &mut Follow<L>) -> Vec<u64> {
     let mut keys = Vec::new();
-    let count = follow.look(|row| keys.push(L::key(row))).unwrap();
+    let look = |arrivals: &Arrivals<'_, L>| {
+        keys.extend(arrivals.records().map(|record| L::key(&record.row().unwrap())));
+        Ok::<(), TapeError>(())
+    };
+    let count = follow.look(look).unwrap();
     assert_eq!(count, keys.len() as u64);
     keys
 }

@@ -6,4 +6,5 @@ pub(crate) mod exactly;
 mod kept;
 pub(crate) mod orders;
 pub(crate) mod recorded;
+mod sql;
 pub(crate) mod stats;

@@ -7,7 +7,7 @@ use std::path::Path;
 use coltape::internals::decimal;
 use coltape::internals::record::{Ticker, Trade};
 use coltape::internals::schema::{ColumnSet, Md, Trades};
-use coltape::internals::store::{Day, StoreOptions};
+use coltape::internals::store::{Day, StoreOptions, seal};
 use coltape::internals::time::{UnixNanos, UtcDay};
 
 use crate::capture::programs::coltape;
@@ -281,6 +281,44 @@ fn the_files_of_an_instrument_have_one_precision_that_rises_with_its_numbers() {
     assert_eq!((before[0], after[0], after[1]), (2, 4, 120));
     let said = exported(&tape, &out, "nautilus", &[]);
     assert!(said.ends_with("4 files unchanged"), "{said}");
+}
+
+#[test]
+fn a_file_of_a_day_that_grows_is_written_again_when_the_decimals_of_the_others_rise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tape, out) = (folder.path().join("tape"), folder.path().join("out"));
+    let today = FIRST_DAY.next().next();
+    store_trades(&tape, &prints(1, 60, FIRST_DAY.start(), SECOND), ColumnSet::Full);
+    let dir = data_dir(&tape, StoreOptions::default());
+    let (mut day, _) = Day::<Trades>::open(&dir, &product(), today, today.start()).unwrap();
+    append(&mut day, &prints(121, 60, today.start(), SECOND));
+    // The decimals of the prices of each file, and its rows.
+    let told = || {
+        let text = std::fs::read_to_string(out.join("_coltape_export.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let entries = manifest["files"].as_array().unwrap().clone();
+        entries
+            .iter()
+            .map(|entry| [&entry["facts"]["price_decimals"], &entry["rows"]].map(|value| value.as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    exported(&tape, &out, "nautilus", &["--live"]);
+    assert_eq!(told(), [[2, 60], [2, 60]]);
+    // What the day that grows has since is not asked for.
+    append(&mut day, &prints(181, 10, UnixNanos(today.start().0 + 60 * SECOND), SECOND));
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("1 file unchanged") && !said.contains("written"), "{said}");
+    let mut late = prints(61, 60, FIRST_DAY.next().start(), SECOND);
+    late[7].trade.price = decimal::parse(b"131000.0625").unwrap();
+    store::<Trades>(&dir, &product(), &late.iter().map(|print| print.trade).collect::<Vec<_>>());
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("3 files written"), "{said}");
+    assert_eq!(told(), [[4, 60], [4, 60], [4, 70]]);
+    let said = exported(&tape, &out, "nautilus", &[]);
+    assert!(said.contains("2 files unchanged") && !said.contains("written"), "{said}");
+    assert!(seal::seal(&dir, vec![day.close()]).iter().all(|outcome| outcome.sealed.is_ok()));
+    exported(&tape, &out, "nautilus", &[]);
+    assert_eq!(compared(&tape, &out, "nautilus"), [3, 190, 0]);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::time::UnixNanos;
+use crate::time::{NANOS_PER_SECOND, UnixNanos};
 use crate::time_range::TimeRange;
 
 /// Records of a block: as many as are compared one by one in a microsecond or two.
@@ -70,7 +70,20 @@ impl<'a> TimeColumns<'a> {
     }
 
     fn extremes(self, records: Range<usize>) -> Extremes {
-        self.times(records).fold(Extremes::NONE, |all, time| all.with(Extremes { earliest: time, latest: time }))
+        let pairs = || {
+            let seconds = self.seconds.get(records.clone()).unwrap_or_default();
+            seconds.iter().copied().zip(self.nanos.get(records.clone()).unwrap_or_default().iter().copied())
+        };
+        // Without a branch and in numbers of 4 bytes, so that several are compared at once.
+        let (first, last, most_nanos) =
+            pairs().fold((u32::MAX, 0, 0), |(first, last, most), (second, nanos)| (first.min(second), last.max(second), most.max(nanos)));
+        if u64::from(most_nanos) >= NANOS_PER_SECOND || first > last {
+            return self.times(records).fold(Extremes::NONE, |all, time| all.with(Extremes { earliest: time, latest: time }));
+        }
+        let (least, most) = pairs().fold((u32::MAX, 0), |(least, most), (second, nanos)| {
+            (least.min(if second == first { nanos } else { u32::MAX }), most.max(if second == last { nanos } else { 0 }))
+        });
+        Extremes { earliest: UnixNanos::from_parts(first, least), latest: UnixNanos::from_parts(last, most) }
     }
 }
 

@@ -130,3 +130,29 @@ fn spreads_are_decimals_and_weighted_by_the_time_until_the_next_ticker() {
         assert!(stats[key].is_null(), "{key} in {stats}");
     }
 }
+
+#[test]
+fn the_time_of_a_gap_does_not_count_in_the_mean_spread() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = data_dir(folder.path(), StoreOptions::default());
+    let noon = FIRST_DAY.start().0 + 43_200 * SECOND;
+    let told = |id: u64, after: u64| {
+        let text = |text: &str| text.to_owned();
+        stored(&Told { id, time: noon + after * SECOND, price: text("100"), size: text("1"), is_buy: true })
+    };
+    // Ids 3 to 9 are missing between the 10th second and the 70th, and id 12 between the 80th and the 90th.
+    let trades = [told(1, 0), told(2, 10), told(10, 70), told(11, 80), told(13, 90), told(14, 100)];
+    store::<Trades>(&dir, &product(), &trades);
+    let ticker = |after: u64, ask: &str| Ticker {
+        time: UnixNanos(noon + after * SECOND),
+        sequence: after + 1,
+        best_bid: decimal("100"),
+        best_ask: decimal(ask),
+        ..Md::EMPTY
+    };
+    let tickers = [ticker(0, "101"), ticker(5, "102"), ticker(30, "108"), ticker(75, "104"), ticker(85, "105"), ticker(100, "109")];
+    store::<Md>(&dir, &product(), &tickers);
+    let stats = &lines(folder.path(), TimeRange::ALL, Significant::Top(1))[0];
+    // 1 for 5 s, 2 for the 5 s before the gap, 8 for the 5 s behind it, 4 for the 5 s before the next one, 5 for the 10 s behind that.
+    assert!(agree(stats["spread_time_weighted"].as_f64().unwrap(), (5.0 + 10.0 + 40.0 + 20.0 + 50.0) / 30.0), "{stats}");
+}

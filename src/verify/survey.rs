@@ -20,9 +20,9 @@ use super::config::VerifyConfig;
 use super::coverage::{self, Coverage, DayCoverage, DayIds, Gap, Verdict, judge};
 use super::day::ClockOfNow;
 use super::falls::{Falls, Timed};
-use super::finding::{FindingKind, Findings, Location};
+use super::finding::{Findings, Location};
 use super::known;
-use super::order::{CONFIRMATIONS, CONFIRMED_FALL_NANOS, falls_by};
+use super::order::{CLOCK_FALL_NANOS, CONFIRMATIONS, falls_by};
 use super::report::{CheckedDays, DatasetDay};
 use super::stretches;
 use crate::history::{Journal, Knowledge};
@@ -348,12 +348,12 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
     behind.into_iter().for_each(|run| runs.push_run(run));
 }
 
-/// Looks whether event times rise with their ids, as far as the exchange's clock does.
+/// Looks whether event times rise with their ids, as far as the exchange's clock does. What `verify` leaves to the tickers to decide counts as found.
 fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Location, findings: &mut Findings) {
     let mut latest = UnixNanos(0);
     let mut is_any_behind = false;
-    stretches::each_time(day, numbers.clone(), |_, time| {
-        is_any_behind |= falls_by(latest, time, CONFIRMED_FALL_NANOS);
+    stretches::each_time(day, numbers.clone(), |Timed { time, .. }| {
+        is_any_behind |= falls_by(latest, time, CLOCK_FALL_NANOS);
         latest = latest.max(time);
     });
     // This is so of nearly every day.
@@ -362,13 +362,13 @@ fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Locatio
     }
     let mut falls = Falls::default();
     let mut wrong = Vec::new();
-    stretches::each_time(day, numbers, |number, time| {
-        falls.see(Timed { number, time });
-        wrong.extend(falls.take_wrong());
+    stretches::each_time(day, numbers, |record| {
+        falls.see(record);
+        wrong.extend(falls.take_wrong().chain(falls.take_suspect()));
     });
     wrong.extend(falls.take_last());
-    for Timed { number, time } in wrong {
-        findings.add(FindingKind::TimeOrder, location, || format!("record {number}: {time}, against those before and behind it"));
+    for Timed { number, time, .. } in wrong {
+        findings.add_time_order(location, number, time);
     }
 }
 

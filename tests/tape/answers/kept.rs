@@ -92,7 +92,9 @@ fn of_a_live_day_only_what_is_new_is_compared_with_its_checksums_and_a_wrong_byt
     let tape = Tape::open(folder.path()).unwrap();
     let rows = trades(1, 51, 300);
     let mut grow = |records: std::ops::Range<usize>| {
-        rows[records].iter().for_each(|row| drop(insert(&mut day, row)));
+        for row in &rows[records] {
+            insert(&mut day, row);
+        }
         day.commit();
         for _ in 0..2 {
             syncer.cycle().unwrap();

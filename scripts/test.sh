@@ -19,7 +19,7 @@ step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Most tests wait for another process most of the time: more of them at once than processors.
-RUST_TEST_THREADS=${RUST_TEST_THREADS:-4} cargo test --locked 2>&1 | tee "$log"
+RUST_TEST_THREADS=${RUST_TEST_THREADS:-8} cargo test --locked 2>&1 | tee "$log"
 step "promises: each is shown by a test that passed"
 scripts/promises.sh --self-test
 scripts/promises.sh "$log"

@@ -44,8 +44,8 @@ pub struct SealOutcome {
     pub sealed: Result<Sealed, StoreError>,
 }
 
-/// How long the sync thread may hold a day that is to be sealed.
-const OWNERSHIP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the sync thread may hold a day that is to be sealed: as long as a flush may last on a disk that others keep busy (19 s were seen).
+const OWNERSHIP_TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks whether it still does.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 

@@ -15,6 +15,8 @@ mod absurd_tests;
 mod doubts;
 mod gaps;
 mod series;
+#[cfg(test)]
+mod shed_tests;
 mod steps;
 mod tickers;
 mod trades;

@@ -16,6 +16,7 @@ use coltape::internals::record::Trade;
 use coltape::internals::schema::Dataset;
 use coltape::internals::store::OWN_FOLDER;
 use coltape::internals::time::{UnixNanos, UtcDay};
+use coltape::internals::verify::Verdict;
 
 use super::tape::{DaySpec, Lines, Spec, State, append, date, file, make_fetched};
 
@@ -795,8 +796,10 @@ fn unknown_event(case: &mut Case<'_>) -> Option<Harm> {
 
 /// What the journal said until then may be gone. Whether any line was lost cannot be known.
 fn disturbed_journal(case: &mut Case<'_>) -> Option<Harm> {
-    let at = choose(case, |_, _, _| true)?;
-    let own = day_of(&case.spec, at).1.date;
+    // One that is whole otherwise.
+    let whole: Vec<UtcDay> =
+        case.spec.verdicts().into_iter().filter(|(_, _, verdict)| *verdict == Verdict::Whole).map(|(_, date, _)| date).collect();
+    let own = *case.rng.choice(&whole)?;
     let name = case.rng.choice(["journal", "rejects"])?;
     let fields = format!(r#""file":"{name}.{own}.jsonl","what":"it was replaced""#);
     case.lines.add(UnixNanos(own.start().0 + 12 * HOUR), "file_disturbed", &fields);

@@ -320,7 +320,8 @@ fn anew(script: &Script, first: u64, count: u64) -> Vec<MarketMessage> {
 fn trade_ids_that_begin_anew_are_another_series_live_over_a_restart_and_with_a_line_that_lags() {
     // Far below, just below, and among ids that are stored.
     for first in [1, 4_000_000, FIRST - 100, FIRST, FIRST + 20] {
-        for (is_restarted, lag) in [(false, None), (true, None), (false, Some(5))] {
+        // A line that lags by more than it takes to believe the new series brings trades of the old one behind them.
+        for (is_restarted, lag) in [(false, None), (true, None), (false, Some(5)), (false, Some(40))] {
             let script = Script { lag, ..plain(0, 0) };
             let mut messages = wire(&Script { lag: None, ..script.clone() }, 0..REAL);
             let mut new = anew(&script, first, 30);

@@ -17,4 +17,3 @@ pub(crate) mod rejected;
 pub(crate) use journal::Journal;
 pub(crate) use kept::{KeptKnowledge, Knowledge};
 pub(crate) use product::History;
-pub(crate) use rejected::RejectedTrades;

@@ -31,22 +31,13 @@ pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs
     }
 }
 
-/// Shows the number and the event time of each of these trades.
-pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(usize, UnixNanos)) {
+/// Shows the event time of each of these trades.
+pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(UnixNanos)) {
     let at = times_of(day);
-    let mut number = numbers.start;
     for run in day.runs(numbers) {
         match run {
-            Run::Late(trade) => {
-                visit(number, trade.time);
-                number += 1;
-            }
-            Run::Columns(records) => {
-                for record in records {
-                    visit(number, at(record));
-                    number += 1;
-                }
-            }
+            Run::Late(trade) => visit(trade.time),
+            Run::Columns(records) => records.for_each(|record| visit(at(record))),
         }
     }
 }

@@ -246,6 +246,11 @@ impl Findings {
         }
     }
 
+    /// Gives the days that suspects are of.
+    pub(super) fn dates_of_suspects(&self) -> BTreeSet<UtcDay> {
+        self.suspects.iter().filter_map(|suspect| suspect.location.date).collect()
+    }
+
     /// Takes the suspects.
     pub(super) fn take_suspects(&mut self) -> Vec<Suspect> {
         std::mem::take(&mut self.suspects)

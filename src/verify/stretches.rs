@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::chain::{Link, Run as Stretch, Runs};
-use super::falls::Timed;
 use crate::schema::Trades;
 use crate::store::{Run, Snapshot};
 use crate::time::UnixNanos;
@@ -32,25 +31,13 @@ pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs
     }
 }
 
-/// Shows the number and the times of each of these trades.
-pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(Timed)) {
+/// Shows the event time of each of these trades.
+pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(UnixNanos)) {
     let at = times_of(day);
-    let received = day.column::<u64>("trade_recv_nanos").unwrap_or_default();
-    let known = |recv: UnixNanos| (recv.0 != 0).then_some(recv);
-    let mut number = numbers.start;
     for run in day.runs(numbers) {
         match run {
-            Run::Late(trade) => {
-                visit(Timed { number, time: trade.time, recv: known(trade.recv) });
-                number += 1;
-            }
-            Run::Columns(records) => {
-                for record in records {
-                    let recv = received.get(record).copied().map_or(UnixNanos(0), UnixNanos);
-                    visit(Timed { number, time: at(record), recv: known(recv) });
-                    number += 1;
-                }
-            }
+            Run::Late(trade) => visit(trade.time),
+            Run::Columns(records) => records.for_each(|record| visit(at(record))),
         }
     }
 }

@@ -19,12 +19,12 @@ use super::checks::{Checks, LAG_NANOS, add_faults, is_timely, open_day};
 use super::config::VerifyConfig;
 use super::coverage::{self, Coverage, DayCoverage, DayIds, Gap, Verdict, judge};
 use super::day::ClockOfNow;
-use super::falls::{Falls, Timed};
+use super::falls::{Falls, Latest, Timed};
 use super::finding::{Findings, Location};
-use super::known;
-use super::order::{CLOCK_FALL_NANOS, CONFIRMATIONS, falls_by};
+use super::index::{IndexedDay, IndexedDays};
+use super::order::CONFIRMATIONS;
 use super::report::{CheckedDays, DatasetDay};
-use super::stretches;
+use super::{known, stretches, tickers};
 use crate::history::{Journal, Knowledge};
 use crate::product::ProductId;
 use crate::record::{Means, Origin, Trade};
@@ -36,6 +36,9 @@ use crate::time_range::TimeRange;
 
 /// Records beside a range whose ids are looked at, on each side: event times may fall a little, so its neighbours by id may lie a few records away.
 const MARGIN_RECORDS: usize = 1 << 16;
+
+/// Records beside a range whose times are looked at, on each side: enough to decide about the ones at its ends.
+const ORDER_MARGIN_RECORDS: usize = 4 * CONFIRMATIONS;
 
 /// What can be said of the trades of a range of time.
 #[derive(Debug, Default)]
@@ -115,6 +118,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
             }
         }
     }
+    look.settle_suspects();
     let gone = look.known(&knowledge.journal);
     ids.extend(gone.iter().map(|date| DayIds { date: *date, runs: None, records: 0 }));
     ids.sort_by_key(|day| day.date);
@@ -202,7 +206,7 @@ impl Look<'_> {
         let behind = if inside.is_empty() { 0 } else { behind };
         // Without a record in the range, all of the day is beside it.
         let inside = if inside.is_empty() { 0..snapshot.count() } else { inside };
-        check_order(&snapshot, beside(&inside, CONFIRMATIONS, snapshot.count()), &location, &mut self.findings);
+        check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
         let mut runs = Runs::default();
         add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), &mut runs);
         if behind >= day.unproven {
@@ -224,6 +228,22 @@ impl Look<'_> {
         // Which of them have a checksum shows nothing of trades.
         day.unproven = 0;
         self.checked.entry(date).or_default().push(day);
+    }
+
+    /// Decides about trades whose event times others contradict, by what the tickers say.
+    fn settle_suspects(&mut self) {
+        let dates = self.findings.dates_of_suspects();
+        if dates.is_empty() {
+            return;
+        }
+        let (dir, product) = (self.tape.dir(), self.checks.product);
+        let (mut trades, mut md) = (IndexedDays::<Trades>::new(), IndexedDays::<Md>::new());
+        for date in dates {
+            let (own, of_tickers) = (Snapshot::open(dir, product, date), Snapshot::open(dir, product, date));
+            trades.days.extend(own.ok().flatten().map(|day| IndexedDay::new(date, day)));
+            md.days.extend(of_tickers.ok().flatten().map(|day| IndexedDay::new(date, day)));
+        }
+        tickers::settle_suspects(&trades, Some(&md), &mut self.findings);
     }
 
     /// Looks for what the journal knows better than the files. Gives the days of trades that are gone.
@@ -348,13 +368,13 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
     behind.into_iter().for_each(|run| runs.push_run(run));
 }
 
-/// Looks whether event times rise with their ids, as far as the exchange's clock does. What `verify` leaves to the tickers to decide counts as found.
+/// Looks whether event times rise with their ids, as far as the exchange's clock does.
 fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Location, findings: &mut Findings) {
-    let mut latest = UnixNanos(0);
+    let mut latest = Latest::default();
     let mut is_any_behind = false;
-    stretches::each_time(day, numbers.clone(), |Timed { time, .. }| {
-        is_any_behind |= falls_by(latest, time, CLOCK_FALL_NANOS);
-        latest = latest.max(time);
+    stretches::each_time(day, numbers.clone(), |time| {
+        is_any_behind |= latest.is_fallen_from(time);
+        latest = latest.with(time);
     });
     // This is so of nearly every day.
     if !is_any_behind {
@@ -362,10 +382,11 @@ fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Locatio
     }
     let mut falls = Falls::default();
     let mut wrong = Vec::new();
-    stretches::each_time(day, numbers, |record| {
-        falls.see(record);
-        wrong.extend(falls.take_wrong().chain(falls.take_suspect()));
-    });
+    for (number, trade) in numbers.filter_map(|number| Some((number, day.row(number)?))) {
+        falls.see(Timed { number, time: trade.time, recv: Some(trade.recv).filter(|recv| recv.0 > 0) });
+        wrong.extend(falls.take_wrong());
+        falls.take_suspect().for_each(|Timed { number, time, .. }| findings.suspect(location, number, time));
+    }
     wrong.extend(falls.take_last());
     for Timed { number, time, .. } in wrong {
         findings.add_time_order(location, number, time);

@@ -40,7 +40,7 @@ fn each_command_says_on_stderr_and_in_its_last_line_that_the_time_is_not_whole()
         let output = run(tape.path(), &[command, "BTC-USD", "--format", "jsonl", "--summary"]);
         assert!(output.status.success());
         let (out, said) = (text(&output.stdout), text(&output.stderr));
-        assert!(said.contains("BTC-USD: this time is not whole (open): 1 trades missing: id 3 between 2025-06-07T12:00:02"), "{said}");
+        assert!(said.contains("BTC-USD: this time is not whole (open): 1 trade missing: id 3 between 2025-06-07T12:00:02"), "{said}");
         let last: serde_json::Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
         assert_eq!(
             (last["summary"].as_bool(), last["whole"].as_bool(), last["missing"].as_u64()),
@@ -48,6 +48,7 @@ fn each_command_says_on_stderr_and_in_its_last_line_that_the_time_is_not_whole()
             "{command}"
         );
         assert_eq!(last["gaps"][0]["first_id"].as_u64(), Some(3));
+        assert!(last["gaps"][0]["why"].as_str().is_some_and(|why| why.contains("the journal does not say why")), "{last}");
         // Between two trades whose ids adjoin all is known.
         let whole = ["--from", "2025-06-07T12:00:04.5Z", "--to", "2025-06-07T12:00:05Z"];
         let output = run(tape.path(), &[&[command, "BTC-USD"][..], &whole].concat());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use coltape::internals::schema::{Dataset, Trades};
-use coltape::internals::store::{Day, OWN_FOLDER, StoreOptions, Syncer};
+use coltape::internals::store::{Day, Inserted, OWN_FOLDER, StoreOptions, Syncer};
 use coltape::internals::time::{UnixNanos, UtcDay};
 use coltape::{Coverage, CoveredDay, Tape, TimeRange, Verdict};
 
@@ -92,9 +92,7 @@ fn of_a_live_day_only_what_is_new_is_compared_with_its_checksums_and_a_wrong_byt
     let tape = Tape::open(folder.path()).unwrap();
     let rows = trades(1, 51, 300);
     let mut grow = |records: std::ops::Range<usize>| {
-        for row in &rows[records] {
-            insert(&mut day, row);
-        }
+        rows[records].iter().for_each(|row| assert_eq!(insert(&mut day, row), Inserted::Appended));
         day.commit();
         for _ in 0..2 {
             syncer.cycle().unwrap();

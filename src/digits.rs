@@ -30,6 +30,8 @@ const SURE_F32_DIGITS: usize = 6;
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// What eight digits are parts of.
 const EIGHT_DIGITS: u64 = 100_000_000;
+/// What sixteen digits are parts of.
+const SIXTEEN_DIGITS: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
 /// What twelve digits are parts of.
 const TWELVE_DIGITS: u64 = 1_000_000_000_000;
 
@@ -53,17 +55,30 @@ const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28,
 /// Adds a whole number.
 #[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    if value < EIGHT_DIGITS {
-        let text = eight(value);
-        let skipped = ((text ^ ZEROS).trailing_zeros() / 8).min(7);
-        return push_front(out, text >> (8 * skipped), 8 - skipped as usize);
-    }
-    push_u64_of_many(out, value);
+    if value < EIGHT_DIGITS { push_short(out, value) } else { push_long(out, value) }
 }
 
-fn push_u64_of_many(out: &mut Vec<u8>, value: u64) {
-    push_u64(out, value / EIGHT_DIGITS);
-    push_front(out, eight(value % EIGHT_DIGITS), 8);
+/// Adds a whole number of at most eight digits.
+#[inline]
+fn push_short(out: &mut Vec<u8>, value: u64) {
+    let text = eight(value);
+    let skipped = ((text ^ ZEROS).trailing_zeros() / 8).min(7);
+    push_front(out, text >> (8 * skipped), 8 - skipped as usize);
+}
+
+/// Adds a whole number of more than eight digits.
+#[inline]
+fn push_long(out: &mut Vec<u8>, value: u64) {
+    let (front, rest) = (value / SIXTEEN_DIGITS, value % SIXTEEN_DIGITS);
+    if front > 0 {
+        push_short(out, front);
+    }
+    let (high, low) = (eight(rest / EIGHT_DIGITS), eight(rest % EIGHT_DIGITS));
+    let skipped = if front > 0 { 0 } else { (high ^ ZEROS).trailing_zeros() / 8 };
+    let text = (u128::from(high) | u128::from(low) << 64) >> (8 * skipped);
+    let end = out.len() + 16 - skipped as usize;
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
 }
 
 /// Adds an f64. One that is not a number adds nothing.
@@ -71,7 +86,7 @@ fn push_u64_of_many(out: &mut Vec<u8>, value: u64) {
 pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
     // 8 fraction digits are those of Coinbase's sizes; 13 those of prices far below one; 4 those of numbers of many digits in front of the point.
     if let Some(mantissa) = mantissa_of_f64::<8>(value) {
-        push_u64(out, mantissa / EIGHT_DIGITS);
+        push_short(out, mantissa / EIGHT_DIGITS);
         push_fraction(out, mantissa % EIGHT_DIGITS * EIGHT_DIGITS);
     } else {
         push_rare_f64(out, value);
@@ -99,7 +114,7 @@ fn push_rare_f64(out: &mut Vec<u8>, value: f64) {
 pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
     match picos_of_f32(value) {
         Some(picos) => {
-            push_u64(out, picos / TWELVE_DIGITS);
+            push_short(out, picos / TWELVE_DIGITS);
             push_fraction(out, picos % TWELVE_DIGITS * 10_000);
         }
         None if value.is_finite() => push_shown(out, value),

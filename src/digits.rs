@@ -61,9 +61,8 @@ pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
 /// Adds a whole number of at most eight digits.
 #[inline]
 fn push_short(out: &mut Vec<u8>, value: u64) {
-    let text = eight(value);
-    let skipped = ((text ^ ZEROS).trailing_zeros() / 8).min(7);
-    push_front(out, text >> (8 * skipped), 8 - skipped as usize);
+    let count = digits_of(value);
+    push_front(out, eight(value) >> (64 - 8 * count), count);
 }
 
 /// Adds a whole number of more than eight digits.
@@ -73,12 +72,21 @@ fn push_long(out: &mut Vec<u8>, value: u64) {
     if front > 0 {
         push_short(out, front);
     }
+    let count = if front > 0 { 16 } else { digits_of(rest) };
     let (high, low) = (eight(rest / EIGHT_DIGITS), eight(rest % EIGHT_DIGITS));
-    let skipped = if front > 0 { 0 } else { (high ^ ZEROS).trailing_zeros() / 8 };
-    let text = (u128::from(high) | u128::from(low) << 64) >> (8 * skipped);
-    let end = out.len() + 16 - skipped as usize;
+    let text = (u128::from(high) | (u128::from(low) << 64)) >> (128 - 8 * count);
+    let end = out.len() + count;
     out.extend_from_slice(&text.to_le_bytes());
     out.truncate(end);
+}
+
+/// Counts the digits of a number. Where a text ends is known before its digits are, so that the processor begins with the next text.
+#[inline]
+fn digits_of(value: u64) -> usize {
+    let least = value | 1;
+    // 1233 / 4096 is the logarithm of 2, near enough for numbers of 64 bits.
+    let guess = (((u64::BITS - least.leading_zeros()) * 1233) >> 12) as usize;
+    guess + usize::from(UNITS.get(guess).is_some_and(|unit| least >= *unit))
 }
 
 /// Adds an f64. One that is not a number adds nothing.
@@ -173,9 +181,7 @@ fn picos_of_f32(value: f32) -> Option<u64> {
     }
     let (exact, below, above) = (f64::from(value), f64::from(value.next_down()), f64::from(value.next_up()));
     let (low, high) = ((exact + below) / 2.0, (exact + above) / 2.0);
-    // The power of ten that the number begins with: LEAST_F32 and all its multiples by ten are told apart by one comparison each.
-    let whole_digits = [1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5].iter().filter(|power| exact >= **power).count();
-    let first = (SURE_F32_DIGITS + 3).saturating_sub(whole_digits);
+    let first = FIRST_F32_DIGITS.get((value.to_bits() >> 23) as usize).map_or(0, |first| usize::from(*first));
     for (digits, scale) in POWERS.iter().enumerate().take(MOST_F32_DIGITS + 1).skip(first) {
         let scaled = exact * scale;
         let mantissa = rounded(scaled);
@@ -192,16 +198,36 @@ fn picos_of_f32(value: f32) -> Option<u64> {
     None
 }
 
-/// The powers of ten as whole numbers, by their exponents.
-const UNITS: [u64; MOST_F32_DIGITS + 1] = {
-    let mut units = [1; MOST_F32_DIGITS + 1];
-    let (mut rest, mut unit) = (units.as_mut_slice(), 1);
+/// The powers of ten as whole numbers, by their exponents: all that a u64 holds.
+const UNITS: [u64; 20] = {
+    let mut units = [1; 20];
+    let (mut rest, mut unit) = (units.as_mut_slice(), 1u64);
     while let [first, after @ ..] = rest {
         *first = unit;
-        unit *= 10;
+        unit = unit.wrapping_mul(10);
         rest = after;
     }
     units
+};
+
+/// With how many fraction digits an f32 has at most [`SURE_F32_DIGITS`] digits, by its exponent.
+static FIRST_F32_DIGITS: [u8; 256] = {
+    let mut all = [0; 256];
+    // All numbers with an exponent lie below this one.
+    let (mut exponent, mut end) = (0, f32::MIN_POSITIVE as f64);
+    while exponent < all.len() {
+        let mut digits = 0;
+        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+        while digits < MOST_F32_DIGITS && end * POWERS[digits + 1] <= POWERS[SURE_F32_DIGITS] {
+            digits += 1;
+        }
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when the program is built; at most 12")]
+        {
+            all[exponent] = digits as u8;
+        }
+        (exponent, end) = (exponent + 1, end * 2.0);
+    }
+    all
 };
 
 #[inline]
@@ -249,11 +275,11 @@ fn push_front(out: &mut Vec<u8>, text: u64, count: usize) {
 /// a multiplication by 10486 / 2^20 and by 103 / 2^10, exact for numbers of four and of two digits.
 #[inline]
 fn eight(value: u64) -> u64 {
-    let fours = value / 10_000 | (value % 10_000) << 32;
-    let high = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let twos = high | (fours - high * 100) << 16;
-    let high = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    (high | (twos - high * 10) << 8) | ZEROS
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let high = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = high | ((fours - high * 100) << 16);
+    let high = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    (high | ((twos - high * 10) << 8)) | ZEROS
 }
 
 #[cfg(test)]

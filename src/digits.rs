@@ -30,6 +30,8 @@ const SURE_F32_DIGITS: usize = 6;
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// What eight digits are parts of.
 const EIGHT_DIGITS: u64 = 100_000_000;
+/// What sixteen digits are parts of.
+const SIXTEEN_DIGITS: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
 /// What twelve digits are parts of.
 const TWELVE_DIGITS: u64 = 1_000_000_000_000;
 
@@ -53,17 +55,38 @@ const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28,
 /// Adds a whole number.
 #[inline]
 pub(crate) fn push_u64(out: &mut Vec<u8>, value: u64) {
-    if value < EIGHT_DIGITS {
-        let text = eight(value);
-        let skipped = ((text ^ ZEROS).trailing_zeros() / 8).min(7);
-        return push_front(out, text >> (8 * skipped), 8 - skipped as usize);
-    }
-    push_u64_of_many(out, value);
+    if value < EIGHT_DIGITS { push_short(out, value) } else { push_long(out, value) }
 }
 
-fn push_u64_of_many(out: &mut Vec<u8>, value: u64) {
-    push_u64(out, value / EIGHT_DIGITS);
-    push_front(out, eight(value % EIGHT_DIGITS), 8);
+/// Adds a whole number of at most eight digits.
+#[inline]
+fn push_short(out: &mut Vec<u8>, value: u64) {
+    let count = digits_of(value);
+    push_front(out, eight(value) >> (64 - 8 * count), count);
+}
+
+/// Adds a whole number of more than eight digits.
+#[inline]
+fn push_long(out: &mut Vec<u8>, value: u64) {
+    let (front, rest) = (value / SIXTEEN_DIGITS, value % SIXTEEN_DIGITS);
+    if front > 0 {
+        push_short(out, front);
+    }
+    let count = if front > 0 { 16 } else { digits_of(rest) };
+    let (high, low) = (eight(rest / EIGHT_DIGITS), eight(rest % EIGHT_DIGITS));
+    let text = (u128::from(high) | (u128::from(low) << 64)) >> (128 - 8 * count);
+    let end = out.len() + count;
+    out.extend_from_slice(&text.to_le_bytes());
+    out.truncate(end);
+}
+
+/// Counts the digits of a number. Where a text ends is known before its digits are, so that the processor begins with the next text.
+#[inline]
+fn digits_of(value: u64) -> usize {
+    let least = value | 1;
+    // 1233 / 4096 is the logarithm of 2, near enough for numbers of 64 bits.
+    let guess = (((u64::BITS - least.leading_zeros()) * 1233) >> 12) as usize;
+    guess + usize::from(UNITS.get(guess).is_some_and(|unit| least >= *unit))
 }
 
 /// Adds an f64. One that is not a number adds nothing.
@@ -71,7 +94,7 @@ fn push_u64_of_many(out: &mut Vec<u8>, value: u64) {
 pub(crate) fn push_f64(out: &mut Vec<u8>, value: f64) {
     // 8 fraction digits are those of Coinbase's sizes; 13 those of prices far below one; 4 those of numbers of many digits in front of the point.
     if let Some(mantissa) = mantissa_of_f64::<8>(value) {
-        push_u64(out, mantissa / EIGHT_DIGITS);
+        push_short(out, mantissa / EIGHT_DIGITS);
         push_fraction(out, mantissa % EIGHT_DIGITS * EIGHT_DIGITS);
     } else {
         push_rare_f64(out, value);
@@ -99,7 +122,7 @@ fn push_rare_f64(out: &mut Vec<u8>, value: f64) {
 pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
     match picos_of_f32(value) {
         Some(picos) => {
-            push_u64(out, picos / TWELVE_DIGITS);
+            push_short(out, picos / TWELVE_DIGITS);
             push_fraction(out, picos % TWELVE_DIGITS * 10_000);
         }
         None if value.is_finite() => push_shown(out, value),
@@ -158,9 +181,7 @@ fn picos_of_f32(value: f32) -> Option<u64> {
     }
     let (exact, below, above) = (f64::from(value), f64::from(value.next_down()), f64::from(value.next_up()));
     let (low, high) = ((exact + below) / 2.0, (exact + above) / 2.0);
-    // The power of ten that the number begins with: LEAST_F32 and all its multiples by ten are told apart by one comparison each.
-    let whole_digits = [1e-3, 1e-2, 1e-1, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5].iter().filter(|power| exact >= **power).count();
-    let first = (SURE_F32_DIGITS + 3).saturating_sub(whole_digits);
+    let first = FIRST_F32_DIGITS.get((value.to_bits() >> 23) as usize).map_or(0, |first| usize::from(*first));
     for (digits, scale) in POWERS.iter().enumerate().take(MOST_F32_DIGITS + 1).skip(first) {
         let scaled = exact * scale;
         let mantissa = rounded(scaled);
@@ -177,16 +198,36 @@ fn picos_of_f32(value: f32) -> Option<u64> {
     None
 }
 
-/// The powers of ten as whole numbers, by their exponents.
-const UNITS: [u64; MOST_F32_DIGITS + 1] = {
-    let mut units = [1; MOST_F32_DIGITS + 1];
-    let (mut rest, mut unit) = (units.as_mut_slice(), 1);
+/// The powers of ten as whole numbers, by their exponents: all that a u64 holds.
+const UNITS: [u64; 20] = {
+    let mut units = [1; 20];
+    let (mut rest, mut unit) = (units.as_mut_slice(), 1u64);
     while let [first, after @ ..] = rest {
         *first = unit;
-        unit *= 10;
+        unit = unit.wrapping_mul(10);
         rest = after;
     }
     units
+};
+
+/// With how many fraction digits an f32 has at most [`SURE_F32_DIGITS`] digits, by its exponent.
+static FIRST_F32_DIGITS: [u8; 256] = {
+    let mut all = [0; 256];
+    // All numbers with an exponent lie below this one.
+    let (mut exponent, mut end) = (0, f32::MIN_POSITIVE as f64);
+    while exponent < all.len() {
+        let mut digits = 0;
+        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+        while digits < MOST_F32_DIGITS && end * POWERS[digits + 1] <= POWERS[SURE_F32_DIGITS] {
+            digits += 1;
+        }
+        #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when the program is built; at most 12")]
+        {
+            all[exponent] = digits as u8;
+        }
+        (exponent, end) = (exponent + 1, end * 2.0);
+    }
+    all
 };
 
 #[inline]
@@ -234,11 +275,11 @@ fn push_front(out: &mut Vec<u8>, text: u64, count: usize) {
 /// a multiplication by 10486 / 2^20 and by 103 / 2^10, exact for numbers of four and of two digits.
 #[inline]
 fn eight(value: u64) -> u64 {
-    let fours = value / 10_000 | (value % 10_000) << 32;
-    let high = (fours * 10_486) >> 20 & 0x0000_007f_0000_007f;
-    let twos = high | (fours - high * 100) << 16;
-    let high = (twos * 103) >> 10 & 0x000f_000f_000f_000f;
-    (high | (twos - high * 10) << 8) | ZEROS
+    let fours = (value / 10_000) | ((value % 10_000) << 32);
+    let high = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
+    let twos = high | ((fours - high * 100) << 16);
+    let high = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    (high | ((twos - high * 10) << 8)) | ZEROS
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn make(dir: &Path) -> PathBuf {
         let time = DATE.start().0 + at * (NANOS_PER_DAY / TRADES) / 1_000 * 1_000;
         cents = cents + drawn / 7 % 3 - 1;
         sequence += 1 + drawn % 20;
-        let (price, size) = (cents as f64 / 100.0, (drawn >> 40) as f64 / 1e8 + 1e-8);
+        let (price, size) = (cents as f64 / 100.0, ((drawn >> 40) + 1) as f64 / 1e8);
         let mut maker = [0; 16];
         maker[..8].copy_from_slice(&draw.next().to_le_bytes());
         maker[8..].copy_from_slice(&draw.next().to_le_bytes());

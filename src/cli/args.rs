@@ -274,7 +274,7 @@ pub(crate) struct ExportArgs {
     /// The compression of Parquet pages
     #[arg(long, value_enum, default_value_t)]
     pub compression: ExportCompression,
-    /// Add Bloom filters of the order ids to Parquet files
+    /// Add Bloom filters of the order ids to Parquet files. Not for DuckDB 1.5, which reads such filters wrongly and then finds no order; 2.0 does
     #[arg(long)]
     pub bloom: bool,
     /// Also export days that still grow, as far as they go

@@ -24,8 +24,8 @@ use super::stored_day::StoredDay;
 use super::table::{self, ExportColumn, Kind, Present, Values};
 use crate::schema::Dataset;
 
-/// Records of a batch. Its buffers fit the processor's cache.
-const BATCH_ROWS: usize = 1 << 14;
+/// Records of a batch: few enough that what is made of them stays in the processor's cache, enough that a write is worth its cost.
+const BATCH_ROWS: usize = 1 << 15;
 
 /// The format, with its types.
 pub(super) struct Arrow {

@@ -12,10 +12,12 @@ pub(super) struct Block<'a> {
     columns: Vec<Cow<'a, [u8]>>,
     rows: usize,
     /// The number of the first record in the mapped columns, where the block is a part of these.
+    #[cfg(feature = "export")]
     mapped: Option<usize>,
 }
 
 /// A column of a block, as it lies there.
+#[cfg(feature = "export")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stored<'a> {
     /// Its place in the dataset's table.
@@ -26,6 +28,7 @@ pub(super) struct Stored<'a> {
     pub first: Option<usize>,
 }
 
+#[cfg(feature = "export")]
 impl<'a> Stored<'a> {
     /// Gives the values, each as its bytes.
     pub(super) fn values<const N: usize>(self) -> &'a [[u8; N]] {
@@ -34,9 +37,22 @@ impl<'a> Stored<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Puts columns together. Each has `rows` values. `mapped` is the number of the first record in the mapped columns, where they are parts of these.
-    pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize, mapped: Option<usize>) -> Self {
-        Self { dataset, table, columns, rows, mapped }
+    /// Puts columns together. Each has `rows` values.
+    pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize) -> Self {
+        Self {
+            dataset,
+            table,
+            columns,
+            rows,
+            #[cfg(feature = "export")]
+            mapped: None,
+        }
+    }
+
+    /// Says that the columns are parts of the mapped ones, from this record on.
+    #[cfg(feature = "export")]
+    pub(super) fn mapped_from(self, first: usize) -> Self {
+        Self { mapped: Some(first), ..self }
     }
 
     /// Gives the dataset.
@@ -57,6 +73,7 @@ impl<'a> Block<'a> {
     }
 
     /// Gives a column as it lies there. Nothing where the day has no such column of this width.
+    #[cfg(feature = "export")]
     pub(super) fn stored<const N: usize>(&self, name: &str) -> Option<Stored<'_>> {
         let at = self.table.iter().position(|column| column.name == name && column.kind.width() == N)?;
         let bytes = self.columns.get(at)?;

@@ -228,11 +228,12 @@ impl StoredDay {
             }
             Cow::Owned(bytes)
         });
-        let mapped = match runs {
-            [Run::Columns(range)] => Some(range.start),
-            _ => None,
-        };
-        Block::new(self.key.dataset, self.table, columns.collect(), rows, mapped)
+        let block = Block::new(self.key.dataset, self.table, columns.collect(), rows);
+        #[cfg(feature = "export")]
+        if let [Run::Columns(range)] = runs {
+            return block.mapped_from(range.start);
+        }
+        block
     }
 
     /// Lends a mapped column for as long as it is wanted.

@@ -85,7 +85,7 @@ impl Chunk {
             pages.page.extend(u8::try_from(width));
             hybrid::put(&mut pages.page, values, width);
             let mut counts = [0i64; 256];
-            values.iter().for_each(|place| counts.iter_mut().nth(usize::from(*place)).into_iter().for_each(|count| *count += 1));
+            values.iter().for_each(|place| counts.get_mut(usize::from(*place)).into_iter().for_each(|count| *count += 1));
             let used = || names.iter().zip(counts).filter(|(_, count)| *count > 0);
             let bytes = used().map(|(name, count)| name.len() as i64 * count).sum();
             let least = used().map(|(name, _)| name.as_bytes().to_vec()).min();
@@ -138,7 +138,7 @@ impl<'a> Rows<'a> {
 /// Compresses pages.
 enum Compressor {
     None,
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
 
@@ -146,7 +146,7 @@ impl Compressor {
     fn of(compression: Compression) -> Result<Self, ParquetError> {
         match compression {
             Compression::UNCOMPRESSED => Ok(Self::None),
-            Compression::SNAPPY => Ok(Self::Snappy(snap::raw::Encoder::new())),
+            Compression::SNAPPY => Ok(Self::Snappy(Box::default())),
             Compression::ZSTD(level) => Ok(Self::Zstd(Box::new(zstd::bulk::Compressor::new(level.compression_level())?))),
             other => Err(ParquetError::NYI(format!("compression by {other}"))),
         }

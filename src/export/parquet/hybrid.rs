@@ -36,9 +36,9 @@ pub(super) fn put_run(out: &mut Vec<u8>, number: u8, count: usize) {
 }
 
 fn put_packed(out: &mut Vec<u8>, groups: &[[u8; 8]], width: u32) {
-    put_varint(out, (groups.len() as u64) << 1 | 1);
+    put_varint(out, ((groups.len() as u64) << 1) | 1);
     for group in groups {
-        let bits = group.iter().rev().fold(0u64, |bits, number| bits << width | u64::from(*number));
+        let bits = group.iter().rev().fold(0u64, |bits, number| (bits << width) | u64::from(*number));
         // 8 numbers of so many bits have as many bytes.
         out.extend(bits.to_le_bytes().iter().take(width as usize));
     }
@@ -82,9 +82,9 @@ mod tests {
                 continue;
             }
             for number in 0..many * 8 {
-                let bit = |bit: usize| u8::from(bytes[at + bit / 8] >> (bit % 8) & 1 == 1);
+                let bit = |bit: usize| (bytes[at + bit / 8] >> (bit % 8)) & 1;
                 let width = width as usize;
-                numbers.push((0..width).fold(0, |value, place| value | bit(number * width + place) << place));
+                numbers.push((0..width).fold(0, |value, place| value | (bit(number * width + place) << place)));
             }
             at += many * width as usize;
         }
@@ -98,7 +98,7 @@ mod tests {
         fn what_was_put_is_read(parts in prop::collection::vec((any::<u8>(), 0usize..40, any::<bool>()), 0..12), width in 1u32..=8) {
             let numbers: Vec<u8> = parts.iter().flat_map(|(number, count, is_run)| {
                 (0..*count).map(move |at| if *is_run { *number } else { number.wrapping_mul(u8::try_from(at).expect("few") | 1) })
-            }).map(|number| number & u8::MAX >> (8 - width)).collect();
+            }).map(|number| number & (u8::MAX >> (8 - width))).collect();
             let mut bytes = Vec::new();
             put(&mut bytes, &numbers, width);
             prop_assert_eq!(read(&bytes, numbers.len(), width), numbers);

@@ -50,7 +50,7 @@ def exact(value):
 SUMS = """
     count(*) trades, fsum(size) volume, coalesce(fsum(size) filter (side = 'buy'), 0.0) buy_volume,
     coalesce(fsum(size) filter (side = 'sell'), 0.0) sell_volume, fsum(price * size) / fsum(size) vwap,
-    arg_min(price, trade_id) open, max(price) high, min(price) low, arg_max(price, trade_id) close
+    arg_min(price, trade_id) "open", max(price) high, min(price) low, arg_max(price, trade_id) "close"
 """
 COUNTS = ["trades", "volume", "buy_volume", "sell_volume", "vwap", "open", "high", "low", "close"]
 

@@ -64,7 +64,7 @@ def nautilus(out, product):
     kinds = (("trade_tick", product.local, None), ("quote_tick", product.quote_local, product.has_quote))
     for kind, local, held in kinds:
         folder, rows, intervals = out / "data" / kind / f"{product.name}.COINBASE", [], []
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.glob("*")):
             table = pq.read_table(path)
             metadata = table.schema.metadata
             assert metadata[b"instrument_id"].decode() == f"{product.name}.COINBASE"

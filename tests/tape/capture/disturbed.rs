@@ -63,7 +63,8 @@ fn ids_of(data: &Path, product: &str, dataset: &str) -> Vec<u64> {
     let output = query.args(["query", product, "--dataset", dataset, "--format", "jsonl", "--data-dir"]).arg(data).output().unwrap();
     let out = String::from_utf8(output.stdout).unwrap();
     let rows = out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    rows.filter(|_| output.status.success()).map(|row| row["trade_id"].as_u64().unwrap()).collect()
+    // While a folder is made again, it may have no page yet: then it is read by its core, in which a ticker has no id.
+    rows.filter(|_| output.status.success()).filter_map(|row| row["trade_id"].as_u64()).collect()
 }
 
 fn ids(data: &Path, product: &str) -> Vec<u64> {

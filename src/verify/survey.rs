@@ -3,7 +3,8 @@
 //! It judges with the same [`Checks`], the same chain of ids and the same journal. It differs from `verify` in this alone:
 //!
 //! 1. Ids are looked at one by one in the range and beside it. Of the other days, and of the rest of a day, the first and the last one stand for all
-//!    between them: a gap there is no concern of the range, and ids of it that lie there are found.
+//!    between them: a gap there is no concern of the range, and ids of it that lie there are found. Where ids do not rise in the file of another day, that
+//!    file is damaged, and its wrong ids are no concern of the range either: they were never trades.
 //! 2. The bytes of trades are compared with their checksums, over the whole of every day that the range touches. A value that its writer has stored wrong is
 //!    not looked for.
 //! 3. Of tickers the files are looked at: whether they are there, with as many records as they must have, and whether their pages are right. What they hold

@@ -1,8 +1,9 @@
 //! What answers about a market call whole, held against `verify`: of each range of time that is called whole, `verify` must know nothing against the days that
 //! it touches.
 //!
-//! Three things `verify` may know of such a day: that ids are missing at another time of it, that it is not known before or behind the range, and that what
-//! its tickers hold is wrong, which shows nothing of trades.
+//! Four things `verify` may know of such a day: that ids are missing at another time of it; that it is not known before or behind the range; that what its
+//! tickers hold is wrong, which shows nothing of trades; and that an id in the file of another day, in which ids do not rise, does not fit into the chain:
+//! that file is damaged, and the id is none.
 
 use std::path::Path;
 
@@ -10,7 +11,7 @@ use coltape::internals::product::ProductId;
 use coltape::internals::schema::Dataset;
 use coltape::internals::time::{UnixNanos, UtcDay};
 use coltape::internals::verify::{FindingKind, Report, Verdict};
-use coltape::{Candles, Coverage, CoveredDay, ExportConfig, Snapshot, StatsOf, Tape, TimeRange, Trades};
+use coltape::{Candles, Coverage, CoveredDay, ExportConfig, Link, Snapshot, StatsOf, Tape, TimeRange, Trades};
 
 use super::tape::{DaySpec, Spec, State};
 
@@ -57,7 +58,10 @@ fn ranges(spec: &Spec, report: &Report, product: &ProductId, rng: &mut fastrand:
 fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) -> Option<String> {
     let touches =
         |(first, last): (UnixNanos, UnixNanos)| range.from.is_none_or(|from| last >= from) && range.to.is_none_or(|to| first < to);
-    let gap = report.gaps.iter().find(|(of, gap)| of == product && touches(gap.times));
+    let elsewhere = disordered_elsewhere(report, product, range);
+    let is_ghost = |link: Option<Link>| link.is_some_and(|link| elsewhere.contains(&link.date));
+    let mut gaps = report.gaps.iter().filter(|(of, gap)| of == product && !is_ghost(gap.before) && !is_ghost(gap.after));
+    let gap = gaps.find(|(_, gap)| touches(gap.times));
     if let Some((_, gap)) = gap {
         return Some(format!("{} are missing: {}", gap.ids, gap.why));
     }
@@ -67,6 +71,7 @@ fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) 
         let has_place = match (finding.kind, location.date) {
             // Gaps have been looked at. A line of the journal that is damaged speaks against days: their verdicts say which.
             (FindingKind::Missing, _) | (FindingKind::Journal, None) => true,
+            (FindingKind::IdTwice, _) => elsewhere.iter().any(|date| finding.text.contains(&format!(" on {date}"))),
             (FindingKind::TimeOrder, Some(date)) => is_misplaced_outside(tape, product, date, &finding.text, range),
             _ => false,
         };
@@ -90,7 +95,9 @@ fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) 
             })
         };
         let is_of_place = |reason: &str| {
-            let is_of_end = ["captured ", "not captured"].iter().any(|word| reason.starts_with(word)) || reason.contains(" missing: ");
+            let is_of_ghost = elsewhere.iter().any(|date| reason.contains(&format!(" on {date}")));
+            let is_of_end =
+                is_of_ghost || ["captured ", "not captured"].iter().any(|word| reason.starts_with(word)) || reason.contains(" missing: ");
             is_of_end || reason.strip_suffix(": something is wrong, see the findings").is_some_and(is_explained)
         };
         if let Some(reason) = day.coverage.reasons.iter().find(|reason| !is_of_place(reason)) {
@@ -98,6 +105,13 @@ fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) 
         }
     }
     None
+}
+
+/// Gives the days that a range does not touch, in whose files ids do not rise.
+fn disordered_elsewhere(report: &Report, product: &ProductId, range: TimeRange) -> Vec<UtcDay> {
+    let found = report.findings.listed().iter().filter(|found| found.kind == FindingKind::IdOrder);
+    let dates = found.filter(|found| found.location.product.as_ref() == Some(product)).filter_map(|found| found.location.date);
+    dates.filter(|date| !range.overlaps_day(*date)).collect()
 }
 
 /// Tells whether a finding is about values of tickers: their files are there, of the right length, with a good page.

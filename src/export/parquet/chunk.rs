@@ -146,7 +146,7 @@ impl Compressor {
     fn of(compression: Compression) -> Result<Self, ParquetError> {
         match compression {
             Compression::UNCOMPRESSED => Ok(Self::None),
-            Compression::SNAPPY => Ok(Self::Snappy(Box::default())),
+            Compression::SNAPPY => Ok(Self::Snappy(Box::new(snap::raw::Encoder::new()))),
             Compression::ZSTD(level) => Ok(Self::Zstd(Box::new(zstd::bulk::Compressor::new(level.compression_level())?))),
             other => Err(ParquetError::NYI(format!("compression by {other}"))),
         }

@@ -15,6 +15,7 @@ use crate::capture::net::connections::Connections;
 use crate::capture::net::recorder::RecorderThread;
 use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::metrics::{ConnectionTotals, Metrics};
+use crate::capture::report::status_figures::read_final;
 use crate::capture::report::status_file::StatusFile;
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
@@ -129,13 +130,13 @@ impl Running {
         summary.elapsed = elapsed;
         summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next()).or_else(|| restored(&self.metrics));
         self.journal.write(capture_stopped(&summary));
-        let status = Arc::clone(&self.status);
+        let (status, metrics) = (Arc::clone(&self.status), Arc::clone(&self.metrics));
         if let Some(reason) = self.close_journal() {
             summary.failure.get_or_insert(reason);
         }
         let mut undone: Vec<String> = summary.failure.iter().cloned().collect();
         undone.extend(summary.shortcomings().iter().map(ToString::to_string));
-        status.end(&undone);
+        status.end(&undone, |now, report| read_final(&ended.products, metrics.market.now(now), report));
         summary
     }
 

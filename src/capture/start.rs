@@ -68,7 +68,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
     if let Err(error) = running.start(config) {
         stop.ask();
         running.join();
-        running.status.end(&[error.to_string()]);
+        running.status.end(&[error.to_string()], |_, _| {});
         // The start's own error is the one to report.
         let _ = running.close_journal();
         return Err(error);

@@ -118,8 +118,15 @@ fn missing_ids_and_a_lost_exchange_are_problems_that_are_named() {
     assert_eq!(seen["alerts"][0]["alert"].as_str(), Some("connection_lost"), "{seen}");
     assert!(seen["last_error"]["text"].as_str().unwrap().starts_with("connect"), "{seen}");
     assert!(shown.contains("NOT HEALTHY") && shown.contains("connection_lost line:0.0") && shown.contains("0 of 1 work"), "{shown}");
-    capture.stop();
+    let before = json(&data)["missing_ids"].as_u64();
+    let ended = capture.stop();
     assert_eq!(code(&data), 3);
+    // What a capture says last is what it came to, not what is left when its writers are gone.
+    let seen = json(&data);
+    assert_eq!(seen["missing_ids"].as_u64().map(|missing| missing as f64), Some(ended.figure("missing_ids")), "{seen}");
+    assert_eq!(seen["missing_ids"].as_u64(), before, "{seen}");
+    assert_eq!(seen["trades"].as_u64().map(|trades| trades as f64), Some(ended.figure("trades_received")), "{seen}");
+    assert_eq!((seen["products"][0]["product"].as_str(), &seen["products"][0]["missing_ids"]), (Some("BTC-USD"), &seen["missing_ids"]));
 }
 
 /// Stops a capture's process, so that it holds the directory and writes nothing.

@@ -9,9 +9,9 @@ use hdrhistogram::Histogram;
 use crate::capture::context::CaptureContext;
 use crate::capture::net::connections::Connections;
 use crate::capture::report::alerts::{Alerts, StandingAlert};
-use crate::capture::report::metrics::Lag;
+use crate::capture::report::metrics::{Lag, ProductMetrics};
 use crate::capture::report::status::since;
-use crate::capture::write::registry::{Registry, Route};
+use crate::capture::write::registry::{ProductFigures, Registry};
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::status::{Disk, DownConnection, LagMillis, LastError, ProductStatus, RaisedAlert, RunState, StatusReport};
@@ -52,6 +52,8 @@ struct Reading {
 pub(crate) struct StatusFigures {
     start: Instant,
     readings: VecDeque<Reading>,
+    /// Bytes that this run has stored.
+    stored_bytes: u64,
     first_free: Option<u64>,
     missing_since: Option<Instant>,
 }
@@ -60,7 +62,7 @@ impl StatusFigures {
     /// Begins with nothing read.
     #[must_use]
     pub(crate) fn new(now: Instant) -> Self {
-        Self { start: now, readings: VecDeque::new(), first_free: None, missing_since: None }
+        Self { start: now, readings: VecDeque::new(), stored_bytes: 0, first_free: None, missing_since: None }
     }
 
     /// Reads every figure into a report.
@@ -71,9 +73,12 @@ impl StatusFigures {
         report.memory_bytes = sources.memory_bytes;
         report.rejected = context.metrics.rejects.lock().values().sum();
         read_connections(sources.connections, now, report);
-        let stored_bytes = read_products(sources, now, report);
+        // The writers end one after the other. What they counted stays, and `read_final` has the last word.
+        if !sources.registry.is_closed() {
+            self.stored_bytes = read_products(sources, now, report);
+        }
         self.read_rates(context, now, report);
-        self.read_disk(&context.dir, stored_bytes, now, report);
+        self.read_disk(&context.dir, now, report);
         let standing = sources.alerts.standing();
         report.alerts = standing.iter().map(raised).collect();
         report.problems = self.problems(context, &standing, now, report);
@@ -109,13 +114,13 @@ impl StatusFigures {
     }
 
     /// Reads the room on the disk, and how long it lasts: at the pace of what this run stores, or of the fall of the free space, whichever is faster.
-    fn read_disk(&mut self, dir: &DataDir, stored_bytes: u64, now: Instant, report: &mut StatusReport) {
+    fn read_disk(&mut self, dir: &DataDir, now: Instant, report: &mut StatusReport) {
         report.disk = dir.free_space().ok().map(|space| {
             let first_free = *self.first_free.get_or_insert(space.free);
             let ran = now.saturating_duration_since(self.start);
             let fallen = if ran >= SPACE_SPAN { first_free.saturating_sub(space.free) } else { 0 };
             let room = space.free.saturating_sub(space.reserve());
-            Disk { free_bytes: space.free, days_until_full: days_until_full(room, stored_bytes.max(fallen), ran) }
+            Disk { free_bytes: space.free, days_until_full: days_until_full(room, self.stored_bytes.max(fallen), ran) }
         });
     }
 
@@ -185,33 +190,57 @@ fn read_products(sources: &Sources<'_>, now: Instant, report: &mut StatusReport)
     };
     let of_a_trade: u64 = context.datasets.iter().filter(|dataset| !dataset.is_of_tickers()).map(width).sum();
     let of_a_ticker: u64 = context.datasets.iter().filter(|dataset| dataset.is_of_tickers()).map(width).sum();
-    (report.trades, report.tickers, report.missing_ids, report.shed, report.conflicts) = (0, 0, 0, 0, 0);
     report.queue = crate::status::Queue::default();
-    report.products.clear();
+    begin_products(report);
     let mut bytes = 0;
     sources.registry.for_each(|route| {
         let metrics = &route.metrics;
-        let product = product_status(route, market_now, now);
-        report.trades += product.trades;
-        report.tickers += metrics.tickers.received.get();
-        report.missing_ids += product.missing_ids;
-        report.shed += metrics.trades.shed.get() + metrics.tickers.shed.get();
-        report.conflicts += metrics.trades.conflict.get();
         bytes += (metrics.trades.written.get() + metrics.trades.late.get()) * of_a_trade
             + (metrics.tickers.written.get() + metrics.tickers.late.get()) * of_a_ticker;
-        let capacity = u64::try_from(route.queue.capacity()).unwrap_or(u64::MAX);
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let (waiting, capacity) = (count(route.queue.len()), count(route.queue.capacity()));
         report.queue.capacity = report.queue.capacity.max(capacity);
-        if product.queue > report.queue.waiting {
-            report.queue.waiting = product.queue;
-            report.queue.product.clone_from(&product.product);
+        if waiting > report.queue.waiting {
+            (report.queue.waiting, report.queue.product) = (waiting, route.product.to_string());
         }
-        report.products.push(product);
+        add_product(&route.product, metrics, waiting, market_now, now, report);
     });
     bytes
 }
 
-fn product_status(route: &Route, market_now: UnixNanos, now: Instant) -> ProductStatus {
-    let metrics = &route.metrics;
+/// Reads what the products came to in the end, when their writers are gone.
+pub(crate) fn read_final(products: &[ProductFigures], market_now: UnixNanos, report: &mut StatusReport) {
+    begin_products(report);
+    report.queue.waiting = 0;
+    report.queue.product.clear();
+    for ProductFigures { product, metrics } in products {
+        add_product(product, metrics, 0, market_now, Instant::now(), report);
+    }
+}
+
+fn begin_products(report: &mut StatusReport) {
+    (report.trades, report.tickers, report.missing_ids, report.shed, report.conflicts) = (0, 0, 0, 0, 0);
+    report.products.clear();
+}
+
+fn add_product(
+    product: &ProductId,
+    metrics: &ProductMetrics,
+    waiting: u64,
+    market_now: UnixNanos,
+    now: Instant,
+    report: &mut StatusReport,
+) {
+    let status = product_status(product, metrics, waiting, market_now, now);
+    report.trades += status.trades;
+    report.tickers += metrics.tickers.received.get();
+    report.missing_ids += status.missing_ids;
+    report.shed += metrics.trades.shed.get() + metrics.tickers.shed.get();
+    report.conflicts += metrics.trades.conflict.get();
+    report.products.push(status);
+}
+
+fn product_status(product: &ProductId, metrics: &ProductMetrics, waiting: u64, market_now: UnixNanos, now: Instant) -> ProductStatus {
     let subscription = metrics.subscription.look(now);
     let state = if metrics.is_blocked.load(Relaxed) {
         "blocked"
@@ -229,7 +258,7 @@ fn product_status(route: &Route, market_now: UnixNanos, now: Instant) -> Product
     let age = |time: UnixNanos| float(market_now.since(time)) / 1e9;
     let last_trade = metrics.newest.trade();
     ProductStatus {
-        product: route.product.to_string(),
+        product: product.to_string(),
         state: state.to_owned(),
         trades: metrics.trades.received.get(),
         // Measured later, over the last readings.
@@ -239,7 +268,7 @@ fn product_status(route: &Route, market_now: UnixNanos, now: Instant) -> Product
         last_trade_age_s: last_trade.map(|(_, time)| age(time)),
         last_ticker_age_s: metrics.newest.ticker().map(age),
         missing_ids: metrics.missing_ids.load(Relaxed),
-        queue: u64::try_from(route.queue.len()).unwrap_or(u64::MAX),
+        queue: waiting,
     }
 }
 

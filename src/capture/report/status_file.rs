@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::status::{NAME, RunState, StatusReport, replace};
 use crate::store::DataDir;
-use crate::time::Clock;
+use crate::time::{Clock, UnixNanos};
 
 /// The status of a capture, and where it is written.
 #[derive(Debug)]
@@ -59,9 +59,10 @@ impl StatusFile {
         }
     }
 
-    /// Says that the capture has ended, and what it has left undone.
-    pub(crate) fn end(&self, problems: &[String]) {
+    /// Says that the capture has ended, and what it has left undone. `read_final` is given the time by the box's clock.
+    pub(crate) fn end(&self, problems: &[String], read_final: impl FnOnce(UnixNanos, &mut StatusReport)) {
         self.update(|report| {
+            read_final(self.clock.now(), report);
             report.state = RunState::Stopped;
             (report.messages_per_s, report.trades_per_s, report.tickers_per_s, report.lag_ms) = (0.0, 0.0, 0.0, None);
             (report.connections_up, report.down) = (0, Vec::new());

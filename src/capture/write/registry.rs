@@ -201,6 +201,12 @@ impl Registry {
         self.entries.lock().routes.values().for_each(look);
     }
 
+    /// Tells whether the writers are ending.
+    #[must_use]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.entries.lock().is_closed
+    }
+
     /// Lets the queues end once the connections have dropped theirs, and waits for the writers.
     pub(crate) fn close(&self) -> Closed {
         let (routes, writers) = {

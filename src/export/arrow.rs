@@ -89,15 +89,15 @@ impl Arrow {
 struct Arrays<'a> {
     format: &'a Arrow,
     day: &'a StoredDay,
-    /// The mapped columns that were lent, by their places.
-    lent: HashMap<usize, Buffer>,
+    /// The mapped columns that are shared with the arrays, by their places.
+    shared: HashMap<usize, Buffer>,
     /// The last array of names of each exported column that has the same name in every row: the next one is nearly always the same.
     uniform: HashMap<usize, (u8, ArrayRef)>,
 }
 
 impl<'a> Arrays<'a> {
     fn of(format: &'a Arrow, day: &'a StoredDay) -> Self {
-        Self { format, day, lent: HashMap::new(), uniform: HashMap::new() }
+        Self { format, day, shared: HashMap::new(), uniform: HashMap::new() }
     }
 
     fn array(&mut self, at: usize, column: &ExportColumn, block: &Block<'_>) -> Result<ArrayRef, Stopped> {
@@ -130,9 +130,10 @@ impl<'a> Arrays<'a> {
     fn stored(&mut self, column: &ExportColumn, stored: Stored<'_>, nulls: Option<NullBuffer>) -> Result<ArrayRef, ArrowError> {
         let buffer = match stored.first {
             Some(first) => {
-                let lent = self.lent.entry(stored.column).or_insert_with(|| Buffer::from(Bytes::from_owner(self.day.lend(stored.column))));
+                let mapped =
+                    self.shared.entry(stored.column).or_insert_with(|| Buffer::from(Bytes::from_owner(self.day.share(stored.column))));
                 let width = if column.kind == Kind::OrderId { 16 } else { 8 };
-                lent.slice_with_length(first * width, stored.bytes.len())
+                mapped.slice_with_length(first * width, stored.bytes.len())
             }
             // Copied as numbers, so that they lie as numbers must.
             None => Buffer::from_iter(stored.values::<8>().iter().map(|bytes| u64::from_le_bytes(*bytes))),

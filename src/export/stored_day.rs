@@ -29,13 +29,13 @@ impl<L: Layout> Columns for Snapshot<L> {
 
 /// A mapped column. It stays mapped as long as this is kept.
 #[cfg(feature = "export")]
-pub(super) struct LentColumn {
+pub(super) struct SharedColumn {
     columns: Arc<dyn Columns>,
     column: usize,
 }
 
 #[cfg(feature = "export")]
-impl AsRef<[u8]> for LentColumn {
+impl AsRef<[u8]> for SharedColumn {
     fn as_ref(&self) -> &[u8] {
         self.columns.bytes(self.column)
     }
@@ -236,10 +236,10 @@ impl StoredDay {
         block
     }
 
-    /// Lends a mapped column for as long as it is wanted.
+    /// Shares a mapped column for as long as it is wanted.
     #[cfg(feature = "export")]
-    pub(super) fn lend(&self, column: usize) -> LentColumn {
-        LentColumn { columns: Arc::clone(&self.columns), column }
+    pub(super) fn share(&self, column: usize) -> SharedColumn {
+        SharedColumn { columns: Arc::clone(&self.columns), column }
     }
 }
 

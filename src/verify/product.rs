@@ -56,7 +56,7 @@ pub(super) fn verify_product(
     let mut days: Vec<ProductDay> = Vec::new();
     let md = tickers.iter().find_map(DatasetDays::of_md);
     let ticker_trades = tickers.iter().find_map(DatasetDays::of_ticker_trades);
-    tickers::settle_suspects(&trades, md, findings);
+    tickers::settle_suspects(&trades, md, &checks.clock, findings);
     for (date, datasets) in checked {
         let judged = coverage.days.iter().find(|day| day.date == date).cloned();
         let md_day = md.and_then(|days| days.day(date));

@@ -244,7 +244,7 @@ impl Look<'_> {
             trades.days.extend(own.ok().flatten().map(|day| IndexedDay::new(date, day)));
             md.days.extend(of_tickers.ok().flatten().map(|day| IndexedDay::new(date, day)));
         }
-        tickers::settle_suspects(&trades, Some(&md), &mut self.findings);
+        tickers::settle_suspects(&trades, Some(&md), &self.checks.clock, &mut self.findings);
     }
 
     /// Looks for what the journal knows better than the files. Gives the days of trades that are gone.

@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::day::ClockOfNow;
 use super::finding::{FindingKind, Findings, Location, Suspect};
 use super::index::IndexedDays;
 use super::order::CLOCK_FALL_NANOS;
@@ -248,9 +249,13 @@ fn time_at(values: &[Value], (seconds, nanos): (usize, usize)) -> Option<UnixNan
 }
 
 /// Decides about trades whose event times others contradict. A ticker that says the same time shows that it is as the exchange made it: a step of its
-/// clock. The others are findings.
-pub(super) fn settle_suspects(trades: &IndexedDays<Trades>, md: Option<&IndexedDays<Md>>, findings: &mut Findings) {
+/// clock. So does a capture that found the two clocks apart while it ran (`clock_off`): a quiet product may have had one trade in such a step. The others
+/// are findings.
+pub(super) fn settle_suspects(trades: &IndexedDays<Trades>, md: Option<&IndexedDays<Md>>, clock: &ClockOfNow, findings: &mut Findings) {
     let mut suspects = findings.take_suspects();
+    if clock.was_off {
+        return;
+    }
     let dates: BTreeSet<Option<UtcDay>> = suspects.iter().map(|suspect| suspect.location.date).collect();
     for date in dates.into_iter().flatten() {
         let Some((own, tickers)) = trades.day(date).zip(md.and_then(|days| days.day(date))) else { continue };

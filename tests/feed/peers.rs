@@ -29,6 +29,14 @@ pub(crate) struct Peer {
     silent: Option<TcpListener>,
 }
 
+/// An address that refuses every connection as long as the socket is kept: nobody else is given the port.
+pub(crate) fn refusing() -> (OwnedFd, SocketAddr) {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = SocketAddr::try_from(rustix::net::getsockname(&socket).unwrap()).unwrap();
+    (socket, address)
+}
+
 impl Peer {
     /// Makes an address. A good one serves each connection with `serve`.
     pub(crate) fn new(kind: Kind, serve: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
@@ -39,7 +47,8 @@ impl Peer {
                 Self { address: server.address, _kept: kept, server: Some(server), silent: None }
             }
             Kind::Refusing => {
-                let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+                let (socket, address) = refusing();
+                kept.push(socket);
                 Self { address, _kept: kept, server: None, silent: None }
             }
             Kind::Silent => {

@@ -194,7 +194,7 @@ fn what_an_http_proxy_refuses_is_named_and_no_password_is_shown() {
 #[test]
 fn a_proxy_that_hangs_or_is_not_there_ends_at_the_time_out_and_is_named() {
     let silent = Server::start(|mut stream| drop(read_request(&mut stream)));
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_kept, gone) = super::peers::refusing();
     for scheme in ["http", "socks5h", "socks5"] {
         for (address, says) in [(silent.address, ""), (gone, "Connection refused")] {
             let connector = through(&format!("{scheme}://{address}"));

@@ -294,8 +294,8 @@ fn a_handshake_byte_by_byte_ends_at_its_deadline() {
 
 #[test]
 fn a_server_that_is_not_there_is_a_retryable_error() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let gone = Endpoint::parse(&format!("ws://127.0.0.1:{port}")).unwrap();
+    let (_kept, address) = super::peers::refusing();
+    let gone = Endpoint::parse(&format!("ws://{address}")).unwrap();
     let error = Socket::connect(&gone, &TlsRoots::default(), &timeouts()).err().unwrap();
     assert!(matches!(error, SocketError::Connect { .. }) && error.is_retryable(), "{error}");
     let secure = Endpoint::parse("wss://127.0.0.1:1").unwrap();

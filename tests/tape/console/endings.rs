@@ -1,6 +1,7 @@
 //! How a capture ends: exit 0 is for a run that did its work. Every cause of one that did not is named, in the alert, in the last lines and by the exit code.
 
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,14 +12,10 @@ use serde_json::json;
 use crate::capture::programs::{Capture, Ended, Simulator, await_that, coltape, journal, query};
 use crate::capture::rest::{Rest, page, shown};
 use crate::capture::scripted::{Server, Session, match_frame, ticker_frame};
+use crate::peers;
 
 fn now() -> String {
     format!("{:.6}", jiff::Timestamp::now())
-}
-
-/// An address where nobody listens.
-fn dead_port() -> String {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// Why a capture can record nothing: the arguments, and what has to be said about it.
@@ -45,17 +42,21 @@ struct World {
     secure: Simulator,
     silent: TcpListener,
     dead: String,
+    /// Keeps the dead port dead.
+    _kept: OwnedFd,
 }
 
 const FEEDS: [Feed; 2] = [Feed::Exchange, Feed::Advanced];
 
 impl World {
     fn start() -> Self {
+        let (kept, dead) = peers::refusing();
         Self {
             plain: FEEDS.map(|feed| Simulator::start(&["--feed", feed.name(), "--products", "2"])),
             secure: Simulator::start(&["--tls"]),
             silent: TcpListener::bind("127.0.0.1:0").unwrap(),
-            dead: dead_port(),
+            dead: dead.to_string(),
+            _kept: kept,
         }
     }
 

@@ -12,9 +12,10 @@ use super::control::{Channels, Control, product_set};
 use super::fate::FrameFate;
 use super::field::{self, source};
 use super::handler::{Handler, Item};
-use super::json::{Nodes, ROOT, shape};
+use super::json::{Nodes, ROOT, Shape, shape};
 use super::protocol::Feed;
 use super::reject::RejectReason;
+use super::shapes::{ReadBatch, TIMESTAMP};
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::UnixNanos;
@@ -33,6 +34,25 @@ shape! {
     ListedTicker, 13:
         "type", "product_id", "price", "volume_24_h", "low_24_h", "high_24_h", "low_52_w", "high_52_w",
         "price_percent_chg_24_h", "best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity",
+}
+
+/// The name of the list of trades.
+pub(super) const TRADES: &str = "trades";
+/// The name of the list of tickers.
+pub(super) const TICKERS: &str = "tickers";
+/// Fields of a trade.
+pub(super) const TRADE_FIELDS: usize = 6;
+/// Fields of a ticker.
+pub(super) const TICKER_FIELDS: usize = 13;
+
+/// Gives the names of a trade's fields.
+pub(super) const fn trade_names() -> [&'static str; TRADE_FIELDS] {
+    ListedTrade::NAMES
+}
+
+/// Gives the names of a ticker's fields.
+pub(super) const fn ticker_names() -> [&'static str; TICKER_FIELDS] {
+    ListedTicker::NAMES
 }
 
 /// A trade that waits until those of its frame are sorted, with the places of its texts.
@@ -121,26 +141,58 @@ impl Tally {
     }
 }
 
+/// A message that is an envelope of events.
+#[derive(Clone, Copy)]
+pub(super) enum Message<'t, 'i> {
+    /// As the parser gives it.
+    Parsed(Nodes<'t, 'i>),
+    /// Read by its shape: one event.
+    ByShape(ReadBatch<'t, 'i>),
+}
+
+impl<'t, 'i> Message<'t, 'i> {
+    const fn nodes(&self) -> Nodes<'t, 'i> {
+        match self {
+            Self::Parsed(nodes) => *nodes,
+            Self::ByShape(batch) => batch.nodes,
+        }
+    }
+}
+
 /// Gives the handler the trades of a `market_trades` message; `unsorted` is a buffer that is reused.
 pub(super) fn trades(
-    nodes: Nodes<'_, '_>,
+    message: Message<'_, '_>,
     times: &mut FrameTimes,
     unsorted: &mut Vec<UnsortedTrade>,
     line: u8,
     wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
-    let [.., events] = nodes.pick(ROOT, &ENVELOPE)?;
+    let nodes = message.nodes();
     let mut tally = Tally::new(wanted);
     unsorted.clear();
-    for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
-        let Some((kind, trades)) = tally.event(nodes, event, "trades") else { continue };
-        let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
-        let origin = Origin::new(means, line, Feed::Advanced.number());
-        for place in trades {
-            match trade(nodes, place, times, means, origin) {
-                Ok(trade) => unsorted.push(trade),
-                Err(why) => tally.reject(Item::Trade, why, handler),
+    match message {
+        Message::Parsed(nodes) => {
+            let [.., events] = nodes.pick(ROOT, &ENVELOPE)?;
+            for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
+                let Some((kind, trades)) = tally.event(nodes, event, TRADES) else { continue };
+                let source = TradeSource::new(kind, line);
+                for place in trades {
+                    let picked = nodes.pick_shape::<ListedTrade, TRADE_FIELDS>(place);
+                    match picked.and_then(|places| trade(nodes, places, times, source)) {
+                        Ok(trade) => unsorted.push(trade),
+                        Err(why) => tally.reject(Item::Trade, why, handler),
+                    }
+                }
+            }
+        }
+        Message::ByShape(batch) => {
+            let source = TradeSource::new(batch.kind(), line);
+            for element in 0..batch.count {
+                match trade(nodes, batch.places(element), times, source) {
+                    Ok(trade) => unsorted.push(trade),
+                    Err(why) => tally.reject(Item::Trade, why, handler),
+                }
             }
         }
     }
@@ -160,8 +212,27 @@ pub(super) fn trades(
     Ok(tally.fate())
 }
 
-fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut FrameTimes, means: Means, origin: Origin) -> Result<UnsortedTrade, RejectReason> {
-    let [product, trade_id, price, size, time, side] = nodes.pick_shape::<ListedTrade, 6>(place)?;
+/// What the trades of an event have in common.
+#[derive(Clone, Copy)]
+struct TradeSource {
+    means: Means,
+    origin: Origin,
+}
+
+impl TradeSource {
+    fn new(kind: Option<&str>, line: u8) -> Self {
+        let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
+        Self { means, origin: Origin::new(means, line, Feed::Advanced.number()) }
+    }
+}
+
+#[inline(always)]
+fn trade(
+    nodes: Nodes<'_, '_>,
+    [product, trade_id, price, size, time, side]: [usize; TRADE_FIELDS],
+    times: &mut FrameTimes,
+    TradeSource { means, origin }: TradeSource,
+) -> Result<UnsortedTrade, RejectReason> {
     field::product(nodes, product)?;
     let mut trade = Trade {
         trade_id: field::id(nodes, trade_id)?,
@@ -186,13 +257,20 @@ fn trade(nodes: Nodes<'_, '_>, place: usize, times: &mut FrameTimes, means: Mean
 
 /// Gives the handler the tickers of a `ticker` message; `read` is a buffer that is reused.
 pub(super) fn tickers(
-    nodes: Nodes<'_, '_>,
+    message: Message<'_, '_>,
     times: &mut FrameTimes,
     read: &mut Vec<ReadTicker>,
     wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
-    let [_, _, timestamp, _, events] = nodes.pick(ROOT, &ENVELOPE)?;
+    let nodes = message.nodes();
+    let (timestamp, events) = match message {
+        Message::Parsed(nodes) => {
+            let [_, _, timestamp, _, events] = nodes.pick(ROOT, &ENVELOPE)?;
+            (timestamp, events)
+        }
+        Message::ByShape(_) => (TIMESTAMP, ROOT),
+    };
     let time = field::time(nodes, timestamp, &mut times.cache)?;
     times.note_present(time);
     if !time_is_plausible(time, times.latest) {
@@ -200,12 +278,25 @@ pub(super) fn tickers(
     }
     let mut tally = Tally::new(wanted);
     read.clear();
-    for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
-        let Some((_, tickers)) = tally.event(nodes, event, "tickers") else { continue };
-        for place in tickers {
-            match ticker(nodes, place, time, times.recv) {
-                Ok(ticker) => read.push(ticker),
-                Err(why) => tally.reject(Item::Ticker, why, handler),
+    match message {
+        Message::Parsed(nodes) => {
+            for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
+                let Some((_, tickers)) = tally.event(nodes, event, TICKERS) else { continue };
+                for place in tickers {
+                    let picked = nodes.pick_shape::<ListedTicker, TICKER_FIELDS>(place);
+                    match picked.and_then(|places| ticker(nodes, places, time, times.recv)) {
+                        Ok(ticker) => read.push(ticker),
+                        Err(why) => tally.reject(Item::Ticker, why, handler),
+                    }
+                }
+            }
+        }
+        Message::ByShape(batch) => {
+            for element in 0..batch.count {
+                match ticker(nodes, batch.places(element), time, times.recv) {
+                    Ok(ticker) => read.push(ticker),
+                    Err(why) => tally.reject(Item::Ticker, why, handler),
+                }
             }
         }
     }
@@ -227,8 +318,8 @@ pub(super) fn tickers(
     Ok(tally.fate())
 }
 
-fn ticker(nodes: Nodes<'_, '_>, place: usize, time: UnixNanos, recv: UnixNanos) -> Result<ReadTicker, RejectReason> {
-    let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = nodes.pick_shape::<ListedTicker, 13>(place)?;
+fn ticker(nodes: Nodes<'_, '_>, places: [usize; TICKER_FIELDS], time: UnixNanos, recv: UnixNanos) -> Result<ReadTicker, RejectReason> {
+    let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = places;
     field::product(nodes, product)?;
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
     let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;

@@ -5,7 +5,8 @@
 //! 3. After warm-up a used frame allocates nothing: the parser's and the batch's buffers are kept (bounded, see `json`).
 //! 4. On the Advanced feed the `sequence_num` of every frame is checked, skipped ones included. A gap in it is reported at once.
 //! 5. A frame is read as the feeds spell it. One that cannot be used so is respelled ([`super::spelling`]) and read again, before anything of it is rejected.
-//! 6. A frame with a time too far ahead of the exchange's clock is held back until what follows settles which of the two is wrong ([`super::clock_check`]).
+//! 6. A message of a shape that came before is read by it, any other by the parser ([`super::shapes`]). Both give the same.
+//! 7. A frame with a time too far ahead of the exchange's clock is held back until what follows settles which of the two is wrong ([`super::clock_check`]).
 //!    At most [`MAX_HELD_FRAMES`] and [`MAX_HELD_BYTES`] are; beyond that the oldest is refuted.
 //!
 //! A decoder belongs to one connection and one thread. It reads no clock: the time of receipt comes in.
@@ -22,6 +23,7 @@ use super::head::Head;
 use super::json::{Nodes, Parser};
 use super::protocol::Feed;
 use super::reject::RejectReason;
+use super::shapes::{BatchShapes, Fields, MessageShapes, NO_FIELDS};
 use super::{advanced, exchange, spelling};
 use crate::decimal;
 use crate::record::Means;
@@ -61,6 +63,7 @@ pub struct Decoder {
     feed: Feed,
     line: u8,
     parser: Parser,
+    shapes: Shapes,
     times: FrameTimes,
     clock: ClockCheck,
     unsorted: Vec<advanced::UnsortedTrade>,
@@ -69,6 +72,30 @@ pub struct Decoder {
     /// Whether the sequence number of the present frame was checked.
     is_sequence_checked: bool,
     held: Held,
+}
+
+/// The shapes of the messages that came before.
+struct Shapes {
+    /// Whether messages are read by them. Without it the parser reads every message.
+    are_used: bool,
+    matches: MessageShapes,
+    tickers: MessageShapes,
+    heartbeats: MessageShapes,
+    trade_batches: BatchShapes,
+    ticker_batches: BatchShapes,
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        Self {
+            are_used: true,
+            matches: MessageShapes::default(),
+            tickers: MessageShapes::default(),
+            heartbeats: MessageShapes::default(),
+            trade_batches: BatchShapes::new(),
+            ticker_batches: BatchShapes::new(),
+        }
+    }
 }
 
 /// Most frames that are held back at once.
@@ -129,6 +156,7 @@ impl Decoder {
             feed,
             line,
             parser: Parser::new(),
+            shapes: Shapes::default(),
             times: FrameTimes::default(),
             clock: ClockCheck::new(clock),
             unsorted: Vec::with_capacity(trades),
@@ -137,6 +165,18 @@ impl Decoder {
             is_sequence_checked: false,
             held: Held::default(),
         }
+    }
+
+    /// Leaves every message to the parser, to compare the two ways.
+    pub fn read_without_shapes(&mut self) {
+        self.shapes.are_used = false;
+    }
+
+    /// Counts the frames that were read by their shape. A held or respelled one counts each time it is read.
+    #[must_use]
+    pub fn read_by_shape(&self) -> u64 {
+        let Shapes { are_used: _, matches, tickers, heartbeats, trade_batches, ticker_batches } = &self.shapes;
+        [matches, tickers, heartbeats].map(MessageShapes::found).iter().sum::<u64>() + trade_batches.found() + ticker_batches.found()
     }
 
     /// Starts over with a new connection, whose messages count from 0 again.
@@ -244,19 +284,21 @@ impl Decoder {
     #[inline(always)]
     fn exchange<H: Handler>(&mut self, frame: &[u8], wanted: Elements, handler: &mut H) -> Result<FrameFate, RejectReason> {
         let head = Head::scan_type(frame)?;
-        let (line, times) = (self.line, &mut self.times);
+        let (line, times, shapes, parser) = (self.line, &mut self.times, &mut self.shapes, &mut self.parser);
+        let text = Text { frame, body: head.body, are_shapes_used: shapes.are_used };
         let (item, used) = match plain(head.kind)? {
             kind @ (b"match" | b"last_match") => {
                 let means = if kind == b"match" { Means::Live } else { Means::Snapshot };
                 let walk = |message: exchange::Message<'_, '_>| exchange::trade(message, times, line, means, wanted, handler);
-                (Item::Trade, parse(&mut self.parser, head.body, frame, walk)?)
+                (Item::Trade, text.read(parser, &mut shapes.matches, exchange::match_names(), walk)?)
             }
             b"ticker" => {
                 let walk = |message: exchange::Message<'_, '_>| exchange::ticker(message, times, handler);
-                (Item::Ticker, parse(&mut self.parser, head.body, frame, walk)?)
+                (Item::Ticker, text.read(parser, &mut shapes.tickers, exchange::ticker_names(), walk)?)
             }
             b"heartbeat" => {
-                parse(&mut self.parser, head.body, frame, |message| exchange::heartbeat(message, times, handler))??;
+                let walk = |message: exchange::Message<'_, '_>| exchange::heartbeat(message, times, handler);
+                text.read(parser, &mut shapes.heartbeats, exchange::heartbeat_names(), walk)??;
                 return Ok(FrameFate::Used);
             }
             b"subscriptions" => return self.control(frame, handler, exchange::subscriptions),
@@ -293,8 +335,30 @@ impl Decoder {
         }
         let (line, times, unsorted, read) = (self.line, &mut self.times, &mut self.unsorted, &mut self.read_tickers);
         match plain(head.channel)? {
-            b"market_trades" => self.parser.parse(frame, |nodes| advanced::trades(nodes, times, unsorted, line, wanted, handler))?,
-            b"ticker" => self.parser.parse(frame, |nodes| advanced::tickers(nodes, times, read, wanted, handler))?,
+            b"market_trades" => {
+                let walk = |message: advanced::Message<'_, '_>| advanced::trades(message, times, unsorted, line, wanted, handler);
+                let names = advanced::trade_names();
+                read_batch(
+                    frame,
+                    &mut self.parser,
+                    self.shapes.are_used.then_some(&mut self.shapes.trade_batches),
+                    advanced::TRADES,
+                    names,
+                    walk,
+                )
+            }
+            b"ticker" => {
+                let walk = |message: advanced::Message<'_, '_>| advanced::tickers(message, times, read, wanted, handler);
+                let names = advanced::ticker_names();
+                read_batch(
+                    frame,
+                    &mut self.parser,
+                    self.shapes.are_used.then_some(&mut self.shapes.ticker_batches),
+                    advanced::TICKERS,
+                    names,
+                    walk,
+                )
+            }
             b"heartbeats" => {
                 // Its own time is in Go's format; the envelope's says the same.
                 let sent = head.timestamp.and_then(|text| times.cache.parse(text).ok()?.to_unix());
@@ -320,18 +384,64 @@ impl Decoder {
     }
 }
 
-/// Parses an Exchange message: what follows its type where that comes first, as it always does; otherwise all of it.
-#[inline(always)]
-fn parse<R>(
-    parser: &mut Parser,
-    body: Option<&[u8]>,
-    frame: &[u8],
-    walk: impl FnOnce(exchange::Message<'_, '_>) -> R,
-) -> Result<R, RejectReason> {
-    match body {
-        Some(body) => parser.parse_rest(body, |nodes| walk(exchange::Message::AfterType(nodes))),
-        None => parser.parse(frame, |nodes| walk(exchange::Message::Whole(nodes))),
+/// An Exchange message.
+#[derive(Clone, Copy)]
+struct Text<'f> {
+    frame: &'f [u8],
+    /// What follows its type where that comes first, as it always does.
+    body: Option<&'f [u8]>,
+    are_shapes_used: bool,
+}
+
+impl Text<'_> {
+    /// Reads it by its shape, or parses it: what follows its type where that comes first, otherwise all of it.
+    #[inline(always)]
+    fn read(
+        self,
+        parser: &mut Parser,
+        shapes: &mut MessageShapes,
+        names: &[&str],
+        walk: impl FnOnce(exchange::Message<'_, '_>) -> Result<(), RejectReason>,
+    ) -> Result<Result<(), RejectReason>, RejectReason> {
+        let text = self.body.unwrap_or(self.frame);
+        if self.are_shapes_used {
+            let mut fields: Fields<'_> = NO_FIELDS;
+            if shapes.read(text, &mut fields) {
+                return Ok(walk(exchange::Message::ByShape(Nodes::of(&fields))));
+            }
+        }
+        let result = match self.body {
+            Some(body) => parser.parse_rest(body, |nodes| walk(exchange::Message::AfterType(nodes)))?,
+            None => parser.parse(self.frame, |nodes| walk(exchange::Message::Whole(nodes)))?,
+        };
+        if result.is_ok() && self.are_shapes_used {
+            shapes.learn(text, names);
+        }
+        Ok(result)
     }
+}
+
+/// Reads an Advanced message by its shape, or parses it.
+#[inline(always)]
+fn read_batch<const N: usize>(
+    frame: &[u8],
+    parser: &mut Parser,
+    shapes: Option<&mut BatchShapes>,
+    list: &str,
+    names: [&str; N],
+    walk: impl FnOnce(advanced::Message<'_, '_>) -> Result<FrameFate, RejectReason>,
+) -> Result<FrameFate, RejectReason> {
+    let Some(shapes) = shapes else { return parser.parse(frame, |nodes| walk(advanced::Message::Parsed(nodes)))? };
+    if let Some(values) = shapes.read::<N>(frame) {
+        let result = walk(advanced::Message::ByShape(values.batch()));
+        shapes.reuse(values);
+        return result;
+    }
+    let result = parser.parse(frame, |nodes| walk(advanced::Message::Parsed(nodes)))?;
+    if result == Ok(FrameFate::Used) {
+        shapes.learn(frame, list, &names);
+    }
+    result
 }
 
 /// Tells whether a kind is a number that was respelled, and no name.

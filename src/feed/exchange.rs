@@ -16,6 +16,7 @@ use super::json::{Nodes, ROOT, Shape, shape};
 use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::reject::RejectReason;
+use super::shapes::FIRST_FIELD;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::Timestamp;
@@ -39,6 +40,21 @@ shape! {
     Heartbeat, 4: "last_trade_id", "product_id", "sequence", "time"
 }
 
+/// Gives the names of a match's fields.
+pub(super) const fn match_names() -> &'static [&'static str] {
+    &Match::NAMES
+}
+
+/// Gives the names of a ticker's fields.
+pub(super) const fn ticker_names() -> &'static [&'static str] {
+    &FullTicker::NAMES
+}
+
+/// Gives the names of a heartbeat's fields.
+pub(super) const fn heartbeat_names() -> &'static [&'static str] {
+    &Heartbeat::NAMES
+}
+
 /// The nodes of a message, with or without its `type`.
 #[derive(Clone, Copy)]
 pub(super) enum Message<'t, 'i> {
@@ -46,6 +62,8 @@ pub(super) enum Message<'t, 'i> {
     Whole(Nodes<'t, 'i>),
     /// Without it: it came first and has been read.
     AfterType(Nodes<'t, 'i>),
+    /// Read by its shape: the wanted fields alone, in their order.
+    ByShape(Nodes<'t, 'i>),
 }
 
 impl<'t, 'i> Message<'t, 'i> {
@@ -54,6 +72,7 @@ impl<'t, 'i> Message<'t, 'i> {
         match self {
             Self::AfterType(nodes) => Ok((nodes, nodes.pick_rest::<S, N>("type")?)),
             Self::Whole(nodes) => Ok((nodes, nodes.pick_whole::<S, N>("type")?)),
+            Self::ByShape(nodes) => Ok((nodes, std::array::from_fn(|field| FIRST_FIELD + field))),
         }
     }
 }

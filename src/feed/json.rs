@@ -123,6 +123,12 @@ pub(super) use shape;
 pub(super) struct Nodes<'t, 'i>(&'t [Node<'i>]);
 
 impl<'t, 'i> Nodes<'t, 'i> {
+    /// Shows values that no parser has read. The first one must be `null`, as its place means *absent*.
+    #[inline(always)]
+    pub(super) const fn of(nodes: &'t [Node<'i>]) -> Self {
+        Self(nodes)
+    }
+
     /// Gives the places of an object's named fields, [`ROOT`] for an absent one.
     ///
     /// `names` should be in wire order: after a field has been found, the next name is expected next.

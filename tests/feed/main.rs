@@ -12,6 +12,7 @@ mod proxies;
 mod recorded;
 mod rest;
 mod session;
+mod shapes;
 mod socket;
 mod spelling;
 mod upgrades;

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 /// Gives the frames of a recording. Where the folder is missing, prints that and gives nothing; CI must have it.
-fn frames(name: &str) -> Option<Vec<(UnixNanos, String)>> {
+pub(crate) fn frames(name: &str) -> Option<Vec<(UnixNanos, String)>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/recordings").join(name);
     let Ok(text) = std::fs::read_to_string(&path) else {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());

@@ -1,0 +1,241 @@
+//! [`MessageShapes`] and [`BatchShapes`]: messages of both feeds read by the shapes that came before, without the parser.
+//!
+//! ```text
+//!   frame ──▶ a known shape fits ─────────────────────▶ nodes ──▶ trade, ticker, heartbeat
+//!         └─▶ none does ──▶ simd-json's tape ──▶ nodes ──┘ │
+//!                                      a lesson, now and then ◀┘ (only of a message that was used)
+//! ```
+//!
+//! 1. The parser is the authority. What a shape gives are the nodes that the parser would have given, so that everything after is the same code. Tests hold
+//!    the two against each other for any bytes.
+//! 2. A lesson is taken only from a message that was used, as it is. One in which a wanted name occurs twice is not learned, since the parser rejects it.
+//! 3. Frames above [`MAX_FRAME_BYTES`] go to the parser.
+
+use simd_json::{Node, Tape};
+
+use super::json::Nodes;
+use super::learned::Learned;
+use super::template::{ABSENT, End, Lesson, Template};
+
+/// Longest frame that is read by its shape, in bytes.
+const MAX_FRAME_BYTES: usize = 1 << 20;
+
+/// Most fields that are wanted of a message.
+pub(super) const MAX_FIELDS: usize = 16;
+
+/// The values of a message, each behind the place that stands for *absent*.
+pub(super) type Fields<'i> = [Node<'i>; MAX_FIELDS + 1];
+
+/// Gives no values.
+pub(super) const NO_FIELDS: Fields<'static> = [ABSENT; MAX_FIELDS + 1];
+
+/// The place of the first field.
+pub(super) const FIRST_FIELD: usize = 1;
+
+/// The shapes of a kind of message that is one flat object.
+#[derive(Debug, Default)]
+pub(super) struct MessageShapes(Learned<Template>);
+
+impl MessageShapes {
+    /// Puts the values of a message, as far as it has them, at the places from [`FIRST_FIELD`] on. `false` where no known shape fits.
+    #[inline]
+    pub(super) fn read<'i>(&mut self, text: &'i [u8], fields: &mut Fields<'i>) -> bool {
+        let Some(text) = checked(text) else { return false };
+        let read = self.0.find(|template| {
+            fields.fill(ABSENT);
+            (template.read(text, 0, fields)? == text.len()).then_some(())
+        });
+        read.is_some()
+    }
+
+    /// Counts the messages read by their shape.
+    pub(super) const fn found(&self) -> u64 {
+        self.0.found()
+    }
+
+    /// Learns the shape of a message that was used, if it is time to.
+    #[inline]
+    pub(super) fn learn(&mut self, text: &[u8], names: &[&str]) {
+        if self.0.is_lesson_due() {
+            self.0.add(message(text, names));
+        }
+    }
+}
+
+/// Learns the shape of an object, or of what follows its first field from the comma on.
+#[cold]
+fn message(text: &[u8], names: &[&str]) -> Option<Template> {
+    let mut lesson = Lesson::new(text);
+    lesson.take(b"{,")?;
+    let (End::Object, _) = lesson.fields(names, FIRST_FIELD)? else { return None };
+    lesson.end()?;
+    lesson.finish()
+}
+
+/// The fields of an envelope that are wanted, and their places.
+const ENVELOPE: [&str; 1] = ["timestamp"];
+/// The place of the envelope's `timestamp`.
+pub(super) const TIMESTAMP: usize = FIRST_FIELD;
+/// The field of an event that is wanted.
+const EVENT: [&str; 1] = ["type"];
+/// The place of the event's `type`.
+const EVENT_TYPE: usize = FIRST_FIELD + 1;
+/// The place of the first element's first field.
+const FIRST_ELEMENT: usize = FIRST_FIELD + 2;
+
+/// The shape of an envelope with one event, whose elements are all of one shape.
+#[derive(Debug)]
+struct Batch {
+    head: Template,
+    element: Template,
+    tail: Template,
+}
+
+/// The shapes of a kind of message that is an envelope of a list.
+pub(super) struct BatchShapes {
+    shapes: Learned<Batch>,
+    /// Kept for the values of the next batch.
+    values: Tape<'static>,
+}
+
+/// The values of a batch.
+pub(super) struct BatchValues<'i> {
+    values: Tape<'i>,
+    count: usize,
+}
+
+impl<'i> BatchValues<'i> {
+    /// Shows them.
+    #[inline]
+    pub(super) fn batch(&self) -> ReadBatch<'_, 'i> {
+        ReadBatch { nodes: Nodes::of(&self.values.0), count: self.count }
+    }
+}
+
+/// The elements of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct ReadBatch<'t, 'i> {
+    /// The values.
+    pub(super) nodes: Nodes<'t, 'i>,
+    /// How many elements there are.
+    pub(super) count: usize,
+}
+
+impl<'i> ReadBatch<'_, 'i> {
+    /// Gives the event's type.
+    pub(super) fn kind(&self) -> Option<&'i str> {
+        self.nodes.text(EVENT_TYPE)
+    }
+
+    /// Gives the places of an element's fields.
+    #[inline]
+    pub(super) fn places<const N: usize>(&self, element: usize) -> [usize; N] {
+        std::array::from_fn(|field| FIRST_ELEMENT + element * N + field)
+    }
+}
+
+impl BatchShapes {
+    /// Knows no shape.
+    pub(super) fn new() -> Self {
+        Self { shapes: Learned::default(), values: Tape(Vec::new()) }
+    }
+
+    /// Reads a batch whose elements have `N` fields. `None` where no known shape fits.
+    #[inline]
+    pub(super) fn read<'i, const N: usize>(&mut self, frame: &'i [u8]) -> Option<BatchValues<'i>> {
+        let text = checked(frame)?;
+        let mut values = std::mem::replace(&mut self.values, Tape(Vec::new())).reset();
+        match self.shapes.find(|batch| batch.read::<N>(text, &mut values.0)) {
+            Some(count) => Some(BatchValues { values, count }),
+            None => {
+                self.values = values.reset();
+                None
+            }
+        }
+    }
+
+    /// Counts the batches read by their shape.
+    pub(super) const fn found(&self) -> u64 {
+        self.shapes.found()
+    }
+
+    /// Takes the memory of values back that are not needed any more.
+    #[inline]
+    pub(super) fn reuse(&mut self, read: BatchValues<'_>) {
+        self.values = read.values.reset();
+    }
+
+    /// Learns the shape of a batch that was used, if it is time to. `list` is the name of its elements, `names` are their fields.
+    #[inline]
+    pub(super) fn learn(&mut self, frame: &[u8], list: &str, names: &[&str]) {
+        if self.shapes.is_lesson_due() {
+            self.shapes.add(batch(frame, list, names));
+        }
+    }
+}
+
+impl Batch {
+    /// Reads a batch into `nodes`, and gives the number of its elements.
+    #[inline]
+    fn read<'i, const N: usize>(&self, text: &'i str, nodes: &mut Vec<Node<'i>>) -> Option<usize> {
+        nodes.clear();
+        nodes.resize(FIRST_ELEMENT, ABSENT);
+        let mut at = self.head.read(text, 0, nodes)?;
+        let mut count = 0;
+        loop {
+            let first = nodes.len();
+            nodes.extend_from_slice(&[ABSENT; N]);
+            at = self.element.read(text, at, nodes.get_mut(first..)?)?;
+            count += 1;
+            if text.as_bytes().get(at) != Some(&b',') {
+                break;
+            }
+            at += 1;
+        }
+        (self.tail.read(text, at, nodes)? == text.len()).then_some(count)
+    }
+}
+
+/// Learns the shape of an envelope whose only event ends with a list, by its first element.
+#[cold]
+fn batch(frame: &[u8], list: &str, names: &[&str]) -> Option<Batch> {
+    let mut lesson = Lesson::new(frame);
+    lesson.take(b"{")?;
+    let (End::Array, "events") = lesson.fields(&ENVELOPE, TIMESTAMP)? else { return None };
+    lesson.take(b"{")?;
+    let (End::Array, name) = lesson.fields(&EVENT, EVENT_TYPE)? else { return None };
+    if name != list {
+        return None;
+    }
+    let head = lesson.finish()?;
+    let element = element(&mut lesson, names)?;
+    while lesson.take(b",]")? == b',' {
+        // Whether the others have the same shape, the next batch shows.
+        self::element(&mut lesson, names)?;
+    }
+    end_of_object(&mut lesson, &EVENT, EVENT_TYPE)?;
+    lesson.take(b"]")?;
+    end_of_object(&mut lesson, &ENVELOPE, TIMESTAMP)?;
+    lesson.end()?;
+    Some(Batch { head, element, tail: lesson.finish()? })
+}
+
+fn element(lesson: &mut Lesson<'_>, names: &[&str]) -> Option<Template> {
+    lesson.take(b"{")?;
+    let (End::Object, _) = lesson.fields(names, 0)? else { return None };
+    lesson.finish()
+}
+
+/// Takes what follows an object's list.
+fn end_of_object(lesson: &mut Lesson<'_>, names: &[&str], first: usize) -> Option<()> {
+    if lesson.take(b",}")? == b',' {
+        let (End::Object, _) = lesson.fields(names, first)? else { return None };
+    }
+    Some(())
+}
+
+/// Gives a text that may be read by its shape.
+#[inline]
+fn checked(text: &[u8]) -> Option<&str> {
+    if text.len() > MAX_FRAME_BYTES { None } else { std::str::from_utf8(text).ok() }
+}

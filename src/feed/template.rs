@@ -1,0 +1,247 @@
+//! [`Template`]: the shape of a message that came before, by which the next one of that shape is read without a parser.
+//!
+//! A template is the text between the values, and for each value its kind and the field that it fills. It is learned from a message, never written into the
+//! code: a feed that adds a key, or sends another order, is learned as it comes.
+//!
+//! 1. A text that a template takes is JSON, and gives the values that the parser would give. The text between the values is that of a message that was JSON.
+//!    A string is taken up to its quote if no escape and no control character stands in it, a number if it is digits only, without a leading zero, and fits a
+//!    u64. Anything else is left to the parser. The caller has checked that the text is UTF-8.
+//! 2. What is learned is flat: names and plain values. `null`, `true` and `false` belong to the text between the values.
+//! 3. Bounded: at most [`MAX_SLOTS`] values and [`MAX_LITERAL_BYTES`] bytes between them. No allocation while a text is read.
+
+use simd_json::{Node, StaticNode};
+
+/// Most values of a template. The longest message in use, a ticker, has 17.
+const MAX_SLOTS: usize = 64;
+
+/// Most bytes of a template that are not values.
+const MAX_LITERAL_BYTES: usize = 4 << 10;
+
+/// Digits that always fit a u64.
+const MAX_DIGITS: usize = 19;
+
+/// A value that stands for a field that a message does not have.
+pub(super) const ABSENT: Node<'static> = Node::Static(StaticNode::Null);
+
+/// What stands in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A string without escapes, between its quotes.
+    Text,
+    /// Digits.
+    Whole,
+}
+
+/// A value of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    /// Bytes of text before it, since the value before.
+    literal: usize,
+    kind: Kind,
+    /// Which of the wanted fields it fills; `None` where nobody wants it.
+    field: Option<usize>,
+}
+
+/// The shape of a message, or of a part of one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Template {
+    /// All text between the values, one piece after the other.
+    literals: Vec<u8>,
+    slots: Vec<Slot>,
+}
+
+impl Template {
+    /// Reads the part of `text` from `at` on. Puts the values into `fields`, by the numbers that were given when the template was learned; the other fields
+    /// stay as they are. Gives where the part ends; `None` where it has another shape.
+    #[inline]
+    pub(super) fn read<'i>(&self, text: &'i str, at: usize, fields: &mut [Node<'i>]) -> Option<usize> {
+        let bytes = text.as_bytes();
+        let (mut at, mut literals) = (at, self.literals.as_slice());
+        for slot in &self.slots {
+            let (literal, rest) = literals.split_at_checked(slot.literal)?;
+            literals = rest;
+            let start = at + literal.len();
+            if bytes.get(at..start)? != literal {
+                return None;
+            }
+            let value = match slot.kind {
+                Kind::Text => {
+                    at = string_end(bytes, start)?;
+                    slot.field.map(|field| Some((field, Node::String(text.get(start..at)?))))
+                }
+                Kind::Whole => {
+                    let (number, end) = whole(bytes, start)?;
+                    at = end;
+                    slot.field.map(|field| Some((field, Node::Static(StaticNode::U64(number)))))
+                }
+            };
+            if let Some(value) = value {
+                let (field, node) = value?;
+                *fields.get_mut(field)? = node;
+            }
+        }
+        let end = at + literals.len();
+        (bytes.get(at..end)? == literals).then_some(end)
+    }
+}
+
+/// Gives where the string ends whose first character stands at `at`: the place of its quote. `None` where an escape or control character comes first.
+#[inline(always)]
+fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
+    const LOW: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = LOW << 7;
+    // The upper bit of each byte that is 0, or below `least`. Only bytes above the lowest such one may be wrong (Mycroft, 1987).
+    let below = |word: u64, least: u64| word.wrapping_sub(LOW * least) & !word & HIGH;
+    let mut at = at;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*word);
+        let special = below(word ^ (LOW * 0x22), 1) | below(word ^ (LOW * 0x5c), 1) | below(word, 0x20);
+        if special != 0 {
+            at += (special.trailing_zeros() / 8) as usize;
+            return (bytes.get(at) == Some(&b'"')).then_some(at);
+        }
+        at += 8;
+    }
+    let special = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+    (bytes.get(at + special) == Some(&b'"')).then_some(at + special)
+}
+
+/// Reads the digits at `at`. Gives the number, and where they end.
+#[inline(always)]
+fn whole(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
+    let rest = bytes.get(at..)?;
+    let (mut value, mut count) = (0u64, 0);
+    for byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
+        }
+        if count == MAX_DIGITS {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+        count += 1;
+    }
+    let has_leading_zero = count > 1 && rest.first() == Some(&b'0');
+    // What follows is compared with the template's text, so that no exponent or fraction is cut off.
+    (count > 0 && !has_leading_zero).then_some((value, at + count))
+}
+
+/// Learns templates from a message, from its beginning on. `None` from any function: the message has a shape that is not learned.
+pub(super) struct Lesson<'t> {
+    bytes: &'t [u8],
+    at: usize,
+    template: Template,
+    /// Where the text that is not in the template yet begins.
+    begin: usize,
+}
+
+/// What ends the fields of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Its brace.
+    Object,
+    /// A field whose value is an array that is not empty, after its bracket.
+    Array,
+}
+
+impl<'t> Lesson<'t> {
+    /// Begins at the beginning of a text.
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self { bytes: text, at: 0, template: Template::default(), begin: 0 }
+    }
+
+    /// Takes one of these bytes.
+    pub(super) fn take(&mut self, wanted: &[u8]) -> Option<u8> {
+        self.skip_space();
+        let byte = *self.bytes.get(self.at)?;
+        self.at += 1;
+        wanted.contains(&byte).then_some(byte)
+    }
+
+    /// Takes an object's fields, after its brace or before a comma. Values of `names` fill the fields from `first` on; a message in which one of them
+    /// occurs twice is not learned.
+    pub(super) fn fields(&mut self, names: &[&str], first: usize) -> Option<(End, &'t str)> {
+        let mut taken = 0u64;
+        loop {
+            self.skip_space();
+            let name = self.string()?;
+            self.take(b":")?;
+            self.skip_space();
+            let at = names.iter().position(|wanted| *wanted == name);
+            let bit = at.map_or(0, |at| 1 << at);
+            if taken & bit != 0 {
+                return None;
+            }
+            taken |= bit;
+            let field = at.map(|at| first + at);
+            match self.bytes.get(self.at)? {
+                b'"' => {
+                    self.at += 1;
+                    self.end_literal(Kind::Text, field)?;
+                    self.at = string_end(self.bytes, self.at)?;
+                    self.begin = self.at;
+                    self.at += 1;
+                }
+                b'0'..=b'9' => {
+                    self.end_literal(Kind::Whole, field)?;
+                    self.at = whole(self.bytes, self.at)?.1;
+                    self.begin = self.at;
+                }
+                b'[' => {
+                    self.at += 1;
+                    return Some((End::Array, name));
+                }
+                _ => self.word(field)?,
+            }
+            if self.take(b",}")? == b'}' {
+                return Some((End::Object, name));
+            }
+        }
+    }
+
+    /// Takes `null`, `true` or `false`. A wanted field is `null`, or the message is not learned.
+    fn word(&mut self, field: Option<usize>) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
+        let word = ["null", "true", "false"].into_iter().find(|word| rest.starts_with(word.as_bytes()))?;
+        self.at += word.len();
+        (word == "null" || field.is_none()).then_some(())
+    }
+
+    fn string(&mut self) -> Option<&'t str> {
+        self.take(b"\"")?;
+        let end = string_end(self.bytes, self.at)?;
+        let text = std::str::from_utf8(self.bytes.get(self.at..end)?).ok()?;
+        self.at = end + 1;
+        Some(text)
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.bytes.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    /// Takes what the template's text is up to a value that begins here.
+    fn end_literal(&mut self, kind: Kind, field: Option<usize>) -> Option<()> {
+        let literal = self.bytes.get(self.begin..self.at)?;
+        self.template.literals.extend_from_slice(literal);
+        self.template.slots.push(Slot { literal: literal.len(), kind, field });
+        (self.template.slots.len() <= MAX_SLOTS && self.template.literals.len() <= MAX_LITERAL_BYTES).then_some(())
+    }
+
+    /// Ends a template here. The next one begins here.
+    pub(super) fn finish(&mut self) -> Option<Template> {
+        let literal = self.bytes.get(self.begin..self.at)?;
+        self.begin = self.at;
+        let mut template = std::mem::take(&mut self.template);
+        template.literals.extend_from_slice(literal);
+        (template.literals.len() <= MAX_LITERAL_BYTES).then_some(template)
+    }
+
+    /// Takes the end of the text, in front of which only spaces may stand.
+    pub(super) fn end(&mut self) -> Option<()> {
+        self.skip_space();
+        (self.at == self.bytes.len()).then_some(())
+    }
+}

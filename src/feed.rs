@@ -69,6 +69,7 @@ mod spelling;
 mod subscription;
 mod tcp_race;
 mod template;
+mod text;
 mod transport;
 mod tunnel;
 mod upgrade;

@@ -23,7 +23,7 @@ use super::head::Head;
 use super::json::{Nodes, Parser};
 use super::protocol::Feed;
 use super::reject::RejectReason;
-use super::shapes::{BatchShapes, Fields, MessageShapes, NO_FIELDS};
+use super::text::{Shapes, Text, read_batch};
 use super::{advanced, exchange, spelling};
 use crate::decimal;
 use crate::record::Means;
@@ -72,30 +72,6 @@ pub struct Decoder {
     /// Whether the sequence number of the present frame was checked.
     is_sequence_checked: bool,
     held: Held,
-}
-
-/// The shapes of the messages that came before.
-struct Shapes {
-    /// Whether messages are read by them. Without it the parser reads every message.
-    are_used: bool,
-    matches: MessageShapes,
-    tickers: MessageShapes,
-    heartbeats: MessageShapes,
-    trade_batches: BatchShapes,
-    ticker_batches: BatchShapes,
-}
-
-impl Default for Shapes {
-    fn default() -> Self {
-        Self {
-            are_used: true,
-            matches: MessageShapes::default(),
-            tickers: MessageShapes::default(),
-            heartbeats: MessageShapes::default(),
-            trade_batches: BatchShapes::new(),
-            ticker_batches: BatchShapes::new(),
-        }
-    }
 }
 
 /// Most frames that are held back at once.
@@ -175,8 +151,7 @@ impl Decoder {
     /// Counts the frames that were read by their shape. A held or respelled one counts each time it is read.
     #[must_use]
     pub fn read_by_shape(&self) -> u64 {
-        let Shapes { are_used: _, matches, tickers, heartbeats, trade_batches, ticker_batches } = &self.shapes;
-        [matches, tickers, heartbeats].map(MessageShapes::found).iter().sum::<u64>() + trade_batches.found() + ticker_batches.found()
+        self.shapes.found()
     }
 
     /// Starts over with a new connection, whose messages count from 0 again.
@@ -382,66 +357,6 @@ impl Decoder {
         handler.control(control);
         Ok(FrameFate::Control)
     }
-}
-
-/// An Exchange message.
-#[derive(Clone, Copy)]
-struct Text<'f> {
-    frame: &'f [u8],
-    /// What follows its type where that comes first, as it always does.
-    body: Option<&'f [u8]>,
-    are_shapes_used: bool,
-}
-
-impl Text<'_> {
-    /// Reads it by its shape, or parses it: what follows its type where that comes first, otherwise all of it.
-    #[inline(always)]
-    fn read(
-        self,
-        parser: &mut Parser,
-        shapes: &mut MessageShapes,
-        names: &[&str],
-        walk: impl FnOnce(exchange::Message<'_, '_>) -> Result<(), RejectReason>,
-    ) -> Result<Result<(), RejectReason>, RejectReason> {
-        let text = self.body.unwrap_or(self.frame);
-        if self.are_shapes_used {
-            let mut fields: Fields<'_> = NO_FIELDS;
-            if shapes.read(text, &mut fields) {
-                return Ok(walk(exchange::Message::ByShape(Nodes::of(&fields))));
-            }
-        }
-        let result = match self.body {
-            Some(body) => parser.parse_rest(body, |nodes| walk(exchange::Message::AfterType(nodes)))?,
-            None => parser.parse(self.frame, |nodes| walk(exchange::Message::Whole(nodes)))?,
-        };
-        if result.is_ok() && self.are_shapes_used {
-            shapes.learn(text, names);
-        }
-        Ok(result)
-    }
-}
-
-/// Reads an Advanced message by its shape, or parses it.
-#[inline(always)]
-fn read_batch<const N: usize>(
-    frame: &[u8],
-    parser: &mut Parser,
-    shapes: Option<&mut BatchShapes>,
-    list: &str,
-    names: [&str; N],
-    walk: impl FnOnce(advanced::Message<'_, '_>) -> Result<FrameFate, RejectReason>,
-) -> Result<FrameFate, RejectReason> {
-    let Some(shapes) = shapes else { return parser.parse(frame, |nodes| walk(advanced::Message::Parsed(nodes)))? };
-    if let Some(values) = shapes.read::<N>(frame) {
-        let result = walk(advanced::Message::ByShape(values.batch()));
-        shapes.reuse(values);
-        return result;
-    }
-    let result = parser.parse(frame, |nodes| walk(advanced::Message::Parsed(nodes)))?;
-    if result == Ok(FrameFate::Used) {
-        shapes.learn(frame, list, &names);
-    }
-    result
 }
 
 /// Tells whether a kind is a number that was respelled, and no name.

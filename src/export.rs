@@ -12,6 +12,8 @@
 //! 5. Threads: as many workers as there are jobs, `export:n`, take products, then files, from a list. They end with the call. The calling thread alone
 //!    writes to the data set.
 
+#![cfg_attr(not(feature = "export"), allow(dead_code, reason = "only Parquet, Arrow and Nautilus files need some of it"))]
+
 #[cfg(feature = "export")]
 mod arrow;
 mod block;

@@ -130,6 +130,7 @@ impl Origin {
     }
 
     /// Gives the number of the feed, its place in [`Origin::FEEDS`].
+    #[cfg_attr(not(feature = "export"), allow(dead_code, reason = "only Parquet and Arrow files name it"))]
     #[must_use]
     pub(crate) const fn feed(self) -> u8 {
         (self.0 & FEED != 0) as u8

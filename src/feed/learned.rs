@@ -56,8 +56,11 @@ impl<T> Learned<T> {
                     if !std::mem::replace(&mut known.was_used, true) {
                         self.wait = 1;
                     }
-                    if at > 0 {
-                        self.known.swap(at - 1, at);
+                    // The one that was used last comes first.
+                    if at > 0
+                        && let Some(before) = self.known.get_mut(..=at)
+                    {
+                        before.rotate_right(1);
                     }
                     return Some(read);
                 }
@@ -87,7 +90,7 @@ impl<T> Learned<T> {
         if self.known.len() == MAX_KNOWN {
             self.known.pop();
         }
-        self.known.push(Known { shape, was_used: false });
+        self.known.insert(0, Known { shape, was_used: false });
     }
 }
 
@@ -114,7 +117,11 @@ mod tests {
         let mut learned = Learned::default();
         assert_eq!(send(&mut learned, [1; 100]), (99, 1));
         assert_eq!(send(&mut learned, [2; 100]), (99, 1));
-        assert_eq!(send(&mut learned, (0..400).map(|at| at % 4)), (400 - 2, 2), "two of the four were known");
+        assert_eq!(
+            send(&mut learned, (0..400).map(|at| at % 4)),
+            (400 - 3, 2),
+            "two of the four were known, and the second new one waits for the first to be used"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! - the hot sector of a page whose state does not say that it is zero: it changes with every commit;
 //! - a trade dated wrong by less than the exchange's clock may fall, or the very last one of a tape dated later than it happened;
 //! - a trade dated wrong by minutes where its ticker says the same, or where the trades beside it came so seldom, or were received so long ago, that a step
-//!   of the exchange's clock explains it as well.
+//!   of the exchange's clock explains it as well, or where a capture found its clock and the exchange's apart.
 
 use std::path::{Path, PathBuf};
 
@@ -254,6 +254,10 @@ fn leap_within_a_day(case: &mut Case<'_>) -> Option<Harm> {
 }
 
 fn minutes_off(case: &mut Case<'_>) -> Option<Harm> {
+    // Where the clocks were apart, it may be the exchange's.
+    if case.spec.clock_off != 0 {
+        return None;
+    }
     let at = choose(case, |spec, product, day| {
         let trades = &spec.products[product].days[day].trades;
         let (first, last) = (trades.first(), trades.last());

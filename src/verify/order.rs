@@ -51,7 +51,8 @@ pub(super) const fn falls_by(from: UnixNanos, to: UnixNanos, most: u64) -> bool 
 pub(super) fn strays(chain: &[Run]) -> Vec<Stray> {
     let mut stretches: Vec<Stretch> = Vec::new();
     for run in chain {
-        let trades = (run.last.id - run.first.id).saturating_add(1);
+        // Of a damaged day the ids may fall.
+        let trades = run.last.id.abs_diff(run.first.id).saturating_add(1);
         match stretches.last_mut() {
             Some(stretch) if stretch.last.date == run.first.date => {
                 stretch.last = run.last;

@@ -192,10 +192,10 @@ pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
         let is_proven_in_range = |day: &DaySpec| day.trades.iter().skip(day.trades.len() / 2).all(|trade| trade.time >= last.time);
         let is_proven = of.days.iter().all(|day| day.state != State::LiveUnsynced || is_proven_in_range(day));
         let expected = if spec.absence.is_none() && is_proven { Verdict::Whole } else { Verdict::Partial };
-        // Where the clock was set back, records outside of the range may lie between two inside of it.
+        // Where the clock was set back, records outside of the range may lie between two inside of it, and records behind it before its beginning.
         let is_either = of.days.iter().any(|day| day.state == State::LiveUnsynced)
             && trades().zip(trades().skip(1)).any(|(one, next)| next.time < one.time);
-        let is_expected = coverage.verdict() == expected || is_either && coverage.verdict() == Verdict::Partial;
+        let is_expected = coverage.verdict() == expected || is_either && matches!(coverage.verdict(), Verdict::Whole | Verdict::Partial);
         if !range.is_empty() && !is_expected {
             found.push(format!("{} {range:?} is {expected:?}: {coverage:?}", of.product));
         }

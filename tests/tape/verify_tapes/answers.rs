@@ -192,10 +192,15 @@ pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
         let is_proven_in_range = |day: &DaySpec| day.trades.iter().skip(day.trades.len() / 2).all(|trade| trade.time >= last.time);
         let is_proven = of.days.iter().all(|day| day.state != State::LiveUnsynced || is_proven_in_range(day));
         let expected = if spec.absence.is_none() && is_proven { Verdict::Whole } else { Verdict::Partial };
-        // Where the clock was set back, records outside of the range may lie between two inside of it, and records behind it before its beginning.
-        let is_either = of.days.iter().any(|day| day.state == State::LiveUnsynced)
-            && trades().zip(trades().skip(1)).any(|(one, next)| next.time < one.time);
-        let is_expected = coverage.verdict() == expected || is_either && matches!(coverage.verdict(), Verdict::Whole | Verdict::Partial);
+        // Of such a day late records may be counted with the range. Where the clock was set back, records behind it may lie before its beginning.
+        let is_unsynced = of.days.iter().any(|day| day.state == State::LiveUnsynced);
+        let is_set_back = trades().zip(trades().skip(1)).any(|(one, next)| next.time < one.time);
+        let is_expected = match coverage.verdict() {
+            verdict if verdict == expected => true,
+            Verdict::Partial => is_unsynced,
+            Verdict::Whole => is_unsynced && is_set_back,
+            _ => false,
+        };
         if !range.is_empty() && !is_expected {
             found.push(format!("{} {range:?} is {expected:?}: {coverage:?}", of.product));
         }

@@ -389,7 +389,7 @@ fn recorded_frames_whole_and_spoiled_are_read_alike_and_nearly_all_by_their_shap
             .filter(|(_, frame)| ["\"match\"", "\"ticker\"", "\"market_trades\""].iter().any(|kind| frame.contains(kind)))
             .count();
         println!("{name}: {by_shape} of {market} frames of the market read by their shape");
-        assert!(by_shape as usize > market * 9 / 10, "{by_shape} of {market}");
+        assert!(by_shape > market as u64 * 9 / 10, "{by_shape} of {market}");
         let mut rng = Rng::with_seed(3);
         for (recv, frame) in &frames {
             let mut frame = frame.clone().into_bytes();

@@ -2,7 +2,7 @@
 //!
 //! 1. At most [`MAX_KNOWN`] are known. The one that was used last the longest ago gives way.
 //! 2. A shape that is never met again was learned in vain. After each of those twice as many misses pass before another one is learned, up to
-//!    [`LONGEST_WAIT`]; the first use of a new one ends that. So messages whose shapes never repeat cost hardly more than without this.
+//!    [`LONGEST_WAIT`]; the first use of a new one ends that. So messages whose shapes never repeat are seldom learned from.
 //! 3. After [`PATIENCE`] misses in a row the known shapes are tried for every [`RARELY`]th message only, until one of them fits again.
 
 /// Shapes known at once.

@@ -96,6 +96,15 @@ impl Tally {
         Self { wanted, used: 0, rejected: None }
     }
 
+    /// Keeps an element that can be used, and rejects one that cannot.
+    #[inline(always)]
+    fn keep<T>(&mut self, read: Result<T, RejectReason>, kept: &mut Vec<T>, item: Item, handler: &mut impl Handler) {
+        match read {
+            Ok(element) => kept.push(element),
+            Err(why) => self.reject(item, why, handler),
+        }
+    }
+
     fn reject(&mut self, item: Item, why: RejectReason, handler: &mut impl Handler) {
         if self.wanted == Elements::Any {
             handler.reject_item(item, why);
@@ -179,20 +188,14 @@ pub(super) fn trades(
                 let source = TradeSource::new(kind, line);
                 for place in trades {
                     let picked = nodes.pick_shape::<ListedTrade, TRADE_FIELDS>(place);
-                    match picked.and_then(|places| trade(nodes, places, times, source)) {
-                        Ok(trade) => unsorted.push(trade),
-                        Err(why) => tally.reject(Item::Trade, why, handler),
-                    }
+                    tally.keep(picked.and_then(|places| trade(nodes, places, times, source)), unsorted, Item::Trade, handler);
                 }
             }
         }
         Message::ByShape(batch) => {
             let source = TradeSource::new(batch.kind(), line);
             for element in 0..batch.count {
-                match trade(nodes, batch.places(element), times, source) {
-                    Ok(trade) => unsorted.push(trade),
-                    Err(why) => tally.reject(Item::Trade, why, handler),
-                }
+                tally.keep(trade(nodes, batch.places(element), times, source), unsorted, Item::Trade, handler);
             }
         }
     }
@@ -284,19 +287,13 @@ pub(super) fn tickers(
                 let Some((_, tickers)) = tally.event(nodes, event, TICKERS) else { continue };
                 for place in tickers {
                     let picked = nodes.pick_shape::<ListedTicker, TICKER_FIELDS>(place);
-                    match picked.and_then(|places| ticker(nodes, places, time, times.recv)) {
-                        Ok(ticker) => read.push(ticker),
-                        Err(why) => tally.reject(Item::Ticker, why, handler),
-                    }
+                    tally.keep(picked.and_then(|places| ticker(nodes, places, time, times.recv)), read, Item::Ticker, handler);
                 }
             }
         }
         Message::ByShape(batch) => {
             for element in 0..batch.count {
-                match ticker(nodes, batch.places(element), time, times.recv) {
-                    Ok(ticker) => read.push(ticker),
-                    Err(why) => tally.reject(Item::Ticker, why, handler),
-                }
+                tally.keep(ticker(nodes, batch.places(element), time, times.recv), read, Item::Ticker, handler);
             }
         }
     }

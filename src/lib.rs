@@ -11,6 +11,7 @@
 //! | export days for other programs | [`guide::export`] |
 //! | see trades and gaps in a picture | [`plot`](fn@plot), [`PlotConfig`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
+//! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
@@ -60,8 +61,9 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
+//! | server | `serve` | words, layout, store, reading, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -82,6 +84,13 @@
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
+//!
+//! # The threads of a server
+//!
+//! | thread | owns | reads from | stops when |
+//! |---|---|---|---|
+//! | `serve:wait` | connections that wait: heads that are not whole, idle and closing ones | the listener, those connections, a bounded channel of clients that were answered | a stop is asked for, and nobody is being answered |
+//! | `serve:N` | a client, while it is answered | its socket, snapshots of the tape | the answer is over |
 
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -112,6 +121,7 @@ mod record;
 mod repair;
 mod rows;
 mod schema;
+mod serve;
 mod simulate;
 mod stats;
 mod status;
@@ -153,6 +163,7 @@ pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
+pub use serve::{ServeConfig, ServeError, Serving};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
 pub use status::{

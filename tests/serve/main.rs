@@ -1,0 +1,15 @@
+//! `coltape serve` as its clients see it: who may ask, hostile clients, starts and stops.
+//!
+//! Tests of this binary run beside each other. Each has a server of its own.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "a test may panic")]
+
+mod access;
+mod client;
+mod hostile;
+mod lifecycle;
+mod metrics;
+#[path = "../tape/capture/programs.rs"]
+#[allow(dead_code, reason = "each test binary uses a part")]
+mod programs;
+mod served;

@@ -9,6 +9,7 @@
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | export days for other programs | [`guide::export`] |
+//! | give the tape to others over HTTP | [`guide::serving`] |
 //! | see trades and gaps in a picture | [`plot`](fn@plot), [`PlotConfig`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
 //! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
@@ -61,7 +62,7 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
-//! | server | `serve` | words, layout, store, reading, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
+//! | server | `serve` | words, layout, store, reading, proof, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
 //! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |

@@ -5,11 +5,12 @@
 //! 3. Each answer reads snapshots, as every reader does: nothing that a client asks for can disturb a capture.
 //! 4. No path of a request becomes the name of a file, except a product that was parsed as one and that the directory lists.
 //!
-//! Threads: those of [`http`].
+//! Threads: those of [`http`], and those of [`data`], which follow a product for its live clients.
 
 mod access;
 pub(crate) mod config;
 pub(crate) mod counters;
+mod data;
 pub(crate) mod error;
 mod health;
 pub(crate) mod http;
@@ -56,6 +57,7 @@ use server::Server;
 pub struct Serving {
     address: SocketAddr,
     http: HttpServer,
+    server: Arc<Server>,
 }
 
 impl Serving {
@@ -73,9 +75,9 @@ impl Serving {
             Limits { max_clients: config.max_clients.max(1), send_timeout: config.send_timeout, head_timeout: config.head_timeout };
         let (stopping, traffic) = (Stopping::default(), Arc::<Traffic>::default());
         let server = Arc::new(Server::new(config, stopping.clone(), Arc::clone(&traffic)));
-        let handler = Arc::new(Site { access, server });
+        let handler = Arc::new(Site { access, server: Arc::clone(&server) });
         let http = HttpServer::start(listener, limits, handler, &stopping, &traffic).map_err(ServeError::Start)?;
-        Ok(Self { address, http })
+        Ok(Self { address, http, server })
     }
 
     /// Gives the address that is listened on.
@@ -102,7 +104,10 @@ impl Serving {
     /// # Errors
     /// Where the server had ended by itself.
     pub fn stop(self) -> Result<(), ServeError> {
-        if self.http.stop() { Ok(()) } else { Err(ServeError::Ended) }
+        let has_stopped = self.http.stop();
+        // They see the stop that `http` has asked for.
+        self.server.live().join();
+        if has_stopped { Ok(()) } else { Err(ServeError::Ended) }
     }
 }
 

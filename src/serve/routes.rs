@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::data;
 use super::health;
 use super::http::handler::Priority;
 use super::http::request::Request;
@@ -19,6 +20,7 @@ pub(super) fn route(server: &Arc<Server>, request: &Request) -> Response {
         "/healthz" => health::alive(),
         "/readyz" => health::ready(server),
         "/metrics" => health::metrics(server),
+        path if path.starts_with(data::PREFIX) => data::answer(server, request),
         path => Response::error(404, format!("there is nothing at {path}"), "see coltape serve --help for the paths there are"),
     }
 }

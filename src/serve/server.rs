@@ -1,11 +1,12 @@
 //! [`Server`]: what every answer may use: the tape, the settings, the counts, and whether the server stops.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::config::ServeConfig;
 use super::counters::Counters;
+use super::data::{LiveHubs, ParquetFiles, Verdicts};
 use super::http::stopping::Stopping;
 use super::http::traffic::Traffic;
 use crate::tape::{Tape, TapeError};
@@ -17,11 +18,25 @@ pub(crate) struct Server {
     stopping: Stopping,
     traffic: Arc<Traffic>,
     counters: Counters,
+    parquet_files: ParquetFiles,
+    live: LiveHubs,
+    verdicts: Verdicts,
+    /// The tape as it was first opened: it remembers what it has read of files that have not changed.
+    tape: OnceLock<Tape>,
 }
 
 impl Server {
     pub(super) fn new(config: ServeConfig, stopping: Stopping, traffic: Arc<Traffic>) -> Self {
-        Self { config, stopping, traffic, counters: Counters::default() }
+        Self {
+            config,
+            stopping,
+            traffic,
+            counters: Counters::default(),
+            parquet_files: ParquetFiles::default(),
+            live: LiveHubs::default(),
+            verdicts: Verdicts::default(),
+            tape: OnceLock::new(),
+        }
     }
 
     /// Opens the tape, as the directory is now.
@@ -29,7 +44,9 @@ impl Server {
     /// # Errors
     /// Where the directory has gone away or is no tape any more.
     pub(crate) fn tape(&self) -> Result<Tape, TapeError> {
-        Tape::open(&self.config.dir)
+        // Opened anew, so that a directory that has gone away is told.
+        let opened = Tape::open(&self.config.dir)?;
+        Ok(self.tape.get_or_init(|| opened).clone())
     }
 
     /// Gives the data directory.
@@ -56,6 +73,21 @@ impl Server {
     /// Gives what the HTTP server counts.
     pub(crate) fn traffic(&self) -> &Traffic {
         &self.traffic
+    }
+
+    /// Gives the Parquet files that clients read piece by piece.
+    pub(super) fn parquet_files(&self) -> &ParquetFiles {
+        &self.parquet_files
+    }
+
+    /// Gives what is followed for clients.
+    pub(super) fn live(&self) -> &LiveHubs {
+        &self.live
+    }
+
+    /// Gives what is known of the completeness of times that were asked for.
+    pub(super) fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
     }
 
     /// Gives what the endpoints count.

@@ -6,8 +6,11 @@
 
 mod access;
 mod client;
+mod data;
 mod hostile;
 mod lifecycle;
+#[path = "../tape/market.rs"]
+mod market;
 mod metrics;
 #[path = "../tape/capture/programs.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]

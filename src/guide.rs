@@ -12,6 +12,9 @@ pub mod export {}
 #[doc = include_str!("guide/serving.md")]
 pub mod serving {}
 
+#[doc = include_str!("guide/exchange.md")]
+pub mod exchange {}
+
 #[doc = include_str!("guide/library.md")]
 pub mod library {}
 

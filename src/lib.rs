@@ -11,6 +11,7 @@
 //! | export days for other programs | [`guide::export`] |
 //! | give the tape to others over HTTP | [`guide::serving`] |
 //! | see trades and gaps in a picture | [`plot`](fn@plot), [`PlotConfig`] |
+//! | have clients of the exchange work on a tape | [`guide::exchange`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
 //! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |

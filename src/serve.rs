@@ -8,6 +8,7 @@
 //! Threads: those of [`http`], and those of [`data`], which follow a product for its live clients.
 
 mod access;
+mod coinbase;
 pub(crate) mod config;
 pub(crate) mod counters;
 mod data;
@@ -67,14 +68,14 @@ impl Serving {
     /// Where the directory is no tape, a setting is wrong, an address that is not loopback has no token, or the address cannot be listened on.
     pub fn start(config: ServeConfig) -> Result<Self, ServeError> {
         let access = Access::new(&config)?;
-        crate::tape::Tape::open(&config.dir)?;
+        let tape = crate::tape::Tape::open(&config.dir)?;
         let listen = |source| ServeError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let limits =
             Limits { max_clients: config.max_clients.max(1), send_timeout: config.send_timeout, head_timeout: config.head_timeout };
         let (stopping, traffic) = (Stopping::default(), Arc::<Traffic>::default());
-        let server = Arc::new(Server::new(config, stopping.clone(), Arc::clone(&traffic)));
+        let server = Arc::new(Server::new(config, tape, stopping.clone(), Arc::clone(&traffic)));
         let handler = Arc::new(Site { access, server: Arc::clone(&server) });
         let http = HttpServer::start(listener, limits, handler, &stopping, &traffic).map_err(ServeError::Start)?;
         Ok(Self { address, http, server })
@@ -106,7 +107,7 @@ impl Serving {
     pub fn stop(self) -> Result<(), ServeError> {
         let has_stopped = self.http.stop();
         // They see the stop that `http` has asked for.
-        self.server.live().join();
+        self.server.live_hubs().join();
         if has_stopped { Ok(()) } else { Err(ServeError::Ended) }
     }
 }

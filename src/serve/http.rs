@@ -33,5 +33,5 @@ pub(crate) mod socket;
 pub(crate) mod stopping;
 pub(crate) mod target;
 pub(crate) mod traffic;
-mod upgrade;
+pub(crate) mod upgrade;
 mod waiting;

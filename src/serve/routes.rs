@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::coinbase;
 use super::data;
 use super::health;
 use super::http::handler::Priority;
@@ -21,7 +22,9 @@ pub(super) fn route(server: &Arc<Server>, request: &Request) -> Response {
         "/readyz" => health::ready(server),
         "/metrics" => health::metrics(server),
         path if path.starts_with(data::PREFIX) => data::answer(server, request),
-        path => Response::error(404, format!("there is nothing at {path}"), "see coltape serve --help for the paths there are"),
+        path => coinbase::route(server, request).unwrap_or_else(|| {
+            Response::error(404, format!("there is nothing at {path}"), "see coltape serve --help for the paths there are")
+        }),
     }
 }
 

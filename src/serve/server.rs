@@ -1,9 +1,10 @@
 //! [`Server`]: what every answer may use: the tape, the settings, the counts, and whether the server stops.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::coinbase::live::Live;
 use super::config::ServeConfig;
 use super::counters::Counters;
 use super::data::{LiveHubs, ParquetFiles, Verdicts};
@@ -19,23 +20,25 @@ pub(crate) struct Server {
     traffic: Arc<Traffic>,
     counters: Counters,
     parquet_files: ParquetFiles,
-    live: LiveHubs,
+    live: Live,
+    live_hubs: LiveHubs,
     verdicts: Verdicts,
     /// The tape as it was first opened: it remembers what it has read of files that have not changed.
-    tape: OnceLock<Tape>,
+    tape: Tape,
 }
 
 impl Server {
-    pub(super) fn new(config: ServeConfig, stopping: Stopping, traffic: Arc<Traffic>) -> Self {
+    pub(super) fn new(config: ServeConfig, tape: Tape, stopping: Stopping, traffic: Arc<Traffic>) -> Self {
         Self {
             config,
             stopping,
             traffic,
             counters: Counters::default(),
             parquet_files: ParquetFiles::default(),
-            live: LiveHubs::default(),
+            live: Live::new(&tape),
+            live_hubs: LiveHubs::default(),
             verdicts: Verdicts::default(),
-            tape: OnceLock::new(),
+            tape,
         }
     }
 
@@ -45,8 +48,8 @@ impl Server {
     /// Where the directory has gone away or is no tape any more.
     pub(crate) fn tape(&self) -> Result<Tape, TapeError> {
         // Opened anew, so that a directory that has gone away is told.
-        let opened = Tape::open(&self.config.dir)?;
-        Ok(self.tape.get_or_init(|| opened).clone())
+        Tape::open(&self.config.dir)?;
+        Ok(self.tape.clone())
     }
 
     /// Gives the data directory.
@@ -80,9 +83,14 @@ impl Server {
         &self.parquet_files
     }
 
-    /// Gives what is followed for clients.
-    pub(super) fn live(&self) -> &LiveHubs {
+    /// Gives what is being stored, as WebSockets follow it.
+    pub(super) fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Gives what is being stored, as event streams follow it.
+    pub(super) fn live_hubs(&self) -> &LiveHubs {
+        &self.live_hubs
     }
 
     /// Gives what is known of the completeness of times that were asked for.

@@ -6,6 +6,7 @@
 
 mod access;
 mod client;
+mod coinbase;
 mod data;
 mod hostile;
 mod lifecycle;

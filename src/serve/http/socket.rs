@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,13 @@ impl ClientSocket {
     /// Waits until the client has sent something, or has left, but no longer than `longest`. Gives whether it has.
     pub(crate) fn wait_readable(&self, longest: Duration) -> bool {
         self.poll(PollFlags::IN, longest)
+    }
+
+    /// As [`ClientSocket::wait_readable`], but no longer than until `other` can be read.
+    pub(super) fn wait_readable_or(&self, other: BorrowedFd<'_>, longest: Duration) {
+        let mut fds = [PollFd::new(&self.stream, PollFlags::IN), PollFd::from_borrowed_fd(other, PollFlags::IN)];
+        // A wait that is interrupted does no harm: the caller looks again.
+        let _ = poll(&mut fds, Some(&timespec(longest)));
     }
 
     /// Tells whether the client has left: it has closed its side, or reset the connection. What it has sent before is not looked at.

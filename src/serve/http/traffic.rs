@@ -18,11 +18,13 @@ pub(crate) enum CutOff {
     Crowded,
     /// Its answer was not over when the time to stop was.
     Stopped,
+    /// It read what is being stored so slowly that its place was no longer kept.
+    Behind,
 }
 
 impl CutOff {
     /// All reasons.
-    pub(crate) const ALL: [Self; 5] = [Self::Stalled, Self::Trickling, Self::SlowHead, Self::Crowded, Self::Stopped];
+    pub(crate) const ALL: [Self; 6] = [Self::Stalled, Self::Trickling, Self::SlowHead, Self::Crowded, Self::Stopped, Self::Behind];
 
     /// Gives the name that metrics use.
     pub(crate) const fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl CutOff {
             Self::SlowHead => "slow_head",
             Self::Crowded => "crowded",
             Self::Stopped => "stopped",
+            Self::Behind => "behind",
         }
     }
 }
@@ -79,7 +82,7 @@ impl Traffic {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn cut_off(&self, reason: CutOff) {
+    pub(in crate::serve) fn cut_off(&self, reason: CutOff) {
         if let Some(count) = self.cut_off.get(reason as usize) {
             count.fetch_add(1, Ordering::Relaxed);
         }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use tungstenite::handshake::derive_accept_key;
@@ -28,6 +29,13 @@ impl Connection {
     /// Waits until there is something to read, or the client has left, but no longer than `longest`. Gives whether there is.
     pub(crate) fn wait_readable(&self, longest: Duration) -> bool {
         !self.ahead.is_empty() || self.socket.wait_readable(longest)
+    }
+
+    /// As [`Connection::wait_readable`], but no longer than until `other` can be read.
+    pub(crate) fn wait_readable_or(&self, other: BorrowedFd<'_>, longest: Duration) {
+        if self.ahead.is_empty() {
+            self.socket.wait_readable_or(other, longest);
+        }
     }
 
     /// Gives the client's address.

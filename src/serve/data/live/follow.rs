@@ -25,8 +25,8 @@ const IDLE: Duration = Duration::from_secs(600);
 /// # Errors
 /// Where the product cannot be followed.
 pub(super) fn hub(server: &Arc<Server>, tape: &Tape, product: &ProductId, dataset: Dataset) -> Result<Arc<Hub>, Refusal> {
-    let _starting = server.live().starting();
-    if let Some(hub) = server.live().get(&(product.clone(), dataset)) {
+    let _starting = server.live_hubs().starting();
+    if let Some(hub) = server.live_hubs().get(&(product.clone(), dataset)) {
         return Ok(hub);
     }
     with_layout!(dataset, L => {
@@ -35,7 +35,7 @@ pub(super) fn hub(server: &Arc<Server>, tape: &Tape, product: &ProductId, datase
         let (of_thread, of_hub) = (Arc::clone(server), Arc::clone(&hub));
         let thread = std::thread::Builder::new().name(format!("live:{product}")).spawn(move || run(&of_thread, &of_hub, follow));
         let thread = thread.map_err(|error| Refusal::new(503, format!("there is no thread to follow the tape with: {error}"), "ask again"))?;
-        server.live().add(&hub, thread);
+        server.live_hubs().add(&hub, thread);
         Ok(hub)
     })
 }
@@ -66,11 +66,11 @@ fn run<L: Layout>(server: &Arc<Server>, hub: &Arc<Hub>, mut follow: Follow<L>) {
         if let Err(error) = follow.look(|arrivals| publish(hub, &mut lines, arrivals)) {
             log::warn!("serve: {} of {} cannot be followed: {error}", hub.dataset().folder(), hub.product());
             hub.end(error.to_string());
-            return server.live().remove(hub);
+            return server.live_hubs().remove(hub);
         }
         if hub_is_used(hub) {
             used = Instant::now();
-        } else if used.elapsed() > IDLE && server.live().retire(hub) {
+        } else if used.elapsed() > IDLE && server.live_hubs().retire(hub) {
             return;
         }
         let _ = server.wait(follow.pause());

@@ -7,6 +7,7 @@ cd "$(dirname "$self")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
 scripts/setup.sh
 scripts/setup_python.sh
+scripts/setup_browser.sh
 step() { printf '\n== %s\n' "$*"; }
 
 step "format"

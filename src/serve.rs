@@ -16,6 +16,7 @@ pub(crate) mod error;
 mod health;
 pub(crate) mod http;
 mod metrics;
+mod page;
 mod routes;
 pub(crate) mod server;
 
@@ -123,7 +124,7 @@ impl Handler for Site {
         let needs_token = !request.path().starts_with(routes::ASSETS);
         match self.access.check(&mut request, needs_token) {
             Ok(allowed) => self.access.mark(routes::route(&self.server, &request), allowed),
-            Err(refusal) => *refusal,
+            Err(refusal) => page::instead_of(*refusal, &request),
         }
     }
 

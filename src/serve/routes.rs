@@ -10,6 +10,7 @@ use super::health;
 use super::http::handler::Priority;
 use super::http::request::Request;
 use super::http::response::Response;
+use super::page;
 use super::server::Server;
 
 /// What stands below this path are files of the page, the same for everyone: a browser asks for them without the token.
@@ -18,9 +19,11 @@ pub(super) const ASSETS: &str = "/assets/";
 /// Answers a request.
 pub(super) fn route(server: &Arc<Server>, request: &Request) -> Response {
     match request.path() {
+        "/" => page::index(),
         "/healthz" => health::alive(),
         "/readyz" => health::ready(server),
         "/metrics" => health::metrics(server),
+        path if path.starts_with(ASSETS) => page::asset(path.strip_prefix(ASSETS).unwrap_or_default()),
         path if path.starts_with(data::PREFIX) => data::answer(server, request),
         path => coinbase::route(server, request).unwrap_or_else(|| {
             Response::error(404, format!("there is nothing at {path}"), "see coltape serve --help for the paths there are")

@@ -1,4 +1,4 @@
-//! `coltape serve` as its clients see it: who may ask, hostile clients, starts and stops.
+//! `coltape serve` as its clients see it: who may ask, what they get of a tape, hostile clients, starts and stops, and the page in a browser.
 //!
 //! Tests of this binary run beside each other. Each has a server of its own.
 
@@ -13,6 +13,7 @@ mod lifecycle;
 #[path = "../tape/market.rs"]
 mod market;
 mod metrics;
+mod page;
 #[path = "../tape/capture/programs.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]
 mod programs;

@@ -208,7 +208,10 @@ fn run(shared: &Shared, tape: &Tape) {
         let mut state = shared.state.lock();
         state.newest.extend(round.newest);
         state.failures = round.failures;
-        state.done = state.begun;
+        // What a round has left to the next one is not in the log yet.
+        if !round.has_more {
+            state.done = state.begun;
+        }
         let has_news = !round.chunk.records.is_empty();
         if has_news {
             push(&mut state, round.chunk);
@@ -240,5 +243,66 @@ fn push(state: &mut State, chunk: Chunk) {
     while state.bytes > MAX_LOG_BYTES && state.chunks.len() > 1 {
         let Some(oldest) = state.chunks.pop_front() else { break };
         state.bytes = state.bytes.saturating_sub(size(&oldest));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Row;
+    use super::*;
+    use crate::schema::{Layout, Trades};
+    use crate::store::{DataDir, Day, InsertError, StoreOptions};
+    use crate::time::{UnixNanos, UtcDay};
+
+    const DATE: UtcDay = UtcDay(20_246);
+
+    fn commit(day: &mut Day<Trades>, ids: std::ops::RangeInclusive<u64>) {
+        for id in ids {
+            let trade = Trade { trade_id: id, time: UnixNanos(DATE.start().0 + id), ..Trades::EMPTY };
+            while let Err(error) = day.insert(&trade) {
+                assert!(matches!(error, InsertError::NoRoom), "{error}");
+                day.files().provision().expect("room");
+            }
+        }
+        day.commit();
+    }
+
+    /// Waits for a round that begins now. Gives the number of the chunk that comes next, and the newest trade id.
+    fn after_a_round(live: &Live, product: &ProductId) -> (u64, Option<u64>) {
+        let (round, since) = (live.next_round(), Instant::now());
+        loop {
+            if let Some((next, newest)) = live.after(round, std::iter::once(product)) {
+                return (next, newest.first().and_then(|newest| newest.trade.as_ref().map(|(_, trade)| trade.trade_id)));
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "the round is never done");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_round_is_done_when_all_that_was_committed_before_it_is_in_the_log() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "test").expect("a directory"));
+        let product = ProductId::new("BTC-USD").expect("a product");
+        let (mut day, _) = Day::<Trades>::open(&data, &product, DATE, DATE.start()).expect("a day");
+        commit(&mut day, 1..=1);
+        let live = Live::new(&Tape::open(folder.path()).expect("a tape"));
+        live.join(&Arc::new(Wake::new().expect("a descriptor"))).expect("a thread");
+        live.want(&product);
+        let (since, newest) = after_a_round(&live, &product);
+        assert_eq!(newest, Some(1));
+        // More than three rounds take.
+        commit(&mut day, 2..=15_000);
+        let (next, newest) = after_a_round(&live, &product);
+        assert_eq!(newest, Some(15_000));
+        let mut ids = Vec::new();
+        for number in since..next {
+            let Found::Chunk(chunk) = live.find(number) else { panic!("chunk {number} is gone") };
+            ids.extend(chunk.records.iter().filter_map(|told| match told.stored.row {
+                Row::Trade(trade) => Some(trade.trade_id),
+                Row::Ticker(_) => None,
+            }));
+        }
+        assert!(ids.iter().copied().eq(2..=15_000), "{} trades", ids.len());
     }
 }

@@ -7,20 +7,18 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::{Duration, Instant, SystemTime};
 
 use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset, Layout};
 use crate::store::{DayKey, Snapshot, catalog, holder_of};
+use crate::tape::listed::Listed;
 use crate::tape::{Tape, TapeError};
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
 
 /// Days that may be looked at again: yesterday, today, and tomorrow, whose files are made ahead.
 const MAX_DAYS: usize = 3;
-/// How long a list of days is taken for complete where its folder has not changed. The file system's clock is coarse.
-const LIST_AGAIN: Duration = Duration::from_secs(1);
 
 /// A record, and whether its day holds core columns alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,11 +33,11 @@ pub(super) struct Source<L: Layout> {
     tape: Tape,
     product: ProductId,
     range: TimeRange,
-    /// Days that were listed and are not opened yet.
+    /// Days that were listed and are not opened yet: their turn has not come, or their files are being made.
     dates: VecDeque<UtcDay>,
     days: Vec<SourceDay<L>>,
     newest: Option<UtcDay>,
-    listed: Option<(Instant, Option<SystemTime>)>,
+    listed: Option<Listed>,
 }
 
 /// Records of a day that were found and not given yet.
@@ -89,11 +87,9 @@ impl<L: Layout> Source<L> {
         source.list()?;
         let passed_over = source.dates.len().saturating_sub(MAX_DAYS);
         source.dates.drain(..passed_over);
-        while let Some(date) = source.dates.pop_front() {
-            if let Some(mut day) = source.open(date)? {
-                day.pass_over_all();
-                source.add(day);
-            }
+        while let Some(mut day) = source.open_next()? {
+            day.pass_over_all();
+            source.add(day);
         }
         Ok(source)
     }
@@ -140,13 +136,23 @@ impl<L: Layout> Source<L> {
             return Ok(true);
         }
         self.list()?;
-        while let Some(date) = self.dates.pop_front() {
-            let Some(mut day) = self.open(date)? else { continue };
-            day.find_all(self.range);
-            self.add(day);
-            return Ok(true);
+        let Some(mut day) = self.open_next()? else { return Ok(false) };
+        day.find_all(self.range);
+        self.add(day);
+        Ok(true)
+    }
+
+    /// Opens the next day that was listed. One whose files are being made is tried again at the next look: its records must not come later than those that
+    /// another source gives of it.
+    fn open_next(&mut self) -> Result<Option<SourceDay<L>>, TapeError> {
+        for at in 0..self.dates.len() {
+            let Some(date) = self.dates.get(at).copied() else { break };
+            if let Some(day) = self.open(date)? {
+                self.dates.remove(at);
+                return Ok(Some(day));
+            }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Adds a day. Those before the one before it are not looked at again.
@@ -159,27 +165,23 @@ impl<L: Layout> Source<L> {
     /// Lists the days that are newer than those known.
     fn list(&mut self) -> Result<(), TapeError> {
         let folder = self.tape.dir().join(self.product.as_str()).join(L::DATASET.folder());
-        let changed = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
-        let is_known = |(at, then): (Instant, Option<SystemTime>)| changed.is_some() && then == changed && at.elapsed() < LIST_AGAIN;
-        if self.listed.is_some_and(is_known) {
-            return Ok(());
-        }
+        let Some(listed) = Listed::again(self.listed, &folder) else { return Ok(()) };
         let known = self.dates.back().copied().max(self.newest);
         let dates = self.tape.days(&self.product, L::DATASET)?;
         self.dates.extend(dates.into_iter().filter(|date| known.is_none_or(|known| *date > known) && self.range.overlaps_day(*date)));
-        self.listed = Some((Instant::now(), changed));
+        self.listed = Some(listed);
         Ok(())
     }
 
     fn open(&mut self, date: UtcDay) -> Result<Option<SourceDay<L>>, TapeError> {
         let Some(day) = self.tape.day::<L>(&self.product, date)? else {
-            // Files that are being made are no day yet: the next look finds it. Of a tape at rest, a day that has records must not be passed over.
+            // Files that are being made are no day yet. Of a tape at rest, a day that has records must not be passed over.
             if holder_of(self.tape.dir())?.is_none() {
                 catalog::must_be_empty(self.tape.dir(), &DayKey { product: self.product.clone(), dataset: L::DATASET, date })?;
             }
             return Ok(None);
         };
-        self.newest = Some(date);
+        self.newest = self.newest.max(Some(date));
         Ok(Some(SourceDay::new(day)))
     }
 }

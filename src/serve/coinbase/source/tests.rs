@@ -228,3 +228,24 @@ fn a_range_of_time_gives_its_records_alone_also_of_what_comes_later() {
     written.take(usize::MAX, |row| row.trade_id);
     assert_eq!(written.given, [2, 3, 4], "the same files by another name");
 }
+
+#[test]
+fn a_day_whose_files_are_being_made_is_given_as_soon_as_they_are() {
+    use std::os::unix::fs::FileExt;
+    let mut written = Written::<Trades>::begin(false, &[trade(1, DATE), trade(2, DATE)]);
+    let path = written.source.tape.dir().join(format!("BTC-USD/TRADES/commit.{DATE}.bin"));
+    let page = std::fs::read(&path).expect("a page");
+    // In place, so that the time of the folder stays as it is.
+    let put =
+        |bytes: &[u8]| std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.write_all_at(bytes, 0)).expect("written");
+    put(&vec![0; page.len()]);
+    // For so long that the list of days is taken for complete.
+    let since = std::time::Instant::now();
+    while since.elapsed() < std::time::Duration::from_millis(60) {
+        written.take(usize::MAX, |row| row.trade_id);
+    }
+    assert_eq!(written.given, [0; 0]);
+    put(&page);
+    written.take(usize::MAX, |row| row.trade_id);
+    assert_eq!(written.given, [1, 2]);
+}

@@ -95,6 +95,8 @@ struct State {
     next: u64,
     /// What was given of each day: records of its columns, and late ones.
     given: Vec<(UtcDay, usize, usize)>,
+    /// The number of the event that came next then. Behind it are events of a day of which more are still being made.
+    given_next: u64,
     ended: Option<String>,
 }
 
@@ -160,6 +162,7 @@ impl Hub {
             state.given.retain(|(date, ..)| *date != given.0);
             state.given.push(given);
             state.given.sort();
+            state.given_next = state.next;
         }
         drop(state);
         self.has_more.notify_all();
@@ -191,10 +194,10 @@ impl Hub {
         self.state.lock().next
     }
 
-    /// Gives the number of the event that comes next, and what was given of each day until then.
+    /// Gives what was given of each day, and the number of the event that came next then.
     pub(super) fn given(&self) -> (u64, Vec<(UtcDay, usize, usize)>) {
         let state = self.state.lock();
-        (state.next, state.given.clone())
+        (state.given_next, state.given.clone())
     }
 
     /// Finds the event behind the last one with this id.
@@ -276,4 +279,27 @@ impl LiveHubs {
 /// Tells whether somebody uses a hub, beside the list and its thread.
 pub(super) fn hub_is_used(hub: &Arc<Hub>) -> bool {
     Arc::strong_count(hub) > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(ids: std::ops::Range<u64>) -> Lines {
+        let text = ids.clone().flat_map(|id| format!("{{\"trade_id\":{id}}}\n").into_bytes()).collect();
+        Lines { text, received: ids.clone().collect(), ids: ids.collect() }
+    }
+
+    #[test]
+    fn what_was_given_of_the_days_and_the_next_event_belong_together() {
+        let day = UtcDay(20_246);
+        let hub = Hub::new(ProductId::new("BTC-USD").expect("a product"), Dataset::Md, vec![(day, 10, 0)]);
+        assert_eq!(hub.given(), (0, vec![(day, 10, 0)]));
+        // The first part of what a look has found.
+        hub.publish(&lines(11..15), None);
+        assert_eq!(hub.given(), (0, vec![(day, 10, 0)]), "whoever reads the day up to there goes on with the first event");
+        hub.publish(&lines(15..21), Some((day, 20, 0)));
+        assert_eq!(hub.given(), (10, vec![(day, 20, 0)]));
+        assert_eq!(hub.next(), 10);
+    }
 }

@@ -13,6 +13,7 @@ pub(crate) mod config;
 pub(crate) mod counters;
 mod data;
 pub(crate) mod error;
+mod folder;
 mod health;
 pub(crate) mod http;
 mod metrics;
@@ -27,6 +28,7 @@ pub use config::ServeConfig;
 pub use error::ServeError;
 
 use crate::json::Object;
+use crate::tape::Tape;
 use access::Access;
 use http::accept::HttpServer;
 use http::handler::{Handler, Priority};
@@ -67,9 +69,14 @@ impl Serving {
     ///
     /// # Errors
     /// Where the directory is no tape, a setting is wrong, an address that is not loopback has no token, or the address cannot be listened on.
-    pub fn start(config: ServeConfig) -> Result<Self, ServeError> {
+    pub fn start(mut config: ServeConfig) -> Result<Self, ServeError> {
         let access = Access::new(&config)?;
-        let tape = crate::tape::Tape::open(&config.dir)?;
+        // An error names the directory as it was given.
+        Tape::open(&config.dir)?;
+        if let Ok(dir) = std::path::absolute(&config.dir) {
+            config.dir = dir;
+        }
+        let tape = Tape::open(&config.dir)?;
         let listen = |source| ServeError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;

@@ -67,11 +67,11 @@ pub(super) fn route(server: &Arc<Server>, request: &Request) -> Option<Response>
 fn websocket(server: &Arc<Server>, request: &Request, protocol: Protocol) -> Response {
     let settings = match settings(request, protocol) {
         Ok(settings) => settings,
-        Err(refused) => return refused.into_response(),
+        Err(refused) => return refused.into_response(server.dir()),
     };
     let tape = match server.tape() {
         Ok(tape) => tape,
-        Err(error) => return Refused::Tape(error).into_response(),
+        Err(error) => return Refused::Tape(error).into_response(server.dir()),
     };
     let server = Arc::clone(server);
     Response::upgrade(move |connection| socket::talk(&server, server.live(), tape, settings, connection))

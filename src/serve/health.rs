@@ -1,5 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics` of the server.
 
+use super::folder::without_folder;
 use super::http::response::{JSON, Response};
 use super::metrics;
 use super::server::Server;
@@ -17,7 +18,7 @@ pub(super) fn alive() -> Response {
 pub(super) fn ready(server: &Server) -> Response {
     let mut missing = Vec::new();
     if let Err(error) = server.tape().and_then(|tape| tape.products()) {
-        missing.push(format!("the tape: {error}"));
+        missing.push(without_folder(server.dir(), &format!("the tape: {error}")));
     }
     if server.stopping() {
         missing.push("the server: it stops".to_owned());

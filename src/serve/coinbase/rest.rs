@@ -7,6 +7,8 @@
 //!    it is the newest 300 up to the last trade.
 //! 4. Where a product has several series, it is the newest one that is served.
 
+use std::path::Path;
+
 use super::record::{Row, Stored, Texts};
 use super::source::Source;
 use super::spelling::{PADDED_DECIMALS, Times, quoted, text};
@@ -15,6 +17,7 @@ use crate::digits::{push_f64, push_u64};
 use crate::market::{Candle, Candles, Interval, MarketError, Verdict};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Md};
+use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
 use crate::serve::http::response::{JSON, Response};
 use crate::serve::server::Server;
@@ -59,7 +62,7 @@ pub(super) fn answer(server: &Server, request: &Request) -> Response {
         }
         Ok(Response::bytes(JSON, out))
     });
-    answered.unwrap_or_else(Refused::into_response)
+    answered.unwrap_or_else(|refused| refused.into_response(server.dir()))
 }
 
 /// Why a request has no answer.
@@ -81,12 +84,12 @@ impl Refused {
     }
 
     /// Makes the answer: the exchange's `message`, and `error` and `hint` as everywhere else.
-    pub(super) fn into_response(self) -> Response {
+    pub(super) fn into_response(self, dir: &Path) -> Response {
         let (status, message, error, hint) = match self {
             Self::Client { status, message, hint } => (status, message.clone(), message, hint),
             Self::Tape(error) => {
                 log::warn!("serve: {error}");
-                (500, "Internal server error".to_owned(), error.to_string(), "coltape verify says more".to_owned())
+                (500, "Internal server error".to_owned(), without_folder(dir, &error.to_string()), "coltape verify says more".to_owned())
             }
         };
         let mut out = Vec::new();

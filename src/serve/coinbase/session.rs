@@ -31,6 +31,7 @@ use super::subscriptions::Subscriptions;
 use super::wake::Wake;
 use crate::product::ProductId;
 use crate::record::Trade;
+use crate::serve::folder::without_folder;
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
@@ -250,7 +251,7 @@ impl<'a> Session<'a> {
             Ok(next) => next,
             Err(error) => {
                 log::warn!("serve: {error}");
-                self.messages.error(out, "Internal error", Some(&error.to_string()));
+                self.messages.error(out, "Internal error", Some(&without_folder(self.tape.dir(), &error.to_string())));
                 return Err(Ending::new(1011, "the tape cannot be read"));
             }
         };

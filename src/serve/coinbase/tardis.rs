@@ -65,7 +65,7 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request, form: Form) -> Res
             let verdict = lines.verdict;
             Response::stream(LINES, move |body| lines.write(&server, &mut replay, body)).with_header(VERDICT, verdict.name())
         }
-        Err(refused) => refused.into_response(),
+        Err(refused) => refused.into_response(server.dir()),
     }
 }
 
@@ -183,7 +183,7 @@ struct Lines {
 
 impl Lines {
     fn write(&mut self, server: &Server, replay: &mut Replay, body: &mut BodyWriter<'_>) -> Result<(), StreamFailed> {
-        let failed = |error: TapeError| StreamFailed::source(error.to_string(), Refused::Tape(error).into_response());
+        let failed = |error: TapeError| StreamFailed::source(error.to_string(), Refused::Tape(error).into_response(server.dir()));
         replay.look().map_err(failed)?;
         let (mut batch, mut out, now) = (Vec::new(), Vec::new(), Instant::now());
         loop {
@@ -213,7 +213,7 @@ impl Lines {
     fn check_tape(&self) -> Result<(), StreamFailed> {
         match Tape::open(self.tape.dir()) {
             Ok(_) => Ok(()),
-            Err(error) => Err(StreamFailed::source(error.to_string(), Refused::Tape(error).into_response())),
+            Err(error) => Err(StreamFailed::source(error.to_string(), Refused::Tape(error).into_response(self.tape.dir()))),
         }
     }
 

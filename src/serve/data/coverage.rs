@@ -1,6 +1,7 @@
 //! `/v1/coverage`: for each product and day how complete it is, and why not.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::ground::days;
@@ -14,6 +15,7 @@ use crate::market::{CoveredDay, MissingIds};
 use crate::product::ProductId;
 use crate::rows::Cell;
 use crate::schema::Dataset;
+use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
 use crate::serve::http::response::Response;
 use crate::serve::server::Server;
@@ -57,23 +59,23 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Result<Response
         for day in server.verdicts().days(&tape, product, range).map_err(|error| of_tape(server, &error))? {
             worst = worst.max(Some(day.verdict));
             is_sealed &= day.is_live == Some(false);
-            rows.push(row(product, &day));
+            rows.push(row(server.dir(), product, &day));
         }
     }
     small(server, format, &COLUMNS, rows, worst, is_sealed)
 }
 
-fn row(product: &ProductId, day: &CoveredDay) -> Vec<Field> {
+fn row(dir: &Path, product: &ProductId, day: &CoveredDay) -> Vec<Field> {
     #[expect(clippy::cast_precision_loss, reason = "counts of a day are far below 2^53")]
     let share = |count: u64| Cell::number((day.records > 0).then(|| count as f64 / day.records as f64));
-    let missing: Vec<String> = day.missing.iter().map(missing_json).collect();
+    let missing: Vec<String> = day.missing.iter().map(|gap| missing_json(dir, gap)).collect();
     let count = day.missing.iter().fold(0, |sum: u64, gap| sum.saturating_add(gap.ids.count()));
     vec![
         Field::text(product.as_str()),
         Field::text(day.date.to_string()),
         Field::text(state(day)),
         Field::text(day.verdict.name()),
-        (if day.reasons.is_empty() { Cell::None } else { Cell::Text(day.reasons.join("; ")) }).into(),
+        (if day.reasons.is_empty() { Cell::None } else { Cell::Text(without_folder(dir, &day.reasons.join("; "))) }).into(),
         Field::count(Some(day.records)),
         Field::count(day.ends.map(|(first, _)| first.id)),
         day.ends.map_or(Cell::None, |(first, _)| Cell::Time(first.time)).into(),
@@ -95,14 +97,14 @@ pub(super) fn state(day: &CoveredDay) -> &'static str {
     }
 }
 
-fn missing_json(gap: &MissingIds) -> String {
+fn missing_json(dir: &Path, gap: &MissingIds) -> String {
     let (first, last) = gap.times();
     Object::default()
         .plain("first_id", gap.ids.first())
         .plain("last_id", gap.ids.last())
         .text("from", &first.to_string())
         .text("to", &last.to_string())
-        .text("reason", &gap.why)
+        .text("reason", &without_folder(dir, &gap.why))
         .done()
 }
 

@@ -11,6 +11,7 @@ use crate::export::stream::StreamError;
 use crate::market::MarketError;
 use crate::names::{did_you_mean, listed};
 use crate::product::ProductId;
+use crate::serve::folder::without_folder;
 use crate::serve::http::response::{Response, StreamFailed};
 use crate::serve::server::Server;
 use crate::store::StoreError;
@@ -63,11 +64,6 @@ impl Refusal {
     pub(super) fn response(self) -> Response {
         Response::error(self.status, self.error, self.hint)
     }
-}
-
-/// Leaves the folder out of the paths of a message.
-fn without_folder(dir: &Path, text: &str) -> String {
-    text.replace(&format!("{}/", dir.display()), "").replace(&dir.display().to_string(), "the data directory")
 }
 
 /// Says why the tape does not give what is asked for.

@@ -176,7 +176,10 @@ fn judge(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Judged, T
     let mut hasher = DefaultHasher::new();
     coverage.shortcoming().hash(&mut hasher);
     for gap in &coverage.gaps {
-        (gap.ids.first(), gap.ids.last(), gap.times()).hash(&mut hasher);
+        (gap.ids.first(), gap.ids.last(), gap.times(), &gap.why, gap.is_absence).hash(&mut hasher);
+    }
+    for doubt in &coverage.doubts {
+        (doubt.date, doubt.verdict.name(), &doubt.why).hash(&mut hasher);
     }
     Ok(Judged { verdict: coverage.verdict(), known: hasher.finish() })
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use coltape::internals::schema::{Dataset, Md};
 use coltape::internals::store::StoreOptions;
+use coltape::internals::store::event::Event;
+use coltape::internals::store::journal::{JOURNAL, JournalFile};
 use coltape::internals::time::UnixNanos;
 
 use super::{Served, mixed, store_sealed};
@@ -47,9 +49,11 @@ fn a_damaged_day_is_named_with_500_and_the_others_are_given() {
         let other = served.get(&format!("/v1/{path}?product=BTC-USD&from=2025-06-08&to=2025-06-09"));
         assert_eq!(other.status, if path == "orders" { 500 } else { 200 }, "{path}: {}", other.text());
     }
-    // What is asked for its completeness says that nothing can be shown.
+    // What is asked for its completeness says so. Trades are missing besides, which weighs more, as for `verify`.
     let days = served.rows("/v1/coverage?product=BTC-USD");
-    assert_eq!((&days[0]["date"], &days[0]["verdict"]), (&"2025-06-07".into(), &"unverifiable".into()), "{days:?}");
+    assert_eq!((&days[0]["date"], &days[0]["verdict"]), (&"2025-06-07".into(), &"open".into()), "{days:?}");
+    let reason = days[0]["reason"].as_str().unwrap();
+    assert!(reason.contains(" BTC-USD/TRADES/trade_price_f64.2025-06-07.bin: the checksum"), "{reason}");
     let missing = column(folder.path(), Dataset::Trades, "trade_id");
     std::fs::remove_file(&missing).unwrap();
     assert_eq!(served.get("/v1/trades?product=BTC-USD").error().0, 500);
@@ -120,6 +124,34 @@ fn answers_over_sealed_days_have_a_tag_that_changes_with_the_question_the_days_a
 }
 
 #[test]
+fn a_tag_is_another_one_when_the_journal_says_another_reason_for_any_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = prints(1, 200, UnixNanos(FIRST_DAY.start().0 + 1), 60_000_000_000);
+    // More gaps than the sentence about a time names.
+    all.retain(|print| print.trade.trade_id % 20 != 0);
+    store_sealed(folder.path(), &all);
+    let served = Served::start(folder.path());
+    let path = "/v1/trades?product=BTC-USD&format=csv";
+    let before = served.get(path);
+    let tag = before.header("ETag").unwrap().to_owned();
+    assert_eq!(served.get(path).header("ETag"), Some(tag.as_str()));
+    let event = Event::BackfillFailed {
+        product: product(),
+        ids: coltape::IdRange::between(179, 181).unwrap(),
+        failures: None,
+        error: "REST is not there".to_owned(),
+    };
+    JournalFile::new(folder.path(), JOURNAL).append(all.last().unwrap().trade.time, &event).unwrap();
+    let after = served.get_with(path, &[("If-None-Match", &tag)]);
+    assert_eq!((after.status, &after.body), (200, &before.body), "what is said of completeness has changed, the records have not");
+    assert_ne!(after.header("ETag"), Some(tag.as_str()));
+    let days = served.rows("/v1/coverage?product=BTC-USD");
+    let gaps = days[0]["missing"].as_array().unwrap();
+    let reason = |id: u64| gaps.iter().find(|gap| gap["first_id"] == id).unwrap()["reason"].as_str().unwrap().to_owned();
+    assert!(reason(180).contains("REST is not there") && !reason(160).contains("REST is not there"), "{days:?}");
+}
+
+#[test]
 fn the_verdict_is_that_of_the_time_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     // Ids from 1 at noon of the first day to the noon of the third, one missing on the second.
@@ -139,11 +171,11 @@ fn the_verdict_is_that_of_the_time_asked_for() {
         ("", "open"),
     ] {
         for path in ["trades", "candles", "stats", "orders"] {
-            let reply = served.get(&format!("/v1/{path}?product=BTC-USD&{range}").trim_end_matches('&').to_owned());
+            let reply = served.get(format!("/v1/{path}?product=BTC-USD&{range}").trim_end_matches('&'));
             assert_eq!(reply.verdict(), want, "{path} {range}");
         }
         // Tickers may skip trades.
-        assert_eq!(served.get(&format!("/v1/tickers?product=BTC-USD&{range}").trim_end_matches('&').to_owned()).verdict(), "unverifiable");
+        assert_eq!(served.get(format!("/v1/tickers?product=BTC-USD&{range}").trim_end_matches('&')).verdict(), "unverifiable");
     }
     let days = served.rows("/v1/coverage?product=BTC-USD");
     let verdicts: Vec<&str> = days.iter().map(|day| day["verdict"].as_str().unwrap()).collect();

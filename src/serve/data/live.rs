@@ -35,7 +35,8 @@ const GREETING: &[u8] = b"retry: 1000\n\n";
 /// Where the request makes no sense, or the product cannot be followed.
 pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Result<Response, Refusal> {
     let parameters = Parameters::of(request, &["product", "dataset", "after_id"])?;
-    let datasets = [Dataset::Trades, Dataset::Md].map(|dataset| (dataset.name(), dataset));
+    // The paths of records say tickers, the commands say md.
+    let datasets = [(Dataset::Trades.name(), Dataset::Trades), ("tickers", Dataset::Md), (Dataset::Md.name(), Dataset::Md)];
     let dataset = parameters.one_of("dataset", &datasets)?.unwrap_or(Dataset::Trades);
     // What the browser has got last is newer than the address that its page was written with.
     let last = match request.header("last-event-id").filter(|id| !id.is_empty()) {

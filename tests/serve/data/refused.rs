@@ -37,7 +37,7 @@ fn every_refusal_names_the_parameter_and_what_is_allowed() {
         ("/v1/orders?product=BTC-USD&min_fills=few", 400, &["min_fills=few"]),
         ("/v1/stats?product=BTC-USD&top=1000001", 400, &["top=1000001", "1000000"]),
         ("/v1/stats?product=BTC-USD&top=1&min_notional=5", 400, &["not both"]),
-        ("/v1/live?product=BTC-USD&dataset=ticks", 400, &["dataset=ticks", "trades, md"]),
+        ("/v1/live?product=BTC-USD&dataset=ticks", 400, &["dataset=ticks", "trades, tickers, md"]),
         ("/v1/live", 400, &["product is missing"]),
         ("/v1/trade", 404, &["/v1/trade", "/v1/trades"]),
         ("/v1/products?product=BTC-USD", 400, &["no parameter product"]),

@@ -9,6 +9,7 @@
 
 mod answers;
 mod client;
+#[allow(dead_code, reason = "shared with the other bench, which opens the day, too")]
 #[path = "../read/day.rs"]
 mod day;
 #[allow(dead_code, reason = "shared with the other bench: the day that it makes")]

@@ -304,9 +304,9 @@ fn as_io(error: StreamError) -> io::Error {
 
 /// Tells whether an error says that there is nothing of that time: the answer is empty then.
 fn is_nothing(error: &MarketError) -> bool {
-    match error {
-        MarketError::NoTrades { .. } => true,
-        MarketError::Tape(TapeError::NothingThen { .. } | TapeError::NothingStored { .. } | TapeError::EmptyDays { .. }) => true,
-        _ => false,
-    }
+    matches!(
+        error,
+        MarketError::NoTrades { .. }
+            | MarketError::Tape(TapeError::NothingThen { .. } | TapeError::NothingStored { .. } | TapeError::EmptyDays { .. })
+    )
 }

@@ -65,7 +65,8 @@ fn the_exchange_messages_of_a_served_tape_are_those_that_were_recorded() {
     let mut client = Client::connect(&serve.websocket("/ws?from=2021-01-01&to=2022-01-01"));
     let names: Vec<&str> = products.iter().map(String::as_str).collect();
     client.subscribe(&["matches", "ticker"], &names);
-    let (mut served, mut last): (BTreeMap<(String, String), Vec<u64>>, BTreeMap<String, u64>) = Default::default();
+    let mut served: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
     let mut acknowledged = false;
     while let Ok(text) = client.next_text() {
         let message: Value = serde_json::from_str(&text).unwrap();

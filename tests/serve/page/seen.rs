@@ -178,9 +178,9 @@ fn gaps_are_shown_as_gaps_and_verdicts_are_those_of_the_tape() {
         const scale = canvas.width / canvas.clientWidth, width = over.clientWidth * scale;
         const left = Math.ceil(width * from), span = Math.trunc(width * to) - left;
         // Of a copy: a canvas that is read again and again is told of on the console.
-        const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height }), pen = copy.getContext('2d', { willReadFrequently: true });
-        pen.drawImage(canvas, 0, 0);
-        const { data } = pen.getImageData(left, 0, span, canvas.height);
+        const copy = Object.assign(document.createElement('canvas'), { width: canvas.width, height: canvas.height }), context = copy.getContext('2d', { willReadFrequently: true });
+        context.drawImage(canvas, 0, 0);
+        const { data } = context.getImageData(left, 0, span, canvas.height);
         let found = 0;
         for (let at = 0; at < data.length; at += 4) if (wanted.includes((data[at] << 16) | (data[at + 1] << 8) | data[at + 2])) found++;
         return found;";

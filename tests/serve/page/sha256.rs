@@ -2,7 +2,7 @@
 
 /// The first 32 bits of the fractional parts of the `root`-th roots of the first primes.
 fn constants<const N: usize>(root: u32) -> [u32; N] {
-    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    let is_prime = |n: &u128| (2..*n).take_while(|d| d * d <= *n).all(|d| !n.is_multiple_of(d));
     let mut primes = (2u128..).filter(is_prime);
     std::array::from_fn(|_| {
         // The root of the prime times 2^32, as an integer: the largest whose power does not pass the prime's.

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes the pictures of the page that the README shows, from a simulated market, with chromium.
-# usage: scripts/page_picture.sh [DIR]     writes DIR/page-light.png and DIR/page-dark.png (default: docs)
+# usage: scripts/page_picture.sh [DIR]     writes DIR/page-light.png and DIR/page-dark.png (default: src/guide/pictures)
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
-to=${1:-docs}
+to=${1:-src/guide/pictures}
 scripts/setup_browser.sh
 command -v chromedriver >/dev/null || { echo "no chromedriver: install chromium and chromedriver" >&2; exit 1; }
 dir=$(mktemp -d)

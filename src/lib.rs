@@ -93,6 +93,8 @@
 //! |---|---|---|---|
 //! | `serve:wait` | connections that wait: heads that are not whole, idle and closing ones | the listener, those connections, a bounded channel of clients that were answered | a stop is asked for, and nobody is being answered |
 //! | `serve:N` | a client, while it is answered | its socket, snapshots of the tape | the answer is over |
+//! | `live:BTC-USD` | the newest events of a product and dataset, for event streams | the tape, as it grows | the server stops, or ten minutes without a client |
+//! | `serve:live` | the newest messages of all products, for WebSockets | the tape, as it grows | the server ends |
 
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]

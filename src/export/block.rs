@@ -1,7 +1,7 @@
 //! [`Block`]: some consecutive records of a day, column by column, as they are stored.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::schema::{Column, Dataset, Layout, with_layout};
 use crate::time::UnixNanos;
@@ -15,7 +15,7 @@ pub(super) struct Block<'a> {
     /// The number of the first record in the mapped columns, where the block is a part of these.
     mapped: Option<usize>,
     /// The columns whose values were taken, a bit each.
-    taken: Cell<u32>,
+    taken: AtomicU32,
 }
 
 /// A column of a block, as it lies there.
@@ -40,7 +40,7 @@ impl<'a> Stored<'a> {
 impl<'a> Block<'a> {
     /// Puts columns together. Each has `rows` values.
     pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize) -> Self {
-        Self { dataset, table, columns, rows, mapped: None, taken: Cell::new(0) }
+        Self { dataset, table, columns, rows, mapped: None, taken: AtomicU32::new(0) }
     }
 
     /// Says that the columns are parts of the mapped ones, from this record on.
@@ -69,12 +69,13 @@ impl<'a> Block<'a> {
 
     /// Tells which columns' values were taken, a bit each in the order of the table.
     pub(super) fn taken(&self) -> u32 {
-        self.taken.get()
+        // Relaxed, as below: whoever asks has taken the values itself, or joined the threads that have.
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn take(&self, column: usize) {
         let bit = u32::try_from(column).ok().and_then(|column| 1_u32.checked_shl(column)).unwrap_or(0);
-        self.taken.set(self.taken.get() | bit);
+        self.taken.fetch_or(bit, Ordering::Relaxed);
     }
 
     /// Gives a column's values, each as its bytes. Nothing where the day has no such column of this width.

@@ -138,9 +138,9 @@ impl<'a> PlainColumns<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::ClockDays;
     use crate::product::ProductId;
     use crate::schema::Dataset;
-    use crate::history::ClockDays;
     use crate::verify::day::{ClockOfNow, check_by};
     use crate::verify::finding::{Findings, Location};
     use proptest::prelude::*;

@@ -2,10 +2,11 @@
 //!
 //! A capture that takes over has received for a while what the other one was still storing.
 //!
-//! 1. Only what was received before this capture held the directory may be a copy.
-//! 2. What happened before the newest stored ticker, by more than [`BLUR_NANOS`], is one. Two connections may show the same ticker with times that differ a
-//!    little, and close together tickers may come in another order: near the newest one each stored ticker stands for one copy with the same values.
+//! 1. Only what was received before this capture held the directory may be a copy. Each stored ticker stands for one copy at most.
+//! 2. A copy has the values of the stored one and its time. Two connections may show the same ticker with times that differ by [`BLUR_NANOS`].
+//! 3. Whatever is no copy is stored: a ticker that only this capture has received, as the one that is sent on subscribing, is one more.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::product::ProductId;
@@ -17,30 +18,20 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos};
 /// How far the times of copies may differ, in nanoseconds: 10 ms.
 const BLUR_NANOS: u64 = 10_000_000;
 
-/// Records at the end of the newest day that are looked at: more than a product has within the blur.
-const RECORDS: usize = 1024;
+/// How far before the newest stored ticker a copy may have happened: longer than both captures receive, in nanoseconds.
+const WINDOW_NANOS: u64 = 300 * NANOS_PER_SECOND;
 
-/// What tells a ticker from others.
-#[derive(Debug, Clone, Copy)]
-struct Shown {
-    time: UnixNanos,
-    /// Price, bid and ask, as every column set has them.
-    values: [u32; 3],
-}
+/// Most records of the newest day that are looked at.
+const MAX_RECORDS: usize = 1 << 18;
 
-impl Shown {
-    fn of(ticker: &Ticker) -> Self {
-        let values = [ticker.price, ticker.best_bid, ticker.best_ask].map(|value| value.as_f32.to_bits());
-        Self { time: ticker.time, values }
-    }
-}
+/// Price, bid and ask, as every column set has them.
+type Values = [u32; 3];
 
 /// The tickers that the capture before this one stored last.
 #[derive(Debug, Clone)]
 pub(crate) struct TickerSeam {
-    newest: UnixNanos,
-    /// Those near the newest one that have met no copy yet.
-    stored: Vec<Shown>,
+    /// Those that have met no copy yet, by event time.
+    stored: BTreeMap<u64, Vec<Values>>,
     /// When this capture held the directory.
     held_since: UnixNanos,
 }
@@ -52,20 +43,20 @@ impl TickerSeam {
     /// Where a folder cannot be read.
     pub(crate) fn read(dir: &Path, product: &ProductId, held_since: UnixNanos) -> Result<Option<Self>, StoreError> {
         let dates = catalog::days(dir, product, Dataset::Md)?;
-        let day =
-            dates.into_iter().rev().find_map(|date| Snapshot::<Md>::open(dir, product, date).ok().flatten().filter(|day| day.count() > 0));
-        let Some(day) = day else { return Ok(None) };
-        let rows: Vec<Ticker> = (day.count().saturating_sub(RECORDS)..day.count()).filter_map(|number| day.row(number)).collect();
-        Ok(Self::of(&rows, held_since))
+        let open = |date| Snapshot::<Md>::open(dir, product, date).ok().flatten().filter(|day| day.count() > 0);
+        let Some(day) = dates.into_iter().rev().find_map(open) else { return Ok(None) };
+        let newest_first = (0..day.count()).rev().take(MAX_RECORDS).filter_map(|number| day.row(number));
+        Ok(Self::of(newest_first, held_since))
     }
 
-    fn of(rows: &[Ticker], held_since: UnixNanos) -> Option<Self> {
-        if rows.last().is_none_or(|last| last.sequence != 0) {
-            return None;
+    fn of(newest_first: impl Iterator<Item = Ticker>, held_since: UnixNanos) -> Option<Self> {
+        let mut rows = newest_first.peekable();
+        let newest = rows.peek().filter(|newest| newest.sequence == 0)?.time;
+        let mut stored = BTreeMap::<u64, Vec<Values>>::new();
+        for row in rows.take_while(|row| row.time.0.saturating_add(WINDOW_NANOS) >= newest.0) {
+            stored.entry(row.time.0).or_default().push(values(&row));
         }
-        let newest = rows.iter().map(|row| row.time).max()?;
-        let near = rows.iter().filter(|row| row.time.0.saturating_add(BLUR_NANOS) >= newest.0);
-        Some(Self { newest, stored: near.map(Shown::of).collect(), held_since })
+        Some(Self { stored, held_since })
     }
 
     /// Tells whether at `now`, with nothing left in the queue, every ticker that may be a copy has been judged.
@@ -79,16 +70,22 @@ impl TickerSeam {
         if ticker.sequence != 0 || ticker.recv > self.held_since {
             return false;
         }
-        if ticker.time.0.saturating_add(BLUR_NANOS) < self.newest.0 {
-            return true;
-        }
-        let shown = Shown::of(ticker);
-        let near = |stored: &Shown| stored.values == shown.values && stored.time.0.abs_diff(shown.time.0) <= BLUR_NANOS;
+        let (time, values) = (ticker.time.0, values(ticker));
+        let around = time.saturating_sub(BLUR_NANOS)..=time.saturating_add(BLUR_NANOS);
+        let equal = self.stored.range(around).filter(|(_, stored)| stored.contains(&values)).map(|(time, _)| *time);
         // The one with the same time, where there is one: the others may have copies of their own.
-        let found = self.stored.iter().position(|stored| near(stored) && stored.time == shown.time);
-        let found = found.or_else(|| self.stored.iter().position(near));
-        found.map(|at| self.stored.remove(at)).is_some()
+        let Some(nearest) = equal.min_by_key(|stored| stored.abs_diff(time)) else { return false };
+        if let Some(stored) = self.stored.get_mut(&nearest)
+            && let Some(at) = stored.iter().position(|stored| *stored == values)
+        {
+            stored.swap_remove(at);
+        }
+        true
     }
+}
+
+fn values(ticker: &Ticker) -> Values {
+    [ticker.price, ticker.best_bid, ticker.best_ask].map(|value| value.as_f32.to_bits())
 }
 
 #[cfg(test)]
@@ -108,15 +105,18 @@ mod tests {
     fn what_is_stored_is_a_copy_once_and_what_is_not_is_none() {
         let rows = [ticker(0, 1.0), ticker(995, 2.0), ticker(998, 2.0), ticker(1000, 3.0)];
         let held_since = ticker(5000, 0.0).time;
-        let mut seam = TickerSeam::of(&rows, held_since).expect("there are some");
-        assert!(seam.takes_copy(&ticker(500, 9.0)), "long before the newest one");
+        let newest_first = |rows: &[Ticker]| TickerSeam::of(rows.to_vec().into_iter().rev(), held_since);
+        let mut seam = newest_first(&rows).expect("there are some");
+        assert!(!seam.takes_copy(&ticker(500, 9.0)), "only this capture has received it");
         assert!(seam.takes_copy(&ticker(998, 2.0)) && seam.takes_copy(&ticker(996, 2.0)), "the time may differ a little");
         assert!(!seam.takes_copy(&ticker(999, 2.0)), "the third one of these values was not stored");
         assert!(!seam.takes_copy(&ticker(999, 4.0)) && seam.takes_copy(&ticker(1003, 3.0)) && !seam.takes_copy(&ticker(1003, 3.0)));
-        assert!(!seam.takes_copy(&ticker(2000, 3.0)), "it is newer");
-        assert!(!seam.takes_copy(&Ticker { recv: UnixNanos(held_since.0 + 1), ..ticker(500, 9.0) }), "the other capture had ended");
-        assert!(!seam.takes_copy(&Ticker { sequence: 7, ..ticker(500, 9.0) }), "its sequence tells");
-        assert!(TickerSeam::of(&[], held_since).is_none());
-        assert!(TickerSeam::of(&[Ticker { sequence: 7, ..ticker(0, 1.0) }], held_since).is_none());
+        assert!(!seam.takes_copy(&ticker(20, 1.0)), "too long after the stored one");
+        assert!(!seam.takes_copy(&Ticker { recv: UnixNanos(held_since.0 + 1), ..ticker(0, 1.0) }), "the other capture had ended");
+        assert!(!seam.takes_copy(&Ticker { sequence: 7, ..ticker(0, 1.0) }), "its sequence tells");
+        assert!(seam.takes_copy(&ticker(0, 1.0)));
+        assert!(!seam.is_over(held_since) && seam.is_over(UnixNanos(held_since.0 + 2 * NANOS_PER_SECOND)));
+        assert!(newest_first(&[]).is_none());
+        assert!(newest_first(&[Ticker { sequence: 7, ..ticker(0, 1.0) }]).is_none());
     }
 }

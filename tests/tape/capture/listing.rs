@@ -9,7 +9,7 @@ use coltape::{ProductId, SimulateConfig, SimulatedFeed, Simulation};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::programs::{Capture, await_that, coltape, journal, query, verify};
+use super::programs::{Capture, await_journal, await_that, coltape, journal, query, verify};
 use super::scripted::{Server, Session, match_frame};
 
 fn now() -> String {
@@ -60,7 +60,7 @@ fn a_listing_and_a_delisting(feed: SimulatedFeed) {
     exchange.delist(&eth);
     await_that("the delisted one is given up", || recorded(&data) == set(&["BTC-USD", "BTC-EUR", "SOL-USD"]));
     await_that("the delisted one is sealed", || {
-        journal(&data, "day_sealed").iter().any(|event| event["product"] == "ETH-USD" && event["dataset"] == "TRADES")
+        journal(&data, "day_sealed").iter().any(|event| event["product"] == "ETH-USD" && event["dataset"] == "trades")
     });
     let sealed: BTreeSet<String> = journal(&data, "day_sealed").iter().map(|event| event["product"].as_str().unwrap().to_owned()).collect();
     assert_eq!(sealed, set(&["ETH-USD"]), "and none of the others");
@@ -174,7 +174,9 @@ fn the_last_list_is_used_where_status_is_refused_and_the_quote_narrows_it() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let capture = |quote: &str| {
+        let before = journal(&data, "connection_proven").len();
         let capture = Capture::start(&data, &["--all", "--quote", quote, "--url", &server.url]);
+        await_journal(&data, "connection_proven", before + 1);
         await_that("the products have their trade", || {
             quote.split(',').all(|quote| last_id(&data, &format!("BTC-{}", quote.to_uppercase())) == 1)
         });
@@ -219,6 +221,7 @@ fn one_wrong_list_moves_nothing_and_named_products_stay() {
     *lists.lock().unwrap() = vec![list(&[])];
     let capture = Capture::start(&data, &["--all", "--url", &server.url]);
     await_that("the last list serves", || journal(&data, "product_added").len() == 5);
+    await_journal(&data, "connection_proven", 2);
     capture.stop().assert_good();
 }
 

@@ -94,7 +94,8 @@ fn steady(connections: usize) -> Server {
         let mut sent = 0;
         loop {
             let newest = u64::try_from(start.elapsed().as_millis()).unwrap() / 10 + 1;
-            for id in sent.max(newest.saturating_sub(1)) + 1..=newest {
+            let next = if sent == 0 { newest } else { sent + 1 };
+            for id in next..=newest {
                 session.send(match_frame("BTC-USD", id, &now()));
                 sent = id;
             }

@@ -3,22 +3,18 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use coltape::{ProductId, SimulateConfig, SimulatedFeed, Simulation};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::programs::{Capture, await_journal, await_that, coltape, journal, query, verify};
+use super::programs::{Capture, await_journal, await_that, coltape, journal, verify};
 use super::scripted::{Server, Session, match_frame};
+use super::take_over::{last_id, pause_and_await};
 
-fn now() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
-}
-
-fn last_id(data: &Path, product: &str) -> u64 {
-    query(data, product, &["--tail", "1"]).first().map_or(0, |trade| trade["trade_id"].as_u64().unwrap())
-}
+/// The time of the one trade of each product: whoever connects is sent the same.
+static TRADED: LazyLock<String> = LazyLock::new(|| format!("{:.6}", jiff::Timestamp::now()));
 
 /// Gives the products that the journal says are recorded.
 fn recorded(data: &Path) -> BTreeSet<String> {
@@ -29,15 +25,6 @@ fn recorded(data: &Path) -> BTreeSet<String> {
 
 fn set(names: &[&str]) -> BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
-}
-
-/// Waits until all that the exchange has sent so far is stored.
-fn await_sent(data: &Path, ledger: &Path, product: &str) {
-    let text = std::fs::read_to_string(ledger).unwrap();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let sent = lines.filter(|line| line["kind"] == "trade" && line["product"] == product && line["sent"] == true);
-    let newest = sent.filter_map(|line| line["trade_id"].as_u64()).max().unwrap();
-    await_that(&format!("{product}: what was sent is stored"), || last_id(data, product) == newest);
 }
 
 /// A market in which one product is listed and one is delisted, recorded by a capture of all products.
@@ -64,8 +51,7 @@ fn a_listing_and_a_delisting(feed: SimulatedFeed) {
     });
     let sealed: BTreeSet<String> = journal(&data, "day_sealed").iter().map(|event| event["product"].as_str().unwrap().to_owned()).collect();
     assert_eq!(sealed, set(&["ETH-USD"]), "and none of the others");
-    exchange.pause();
-    ["BTC-USD", "BTC-EUR", "SOL-USD"].iter().for_each(|product| await_sent(&data, &ledger, product));
+    pause_and_await(&exchange, &data, &ledger, &["BTC-USD", "BTC-EUR", "SOL-USD"]);
     let ended = capture.stop();
     ended.assert_good();
     exchange.stop().unwrap();
@@ -120,8 +106,7 @@ fn a_list_that_changes_on_sighup_under_load_costs_the_other_products_nothing() {
         let before = last_id(&data, "BTC-EUR");
         await_that("the old one is recorded again", || last_id(&data, "BTC-EUR") > before + 20);
     }
-    exchange.pause();
-    ["BTC-USD", "ETH-USD"].iter().for_each(|product| await_sent(&data, &ledger, product));
+    pause_and_await(&exchange, &data, &ledger, &["BTC-USD", "ETH-USD"]);
     let ended = capture.stop();
     assert_eq!((ended.figure("losses"), ended.figure("trades_shed"), ended.figure("sums_hold")), (0.0, 0.0, 1.0), "{}", ended.stderr());
     exchange.stop().unwrap();
@@ -151,7 +136,7 @@ fn serve(mut session: Session, list: impl Fn() -> Option<Value>) {
         let products: Vec<String> = products.into_iter().collect();
         if !products.is_empty() {
             session.acknowledge(&products);
-            products.iter().for_each(|product| session.send(match_frame(product, 1, &now())));
+            products.iter().for_each(|product| session.send(match_frame(product, 1, &TRADED)));
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) mod defaults {
     pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
+    /// How long a capture that is taken over from may take to take the request, and then to end.
+    pub(crate) const END_PATIENCE: Duration = Duration::from_secs(30);
     /// How long recorded frames are kept.
     pub(crate) const RECORD_KEEP: Duration = Duration::from_secs(24 * 3600);
 }
@@ -114,6 +116,8 @@ pub struct CaptureConfig {
     pub force_fs: bool,
     /// Whether to take over from a capture that holds the directory: this one connects first, then asks that one to end.
     pub takes_over: bool,
+    /// How long that capture may take to take the request, and then to end, before it is left as it is.
+    pub end_patience: Duration,
     /// Most products of one connection.
     pub products_per_connection: usize,
     /// Time between two flushes.
@@ -161,6 +165,7 @@ impl CaptureConfig {
             date_format: DateFormat::default(),
             force_fs: false,
             takes_over: false,
+            end_patience: defaults::END_PATIENCE,
             products_per_connection: defaults::PRODUCTS_PER_CONNECTION as usize,
             sync_interval: defaults::SYNC_INTERVAL,
             queue_capacity_msgs: defaults::QUEUE_CAPACITY_MSGS as usize,

@@ -73,7 +73,7 @@ impl ProductSources {
         let thread = |source| CaptureError::Thread { name: "listing".to_owned(), source };
         let listing = self.listing.insert(Listing::start(config, settings.clone(), stop).map_err(thread)?);
         let last = listing.wanted_of(&read_last(&config.data_dir));
-        self.listed = match listing.wait_first(FIRST_WITHIN, !last.is_empty(), stop) {
+        self.listed = match listing.wait_first(FIRST_WITHIN.min(config.start_patience), !last.is_empty(), stop) {
             Ok(listed) => listed,
             Err(why) => {
                 if last.is_empty() && self.chosen.is_empty() {

@@ -150,7 +150,7 @@ impl Running {
             self.stop.fail(error.to_string());
         }
         if !is_free {
-            let take_over = TakeOver::new(&config.data_dir, &registry, &self.stop);
+            let take_over = TakeOver::new(config, &registry, &self.stop);
             let dir = take_over.run(|| DataDir::open(&config.data_dir, opening.options.clone(), &opening.endpoint))?;
             self.hold(Arc::new(dir), &config.clock, &opening.endpoint)?;
             self.start_services(config, &context, Some(config.clock.now()))?;

@@ -7,8 +7,8 @@
 //!
 //! 1. The old capture is asked only when the new one is ready: the exchange has answered for every product, and what the old one has stored reaches the
 //!    first trade that the new one has received. So the two overlap; what both have is stored once.
-//! 2. It is asked by a file ([`StopRequest`]), not by a signal: a signal cannot be taken back. A capture that does not take the request within
-//!    [`END_WITHIN`] never hears of it. No process is killed.
+//! 2. It is asked by a file ([`StopRequest`]), not by a signal: a signal cannot be taken back. A capture that does not take the request in time never
+//!    hears of it. No process is killed.
 //! 3. If the directory becomes free, it is taken at once, ready or not.
 //! 4. What has come waits in the queues of the products, and what they cannot hold beside them ([`crate::capture::write::spill`]).
 //!
@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::capture::config::CaptureConfig;
 use crate::capture::error::CaptureError;
 use crate::capture::stop::Stop;
 use crate::capture::write::registry::Registry;
@@ -35,9 +36,6 @@ const OVERLAP: Duration = Duration::from_millis(500);
 
 /// How long the new capture waits for the old one to have stored what the new one begins with. After that the trades between are left to REST.
 const REACHED_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long the old capture may take to take the request, and then to end.
-const END_WITHIN: Duration = Duration::from_secs(30);
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(20);
@@ -59,12 +57,13 @@ pub(super) struct TakeOver<'a> {
     dir: &'a Path,
     registry: &'a Registry,
     stop: &'a Stop,
+    end_patience: Duration,
 }
 
 impl<'a> TakeOver<'a> {
     /// Prepares to take over a directory, for products whose connections have been started.
-    pub(super) const fn new(dir: &'a Path, registry: &'a Registry, stop: &'a Stop) -> Self {
-        Self { dir, registry, stop }
+    pub(super) fn new(config: &'a CaptureConfig, registry: &'a Registry, stop: &'a Stop) -> Self {
+        Self { dir: &config.data_dir, registry, stop, end_patience: config.end_patience }
     }
 
     /// Waits until this capture is ready, asks the old one to end, and takes the directory when it has. `open` tries to take it.
@@ -115,14 +114,18 @@ impl<'a> TakeOver<'a> {
                 Ok(Phase::Asked { at: Instant::now(), request })
             }
             Phase::Asked { request, .. } if !request.is_waiting() => Ok(Phase::Ending { since: Instant::now() }),
-            Phase::Asked { at, request } if at.elapsed() >= END_WITHIN => match request.withdraw() {
-                Ok(true) => Err(advice("did not answer")),
+            Phase::Asked { at, request } if at.elapsed() >= self.end_patience => match request.withdraw() {
+                Ok(true) => Err(self.advice("did not answer")),
                 Ok(false) => Ok(Phase::Ending { since: Instant::now() }),
                 Err(error) => Err(error.to_string()),
             },
-            Phase::Ending { since } if since.elapsed() >= END_WITHIN => Err(advice("is ending and has not ended")),
+            Phase::Ending { since } if since.elapsed() >= self.end_patience => Err(self.advice("is ending and has not ended")),
             same => Ok(same),
         }
+    }
+
+    fn advice(&self, what: &str) -> String {
+        format!("it {what} within {} s; end it yourself (SIGTERM), then start this capture again", self.end_patience.as_secs())
     }
 
     /// Says what this capture waits for; nothing where the exchange has acknowledged or refused every product, and acknowledged one at least.
@@ -159,8 +162,4 @@ impl<'a> TakeOver<'a> {
             stored.is_some_and(|stored| stored.saturating_add(1) < *first)
         })
     }
-}
-
-fn advice(what: &str) -> String {
-    format!("it {what} within {} s; end it yourself (SIGTERM), then start this capture again", END_WITHIN.as_secs())
 }

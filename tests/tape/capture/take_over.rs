@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coltape::internals::store::holder_of;
-use coltape::{SimulateConfig, SimulatedFeed, Simulation};
+use coltape::{CaptureConfig, CaptureError, Feed, ProductId, SimulateConfig, SimulatedFeed, Simulation, Stop};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -128,20 +128,23 @@ fn said(ended: &Ended) -> String {
 }
 
 #[test]
-fn an_old_capture_that_hangs_is_left_unharmed_and_the_new_one_exits_with_1() {
+fn an_old_capture_that_hangs_is_left_unharmed_and_the_new_one_fails() {
     let server = steady(9);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let args = ["BTC-USD", "--url", &server.url, "--idle-timeout", "10m"];
-    let first = Capture::start(&data, &args);
+    let first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "10m"]);
     await_that("it records", || last_id(&data, "BTC-USD") > 10);
     first.signal(Signal::STOP);
+    // In this process, since the command line waits for half a minute.
+    let mut config = CaptureConfig::new(Feed::Exchange, &server.url, [ProductId::new("BTC-USD").unwrap()], &data);
+    assert_eq!(config.end_patience, Duration::from_secs(30));
+    (config.takes_over, config.end_patience) = (true, Duration::from_secs(2));
     let asked = Instant::now();
-    let second = start_second(&data, &["BTC-USD", "--url", &server.url, "--take-over"]).wait();
-    assert_eq!(second.output.status.code(), Some(1), "{}", second.stderr());
-    assert!(asked.elapsed() >= Duration::from_secs(30), "{}", second.stderr());
-    let text = said(&second);
-    assert!(text.contains(&first.pid().to_string()) && text.contains("left as it is") && text.contains("30 s"), "{text}");
+    let error = coltape::capture(&config, &Stop::default()).unwrap_err();
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{error}");
+    let CaptureError::TakeOver { pid, why, .. } = &error else { panic!("{error}") };
+    assert!(*pid == first.pid().to_string() && why.contains("did not answer within 2 s"), "{error}");
+    assert!(error.to_string().contains("left as it is"), "{error}");
     let before = last_id(&data, "BTC-USD");
     first.signal(Signal::CONT);
     await_that("it goes on recording", || last_id(&data, "BTC-USD") > before + 100);

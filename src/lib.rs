@@ -85,6 +85,7 @@
 //! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `listing` | the list of the exchange's products (`--all`) | a connection of its own, else REST | a stop is asked for |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server

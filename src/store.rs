@@ -38,6 +38,7 @@ mod restore;
 mod salvage;
 pub(crate) mod seal;
 mod space;
+pub(crate) mod stop_request;
 mod sync;
 
 pub use boot::BootId;

@@ -15,7 +15,7 @@ use super::query::QueryArgs;
 use super::serve::ServeArgs;
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, currency, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alerts::AlertKind;
@@ -72,8 +72,14 @@ pub(crate) enum Command {
 #[command(after_help = capture_help())]
 pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
-    #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
+    #[arg(value_name = "PRODUCT", required_unless_present_any = ["products_file", "all"])]
     pub products: Vec<ProductId>,
+    /// Record every online product that the exchange's `status` channel lists, new listings included. What is delisted is given up and sealed
+    #[arg(long)]
+    pub all: bool,
+    /// Only those that are quoted in these currencies: USD,EUR
+    #[arg(long, value_name = "CURRENCIES", value_delimiter = ',', value_parser = currency, requires = "all")]
+    pub quote: Vec<String>,
     /// A file with more products, one per line; # begins a comment. It is read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub products_file: Option<PathBuf>,
@@ -145,6 +151,10 @@ pub(crate) struct CaptureArgs {
     /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
+    /// If a capture holds the directory, replace it: connect first, ask it to end, go on where it has stopped. If it does not end within 30 s, it is left
+    /// as it is, and this one exits with 1
+    #[arg(long)]
+    pub take_over: bool,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]
     pub force_fs: bool,

@@ -323,8 +323,11 @@ impl Journal {
         self.highest = self.highest.max(time);
         match event {
             Some(Event::CaptureStarted { .. }) => {
-                // Before the first capture ever nothing was captured.
-                self.shared.absences.push(Absence { from: self.newest.unwrap_or_default(), to: time });
+                // Before the first capture ever nothing was captured. One that took over had started before the other one ended.
+                let from = self.newest.unwrap_or_default();
+                if from < time {
+                    self.shared.absences.push(Absence { from, to: time });
+                }
                 self.is_running = true;
             }
             // `repair` and `backfill` hold the directory. A capture that has not said that it stopped was killed before.

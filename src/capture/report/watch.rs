@@ -123,7 +123,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         }
         let now = Instant::now();
         if status.age(now) >= status_interval {
-            let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
+            let space = watched.context.dir().free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
             log::info!("{}", status.line(count(watched), &space, now));
         }
     }

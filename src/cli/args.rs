@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::export_help::EXPORT_HELP;
@@ -60,6 +61,10 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Write days as Parquet, Arrow or CSV files that other programs read, and keep them up to date
     Export(ExportArgs),
+    /// Move old days into a Parquet data set that can be brought back, and free their space
+    Archive(ArchiveArgs),
+    /// Bring archived days back, equal byte for byte
+    Restore(RestoreArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }

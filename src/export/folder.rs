@@ -15,9 +15,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::config::{ExportConfig, ExportFormat};
 use super::error::{At, ExportError};
 use super::manifest::{self, Entry, FileKey, Manifest};
 use super::output::{Output, modified};
+use crate::store::DayKey;
+use crate::store::archived::{self, ArchivedDay, ArchivedDays, REST_FOLDER};
 use crate::time::UnixNanos;
 
 /// The folder of unfinished files. Readers of data sets skip names with an underscore in front.
@@ -51,6 +54,25 @@ impl FolderView {
         let temporary = self.path.join(TEMPORARY).join(number.to_string());
         let file = OpenOptions::new().write(true).create_new(true).open(&temporary).at("make", &temporary)?;
         Ok((Output::new(file, &self.path.join(path)), temporary))
+    }
+
+    /// Makes sure that a file of the data set is not all that is left of an archived day: of another data directory, or of a day of this one that has begun
+    /// anew since. Only `archive` itself replaces one, with the files of the same day.
+    ///
+    /// # Errors
+    /// Where it is, or nobody can tell.
+    pub(super) fn check_archived(&self, config: &ExportConfig, key: &DayKey, file: &Path) -> Result<(), ExportError> {
+        let path = self.path.join(archived::line_path(key));
+        if config.format != ExportFormat::Parquet || config.only.is_some() || !path.exists() {
+            return Ok(());
+        }
+        let line = std::fs::read_to_string(&path).at("read", &path)?;
+        let kept = |dir: PathBuf| Err(ExportError::KeptByArchive { path: self.path.join(file), dir });
+        let Some(day) = ArchivedDay::parse(&line) else { return kept(PathBuf::from("a directory that cannot be told")) };
+        let is_of_this = config.dir.canonicalize().is_ok_and(|dir| dir == day.dir);
+        // What a restore that was killed has left behind.
+        let is_left_over = is_of_this && ArchivedDays::read(&config.dir, &key.product)?.get(key.dataset, key.date).is_none();
+        if is_left_over { Ok(()) } else { kept(day.dir) }
     }
 
     /// Tells whether a file is as the manifest says. `None` where it is not; else when it was written, which only a copy changes.
@@ -235,7 +257,7 @@ fn crc_of(path: &Path) -> io::Result<u32> {
 fn must_be_empty(path: &Path) -> Result<(), ExportError> {
     for entry in std::fs::read_dir(path).at("list", path)? {
         let name = entry.at("list", path)?.file_name();
-        if name != TEMPORARY {
+        if name != TEMPORARY && name != REST_FOLDER {
             return Err(ExportError::OtherContents { path: path.to_owned(), found: name.into() });
         }
     }

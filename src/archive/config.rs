@@ -13,7 +13,7 @@ use crate::time_range::TimeRange;
 use crate::verdict::Verdict;
 
 /// How long a capture that holds the directory has for its answer.
-const ANSWER_WAIT: Duration = Duration::from_secs(60);
+const ANSWER_WAIT: Duration = Duration::from_secs(600);
 
 /// Which days to archive, and where to.
 #[derive(Debug, Clone)]

@@ -30,7 +30,7 @@ pub enum ArchiveError {
         product: ProductId,
     },
     /// The archive gives something else back than what is stored.
-    #[error("{what}: {why}; nothing of the day was removed")]
+    #[error("{what}: {why}")]
     Differs {
         /// Which file of which day.
         what: String,

@@ -1,6 +1,6 @@
 //! The steps of `restore`: find the days, unpack them beside their places, let them be put back, and forget that they are archived.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::config::RestoreConfig;
@@ -13,7 +13,7 @@ use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Trades};
 use crate::store::archive_request::Act;
-use crate::store::archived::{self, ArchivedDay, ArchivedDays, RecordLock};
+use crate::store::archived::{self, ArchivedDay, ArchivedDays, REST_FOLDER, RecordLock};
 use crate::store::probe::Step;
 use crate::store::removal::{self, Remains};
 use crate::store::{DataDir, DayState, Snapshot, StoreError, StoreOptions, endpoint_of, space};
@@ -63,10 +63,19 @@ pub(super) fn restore(config: &RestoreConfig) -> Result<ArchiveReport, ArchiveEr
 /// Finds the days asked for.
 fn wanted(config: &RestoreConfig) -> Result<BTreeMap<ProductId, Vec<ArchivedDay>>, ArchiveError> {
     let (mut wanted, mut known): (BTreeMap<ProductId, Vec<ArchivedDay>>, Vec<String>) = (BTreeMap::new(), Vec::new());
-    for product in archived::products(&config.dir) {
+    let mut lost = config.archive.as_deref().map(lines_of).unwrap_or_default();
+    let products: BTreeSet<ProductId> = archived::products(&config.dir).into_iter().chain(lost.keys().cloned()).collect();
+    for product in products {
         let mut archived = ArchivedDays::read(&config.dir, &product)?;
         if let (None, Some(fault)) = (&config.into, archived.faults.pop()) {
             return Err(StoreError::damaged(&config.dir, fault).into());
+        }
+        // Days of which the record is lost: the archive that is named knows them, too.
+        for day in lost.remove(&product).unwrap_or_default() {
+            let key = (day.key.dataset, day.key.date);
+            if !removal::is_any_here(&config.dir, &day) {
+                archived.days.entry(key).or_insert(day);
+            }
         }
         let dates: Vec<UtcDay> = archived.days.keys().map(|(_, date)| *date).collect();
         if let (Some(first), Some(last)) = (dates.iter().min(), dates.iter().max()) {
@@ -85,6 +94,21 @@ fn wanted(config: &RestoreConfig) -> Result<BTreeMap<ProductId, Vec<ArchivedDay>
     }
     let said = if known.is_empty() { "has nothing archived".to_owned() } else { format!("has archived {}", known.join(", ")) };
     Err(ArchiveError::NothingArchived { path: config.dir.clone(), said })
+}
+
+/// Reads the lines that lie in an archive beside the data set. One that is damaged is passed over.
+fn lines_of(archive: &Path) -> BTreeMap<ProductId, Vec<ArchivedDay>> {
+    let mut found: BTreeMap<ProductId, Vec<ArchivedDay>> = BTreeMap::new();
+    let list =
+        |folder: &Path| -> Vec<PathBuf> { std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect() };
+    let datasets = list(&archive.join(REST_FOLDER)).into_iter().flat_map(|product| list(&product));
+    for path in datasets.flat_map(|dataset| list(&dataset)).filter(|path| path.extension().is_some_and(|end| end == "json")) {
+        match std::fs::read_to_string(&path).ok().as_deref().and_then(ArchivedDay::parse) {
+            Some(day) => found.entry(day.key.product.clone()).or_default().push(day),
+            None => log::warn!("{} is damaged", path.display()),
+        }
+    }
+    found
 }
 
 struct Restoring<'a> {
@@ -138,7 +162,7 @@ impl Restoring<'_> {
             self.step("days are back");
             record.write(&self.config.dir, product)?;
             self.step("record written");
-            for archive in back.iter().map(|day| self.archive_of(day)).collect::<std::collections::BTreeSet<_>>() {
+            for archive in back.iter().map(|day| self.archive_of(day)).collect::<BTreeSet<_>>() {
                 let of_it: Vec<ArchivedDay> = back.iter().filter(|day| self.archive_of(day) == archive).cloned().collect();
                 forget_rest(&archive, product, &of_it);
             }

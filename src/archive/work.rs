@@ -1,16 +1,17 @@
 //! The steps of `archive`: finish what an earlier run has left, look at every product, choose, and move the chosen days, some at a time.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::choice::{Candidate, Choice, choose};
+use super::choice::{Candidate, Choice, Disk, choose};
 use super::config::ArchiveConfig;
 use super::error::{ArchiveError, At};
 use super::files::ArchiveLock;
 use super::holder::Holder;
 use super::packing::{Packing, archived_elsewhere, pack};
 use super::report::{ArchiveReport, MovedDay};
-use crate::export::{ExportConfig, ExportError, export};
+use crate::export::{ExportConfig, ExportError, export, partition_path};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Datasets, with_layout};
 use crate::store::archive_request::Act;
@@ -71,6 +72,20 @@ fn products(config: &ArchiveConfig, tape: &Tape) -> Result<Vec<ProductId>, Archi
     }
     known.retain(|product| config.products.is_empty() || config.products.contains(product));
     Ok(known.into_iter().collect())
+}
+
+/// Removes the exported files of a day that is here: one of them does not say what is stored.
+fn forget_export(archive: &Path, candidate: &Candidate) {
+    for kept in candidate.here() {
+        let name = partition_path(kept.dataset.name(), &candidate.day.product, candidate.day.date, "parquet");
+        let _ = std::fs::remove_file(archive.join(name));
+    }
+}
+
+/// Gives the device that a path lies on, or will lie on.
+fn device_of(path: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(path).ok()?;
+    absolute.ancestors().find_map(|above| std::fs::metadata(above).ok()).map(|found| found.dev())
 }
 
 /// Says why a day cannot be sealed as it is.
@@ -198,7 +213,8 @@ impl Work<'_> {
             }
         }
         let free = space::free_space(self.dir).at("ask for the room of", self.dir)?;
-        Ok(choose(self.config, candidates, Some(free.free)))
+        let holds_archive = device_of(self.dir).is_some_and(|device| device_of(&self.config.out) == Some(device));
+        Ok(choose(self.config, candidates, Disk { free: free.free, holds_archive }))
     }
 
     fn key(&self, product: &ProductId, dataset: Dataset, date: UtcDay) -> DayKey {
@@ -226,7 +242,13 @@ impl Work<'_> {
             match all {
                 Ok(all) => packed.push((candidate, all)),
                 Err(error) if error.ends_all() => return Err(error),
-                Err(error) => report.failures.push(error.to_string()),
+                Err(error) => {
+                    report.failures.push(error.to_string());
+                    // The day is here. The next run exports it anew.
+                    if matches!(error, ArchiveError::Differs { .. } | ArchiveError::Parquet { .. }) {
+                        forget_export(&archive, candidate);
+                    }
+                }
             }
             self.step("day packed");
         }

@@ -83,7 +83,7 @@ pub(crate) struct ArchiveArgs {
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
     /// How long to wait for the answer of a capture that holds the directory
-    #[arg(long, value_name = "D", default_value = "1m", value_parser = units::positive_duration)]
+    #[arg(long, value_name = "D", default_value = "10m", value_parser = units::positive_duration)]
     pub answer_wait: Duration,
 }
 
@@ -122,7 +122,7 @@ pub(crate) struct RestoreArgs {
     #[arg(long, value_name = "DIR")]
     pub into: Option<PathBuf>,
     /// How long to wait for the answer of a capture that holds the directory
-    #[arg(long, value_name = "D", default_value = "1m", value_parser = units::positive_duration)]
+    #[arg(long, value_name = "D", default_value = "10m", value_parser = units::positive_duration)]
     pub answer_wait: Duration,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]

@@ -3,8 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use coltape::internals::record::Trade;
+use coltape::internals::schema::Trades;
+use coltape::internals::store::StoreOptions;
+use coltape::internals::store::probe::{Probe, Step, Verdict};
+use coltape::{ArchiveConfig, Clock, archive};
+
 use super::{day, done, files, refused, run, said, tape, text};
-use crate::capture::programs::verify;
+use crate::capture::programs::{coltape, verify};
+use crate::market::{data_dir, product, store};
 use crate::repair::tape::memory_folder;
 
 /// The ways to damage a file.
@@ -69,6 +76,45 @@ fn each_file_that_is_damaged_is_found_and_gives_nothing_back() {
 }
 
 #[test]
+fn an_export_that_reads_back_as_another_value_is_refused_and_made_anew() {
+    let folder = memory_folder();
+    let [data, out, other] = ["data", "cold", "other"].map(|name| folder.path().join(name));
+    tape(&data, 2, 60);
+    // The same day with another price, another side, another id of an order, in as many records.
+    for (number, change) in [0, 1, 2, 3].into_iter().zip([
+        |trade: &mut Trade| trade.price = coltape::internals::decimal::parse(b"131000.5").unwrap(),
+        |trade: &mut Trade| trade.side = trade.side.turned(),
+        |trade: &mut Trade| trade.maker_order_id.0[15] ^= 1,
+        |trade: &mut Trade| trade.time.0 += 1,
+    ]) {
+        let mut trades: Vec<Trade> = super::market(2, 60).iter().map(|print| print.trade).collect();
+        change(&mut trades[33]);
+        let tape = other.join(number.to_string());
+        store::<Trades>(&data_dir(&tape, StoreOptions::default()), &product(), &trades);
+        let lake = tape.with_extension("lake");
+        let name = format!("dataset=trades/product=BTC-USD/date={}/part-0.parquet", day(0));
+        let exported = coltape().args(["export", "--dataset", "trades", "--data-dir"]).arg(&tape).arg("--out").arg(&lake).output().unwrap();
+        assert!(exported.status.success(), "{}", said(&exported));
+        let mut config = ArchiveConfig::new(&data, &out, Clock::System.now());
+        (config.dates, config.apply) = (vec![day(0)], true);
+        let (from, to) = (lake.join(&name), out.join(&name));
+        config.probe = Some(Probe::new(move |step| {
+            if step == Step::Changed("days exported") {
+                fs::copy(&from, &to).unwrap();
+            }
+            Verdict::Go
+        }));
+        let before = files(&data);
+        let report = archive(&config).unwrap();
+        assert!(report.days.is_empty() && report.failures.len() == 1, "{report:?}");
+        assert!(report.failures[0].contains("record 33 reads back as another value"), "{number}: {:?}", report.failures);
+        assert_eq!(files(&data), before);
+        assert!(!out.join(&name).exists(), "the next run makes it anew");
+    }
+    done("archive", &data, &["--out", text(&out), "--date", &day(0).to_string(), "--apply"]);
+}
+
+#[test]
 fn files_are_not_removed_where_the_archive_of_an_earlier_run_is_damaged() {
     let folder = memory_folder();
     let [data, out, copy] = ["data", "cold", "copy"].map(|name| folder.path().join(name));
@@ -130,7 +176,7 @@ fn the_files_of_an_archived_day_are_not_replaced_by_another_tape() {
     tape(&other, 3, 30);
     done("archive", &data, &["--out", text(&out), "--older-than", "1d", "--apply"]);
     let cold = files(&out);
-    let export = crate::capture::programs::coltape().args(["export", "--data-dir"]).arg(&other).arg("--out").arg(&out).output().unwrap();
+    let export = coltape().args(["export", "--data-dir"]).arg(&other).arg("--out").arg(&out).output().unwrap();
     assert!(export.status.code() == Some(1) && said(&export).contains("all that is left of an archived day"), "{}", said(&export));
     let told = refused("archive", &other, &["--out", text(&out), "--older-than", "1d", "--apply"]);
     assert!(told.contains("name another folder"), "{told}");

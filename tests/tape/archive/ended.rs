@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use coltape::internals::schema::ColumnSet;
-use coltape::internals::store::StoreOptions;
+use coltape::internals::schema::{ColumnSet, Trades};
 use coltape::internals::store::probe::{Probe, Verdict};
+use coltape::internals::store::{Snapshot, StoreOptions};
 use coltape::{ArchiveConfig, Clock, RestoreConfig, archive, restore};
 
 use super::{day, done, files, files_of, market, refused, tape, text};
@@ -94,6 +94,15 @@ fn assert_is_somewhere(folder: &Path, whole: &BTreeMap<PathBuf, Vec<u8>>, step: 
     }
 }
 
+/// Asserts that a reader of a day that is half removed or half back finds all of its trades or no day.
+fn assert_is_whole_or_none(folder: &Path, step: u64) {
+    match Snapshot::<Trades>::open(&folder.join("data"), &crate::market::product(), day(0)) {
+        Ok(Some(day)) => assert_eq!((day.count(), day.columns().len()), (12, 8), "step {step}"),
+        Ok(None) => {}
+        Err(error) => panic!("step {step}: {error}"),
+    }
+}
+
 /// A product-day of few columns, and a second day.
 fn prepared() -> (tempfile::TempDir, BTreeMap<PathBuf, Vec<u8>>) {
     let folder = memory_folder();
@@ -111,6 +120,7 @@ fn an_archive_that_is_killed_between_any_two_steps_is_finished_by_the_next_one()
         let at = folder.path().join("at");
         copy_folder(&folder.path().join("start"), &at);
         let has_died = died_at(steps, &at, false);
+        assert_is_whole_or_none(&at, steps);
         assert_is_somewhere(&at, &whole, steps);
         let report = archive(&archive_config(&at)).unwrap();
         assert_eq!(report.failures, [""; 0], "step {steps}");
@@ -137,6 +147,7 @@ fn a_restore_that_is_killed_between_any_two_steps_is_finished_by_the_next_one() 
         copy_folder(&start, &at);
         // What is known of the day names the archive by its path.
         let has_died = died_at(steps, &at, true);
+        assert_is_whole_or_none(&at, steps);
         assert_is_somewhere(&at, &whole, steps);
         match restore(&restore_config(&at)) {
             Ok(report) => assert_eq!(report.failures, [""; 0], "step {steps}"),

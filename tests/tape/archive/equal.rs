@@ -170,6 +170,28 @@ fn a_bare_day_comes_back_bare() {
 }
 
 #[test]
+fn a_lost_directory_comes_back_from_a_copy_of_its_archive() {
+    let folder = memory_folder();
+    let [data, out] = ["data", "cold"].map(|name| folder.path().join(name));
+    super::tape(&data, 3, 60);
+    let before = files(&data);
+    let dates = [0, 1, 2].map(|number| super::day(number).to_string()).join(",");
+    done("archive", &data, &["--out", text(&out), "--date", &dates, "--apply"]);
+    // With the record of archived days, and without it.
+    for (name, has_record) in [("with", true), ("without", false)] {
+        let [new, copy] = [name, &format!("{name}.copy")].map(|name| folder.path().join(name));
+        copy_folder(&data.join("_coltape"), &new.join("_coltape"));
+        copy_folder(&out, &copy);
+        if !has_record {
+            fs::remove_dir_all(new.join("_coltape/archived")).unwrap();
+        }
+        done("restore", &new, &["--all", "--archive", text(&copy)]);
+        assert_eq!(files(&new), before, "{name}");
+        assert!(verify(&new, &[]).0, "{name}");
+    }
+}
+
+#[test]
 fn a_restore_into_another_directory_leaves_the_archive_as_it_is() {
     let folder = memory_folder();
     let [data, out, other] = ["data", "cold", "other"].map(|name| folder.path().join(name));

@@ -60,7 +60,7 @@ fn lines_of_a_product_are_replaced_as_a_whole_and_damaged_ones_are_reported() {
     assert!(archived.days.is_empty() && products(dir.path()).is_empty());
     archived.days.insert((Dataset::Trades, UtcDay(20_246)), day());
     archived.write(dir.path(), &product).expect("written");
-    assert_eq!(products(dir.path()), [product.clone()]);
+    assert_eq!(products(dir.path()), std::slice::from_ref(&product));
     let read = ArchivedDays::read(dir.path(), &product).expect("read");
     assert_eq!(read.days, archived.days);
     assert_eq!(read.away(dir.path(), &product, Dataset::Trades).expect("listed").len(), 1);

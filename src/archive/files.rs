@@ -44,7 +44,14 @@ pub(super) fn forget(path: &Path) {
 
 /// The archive, kept from exports while what they wrote is looked at.
 pub(super) struct ArchiveLock {
-    _folder: File,
+    folder: File,
+}
+
+impl Drop for ArchiveLock {
+    fn drop(&mut self) {
+        // Said aloud: a child that is just being started holds a copy of the descriptor until it runs its own program.
+        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
+    }
 }
 
 impl ArchiveLock {
@@ -59,7 +66,7 @@ impl ArchiveLock {
             Err(Errno::WOULDBLOCK) => return Err(ExportError::Busy { path: archive.to_owned() }.into()),
             Err(error) => log::warn!("{} cannot be locked ({error}): only one export or archive may write to it", archive.display()),
         }
-        Ok(Self { _folder: folder })
+        Ok(Self { folder })
     }
 }
 

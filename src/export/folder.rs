@@ -238,6 +238,8 @@ impl Drop for ExportFolder {
     fn drop(&mut self) {
         // The next export removes what is left.
         let _ = self.remove_temporary();
+        // Said aloud: a child that is just being started holds a copy of the descriptor until it runs its own program.
+        let _ = rustix::fs::flock(&self.handle, FlockOperation::Unlock);
     }
 }
 

@@ -387,7 +387,14 @@ fn path_of(dir: &Path, product: &ProductId) -> PathBuf {
 /// Held by whoever changes what is known of archived days. It ends with the process.
 #[derive(Debug)]
 pub(crate) struct RecordLock {
-    _folder: File,
+    folder: File,
+}
+
+impl Drop for RecordLock {
+    fn drop(&mut self) {
+        // Said aloud: a child that is just being started holds a copy of the descriptor until it runs its own program.
+        let _ = rustix::fs::flock(&self.folder, FlockOperation::Unlock);
+    }
 }
 
 impl RecordLock {
@@ -409,7 +416,7 @@ impl RecordLock {
             Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path }),
             Err(error) => log::warn!("{} cannot be locked ({error}): only one archive or restore may run", path.display()),
         }
-        Ok(Self { _folder: folder })
+        Ok(Self { folder })
     }
 }
 

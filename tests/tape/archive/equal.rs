@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use coltape::internals::decimal::parse;
 use coltape::internals::product::ProductId;
+use coltape::internals::record::Origin;
 use coltape::internals::schema::ColumnSet;
 use coltape::internals::store::{DataDir, StoreOptions, catalog, seal};
 use coltape::internals::time::UtcDay;
@@ -144,7 +146,20 @@ fn records_of_every_kind_come_back_as_they_were() {
     let folder = memory_folder();
     for (name, columns) in [("full", ColumnSet::Full), ("core", ColumnSet::Core)] {
         let data = folder.path().join(name);
-        store_mixed(&data, &mixed(3_000), StoreOptions::default().columns(columns));
+        let mut all = mixed(3_000);
+        for print in &mut all {
+            let trade = &mut print.trade;
+            match trade.trade_id % 13 {
+                // Its f32 is not that of its f64: that would round twice.
+                4 => trade.price = parse(b"1.000000059604644775390625000000001").unwrap(),
+                // It breaks a rule of plausibility, which no export tells.
+                5 => trade.origin = Origin(trade.origin.0 | 1 << 9),
+                6 => trade.size = parse(b"0").unwrap(),
+                _ => {}
+            }
+        }
+        assert!(all.iter().any(|print| print.trade.price.as_f64 as f32 != print.trade.price.as_f32));
+        store_mixed(&data, &all, StoreOptions::default().columns(columns));
         goes_and_comes_back(&data, &[&FIRST_DAY.to_string()], &[]);
     }
     // A day of a market that stood still has no record, and no file in the data set.

@@ -52,6 +52,8 @@ pub use config::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, 
 pub use error::{ExportError, ExportFailure};
 
 use facts::ProductFacts;
+#[cfg(feature = "export")]
+pub(crate) use folder::check_parquet_folder;
 use folder::{ExportFolder, Finished};
 use format::FileFormat;
 #[cfg(feature = "export")]

@@ -11,7 +11,7 @@ use super::files::ArchiveLock;
 use super::holder::Holder;
 use super::packing::{Packing, archived_elsewhere, pack};
 use super::report::{ArchiveReport, MovedDay};
-use crate::export::{ExportConfig, ExportError, export, partition_path};
+use crate::export::{ExportConfig, ExportError, check_parquet_folder, export, partition_path};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Datasets, with_layout};
 use crate::store::archive_request::Act;
@@ -35,6 +35,7 @@ pub(super) fn archive(config: &ArchiveConfig) -> Result<ArchiveReport, ArchiveEr
     let tape = Tape::open(&config.dir)?;
     let mut report = ArchiveReport { is_dry: !config.apply, to: config.out.clone(), ..ArchiveReport::default() };
     let products = products(config, &tape)?;
+    check_parquet_folder(&config.out, &config.dir)?;
     let _lock = if config.apply { Some(RecordLock::take(&config.dir)?) } else { None };
     let dir = config.dir.canonicalize().at("look at", &config.dir)?;
     let mut work = Work { config, dir: &dir, holder: Holder::new(&dir, true, config.probe.clone(), config.answer_wait, config.now) };

@@ -153,6 +153,7 @@ pub(crate) fn run_archive(args: &ArchiveArgs) -> Result<u8, Failure> {
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let report = archive(&config).map_err(|error| Failure::failed(Escaped(error)))?;
     drop(progress);
+    alone(&report)?;
     print(&report)?;
     output::note(&summary_of_archive(&report));
     Ok(if report.failures.is_empty() { DONE } else { FAILED })
@@ -181,9 +182,18 @@ pub(crate) fn run_restore(args: &RestoreArgs) -> Result<u8, Failure> {
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let report = restore(&config).map_err(|error| Failure::failed(Escaped(error)))?;
     drop(progress);
+    alone(&report)?;
     print(&report)?;
     output::note(&summary_of_restore(&report));
     Ok(if report.failures.is_empty() { DONE } else { FAILED })
+}
+
+/// Makes a failure of a run of which nothing came but one.
+fn alone(report: &ArchiveReport) -> Result<(), Failure> {
+    match report.failures.as_slice() {
+        [failure] if report.days.is_empty() && report.finished == 0 => Err(Failure::failed(Escaped(failure))),
+        _ => Ok(()),
+    }
 }
 
 /// Prints the days to stdout, and what failed to stderr.

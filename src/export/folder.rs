@@ -255,6 +255,24 @@ fn crc_of(path: &Path) -> io::Result<u32> {
     }
 }
 
+/// Makes sure that days of a tape could be exported to a folder as Parquet. Nothing is made.
+///
+/// # Errors
+/// Where it holds something else, lies in the data directory, or cannot be read.
+pub(crate) fn check_parquet_folder(path: &Path, tape: &Path) -> Result<(), ExportError> {
+    let asked = ExportFormat::Parquet.name();
+    if is_inside(path, tape) {
+        return Err(ExportError::InsideTheTape { path: path.to_owned() });
+    }
+    match Manifest::read(path)? {
+        Some(found) if found.format != asked && !found.files.is_empty() => {
+            Err(ExportError::OtherFormat { path: path.to_owned(), holds: found.format, asked })
+        }
+        None if path.symlink_metadata().is_ok() => must_be_empty(path),
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that a folder without a manifest holds nothing but what a killed export may have left.
 fn must_be_empty(path: &Path) -> Result<(), ExportError> {
     for entry in std::fs::read_dir(path).at("list", path)? {

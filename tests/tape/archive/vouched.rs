@@ -156,15 +156,24 @@ fn a_day_that_is_not_archived_is_said_to_be_none() {
         let output = run("archive", &data, &[&["--out", text(&out)][..], bad].concat());
         assert_eq!(output.status.code(), Some(2), "{bad:?}: {}", super::said(&output));
     }
-    // The archive lies in the data directory, or is something else.
-    let inside = data.join("cold");
-    assert!(
-        refused("archive", &data, &["--out", text(&inside), "--date", &day(2).to_string(), "--apply"])
-            .contains("lies in the data directory")
-    );
-    let strange = folder.path().join("strange");
+    for command in ["archive", "restore"] {
+        let args = if command == "archive" { vec!["--out", text(&out)] } else { vec!["--all"] };
+        let told = refused(command, &folder.path().join("none"), &args);
+        assert!(told.lines().count() == 1 && told.contains("does not exist"), "{told}");
+    }
+    let told = refused("archive", &data, &["BTCUSD", "--out", text(&out)]);
+    assert!(told.lines().count() == 1 && told.contains("did you mean BTC-USD?"), "{told}");
+    // The archive lies in the data directory, or is something else. That is said before anything is done.
+    let [inside, strange, file] = [data.join("cold"), folder.path().join("strange"), folder.path().join("file")];
     fs::create_dir(&strange).unwrap();
     fs::write(strange.join("letter.txt"), "dear").unwrap();
-    let said = refused("archive", &data, &["--out", text(&strange), "--date", &day(2).to_string(), "--apply"]);
-    assert!(said.contains("holds files that no export has written"), "{said}");
+    fs::write(&file, "dear").unwrap();
+    let why = [(&inside, "lies in the data directory"), (&strange, "holds files that no export has written"), (&file, "file")];
+    for (path, words) in why {
+        for apply in [&["--apply"][..], &[]] {
+            let args = [&["--out", text(path), "--older-than", "1d"][..], apply].concat();
+            let told = refused("archive", &data, &args);
+            assert!(told.lines().count() == 1 && told.contains(words) && told.contains(text(path)), "{told}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::export_help::EXPORT_HELP;
@@ -63,6 +64,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Serve a data directory over HTTP and WebSocket
     Serve(ServeArgs),
+    /// Move old days into a Parquet data set that can be brought back, and free their space
+    Archive(ArchiveArgs),
+    /// Bring archived days back, equal byte for byte
+    Restore(RestoreArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }

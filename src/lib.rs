@@ -49,7 +49,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict`, `exposition` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -79,6 +79,7 @@
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
 //! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
+//! | `alert` | the process of `--alert-command` | a bounded channel; alerts that find it full are counted | the watch is over |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
@@ -93,6 +94,7 @@ mod decimal;
 mod digits;
 mod escape;
 mod export;
+mod exposition;
 mod feed;
 pub mod guide;
 mod history;
@@ -129,8 +131,9 @@ pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
+pub use capture::run_with_view as capture_with_view;
 pub use capture::stop::Stop;
-pub use capture::{CaptureConfig, CaptureError, RecordConfig};
+pub use capture::{AlertConfig, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 pub use decimal::Decimal;
 pub use export::{
     ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,

@@ -17,6 +17,7 @@ use crate::capture::net::raw_frames::RawFrames;
 use crate::capture::net::recorder::Recorder;
 use crate::capture::product_list::{self, Reload};
 use crate::capture::report::summary::Summary;
+use crate::capture::report::view::CaptureView;
 use crate::capture::report::watch;
 use crate::capture::running::{Running, WatchThread};
 use crate::capture::service::files::Provisioner;
@@ -40,6 +41,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// # Errors
 /// Where it could not start. No thread of the capture is left then. A capture that started and failed later gives a [`Summary`] with the reason.
 pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError> {
+    run_with_view(config, stop, &CaptureView::default())
+}
+
+/// Runs a capture as [`run`] does, and shows it to another thread of the program meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_view(config: &CaptureConfig, stop: &Stop, view: &CaptureView) -> Result<Summary, CaptureError> {
     let started_at = Instant::now();
     // Before anything that takes time: until it is listened for, SIGHUP ends the process.
     let reload = Reload::listen(config.products_file.as_ref());
@@ -65,7 +74,7 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         products: u64::try_from(config.products.len()).unwrap_or(u64::MAX),
         version: env!("CARGO_PKG_VERSION").into(),
     });
-    if let Err(error) = running.start(config) {
+    if let Err(error) = running.start(config, view) {
         stop.ask();
         running.join();
         running.status.end(&[error.to_string()], |_, _| {});
@@ -86,7 +95,7 @@ fn thread(name: &str) -> impl FnOnce(io::Error) -> CaptureError {
 
 impl Running {
     /// Starts everything else. Where this fails, what it had started is in `self`.
-    fn start(&mut self, config: &CaptureConfig) -> Result<(), CaptureError> {
+    fn start(&mut self, config: &CaptureConfig, view: &CaptureView) -> Result<(), CaptureError> {
         let recorder = self.start_recorder(config)?;
         let context = self.start_services(config)?;
         self.start_products(config, &config.products).map_err(thread("products"))?;
@@ -99,8 +108,15 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
-        let watched =
-            watch::Watched { context, registry, connections, status: Arc::clone(&self.status), start_patience: config.start_patience };
+        view.show(&context, &registry, &connections, config.sync_interval);
+        let watched = watch::Watched {
+            context,
+            registry,
+            connections,
+            status: Arc::clone(&self.status),
+            start_patience: config.start_patience,
+            alerts: config.alerts.clone(),
+        };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });

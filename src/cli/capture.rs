@@ -106,6 +106,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.idle_timeout = args.idle_timeout.0;
     config.record = args.record.clone().map(|folder| RecordConfig { folder, keep: args.record_keep.0 });
     config.duration = args.duration;
+    (config.alerts, config.start_patience) = (args.alerts.config(), args.alerts.start_patience());
     Ok(config)
 }
 

@@ -9,9 +9,6 @@
 
 use std::fmt::{Display, Write};
 
-/// The content type of a page.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// What every name begins with.
 const PREFIX: &str = "coltape_";
 

@@ -40,7 +40,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Record a feed into daily column files until it is stopped
-    Capture(CaptureArgs),
+    Capture(Box<CaptureArgs>),
     /// Check everything that can be proved about a data directory, live or at rest
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines

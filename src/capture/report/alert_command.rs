@@ -23,7 +23,7 @@ use crate::capture::report::alerts::Change;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
-use crate::json::Object;
+use crate::status::Notice;
 use crate::time::UnixNanos;
 
 /// Alerts that may wait for their command.
@@ -83,18 +83,9 @@ impl AlertCommand {
 /// Gives an alert as a line of JSON.
 fn json(change: &Change, directory: &Path, at: UnixNanos) -> String {
     let text: String = change.text.chars().take(LONGEST_TEXT).collect();
-    let mut line = Object::default()
-        .text("time", &at.to_string())
-        .text("event", if change.is_raised { "alert_raised" } else { "alert_cleared" })
-        .text("alert", change.kind.name())
-        .text("subject", &change.subject)
-        .text("text", &text)
-        .text("meaning", change.kind.meaning())
-        .text("remedy", change.kind.remedy())
-        .text("directory", &directory.to_string_lossy())
-        .done();
-    line.push('\n');
-    line
+    let Change { kind, subject, is_raised, .. } = change;
+    let (alert, meaning, remedy) = (kind.name(), kind.meaning(), kind.remedy());
+    Notice { time: at, is_raised: *is_raised, alert, subject, text: &text, meaning, remedy, directory }.json()
 }
 
 /// What the thread owns.

@@ -24,12 +24,12 @@ const QUERY: &str = "coltape: query --format csv";
 const COPY: &str = "the column files copied";
 
 /// Trades of the day that is exported.
-const TRADES: u64 = 2_000_000;
-const DATE: UtcDay = UtcDay(20_000);
+pub const TRADES: u64 = 2_000_000;
+pub const DATE: UtcDay = UtcDay(20_000);
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
 /// Writes a day of trades with every column, as a busy product has them: prices that move by cents, sizes of 8 decimals, random order ids.
-fn make(dir: &Path) -> PathBuf {
+pub fn make(dir: &Path) -> PathBuf {
     let place = dir.join("BTC-USD").join(Dataset::Trades.folder());
     std::fs::create_dir_all(&place).unwrap();
     std::fs::create_dir_all(dir.join("_coltape")).unwrap();

@@ -13,6 +13,7 @@ use super::export_help::EXPORT_HELP;
 use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
+use super::serve::ServeArgs;
 use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
@@ -61,6 +62,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Write days as Parquet, Arrow or CSV files that other programs read, and keep them up to date
     Export(ExportArgs),
+    /// Serve a data directory over HTTP and WebSocket
+    Serve(ServeArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }

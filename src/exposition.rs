@@ -9,6 +9,15 @@
 
 use std::fmt::{Display, Write};
 
+/// The content type of a page.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The commit that the program was built from, where whoever built it has said so.
+const COMMIT: &str = match option_env!("COLTAPE_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
 /// What every name begins with.
 const PREFIX: &str = "coltape_";
 
@@ -46,6 +55,12 @@ impl Exposition {
         Self { text: String::with_capacity(bytes) }
     }
 
+    /// Adds the version that runs.
+    pub(crate) fn build_info(&mut self) {
+        self.family("build_info", MetricKind::Gauge, "The version that runs.");
+        self.labelled("build_info", &[("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)], 1);
+    }
+
     /// Begins a family. Its samples follow.
     pub(crate) fn family(&mut self, name: &str, kind: MetricKind, help: &str) {
         for part in ["# HELP ", PREFIX, name, " ", help, "\n# TYPE ", PREFIX, name, " ", kind.name(), "\n"] {
@@ -54,7 +69,7 @@ impl Exposition {
     }
 
     /// Adds a sample without a label.
-    pub(crate) fn plain(&mut self, name: &str, value: impl Display) {
+    fn plain(&mut self, name: &str, value: impl Display) {
         self.start(name);
         self.value(value);
     }
@@ -65,7 +80,7 @@ impl Exposition {
     }
 
     /// Adds a sample with labels.
-    pub(crate) fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    fn labelled(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.start(name);
         self.labels(labels);
         self.value(value);

@@ -63,7 +63,7 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
-//! | server | `serve` | words, layout, store, reading, proof, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
+//! | server | `serve` | words, layout, store, reading, proof, market, tools, status, capture | the tape over HTTP and WebSocket, and the figures of a capture; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
 //! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
@@ -89,6 +89,8 @@
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server
+//!
+//! A capture with `--listen` has the first two as well.
 //!
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
@@ -170,7 +172,7 @@ pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
-pub use serve::{ServeConfig, ServeError, Serving};
+pub use serve::{Monitoring, ServeConfig, ServeError, Serving};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
 pub use status::{

@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -152,6 +153,13 @@ pub(crate) struct CaptureArgs {
     /// Write the closing figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Answer /metrics (for Prometheus), /healthz, /readyz and /status over HTTP; port 0 takes a free port. An address that other machines reach needs
+    /// --token-file
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// A file with the token that each request to --listen has to carry
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub alerts: AlertArgs,
 }

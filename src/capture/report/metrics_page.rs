@@ -23,12 +23,6 @@ use crate::exposition::{Exposition, MetricKind};
 const PAGE_BYTES: usize = 16 << 10;
 const BYTES_PER_PRODUCT: usize = 1200;
 
-/// The commit that the program was built from, where whoever built it has said so.
-const COMMIT: &str = match option_env!("COLTAPE_COMMIT") {
-    Some(commit) => commit,
-    None => "unknown",
-};
-
 /// A family with a sample of each product.
 struct ProductFamily {
     name: &'static str,
@@ -144,8 +138,7 @@ pub(super) fn page(look: Option<&Look>, now: Instant, pages_cpu: Duration) -> St
         });
     }
     let mut page = Exposition::with_capacity(PAGE_BYTES + rows.len() * BYTES_PER_PRODUCT);
-    page.family("build_info", MetricKind::Gauge, "The version that runs.");
-    page.labelled("build_info", &[("version", env!("CARGO_PKG_VERSION")), ("commit", COMMIT)], 1);
+    page.build_info();
     if let Some(look) = look {
         let metrics = &look.context.metrics;
         products(&mut page, &rows);

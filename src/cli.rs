@@ -5,6 +5,7 @@
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
 //! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
+mod alert_args;
 pub(crate) mod archive;
 pub(crate) mod args;
 pub(crate) mod backfill;

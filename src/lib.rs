@@ -54,7 +54,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict`, `exposition` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -66,7 +66,7 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
-//! | server | `serve` | words, layout, store, reading, proof, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
+//! | server | `serve` | words, layout, store, reading, proof, market, tools, status, capture | the tape over HTTP and WebSocket, and the figures of a capture; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
 //! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, archive, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
@@ -86,12 +86,15 @@
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
 //! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
+//! | `alert` | the process of `--alert-command` | a bounded channel; alerts that find it full are counted | the watch is over |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `listing` | the list of the exchange's products (`--all`) | a connection of its own, else REST | a stop is asked for |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server
+//!
+//! A capture with `--listen` has the first two as well.
 //!
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
@@ -111,6 +114,7 @@ mod decimal;
 mod digits;
 mod escape;
 mod export;
+mod exposition;
 mod feed;
 pub mod guide;
 mod history;
@@ -149,8 +153,9 @@ pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
+pub use capture::run_with_view as capture_with_view;
 pub use capture::stop::Stop;
-pub use capture::{CaptureConfig, CaptureError, RecordConfig};
+pub use capture::{AlertConfig, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 pub use decimal::Decimal;
 pub use export::{
     ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
@@ -173,7 +178,7 @@ pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
-pub use serve::{ServeConfig, ServeError, Serving};
+pub use serve::{Monitoring, ServeConfig, ServeError, Serving};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
 pub use status::{

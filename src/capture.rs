@@ -25,11 +25,14 @@ pub(crate) mod limits;
 mod maps;
 pub(crate) mod net;
 pub(crate) mod product_list;
+mod product_listing;
+mod product_sources;
 pub(crate) mod report;
 mod running;
 pub(crate) mod service;
 mod start;
 pub(crate) mod stop;
+mod take_over;
 pub(crate) mod threads;
 pub(crate) mod write;
 

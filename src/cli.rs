@@ -6,6 +6,7 @@
 //! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
 mod alert_args;
+pub(crate) mod archive;
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod candles;
@@ -78,6 +79,8 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Archive(args) => archive::run_archive(&args),
+        Command::Restore(args) => archive::run_restore(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

@@ -14,6 +14,8 @@
 //! | have clients of the exchange work on a tape | [`guide::exchange`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
 //! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
+//! | move old days out of the way, and bring them back | [`guide::archive`], [`archive`](fn@archive) |
+//! | record on several boxes | [`guide::scaling`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
@@ -60,12 +62,13 @@
 //! | proof | `verify` | words, layout, store, reading | what can be proved of a directory, its days and ranges of time |
 //! | market | `market` | words, layout, store, reading, proof | which part of a time is known, exact sums, the quote before and after a trade |
 //! | tools | `query`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, proof, market, tools | the read side |
+//! | archive | `archive` | words, layout, store, reading, proof, tools | days moved into a Parquet data set, and brought back |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | server | `serve` | words, layout, store, reading, proof, market, tools, status, capture | the tape over HTTP and WebSocket, and the figures of a capture; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, archive, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -77,7 +80,7 @@
 //! | `delegate:l.n` | nothing: it appends for writers that sleep | the queues that its connection names | its connection has ended |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
 //! | `fetch:n` | a REST client | the gaps of writers, in turns | the last writer is gone |
-//! | `repair` | repairs that `coltape repair` asks for | request files | a stop is asked for |
+//! | `repair` | what `coltape repair`, `archive` and `restore` ask for | request files | a stop is asked for |
 //! | `sync` | what is durable | each day's `committed` | the last writer is gone, after a last flush |
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
@@ -86,6 +89,7 @@
 //! | `alert` | the process of `--alert-command` | a bounded channel; alerts that find it full are counted | the watch is over |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `listing` | the list of the exchange's products (`--all`) | a connection of its own, else REST | a stop is asked for |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server
@@ -102,6 +106,7 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod archive;
 mod candles;
 mod capture;
 mod cli;
@@ -141,6 +146,7 @@ mod time_range;
 mod verdict;
 mod verify;
 
+pub use archive::{ArchiveConfig, ArchiveError, ArchiveReport, MovedDay, RestoreConfig, archive, restore};
 pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
@@ -182,7 +188,7 @@ pub use status::{
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::follow::{Arrival, Arrivals, Follow};
-pub use tape::{DayPart, DayParts, Tape, TapeError};
+pub use tape::{ArchivedSpan, DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
 pub use verdict::Verdict;

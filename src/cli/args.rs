@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::alert_args::AlertArgs;
+use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::export_help::EXPORT_HELP;
@@ -17,7 +18,7 @@ use super::query::QueryArgs;
 use super::serve::ServeArgs;
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, currency, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alert_kind::AlertKind;
@@ -65,6 +66,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Serve a data directory over HTTP and WebSocket
     Serve(ServeArgs),
+    /// Move old days into a Parquet data set that can be brought back, and free their space
+    Archive(ArchiveArgs),
+    /// Bring archived days back, equal byte for byte
+    Restore(RestoreArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }
@@ -74,8 +79,14 @@ pub(crate) enum Command {
 #[command(after_help = capture_help())]
 pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
-    #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
+    #[arg(value_name = "PRODUCT", required_unless_present_any = ["products_file", "all"])]
     pub products: Vec<ProductId>,
+    /// Record every online product that the exchange's `status` channel lists, new listings included. What is delisted is given up and sealed
+    #[arg(long)]
+    pub all: bool,
+    /// Only those that are quoted in these currencies: USD,EUR
+    #[arg(long, value_name = "CURRENCIES", value_delimiter = ',', value_parser = currency, requires = "all")]
+    pub quote: Vec<String>,
     /// A file with more products, one per line; # begins a comment. It is read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub products_file: Option<PathBuf>,
@@ -147,6 +158,10 @@ pub(crate) struct CaptureArgs {
     /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
+    /// If a capture holds the directory, replace it: connect first, ask it to end, go on where it has stopped. If it does not end within 30 s, it is left
+    /// as it is, and this one exits with 1
+    #[arg(long)]
+    pub take_over: bool,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]
     pub force_fs: bool,

@@ -84,7 +84,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     if let Some(path) = &args.products_file {
         products.extend(read_products(path).map_err(|error| Failure::Usage(format!("--products-file {error}")))?);
     }
-    if products.is_empty() {
+    if products.is_empty() && !args.all {
         return Err(Failure::Usage("no product to record: name one, as BTC-USD, or put one into the list of --products-file".to_owned()));
     }
     if let Some(url) = &args.url {
@@ -112,10 +112,13 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.ca_file.clone_from(&args.ca_file);
     config.named_products = args.products.iter().cloned().collect();
     config.products_file.clone_from(&args.products_file);
+    config.all_products = args.all;
+    config.quotes = args.quote.iter().cloned().collect();
     config.datasets = args.datasets.iter().copied().collect();
     config.columns = args.columns;
     config.date_format = args.date_format;
     config.force_fs = args.force_fs;
+    config.takes_over = args.take_over;
     config.products_per_connection = usize::try_from(args.products_per_connection).unwrap_or(usize::MAX);
     config.sync_interval = args.sync.0;
     config.queue_capacity_msgs = usize::try_from(args.queue_capacity).unwrap_or(usize::MAX);

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -350,6 +351,10 @@ impl Handler for Router {
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
+                    if entry.last_trade_id == 0 {
+                        // Of several connections that bring a product, the first one counts.
+                        let _ = entry.route.metrics.first_trade_id.compare_exchange(0, trade.trade_id, Relaxed, Relaxed);
+                    }
                     entry.last_trade_id = trade.trade_id;
                     if trade.origin.means() == Some(Means::Live) {
                         self.tally.note_delay(trade.time, trade.recv);
@@ -443,7 +448,6 @@ impl Handler for Router {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use super::*;

@@ -118,6 +118,8 @@ pub(crate) struct ProductMetrics {
     pub is_blocked: AtomicBool,
     /// The newest stored trade and ticker.
     pub newest: Newest,
+    /// The id of the first trade that a connection brought, or 0: from it on this capture has the product, whoever holds the directory.
+    pub first_trade_id: AtomicU64,
     /// Whether the exchange has taken the product up.
     pub subscription: SubscriptionState,
 }

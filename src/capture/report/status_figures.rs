@@ -196,7 +196,7 @@ fn read_products(sources: &Sources<'_>, now: Instant, report: &mut StatusReport)
     let context = sources.context;
     let market_now = context.market_now();
     let width = |dataset: Dataset| {
-        let columns = dataset.columns_of(context.dir.options().columns);
+        let columns = dataset.columns_of(context.dir().options().columns);
         u64::try_from(columns.iter().map(|column| column.kind.width()).sum::<usize>()).unwrap_or(0)
     };
     let of_a_trade: u64 = context.datasets.iter().filter(|dataset| !dataset.is_of_tickers()).map(width).sum();

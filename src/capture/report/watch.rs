@@ -113,7 +113,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         }
         let now = Instant::now();
         if status.age(now) >= status_interval {
-            let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
+            let space = watched.context.dir().free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
             log::info!("{}", status.line(count(watched), &space, now));
         }
     }
@@ -138,7 +138,7 @@ impl<'a> Watch<'a> {
     fn new(watched: &'a Watched, start: Instant) -> Self {
         let context = &watched.context;
         let command = watched.alerts.command.as_ref().and_then(|command| {
-            let started = AlertCommand::start(command, context.dir.path(), &context.metrics, &context.stop);
+            let started = AlertCommand::start(command, context.dir().path(), &context.metrics, &context.stop);
             started.inspect_err(|error| context.stop.fail(format!("alert: {error}"))).ok()
         });
         Self {
@@ -167,7 +167,7 @@ impl<'a> Watch<'a> {
         if let Some(memory) = memory {
             self.trends.add(self.start.elapsed().as_secs_f64(), memory);
         }
-        let disk = self.figures.disk(&context.dir, Instant::now());
+        let disk = self.figures.disk(context.dir(), Instant::now());
         metrics.gauges.note_memory(memory);
         metrics.gauges.note_disk(disk.map(|disk| disk.disk), disk.map(|disk| disk.used_bytes));
         let measured = Measured {
@@ -193,7 +193,7 @@ impl<'a> Watch<'a> {
             log::warn!("memory runs short: flushing ahead of time, and giving back the page cache of what is on disk");
         }
         if verdict.flushes {
-            self.watched.context.sync.relieve();
+            self.watched.context.sync().relieve();
             self.relieved.get_or_insert_with(Instant::now);
         }
     }

@@ -28,6 +28,7 @@ pub(crate) mod query;
 mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Orders(args) => orders::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),

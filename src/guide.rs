@@ -15,6 +15,12 @@ pub mod archive {}
 #[doc = include_str!("guide/scaling.md")]
 pub mod scaling {}
 
+#[doc = include_str!("guide/serving.md")]
+pub mod serving {}
+
+#[doc = include_str!("guide/exchange.md")]
+pub mod exchange {}
+
 #[doc = include_str!("guide/library.md")]
 pub mod library {}
 

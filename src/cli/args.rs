@@ -13,6 +13,7 @@ use super::export_help::EXPORT_HELP;
 use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
+use super::serve::ServeArgs;
 use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
@@ -65,6 +66,8 @@ pub(crate) enum Command {
     Archive(ArchiveArgs),
     /// Bring archived days back, equal byte for byte
     Restore(RestoreArgs),
+    /// Serve a data directory over HTTP and WebSocket
+    Serve(ServeArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
 }

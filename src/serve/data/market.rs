@@ -84,6 +84,7 @@ impl Question {
     fn ground(&self, server: &Server, datasets: &[Dataset], around: TimeRange) -> Result<Ground, Refusal> {
         let (mut ground, mut budget) = (Ground::default(), Budget::default());
         for dataset in datasets {
+            self.tape.check_archived(&self.product, *dataset, self.range, 0).map_err(|error| of_tape(server, &error))?;
             days(server, &self.tape, &self.product, *dataset, self.range)?;
             let dates = all_days(server, &self.tape, &self.product, *dataset, around)?;
             let is_beside = |date| !self.range.overlaps_day(date);

@@ -25,7 +25,8 @@ use super::finding::{Findings, Location};
 use super::index::{IndexedDay, IndexedDays};
 use super::order::CONFIRMATIONS;
 use super::report::{CheckedDays, DatasetDay};
-use super::{known, stretches, tickers};
+use super::stretches::{self, Depth};
+use super::{known, tickers};
 use crate::history::{Journal, Knowledge};
 use crate::product::ProductId;
 use crate::record::{Means, Origin, Trade};
@@ -94,7 +95,7 @@ pub(crate) struct SurveyedDay {
 ///
 /// # Errors
 /// Where the directory cannot be listed. A day that cannot be read is something that speaks against it.
-pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares: Shares) -> Result<Survey, TapeError> {
+pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, (shares, depth): (Shares, Depth)) -> Result<Survey, TapeError> {
     let knowledge = tape.knowledge();
     let history = knowledge.of(product);
     let config = VerifyConfig::new(tape.dir(), UnixNanos(0));
@@ -105,6 +106,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
         checks: &checks,
         range,
         shares,
+        depth,
         findings: Findings::default(),
         checked: CheckedDays::new(),
         unproven: BTreeMap::new(),
@@ -143,6 +145,7 @@ struct Look<'a> {
     checks: &'a Checks<'a>,
     range: TimeRange,
     shares: Shares,
+    depth: Depth,
     findings: Findings,
     checked: CheckedDays,
     /// Records in the range that have no checksum yet, where that is not so of every record of the day without one.
@@ -177,7 +180,7 @@ impl Look<'_> {
                 };
                 let margin = day.count().min(MARGIN_RECORDS);
                 let numbers = if before == Some(*date) { day.count() - margin..day.count() } else { 0..margin };
-                add_ids(&day, numbers, &mut runs);
+                add_ids(&day, numbers, self.depth, &mut runs);
             } else if let Some([first, last]) = found.ends {
                 runs.push_run(Run { first: link(*date, first), last: link(*date, last) });
             }
@@ -194,7 +197,9 @@ impl Look<'_> {
             self.checked.entry(date).or_default().push(day);
             return Some(DayIds { date, runs: None, records: 0 });
         };
-        add_faults(self.tape.check_day(&snapshot), &location, &mut self.findings);
+        if self.depth == Depth::Full {
+            add_faults(self.tape.check_day(&snapshot), &location, &mut self.findings);
+        }
         day.sums.records = snapshot.count() as u64;
         let late = snapshot.late().iter().map(|trade| (trade.recv, trade.origin.means() == Some(Means::Live)));
         (day.sums.is_received_on_its_day, day.sums.first_live) = received(&snapshot, "trade_recv_nanos", date, late);
@@ -207,9 +212,11 @@ impl Look<'_> {
         let behind = if inside.is_empty() { 0 } else { behind };
         // Without a record in the range, all of the day is beside it.
         let inside = if inside.is_empty() { 0..snapshot.count() } else { inside };
-        check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
+        if self.depth == Depth::Full {
+            check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
+        }
         let mut runs = Runs::default();
-        add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), &mut runs);
+        add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), self.depth, &mut runs);
         if behind >= day.unproven {
             self.unproven.insert(date, 0);
         }
@@ -356,7 +363,7 @@ fn beside(numbers: &Range<usize>, margin: usize, count: usize) -> Range<usize> {
 }
 
 /// Adds the ids of a day: one by one those with these numbers in the merged order, and the ends of what lies before and behind.
-fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
+fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &mut Runs) {
     let date = day.key().date;
     let at = |number: usize| day.key_at(number).zip(day.time_at(number)).map(|found| link(date, found));
     let rest = |numbers: Range<usize>| {
@@ -365,7 +372,7 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
     };
     let (before, behind) = (rest(0..numbers.start), rest(numbers.end..day.count()));
     before.into_iter().for_each(|run| runs.push_run(run));
-    stretches::add(day, numbers, runs);
+    stretches::add(day, numbers, depth, runs);
     behind.into_iter().for_each(|run| runs.push_run(run));
 }
 

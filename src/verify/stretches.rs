@@ -16,6 +16,19 @@ pub(crate) enum Depth {
     Ends,
 }
 
+impl Depth {
+    /// Gives the places of all of so many records, or of some all over them.
+    pub(super) fn places(self, count: usize) -> impl Iterator<Item = usize> {
+        const STRETCHES: usize = 64;
+        const RECORDS: usize = 1 << 10;
+        let (step, taken) = match self {
+            Self::Ends if count > STRETCHES * RECORDS => (count / STRETCHES, RECORDS),
+            _ => (count.max(1), count),
+        };
+        (0..count).step_by(step).flat_map(move |from| from..(from + taken).min(count))
+    }
+}
+
 /// Adds the ids of the trades with these numbers.
 pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &mut Runs) {
     let date = day.key().date;

@@ -202,7 +202,7 @@ impl Look<'_> {
         }
         day.sums.records = snapshot.count() as u64;
         let late = snapshot.late().iter().map(|trade| (trade.recv, trade.origin.means() == Some(Means::Live)));
-        (day.sums.is_received_on_its_day, day.sums.first_live) = received(&snapshot, "trade_recv_nanos", date, late);
+        (day.sums.is_received_on_its_day, day.sums.first_live) = received(&snapshot, "trade_recv_nanos", date, self.depth, late);
         if self.shares == Shares::Counted {
             (day.sums.with_order_ids, day.sums.with_recv) = shares(&snapshot);
         }
@@ -231,7 +231,7 @@ impl Look<'_> {
         if let Some(snapshot) = opened {
             add_faults(snapshot.check_sizes(), &Location::on(self.checks.product, L::DATASET, date), &mut self.findings);
             day.sums.records = snapshot.count() as u64;
-            day.sums.is_received_on_its_day = received(&snapshot, "recv_nanos", date, []).0;
+            day.sums.is_received_on_its_day = received(&snapshot, "recv_nanos", date, self.depth, []).0;
         }
         // Which of them have a checksum shows nothing of trades.
         day.unproven = 0;
@@ -333,7 +333,7 @@ impl Look<'_> {
         dates.iter().filter(|date| !checked.contains_key(date)).any(|date| {
             let Ok(Some(day)) = Snapshot::<Trades>::open(self.tape.dir(), self.checks.product, *date) else { return false };
             let late = day.late().iter().map(|trade| (trade.recv, trade.origin.means() == Some(Means::Live)));
-            let (_, first_live) = received(&day, "trade_recv_nanos", *date, late);
+            let (_, first_live) = received(&day, "trade_recv_nanos", *date, self.depth, late);
             first_live.is_some_and(|first| first.0 <= date.next().start().0.saturating_add(LAG_NANOS))
         })
     }
@@ -407,13 +407,14 @@ fn received<L: Layout>(
     day: &Snapshot<L>,
     column: &str,
     date: UtcDay,
+    depth: Depth,
     late: impl IntoIterator<Item = (UnixNanos, bool)>,
 ) -> (bool, Option<UnixNanos>) {
     let none: &[u32] = &[];
     let times = day.column::<u64>(column).unwrap_or_default();
     let origins = day.column("trade_origin").unwrap_or(none);
     let is_live = |at: usize| origins.get(at).is_none_or(|origin| Origin(*origin).means() == Some(Means::Live));
-    let stored = times.iter().enumerate().map(|(at, time)| (UnixNanos(*time), is_live(at)));
+    let stored = depth.places(times.len()).filter_map(|at| Some((UnixNanos(*times.get(at)?), is_live(at))));
     let early = date.next().start().0.saturating_add(LAG_NANOS);
     let (mut is_on_its_day, mut first_live) = (false, None::<UnixNanos>);
     for (time, is_live) in stored.chain(late).filter(|(time, _)| time.0 > 0) {

@@ -7,12 +7,12 @@ use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::Tape;
 use crate::time::UtcDay;
 
-/// How many bytes of tickers are compared with their checksums before an answer begins: some milliseconds. Those of trades all are, but for a sealed day that
-/// is large: whoever judges the completeness of a day does so, and a [`Tape`] remembers it.
+/// How many bytes of tickers are compared with their checksums before an answer begins: some milliseconds. Those of trades all are, but for a day that is
+/// large and does not grow: whoever judges the completeness of a day does so, and a [`Tape`] remembers it.
 const CHECKED_BEFORE_BYTES: u64 = 24 << 20;
 
 /// Records of a day that is large: to look at each of them, or at all of their bytes, may take a while.
-const LARGE_DAY_RECORDS: u64 = 2_000_000;
+const LARGE_DAY_RECORDS: u64 = 500_000;
 
 /// Records of a column that are checked at once.
 const CHECKED_RECORDS: usize = 1 << 17;
@@ -42,6 +42,7 @@ pub(crate) struct DayIdentity {
     key: (String, &'static str, u32),
     /// The generation of a sealed day.
     generation: Option<u32>,
+    may_grow: bool,
     records: u64,
     late: u64,
     checksums: Option<Vec<u32>>,
@@ -57,6 +58,7 @@ impl DayIdentity {
         Self {
             key: (key.product.as_str().to_owned(), key.dataset.name(), key.date.0),
             generation,
+            may_grow: day.state() == DayState::Live,
             records: day.base_count() as u64,
             late: day.late().len() as u64,
             checksums: day.checksums(),
@@ -75,6 +77,12 @@ impl DayIdentity {
         UtcDay(self.key.2)
     }
 
+    /// Tells whether the day may still get records.
+    #[must_use]
+    pub(crate) fn may_grow(&self) -> bool {
+        self.may_grow
+    }
+
     /// Tells whether the day is large.
     #[must_use]
     pub(crate) fn is_large(&self) -> bool {
@@ -84,7 +92,7 @@ impl DayIdentity {
     /// Tells whether its bytes are compared with their checksums only when the answer has been sent, before its end is told: [`check`].
     #[must_use]
     pub(crate) fn is_checked_later(&self) -> bool {
-        self.is_large() && self.is_sealed() && self.key.1 == Dataset::Trades.name()
+        self.is_large() && !self.may_grow && self.key.1 == Dataset::Trades.name()
     }
 
     /// Counts the day's records.

@@ -1,7 +1,7 @@
 //! [`Ground`]: what an answer over days rests on: the days as they are now, whether all of them are sealed, and how complete the time is.
 //!
 //! 1. Days that are damaged are found here where they are small, before the answer begins ([`crate::export::stream`]).
-//! 2. A large sealed day of trades is looked at as a whole only when the answer has been sent, before its end is told ([`Pledge`]): a damaged one breaks the
+//! 2. A large day of trades that does not grow is looked at as a whole only when the answer has been sent, before its end is told ([`Pledge`]): a damaged one breaks the
 //!    answer off. An answer without a body waits for that.
 //! 3. An answer over sealed days alone has an `ETag`: a checksum of the question, of what tells its days from the same days at another time, and of what is
 //!    said of their completeness.
@@ -69,8 +69,10 @@ pub(super) fn check_days(server: &Server, days: u64) -> Result<(), Refusal> {
 #[derive(Debug, Default)]
 pub(super) struct Ground {
     identities: Vec<DayIdentity>,
-    /// Whether one of the days may still grow.
+    /// Whether one of the days is not sealed.
     has_live: bool,
+    /// Whether one of the days may still get records.
+    may_grow: bool,
     /// Checksum of what is known of the completeness.
     known: u64,
     verdict: Option<Verdict>,
@@ -127,6 +129,7 @@ impl Ground {
             let key = DayKey { product: product.clone(), dataset, date: *date };
             let Some(day) = look(tape, &key, budget).map_err(|error| of_day(server, &error))? else { continue };
             ground.has_live |= !day.is_sealed() && !is_neighbourhood(*date);
+            ground.may_grow |= day.may_grow() && !is_neighbourhood(*date);
             ground.identities.push(day);
         }
         Ok(ground)
@@ -135,12 +138,14 @@ impl Ground {
     /// Takes over what was looked at already.
     pub(super) fn of<'d>(identities: impl Iterator<Item = &'d DayIdentity>) -> Self {
         let identities: Vec<DayIdentity> = identities.cloned().collect();
-        Self { has_live: identities.iter().any(|day| !day.is_sealed()), identities, ..Self::default() }
+        let may_grow = identities.iter().any(DayIdentity::may_grow);
+        Self { has_live: identities.iter().any(|day| !day.is_sealed()), may_grow, identities, ..Self::default() }
     }
 
     /// Adds other days.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.has_live |= other.has_live;
+        self.may_grow |= other.may_grow;
         self.identities.extend(other.identities);
         self
     }
@@ -160,10 +165,10 @@ impl Ground {
         let dates: Vec<UtcDay> = self.identities.iter().filter(|day| day.is_checked_later()).map(DayIdentity::date).collect();
         let verdict = match dataset {
             Dataset::Trades => {
-                let is_glance = !dates.is_empty() && !self.has_live;
+                let is_glance = !dates.is_empty() && !self.may_grow;
                 let verdicts = server.verdicts();
                 let judged =
-                    if is_glance { verdicts.at_a_glance(tape, product, range) } else { verdicts.of(tape, product, range, self.has_live) };
+                    if is_glance { verdicts.at_a_glance(tape, product, range) } else { verdicts.of(tape, product, range, self.may_grow) };
                 let judged = judged.map_err(|error| of_tape(server, &error))?;
                 self.known = judged.known;
                 if !dates.is_empty() {

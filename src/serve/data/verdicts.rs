@@ -1,7 +1,7 @@
 //! [`Verdicts`]: how complete times are that were asked for, kept until something that it depends on has changed.
 //!
 //! To judge a day all its ids are looked at, which takes a tenth of a second for the busiest one. What was judged is the same as long as the number and the
-//! ends of every day's trades are the same, the files of the range's tickers are, and the journal says the same. (The bytes of the days of an answer are
+//! ends of every day's trades are the same, the files of the range's days are, and the journal says the same. (The bytes of the days of an answer are
 //! compared with their checksums in any case.)
 //!
 //! A range with a large day is judged at a glance first, so that its answer can begin. It is judged once more before the end of that answer is told, and the
@@ -42,7 +42,8 @@ struct Basis {
     days: Vec<(UtcDay, Option<DayEnds>)>,
     /// The days before it and behind it, with the end that is next to it.
     beside: Vec<(UtcDay, Option<(u64, UnixNanos)>)>,
-    tickers: Vec<FileStamp>,
+    /// The files of the days that the range touches.
+    files: Vec<FileStamp>,
     knowledge: Arc<Knowledge>,
 }
 
@@ -59,19 +60,19 @@ impl Basis {
                 beside.push((date, ends.and_then(|ends| ends.ends).map(|[first, last]| if is_before { last } else { first })));
             }
         }
-        let mut tickers = Vec::new();
-        for dataset in [Dataset::Md, Dataset::TickerTrades] {
+        let mut files = Vec::new();
+        for dataset in Dataset::ALL {
             for date in tape.days(product, dataset)?.into_iter().filter(|date| range.overlaps_day(*date)) {
-                tickers.extend(catalog::stamps(tape.dir(), &DayKey { product: product.clone(), dataset, date }));
+                files.extend(catalog::stamps(tape.dir(), &DayKey { product: product.clone(), dataset, date }));
             }
         }
-        Ok(Self { days, beside, tickers, knowledge: tape.knowledge() })
+        Ok(Self { days, beside, files, knowledge: tape.knowledge() })
     }
 
     fn is_same(&self, other: &Self) -> bool {
         self.days == other.days
             && self.beside == other.beside
-            && self.tickers == other.tickers
+            && self.files == other.files
             && Arc::ptr_eq(&self.knowledge, &other.knowledge)
     }
 }
@@ -109,8 +110,8 @@ impl Verdicts {
     ///
     /// # Errors
     /// Where the directory cannot be read.
-    pub(super) fn of(&self, tape: &Tape, product: &ProductId, range: TimeRange, has_live: bool) -> Result<Judged, TapeError> {
-        if has_live {
+    pub(super) fn of(&self, tape: &Tape, product: &ProductId, range: TimeRange, may_grow: bool) -> Result<Judged, TapeError> {
+        if may_grow {
             return Ok(judged(&Coverage::of(tape, product, range)?));
         }
         // Looked at before it is judged: what changes meanwhile is judged again the next time.
@@ -129,7 +130,7 @@ impl Verdicts {
         Ok(judged)
     }
 
-    /// Judges a range of sealed days at a glance. What was judged before is what it was.
+    /// Judges a range of days that do not grow at a glance. What was judged before is what it was.
     ///
     /// # Errors
     /// Where the directory cannot be read.

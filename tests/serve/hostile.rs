@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::client::{Answer, connect, exchange, raw};
 use crate::programs::await_that;
@@ -118,6 +118,9 @@ fn slow_heads_disturb_nobody() {
 
 #[test]
 fn more_connections_than_can_wait_disturb_nobody() {
+    // The other tests of this process need some, too.
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let (_folder, served) = Served::sample(&[]);
     let descriptors = served.descriptors();
     let silent: Vec<TcpStream> = (0..1500).map_while(|_| TcpStream::connect(served.address).ok()).collect();

@@ -47,7 +47,7 @@ fn a_tape_of_the_exchange_feed_is_served_in_the_other_protocol_without_its_order
 }
 
 /// A number that the environment sets, as `scripts/serve_long.sh` does, or another one.
-fn set_by(name: &str, otherwise: u64) -> u64 {
+pub(super) fn set_by(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
 }
 
@@ -64,11 +64,11 @@ fn free_address() -> String {
 #[test]
 fn kills_of_the_server_and_of_the_capture_leave_no_gap_and_no_double() {
     let folder = tempfile::tempdir().unwrap();
-    let (data, _) = stored_market(folder.path(), 12_000);
+    let (data, _) = stored_market(folder.path(), 9_000);
     let of = held(&data);
     let copied = folder.path().join("copy");
     let address = free_address();
-    // In about three seconds, so that a kill comes in between.
+    // In more than two seconds, so that a kill comes in between.
     let (url, rest) = (format!("ws://{address}/ws?from=2025-06-01&speed=4000"), format!("http://{address}"));
     let args = ["BTC-USD", "--url", &url, "--rest-url", &rest];
     let (mut kills, mut round) = (0, 0);
@@ -78,7 +78,7 @@ fn kills_of_the_server_and_of_the_capture_leave_no_gap_and_no_double() {
         // Each round gets a part further, as each begins anew.
         let wanted = (records(&copied) + 1500).min(count(&of));
         await_that(&format!("round {round}: {wanted} records are copied"), || records(&copied) >= wanted);
-        if round < 6 {
+        if round < 4 {
             if round % 2 == 0 {
                 drop(serve); // it is killed
             } else {

@@ -51,10 +51,14 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request, dataset: Dataset) 
     if ground.is_sealed() {
         stream.promise();
     }
-    let (metadata, is_large) = (ground.metadata(), ground.has_large_day());
+    let (metadata, is_large, pledge) = (ground.metadata(), ground.has_large_day(), ground.pledge(server, request)?);
     let writer = Arc::clone(server);
     let write = move |out: &mut dyn std::io::Write| {
         let rows = stream.write(format, metadata, out, &|| !writer.stopping())?;
+        if let Some(pledge) = pledge {
+            out.flush()?;
+            pledge.redeem(&writer)?;
+        }
         writer.counters().send_rows(rows);
         Ok(())
     };

@@ -112,7 +112,7 @@ pub(super) fn of_market(server: &Server, error: &MarketError) -> Refusal {
 pub(super) fn of_unmade(server: &Server, error: &StreamError) -> Refusal {
     match error {
         StreamError::Day(error) => of_day(server, error),
-        StreamError::Replaced { .. } => Refusal::new(503, error.to_string(), "ask again"),
+        StreamError::Replaced { .. } | StreamError::Misjudged { .. } => Refusal::new(503, error.to_string(), "ask again"),
         StreamError::Stopped => Refusal::new(503, "the server is stopping", "ask again when it is back"),
         StreamError::Encoding(_) => {
             Refusal::new(500, without_folder(server.dir(), &error.to_string()), "another format may do: see format=")

@@ -5,6 +5,8 @@
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
 //! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
+mod alert_args;
+pub(crate) mod archive;
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod candles;
@@ -14,6 +16,7 @@ pub(crate) mod export;
 mod export_help;
 mod input;
 mod limits;
+mod listening;
 mod logging;
 pub(crate) mod market;
 mod next;
@@ -27,6 +30,7 @@ pub(crate) mod query;
 mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -71,10 +75,13 @@ pub fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Orders(args) => orders::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Archive(args) => archive::run_archive(&args),
+        Command::Restore(args) => archive::run_restore(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

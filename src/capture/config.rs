@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::capture::alert_config::AlertConfig;
 use crate::feed::Feed;
 use crate::feed::connector::Connector;
 use crate::feed::endpoint::Endpoint;
@@ -128,6 +129,8 @@ pub struct CaptureConfig {
     pub idle_timeout: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
+    /// From which figures on alerts are raised, and whom they are told.
+    pub alerts: AlertConfig,
     /// Where frames are recorded as they were received, if they are.
     pub record: Option<RecordConfig>,
     /// How long the capture runs. Without it, the capture runs until it is stopped.
@@ -171,6 +174,7 @@ impl CaptureConfig {
             queue_capacity_msgs: defaults::QUEUE_CAPACITY_MSGS as usize,
             idle_timeout: defaults::IDLE_TIMEOUT,
             start_patience: defaults::START_PATIENCE,
+            alerts: AlertConfig::default(),
             record: None,
             duration: None,
             clock: Clock::System,

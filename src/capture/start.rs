@@ -18,6 +18,7 @@ use crate::capture::net::raw_frames::RawFrames;
 use crate::capture::net::recorder::Recorder;
 use crate::capture::product_sources::ProductSources;
 use crate::capture::report::summary::Summary;
+use crate::capture::report::view::CaptureView;
 use crate::capture::report::watch;
 use crate::capture::running::{Held, Running, WatchThread};
 use crate::capture::service::files::Provisioner;
@@ -43,15 +44,23 @@ const LOOK: Duration = Duration::from_millis(250);
 /// # Errors
 /// Where it could not start. No thread of the capture is left then. A capture that started and failed later gives a [`Summary`] with the reason.
 pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError> {
+    run_with_view(config, stop, &CaptureView::default())
+}
+
+/// Runs a capture as [`run`] does, and shows it to another thread of the program meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_view(config: &CaptureConfig, stop: &Stop, view: &CaptureView) -> Result<Summary, CaptureError> {
     // Before anything that takes time: until it is listened for, SIGHUP ends the process.
     let mut sources = ProductSources::new(config);
-    let outcome = run_with(config, &mut sources, stop);
+    let outcome = run_with(config, &mut sources, stop, view);
     sources.end(stop);
     outcome
 }
 
 /// Runs a capture of the products that the sources give.
-fn run_with(config: &CaptureConfig, sources: &mut ProductSources, stop: &Stop) -> Result<Summary, CaptureError> {
+fn run_with(config: &CaptureConfig, sources: &mut ProductSources, stop: &Stop, view: &CaptureView) -> Result<Summary, CaptureError> {
     let started_at = Instant::now();
     if let Some(series) = config.products.iter().find(|product| product.series() > 1) {
         return Err(CaptureError::Series { series: series.clone() });
@@ -83,7 +92,7 @@ fn run_with(config: &CaptureConfig, sources: &mut ProductSources, stop: &Stop) -
         products: u64::try_from(config.products.len()).unwrap_or(u64::MAX),
         version: env!("CARGO_PKG_VERSION").into(),
     });
-    let opening = Opening { config, options, endpoint, settings };
+    let opening = Opening { config, options, endpoint, settings, view };
     if let Err(error) = running.start(&opening, opened) {
         stop.ask();
         running.join();
@@ -107,6 +116,8 @@ struct Opening<'a> {
     endpoint: String,
     /// The settings of a connection that is there already, where one is.
     settings: Option<ConnectionSettings>,
+    /// What is shown of the capture.
+    view: &'a CaptureView,
 }
 
 /// Makes sure that a directory belongs to an endpoint, before the capture that holds it is asked to end.
@@ -156,6 +167,7 @@ impl Running {
             self.start_services(config, &context, Some(config.clock.now()))?;
             registry.start_writers()?;
         }
+        opening.view.show(&context, &registry, &connections, config.sync_interval);
         self.start_watch(config, context, registry, connections)
     }
 
@@ -167,8 +179,14 @@ impl Running {
         connections: Arc<Connections>,
     ) -> Result<(), CaptureError> {
         let Some(held) = &self.held else { return Ok(()) };
-        let watched =
-            watch::Watched { context, registry, connections, status: Arc::clone(&held.status), start_patience: config.start_patience };
+        let watched = watch::Watched {
+            context,
+            registry,
+            connections,
+            status: Arc::clone(&held.status),
+            start_patience: config.start_patience,
+            alerts: config.alerts.clone(),
+        };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });

@@ -8,6 +8,7 @@ pub(crate) mod deliveries;
 pub(crate) mod doubt;
 pub(crate) mod earlier;
 pub(crate) mod effort;
+mod gap_ages;
 pub(crate) mod open_dataset;
 pub(crate) mod open_days;
 pub(crate) mod queue;

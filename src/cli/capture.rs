@@ -9,12 +9,13 @@ use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
 use super::limits;
+use super::listening::Listening;
 use super::outcome::{DONE, FAILED, Failure};
 use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::stop::Stop;
 use crate::capture::threads::no_thread;
-use crate::capture::{self, CaptureConfig, CaptureError, RecordConfig};
+use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
 
@@ -39,7 +40,11 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     limits::leave_time_to_end()?;
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
-    let summary = capture::run(&config, &stop).map_err(not_started)?;
+    let view = CaptureView::default();
+    let listening = Listening::start(args, &view)?;
+    let ended = capture::run_with_view(&config, &stop, &view);
+    listening.stop();
+    let summary = ended.map_err(not_started)?;
     // The file first: it is written whether or not anyone reads the table.
     let written = args.report.as_ref().map_or(Ok(()), |path| {
         let text = report::json_lines(&summary);
@@ -109,6 +114,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.idle_timeout = args.idle_timeout.0;
     config.record = args.record.clone().map(|folder| RecordConfig { folder, keep: args.record_keep.0 });
     config.duration = args.duration;
+    (config.alerts, config.start_patience) = (args.alerts.config(), args.alerts.start_patience());
     Ok(config)
 }
 

@@ -1,6 +1,7 @@
 //! The whole program, end to end: `coltape simulate` or a scripted server, `coltape capture`, and the files that are read back.
 
 pub(crate) mod absurd;
+pub(crate) mod alerts;
 pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod disturbed;

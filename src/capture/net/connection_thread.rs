@@ -18,6 +18,7 @@ use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::router::Router;
 use crate::capture::net::wanted_products::WantedProducts;
+use crate::capture::report::connection_state::LossCause;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -66,6 +67,8 @@ pub(super) struct Connection {
     /// Bytes of a message under way at the last tick.
     pub(super) unfinished_bytes: u64,
     pub(super) pending: Vec<Action>,
+    /// Why the connection is about to be lost.
+    pub(super) cause: LossCause,
 }
 
 impl Connection {
@@ -123,7 +126,9 @@ impl Connection {
         let Some(socket) = &self.socket else { return };
         let unfinished = socket.unfinished_bytes();
         let has_grown = std::mem::replace(&mut self.unfinished_bytes, unfinished) < unfinished;
-        if has_grown || socket.receive_queue_bytes() > 0 {
+        let waiting = socket.receive_queue_bytes();
+        self.metrics.waiting_bytes.store(waiting, Relaxed);
+        if has_grown || waiting > 0 {
             // Nothing is to be done about it.
             let _ = self.session.on(SessionEvent::Heard, self.elapsed());
         }
@@ -171,6 +176,7 @@ impl Connection {
                 }
                 Ok(Received::Closed { code, reason }) => {
                     self.router.tick();
+                    self.cause = LossCause::Closed;
                     return Some(format!("closed {code} {reason}").trim_end().to_owned());
                 }
                 Err(error) => {
@@ -278,7 +284,12 @@ impl Connection {
                         return self.lose(&error.to_string());
                     }
                 }
-                Action::Disconnect => self.disconnect("replaced"),
+                Action::Disconnect => {
+                    if self.cause == LossCause::default() {
+                        self.cause = LossCause::Unwanted;
+                    }
+                    self.disconnect("replaced");
+                }
                 Action::Report(report) => self.report(&report),
             }
         }
@@ -294,7 +305,7 @@ impl Connection {
         let event = match Socket::connect(&self.settings.endpoint, &self.settings.connector, &self.settings.timeouts) {
             Ok(socket) => {
                 self.socket = Some(socket);
-                self.unfinished_bytes = 0;
+                (self.unfinished_bytes, self.cause) = (0, LossCause::default());
                 self.decoder.begin_connection();
                 self.metrics.connects.one();
                 self.metrics.is_connected.store(true, Relaxed);
@@ -324,6 +335,7 @@ impl Connection {
 
     fn report_failure(&self, error: &SocketError) {
         log::warn!("{}: {error}", self.name);
+        self.metrics.connect_failures.one();
         self.metrics.state.failed(&error.to_string(), Instant::now());
         self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
     }
@@ -341,7 +353,8 @@ impl Connection {
         self.router.release_tickers();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
-            self.metrics.losses.one();
+            self.metrics.count_loss(std::mem::take(&mut self.cause));
+            self.metrics.waiting_bytes.store(0, Relaxed);
             self.metrics.state.failed(why, Instant::now());
             log::warn!("{}: connection lost: {why}", self.name);
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
@@ -349,7 +362,7 @@ impl Connection {
     }
 
     /// Logs and journals what the session reports.
-    fn report(&self, report: &SessionReport) {
+    fn report(&mut self, report: &SessionReport) {
         let line = self.name.clone();
         match report {
             SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
@@ -378,8 +391,14 @@ impl Connection {
                 }
             }
             SessionReport::Proven => self.journal.write(Event::ConnectionProven { line }),
-            SessionReport::Silent => self.journal.write(Event::ConnectionSilent { line }),
-            SessionReport::Unacknowledged => self.journal.write(Event::NothingAcknowledged { line }),
+            SessionReport::Silent => {
+                self.cause = LossCause::Silent;
+                self.journal.write(Event::ConnectionSilent { line });
+            }
+            SessionReport::Unacknowledged => {
+                self.cause = LossCause::Unacknowledged;
+                self.journal.write(Event::NothingAcknowledged { line });
+            }
             SessionReport::Ended { lasted } => self.journal.write(Event::SessionEnded { line, lived_s: lasted.as_secs() }),
             SessionReport::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
         }

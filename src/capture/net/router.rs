@@ -33,7 +33,7 @@ use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
 use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::product::ProductId;
-use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
+use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
 use crate::store::event::Event;
 use crate::time::{Timestamp, UnixNanos};
 
@@ -356,6 +356,9 @@ impl Handler for Router {
                         let _ = entry.route.metrics.first_trade_id.compare_exchange(0, trade.trade_id, Relaxed, Relaxed);
                     }
                     entry.last_trade_id = trade.trade_id;
+                    if trade.origin.means() == Some(Means::Live) {
+                        self.tally.note_delay(trade.time, trade.recv);
+                    }
                     if !self.texts.is_empty() {
                         self.texts.keep(&self.journal, &entry.route.product, trade.time);
                     }
@@ -380,6 +383,7 @@ impl Handler for Router {
             Some(index) => {
                 if let Some(entry) = self.entries.get(index) {
                     entry.route.metrics.tickers.received.one();
+                    self.tally.note_delay(ticker.time, ticker.recv);
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
                     if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {

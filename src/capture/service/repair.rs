@@ -3,13 +3,14 @@
 //! Missing trades that other tapes have are delivered to the writers. Ids that are still missing then, however old, are fetched by REST where the request
 //! says so. Only whoever asked waits for it.
 //!
-//! Thread `repair`: owns nothing; reads request files; ends when a stop is asked for.
+//! Thread `repair`: owns nothing; reads request files, those of archives too ([`super::archive`]); ends when a stop is asked for.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::archive;
 use crate::capture::context::CaptureContext;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::Delivery;
@@ -69,6 +70,9 @@ pub(crate) fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle
         while !context.stop.wait(REQUEST_INTERVAL) {
             if let Err(error) = answer_request(&context) {
                 log::error!("repair: {error}");
+            }
+            if let Err(error) = archive::answer_request(&context) {
+                log::error!("archive: {error}");
             }
         }
     })

@@ -11,6 +11,7 @@ use crate::feed::trade_marks::TradeMarks;
 use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Kind, Layout, Trades, with_layout};
+use crate::store::archived::ArchivedDays;
 use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
@@ -139,13 +140,21 @@ fn first(context: &CaptureContext, product: &ProductId) -> Result<Option<FirstTr
     if context.backfill.as_ref().is_none_or(|backfill| backfill.since().is_none()) {
         return Ok(None);
     }
-    for date in catalog::days(context.dir().path(), product, Dataset::Trades)? {
+    let (dir, mut archived) = (context.dir().path(), None);
+    for day in ArchivedDays::read(dir, product)?.away(dir, product, Dataset::Trades)? {
+        let run = day.runs.first().map(|run| FirstTrade { trade_id: run.ids.first(), time: run.times.0 });
+        archived = archived.or(run);
+    }
+    for date in catalog::days(dir, product, Dataset::Trades)? {
+        if let Some(first) = archived.filter(|first| first.time.day() < date) {
+            return Ok(Some(first));
+        }
         // A day that cannot be read is recovered when it is opened.
-        if let Ok(Some(day)) = Snapshot::<Trades>::open(context.dir().path(), product, date)
+        if let Ok(Some(day)) = Snapshot::<Trades>::open(dir, product, date)
             && let Some(trade) = day.row(0)
         {
             return Ok(Some(FirstTrade { trade_id: trade.trade_id, time: trade.time }));
         }
     }
-    Ok(None)
+    Ok(archived)
 }

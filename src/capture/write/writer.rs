@@ -36,6 +36,7 @@ use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, SEQUENCE_AGREEMENT};
 use crate::capture::write::earlier::{HeldBack, PreviousSeries};
 use crate::capture::write::effort::{Effort, Outcome};
+use crate::capture::write::gap_ages::GapAges;
 use crate::capture::write::open_days::OpenDays;
 use crate::capture::write::queue::{Pulled, QueueReceiver};
 use crate::capture::write::resume::ResumePoint;
@@ -77,6 +78,7 @@ pub(crate) struct Writer {
     wakeup: Arc<Wakeup>,
     open_days: OpenDays,
     sequencer: Sequencer,
+    gap_ages: GapAges,
     /// The revision of the gaps that REST fetching knows.
     fetched_revision: u64,
     deliveries: Receiver<Delivery>,
@@ -162,6 +164,7 @@ impl Writer {
         let mut writer = Self {
             open_days: OpenDays::new(Arc::clone(&context), product.clone(), Arc::clone(&wakeup)),
             sequencer: Sequencer::new(stored.last_trade_id, stored.missing, context.gap_wait),
+            gap_ages: GapAges::default(),
             fetched_revision: 0,
             deliveries: context.deliveries.register(&product, &wakeup),
             is_search_due,
@@ -230,6 +233,8 @@ impl Writer {
 
     /// Takes what is in the queue, at most a batch, and what else has come or is due. Makes it visible.
     pub(super) fn round(&mut self, queue: &QueueReceiver) -> Round {
+        let waiting = u64::try_from(queue.len()).unwrap_or(u64::MAX);
+        self.metrics.note_queue(waiting);
         let drained = self.drain(queue, Effort::Any);
         if !matches!(drained, Drained::BatchFull | Drained::Stopped(_)) && queue.has_shed() {
             self.note_shed(queue);
@@ -370,7 +375,7 @@ impl Writer {
         self.open_days.commit(Instant::now());
         self.metrics.waiting.store(self.waiting(), Relaxed);
         let metrics = &self.context.metrics;
-        metrics.append_micros.see(micros(start.elapsed()));
+        metrics.note_append(start.elapsed());
         let now = self.context.clock.now();
         let mut worst = 0;
         if self.is_catching_up {

@@ -1,5 +1,6 @@
 //! `--take-over`: a new capture replaces the one that holds the directory, and no trade is lost, doubled or left without its order ids.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,14 @@ fn start_second(data: &Path, args: &[&str]) -> Capture {
     Capture::start_named(data, "second", args)
 }
 
+fn is_alive_at(address: &str) -> bool {
+    let Ok(mut socket) = std::net::TcpStream::connect(address) else { return false };
+    let mut answer = String::new();
+    write!(socket, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").is_ok()
+        && socket.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200 ")
+}
+
 /// Has a second capture take over from a first one in the middle of a busy market.
 fn take_over_under_load(feed: SimulatedFeed) {
     let folder = tempfile::tempdir().unwrap();
@@ -63,6 +72,9 @@ fn take_over_under_load(feed: SimulatedFeed) {
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
     // Nothing but the two captures supplies a trade.
     args.extend(["--feed", feed.name(), "--url", &exchange.endpoints().websocket_url, "--no-backfill"]);
+    // Both answer at the same address, one after the other.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    args.extend(["--listen", &address]);
     let mut first = Capture::start(&data, &args);
     await_that("the first one records all products", || products.iter().all(|product| last_id(&data, product) > 100));
     args.push("--take-over");
@@ -71,6 +83,7 @@ fn take_over_under_load(feed: SimulatedFeed) {
     first.wait().assert_good();
     let pid = second.pid().to_string();
     await_that("the second one holds the directory", || holder_of(&data).unwrap().as_ref() == Some(&pid));
+    await_that("the second one answers at the address of the first", || is_alive_at(&address));
     let before: Vec<u64> = products.iter().map(|product| last_id(&data, product)).collect();
     await_that("the second one records all products", || {
         products.iter().zip(&before).all(|(product, before)| last_id(&data, product) > before + 100)

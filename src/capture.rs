@@ -21,7 +21,7 @@ pub(crate) mod context;
 pub(crate) mod cores;
 pub(crate) mod error;
 pub(crate) mod limits;
-mod maps;
+pub(crate) mod maps;
 pub(crate) mod net;
 pub(crate) mod product_list;
 pub(crate) mod report;
@@ -34,4 +34,5 @@ pub(crate) mod write;
 
 pub use config::{CaptureConfig, RecordConfig};
 pub use error::CaptureError;
+pub use report::service_manager::ServiceManager;
 pub use start::run;

@@ -10,6 +10,7 @@ pub(crate) mod backfill;
 pub(crate) mod candles;
 pub(crate) mod capture;
 mod data_dir;
+pub(crate) mod doctor;
 pub(crate) mod export;
 mod export_help;
 mod input;
@@ -27,6 +28,8 @@ pub(crate) mod query;
 mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
+mod shell_args;
+pub(crate) mod shell_files;
 pub(crate) mod simulate;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -75,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => shell_files::completions(&args),
+        Command::Man(args) => shell_files::man(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

@@ -60,8 +60,9 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
+//! | doctor | `doctor` | words, layout, store, feed, reading, status, capture | checks of a box, before a capture runs and while one does |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, doctor, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -81,6 +82,7 @@
 //! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `doctor` | a check of `coltape doctor` that may wait for a disk or a server | nothing | it has its answer, or the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 
 // They panic where a stream is closed or full. `cli::output` writes instead.
@@ -91,6 +93,7 @@ mod capture;
 mod cli;
 mod decimal;
 mod digits;
+mod doctor;
 mod escape;
 mod export;
 mod feed;
@@ -130,7 +133,7 @@ pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
 pub use capture::stop::Stop;
-pub use capture::{CaptureConfig, CaptureError, RecordConfig};
+pub use capture::{CaptureConfig, CaptureError, RecordConfig, ServiceManager};
 pub use decimal::Decimal;
 pub use export::{
     ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,

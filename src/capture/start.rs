@@ -99,8 +99,15 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
-        let watched =
-            watch::Watched { context, registry, connections, status: Arc::clone(&self.status), start_patience: config.start_patience };
+        let watched = watch::Watched {
+            context,
+            registry,
+            connections,
+            status: Arc::clone(&self.status),
+            service_manager: config.service_manager.clone(),
+            sync_interval: config.sync_interval,
+            start_patience: config.start_patience,
+        };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
         self.threads.watch = Some(WatchThread { end, thread });

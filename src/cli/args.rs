@@ -8,10 +8,12 @@ use clap::{Args, Parser, Subcommand};
 
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
+use super::doctor::DoctorArgs;
 use super::export_help::EXPORT_HELP;
 use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
+use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
@@ -62,6 +64,12 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
+    /// Check a box before a capture runs and while one does, and say what to change
+    Doctor(DoctorArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print a man page, or write all of them
+    Man(ManArgs),
 }
 
 /// `coltape capture`.

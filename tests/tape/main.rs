@@ -8,7 +8,9 @@ mod answers;
 mod backtests;
 mod capture;
 mod console;
+mod doctor;
 mod export;
+mod guide;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;
@@ -16,6 +18,7 @@ mod plot;
 mod python;
 mod query;
 mod repair;
+mod service;
 mod status;
 mod verify_days;
 mod verify_ledger;

@@ -146,6 +146,8 @@ counters! {
     beside {
         /// Whether the connection is up.
         is_connected: AtomicBool = AtomicBool::new(false),
+        /// Looks of its thread at what else there is to do.
+        ticks: Counter = Counter::default(),
         /// Whether it works, and why not.
         state: ConnectionState = ConnectionState::default(),
     }
@@ -198,6 +200,8 @@ counters! {
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// Cycles of the sync thread, those that had nothing to flush included.
+        sync_cycles: Counter = Counter::default(),
         /// How far the box's clock is from the exchange's.
         market: Arc<MarketClock> = Arc::default(),
         /// Rejected elements and frames by reason.

@@ -14,7 +14,10 @@ use crate::capture::context::CaptureContext;
 use crate::capture::net::connections::Connections;
 use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAlert};
 use crate::capture::report::connection_state::Down;
+use crate::capture::report::counter::Counter;
+use crate::capture::report::liveness::Sign;
 use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
+use crate::capture::report::service_manager::{ServiceManager, ServiceNotifier};
 use crate::capture::report::status::{Counted, Status};
 use crate::capture::report::status_figures::{Sources, StatusFigures};
 use crate::capture::report::status_file::StatusFile;
@@ -80,6 +83,10 @@ pub(crate) struct Watched {
     pub connections: Arc<Connections>,
     /// What the capture says of itself.
     pub status: Arc<StatusFile>,
+    /// Who is told that the capture is ready and well, if anybody.
+    pub service_manager: Option<ServiceManager>,
+    /// Time between two flushes.
+    pub sync_interval: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
 }
@@ -102,7 +109,14 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let mut figures = StatusFigures::new(start);
     // At once, so that the file says soon that the capture runs.
     write_status(watched, &alerts, None, &mut figures);
+    let mut manager = watched.service_manager.as_ref().and_then(begin_to_notify);
     loop {
+        if let Some(manager) = &mut manager {
+            // At a stop threads end one after the other, and the manager has a time of its own for that.
+            let is_stopping = watched.context.stop.is_asked();
+            let signs = if is_stopping { Vec::new() } else { signs(watched) };
+            manager.tell(&watched.status.line(), is_stopping, signs, Instant::now());
+        }
         let is_last = end.wait(PERIOD);
         let memory = probe.read();
         if let Some(memory) = memory {
@@ -127,6 +141,41 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
             log::info!("{}", status.line(count(watched), &space, now));
         }
     }
+}
+
+/// Makes the connection to the service manager. A capture goes on without one.
+fn begin_to_notify(manager: &ServiceManager) -> Option<ServiceNotifier> {
+    ServiceNotifier::begin(manager)
+        .map_err(|error| log::warn!("NOTIFY_SOCKET {}: {error}; the service manager is told nothing", manager.socket.display()))
+        .ok()
+}
+
+/// Reads what the threads show of their work.
+fn signs(watched: &Watched) -> Vec<Sign> {
+    let sync = Sign {
+        thread: "sync".to_owned(),
+        has_work: true,
+        done: watched.context.metrics.sync_cycles.get(),
+        patience: watched.sync_interval,
+    };
+    let mut signs = vec![sync];
+    watched.connections.for_each(|connection, _| {
+        // One without a connection may wait for a name server or a handshake.
+        let has_work = connection.metrics.is_connected.load(Relaxed);
+        signs.push(Sign { thread: connection.name.clone(), has_work, done: connection.metrics.ticks.get(), patience: Duration::ZERO });
+    });
+    watched.registry.for_each(|route| {
+        let metrics = &route.metrics;
+        // Where the disk is full, the queue waits for it.
+        let has_work = !route.queue.is_empty() && !metrics.is_blocked.load(Relaxed);
+        let (trades, tickers) = (&metrics.trades, &metrics.tickers);
+        let done = [&trades.written, &trades.late, &trades.duplicate, &trades.conflict, &trades.rejected, &tickers.written, &tickers.late];
+        let done = done.into_iter().chain([&tickers.stale, &tickers.rejected]).map(Counter::get).sum::<u64>();
+        // A trade that waits for one before it, or for a confirmation, has left the queue.
+        let done = done.wrapping_add(metrics.waiting.load(Relaxed));
+        signs.push(Sign { thread: format!("write:{}", route.product), has_work, done, patience: Duration::ZERO });
+    });
+    signs
 }
 
 /// Writes what the capture says of itself.

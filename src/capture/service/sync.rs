@@ -111,6 +111,7 @@ fn run(
         metrics.unflushed_bytes.store(0, Relaxed);
         watched.keep_own_files()?;
         let report = watched.cycle()?;
+        metrics.sync_cycles.one();
         if report.days > 0 {
             metrics.flush_micros.see(micros(start.elapsed()));
             metrics.durable_micros.see(micros(previous_start.elapsed()));

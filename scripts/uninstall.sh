@@ -55,6 +55,8 @@ if printf '%s\n' "${noted[@]}" | grep -qx 'user coltape'; then
     kept+=("the user coltape, whose data is in $data (userdel coltape takes it away)")
   elif grep -q '^coltape:' "$root/etc/passwd"; then
     userdel ${root:+--prefix "$root"} coltape
+    # Where userdel does not take the user's own group with it (USERGROUPS_ENAB of login.defs).
+    if grep -q '^coltape:' "$root/etc/group"; then groupdel ${root:+--prefix "$root"} coltape; fi
   fi
 fi
 if [[ -z $root && -d /run/systemd/system ]]; then systemctl daemon-reload; fi

@@ -99,7 +99,7 @@ fn a_way_to_the_exchange_that_is_blocked_is_red_and_names_the_step() {
     let simulator = Simulator::start(&["--products", "BTC-USD", "--tls"]);
     let certificate = simulator.endpoints["ca_file"].as_str().unwrap();
     let (url, rest) = (simulator.websocket(), rest(&simulator));
-    let ask = |args: &[&str]| doctor(&data, &[&["--force-fs", "--timeout", "5s"], args].concat());
+    let ask = |args: &[&str]| doctor(&data, &[&["--force-fs", "--timeout", "3s"], args].concat());
     let endpoints = ["--url", &url, "--rest-url", &rest];
     ask(&[&["BTC-USD"][..], &endpoints].concat()).assert_red(&[("websocket", "--ca-file"), ("rest", "--ca-file")]);
     let trusted = ask(&[&["BTC-USDD", "--ca-file", certificate][..], &endpoints].concat());
@@ -108,7 +108,7 @@ fn a_way_to_the_exchange_that_is_blocked_is_red_and_names_the_step() {
     let through = ask(&[&["--proxy", "http://127.0.0.1:1", "--ca-file", certificate][..], &endpoints].concat());
     through.assert_red(&[("websocket", "the proxy http://127.0.0.1:1")]);
     ask(&["--url", "ws://127.0.0.1:1"]).assert_red(&[("websocket", "Connection refused")]);
-    let unresolved = ask(&["--url", "wss://no-such-host.invalid", "--timeout", "2s"]);
+    let unresolved = ask(&["--url", "wss://no-such-host.invalid"]);
     unresolved.assert_red(&[("name", "/etc/resolv.conf")]);
     assert_eq!(ask(&["--url", "ws://127.0.0.1:1", "--offline"]).lines.iter().filter(|line| line["check"] == "websocket").count(), 0);
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use coltape::Dataset;
 use coltape::internals::schema::ColumnSet;
 
-use crate::capture::programs::{Simulator, query};
+use crate::capture::programs::{Capture, Simulator, await_journal, query};
 
 /// The sections whose commands are run.
 const SECTIONS: [&str; 6] =
@@ -58,6 +58,8 @@ esac
 struct System {
     folder: tempfile::TempDir,
     _simulator: Simulator,
+    /// Another box. The market begins when somebody has subscribed to all of its products.
+    _other: Capture,
     url: String,
     rest: String,
 }
@@ -67,6 +69,10 @@ impl System {
         let folder = tempfile::tempdir().unwrap();
         let simulator = Simulator::start(&["--products", "BTC-USD,ETH-USD,SOL-USD", "--rate", "20", "--seed", "15"]);
         let (url, rest) = (simulator.websocket(), simulator.endpoints["rest_url"].as_str().unwrap().to_owned());
+        let other = folder.path().join("other");
+        let asked = ["BTC-USD", "ETH-USD", "SOL-USD", "--force-fs", "--url", &url, "--rest-url", &rest];
+        let other_capture = Capture::start(&other, &asked);
+        await_journal(&other, "subscribed", 1);
         let programs = folder.path().join("programs");
         fs::create_dir_all(folder.path().join("etc/sysctl.d")).unwrap();
         fs::create_dir(&programs).unwrap();
@@ -85,7 +91,7 @@ impl System {
         older.push(0);
         fs::write(folder.path().join("older"), older).unwrap();
         assert!(Command::new("chmod").arg("+x").arg(folder.path().join("older")).status().unwrap().success());
-        Self { folder, _simulator: simulator, url, rest }
+        Self { folder, _simulator: simulator, _other: other_capture, url, rest }
     }
 
     fn path(&self) -> &Path {
@@ -166,7 +172,7 @@ fn the_commands_of_the_guide_lead_from_an_empty_box_to_a_verified_capture_and_ba
         let said = system.run(&section, &block);
         if block.contains("verify") && section == "The first day, and more products" {
             assert!(said.contains("partial") || said.contains("whole"), "{said}");
-            assert!(query(&system.data(), "BTC-USD", &[]).len() > 1);
+            assert!(query(&system.data(), "BTC-USD", &[]).len() > 1, "{said}");
         }
         run.push(section);
     }

@@ -327,7 +327,7 @@ fn check_shell_files(share: &Path) {
     if is_here("groff") {
         for entry in fs::read_dir(share.join("man/man1")).unwrap() {
             let path = entry.unwrap().path();
-            let output = run(Command::new("groff").args(["-man", "-Tutf8", "-ww"]).arg(&path));
+            let output = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-Wbreak"]).arg(&path));
             assert_eq!(text(&output.stderr), "", "{}", path.display());
         }
     }

@@ -110,13 +110,8 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     // At once, so that the file says soon that the capture runs.
     write_status(watched, &alerts, None, &mut figures);
     let mut manager = watched.service_manager.as_ref().and_then(begin_to_notify);
+    notify(watched, manager.as_mut());
     loop {
-        if let Some(manager) = &mut manager {
-            // At a stop threads end one after the other, and the manager has a time of its own for that.
-            let is_stopping = watched.context.stop.is_asked();
-            let signs = if is_stopping { Vec::new() } else { signs(watched) };
-            manager.tell(&watched.status.line(), is_stopping, signs, Instant::now());
-        }
         let is_last = end.wait(PERIOD);
         let memory = probe.read();
         if let Some(memory) = memory {
@@ -129,6 +124,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
         failures = failed;
         clock.check(&watched.context, &mut alerts);
         write_status(watched, &alerts, memory, &mut figures);
+        notify(watched, manager.as_mut());
         if is_last {
             return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
         }
@@ -148,6 +144,15 @@ fn begin_to_notify(manager: &ServiceManager) -> Option<ServiceNotifier> {
     ServiceNotifier::begin(manager)
         .map_err(|error| log::warn!("NOTIFY_SOCKET {}: {error}; the service manager is told nothing", manager.socket.display()))
         .ok()
+}
+
+/// Tells the service manager how the capture is.
+fn notify(watched: &Watched, manager: Option<&mut ServiceNotifier>) {
+    let Some(manager) = manager else { return };
+    // At a stop threads end one after the other, and the manager has a time of its own for that.
+    let is_stopping = watched.context.stop.is_asked();
+    let signs = if is_stopping { Vec::new() } else { signs(watched) };
+    manager.tell(&watched.status.line(), is_stopping, signs, Instant::now());
 }
 
 /// Reads what the threads show of their work.

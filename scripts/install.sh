@@ -83,6 +83,11 @@ done
 "$binary" man --out "$work/man"
 for page in "$work"/man/*.1; do place "$page" "/usr/local/share/man/man1/$(basename "$page")" 644; done
 
+# Rules and a dashboard for Prometheus and Grafana, to be copied to where these run.
+for file in scripts/box/*; do
+  if [[ -f $file ]]; then place "$file" "/usr/local/share/coltape/$(basename "$file")" 644; fi
+done
+
 settings /etc/coltape/products 644 <<END
 # The products that coltape.service records, one a line. After a change: systemctl reload coltape
 BTC-USD

@@ -94,8 +94,8 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
         ..Report::default()
     };
     report_journal(config, journal, &mut report);
-    if journal.clock_was_off {
-        let what = "the clock of the machine was off while a capture ran: receive times are not held against event times, nor event times that differ by \
+    if journal.clock_off.concern(None) {
+        let what = "the clock of the machine was off while a capture ran: on the days concerned receive times are not held against event times, nor event times that differ by \
                     less than an hour against each other";
         report.not_checked.push(what.to_owned());
     }

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::clock_days::ClockDays;
 use super::product::{Absence, History};
 use crate::product::ProductId;
 use crate::store::OWN_FOLDER;
@@ -60,8 +61,8 @@ pub(crate) struct Journal {
     has_traces: bool,
     /// Whether a capture has begun or ended by it: then it knows every day that was made since.
     has_capture: bool,
-    /// Whether a capture found the clock of its machine to be wrong.
-    pub clock_was_off: bool,
+    /// The days on which a capture found the clock of its machine to be wrong.
+    pub clock_off: ClockDays,
     /// Lines that are damaged.
     pub unreadable: u64,
     /// Lines that were cut off.
@@ -273,10 +274,9 @@ impl Journal {
                 self.settle_zeroed(false);
                 self.take_stop(time, event);
             }
-            Event::AlertRaised { alert, .. } if alert == "clock_off" => self.clock_was_off = true,
-            Event::ClockOff { off_s: 1.., .. } => self.clock_was_off = true,
             _ => {}
         }
+        self.clock_off.take(time, event);
         self.history_of(event.product()).take(time, event);
     }
 

@@ -53,7 +53,7 @@ fn a_journal_that_somebody_disturbed_leaves_its_day_unknown_and_other_files_do_n
 #[test]
 fn a_clock_that_was_off_is_remembered_and_one_that_is_right_again_says_nothing() {
     let off = |seconds: u64| at("2025-06-07T10:00:00Z", &format!(r#""event":"clock_off","off_s":{seconds},"is_behind":true}}"#));
-    assert!(journal(&[off(40)]).clock_was_off && !journal(&[off(0)]).clock_was_off);
+    assert!(journal(&[off(40)]).clock_off.concern(None) && !journal(&[off(0)]).clock_off.concern(None));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub(super) struct Checks<'a> {
     pub config: &'a VerifyConfig,
     pub product: &'a ProductId,
     pub history: &'a History,
-    pub clock: ClockOfNow,
+    pub clock: ClockOfNow<'a>,
 }
 
 impl Checks<'_> {
@@ -74,7 +74,7 @@ impl Checks<'_> {
     /// Finds a day on which records were received and of which there is no journal.
     pub(super) fn report_lost_journal(&self, journal: &Journal, date: UtcDay, datasets: &[DatasetDay], findings: &mut Findings) {
         let was_received = datasets.iter().any(|kept| kept.sums.is_received_on_its_day);
-        if journal.knows_days() && was_received && !journal.has_lines_of(date) && !self.clock.was_off {
+        if journal.knows_days() && was_received && !journal.has_lines_of(date) && !self.clock.off.concern(Some(date)) {
             let location = Location { product: Some(self.product.clone()), dataset: None, date: Some(date) };
             findings.add(FindingKind::Journal, &location, || {
                 format!("records were received on this day, and journal.{date}.jsonl is missing or says nothing")
@@ -133,7 +133,7 @@ impl Checks<'_> {
     pub(super) fn lower_untimely(&self, datasets: &[DatasetDay], coverage: &mut DayCoverage) {
         let trades = datasets.iter().find(|kept| kept.dataset == Dataset::Trades);
         let is_untimely = trades.is_some_and(|kept| is_timely(coverage.date, &kept.sums) == Some(false));
-        if is_untimely && !self.clock.was_off && coverage.verdict == Verdict::Whole {
+        if is_untimely && !self.clock.off.concern(Some(coverage.date)) && coverage.verdict == Verdict::Whole {
             let reason = "its trades came as if they just happened, but when the day was long over: their times, or that clock, are wrong";
             coverage.lower(Verdict::Unverifiable, reason.to_owned());
         }

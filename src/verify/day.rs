@@ -15,6 +15,7 @@ use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
 use super::plain::{BLOCK_RECORDS, Before, PlainColumns};
 use super::sums::DaySums;
+use crate::history::ClockDays;
 use crate::record::{EARLIEST_PLAUSIBLE, Means, Origin, Record, SIDE_UNKNOWN, time_is_plausible};
 use crate::schema::{Column, Dataset, Layout, Md, Value};
 use crate::store::Snapshot;
@@ -80,7 +81,7 @@ impl CheckedColumns {
 pub(super) fn check<L: Layout>(
     snapshot: &Snapshot<L>,
     location: &Location,
-    clock: ClockOfNow,
+    clock: ClockOfNow<'_>,
     restarted: &[u64],
     findings: &mut Findings,
     visit: impl FnMut(usize, UnixNanos, u64),
@@ -93,7 +94,7 @@ pub(super) fn check_by<L: Layout>(
     plain: Option<&PlainColumns<'_>>,
     snapshot: &Snapshot<L>,
     location: &Location,
-    clock: ClockOfNow,
+    clock: ClockOfNow<'_>,
     restarted: &[u64],
     findings: &mut Findings,
     mut visit: impl FnMut(usize, UnixNanos, u64),
@@ -139,11 +140,11 @@ pub(super) fn check_by<L: Layout>(
 
 /// What is known of the clocks when a day is checked.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ClockOfNow {
+pub(super) struct ClockOfNow<'a> {
     /// The latest event time that a record without a receive time may have.
     pub now: UnixNanos,
-    /// Whether a capture has said that its machine's clock was wrong.
-    pub was_off: bool,
+    /// The days on which a capture has said that its machine's clock was wrong.
+    pub off: &'a ClockDays,
 }
 
 /// A record whose event time lies ahead of its receive time.
@@ -165,7 +166,7 @@ struct Check<'a> {
     dataset: Dataset,
     columns: CheckedColumns,
     location: &'a Location,
-    clock: ClockOfNow,
+    clock: ClockOfNow<'a>,
     restarted: &'a [u64],
     findings: &'a mut Findings,
     sums: DaySums,
@@ -260,7 +261,7 @@ impl Check<'_> {
     /// Decides whether the records whose event times lay ahead are wrong, or the clock that received them.
     fn settle_ahead(&mut self) {
         let ahead = std::mem::take(&mut self.ahead);
-        if ahead.len() >= CLOCK_CONFIRMATIONS || self.clock.was_off {
+        if ahead.len() >= CLOCK_CONFIRMATIONS || self.clock.off.concern(self.location.date) {
             return;
         }
         for Ahead { number, time, recv } in ahead {

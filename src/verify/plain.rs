@@ -138,6 +138,7 @@ impl<'a> PlainColumns<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::ClockDays;
     use crate::product::ProductId;
     use crate::schema::Dataset;
     use crate::verify::day::{ClockOfNow, check_by};
@@ -219,7 +220,7 @@ mod tests {
             let columns = PlainColumns::of(&day).expect("all columns");
             let by = |plain: Option<&PlainColumns<'_>>| {
                 let (mut findings, mut seen) = (Findings::default(), Vec::new());
-                let clock = ClockOfNow { now, was_off: false };
+                let clock = ClockOfNow { now, off: &ClockDays::default() };
                 let sums = check_by(plain, &day, &location, clock, &[], &mut findings, |number, time, id| seen.push((number, time, id)));
                 let listed: Vec<String> = findings.listed().iter().map(|finding| format!("{finding:?}")).collect();
                 (sums, findings.counts().collect::<Vec<_>>(), listed, seen, format!("{:?}", findings.take_suspects()))

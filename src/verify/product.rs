@@ -25,7 +25,7 @@ pub(super) fn verify_product(
 ) -> Result<ProductDays, VerifyError> {
     let Knowledge { journal, rejected, .. } = knowledge;
     let history = knowledge.of(product);
-    let clock = ClockOfNow { now: config.now, was_off: journal.clock_was_off };
+    let clock = ClockOfNow { now: config.now, off: &journal.clock_off };
     let checks = Checks { config, product, history: &history, clock };
     let is_asked = |date: UtcDay| config.covers(date, date);
     let findings = &mut report.findings;

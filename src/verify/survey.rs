@@ -98,7 +98,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
     let knowledge = tape.knowledge();
     let history = knowledge.of(product);
     let config = VerifyConfig::new(tape.dir(), UnixNanos(0));
-    let clock = ClockOfNow { now: UnixNanos(0), was_off: knowledge.journal.clock_was_off };
+    let clock = ClockOfNow { now: UnixNanos(0), off: &knowledge.journal.clock_off };
     let checks = Checks { config: &config, product, history: &history, clock };
     let mut look = Look {
         tape,
@@ -320,7 +320,7 @@ impl Look<'_> {
             datasets.iter().find(|kept| kept.dataset == Dataset::Trades).and_then(|kept| is_timely(*date, &kept.sums))
         };
         let found: Vec<bool> = checked.iter().filter_map(of_day).collect();
-        if self.checks.clock.was_off || !found.contains(&false) || found.contains(&true) {
+        if self.checks.clock.off.concern(None) || !found.contains(&false) || found.contains(&true) {
             return found.contains(&true);
         }
         dates.iter().filter(|date| !checked.contains_key(date)).any(|date| {

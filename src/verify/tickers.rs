@@ -249,13 +249,11 @@ fn time_at(values: &[Value], (seconds, nanos): (usize, usize)) -> Option<UnixNan
 }
 
 /// Decides about trades whose event times others contradict. A ticker that says the same time shows that it is as the exchange made it: a step of its
-/// clock. So does a capture that found the two clocks apart while it ran (`clock_off`): a quiet product may have had one trade in such a step. The others
+/// clock. So does a capture that found the two clocks apart on that day (`clock_off`): a quiet product may have had one trade in such a step. The others
 /// are findings.
-pub(super) fn settle_suspects(trades: &IndexedDays<Trades>, md: Option<&IndexedDays<Md>>, clock: &ClockOfNow, findings: &mut Findings) {
+pub(super) fn settle_suspects(trades: &IndexedDays<Trades>, md: Option<&IndexedDays<Md>>, clock: &ClockOfNow<'_>, findings: &mut Findings) {
     let mut suspects = findings.take_suspects();
-    if clock.was_off {
-        return;
-    }
+    suspects.retain(|suspect| !clock.off.concern(suspect.location.date));
     let dates: BTreeSet<Option<UtcDay>> = suspects.iter().map(|suspect| suspect.location.date).collect();
     for date in dates.into_iter().flatten() {
         let Some((own, tickers)) = trades.day(date).zip(md.and_then(|days| days.day(date))) else { continue };

@@ -275,6 +275,12 @@ fn minutes_off(case: &mut Case<'_>) -> Option<Harm> {
     day.trades[number].time = UnixNanos(if is_ahead { after + off } else { before - off });
     (day.trades[number].time.day() == day.date).then_some(())?;
     let own = day.date;
+    // A clock that was off two days later explains nothing.
+    let end = end(case);
+    if end.day().0 >= own.0 + 2 {
+        case.lines.add(UnixNanos(end.0 - 3 * SECOND), "clock_off", r#""off_s":40,"is_behind":true"#);
+        case.lines.add(UnixNanos(end.0 - 2 * SECOND), "clock_off", r#""off_s":0,"is_behind":true"#);
+    }
     Harm::of(&case.spec.products[at.0].product, &[own])
 }
 

@@ -343,6 +343,8 @@ impl Lines {
         lines.started(at(first, HOUR / 2));
         if spec.clock_off != 0 {
             lines.add(at(first, HOUR / 2 + 2), "alert_raised", r#""alert":"clock_off","subject":"","text":"hours""#);
+            let (off_s, is_behind) = (spec.clock_off.unsigned_abs() / 1_000_000_000, spec.clock_off < 0);
+            lines.add(at(first, HOUR / 2 + 3), "clock_off", &format!(r#""off_s":{off_s},"is_behind":{is_behind}"#));
         }
         for product in &spec.products {
             if let Some(trade) = product.days.first().and_then(|day| day.trades.first()).filter(|_| spec.says_retention) {

@@ -25,7 +25,7 @@ start() {
   line=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s|/usr/local/bin/coltape|coltape|; s|/etc/|$ROOT/etc/|")
   set -a; source "$ROOT/etc/coltape/capture.env"; set +a
   COLTAPE_DATA_DIR=$ROOT/mnt/md/data bash -c "exec $line" >>"$ROOT/log" 2>&1 &
-  echo $! >"$ROOT/pid"
+  printf '%s' $! >"$ROOT/pid"
 }
 stop() {
   pid=$(cat "$ROOT/pid")
@@ -37,7 +37,7 @@ case "$*" in
   "enable --now coltape") start ;;
   "restart coltape") stop; start ;;
   "reload coltape") kill -HUP "$(cat "$ROOT/pid")" ;;
-  *) echo "what is systemctl $*?" >&2; exit 1 ;;
+  *) printf 'what is systemctl %s?\n' "$*" >&2; exit 1 ;;
 esac
 "#;
 

@@ -163,8 +163,7 @@ fn a_capture_whose_threads_hang_gives_no_sign_of_life_until_they_go_on() {
     fs::create_dir_all(disk.join("BTC-USD")).unwrap();
     fs::create_dir_all(folder.path().join("data")).unwrap();
     std::os::unix::fs::symlink(disk.join("BTC-USD"), folder.path().join("data/BTC-USD")).unwrap();
-    let mut simulator =
-        Simulator::start(&["--products", "BTC-USD", "--rate", "200", "--duration", "30s", "--linger", "120s", "--seed", "12"]);
+    let simulator = Simulator::start(&["--products", "BTC-USD", "--rate", "200", "--seed", "12"]);
     let mut service = Service::in_folder(&simulator, folder, &[]);
     service.await_signs(1);
     let data = service.data();
@@ -397,7 +396,7 @@ fn the_way_back_removes_sealed_days_of_trades_and_nothing_else() {
     let is_removed = |path: &Path| path.parent().is_some_and(|folder| folder.ends_with("TRADES")) && path.to_string_lossy().contains(&next);
     let left: BTreeMap<_, _> = before.into_iter().filter(|(path, _)| !is_removed(path)).collect();
     assert_eq!(tree(&data), left);
-    assert_eq!(query(&data, "BTC-USD", &["--dataset", "md", "--from", &next]).is_empty(), false, "tickers stay");
+    assert!(!query(&data, "BTC-USD", &["--dataset", "md", "--from", &next]).is_empty(), "tickers stay");
 }
 
 #[test]

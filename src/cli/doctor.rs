@@ -171,6 +171,7 @@ mod tests {
         assert_eq!(of(&[], Some("advanced ws://a")), (Feed::Advanced, "ws://a".to_owned()));
         assert_eq!(of(&["--url", "ws://b"], Some("advanced ws://a")), (Feed::Advanced, "ws://b".to_owned()));
         assert_eq!(of(&["--feed", "exchange"], Some("advanced ws://a")), (Feed::Exchange, exchange.clone()));
+        assert_eq!(of(&["--feed", "advanced"], None), (Feed::Advanced, Feed::Advanced.default_url().to_owned()));
         assert_eq!(of(&[], Some("nonsense")), (Feed::Exchange, exchange));
     }
 

@@ -192,6 +192,7 @@ mod tests {
         std::fs::remove_file(&manager.config.socket).expect("removed");
         notifier.tell("well", false, Vec::new(), Instant::now());
         let again = UnixDatagram::bind(&manager.config.socket).expect("bound");
+        again.set_nonblocking(true).expect("set");
         notifier.tell("well", false, Vec::new(), Instant::now());
         let mut buffer = [0; 64];
         let length = again.recv(&mut buffer).expect("a message");

@@ -2,11 +2,12 @@
 # Starts a capture: checks the machine, builds if need be, and records until it is told to stop.
 # usage: scripts/capture.sh [PRODUCT...] [any option of `coltape capture`]     (BTC-USD if nothing is named)
 #        scripts/capture.sh --demo      shows everything on this machine, without internet, in a few minutes
+#        scripts/capture.sh --demo --serve      a simulated market, its capture, and the page on which to see both, until Ctrl-C
 # Records to --data-dir, else $COLTAPE_DATA_DIR, else /mnt/md/data if that exists, else ./data. Paths are relative to the project's directory.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
-if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$self"; exit 0; fi
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,6s/^# //p' "$self"; exit 0; fi
 say() { printf '%s\n' "$*"; }
 
 check_machine() { # DIR
@@ -99,6 +100,48 @@ demo() {
   say "   target/release/coltape query BTC-USD --follow --data-dir DIR     (the directory that the launcher names)"
 }
 
+demo_serve() {
+  local dir
+  dir=$(mktemp -d "${TMPDIR:-/tmp}/coltape-demo.XXXXXX")
+  simulator='' capture='' server=''
+  trap 'for pid in $server $capture $simulator; do kill "$pid" 2>/dev/null || true; done; wait' EXIT
+  trap 'exit 0' INT TERM
+  scripts/setup.sh
+  [[ -n "${COLTAPE_IS_BUILT:-}" ]] || cargo build --locked
+  local coltape=${CARGO_TARGET_DIR:-target}/debug/coltape
+  # Now and then the trades of one product are lost for two seconds. Nothing fetches them, so that the page shows gaps.
+  local faults=stall-lost:2s@20s,stall-lost:2s@every:120s
+  $coltape simulate --products 3 --rate 25 --seed 7 --faults "$faults" >"$dir/simulate.out" 2>"$dir/simulate.err" &
+  simulator=$!
+  await "$simulator" "$dir/simulate.err" grep -q '"websocket_url"' "$dir/simulate.out"
+  local url names
+  url=$(sed -n '1s/.*"websocket_url":"\([^"]*\)".*/\1/p' "$dir/simulate.out")
+  names=$(sed -n '1s/.*"products":\[\([^]]*\)\].*/\1/p' "$dir/simulate.out" | tr -d '"' | tr ',' ' ')
+  # shellcheck disable=SC2086  # names are several words
+  $coltape capture $names --force-fs --data-dir "$dir/data" --url "$url" --no-backfill >"$dir/capture.out" 2>"$dir/capture.err" &
+  capture=$!
+  await "$capture" "$dir/capture.err" test -d "$dir/data/${names%% *}/TRADES"
+  $coltape serve "$dir/data" --listen "${COLTAPE_DEMO_LISTEN:-127.0.0.1:0}" >"$dir/serve.out" 2>"$dir/serve.err" &
+  server=$!
+  await "$server" "$dir/serve.err" grep -q '"http_url"' "$dir/serve.out"
+  say ""
+  say "The page is at  $(sed -n '1s/.*"http_url":"\([^"]*\)".*/\1/p' "$dir/serve.out")/"
+  say "The market, its capture and the server run until Ctrl-C. What they say and store is in $dir."
+  wait -n $simulator $capture $server || true
+  say "one of them has ended: see $dir" >&2
+  exit 1
+}
+
+await() { # PID LOG COMMAND...: waits until the command succeeds, as long as the process runs
+  local pid=$1 log=$2 waited=0
+  shift 2
+  until "$@" 2>/dev/null; do
+    kill -0 "$pid" 2>/dev/null && ((waited++ < 600)) || { cat "$log" >&2; exit 1; }
+    sleep 0.05
+  done
+}
+
+if [[ "${1:-}" == --demo && "${2:-}" == --serve ]]; then demo_serve; fi
 if [[ "${1:-}" == --demo ]]; then demo; exit 0; fi
 
 scripts/setup.sh

@@ -7,6 +7,8 @@ cd "$(dirname "$self")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
 scripts/setup.sh
 scripts/setup_python.sh
+# It takes a minute where there is none yet: meanwhile the lints are checked.
+scripts/setup_browser.sh & browser=$!
 step() { printf '\n== %s\n' "$*"; }
 
 step "format"
@@ -16,6 +18,7 @@ cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
+wait "$browser"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Most tests wait for another process most of the time: more of them at once than processors.

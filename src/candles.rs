@@ -40,7 +40,8 @@ pub fn print_candles(asked: &Candles, format: Format, has_summary: bool, out: &m
     Ok(basis)
 }
 
-fn row(candle: &Candle, seconds: u32) -> Vec<Cell> {
+/// Gives the cells of a candle whose bucket has so many seconds.
+pub(crate) fn row(candle: &Candle, seconds: u32) -> Vec<Cell> {
     let Candle { time, open, high, low, close, volume, buy_volume, sell_volume, trades, vwap, missing, .. } = *candle;
     let numbers = [open, high, low, close, volume, buy_volume, sell_volume].map(Cell::Number);
     #[expect(clippy::cast_precision_loss, reason = "a count of trades is far below 2^53")]

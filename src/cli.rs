@@ -28,6 +28,7 @@ pub(crate) mod query;
 mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod serve;
 mod shell_args;
 pub(crate) mod shell_files;
 pub(crate) mod simulate;
@@ -74,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Orders(args) => orders::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Repair(args) => repair::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),

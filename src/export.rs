@@ -36,7 +36,8 @@ mod plan;
 mod receipt;
 mod received;
 mod stored_day;
-#[cfg(feature = "export")]
+pub(crate) mod stream;
+#[cfg_attr(not(feature = "export"), allow(dead_code, reason = "types and meanings are of the formats that this build does not have"))]
 mod table;
 mod tardis;
 mod worker;

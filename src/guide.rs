@@ -9,6 +9,12 @@ pub mod reading {}
 #[doc = include_str!("guide/export.md")]
 pub mod export {}
 
+#[doc = include_str!("guide/serving.md")]
+pub mod serving {}
+
+#[doc = include_str!("guide/exchange.md")]
+pub mod exchange {}
+
 #[doc = include_str!("guide/library.md")]
 pub mod library {}
 

@@ -93,6 +93,28 @@ pub(crate) fn quoted(text: &str) -> String {
     escaped
 }
 
+/// Tells whether a JSON text nests at most `most` levels deep. The parser takes a stack frame for each level.
+#[must_use]
+pub(crate) fn is_shallow(text: &[u8], most: usize) -> bool {
+    let (mut depth, mut is_in_text, mut is_escaped) = (0_usize, false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_in_text => is_escaped = true,
+            b'"' => is_in_text = !is_in_text,
+            b'{' | b'[' if !is_in_text => {
+                depth += 1;
+                if depth > most {
+                    return false;
+                }
+            }
+            b'}' | b']' if !is_in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,11 @@
 //! | record, from the shell | [`guide::operating`], or the README |
 //! | record, query, verify or repair from a program | [`guide::library`] |
 //! | export days for other programs | [`guide::export`] |
+//! | give the tape to others over HTTP | [`guide::serving`] |
 //! | see trades and gaps in a picture | [`plot`](fn@plot), [`PlotConfig`] |
+//! | have clients of the exchange work on a tape | [`guide::exchange`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
+//! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
@@ -61,8 +64,9 @@
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | doctor | `doctor` | words, layout, store, feed, reading, status, capture | checks of a box, before a capture runs and while one does |
+//! | server | `serve` | words, layout, store, reading, proof, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, doctor, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, doctor, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -84,6 +88,15 @@
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `doctor` | a check of `coltape doctor` that may wait for a disk or a server | nothing | it has its answer, or the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
+//!
+//! # The threads of a server
+//!
+//! | thread | owns | reads from | stops when |
+//! |---|---|---|---|
+//! | `serve:wait` | connections that wait: heads that are not whole, idle and closing ones | the listener, those connections, a bounded channel of clients that were answered | a stop is asked for, and nobody is being answered |
+//! | `serve:N` | a client, while it is answered | its socket, snapshots of the tape | the answer is over |
+//! | `live:BTC-USD` | the newest events of a product and dataset, for event streams | the tape, as it grows | the server stops, or ten minutes without a client |
+//! | `serve:live` | the newest messages of all products, for WebSockets | the tape, as it grows | the server ends |
 
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -115,6 +128,7 @@ mod record;
 mod repair;
 mod rows;
 mod schema;
+mod serve;
 mod simulate;
 mod stats;
 mod status;
@@ -156,6 +170,7 @@ pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
+pub use serve::{ServeConfig, ServeError, Serving};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
 pub use status::{

@@ -44,7 +44,8 @@ pub fn print_orders(asked: &Orders, format: Format, has_summary: bool, out: &mut
     Ok(found)
 }
 
-fn row(order: &Order) -> Vec<Cell> {
+/// Gives the cells of an order.
+pub(crate) fn row(order: &Order) -> Vec<Cell> {
     let prices = |quote: Option<Quote>| [Cell::number(quote.and_then(|quote| quote.bid)), Cell::number(quote.and_then(|quote| quote.ask))];
     let ([bid_before, ask_before], [bid_after, ask_after]) = (prices(order.before), prices(order.after));
     vec![

@@ -92,7 +92,8 @@ fn print_figures(format: Format, figures: &[(&str, Cell)], out: &mut dyn Write) 
     if format == Format::Csv { writeln!(out) } else { Ok(()) }
 }
 
-fn figures(basis: &Basis, stats: &Stats, which: Significant) -> Vec<Cell> {
+/// Gives the cells of the figures.
+pub(crate) fn figures(basis: &Basis, stats: &Stats, which: Significant) -> Vec<Cell> {
     let text = |text: &str| Cell::Text(text.to_owned());
     let significant = match which {
         Significant::Top(most) => format!("top {most} by notional"),
@@ -129,7 +130,8 @@ fn figures(basis: &Basis, stats: &Stats, which: Significant) -> Vec<Cell> {
     ]
 }
 
-fn row(trade: &LargeTrade) -> Vec<Cell> {
+/// Gives the cells of a significant trade.
+pub(crate) fn row(trade: &LargeTrade) -> Vec<Cell> {
     vec![
         Cell::Text("trade".to_owned()),
         Cell::Time(trade.time),

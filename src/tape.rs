@@ -9,6 +9,7 @@ mod days;
 mod error;
 pub(crate) mod follow;
 mod kept;
+pub(crate) mod listed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,12 +1,12 @@
-//! What an export of a day costs: CPU time of all threads of the process, reading, verifying, checksums and writing included. The rivals: `query` for CSV, and
-//! copying the column files, which encodes nothing.
+//! What an export of a day costs, reading, verifying, checksums, writing and the flush included: CPU time of all threads of the process, and, in a contest of
+//! its own, the time that passes. The rivals: `query` for CSV, and copying the column files, which encodes nothing.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coltape::{Dataset, Datasets, Layout};
 use coltape::{ExportConfig, ExportFormat, Format, ProductId, QueryConfig, Trades, UnixNanos, UtcDay, export, query};
@@ -15,6 +15,8 @@ use crate::day::{BenchDay, Draw};
 use crate::rounds::{Contest, Entrant};
 
 pub const NAME: &str = "export: a day of trades";
+/// The contest of the time that passes, with a thread for each processor.
+pub const ELAPSED: &str = "export in real time: a day of trades";
 pub const PARQUET: &str = "coltape: export --format parquet, safe types";
 pub const ARROW: &str = "coltape: export --format arrow";
 pub const CSV: &str = "coltape: export --format csv";
@@ -22,12 +24,12 @@ const QUERY: &str = "coltape: query --format csv";
 const COPY: &str = "the column files copied";
 
 /// Trades of the day that is exported.
-const TRADES: u64 = 2_000_000;
-const DATE: UtcDay = UtcDay(20_000);
+pub const TRADES: u64 = 2_000_000;
+pub const DATE: UtcDay = UtcDay(20_000);
 const NANOS_PER_DAY: u64 = 86_400_000_000_000;
 
 /// Writes a day of trades with every column, as a busy product has them: prices that move by cents, sizes of 8 decimals, random order ids.
-fn make(dir: &Path) -> PathBuf {
+pub fn make(dir: &Path) -> PathBuf {
     let place = dir.join("BTC-USD").join(Dataset::Trades.folder());
     std::fs::create_dir_all(&place).unwrap();
     std::fs::create_dir_all(dir.join("_coltape")).unwrap();
@@ -75,28 +77,56 @@ fn process_cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
+fn elapsed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
 fn timed(work: impl FnOnce()) -> Duration {
     let began = process_cpu();
     work();
     process_cpu() - began
 }
 
-/// The contest. It has a day of its own: the one that the others share has no order ids.
-pub fn contest(_: &Rc<BenchDay>) -> Contest {
+/// A folder with the tape.
+fn folder() -> Rc<tempfile::TempDir> {
     let base = std::env::var_os("COLTAPE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let folder = Rc::new(tempfile::Builder::new().prefix("coltape-bench.").tempdir_in(base).unwrap());
-    let columns = make(&folder.path().join("tape"));
-    let exported = |name: &'static str, format: ExportFormat| {
-        let folder = Rc::clone(&folder);
-        let run = move || {
-            let out = folder.path().join("out");
-            let _ = std::fs::remove_dir_all(&out);
-            let mut config = ExportConfig::new(folder.path().join("tape"), &out, UnixNanos(DATE.next().start().0));
-            (config.format, config.jobs, config.datasets) = (format, NonZeroUsize::new(1), Datasets::of(&[Dataset::Trades]));
-            timed(|| assert_eq!(export(&config).unwrap().rows, TRADES))
-        };
-        Entrant { name, run: Box::new(run) }
+    Rc::new(tempfile::Builder::new().prefix("coltape-bench.").tempdir_in(base).unwrap())
+}
+
+/// Exports the tape of a folder. The time is measured by `clock`.
+fn exported(
+    folder: &Rc<tempfile::TempDir>,
+    (name, format): (&'static str, ExportFormat),
+    jobs: Option<NonZeroUsize>,
+    clock: impl Fn(&mut dyn FnMut()) -> Duration + 'static,
+) -> Entrant {
+    let folder = Rc::clone(folder);
+    let run = move || {
+        let out = folder.path().join("out");
+        let _ = std::fs::remove_dir_all(&out);
+        let mut config = ExportConfig::new(folder.path().join("tape"), &out, UnixNanos(DATE.next().start().0));
+        (config.format, config.jobs, config.datasets) = (format, jobs, Datasets::of(&[Dataset::Trades]));
+        clock(&mut || assert_eq!(export(&config).unwrap().rows, TRADES))
     };
+    Entrant { name, run: Box::new(run) }
+}
+
+/// The contest of the time that passes.
+pub fn elapsed_contest(_: &Rc<BenchDay>) -> Contest {
+    let folder = folder();
+    make(&folder.path().join("tape"));
+    let entrants = [(PARQUET, ExportFormat::Parquet), (ARROW, ExportFormat::Arrow), (CSV, ExportFormat::Csv)];
+    let entrants = entrants.map(|entrant| exported(&folder, entrant, None, |work| elapsed(work)));
+    Contest { name: ELAPSED, per: "ns / record", elements: TRADES, entrants: entrants.into() }
+}
+
+/// The contest of CPU time. It has a day of its own: the one that the others share has no order ids.
+pub fn contest(_: &Rc<BenchDay>) -> Contest {
+    let folder = folder();
+    let columns = make(&folder.path().join("tape"));
+    let by_cpu = |entrant| exported(&folder, entrant, NonZeroUsize::new(1), |work| timed(work));
     let (asked, copied) = (Rc::clone(&folder), Rc::clone(&folder));
     let queried = move || {
         let mut config = QueryConfig::new(asked.path().join("tape"), ProductId::new("BTC-USD").unwrap());
@@ -115,9 +145,9 @@ pub fn contest(_: &Rc<BenchDay>) -> Contest {
         })
     };
     let entrants = vec![
-        exported(PARQUET, ExportFormat::Parquet),
-        exported(ARROW, ExportFormat::Arrow),
-        exported(CSV, ExportFormat::Csv),
+        by_cpu((PARQUET, ExportFormat::Parquet)),
+        by_cpu((ARROW, ExportFormat::Arrow)),
+        by_cpu((CSV, ExportFormat::Csv)),
         Entrant { name: QUERY, run: Box::new(queried) },
         Entrant { name: COPY, run: Box::new(copy) },
     ];

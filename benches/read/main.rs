@@ -25,8 +25,13 @@ use rounds::{Bound, Contest, Measured, Target, quartiles, short};
 /// Makes a contest from the day that all share.
 type Make = fn(&Rc<BenchDay>) -> Contest;
 
-const CONTESTS: [(&str, Make); 4] =
-    [(lookup::NAME, lookup::contest), (scan::NAME, scan::contest), (candles::NAME, candles::contest), (export::NAME, export::contest)];
+const CONTESTS: [(&str, Make); 5] = [
+    (lookup::NAME, lookup::contest),
+    (scan::NAME, scan::contest),
+    (candles::NAME, candles::contest),
+    (export::NAME, export::contest),
+    (export::ELAPSED, export::elapsed_contest),
+];
 
 type Series = (&'static str, &'static str);
 
@@ -41,8 +46,8 @@ const MOST: [(&str, Series, f64); 5] = [
     ("a range of time is found in at most 50 us", (lookup::NAME, lookup::RANGE), 50_000.0),
     ("candles of 10 million trades in at most 100 ms: 10 ns a trade", (candles::NAME, candles::MINUTES), 10.0),
     ("Parquet: at least 3 million records per CPU second", (export::NAME, export::PARQUET), 1e9 / 3e6),
-    ("CSV: at least 3 million records per CPU second", (export::NAME, export::CSV), 1e9 / 3e6),
-    ("Arrow: at least 15 million records per CPU second", (export::NAME, export::ARROW), 1e9 / 15e6),
+    ("CSV: at least 3 million records a second", (export::ELAPSED, export::CSV), 1e9 / 3e6),
+    ("Arrow: at least 15 million records a second", (export::ELAPSED, export::ARROW), 1e9 / 15e6),
 ];
 
 fn main() {

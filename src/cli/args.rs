@@ -13,6 +13,7 @@ use super::export_help::EXPORT_HELP;
 use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
+use super::serve::ServeArgs;
 use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Write days as Parquet, Arrow or CSV files that other programs read, and keep them up to date
     Export(ExportArgs),
+    /// Serve a data directory over HTTP and WebSocket
+    Serve(ServeArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
     /// Check a box before a capture runs and while one does, and say what to change

@@ -22,7 +22,6 @@ use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one
 use super::output::Output;
 use super::stored_day::StoredDay;
 use super::table::{self, ExportColumn, Kind, Present, Values};
-use crate::schema::Dataset;
 
 /// Records of a batch: few enough that what is made of them stays in the processor's cache, enough that a write is worth its cost.
 const BATCH_ROWS: usize = 1 << 15;
@@ -38,8 +37,9 @@ impl Arrow {
         Self { types }
     }
 
-    fn schema(&self, dataset: Dataset) -> Schema {
-        let fields = table::columns(dataset).iter().map(|column| {
+    /// Gives the schema of columns.
+    pub(super) fn schema<'c>(&self, columns: impl IntoIterator<Item = &'c ExportColumn>) -> Schema {
+        let fields = columns.into_iter().map(|column| {
             let mut metadata = HashMap::from([("doc".to_owned(), column.doc.to_owned())]);
             if column.kind == Kind::OrderId && self.types == ExportTypes::Rich {
                 metadata.insert("ARROW:extension:name".to_owned(), "arrow.uuid".to_owned());
@@ -70,7 +70,7 @@ impl Arrow {
     fn write_rows(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<u64, Stopped> {
         let Some(day) = file.days.first() else { return Ok(0) };
         let metadata: HashMap<String, String> = file.metadata().into_iter().collect();
-        let schema = Arc::new(self.schema(day.dataset()).with_metadata(metadata));
+        let schema = Arc::new(self.schema(table::columns(day.dataset())).with_metadata(metadata));
         let mut writer = FileWriter::try_new(out, &schema)?;
         let (mut arrays, mut rows) = (Arrays::of(self, day), 0);
         for block in day.blocks(BATCH_ROWS) {
@@ -86,7 +86,7 @@ impl Arrow {
 }
 
 /// Makes arrays of columns.
-struct Arrays<'a> {
+pub(super) struct Arrays<'a> {
     format: &'a Arrow,
     day: &'a StoredDay,
     /// The mapped columns that are shared with the arrays, by their places.
@@ -96,11 +96,13 @@ struct Arrays<'a> {
 }
 
 impl<'a> Arrays<'a> {
-    fn of(format: &'a Arrow, day: &'a StoredDay) -> Self {
+    /// Begins with a day.
+    pub(super) fn of(format: &'a Arrow, day: &'a StoredDay) -> Self {
         Self { format, day, shared: HashMap::new(), uniform: HashMap::new() }
     }
 
-    fn array(&mut self, at: usize, column: &ExportColumn, block: &Block<'_>) -> Result<ArrayRef, Stopped> {
+    /// Makes the array of a column of a block of the day. `at` is its place among the columns.
+    pub(super) fn array(&mut self, at: usize, column: &ExportColumn, block: &Block<'_>) -> Result<ArrayRef, Stopped> {
         let is_micros = column.kind == Kind::Time && self.format.unit() == TimeUnit::Microsecond;
         if is_micros {
             return Ok(Arc::new(TimestampMicrosecondArray::new(table::micros(block).into(), None).with_timezone("UTC")));
@@ -193,8 +195,10 @@ fn strings(places: &[u8], names: &[&str], nulls: Option<NullBuffer>) -> Result<S
 }
 
 /// What ended the writing of a file.
-enum Stopped {
+pub(super) enum Stopped {
+    /// A value does not fit.
     Value(ExportError),
+    /// The writer failed.
     Writer(ArrowError),
 }
 

@@ -1,6 +1,7 @@
 //! [`Block`]: some consecutive records of a day, column by column, as they are stored.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::schema::{Column, Dataset, Layout, with_layout};
 use crate::time::UnixNanos;
@@ -12,12 +13,13 @@ pub(super) struct Block<'a> {
     columns: Vec<Cow<'a, [u8]>>,
     rows: usize,
     /// The number of the first record in the mapped columns, where the block is a part of these.
-    #[cfg(feature = "export")]
     mapped: Option<usize>,
+    /// The columns whose values were taken, a bit each.
+    taken: AtomicU32,
 }
 
 /// A column of a block, as it lies there.
-#[cfg(feature = "export")]
+#[cfg_attr(not(feature = "export"), allow(dead_code, reason = "where it lies is asked by formats that this build does not have"))]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stored<'a> {
     /// Its place in the dataset's table.
@@ -28,7 +30,6 @@ pub(super) struct Stored<'a> {
     pub first: Option<usize>,
 }
 
-#[cfg(feature = "export")]
 impl<'a> Stored<'a> {
     /// Gives the values, each as its bytes.
     pub(super) fn values<const N: usize>(self) -> &'a [[u8; N]] {
@@ -39,18 +40,10 @@ impl<'a> Stored<'a> {
 impl<'a> Block<'a> {
     /// Puts columns together. Each has `rows` values.
     pub(super) fn new(dataset: Dataset, table: &'static [Column], columns: Vec<Cow<'a, [u8]>>, rows: usize) -> Self {
-        Self {
-            dataset,
-            table,
-            columns,
-            rows,
-            #[cfg(feature = "export")]
-            mapped: None,
-        }
+        Self { dataset, table, columns, rows, mapped: None, taken: AtomicU32::new(0) }
     }
 
     /// Says that the columns are parts of the mapped ones, from this record on.
-    #[cfg(feature = "export")]
     pub(super) fn mapped_from(self, first: usize) -> Self {
         Self { mapped: Some(first), ..self }
     }
@@ -65,17 +58,38 @@ impl<'a> Block<'a> {
         self.rows
     }
 
+    /// Gives the same records in the opposite order.
+    pub(super) fn reversed(&self) -> Block<'static> {
+        let turned = self.columns().map(|(column, bytes)| {
+            let values = bytes.chunks_exact(column.kind.width()).rev();
+            Cow::Owned(values.flatten().copied().collect())
+        });
+        Block::new(self.dataset, self.table, turned.collect(), self.rows)
+    }
+
+    /// Tells which columns' values were taken, a bit each in the order of the table.
+    pub(super) fn taken(&self) -> u32 {
+        // Relaxed, as below: whoever asks has taken the values itself, or joined the threads that have.
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, column: usize) {
+        let bit = u32::try_from(column).ok().and_then(|column| 1_u32.checked_shl(column)).unwrap_or(0);
+        self.taken.fetch_or(bit, Ordering::Relaxed);
+    }
+
     /// Gives a column's values, each as its bytes. Nothing where the day has no such column of this width.
     pub(super) fn values<const N: usize>(&self, name: &str) -> Option<&[[u8; N]]> {
         let at = self.table.iter().position(|column| column.name == name && column.kind.width() == N)?;
+        self.take(at);
         let (values, _) = self.columns.get(at)?.as_chunks::<N>();
         (values.len() == self.rows).then_some(values)
     }
 
     /// Gives a column as it lies there. Nothing where the day has no such column of this width.
-    #[cfg(feature = "export")]
     pub(super) fn stored<const N: usize>(&self, name: &str) -> Option<Stored<'_>> {
         let at = self.table.iter().position(|column| column.name == name && column.kind.width() == N)?;
+        self.take(at);
         let bytes = self.columns.get(at)?;
         let first = self.mapped.filter(|_| matches!(bytes, Cow::Borrowed(_)));
         (bytes.len() == self.rows * N).then_some(Stored { column: at, bytes, first })

@@ -3,6 +3,7 @@
 //! A format knows nothing of threads, of the manifest, of temporary files or of what has changed.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::config::ExportConfig;
@@ -58,6 +59,8 @@ pub(super) struct OpenFile<'a> {
     pub days: Vec<StoredDay>,
     /// What is known of the file's day. Of a file of several datasets what is known of its trades.
     pub facts: Facts,
+    /// Threads that may work on it: more than one where there are fewer files than threads.
+    pub threads: NonZeroUsize,
 }
 
 impl OpenFile<'_> {

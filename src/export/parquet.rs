@@ -29,7 +29,6 @@ use super::error::ExportError;
 use super::format::{FileFormat, OpenFile, PlannedFile, ProductDays, Written, one_file_a_day, partition};
 use super::output::Output;
 use super::table::{self, ExportColumn, Kind, Present, Values};
-use crate::schema::Dataset;
 use chunk::{Chunk, ChunkSettings};
 
 /// Records of a row group.
@@ -58,9 +57,10 @@ impl Parquet {
         Self { types: config.types, encoding: config.encoding, compression, has_bloom: config.bloom }
     }
 
-    fn schema(&self, dataset: Dataset) -> Result<TypePtr, ParquetError> {
-        let fields = table::columns(dataset).iter().map(|column| self.field(column).map(Arc::new)).collect::<Result<_, _>>()?;
-        Ok(Arc::new(Type::group_type_builder(dataset.name()).with_fields(fields).build()?))
+    /// Gives the schema of columns, under a name.
+    pub(super) fn schema<'c>(&self, name: &str, columns: impl IntoIterator<Item = &'c ExportColumn>) -> Result<TypePtr, ParquetError> {
+        let fields = columns.into_iter().map(|column| self.field(column).map(Arc::new)).collect::<Result<_, _>>()?;
+        Ok(Arc::new(Type::group_type_builder(name).with_fields(fields).build()?))
     }
 
     fn field(&self, column: &ExportColumn) -> Result<Type, ParquetError> {
@@ -80,8 +80,13 @@ impl Parquet {
         if column.kind == Kind::OrderId { field.with_length(16) } else { field }.build()
     }
 
-    fn properties(&self, file: &OpenFile<'_>, dataset: Dataset) -> WriterProperties {
-        let metadata = file.metadata().into_iter().map(|(key, value)| KeyValue::new(key, value));
+    /// Gives the properties of a file with columns and metadata.
+    pub(super) fn properties<'c>(
+        &self,
+        metadata: Vec<(String, String)>,
+        columns: impl IntoIterator<Item = &'c ExportColumn>,
+    ) -> WriterProperties {
+        let metadata = metadata.into_iter().map(|(key, value)| KeyValue::new(key, value));
         let mut properties = WriterProperties::builder()
             .set_compression(self.compression)
             .set_statistics_enabled(EnabledStatistics::Page)
@@ -89,7 +94,7 @@ impl Parquet {
             .set_created_by(format!("coltape {}", env!("CARGO_PKG_VERSION")))
             .set_key_value_metadata(Some(metadata.collect()))
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-        for column in table::columns(dataset) {
+        for column in columns {
             let path = ColumnPath::from(column.name);
             properties = match (column.kind, self.encoding) {
                 (Kind::Time | Kind::Int64 | Kind::Int32, ExportEncoding::Best) => {
@@ -132,8 +137,10 @@ impl FileFormat for Parquet {
 }
 
 /// What ended the writing of a file.
-enum Stopped {
+pub(super) enum Stopped {
+    /// A value does not fit.
     Value(ExportError),
+    /// The writer failed.
     Writer(ParquetError),
 }
 
@@ -152,9 +159,10 @@ impl From<ParquetError> for Stopped {
 impl Parquet {
     fn write_rows(&self, file: &OpenFile<'_>, out: &mut Output, done: &dyn Fn(u64)) -> Result<u64, Stopped> {
         let Some(day) = file.days.first() else { return Ok(0) };
-        let properties = Arc::new(self.properties(file, day.dataset()));
+        let columns = table::columns(day.dataset());
+        let properties = Arc::new(self.properties(file.metadata(), columns));
         let out = BufWriter::with_capacity(WRITE_BYTES, out);
-        let mut writer = SerializedFileWriter::new(out, self.schema(day.dataset())?, properties)?;
+        let mut writer = SerializedFileWriter::new(out, self.schema(day.dataset().name(), columns)?, properties)?;
         let mut rows = 0;
         for block in day.blocks(ROW_GROUP_ROWS) {
             let described = writer.schema_descr().columns().to_vec();
@@ -170,7 +178,8 @@ impl Parquet {
         Ok(rows)
     }
 
-    fn write_column<W: Write + Send>(
+    /// Writes a column of a row group.
+    pub(super) fn write_column<W: Write + Send>(
         &self,
         column: &ExportColumn,
         described: ColumnDescPtr,

@@ -19,11 +19,16 @@ use crate::time_range::TimeRange;
 /// The columns of a day, whichever dataset it is of.
 trait Columns: Send + Sync {
     fn bytes(&self, column: usize) -> &[u8];
+    fn release(&self, records: Range<usize>);
 }
 
 impl<L: Layout> Columns for Snapshot<L> {
     fn bytes(&self, column: usize) -> &[u8] {
         self.column_bytes(column)
+    }
+
+    fn release(&self, records: Range<usize>) {
+        Self::release(self, records);
     }
 }
 
@@ -43,7 +48,7 @@ impl AsRef<[u8]> for SharedColumn {
 
 /// Records that follow each other in the merged order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Run {
+pub(super) enum Run {
     /// These records of the columns.
     Columns(Range<usize>),
     /// A late record, by its place among them in the merged order.
@@ -105,12 +110,16 @@ impl StoredDay {
     /// Where it cannot be read.
     pub(super) fn open_unchecked(dir: &Path, key: &DayKey) -> Result<Option<Self>, ExportError> {
         with_layout!(key.dataset, L => {
-            let Some(snapshot) = Snapshot::<L>::open(dir, &key.product, key.date)? else { return Ok(None) };
-            let table = snapshot.columns();
-            let (runs, late) = merged(&snapshot, table);
-            let content = Content { records: 0, late: 0, crcs: Vec::new(), late_crc: 0 };
-            Ok(Some(Self { key: key.clone(), state: snapshot.state(), table, columns: Arc::new(snapshot), late, runs, content }))
+            Ok(Snapshot::<L>::open(dir, &key.product, key.date)?.map(Self::of_unchecked))
         })
+    }
+
+    /// Takes over a day likewise.
+    pub(super) fn of_unchecked<L: Layout>(snapshot: Snapshot<L>) -> Self {
+        let table = snapshot.columns();
+        let (runs, late) = merged(&snapshot, table);
+        let content = Content { records: 0, late: 0, crcs: Vec::new(), late_crc: 0 };
+        Self { key: snapshot.key().clone(), state: snapshot.state(), table, columns: Arc::new(snapshot), late, runs, content }
     }
 
     fn of<L: Layout>(snapshot: Snapshot<L>) -> Self {
@@ -174,6 +183,21 @@ impl StoredDay {
         self.state
     }
 
+    /// Gives the chosen records, run by run.
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Gives a column's bytes, without late records.
+    pub(super) fn column_bytes(&self, at: usize) -> &[u8] {
+        self.columns.bytes(at)
+    }
+
+    /// Gives the memory of some records of the columns back, until they are looked at again.
+    pub(super) fn release(&self, records: Range<usize>) {
+        self.columns.release(records);
+    }
+
     /// Gives the columns that are stored.
     pub(super) fn columns(&self) -> &'static [Column] {
         self.table
@@ -212,7 +236,8 @@ impl StoredDay {
         })
     }
 
-    fn block_of(&self, runs: &[Run]) -> Block<'_> {
+    /// Gives the records of some runs.
+    pub(super) fn block_of(&self, runs: &[Run]) -> Block<'_> {
         let rows = runs.iter().map(run_rows).sum();
         let columns = self.table.iter().enumerate().map(|(at, column)| {
             let width = column.kind.width();
@@ -229,7 +254,6 @@ impl StoredDay {
             Cow::Owned(bytes)
         });
         let block = Block::new(self.key.dataset, self.table, columns.collect(), rows);
-        #[cfg(feature = "export")]
         if let [Run::Columns(range)] = runs {
             return block.mapped_from(range.start);
         }
@@ -243,7 +267,8 @@ impl StoredDay {
     }
 }
 
-fn run_rows(run: &Run) -> usize {
+/// Counts the records of a run.
+pub(super) fn run_rows(run: &Run) -> usize {
     match run {
         Run::Columns(range) => range.len(),
         Run::Late(_) => 1,
@@ -272,7 +297,8 @@ fn merged<L: Layout>(snapshot: &Snapshot<L>, table: &[Column]) -> (Vec<Run>, Vec
     (runs, columns)
 }
 
-fn put(column: &mut Vec<u8>, value: Value) {
+/// Adds the bytes of a value to a column.
+pub(super) fn put(column: &mut Vec<u8>, value: Value) {
     match value {
         Value::U32(value) => column.extend(value.to_le_bytes()),
         Value::U64(value) => column.extend(value.to_le_bytes()),

@@ -76,6 +76,7 @@ pub(super) type Filled<'a> = (Values<'a>, Present);
 type Fill = for<'a> fn(&'a Block<'_>) -> Result<Filled<'a>, ExportError>;
 
 /// An exported column.
+#[derive(Clone, Copy)]
 pub(super) struct ExportColumn {
     /// Its name.
     pub name: &'static str,
@@ -95,6 +96,13 @@ const fn column(name: &'static str, kind: Kind, doc: &'static str, fill: Fill) -
 
 const fn required(name: &'static str, kind: Kind, doc: &'static str, fill: Fill) -> ExportColumn {
     ExportColumn { name, kind, is_nullable: false, doc, fill }
+}
+
+impl ExportColumn {
+    /// Makes a column whose values are not made of stored ones: one of an answer that was computed.
+    pub(super) const fn computed(name: &'static str, kind: Kind) -> Self {
+        column(name, kind, "", |_| Ok((Values::Nothing, Present::None)))
+    }
 }
 
 const TIME: ExportColumn = required("time", Kind::Time, "event time, the exchange's clock, in UTC", times);

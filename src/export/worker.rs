@@ -32,6 +32,8 @@ pub(super) struct Job<'a> {
     facts: &'a ProductFacts,
     /// Its place in the list.
     number: usize,
+    /// Threads that may work on it.
+    threads: NonZeroUsize,
     /// About how many records it has.
     pub rows: u64,
 }
@@ -72,9 +74,11 @@ pub(super) fn jobs<'a>(
         let Some(facts) = facts.get(product) else { continue };
         for planned in files {
             let rows = planned.rows;
-            jobs.push(Job { product, planned, facts, number: jobs.len(), rows });
+            jobs.push(Job { product, planned, facts, number: jobs.len(), threads: NonZeroUsize::MIN, rows });
         }
     }
+    let for_each = NonZeroUsize::new(threads(config.jobs).get() / jobs.len().max(1)).unwrap_or(NonZeroUsize::MIN);
+    jobs.iter_mut().for_each(|job| job.threads = for_each);
     (jobs, failed)
 }
 
@@ -128,7 +132,7 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
         let entry = Entry { part, modified, facts: described, ..old.clone() };
         return Ok(Done::Unchanged { news: (entry != *old).then_some((key, entry)) });
     }
-    let file = OpenFile { config, product: job.product, planned, part, days, facts };
+    let file = OpenFile { config, product: job.product, planned, part, days, facts, threads: job.threads };
     let path = format.path(&file)?;
     let (entry, temporary, written) = write(format, folder, job, &file, path, &advance)?;
     if written.rows == 0 {
@@ -220,6 +224,11 @@ fn source_json(day: &StoredDay) -> String {
     object.raw("crc32c", &content.crcs_json()).done()
 }
 
+/// Gives how many threads there are for `jobs` files at a time: without that, one a processor.
+fn threads(jobs: Option<NonZeroUsize>) -> NonZeroUsize {
+    jobs.unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
 /// Does work on each of a list, on several threads, and takes the results as they come, on this one. `take` says whether to go on.
 pub(super) fn each<'a, T: Sync, R: Send>(
     jobs: Option<NonZeroUsize>,
@@ -227,8 +236,7 @@ pub(super) fn each<'a, T: Sync, R: Send>(
     work: impl Fn(&'a T) -> R + Sync,
     mut take: impl FnMut(R) -> bool,
 ) {
-    let processors = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let threads = jobs.unwrap_or_else(processors).get().min(list.len().max(1));
+    let threads = threads(jobs).get().min(list.len().max(1));
     // Relaxed: each number is taken once, whatever the order, and the flag carries no data.
     let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, results) = crossbeam_channel::bounded(MAX_WAITING);

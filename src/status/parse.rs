@@ -8,6 +8,7 @@ use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
 use super::report::{Disk, DownConnection, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusReport};
+use crate::json::is_shallow;
 use crate::time::{Timestamp, UnixNanos, parse_rfc3339};
 
 /// Characters of a text that are kept.
@@ -21,7 +22,7 @@ impl StatusReport {
     /// Reads the text of a file; nothing where it is not a JSON object with a state and a process id.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        if !is_shallow(text) {
+        if !is_shallow(text, MAX_DEPTH) {
             return None;
         }
         let mut text = text.to_vec();
@@ -93,27 +94,6 @@ fn product(of: Fields<'_>) -> ProductStatus {
         missing_ids: of.count("missing_ids"),
         queue: of.count("queue"),
     }
-}
-
-/// Tells whether a JSON text nests no deeper than the format does. The parser takes a stack frame for each level.
-fn is_shallow(text: &[u8]) -> bool {
-    let (mut depth, mut is_in_text, mut is_escaped) = (0_usize, false, false);
-    for byte in text {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' if is_in_text => is_escaped = true,
-            b'"' => is_in_text = !is_in_text,
-            b'{' | b'[' if !is_in_text => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return false;
-                }
-            }
-            b'}' | b']' if !is_in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    true
 }
 
 /// The fields of an object, or of something that is none.

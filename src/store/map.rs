@@ -1,7 +1,6 @@
 //! The memory maps, and the only unsafe code of the program.
 //!
-//! 1. **Bounds**: no access leaves a mapping; every offset is checked against its length, and is a multiple of the value's width.
-//!    Stores are checked once a record for all columns, and once a value for its width.
+//! 1. **Bounds**: no access leaves a mapping; each offset is checked, of stores once a record, and is a multiple of the value's width.
 //! 2. **Frozen bytes**: a slice over shared pages covers frozen bytes only; a store below the frozen mark panics. So no slice ever sees a change.
 //! 3. **Words**: what changes under a reader is accessed as an atomic word, never as a slice. A read-only mapping is only ever loaded from.
 //! 4. **Length**: storing beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`name_the_column_on_sigbus`]
@@ -57,8 +56,7 @@ impl WriteMap {
         unsafe { self.raw.as_mut_ptr().add(at) }
     }
 
-    /// Makes the pages of a part present and writable on the calling thread, so that the storing thread does not wait for them. The part lies below the
-    /// file's length.
+    /// Makes the pages of a part present and writable here, so that the storing thread does not wait. The part lies below the file's length.
     pub(crate) fn populate(&self, part: Range<usize>) {
         assert!(part.end <= self.len, "outside the mapping");
         for start in part.clone().step_by(POPULATE_STEP) {
@@ -261,8 +259,7 @@ pub(crate) struct ReadMap {
 }
 
 impl ReadMap {
-    /// Maps address space for `space` bytes of `file`, or `len` if that is more, and shows the first `len`. The file holds at least so many, and its
-    /// writer has committed them.
+    /// Maps address space for `space` bytes of `file`, at least `len`, and shows the first `len`: the file holds them, and they are committed.
     pub(crate) fn new(file: &File, len: usize, space: usize, path: &Path) -> io::Result<Self> {
         let raw = MmapOptions::new().len(space.max(len).max(1)).map_raw_read_only(file)?;
         let watched = Watched::new(addresses(&raw), path);
@@ -288,11 +285,17 @@ impl ReadMap {
         Ok(true)
     }
 
-    /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them, and the caller knows the same of them as in
-    /// [`ReadMap::new`].
+    /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them; else as in [`ReadMap::new`].
     pub(crate) fn show(&mut self, len: usize) {
         assert!(len >= self.len && len <= self.raw.len(), "within the mapping, and a snapshot's bytes are never taken back");
         self.len = len;
+    }
+
+    /// Unmaps the pages of some bytes: they are no memory of this process until the next access reads them from the file again.
+    pub(crate) fn release(&self, bytes: Range<usize>) {
+        let (start, end) = (bytes.start.min(self.len), bytes.end.min(self.len));
+        // SAFETY: (1) inside the mapping, as just cut; it is shared, so this loses and changes no byte. Where it is refused, the pages stay.
+        let _ = unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end.saturating_sub(start)) };
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -423,8 +426,7 @@ fn column_at(address: usize) -> Option<&'static [u8]> {
     Some(unsafe { std::slice::from_raw_parts(name, len) })
 }
 
-/// Installs a handler for SIGBUS that prints the name of the column file whose mapping holds the faulting address, and then ends the process as the
-/// signal would have.
+/// Installs a handler for SIGBUS that prints the name of the file at the faulting address, and ends the process as the signal would have.
 ///
 /// # Errors
 /// Where the handler cannot be installed.

@@ -213,6 +213,14 @@ impl<L: Layout> Snapshot<L> {
         self.view.table
     }
 
+    /// Gives the memory of some records of the columns back. They are read from the files again where they are looked at: for whoever reads a long day once.
+    pub(crate) fn release(&self, records: std::ops::Range<usize>) {
+        for (column, mapped) in self.view.table.iter().zip(&self.view.columns) {
+            let width = column.kind.width();
+            mapped.map.release(records.start.saturating_mul(width)..records.end.saturating_mul(width));
+        }
+    }
+
     /// Gives a column's bytes, without late records; empty where the folder has no such column.
     #[must_use]
     pub fn column_bytes(&self, column: usize) -> &[u8] {

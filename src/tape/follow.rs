@@ -12,10 +12,11 @@ mod arrivals;
 mod seen;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use super::Tape;
 use super::error::TapeError;
+use super::listed::Listed;
 use crate::product::ProductId;
 use crate::schema::Layout;
 use crate::store::{Snapshot, StoreError, catalog};
@@ -28,12 +29,6 @@ use seen::Seen;
 pub(crate) const MAX_DAYS: usize = 9;
 /// How many of them are never given up: today, and yesterday or tomorrow.
 const KEPT_DAYS: usize = 2;
-/// How long a list of days is taken for complete where the time of its folder has not changed.
-const LIST_AGAIN: Duration = Duration::from_secs(1);
-/// The same where files of a day are being made.
-const LIST_SOON: Duration = Duration::from_millis(100);
-/// The file system's clock is coarse: what changes within so long of another change may leave the time of the folder as it is.
-const COARSE: Duration = Duration::from_millis(20);
 /// Between two looks while records come.
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// Between two looks while nothing comes.
@@ -57,24 +52,6 @@ struct FollowedProduct<L: Layout> {
     /// The days that are or were followed, and those that were there before and are not.
     known: BTreeSet<UtcDay>,
     listed: Option<Listed>,
-}
-
-/// When the days were listed, and what the time of their folder was then.
-#[derive(Debug, Clone, Copy)]
-struct Listed {
-    at: Instant,
-    changed: Option<SystemTime>,
-    /// When the folder was first seen with this time.
-    since: Instant,
-    /// How long the list is taken for complete.
-    again: Duration,
-}
-
-impl Listed {
-    /// Tells whether the list is complete, where its folder has this time now.
-    fn is_complete(&self, changed: Option<SystemTime>) -> bool {
-        changed.is_some() && self.changed == changed && self.at.duration_since(self.since) >= COARSE && self.at.elapsed() < self.again
-    }
 }
 
 /// A day, and what was given of it.
@@ -219,7 +196,7 @@ impl<L: Layout> FollowedProduct<L> {
         for date in self.new_dates(tape, range)? {
             // A page that is being made is not yet a day: the next look finds it.
             let Some(records) = open(tape, &self.name, date).map_err(TapeError::from)? else {
-                self.listed.iter_mut().for_each(|listed| listed.again = LIST_SOON);
+                self.listed.iter_mut().for_each(Listed::hurry);
                 continue;
             };
             let gone = self.days.iter().position(|day| day.date == date);
@@ -235,14 +212,9 @@ impl<L: Layout> FollowedProduct<L> {
     /// Lists the days that are not followed: new ones, and those that were gone.
     fn new_dates(&mut self, tape: &Tape, range: TimeRange) -> Result<Vec<UtcDay>, TapeError> {
         let folder = tape.dir().join(self.name.as_str()).join(L::DATASET.folder());
-        let changed = std::fs::metadata(folder).and_then(|found| found.modified()).ok();
-        if self.listed.is_some_and(|listed| listed.is_complete(changed)) {
-            return Ok(Vec::new());
-        }
-        let at = Instant::now();
-        let since = self.listed.filter(|listed| listed.changed == changed).map_or(at, |listed| listed.since);
+        let Some(listed) = Listed::again(self.listed, &folder) else { return Ok(Vec::new()) };
         let mut dates = tape.days(&self.name, L::DATASET)?;
-        self.listed = Some(Listed { at, changed, since, again: LIST_AGAIN });
+        self.listed = Some(listed);
         let is_gone = |date: UtcDay| self.days.iter().any(|day| day.date == date && day.records.is_none());
         dates.retain(|date| range.overlaps_day(*date) && (is_gone(*date) || !self.known.contains(date)));
         Ok(dates)

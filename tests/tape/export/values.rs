@@ -105,7 +105,7 @@ fn a_day_of_the_core_alone_has_the_same_columns_with_nulls() {
     let tickers = all.iter().filter(|print| print.has_ticker).count() as u64;
     let day = |dataset, rows| ExportedDay::new(&out, "parquet", "safe", ["BTC-USD", dataset, &date], rows);
     assert_equal(&tape, &[day("trades", all.len() as u64), day("md", tickers)]);
-    assert_eq!(csv_of(&tape, &folder.path().join("csv"), Dataset::Trades), asked(&tape, Dataset::Trades));
+    assert_eq!(csv_of(&tape, &folder.path().join("csv"), Dataset::Trades, "2"), asked(&tape, Dataset::Trades));
 }
 
 /// Records a session and exports it; every engine reads what the columns hold.
@@ -253,8 +253,8 @@ fn asked(tape: &Path, dataset: Dataset) -> String {
     String::from_utf8(text).unwrap()
 }
 
-fn csv_of(tape: &Path, out: &Path, dataset: Dataset) -> String {
-    exported(tape, out, &["--format", "csv", "--dataset", dataset.name()]);
+fn csv_of(tape: &Path, out: &Path, dataset: Dataset, jobs: &str) -> String {
+    exported(tape, out, &["--format", "csv", "--dataset", dataset.name(), "--jobs", jobs]);
     let path = format!("dataset={}/product=BTC-USD/date={FIRST_DAY}/part-0.csv", dataset.name());
     std::fs::read_to_string(out.join(path)).unwrap()
 }
@@ -270,10 +270,11 @@ fn csv_is_what_query_prints() {
         "0.0000000000000010040000000000000001"
     );
     std::fs::write(tape.join(format!("_coltape/exact.{FIRST_DAY}.jsonl")), line + "\n").unwrap();
-    for dataset in Dataset::ALL {
-        let text = csv_of(&tape, &folder.path().join(dataset.name()), dataset);
+    // One file: its blocks are printed by so many threads.
+    for (dataset, jobs) in Dataset::ALL.iter().flat_map(|dataset| ["1", "2", "7"].map(|jobs| (*dataset, jobs))) {
+        let text = csv_of(&tape, &folder.path().join(format!("{}.{jobs}", dataset.name())), dataset, jobs);
         assert!(text.lines().count() > 10_000);
-        assert!(text == asked(&tape, dataset), "{}", dataset.name());
+        assert!(text == asked(&tape, dataset), "{} by {jobs}", dataset.name());
         assert_eq!(text.contains(",0.0000000000000010040000000000000001,"), dataset == Dataset::Trades, "{}", dataset.name());
     }
 }

@@ -360,6 +360,28 @@ fn trade_ids_that_begin_anew_are_another_series_live_over_a_restart_and_with_a_l
 }
 
 #[test]
+fn tickers_that_name_trades_of_a_new_series_are_stored_beside_them_although_their_sequence_goes_on() {
+    for is_ticker_first in [false, true] {
+        let script = plain(0, 0);
+        let mut messages = wire(&script, 0..REAL);
+        for (number, pair) in (0..).zip(anew(&script, 1, 30).chunks_exact(2)) {
+            let [trade, MarketMessage::Ticker(ticker)] = *pair else { panic!("a trade and its ticker") };
+            let ticker = MarketMessage::Ticker(Ticker { sequence: 1000 + REAL + number, ..ticker });
+            messages.extend(if is_ticker_first { [ticker, trade] } else { [trade, ticker] });
+        }
+        let fixture = run(WriterFixture::in_folder(tempfile::tempdir().expect("a folder"), 1), &messages);
+        let (folder, _) = fixture.end_and_keep();
+        let named = |series: &str| {
+            let series = ProductId::new(series).expect("a series");
+            let day = Snapshot::<Md>::open(folder.path(), &series, DAY).expect("opened").expect("a day");
+            day.rows().map(|ticker| ticker.trade_id).collect::<Vec<_>>()
+        };
+        assert_eq!(named("BTC-USD"), (FIRST..FIRST + REAL).collect::<Vec<_>>(), "{is_ticker_first}");
+        assert_eq!(named("BTC-USD~2"), (1..=30).collect::<Vec<_>>(), "{is_ticker_first}");
+    }
+}
+
+#[test]
 fn a_ticker_sequence_that_begins_anew_is_stored_in_place_also_over_a_restart_and_midnight() {
     for (restart, midnight) in [(0, 0), (30, 0), (0, 30), (30, 30)] {
         let script = plain(0, midnight);

@@ -1,0 +1,70 @@
+//! A client that reads an answer as fast as it can and drops it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// How an answer came.
+pub struct Received {
+    /// Until the first byte of the body.
+    pub first: Duration,
+    /// Until its end.
+    pub whole: Duration,
+    /// Bytes of the body.
+    pub bytes: u64,
+}
+
+/// Asks for a target and reads the answer to its end, or only its first byte. Panics where it is an error, or cut short.
+pub fn ask(address: SocketAddr, target: &str, is_whole: bool) -> Received {
+    let since = Instant::now();
+    let mut stream = BufReader::with_capacity(READ_BYTES, TcpStream::connect(address).unwrap());
+    stream.get_mut().write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let (mut line, mut head) = (String::new(), String::new());
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).unwrap();
+        head.push_str(&line);
+        assert!(!line.is_empty(), "{head}");
+    }
+    assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+    assert!(!stream.fill_buf().unwrap().is_empty());
+    let first = since.elapsed();
+    let mut bytes = 0;
+    if is_whole {
+        loop {
+            let count = if head.contains("chunked") { chunk(&mut stream) } else { rest(&mut stream) };
+            bytes += count;
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    Received { first, whole: since.elapsed(), bytes }
+}
+
+fn rest(stream: &mut BufReader<TcpStream>) -> u64 {
+    let count = stream.fill_buf().unwrap().len();
+    stream.consume(count);
+    count as u64
+}
+
+/// Reads a chunk and drops it. Gives its length: 0 for the last one.
+fn chunk(stream: &mut BufReader<TcpStream>) -> u64 {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    let length = u64::from_str_radix(line.trim_end(), 16).expect("an answer that is not cut short");
+    let mut left = length;
+    while left > 0 {
+        let there = stream.fill_buf().unwrap().len() as u64;
+        assert!(there > 0, "the answer is cut short");
+        let taken = there.min(left);
+        stream.consume(taken as usize);
+        left -= taken;
+    }
+    let mut end = [0; 2];
+    stream.read_exact(&mut end).unwrap();
+    length
+}

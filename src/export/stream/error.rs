@@ -1,0 +1,28 @@
+//! [`StreamError`]: why a stream ended early.
+
+use std::io;
+
+use crate::export::ExportError;
+
+/// Why a stream ended before it was whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    /// A day cannot be read, or its bytes are not what was written.
+    #[error(transparent)]
+    Day(#[from] ExportError),
+    /// A day was replaced since the head of the answer spoke of it.
+    #[error("{what} was replaced while it was sent")]
+    Replaced {
+        /// Which.
+        what: String,
+    },
+    /// The encoder of the format failed.
+    #[error("encoding: {0}")]
+    Encoding(String),
+    /// The output takes no more.
+    #[error("output: {0}")]
+    Output(#[from] io::Error),
+    /// The server stops.
+    #[error("stopping")]
+    Stopped,
+}

@@ -1,0 +1,316 @@
+//! The REST endpoints of the exchange: `/products`, `/products/{id}` with `/trades`, `/candles` and `/ticker`, `/currencies`, `/time`.
+//!
+//! 1. Paths, parameters, order and spelling are those of `api.exchange.coinbase.com`. Errors have the exchange's `message` beside `error` and `hint`.
+//! 2. `/trades` is newest first, with the **maker's** side. `after` and `before` are trade ids: below and above. `CB-AFTER` names the page's oldest id,
+//!    `CB-BEFORE` its newest. Order ids are not part of it.
+//! 3. `/candles` is newest first: `[time, low, high, open, close, volume]`, buckets from `start` to `end`, both included, at most 300. Without both of them
+//!    it is the newest 300 up to the last trade.
+//! 4. Where a product has several series, it is the newest one that is served.
+
+use std::path::Path;
+
+use super::record::{Row, Stored, Texts};
+use super::source::Source;
+use super::spelling::{PADDED_DECIMALS, Times, quoted, text};
+use super::{moment, pages, products};
+use crate::digits::{push_f64, push_u64};
+use crate::market::{Candle, Candles, Interval, MarketError, Verdict};
+use crate::product::ProductId;
+use crate::schema::{Dataset, Md};
+use crate::serve::folder::without_folder;
+use crate::serve::http::request::Request;
+use crate::serve::http::response::{JSON, Response};
+use crate::serve::server::Server;
+use crate::tape::{Tape, TapeError};
+use crate::time::{Clock, NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
+use crate::time_range::TimeRange;
+
+/// Most trades of a page, and as many as are given where the client does not say.
+const MAX_TRADES: usize = 1000;
+/// The header that says how much of the time asked for is known to be there.
+pub(super) const VERDICT: &str = "X-Coltape-Verdict";
+/// Most candles of an answer.
+const MAX_CANDLES: u64 = 300;
+/// The lengths of a candle that the exchange has, in seconds.
+const GRANULARITIES: [Interval; 6] =
+    [Interval::Minute, Interval::FiveMinutes, Interval::QuarterHour, Interval::Hour, Interval::SixHours, Interval::Day];
+
+/// Answers a request below `/products`, or for `/currencies` or `/time`.
+pub(super) fn answer(server: &Server, request: &Request) -> Response {
+    let steps: Vec<&str> = request.path().split('/').filter(|step| !step.is_empty()).collect();
+    if steps.as_slice() == ["time"] {
+        return time();
+    }
+    let answered = server.tape().map_err(Refused::Tape).and_then(|tape| {
+        let known = products::Products::read(&tape)?;
+        let mut out = Vec::new();
+        match steps.as_slice() {
+            ["products"] => known.write_all(&mut out),
+            ["currencies"] => known.write_currencies(&mut out),
+            ["products", name, rest @ ..] => {
+                let Some(product) = known.find(name) else { return Err(unknown_product(&known, name)) };
+                let asked = Asked { server, tape: &tape, known: &known, product, request };
+                match rest {
+                    [] => known.write_one(&mut out, product),
+                    ["trades"] => return asked.trades(),
+                    ["candles"] => return asked.candles(),
+                    ["ticker"] => return asked.ticker(),
+                    _ => return Err(Refused::of(404, "Route not found", "there are /trades, /candles and /ticker of a product")),
+                }
+            }
+            _ => return Err(Refused::of(404, "Route not found", "there are /products, /currencies and /time")),
+        }
+        Ok(Response::bytes(JSON, out))
+    });
+    answered.unwrap_or_else(|refused| refused.into_response(server.dir()))
+}
+
+/// Why a request has no answer.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Tape(TapeError),
+    Client { status: u16, message: String, hint: String },
+}
+
+impl From<TapeError> for Refused {
+    fn from(error: TapeError) -> Self {
+        Self::Tape(error)
+    }
+}
+
+impl Refused {
+    pub(super) fn of(status: u16, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Client { status, message: message.into(), hint: hint.into() }
+    }
+
+    /// Makes the answer: the exchange's `message`, and `error` and `hint` as everywhere else.
+    pub(super) fn into_response(self, dir: &Path) -> Response {
+        let (status, message, error, hint) = match self {
+            Self::Client { status, message, hint } => (status, message.clone(), message, hint),
+            Self::Tape(error) => {
+                log::warn!("serve: {error}");
+                (500, "Internal server error".to_owned(), without_folder(dir, &error.to_string()), "coltape verify says more".to_owned())
+            }
+        };
+        let mut out = Vec::new();
+        for (before, value) in [("{\"message\":", &message), (",\"error\":", &error), (",\"hint\":", &hint)] {
+            text(&mut out, before);
+            quoted(&mut out, value);
+        }
+        text(&mut out, "}");
+        Response::bytes(JSON, out).with_status(status)
+    }
+}
+
+/// Refuses a product that the tape does not have. Names those that it has.
+pub(super) fn unknown_product(known: &products::Products, name: &str) -> Refused {
+    const MOST: usize = 20;
+    let names: Vec<&str> = known.names().map(ProductId::as_str).collect();
+    let listed = names.iter().take(MOST).copied().collect::<Vec<&str>>().join(", ");
+    let more = if names.len() > MOST { format!(" and {} more", names.len() - MOST) } else { String::new() };
+    let shown: String = name.chars().take(80).collect();
+    Refused::of(404, "NotFound", format!("there is no {shown}; there are {listed}{more}"))
+}
+
+fn time() -> Response {
+    let now = Clock::System.now();
+    let mut out = b"{\"iso\":\"".to_vec();
+    Times::default().script(&mut out, UnixNanos(now.0 / 1_000_000 * 1_000_000));
+    text(&mut out, &format!("\",\"epoch\":{}.{:03}}}", now.seconds(), now.subsec_nanos() / 1_000_000));
+    Response::bytes(JSON, out)
+}
+
+/// A request about a product.
+struct Asked<'a> {
+    server: &'a Server,
+    tape: &'a Tape,
+    known: &'a products::Products,
+    product: &'a ProductId,
+    request: &'a Request,
+}
+
+impl Asked<'_> {
+    fn number(&self, name: &str) -> Result<Option<u64>, Refused> {
+        let Some(given) = self.request.parameter(name).filter(|given| !given.is_empty()) else { return Ok(None) };
+        match given.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(Refused::of(400, format!("Invalid {name}"), format!("{name} is a whole number, as in {name}=100"))),
+        }
+    }
+
+    fn moment(&self, name: &str) -> Result<Option<UnixNanos>, Refused> {
+        let Some(given) = self.request.parameter(name).filter(|given| !given.is_empty()) else { return Ok(None) };
+        match moment::parse(given) {
+            Some(time) => Ok(Some(time)),
+            None => Err(Refused::of(
+                400,
+                format!("invalid {name}"),
+                format!("{name} is a time such as 2025-06-07T12:00:00Z, or seconds since the epoch"),
+            )),
+        }
+    }
+
+    fn trades(&self) -> Result<Response, Refused> {
+        let limit = self.number("limit")?.map_or(MAX_TRADES, |limit| usize::try_from(limit).unwrap_or(MAX_TRADES).min(MAX_TRADES));
+        let (above, below) = (self.number("before")?.unwrap_or(0), self.number("after")?.unwrap_or(u64::MAX));
+        let series = pages::newest_series(self.tape, self.product)?;
+        let page = if limit == 0 { Vec::new() } else { pages::newest_first(self.tape, self.product, series, above, below, limit)? };
+        let ids = |stored: Option<&Stored>| match stored.map(|stored| stored.row) {
+            Some(Row::Trade(trade)) => Some(trade.trade_id.to_string()),
+            _ => None,
+        };
+        let first_day = match page.last().map(|stored| stored.row) {
+            Some(Row::Trade(oldest)) => oldest.time.day(),
+            _ => Clock::System.now().day(),
+        };
+        let texts = Texts::read(self.tape, self.known, std::slice::from_ref(self.product), first_day);
+        let mut out = Vec::with_capacity(page.len() * 160 + 2);
+        let mut times = Times::default();
+        out.push(b'[');
+        for (at, stored) in page.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            write_trade(&mut out, &mut times, &texts, stored);
+        }
+        out.push(b']');
+        self.server.counters().send_rows(page.len() as u64);
+        let mut response = Response::bytes(JSON, out);
+        if let (Some(newest), Some(oldest)) = (ids(page.first()), ids(page.last())) {
+            response = response.with_header("CB-BEFORE", newest).with_header("CB-AFTER", oldest);
+        }
+        Ok(response)
+    }
+
+    fn candles(&self) -> Result<Response, Refused> {
+        let seconds = self.number("granularity")?.unwrap_or(60);
+        let Some(interval) = GRANULARITIES.into_iter().find(|interval| u64::from(interval.seconds()) == seconds) else {
+            return Err(Refused::of(400, "Unsupported granularity", "granularity is 60, 300, 900, 3600, 21600 or 86400 seconds"));
+        };
+        let step = seconds * NANOS_PER_SECOND;
+        let series = pages::newest_series(self.tape, self.product)?;
+        let Some(stored) = products::stored_name(self.product, series) else { return Ok(Response::json("[]".to_owned())) };
+        let (first, last) = match (self.moment("start")?, self.moment("end")?) {
+            (Some(start), Some(end)) if start > end => return Err(Refused::of(400, "start must be before end", "change the two")),
+            (Some(start), Some(end)) => {
+                if end.since(start) / step > MAX_CANDLES {
+                    let message = "granularity too small for the requested time range. Count of aggregations requested exceeds 300";
+                    return Err(Refused::of(400, message, "ask for a shorter time, or a larger granularity"));
+                }
+                (start.0.div_ceil(step) * step, end.0 / step * step)
+            }
+            _ => match pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?.first().map(|stored| stored.row) {
+                Some(Row::Trade(newest)) => {
+                    let last = newest.time.0 / step * step;
+                    // As many as there may be days.
+                    let days = u64::from(self.server.config().max_days.saturating_sub(1)) * SECONDS_PER_DAY;
+                    let most = MAX_CANDLES.min(days / seconds + 1);
+                    (last.saturating_sub(step * (most - 1)), last)
+                }
+                _ => return Ok(Response::json("[]".to_owned())),
+            },
+        };
+        let range = TimeRange::new(UnixNanos(first), UnixNanos(last.saturating_add(step)));
+        self.check_days(&stored, range)?;
+        let (candles, verdict) =
+            if first > last { (Vec::new(), Verdict::Unverifiable) } else { candles(self.tape, &stored, range, interval)? };
+        let mut out = vec![b'['];
+        for (at, candle) in candles.iter().rev().take(usize::try_from(MAX_CANDLES).unwrap_or(usize::MAX)).enumerate() {
+            text(&mut out, if at > 0 { ",[" } else { "[" });
+            push_u64(&mut out, u64::from(candle.time.seconds()));
+            for value in [candle.low, candle.high, candle.open, candle.close, candle.volume] {
+                out.push(b',');
+                push_f64(&mut out, value);
+            }
+            out.push(b']');
+        }
+        out.push(b']');
+        Ok(Response::bytes(JSON, out).with_header(VERDICT, verdict.name()))
+    }
+
+    /// Refuses a range that touches more stored days than a request may.
+    fn check_days(&self, stored: &ProductId, range: TimeRange) -> Result<(), Refused> {
+        check_days(self.server, self.tape, std::slice::from_ref(stored), range)
+    }
+
+    fn ticker(&self) -> Result<Response, Refused> {
+        let series = pages::newest_series(self.tape, self.product)?;
+        let newest = pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?;
+        let Some(stored @ Stored { row: Row::Trade(trade), .. }) = newest.first() else { return Ok(Response::json("{}".to_owned())) };
+        let texts = Texts::read(self.tape, self.known, std::slice::from_ref(self.product), trade.time.day());
+        let mut out = b"{".to_vec();
+        if let Some(name) = products::stored_name(self.product, series)
+            && let Some(quote) = Source::<Md>::at_end(self.tape, &name)?.last()
+        {
+            let numbers = texts.of_ticker(self.product, &quote.row, quote.is_core);
+            for (name, number) in [("\"ask\":\"", numbers.ask), ("\"bid\":\"", numbers.bid)] {
+                if !number.is_none() {
+                    text(&mut out, name);
+                    number.write_padded(&mut out, texts.quote_decimals(self.product));
+                    text(&mut out, "\",");
+                }
+            }
+            let day =
+                TimeRange::new(UnixNanos(trade.time.0.saturating_sub(SECONDS_PER_DAY * NANOS_PER_SECOND)), UnixNanos(trade.time.0 + 1));
+            text(&mut out, "\"volume\":\"");
+            push_f64(&mut out, candles(self.tape, &name, day, Interval::Hour)?.0.iter().map(|candle| candle.volume).sum());
+            text(&mut out, "\",");
+        }
+        let numbers = texts.of_trade(self.product, trade, stored.is_core);
+        text(&mut out, "\"trade_id\":");
+        push_u64(&mut out, trade.trade_id);
+        text(&mut out, ",\"price\":\"");
+        numbers.price.write(&mut out);
+        text(&mut out, "\",\"size\":\"");
+        numbers.size.write(&mut out);
+        text(&mut out, "\",\"time\":\"");
+        Times::default().micros(&mut out, trade.time);
+        text(&mut out, "\"}");
+        Ok(Response::bytes(JSON, out))
+    }
+}
+
+/// Refuses a range that touches more stored days than a request may.
+pub(super) fn check_days(server: &Server, tape: &Tape, stored: &[ProductId], range: TimeRange) -> Result<(), Refused> {
+    let most = server.config().max_days;
+    for product in stored {
+        let days = tape.days(product, Dataset::Trades)?.into_iter().filter(|date| range.overlaps_day(*date)).count();
+        if days > usize::try_from(most).unwrap_or(usize::MAX) {
+            let message = format!("the time covers {days} days, and a request at most {most}");
+            return Err(Refused::of(400, message, "ask for fewer days, or start the server with a larger --max-days"));
+        }
+    }
+    Ok(())
+}
+
+/// Adds up candles, oldest first, and tells how much of the time is known to be there. A time without a trade has no candle.
+fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Verdict), Refused> {
+    let mut asked = Candles::new(tape.clone(), stored.clone());
+    (asked.range, asked.interval) = (range, interval);
+    let mut found = Vec::new();
+    match asked.for_each(|candle| {
+        found.push(*candle);
+        Ok(())
+    }) {
+        Ok(basis) => Ok((found, basis.coverage.verdict())),
+        Err(MarketError::NoTrades { .. } | MarketError::Tape(TapeError::NothingThen { .. })) => Ok((found, Verdict::Unverifiable)),
+        Err(MarketError::Tape(error)) => Err(Refused::Tape(error)),
+        Err(error) => Err(Refused::of(500, error.to_string(), "coltape verify says more")),
+    }
+}
+
+fn write_trade(out: &mut Vec<u8>, times: &mut Times, texts: &Texts, stored: &Stored) {
+    let Row::Trade(trade) = &stored.row else { return };
+    let numbers = texts.of_trade(&stored.product, trade, stored.is_core);
+    text(out, "{\"time\":\"");
+    times.micros(out, trade.time);
+    text(out, "\",\"trade_id\":");
+    push_u64(out, trade.trade_id);
+    text(out, ",\"price\":\"");
+    numbers.price.write_padded(out, PADDED_DECIMALS);
+    text(out, "\",\"size\":\"");
+    numbers.size.write_padded(out, PADDED_DECIMALS);
+    text(out, "\",\"side\":\"");
+    text(out, trade.side.turned().name());
+    text(out, "\"}");
+}

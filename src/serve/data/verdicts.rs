@@ -1,0 +1,185 @@
+//! [`Verdicts`]: how complete times are that were asked for, kept until something that it depends on has changed.
+//!
+//! To judge a day all its ids are looked at, which takes a tenth of a second for the busiest one. What was judged is the same as long as the number and the
+//! ends of every day's trades are the same, the files of the range's tickers are, and the journal says the same. (The bytes of the days of an answer are
+//! compared with their checksums in any case.)
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::history::Knowledge;
+use crate::market::{Coverage, CoveredDay};
+use crate::product::ProductId;
+use crate::schema::{Dataset, Trades};
+use crate::store::own_file::FileStamp;
+use crate::store::{DayKey, catalog};
+use crate::tape::{DayEnds, Tape, TapeError};
+use crate::time::{UnixNanos, UtcDay};
+use crate::time_range::TimeRange;
+use crate::verdict::Verdict;
+
+/// Most verdicts that are kept. Beyond it all are forgotten.
+const MAX_KEPT: usize = 512;
+
+/// How complete a time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    /// A checksum of what is missing and why.
+    pub(super) known: u64,
+}
+
+/// What a verdict depends on.
+struct Basis {
+    /// The days that the range touches.
+    days: Vec<(UtcDay, Option<DayEnds>)>,
+    /// The days before it and behind it, with the end that is next to it.
+    beside: Vec<(UtcDay, Option<(u64, UnixNanos)>)>,
+    tickers: Vec<FileStamp>,
+    knowledge: Arc<Knowledge>,
+}
+
+impl Basis {
+    fn of(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
+        let (mut days, mut beside) = (Vec::new(), Vec::new());
+        for date in tape.days(product, Dataset::Trades)? {
+            // A day that cannot be read has no ends, which is told apart.
+            let ends = tape.ends_of_day(product, date).ok().flatten();
+            if range.overlaps_day(date) {
+                days.push((date, ends));
+            } else {
+                let is_before = range.from.is_some_and(|from| date < from.day());
+                beside.push((date, ends.and_then(|ends| ends.ends).map(|[first, last]| if is_before { last } else { first })));
+            }
+        }
+        let mut tickers = Vec::new();
+        for dataset in [Dataset::Md, Dataset::TickerTrades] {
+            for date in tape.days(product, dataset)?.into_iter().filter(|date| range.overlaps_day(*date)) {
+                tickers.extend(catalog::stamps(tape.dir(), &DayKey { product: product.clone(), dataset, date }));
+            }
+        }
+        Ok(Self { days, beside, tickers, knowledge: tape.knowledge() })
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.days == other.days
+            && self.beside == other.beside
+            && self.tickers == other.tickers
+            && Arc::ptr_eq(&self.knowledge, &other.knowledge)
+    }
+}
+
+struct Kept {
+    product: ProductId,
+    range: TimeRange,
+    basis: Basis,
+    judged: Judged,
+}
+
+/// The days of a product before the first one that may still change.
+struct SettledDays {
+    product: ProductId,
+    basis: Basis,
+    range: TimeRange,
+    days: Vec<CoveredDay>,
+}
+
+/// What was judged.
+#[derive(Default)]
+pub(crate) struct Verdicts {
+    ranges: Mutex<Vec<Kept>>,
+    settled: Mutex<Vec<SettledDays>>,
+}
+
+impl std::fmt::Debug for Verdicts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verdicts").finish_non_exhaustive()
+    }
+}
+
+impl Verdicts {
+    /// Judges a range of time of a product's trades. What is said of days that still grow is not kept: it depends on what is durable, too.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(super) fn of(&self, tape: &Tape, product: &ProductId, range: TimeRange, has_live: bool) -> Result<Judged, TapeError> {
+        if has_live {
+            return judge(tape, product, range);
+        }
+        // Looked at before it is judged: what changes meanwhile is judged again the next time.
+        let basis = Basis::of(tape, product, range)?;
+        let is_it = |kept: &Kept| &kept.product == product && kept.range == range;
+        if let Some(kept) = self.ranges.lock().iter().find(|kept| is_it(kept) && kept.basis.is_same(&basis)) {
+            return Ok(kept.judged);
+        }
+        let judged = judge(tape, product, range)?;
+        let mut kept = self.ranges.lock();
+        kept.retain(|kept| !is_it(kept));
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        kept.push(Kept { product: product.clone(), range, basis, judged });
+        Ok(judged)
+    }
+}
+
+impl Verdicts {
+    /// Judges the days of a product that a range touches. Those before the first one that may still change are judged once.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(super) fn days(&self, tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<CoveredDay>, TapeError> {
+        let dates = tape.days(product, Dataset::Trades)?.into_iter().filter(|date| range.overlaps_day(*date));
+        let is_open = |date: &UtcDay| {
+            let key = DayKey { product: product.clone(), dataset: Dataset::Trades, date: *date };
+            catalog::is_unsealed(tape.dir(), &key).unwrap_or(true)
+        };
+        let open = dates.into_iter().find(is_open).map(UtcDay::start);
+        let Some(open) = open else { return self.settled(tape, product, range) };
+        let (before, behind) = (TimeRange { to: Some(open), ..range }, TimeRange { from: range.from.max(Some(open)), ..range });
+        let mut days = if before.is_empty() { Vec::new() } else { self.settled(tape, product, before)? };
+        days.extend(CoveredDay::of_range(tape, product, behind)?);
+        Ok(days)
+    }
+
+    fn settled(&self, tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<CoveredDay>, TapeError> {
+        let basis = Basis::of(tape, product, range)?;
+        if !basis.days.iter().all(|(date, _)| has_its_bytes(tape, product, *date)) {
+            return CoveredDay::of_range(tape, product, range);
+        }
+        let is_it = |kept: &SettledDays| &kept.product == product && kept.range == range;
+        if let Some(kept) = self.settled.lock().iter().find(|kept| is_it(kept) && kept.basis.is_same(&basis)) {
+            return Ok(kept.days.clone());
+        }
+        let days = CoveredDay::of_range(tape, product, range)?;
+        let mut kept = self.settled.lock();
+        kept.retain(|kept| !is_it(kept));
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        kept.push(SettledDays { product: product.clone(), basis, range, days: days.clone() });
+        Ok(days)
+    }
+}
+
+/// Tells whether a day's bytes are what was written.
+fn has_its_bytes(tape: &Tape, product: &ProductId, date: UtcDay) -> bool {
+    let checked =
+        tape.day::<Trades>(product, date).map(|day| day.is_none_or(|day| tape.check_day(&day).is_ok_and(|faults| faults.is_empty())));
+    checked.unwrap_or(false)
+}
+
+fn judge(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Judged, TapeError> {
+    let coverage = Coverage::of(tape, product, range)?;
+    let mut hasher = DefaultHasher::new();
+    coverage.shortcoming().hash(&mut hasher);
+    for gap in &coverage.gaps {
+        (gap.ids.first(), gap.ids.last(), gap.times(), &gap.why, gap.is_absence).hash(&mut hasher);
+    }
+    for doubt in &coverage.doubts {
+        (doubt.date, doubt.verdict.name(), &doubt.why).hash(&mut hasher);
+    }
+    Ok(Judged { verdict: coverage.verdict(), known: hasher.finish() })
+}

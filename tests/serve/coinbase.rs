@@ -1,0 +1,10 @@
+//! A Coinbase of one's own: the tape under the paths and in the protocols of the exchange.
+
+mod captured;
+mod client;
+mod followed;
+mod protocol;
+mod rest;
+mod shapes;
+mod tapes;
+mod tardis;

@@ -106,7 +106,11 @@ fi
 # The user that the capture runs as, without a password and a shell.
 if [[ ! -e $root/etc/passwd ]]; then
   echo "note: there is no $root/etc/passwd; make the system user coltape yourself" >&2
-elif ! grep -q '^coltape:' "$root/etc/passwd"; then
+elif grep -q '^coltape:' "$root/etc/passwd"; then
+  : # It is there.
+elif ((EUID != 0)); then
+  echo "note: only root can make the system user coltape in $root" >&2
+else
   useradd ${root:+--prefix "$root"} --system --user-group --no-create-home --home-dir /var/lib/coltape --shell /usr/sbin/nologin coltape
   note "user coltape"
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The way back to tickers only: removes the sealed days of the TRADES folders of a data directory. Live days, tickers and everything else stay.
-# usage: rollback.sh [--dry-run] [--yes] DIR     --dry-run: only list them; --yes: do not ask
+# usage: rollback.sh [--dry-run] [--yes] [DIR]     --dry-run: only list them; --yes: do not ask; DIR: else $COLTAPE_DATA_DIR
 # First start the capture again with `--datasets md`: this refuses while one runs that records trades. Removed trades are gone: copy or export them before.
 # `coltape verify` names the days afterwards, as the journal says that they were sealed.
 set -euo pipefail
@@ -9,14 +9,18 @@ if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,5s/^# //p' "$self"
 fail() { printf 'error: %s\n' "$*" >&2; exit "${code:-1}"; }
 
 dry='' yes='' dir=''
-for word in "$@"; do
-  case $word in
+while (($#)); do
+  case $1 in
     --dry-run) dry=1 ;;
     --yes) yes=1 ;;
-    -*) code=2 fail "$word is no option; --help lists them" ;;
-    *) [[ -z $dir ]] || code=2 fail "one directory at a time"; dir=$word ;;
+    --data-dir) dir=${2:-}; shift || true ;;
+    --data-dir=*) dir=${1#*=} ;;
+    -*) code=2 fail "$1 is no option; --help lists them" ;;
+    *) [[ -z $dir ]] || code=2 fail "one directory at a time"; dir=$1 ;;
   esac
+  shift || true
 done
+dir=${dir:-${COLTAPE_DATA_DIR:-}}
 [[ -n $dir ]] || code=2 fail "name the data directory"
 [[ -d $dir ]] || fail "$dir: no such directory"
 coltape=${COLTAPE:-}

@@ -49,7 +49,6 @@ struct Disk {
     space: io::Result<Space>,
     /// Free inodes and all; nothing where the file system has no fixed number.
     inodes: Option<(u64, u64)>,
-    flushes: io::Result<Vec<Duration>>,
 }
 
 /// Looks at the disks of the directory.
@@ -79,6 +78,9 @@ fn folders(dir: &Path, nearest: PathBuf) -> Vec<PathBuf> {
 fn examine_one(config: &DoctorConfig, folder: PathBuf, products: usize, is_one: bool) -> Vec<Finding> {
     let looked = folder.clone();
     let Some(disk) = within(config.timeout, move || look(folder)) else { return vec![silent(&looked, config.timeout)] };
+    let written = disk.folder.clone();
+    // By itself: a disk that takes no writes may still be read.
+    let flushes = within(config.timeout, move || measure_flushes(&written));
     let capture = &config.capture;
     let products = u64::try_from(products).unwrap_or(u64::MAX);
     let (files, first) = (files_a_day(capture).saturating_mul(products), first_bytes(capture).saturating_mul(products));
@@ -88,7 +90,7 @@ fn examine_one(config: &DoctorConfig, folder: PathBuf, products: usize, is_one: 
         judge_place(disk.is_of_system, disk.mount.as_ref()),
         judge_space(disk.space.as_ref().ok().copied(), first),
         judge_inodes(disk.inodes, files),
-        judge_flushes(&disk.flushes, &disk.folder),
+        judge_flushes(flushes.as_ref(), &disk.folder, config.timeout),
     ];
     if !is_one {
         findings.iter_mut().for_each(|finding| finding.found = format!("{}: {}", disk.folder.display(), finding.found));
@@ -123,7 +125,6 @@ fn look(folder: PathBuf) -> Disk {
         is_of_system: device(&folder) == device(Path::new("/")),
         space: free_space(&folder),
         inodes: counted.map(|found| (found.f_favail, found.f_files)),
-        flushes: measure_flushes(&folder),
         folder,
     }
 }
@@ -223,11 +224,13 @@ fn judge_inodes(inodes: Option<(u64, u64)>, files_a_day: u64) -> Finding {
     }
 }
 
-fn judge_flushes(flushes: &io::Result<Vec<Duration>>, folder: &Path) -> Finding {
+/// Judges measured flushes; nothing where the disk did not answer in time.
+fn judge_flushes(flushes: Option<&io::Result<Vec<Duration>>>, folder: &Path, waited: Duration) -> Finding {
     const CHECK: &str = "flush";
     let taken = match flushes {
-        Ok(taken) => taken,
-        Err(error) => {
+        None => return Finding { check: CHECK, ..silent(folder, waited) },
+        Some(Ok(taken)) => taken,
+        Some(Err(error)) => {
             let change = "give the user of the capture this folder (chown), or another --data-dir";
             return Finding::red(CHECK, format!("{} cannot be written to: {error}", folder.display()), change);
         }
@@ -304,11 +307,15 @@ mod tests {
 
     #[test]
     fn a_slow_flush_is_yellow_and_one_that_is_too_late_or_fails_is_red() {
-        let of = |millis: &[u64]| judge_flushes(&Ok(millis.iter().copied().map(Duration::from_millis).collect()), Path::new("/d")).colour;
+        let of = |millis: &[u64]| {
+            judge_flushes(Some(&Ok(millis.iter().copied().map(Duration::from_millis).collect())), Path::new("/d"), GOOD_FLUSH).colour
+        };
         let colours: Vec<Colour> = [&[1, 2, 100][..], &[1, 101], &[999], &[1000, 1]].into_iter().map(of).collect();
         assert_eq!(colours, [Green, Yellow, Yellow, Red]);
-        let failed = judge_flushes(&Err(io::ErrorKind::PermissionDenied.into()), Path::new("/d"));
+        let failed = judge_flushes(Some(&Err(io::ErrorKind::PermissionDenied.into())), Path::new("/d"), GOOD_FLUSH);
         assert!(failed.colour == Red && failed.found.contains("/d"), "{failed:?}");
+        let silent = judge_flushes(None, Path::new("/d"), LONGEST_FLUSH);
+        assert!(silent.colour == Red && silent.check == "flush" && silent.found.contains("within 1 s"), "{silent:?}");
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! How long the disk of a test's machine takes to flush is nobody's promise: no test asks for the colour of that line alone.
 
+use std::fs::File;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::capture::disk::{Mounts, fill};
 use crate::capture::programs::{Capture, Simulator, await_that, coltape};
+use crate::service::Frozen;
 
 /// What the doctor said: one object for each check.
 struct Said {
@@ -146,6 +148,28 @@ fn a_disk_that_takes_nothing_is_red() {
     assert!(Command::new("mount").args(["-o", "remount,ro"]).arg(&disk).status().unwrap().success());
     ask().assert_red(&[("mount", "remount,rw"), ("flush", "Read-only")]);
     assert_eq!(ask().verdict("capture"), "green", "no capture was ever there");
+}
+
+#[test]
+fn a_disk_that_hangs_is_red_and_everything_else_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut mounts, disk, said) = (Mounts::default(), folder.path().join("disk"), folder.path().join("said"));
+    if !mounts.ext4(&folder.path().join("image"), 8 << 20, "loop", &disk) {
+        return;
+    }
+    let Some(frozen) = Frozen::freeze(&disk) else { return };
+    let mut command = coltape();
+    command.args(["doctor", "BTC-USD", "--offline", "--json", "--timeout", "1s", "--data-dir"]).arg(disk.join("data"));
+    let mut child = command.stdout(File::create(&said).unwrap()).stderr(Stdio::null()).spawn().unwrap();
+    let text = || std::fs::read_to_string(&said).unwrap();
+    await_that("everything is said while the disk hangs", || text().contains("\"check\":\"sizing\"") && text().ends_with('\n'));
+    // Nothing ends a process that waits for such a disk.
+    drop(frozen);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let lines: Vec<Value> = text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = Said { code: 1, lines };
+    said.assert_red(&[("flush", "does not answer within 1 s")]);
+    assert_eq!(said.verdict("file system"), "green");
 }
 
 #[test]

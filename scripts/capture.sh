@@ -159,9 +159,9 @@ for word in "$@"; do
   fi
   case $word in
     --data-dir=*) dir=${word#*=} is_named=1 ;;
-    --products-file=*) has_product=1 ;;
+    --products-file=*|--all) has_product=1 ;;
     --products-file) has_product=1 value_of=$word ;;
-    --*=*|--spin|--no-backfill|--force-fs|-h|--help|-V|--version) ;;
+    --*=*|--spin|--no-backfill|--force-fs|--take-over|-h|--help|-V|--version) ;;
     --*) value_of=$word ;;
     *) has_product=1 ;;
   esac

@@ -74,6 +74,7 @@ fi
 place "$binary" /usr/local/bin/coltape 755
 place scripts/ended.sh $lib/ended 755
 place scripts/rollback.sh $lib/rollback 755
+place scripts/upgrade.sh $lib/upgrade 755
 place scripts/coltape.service /usr/local/lib/systemd/system/coltape.service 644
 place scripts/coltape-failed.service /usr/local/lib/systemd/system/coltape-failed.service 644
 for shell in bash:bash-completion/completions/coltape zsh:zsh/site-functions/_coltape fish:fish/vendor_completions.d/coltape.fish; do
@@ -127,6 +128,6 @@ cat <<END
 $version is installed. Next:
   1. name the products in /etc/coltape/products (one to begin with)
   2. coltape doctor --products-file /etc/coltape/products --data-dir ${data_dir:-/var/lib/coltape}
-  3. systemctl enable --now coltape          (after an upgrade: systemctl restart coltape)
+  3. systemctl enable --now coltape          (after an upgrade: scripts/upgrade.sh)
   4. systemctl status coltape; coltape status ${data_dir:-/var/lib/coltape}
 END

@@ -16,6 +16,7 @@
 //!    reason. Only a writer is started again, once.
 //! 3. The order of the end is connections, queues, writers, watch, flushes and seals, journal. What was received until then is stored, sealed and counted.
 
+pub(crate) mod alert_config;
 pub(crate) mod config;
 pub(crate) mod context;
 pub(crate) mod cores;
@@ -24,15 +25,20 @@ pub(crate) mod limits;
 pub(crate) mod maps;
 pub(crate) mod net;
 pub(crate) mod product_list;
+mod product_listing;
+mod product_sources;
 pub(crate) mod report;
 mod running;
 pub(crate) mod service;
 mod start;
 pub(crate) mod stop;
+mod take_over;
 pub(crate) mod threads;
 pub(crate) mod write;
 
+pub use alert_config::AlertConfig;
 pub use config::{CaptureConfig, RecordConfig};
 pub use error::CaptureError;
 pub use report::service_manager::ServiceManager;
-pub use start::run;
+pub use report::view::CaptureView;
+pub use start::{run, run_with_view};

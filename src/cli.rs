@@ -5,6 +5,8 @@
 //! 2. Exit codes of all commands: 0 done; 1 the command failed, or something does not hold; 2 the command line is wrong.
 //! 3. Data goes to stdout, everything else to stderr, both by way of [`output`].
 
+mod alert_args;
+pub(crate) mod archive;
 pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod candles;
@@ -80,6 +82,8 @@ pub fn main() -> ExitCode {
         Command::Backfill(args) => backfill::run(&args),
         Command::Plot(args) => plot::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Archive(args) => archive::run_archive(&args),
+        Command::Restore(args) => archive::run_restore(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions(args) => shell_files::completions(&args),
         Command::Man(args) => shell_files::man(&args),

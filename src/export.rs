@@ -53,8 +53,12 @@ pub use config::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, 
 pub use error::{ExportError, ExportFailure};
 
 use facts::ProductFacts;
+#[cfg(feature = "export")]
+pub(crate) use folder::check_parquet_folder;
 use folder::{ExportFolder, Finished};
 use format::FileFormat;
+#[cfg(feature = "export")]
+pub(crate) use format::partition_path;
 use plan::{Plan, ProductPlan};
 use worker::{Done, Job};
 
@@ -77,6 +81,8 @@ pub struct Exported {
     pub unchanged: u64,
     /// Days of a dataset that still grow and were left out.
     pub live_days: u64,
+    /// Days of a dataset that are in an archive other than the folder of the data set, and were left out.
+    pub archived_days: u64,
     /// Records without a receive time that took their event time for it, where the format wants one.
     pub untimed: u64,
     /// Records that were received, by the clocks, before they happened, where the format has both times.
@@ -112,10 +118,11 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
         return Err(ExportError::NoSuchDataset { format: config.format.name(), dataset: dataset.name() });
     }
     let plan = Plan::make(config, &Tape::open(&config.dir)?, by_receipt)?;
-    let mut exported = Exported { live_days: plan.live_days, failed: plan.failed, ..Exported::default() };
+    let mut exported =
+        Exported { live_days: plan.live_days, archived_days: plan.archived_days, failed: plan.failed, ..Exported::default() };
     if plan.products.is_empty() {
         return match exported.failed.is_empty() {
-            true => Err(ExportError::Nothing { why: plan::why_nothing(config, exported.live_days) }),
+            true => Err(ExportError::Nothing { why: plan::why_nothing(config, exported.live_days, plan.archived_days) }),
             false => Ok(exported),
         };
     }
@@ -148,6 +155,7 @@ fn format_of(config: &ExportConfig) -> Result<Box<dyn FileFormat>, ExportError> 
 /// Verifies the products, each by itself: what is known of their days.
 fn facts_of(config: &ExportConfig, products: &[ProductPlan]) -> Result<BTreeMap<ProductId, ProductFacts>, ExportError> {
     let mut verify = VerifyConfig::new(&config.dir, config.now);
+    verify.checks_archives = false;
     verify.observer = config.observer.clone();
     let mut records = 0;
     for product in products {

@@ -1,4 +1,4 @@
-//! The guide: how to run a capture, how to read what it stores, how to use the library, what it costs, and the format of the files.
+//! The guide: how to run a capture, how to read what it stores, how old days are archived, how several boxes work together, how to use the library, what it costs, and the format of the files.
 
 #[doc = include_str!("guide/operating.md")]
 pub mod operating {}
@@ -14,6 +14,12 @@ pub mod serving {}
 
 #[doc = include_str!("guide/exchange.md")]
 pub mod exchange {}
+
+#[doc = include_str!("guide/archive.md")]
+pub mod archive {}
+
+#[doc = include_str!("guide/scaling.md")]
+pub mod scaling {}
 
 #[doc = include_str!("guide/library.md")]
 pub mod library {}

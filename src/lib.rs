@@ -14,6 +14,8 @@
 //! | have clients of the exchange work on a tape | [`guide::exchange`] |
 //! | know whether a capture is well | [`guide::operating`], [`capture_status`] |
 //! | serve a tape over HTTP and WebSocket | [`Serving`], [`ServeConfig`] |
+//! | move old days out of the way, and bring them back | [`guide::archive`], [`archive`](fn@archive) |
+//! | record on several boxes | [`guide::scaling`] |
 //! | have a Coinbase of your own for tests | [`Simulation`], [`guide::library`] |
 //! | read the files without this library | [`guide::format`] |
 //! | know what it costs | [`guide::figures`] |
@@ -52,7 +54,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict`, `exposition` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |
@@ -60,13 +62,14 @@
 //! | proof | `verify` | words, layout, store, reading | what can be proved of a directory, its days and ranges of time |
 //! | market | `market` | words, layout, store, reading, proof | which part of a time is known, exact sums, the quote before and after a trade |
 //! | tools | `query`, `candles`, `stats`, `orders`, `plot`, `export` | words, layout, store, reading, proof, market, tools | the read side |
+//! | archive | `archive` | words, layout, store, reading, proof, tools | days moved into a Parquet data set, and brought back |
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
 //! | doctor | `doctor` | words, layout, store, feed, reading, status, capture | checks of a box, before a capture runs and while one does |
-//! | server | `serve` | words, layout, store, reading, proof, market, tools, status | the tape over HTTP and WebSocket; shares no code with `feed` and `simulate` |
+//! | server | `serve` | words, layout, store, reading, proof, market, tools, status, capture | the tape over HTTP and WebSocket, and the figures of a capture; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, repair, capture, doctor, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, archive, repair, capture, doctor, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -78,18 +81,22 @@
 //! | `delegate:l.n` | nothing: it appends for writers that sleep | the queues that its connection names | its connection has ended |
 //! | `write:BTC-USD` | the product's open days and its chain of ids | its queue | its queue has ended and is empty |
 //! | `fetch:n` | a REST client | the gaps of writers, in turns | the last writer is gone |
-//! | `repair` | repairs that `coltape repair` asks for | request files | a stop is asked for |
+//! | `repair` | what `coltape repair`, `archive` and `restore` ask for | request files | a stop is asked for |
 //! | `sync` | what is durable | each day's `committed` | the last writer is gone, after a last flush |
 //! | `provision` | allocations, tomorrow's files, seals | requests of writers | the last writer is gone, after the last seal |
 //! | `journal` | journal, rejects, exact texts | a bounded channel | every other thread is gone |
 //! | `record` | the file of frames (`--record`) | a bounded channel | the last line is gone |
 //! | `watch` | alerts, the memory trend, the status file | all counters | the writers are gone |
+//! | `alert` | the process of `--alert-command` | a bounded channel; alerts that find it full are counted | the watch is over |
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
+//! | `listing` | the list of the exchange's products (`--all`) | a connection of its own, else REST | a stop is asked for |
 //! | `doctor` | a check of `coltape doctor` that may wait for a disk or a server | nothing | it has its answer, or the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server
+//!
+//! A capture with `--listen` has the first two as well.
 //!
 //! | thread | owns | reads from | stops when |
 //! |---|---|---|---|
@@ -101,6 +108,7 @@
 // They panic where a stream is closed or full. `cli::output` writes instead.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod archive;
 mod candles;
 mod capture;
 mod cli;
@@ -109,6 +117,7 @@ mod digits;
 mod doctor;
 mod escape;
 mod export;
+mod exposition;
 mod feed;
 pub mod guide;
 mod history;
@@ -140,14 +149,16 @@ mod time_range;
 mod verdict;
 mod verify;
 
+pub use archive::{ArchiveConfig, ArchiveError, ArchiveReport, MovedDay, RestoreConfig, archive, restore};
 pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;
 pub use capture::report::shortcoming::Shortcoming;
 pub use capture::report::summary::Summary;
 pub use capture::run as capture;
+pub use capture::run_with_view as capture_with_view;
 pub use capture::stop::Stop;
-pub use capture::{CaptureConfig, CaptureError, RecordConfig, ServiceManager};
+pub use capture::{AlertConfig, CaptureConfig, CaptureError, CaptureView, RecordConfig, ServiceManager};
 pub use decimal::Decimal;
 pub use export::{
     ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,
@@ -170,7 +181,7 @@ pub use repair::backfill::{BackfillConfig, Backfilled, Progress, backfill};
 pub use repair::report::{BroughtDay, DayWork, Report as RepairReport};
 pub use repair::{GaveUp, RepairConfig, RepairError, RestConfig, repair};
 pub use schema::{Column, ColumnSet, Dataset, Datasets, Kind, Layout, Md, TickerTrades, Trades};
-pub use serve::{ServeConfig, ServeError, Serving};
+pub use serve::{Monitoring, ServeConfig, ServeError, Serving};
 pub use simulate::{Cut, Endpoints, Faults, FaultsError, Replay, SimulateConfig, SimulateError, SimulatedFeed, Simulation, Totals};
 pub use stats::print_stats;
 pub use status::{
@@ -180,7 +191,7 @@ pub use status::{
 pub use store::catalog::{days as dates, products};
 pub use store::{ColumnError, ColumnValue, DayKey, DayState, Fault as DayFault, Rows, Run, Snapshot, StoreError};
 pub use tape::follow::{Arrival, Arrivals, Follow};
-pub use tape::{DayPart, DayParts, Tape, TapeError};
+pub use tape::{ArchivedSpan, DayPart, DayParts, Tape, TapeError};
 pub use time::{Clock, DateFormat, UnixNanos, UtcDay};
 pub use time_range::TimeRange;
 pub use verdict::Verdict;

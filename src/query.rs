@@ -289,6 +289,14 @@ fn days_of(config: &QueryConfig, note: &mut dyn FnMut(&str)) -> Result<Vec<BTree
                 let listed = catalog::days(&config.dir, product, config.dataset)?;
                 listed.into_iter().filter(|date| range.overlaps_day(*date)).collect()
             }
+            // Only the newest records are asked for: those behind the archived days.
+            Err(LookupError::Archived(span))
+                if config.from.is_none() && (config.follow || (config.tail.is_some() && span.next.is_some())) =>
+            {
+                note(&LookupError::Archived(span.clone()).to_string());
+                let listed = catalog::days(&config.dir, product, config.dataset)?;
+                listed.into_iter().filter(|date| *date > span.last && range.overlaps_day(*date)).collect()
+            }
             Err(error @ (LookupError::NothingThen { .. } | LookupError::EmptyDays { .. })) => {
                 nothing_then.push(error);
                 BTreeSet::new()

@@ -5,6 +5,8 @@
 //! 3. Each answer reads snapshots, as every reader does: nothing that a client asks for can disturb a capture.
 //! 4. No path of a request becomes the name of a file, except a product that was parsed as one and that the directory lists.
 //!
+//! [`monitor`] is the small server of a running capture, over the same [`http`].
+//!
 //! Threads: those of [`http`], and those of [`data`], which follow a product for its live clients.
 
 mod access;
@@ -17,6 +19,7 @@ mod folder;
 mod health;
 pub(crate) mod http;
 mod metrics;
+pub(crate) mod monitor;
 mod page;
 mod routes;
 pub(crate) mod server;
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 pub use config::ServeConfig;
 pub use error::ServeError;
+pub use monitor::Monitoring;
 
 use crate::json::Object;
 use crate::tape::Tape;

@@ -194,6 +194,11 @@ impl Simulation {
         self.command(Command::Delist(product.clone()));
     }
 
+    /// Begins the trading of a product that was not there ([`SimulateConfig::unlisted`]).
+    pub fn list(&self, product: &ProductId) {
+        self.command(Command::List(product.clone()));
+    }
+
     /// Stops the event clock, and writes the ledger up to there.
     pub fn pause(&self) {
         self.command(Command::Pause);

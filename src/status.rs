@@ -10,11 +10,13 @@
 
 mod file;
 mod judge;
+mod notice;
 mod parse;
 mod report;
 mod screen;
 
 pub(crate) use file::{NAME, replace};
 pub use judge::{CaptureStatus, Health, StatusError, look};
+pub(crate) use notice::Notice;
 pub use report::{Disk, DownConnection, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusReport};
 pub(crate) use screen::Screen;

@@ -1,5 +1,7 @@
 #![doc = include_str!("store/FORMAT.md")]
 
+pub(crate) mod archive_request;
+pub(crate) mod archived;
 mod boot;
 pub(crate) mod catalog;
 mod check;
@@ -32,12 +34,14 @@ mod provision;
 mod quarantine;
 mod reader;
 mod recovery;
+pub(crate) mod removal;
 mod replace;
 pub(crate) mod request;
 mod restore;
 mod salvage;
 pub(crate) mod seal;
-mod space;
+pub(crate) mod space;
+pub(crate) mod stop_request;
 mod sync;
 
 pub use boot::BootId;

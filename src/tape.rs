@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::history::Knowledge;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Layout};
+use crate::store::archived::{ArchivedDay, ArchivedDays};
 use crate::store::{Fault, OWN_FOLDER, Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 use crate::time_range::TimeRange;
@@ -25,7 +26,7 @@ pub(crate) use kept::DayEnds;
 use kept::Kept;
 
 pub use days::{DayPart, DayParts};
-pub use error::TapeError;
+pub use error::{ArchivedSpan, TapeError};
 
 /// A data directory, opened for reading.
 ///
@@ -195,7 +196,8 @@ impl Tape {
     /// Lists the days of a product's dataset that a range of time touches, in order.
     ///
     /// # Errors
-    /// Where the range is empty, the tape has no such product or dataset, or no day of the range. The error says what there is instead.
+    /// Where the range is empty, the tape has no such product or dataset, or no day of the range, or some of its days are archived. The error says what there
+    /// is instead.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -214,7 +216,16 @@ impl Tape {
             return Err(TapeError::EmptyRange { range });
         }
         let all = self.days(product, dataset)?;
-        let (Some(first), Some(last)) = (all.first().copied(), all.last().copied()) else {
+        let archived = self.archived_days(product, dataset)?;
+        if let Some(span) = self.archived_span(product, dataset, range, &all)? {
+            return Err(TapeError::Archived(Box::new(span)));
+        }
+        let ends = |least: bool| {
+            let ends = if least { [all.first(), archived.first()] } else { [all.last(), archived.last()] };
+            let ends = ends.into_iter().flatten().copied();
+            if least { ends.min() } else { ends.max() }
+        };
+        let (Some(first), Some(last)) = (ends(true), ends(false)) else {
             let (known, datasets) = (self.products()?, self.datasets(product)?);
             return Err(TapeError::NothingStored { path: self.dir.clone(), product: product.clone(), dataset, known, datasets });
         };
@@ -223,6 +234,50 @@ impl Tape {
             return Err(TapeError::NothingThen { product: product.clone(), dataset, first, last });
         }
         Ok(dates)
+    }
+
+    /// Lists the days of a product's dataset that are archived and not here, in order. [`Tape::days`] does not list them, and [`Tape::days_in`] is an error
+    /// where one of them is asked for.
+    ///
+    /// # Errors
+    /// Where what is known of archived days is there and cannot be read.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # coltape::internals::sample::tape(folder.path())?;
+    /// # let dir = folder.path();
+    /// use coltape::{Dataset, ProductId, Tape};
+    /// assert!(Tape::open(dir)?.archived_days(&ProductId::new("BTC-USD")?, Dataset::Trades)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn archived_days(&self, product: &ProductId, dataset: Dataset) -> Result<Vec<UtcDay>, TapeError> {
+        let archived = ArchivedDays::read(&self.dir, product)?;
+        Ok(archived.away(&self.dir, product, dataset)?.into_iter().map(|day| day.key.date).collect())
+    }
+
+    /// Finds the archived days of a range of time. `here` are the days that are not archived.
+    fn archived_span(
+        &self,
+        product: &ProductId,
+        dataset: Dataset,
+        range: TimeRange,
+        here: &[UtcDay],
+    ) -> Result<Option<ArchivedSpan>, TapeError> {
+        let archived = ArchivedDays::read(&self.dir, product)?;
+        let asked: Vec<&ArchivedDay> =
+            archived.away(&self.dir, product, dataset)?.into_iter().filter(|day| range.overlaps_day(day.key.date)).collect();
+        let (Some(first), Some(last)) = (asked.first(), asked.last()) else { return Ok(None) };
+        let behind = |date: &&UtcDay| **date > last.key.date && range.overlaps_day(**date);
+        Ok(Some(ArchivedSpan {
+            path: self.dir.clone(),
+            product: product.clone(),
+            dataset,
+            days: asked.len() as u64,
+            first: first.key.date,
+            last: last.key.date,
+            archive: last.archive.clone(),
+            next: here.iter().find(behind).copied(),
+        }))
     }
 
     /// Opens a day, live or at rest; nothing where there is none.
@@ -265,6 +320,12 @@ impl Tape {
     /// ```
     pub fn range<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Result<DayParts<L>, TapeError> {
         let dates = self.days_in(product, L::DATASET, range)?;
+        Ok(DayParts::new(self.dir.clone(), product.clone(), dates, range))
+    }
+
+    /// Iterates over the days here that a range of time touches, also where others are archived: for records beside those asked for.
+    pub(crate) fn stored_range<L: Layout>(&self, product: &ProductId, range: TimeRange) -> Result<DayParts<L>, TapeError> {
+        let dates = self.days(product, L::DATASET)?.into_iter().filter(|date| range.overlaps_day(*date)).collect();
         Ok(DayParts::new(self.dir.clone(), product.clone(), dates, range))
     }
 }

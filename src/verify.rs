@@ -5,6 +5,7 @@
 //!   snapshots ──▶ day        each day by itself: order, times, sides, roundings; the store checks the checksums
 //!        │        sectors    the commit page of a sealed day
 //!        ├──────▶ known      the days and files that should be there
+//!        ├──────▶ archived   the days that are in an archive
 //!        ├──────▶ coverage   the whole chain of trade ids → a verdict for each product-day, by the history; `order`: whether ids and dates agree
 //!        ├──────▶ tickers    TICKER_TRADES against MD, MD against TRADES
 //!        ├──────▶ reconcile  everything against the ledger of a simulated exchange, field by field
@@ -16,6 +17,7 @@
 //! 3. Records are read through [`crate::store::Snapshot`] only. So of a live day only committed records are looked at.
 //! 4. Products are verified one after the other. The memory needed is one bit for each record of a product, and with a ledger for each record of all.
 
+mod archived;
 mod chain;
 mod checks;
 mod config;
@@ -45,11 +47,12 @@ use std::io::BufReader;
 
 use crate::history::{Journal, Knowledge};
 use crate::product::ProductId;
-use crate::store::{OWN_FOLDER, catalog};
+use crate::store::{self, OWN_FOLDER, catalog};
 
 use ledger::Ledger;
 use reconcile::{Reconciler, Scope};
 
+pub(crate) use archived::{facts_of, runs_of};
 pub use chain::Link;
 pub use config::{VerifyConfig, VerifyError};
 pub use coverage::{DayCoverage, Gap, Verdict};
@@ -100,7 +103,8 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
         report.not_checked.push(what.to_owned());
     }
     // Those that only the journal names may be gone.
-    let products: BTreeSet<ProductId> = stored.into_iter().chain(journal.products().cloned()).collect();
+    let products: BTreeSet<ProductId> =
+        stored.into_iter().chain(journal.products().cloned()).chain(store::archived::products(&config.dir)).collect();
     let mut days = BTreeMap::new();
     config.observer.begin(product::records_to_check(config)?);
     for product in products.into_iter().filter(|product| config.product.as_ref().is_none_or(|only| only == product)) {

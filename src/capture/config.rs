@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::capture::alert_config::AlertConfig;
 use crate::capture::report::service_manager::ServiceManager;
 use crate::feed::Feed;
 use crate::feed::connector::Connector;
@@ -36,6 +37,8 @@ pub(crate) mod defaults {
     pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub(crate) const START_PATIENCE: Duration = Duration::from_secs(30);
+    /// How long a capture that is taken over from may take to take the request, and then to end.
+    pub(crate) const END_PATIENCE: Duration = Duration::from_secs(30);
     /// How long recorded frames are kept.
     pub(crate) const RECORD_KEEP: Duration = Duration::from_secs(24 * 3600);
 }
@@ -99,6 +102,10 @@ pub struct CaptureConfig {
     pub named_products: BTreeSet<ProductId>,
     /// A list of products, one per line, which is read again on SIGHUP.
     pub products_file: Option<PathBuf>,
+    /// Whether every product is recorded that the exchange lists as online, as long as the capture runs.
+    pub all_products: bool,
+    /// The quote currencies of those products; empty for all.
+    pub quotes: BTreeSet<String>,
     /// The data directory.
     pub data_dir: PathBuf,
     /// The datasets to keep.
@@ -109,6 +116,10 @@ pub struct CaptureConfig {
     pub date_format: DateFormat,
     /// Whether to write to a file system that is not known to survive a full disk.
     pub force_fs: bool,
+    /// Whether to take over from a capture that holds the directory: this one connects first, then asks that one to end.
+    pub takes_over: bool,
+    /// How long that capture may take to take the request, and then to end, before it is left as it is.
+    pub end_patience: Duration,
     /// Most products of one connection.
     pub products_per_connection: usize,
     /// Time between two flushes.
@@ -119,6 +130,8 @@ pub struct CaptureConfig {
     pub idle_timeout: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
+    /// From which figures on alerts are raised, and whom they are told.
+    pub alerts: AlertConfig,
     /// Where frames are recorded as they were received, if they are.
     pub record: Option<RecordConfig>,
     /// How long the capture runs. Without it, the capture runs until it is stopped.
@@ -150,16 +163,21 @@ impl CaptureConfig {
             named_products: products.clone(),
             products,
             products_file: None,
+            all_products: false,
+            quotes: BTreeSet::new(),
             data_dir: data_dir.to_owned(),
             datasets: Datasets::ALL,
             columns: ColumnSet::default(),
             date_format: DateFormat::default(),
             force_fs: false,
+            takes_over: false,
+            end_patience: defaults::END_PATIENCE,
             products_per_connection: defaults::PRODUCTS_PER_CONNECTION as usize,
             sync_interval: defaults::SYNC_INTERVAL,
             queue_capacity_msgs: defaults::QUEUE_CAPACITY_MSGS as usize,
             idle_timeout: defaults::IDLE_TIMEOUT,
             start_patience: defaults::START_PATIENCE,
+            alerts: AlertConfig::default(),
             record: None,
             duration: None,
             service_manager: None,

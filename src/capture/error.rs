@@ -72,12 +72,28 @@ pub enum CaptureError {
         /// The name.
         series: ProductId,
     },
+    /// All products are to be recorded, and there is no list of them.
+    #[error("--all: there is no list of the exchange's products: {why}; try again, or name the products")]
+    NoListing {
+        /// Why not.
+        why: String,
+    },
     /// The list of products cannot be used.
     #[error(transparent)]
     ProductList(#[from] ProductListError),
     /// The REST client cannot be set up.
     #[error(transparent)]
     Rest(#[from] RestError),
+    /// Another capture holds the directory and could not be taken over from. It is left as it is.
+    #[error("{} was not taken over from process {pid}, which is left as it is: {why}", path.display())]
+    TakeOver {
+        /// The directory.
+        path: PathBuf,
+        /// The process that holds it, or a question mark.
+        pid: String,
+        /// Why not, and what can be done.
+        why: String,
+    },
     /// A product's writer could not be started.
     #[error(transparent)]
     Route(#[from] RouteError),

@@ -8,10 +8,10 @@
 
 use rustix::process::{Resource, getrlimit};
 
+use crate::capture::alert_config::AlertConfig;
 use crate::capture::config::CaptureConfig;
 use crate::capture::error::CaptureError;
 use crate::capture::maps::DAYS_BUDGETED;
-use crate::capture::report::watch::MEMORY_LIMIT_BYTES;
 use crate::store::{MAX_DAY_RECORDS, MapSpace};
 
 /// Fewest records that a day is mapped for: nearly twice the busiest product's day.
@@ -52,8 +52,8 @@ pub(crate) fn check_for(config: &CaptureConfig, products: usize) -> Result<u64, 
         return Err(too_low("open files", files, need.files(), &format!("ulimit -n {}, or LimitNOFILE= of systemd", need.files())));
     }
     let data = limit(Resource::Data);
-    if data < MEMORY_LIMIT_BYTES {
-        return Err(too_low("bytes of data", data, MEMORY_LIMIT_BYTES, "ulimit -d unlimited, or LimitDATA=infinity of systemd"));
+    if data < AlertConfig::MEMORY_BYTES {
+        return Err(too_low("bytes of data", data, AlertConfig::MEMORY_BYTES, "ulimit -d unlimited, or LimitDATA=infinity of systemd"));
     }
     let file = limit(Resource::Fsize);
     if file < FILE_BYTES {

@@ -7,6 +7,7 @@ pub(crate) mod connection_settings;
 mod connection_thread;
 pub(crate) mod connections;
 mod entry;
+pub(crate) mod listing;
 pub(crate) mod raw_frames;
 mod record_texts;
 pub(crate) mod recorder;

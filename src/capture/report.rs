@@ -1,19 +1,32 @@
 //! What a capture says about itself: metrics, alerts, the status line, the closing table.
 
+pub(crate) mod alert_command;
+pub(crate) mod alert_kind;
 pub(crate) mod alerts;
+pub(crate) mod buckets;
+pub(crate) mod checks;
 pub(crate) mod connection_state;
 pub(crate) mod counter;
+pub(crate) mod gauges;
 pub(crate) mod last_error;
 pub(crate) mod liveness;
+pub(crate) mod look;
 pub(crate) mod machine;
 pub(crate) mod metrics;
+pub(crate) mod metrics_page;
+pub(crate) mod moment;
 pub(crate) mod newest;
+pub(crate) mod readiness;
 pub(crate) mod redundancy;
+pub(crate) mod relief;
 pub(crate) mod service_manager;
 pub(crate) mod shortcoming;
+pub(crate) mod signs;
+pub(crate) mod silence;
 pub(crate) mod status;
 pub(crate) mod status_figures;
 pub(crate) mod status_file;
 pub(crate) mod subscription_state;
 pub(crate) mod summary;
+pub(crate) mod view;
 pub(crate) mod watch;

@@ -2,7 +2,8 @@
 //!
 //! 1. Every thread that was started is joined.
 //! 2. The order of the end: connections, repair, writers, REST, watch; then flushes, files, recording, product data; the journal last.
-//! 3. Some threads end when nobody holds a handle to them any more. Their handles are dropped before they are joined.
+//! 3. A capture that takes over from another one begins without a directory: what writes to it ([`Held`]) is started when this capture holds it.
+//! 4. Some threads end when nobody holds a handle to them any more. Their handles are dropped before they are joined.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -19,7 +20,7 @@ use crate::capture::report::status_figures::read_final;
 use crate::capture::report::status_file::StatusFile;
 use crate::capture::report::summary::Summary;
 use crate::capture::report::watch::WatchFigures;
-use crate::capture::service::journal::JournalHandle;
+use crate::capture::service::journal::{JournalHandle, JournalStart};
 use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::write::registry::{ProductFigures, Registry};
@@ -45,11 +46,18 @@ pub(super) struct WatchThread {
     pub(super) thread: JoinHandle<WatchFigures>,
 }
 
+/// The data directory that a capture holds, and what is always written to it.
+pub(super) struct Held {
+    pub(super) dir: Arc<DataDir>,
+    pub(super) status: Arc<StatusFile>,
+    journal_thread: JoinHandle<Result<(), StoreError>>,
+}
+
 /// What a capture has started so far.
 pub(super) struct Running {
-    pub(super) dir: Arc<DataDir>,
+    /// Nothing until this capture holds the directory.
+    pub(super) held: Option<Held>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) status: Arc<StatusFile>,
     pub(super) stop: Stop,
     pub(super) journal: JournalHandle,
     pub(super) rest_fetch: Option<RestFetch>,
@@ -57,7 +65,8 @@ pub(super) struct Running {
     pub(super) registry: Option<Arc<Registry>>,
     pub(super) connections: Option<Arc<Connections>>,
     pub(super) threads: Threads,
-    journal_thread: JoinHandle<Result<(), StoreError>>,
+    /// Nothing once the journal's thread is started.
+    journal_start: Option<JournalStart>,
 }
 
 /// What a capture leaves when everything but its journal has ended.
@@ -71,16 +80,13 @@ pub(super) struct Ended {
 }
 
 impl Running {
-    /// Starts the journal, which all other threads need.
-    pub(super) fn begin(dir: Arc<DataDir>, clock: &Clock, endpoint: &str, stop: &Stop) -> Result<Self, CaptureError> {
-        let status = Arc::new(StatusFile::begin(&dir, clock, endpoint));
+    /// Begins a capture that has started nothing.
+    pub(super) fn begin(clock: &Clock, stop: &Stop) -> Self {
         let metrics = Arc::new(Metrics::default());
-        let (journal, journal_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), stop)
-            .map_err(|source| CaptureError::Thread { name: "journal".to_owned(), source })?;
-        Ok(Self {
-            dir,
+        let (journal, journal_start) = JournalHandle::new(Arc::clone(&metrics), clock.clone());
+        Self {
+            held: None,
             metrics,
-            status,
             stop: stop.clone(),
             journal,
             rest_fetch: None,
@@ -88,8 +94,18 @@ impl Running {
             registry: None,
             connections: None,
             threads: Threads::default(),
-            journal_thread,
-        })
+            journal_start: Some(journal_start),
+        }
+    }
+
+    /// Takes the directory, which this process holds now: says so in the status file, and starts the journal.
+    pub(super) fn hold(&mut self, dir: Arc<DataDir>, clock: &Clock, endpoint: &str) -> Result<(), CaptureError> {
+        let Some(start) = self.journal_start.take() else { return Ok(()) };
+        let status = Arc::new(StatusFile::begin(&dir, clock, endpoint));
+        let journal_thread =
+            start.start(Arc::clone(&dir), &self.stop).map_err(|source| CaptureError::Thread { name: "journal".to_owned(), source })?;
+        self.held = Some(Held { dir, status, journal_thread });
+        Ok(())
     }
 
     /// Waits for the end of every thread but the journal's. A stop has been asked for.
@@ -130,21 +146,23 @@ impl Running {
         summary.elapsed = elapsed;
         summary.failure = self.stop.failure().or_else(|| ended.failures.into_iter().next()).or_else(|| restored(&self.metrics));
         self.journal.write(capture_stopped(&summary));
-        let (status, metrics) = (Arc::clone(&self.status), Arc::clone(&self.metrics));
+        let (status, metrics) = (self.held.as_ref().map(|held| Arc::clone(&held.status)), Arc::clone(&self.metrics));
         if let Some(reason) = self.close_journal() {
             summary.failure.get_or_insert(reason);
         }
         let mut undone: Vec<String> = summary.failure.iter().cloned().collect();
         undone.extend(summary.shortcomings().iter().map(ToString::to_string));
-        status.end(&undone, |now, report| read_final(&ended.products, metrics.market.now(now), report));
+        if let Some(status) = status {
+            status.end(&undone, |now, report| read_final(&ended.products, metrics.market.now(now), report));
+        }
         summary
     }
 
     /// Waits until the journal has written everything. Gives the reason if it could not.
     pub(super) fn close_journal(self) -> Option<String> {
-        let Self { journal, journal_thread, .. } = self;
+        let Self { journal, held, .. } = self;
         drop(journal);
-        match journal_thread.join() {
+        match held?.journal_thread.join() {
             Ok(outcome) => outcome.err().map(|error| error.to_string()),
             Err(_) => Some("the journal thread died".to_owned()),
         }

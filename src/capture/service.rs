@@ -1,5 +1,6 @@
 //! The threads that serve all writers: journal, REST, files, flushes, repairs, product data.
 
+mod archive;
 pub(crate) mod exact_texts;
 pub(crate) mod files;
 pub(crate) mod journal;

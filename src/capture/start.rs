@@ -4,25 +4,28 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::capture::config::CaptureConfig;
-use crate::capture::context::CaptureContext;
+use crate::capture::context::{CaptureContext, Storage};
 use crate::capture::cores::Cores;
 use crate::capture::error::CaptureError;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connections::{Changed, Connections};
 use crate::capture::net::raw_frames::RawFrames;
 use crate::capture::net::recorder::Recorder;
-use crate::capture::product_list::{self, Reload};
+use crate::capture::product_sources::ProductSources;
 use crate::capture::report::summary::Summary;
+use crate::capture::report::view::CaptureView;
 use crate::capture::report::watch;
-use crate::capture::running::{Running, WatchThread};
+use crate::capture::running::{Held, Running, WatchThread};
 use crate::capture::service::files::Provisioner;
 use crate::capture::service::rest_fetch::{RestFetch, RestFetchSettings};
 use crate::capture::service::{products, repair, sync};
 use crate::capture::stop::Stop;
+use crate::capture::take_over::TakeOver;
 use crate::capture::write::deliveries::Deliveries;
 use crate::capture::write::queue;
 use crate::capture::write::registry::Registry;
@@ -30,22 +33,40 @@ use crate::capture::{limits, maps};
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::store::event::Event;
-use crate::store::{DataDir, StoreOptions};
+use crate::store::{DataDir, StoreError, StoreOptions, endpoint_of, stop_request};
+use crate::time::UnixNanos;
 
-/// How often a running capture looks whether its list of products is to be read again.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a running capture looks whether its list of products is to be read again, and whether another capture wants to take over.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs a capture until `stop` is asked for or its duration has passed.
 ///
 /// # Errors
 /// Where it could not start. No thread of the capture is left then. A capture that started and failed later gives a [`Summary`] with the reason.
 pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError> {
-    let started_at = Instant::now();
+    run_with_view(config, stop, &CaptureView::default())
+}
+
+/// Runs a capture as [`run`] does, and shows it to another thread of the program meanwhile.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with_view(config: &CaptureConfig, stop: &Stop, view: &CaptureView) -> Result<Summary, CaptureError> {
     // Before anything that takes time: until it is listened for, SIGHUP ends the process.
-    let reload = Reload::listen(config.products_file.as_ref());
+    let mut sources = ProductSources::new(config);
+    let outcome = run_with(config, &mut sources, stop, view);
+    sources.end(stop);
+    outcome
+}
+
+/// Runs a capture of the products that the sources give.
+fn run_with(config: &CaptureConfig, sources: &mut ProductSources, stop: &Stop, view: &CaptureView) -> Result<Summary, CaptureError> {
+    let started_at = Instant::now();
     if let Some(series) = config.products.iter().find(|product| product.series() > 1) {
         return Err(CaptureError::Series { series: series.clone() });
     }
+    let (products, settings) = sources.find(config, stop)?;
+    let config = &CaptureConfig { products, ..config.clone() };
     let endpoint = format!("{} {}", config.feed.name(), config.url);
     // Before the directory is touched: what cannot be recorded begins no tape.
     let map_records = limits::check(config)?;
@@ -58,25 +79,55 @@ pub fn run(config: &CaptureConfig, stop: &Stop) -> Result<Summary, CaptureError>
         map_records,
         ..StoreOptions::default()
     };
-    let dir = Arc::new(DataDir::open(&config.data_dir, options, &endpoint)?);
-    let mut running = Running::begin(dir, &config.clock, &endpoint, stop)?;
+    let opened = match DataDir::open(&config.data_dir, options.clone(), &endpoint) {
+        Err(StoreError::Locked { .. }) if config.takes_over => {
+            check_endpoint(&config.data_dir, &endpoint)?;
+            None
+        }
+        opened => Some(Arc::new(opened?)),
+    };
+    let mut running = Running::begin(&config.clock, stop);
     running.journal.write(Event::CaptureStarted {
-        endpoint,
+        endpoint: endpoint.clone(),
         products: u64::try_from(config.products.len()).unwrap_or(u64::MAX),
         version: env!("CARGO_PKG_VERSION").into(),
     });
-    if let Err(error) = running.start(config) {
+    let opening = Opening { config, options, endpoint, settings, view };
+    if let Err(error) = running.start(&opening, opened) {
         stop.ask();
         running.join();
-        running.status.end(&[error.to_string()], |_, _| {});
+        if let Some(held) = &running.held {
+            held.status.end(&[error.to_string()], |_, _| {});
+        }
         // The start's own error is the one to report.
         let _ = running.close_journal();
         return Err(error);
     }
-    running.wait_for_end(config, started_at, &reload);
+    running.wait_for_end(config, started_at, sources);
     log::info!("stopping: draining the queues, flushing, sealing");
     let ended = running.join();
     Ok(running.summarize(ended, config, started_at.elapsed()))
+}
+
+/// What a data directory is opened with.
+struct Opening<'a> {
+    config: &'a CaptureConfig,
+    options: StoreOptions,
+    endpoint: String,
+    /// The settings of a connection that is there already, where one is.
+    settings: Option<ConnectionSettings>,
+    /// What is shown of the capture.
+    view: &'a CaptureView,
+}
+
+/// Makes sure that a directory belongs to an endpoint, before the capture that holds it is asked to end.
+fn check_endpoint(dir: &Path, asked: &str) -> Result<(), StoreError> {
+    match endpoint_of(dir)? {
+        Some(remembered) if remembered != asked => {
+            Err(StoreError::OtherEndpoint { path: dir.to_owned(), remembered, asked: asked.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names the thread that the system could not start.
@@ -85,12 +136,22 @@ fn thread(name: &str) -> impl FnOnce(io::Error) -> CaptureError {
 }
 
 impl Running {
-    /// Starts everything else. Where this fails, what it had started is in `self`.
-    fn start(&mut self, config: &CaptureConfig) -> Result<(), CaptureError> {
+    /// Starts everything else. Where this fails, what it had started is in `self`. Without a directory, another capture holds it, which is taken over from.
+    fn start(&mut self, opening: &Opening<'_>, dir: Option<Arc<DataDir>>) -> Result<(), CaptureError> {
+        let config = opening.config;
+        let is_free = dir.is_some();
+        if let Some(dir) = dir {
+            self.hold(dir, &config.clock, &opening.endpoint)?;
+        }
         let recorder = self.start_recorder(config)?;
-        let context = self.start_services(config)?;
-        self.start_products(config, &config.products).map_err(thread("products"))?;
-        let settings = ConnectionSettings::new(config, recorder, Arc::clone(&context.cores))?;
+        let context = self.start_context(config)?;
+        if is_free {
+            self.start_services(config, &context, None)?;
+        }
+        let mut settings = ConnectionSettings::new(config, recorder, Arc::clone(&context.cores))?;
+        if let Some(others) = &opening.settings {
+            settings = settings.in_turn_with(others);
+        }
         let registry = Arc::new(Registry::new(Arc::clone(&context), queue_capacity(config)));
         self.registry = Some(Arc::clone(&registry));
         let connections = Arc::new(Connections::new(settings, Arc::clone(&registry), Arc::clone(&context), config));
@@ -99,14 +160,34 @@ impl Running {
             // From here on this is a capture that started and failed.
             self.stop.fail(error.to_string());
         }
+        if !is_free {
+            let take_over = TakeOver::new(config, &registry, &self.stop);
+            let dir = take_over.run(|| DataDir::open(&config.data_dir, opening.options.clone(), &opening.endpoint))?;
+            self.hold(Arc::new(dir), &config.clock, &opening.endpoint)?;
+            self.start_services(config, &context, Some(config.clock.now()))?;
+            registry.start_writers()?;
+        }
+        opening.view.show(&context, &registry, &connections, config.sync_interval);
+        self.start_watch(config, context, registry, connections)
+    }
+
+    fn start_watch(
+        &mut self,
+        config: &CaptureConfig,
+        context: Arc<CaptureContext>,
+        registry: Arc<Registry>,
+        connections: Arc<Connections>,
+    ) -> Result<(), CaptureError> {
+        let Some(held) = &self.held else { return Ok(()) };
         let watched = watch::Watched {
             context,
             registry,
             connections,
-            status: Arc::clone(&self.status),
+            status: Arc::clone(&held.status),
             service_manager: config.service_manager.clone(),
             sync_interval: config.sync_interval,
             start_patience: config.start_patience,
+            alerts: config.alerts.clone(),
         };
         let end = Stop::default();
         let thread = watch::start(watched, end.clone()).map_err(thread("watch"))?;
@@ -121,15 +202,9 @@ impl Running {
         Ok(Some(recorder))
     }
 
-    /// Starts what serves all writers.
-    fn start_services(&mut self, config: &CaptureConfig) -> Result<Arc<CaptureContext>, CaptureError> {
-        let (dir, metrics, journal, stop) = (&self.dir, &self.metrics, &self.journal, &self.stop);
-        let (sync, sync_thread) =
-            sync::start(Arc::clone(dir), config.sync_interval, Arc::clone(metrics), journal.clone(), stop).map_err(thread("sync"))?;
-        self.threads.sync = Some(sync_thread);
-        let (provisioner, provision_thread) =
-            Provisioner::start(Arc::clone(dir), Arc::clone(metrics), journal.clone(), stop).map_err(thread("provision"))?;
-        self.threads.provision = Some(provision_thread);
+    /// Makes what all writers and connections share, without what writes to the directory.
+    fn start_context(&mut self, config: &CaptureConfig) -> Result<Arc<CaptureContext>, CaptureError> {
+        let (metrics, journal, stop) = (&self.metrics, &self.journal, &self.stop);
         let deliveries = Arc::new(Deliveries::default());
         if let Some(settings) = rest_fetch_settings(config) {
             let (rest_fetch, threads) = RestFetch::start(&settings, &config.clock, metrics, journal, &deliveries, stop)?;
@@ -137,13 +212,11 @@ impl Running {
             self.threads.fetch = threads;
         }
         let context = Arc::new(CaptureContext {
-            dir: Arc::clone(dir),
+            storage: OnceLock::new(),
             datasets: config.datasets,
             clock: config.clock.clone(),
             metrics: Arc::clone(metrics),
             journal: journal.clone(),
-            sync,
-            provisioner,
             deliveries,
             backfill: self.rest_fetch.clone(),
             gap_wait: config.gap_wait,
@@ -154,20 +227,43 @@ impl Running {
             stop: stop.clone(),
         });
         self.context = Some(Arc::clone(&context));
-        self.threads.repair = Some(repair::start(&context).map_err(thread("repair"))?);
         Ok(context)
+    }
+
+    /// Starts what writes to the directory for all writers, and what is known about the products. This capture holds the directory, since `taken_over_at`
+    /// where another one held it before.
+    fn start_services(
+        &mut self,
+        config: &CaptureConfig,
+        context: &Arc<CaptureContext>,
+        taken_over_at: Option<UnixNanos>,
+    ) -> Result<(), CaptureError> {
+        let Some(Held { dir, .. }) = &self.held else { return Ok(()) };
+        let (dir, metrics, journal, stop) = (Arc::clone(dir), &self.metrics, &self.journal, &self.stop);
+        let (sync, sync_thread) =
+            sync::start(Arc::clone(&dir), config.sync_interval, Arc::clone(metrics), journal.clone(), stop).map_err(thread("sync"))?;
+        self.threads.sync = Some(sync_thread);
+        let (provisioner, provision_thread) =
+            Provisioner::start(Arc::clone(&dir), Arc::clone(metrics), journal.clone(), stop).map_err(thread("provision"))?;
+        self.threads.provision = Some(provision_thread);
+        // It is set once: a directory is held once.
+        let _ = context.storage.set(Storage { dir, taken_over_at, sync, provisioner });
+        self.threads.repair = Some(repair::start(context).map_err(thread("repair"))?);
+        self.start_products(config, &config.products).map_err(thread("products"))
     }
 
     /// Starts a thread that fetches what is known about the products, where there is a REST endpoint.
     fn start_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> io::Result<()> {
-        let thread = products::start(config, wanted, &self.dir, &self.metrics, &self.journal, &self.stop)?;
+        let Some(Held { dir, .. }) = &self.held else { return Ok(()) };
+        let thread = products::start(config, wanted, dir, &self.metrics, &self.journal, &self.stop)?;
         // A finished thread that nobody joins keeps its stack: let go of it.
         self.threads.products.retain(|thread| !thread.is_finished());
         self.threads.products.extend(thread);
         Ok(())
     }
 
-    fn wait_for_end(&mut self, config: &CaptureConfig, started_at: Instant, reload: &Reload) {
+    fn wait_for_end(&mut self, config: &CaptureConfig, started_at: Instant, sources: &mut ProductSources) {
+        self.keep_listing(config, sources);
         loop {
             let left = config.duration.map_or(LOOK, |duration| duration.saturating_sub(started_at.elapsed()).min(LOOK));
             if self.stop.wait(left) {
@@ -177,23 +273,41 @@ impl Running {
                 self.stop.ask();
                 return;
             }
-            if reload.take()
-                && let Some(path) = &config.products_file
-            {
-                match product_list::read_again(path, &config.named_products)
-                    .map_err(CaptureError::from)
-                    .and_then(|wanted| self.change_products(config, &wanted))
-                {
-                    Ok(Changed { added, removed }) => log::info!("{}: {added} products more, {removed} fewer", path.display()),
+            if self.is_to_make_room() {
+                log::info!("another capture takes over");
+                self.stop.ask();
+                return;
+            }
+            if let Some((wanted, source)) = sources.take_news() {
+                match self.change_products(config, &wanted) {
+                    Ok(Changed { added, removed }) => log::info!("{source}: {added} products more, {removed} fewer"),
                     Err(error) => log::error!("the list of products is not changed: {error}"),
                 }
+                self.keep_listing(config, sources);
             }
         }
     }
 
+    fn keep_listing(&self, config: &CaptureConfig, sources: &ProductSources) {
+        if let Some(held) = &self.held {
+            sources.keep(held.dir.path(), &config.clock);
+        }
+    }
+
+    /// Tells whether another capture waits for this one to end.
+    fn is_to_make_room(&self) -> bool {
+        let Some(held) = &self.held else { return false };
+        stop_request::take(held.dir.path()).unwrap_or_else(|error| {
+            log::warn!("a request to end cannot be taken: {error}");
+            false
+        })
+    }
+
     fn change_products(&mut self, config: &CaptureConfig, wanted: &BTreeSet<ProductId>) -> Result<Changed, CaptureError> {
         maps::check(config, wanted.len())?;
-        limits::check_added(config, wanted.len(), self.dir.options().map_records)?;
+        if let Some(held) = &self.held {
+            limits::check_added(config, wanted.len(), held.dir.options().map_records)?;
+        }
         let changed = self.connections.as_ref().map_or(Ok(Changed::default()), |connections| connections.set_products(wanted))?;
         if changed.added > 0
             && let Err(error) = self.start_products(config, wanted)
@@ -227,8 +341,6 @@ fn queue_capacity(config: &CaptureConfig) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::capture::config::RecordConfig;
     use crate::capture::threads::planted;
@@ -319,7 +431,7 @@ mod tests {
         }
         failed_threads.dedup();
         failed_threads.retain(|name| name != "delegate");
-        let expected = ["journal", "record", "sync", "provision", "fetch", "repair", "products", "BTC-USD", "ETH-USD", "line", "watch"]
+        let expected = ["journal", "record", "fetch", "sync", "provision", "repair", "products", "BTC-USD", "ETH-USD", "line", "watch"]
             .map(str::to_owned);
         assert_eq!(failed_threads, expected);
     }

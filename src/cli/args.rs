@@ -1,11 +1,14 @@
 //! The command line as it is typed.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::alert_args::AlertArgs;
+use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::doctor::DoctorArgs;
@@ -17,10 +20,10 @@ use super::serve::ServeArgs;
 use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, currency, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
-use crate::capture::report::alerts::AlertKind;
+use crate::capture::report::alert_kind::AlertKind;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
 use crate::plot::{PlotConfig, PlotPart, Theme};
@@ -42,7 +45,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Record a feed into daily column files until it is stopped
-    Capture(CaptureArgs),
+    Capture(Box<CaptureArgs>),
     /// Check everything that can be proved about a data directory, live or at rest
     Verify(VerifyArgs),
     /// Read records back as a table, CSV or JSON Lines
@@ -65,6 +68,10 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Serve a data directory over HTTP and WebSocket
     Serve(ServeArgs),
+    /// Move old days into a Parquet data set that can be brought back, and free their space
+    Archive(ArchiveArgs),
+    /// Bring archived days back, equal byte for byte
+    Restore(RestoreArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
     /// Check a box before a capture runs and while one does, and say what to change
@@ -80,8 +87,14 @@ pub(crate) enum Command {
 #[command(after_help = capture_help())]
 pub(crate) struct CaptureArgs {
     /// Products to record, as Coinbase spells them: BTC-USD
-    #[arg(value_name = "PRODUCT", required_unless_present = "products_file")]
+    #[arg(value_name = "PRODUCT", required_unless_present_any = ["products_file", "all"])]
     pub products: Vec<ProductId>,
+    /// Record every online product that the exchange's `status` channel lists, new listings included. What is delisted is given up and sealed
+    #[arg(long)]
+    pub all: bool,
+    /// Only those that are quoted in these currencies: USD,EUR
+    #[arg(long, value_name = "CURRENCIES", value_delimiter = ',', value_parser = currency, requires = "all")]
+    pub quote: Vec<String>,
     /// A file with more products, one per line; # begins a comment. It is read again on SIGHUP
     #[arg(long, value_name = "FILE")]
     pub products_file: Option<PathBuf>,
@@ -153,12 +166,25 @@ pub(crate) struct CaptureArgs {
     /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
+    /// If a capture holds the directory, replace it: connect first, ask it to end, go on where it has stopped. If it does not end within 30 s, it is left
+    /// as it is, and this one exits with 1
+    #[arg(long)]
+    pub take_over: bool,
     /// Write to a file system that is not known to survive a full disk
     #[arg(long)]
     pub force_fs: bool,
     /// Write the closing figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Answer /metrics (for Prometheus), /healthz, /readyz and /status over HTTP; port 0 takes a free port. An address that other machines reach needs
+    /// --token-file
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// A file with the token that each request to --listen has to carry
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub alerts: AlertArgs,
 }
 
 fn capture_help() -> String {
@@ -167,7 +193,8 @@ fn capture_help() -> String {
     format!(
         "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
         Ctrl-C or SIGTERM: drain, flush, seal, end. A second one: exit at once; the next start recovers.\n\n\
-        Alerts, in the log and the journal (raised once, logged again each minute while they stand, cleared once):\n{}\n\n\
+        Alerts, in the log, the journal, the status and the metrics (raised once, logged again each minute while they stand, cleared once; the figures \
+        are the defaults of the options above, the guide to operating has the remedies):\n{}\n\n\
         Exit 0: the run has done its work. Exit 1: it failed, or left something undone: nothing connected, every product refused, nothing \
         of what came stored, ids missing, conflicts, or no connection at the end. The last lines say what, and which command helps. \
         Exit 2: the command line is wrong.",

@@ -12,14 +12,15 @@ use signal_hook::iterator::Signals;
 use super::args::CaptureArgs;
 use super::limits;
 use super::outcome::{DONE, FAILED, Failure};
-use super::{output, proxy, report, targets};
+use super::{output, proxy, report, serve, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::report::service_manager::{LEAST_WATCHDOG, ServiceManager};
 use crate::capture::stop::Stop;
 use crate::capture::threads::no_thread;
-use crate::capture::{self, CaptureConfig, CaptureError, RecordConfig};
+use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
+use crate::serve::Monitoring;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
 const INTERRUPTED: i32 = 130;
@@ -42,7 +43,13 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     limits::leave_time_to_end()?;
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
-    let summary = capture::run(&config, &stop).map_err(not_started)?;
+    let view = CaptureView::default();
+    let monitoring = listen(args, &view)?;
+    let ended = capture::run_with_view(&config, &stop, &view);
+    if let Some(Err(error)) = monitoring.map(Monitoring::stop) {
+        log::warn!("--listen: {error}");
+    }
+    let summary = ended.map_err(not_started)?;
     // The file first: it is written whether or not anyone reads the table.
     let written = args.report.as_ref().map_or(Ok(()), |path| {
         let text = report::json_lines(&summary);
@@ -54,6 +61,15 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
         output::note(&format!("error: {reason}"));
     }
     Ok(if summary.is_good() { DONE } else { FAILED })
+}
+
+/// Starts to answer over HTTP, where that is asked for.
+fn listen(args: &CaptureArgs, view: &CaptureView) -> Result<Option<Monitoring>, Failure> {
+    let Some(address) = args.listen else { return Ok(None) };
+    let token = args.token_file.as_deref().map(serve::token).transpose()?;
+    let monitoring = Monitoring::start(&args.data_dir.data_dir, address, token, view).map_err(serve::refused)?;
+    log::info!("metrics, health and status at http://{}: /metrics /healthz /readyz /status", monitoring.address());
+    Ok(Some(monitoring))
 }
 
 /// Says why a capture could not start, with the option that is to blame.
@@ -71,7 +87,7 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     if let Some(path) = &args.products_file {
         products.extend(read_products(path).map_err(|error| Failure::Usage(format!("--products-file {error}")))?);
     }
-    if products.is_empty() {
+    if products.is_empty() && !args.all {
         return Err(Failure::Usage("no product to record: name one, as BTC-USD, or put one into the list of --products-file".to_owned()));
     }
     if let Some(url) = &args.url {
@@ -99,16 +115,20 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.ca_file.clone_from(&args.ca_file);
     config.named_products = args.products.iter().cloned().collect();
     config.products_file.clone_from(&args.products_file);
+    config.all_products = args.all;
+    config.quotes = args.quote.iter().cloned().collect();
     config.datasets = args.datasets.iter().copied().collect();
     config.columns = args.columns;
     config.date_format = args.date_format;
     config.force_fs = args.force_fs;
+    config.takes_over = args.take_over;
     config.products_per_connection = usize::try_from(args.products_per_connection).unwrap_or(usize::MAX);
     config.sync_interval = args.sync.0;
     config.queue_capacity_msgs = usize::try_from(args.queue_capacity).unwrap_or(usize::MAX);
     config.idle_timeout = args.idle_timeout.0;
     config.record = args.record.clone().map(|folder| RecordConfig { folder, keep: args.record_keep.0 });
     config.duration = args.duration;
+    (config.alerts, config.start_patience) = (args.alerts.config(), args.alerts.start_patience());
     config.service_manager = service_manager(|name| std::env::var_os(name));
     Ok(config)
 }

@@ -74,6 +74,10 @@ fn summary(exported: &Exported, config: &ExportConfig) -> String {
             counted(exported.live_days, "day that still grows", "days that still grow")
         ));
     }
+    if exported.archived_days > 0 {
+        let days = counted(exported.archived_days, "day that is archived elsewhere", "days that are archived elsewhere");
+        parts.push(format!("{days} left out (coltape restore brings them back)"));
+    }
     if exported.untimed > 0 {
         let trades = counted(exported.untimed, "record without a receive time has", "records without a receive time have");
         parts.push(format!("{trades} the event time instead"));

@@ -80,7 +80,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<u8, Failure> {
     if stop.is_asked() { Ok(DONE) } else { Err(refused(ServeError::Ended)) }
 }
 
-fn refused(error: ServeError) -> Failure {
+/// Says why a server does not start, with the option that is to blame.
+pub(super) fn refused(error: ServeError) -> Failure {
     match error {
         ServeError::NoToken { .. } => Failure::Usage(format!("--listen {error}")),
         ServeError::Name { .. } => Failure::Usage(error.to_string()),
@@ -101,7 +102,10 @@ fn config(args: &ServeArgs) -> Result<ServeConfig, Failure> {
 }
 
 /// Reads the token: what the file holds, without the white space around it.
-fn token(path: &Path) -> Result<String, Failure> {
+///
+/// # Errors
+/// Where the file cannot be read, or is too large.
+pub(super) fn token(path: &Path) -> Result<String, Failure> {
     let shown = Escaped(path.display());
     let failed = |why: &dyn std::fmt::Display| Failure::failed(format!("--token-file {shown}: {why}"));
     let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::time::{Clock, UnixNanos, UtcDay, parse_rfc3339};
+use crate::verdict::Verdict;
 
 /// Reads a duration: `500ms`, `2s`, `10m`, `24h`, `7d`.
 ///
@@ -23,6 +24,49 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(wrong()),
     };
     number.checked_mul(unit_millis).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+/// Reads a size: `500MB`, `64MiB`, `200GiB`, `1TB`, or a number of bytes.
+///
+/// # Errors
+/// The text says how to write a size.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("{text:?} is not a size (write 64MiB, 200GiB, 500GB or a number of bytes)");
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit: u64 = match unit {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// Reads a date.
+///
+/// # Errors
+/// The text says how to write a date.
+pub(crate) fn day(text: &str) -> Result<UtcDay, String> {
+    UtcDay::parse(text).ok().filter(|day| *day <= LAST_DAY).ok_or_else(|| format!("{text:?} is not a date (write 2025-06-07)"))
+}
+
+/// Reads the name of a verdict.
+///
+/// # Errors
+/// The text says which there are.
+pub(crate) fn verdict(text: &str) -> Result<Verdict, String> {
+    let all = [Verdict::Whole, Verdict::Partial, Verdict::Open, Verdict::Unverifiable];
+    all.into_iter()
+        .find(|verdict| verdict.name() == text)
+        .ok_or_else(|| format!("{text:?} is no verdict (write partial, open or unverifiable)"))
 }
 
 /// Reads a duration above zero.
@@ -97,6 +141,16 @@ pub(crate) fn numbers(text: &str) -> Result<Numbers, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_their_units() {
+        for (text, bytes) in [("0", 0), ("17", 17), ("1kB", 1_000), ("64MiB", 64 << 20), ("2GB", 2_000_000_000), ("1TiB", 1 << 40)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "GB", "1.5GB", "-1", "1 GB", "99999999999TB", "1XB"] {
+            assert!(size(text).is_err_and(|why| why.contains("is not a size")), "{text}");
+        }
+    }
 
     #[test]
     fn a_list_of_numbers_may_have_ranges() {

@@ -16,6 +16,9 @@ use crate::query::Format;
 use crate::schema::{ColumnSet, Dataset};
 use crate::time::DateFormat;
 
+/// Longest name of a currency, in bytes.
+const MAX_CURRENCY_BYTES: usize = 16;
+
 /// A duration with its unit: `500ms`, `2s`, `10m`, `24h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span(pub Duration);
@@ -54,6 +57,15 @@ pub(crate) static EXPORT_DATASETS: LazyLock<String> = LazyLock::new(|| ExportCon
 /// As [`units::positive_duration`].
 pub(crate) fn positive_span(text: &str) -> Result<Span, String> {
     units::positive_duration(text).map(Span)
+}
+
+/// Reads the name of a currency, in capitals or not.
+///
+/// # Errors
+/// Says what a currency looks like.
+pub(crate) fn currency(text: &str) -> Result<String, String> {
+    let is_name = (1..=MAX_CURRENCY_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_name { Ok(text.to_ascii_uppercase()) } else { Err(format!("{text:?} is not a currency (want letters and digits, as in USD)")) }
 }
 
 /// Reads a number above zero.

@@ -12,8 +12,8 @@ Exit 0: nothing wrong or missing was found (partial days included). Exit 1: some
 --json prints one object per line; `line` says what it is:
   "day"        product, date, verdict, missing_ids, first_id, last_id, first_time, last_time, reasons, named_by_ticker (trades that
                a ticker names), ticker_pairs and tickers_alone (MD against TICKER_TRADES), tickers_provable (always false), and for
-               each dataset kept (trades, md, ticker_trades): state (live, sealed, bare: without a commit page, unreadable),
-               generation, columns (full, core), records, late, unproven (records without a checksum yet), flagged (kept although
+               each dataset kept (trades, md, ticker_trades): state (live, sealed, archived, bare: without a commit page, unreadable),
+               archive (the folder that holds it, where it is archived), generation, columns (full, core), records, late, unproven (records without a checksum yet), flagged (kept although
                not plausible), clock_behind (received by a clock that was behind), time_regressions, with_order_ids,
                with_receive_time, f32_checked
   "hole"       missing ids: product, from_id, to_id, from_date, to_date (the days that they may belong to), after and before (the
@@ -26,7 +26,7 @@ Exit 0: nothing wrong or missing was found (partial days included). Exit 1: some
   "not_checked" something that could not be checked: text
   "ledger"     with --ledger: trades, trades_equal, trades_fetched, trades_never_sent_before, trades_never_sent_after,
                without_order_ids, tickers, ticker_records_equal, tickers_never_sent, tickers_excused
-  "summary"    the last line: holds (the answer), whole, partial, open, unverifiable (days), findings (how many of each kind),
+  "summary"    the last line: holds (the answer), whole, partial, open, unverifiable, archived (days), findings (how many of each kind),
                not_checked, unreadable_journal_lines, torn_journal_lines, unknown_journal_lines
 Times are RFC 3339 in UTC. A value that is not known is null."#;
 

@@ -16,7 +16,7 @@ const GOOD_KERNEL: (u32, u32) = (5, 14);
 /// Memory without which a capture cannot be expected to stay alive, in bytes: its queues and four times as much for everything else.
 const LEAST_MEMORY: u64 = 640 << 20;
 /// Memory that a capture may hold before it raises an alert, in bytes.
-const GOOD_MEMORY: u64 = crate::capture::report::watch::MEMORY_LIMIT_BYTES;
+const GOOD_MEMORY: u64 = crate::capture::AlertConfig::MEMORY_BYTES;
 /// Clock sources that are read without a system call (vDSO), on the processors that are in use.
 const FAST_CLOCKS: [&str; 6] = ["tsc", "kvm-clock", "arch_sys_counter", "hyperv_clocksource_tsc_page", "timebase", "riscv_clocksource"];
 /// How long `timedatectl` may take to answer.

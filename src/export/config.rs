@@ -1,12 +1,13 @@
 //! What `export` is asked for.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use crate::product::ProductId;
 use crate::progress::Observer;
 use crate::schema::{Dataset, Datasets};
-use crate::time::UnixNanos;
+use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
 
 /// A format of files.
@@ -157,6 +158,8 @@ pub struct ExportConfig {
     pub now: UnixNanos,
     /// Is told how far it is, in records.
     pub observer: Observer,
+    /// Only these days, where only some are wanted.
+    pub(crate) only: Option<BTreeSet<(ProductId, UtcDay)>>,
 }
 
 impl ExportConfig {
@@ -181,7 +184,13 @@ impl ExportConfig {
             jobs: None,
             now,
             observer: Observer::default(),
+            only: None,
         }
+    }
+
+    /// Tells whether a day is among those wanted.
+    pub(super) fn takes_day(&self, product: &ProductId, date: UtcDay) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&(product.clone(), date)))
     }
 
     /// Gives what decides about the bytes of a file beside its records, in words.

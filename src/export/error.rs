@@ -61,6 +61,20 @@ pub enum ExportError {
         /// What is wrong.
         what: String,
     },
+    /// A day is archived, and its records are not here.
+    #[error("it is archived in {}, and not here; `coltape restore` brings it back", archive.display())]
+    Archived {
+        /// The folder of the archive.
+        archive: PathBuf,
+    },
+    /// A file of the data set is what an archived day is kept in.
+    #[error("{} is all that is left of an archived day of {}, and is not replaced; `coltape restore` that day first, or name another folder", path.display(), dir.display())]
+    KeptByArchive {
+        /// The file.
+        path: PathBuf,
+        /// The data directory that the day is of.
+        dir: PathBuf,
+    },
     /// A stored value does not fit the type of its exported column.
     #[error("{column} {value} does not fit the exported type")]
     Unfit {

@@ -15,9 +15,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
+use super::config::{ExportConfig, ExportFormat};
 use super::error::{At, ExportError};
 use super::manifest::{self, Entry, FileKey, Manifest};
 use super::output::{Output, modified};
+use crate::store::DayKey;
+use crate::store::archived::{self, ArchivedDay, ArchivedDays, REST_FOLDER};
 use crate::time::UnixNanos;
 
 /// The folder of unfinished files. Readers of data sets skip names with an underscore in front.
@@ -51,6 +54,25 @@ impl FolderView {
         let temporary = self.path.join(TEMPORARY).join(number.to_string());
         let file = OpenOptions::new().write(true).create_new(true).open(&temporary).at("make", &temporary)?;
         Ok((Output::new(file, &self.path.join(path)), temporary))
+    }
+
+    /// Makes sure that a file of the data set is not all that is left of an archived day: of another data directory, or of a day of this one that has begun
+    /// anew since. Only `archive` itself replaces one, with the files of the same day.
+    ///
+    /// # Errors
+    /// Where it is, or nobody can tell.
+    pub(super) fn check_archived(&self, config: &ExportConfig, key: &DayKey, file: &Path) -> Result<(), ExportError> {
+        let path = self.path.join(archived::line_path(key));
+        if config.format != ExportFormat::Parquet || config.only.is_some() || !path.exists() {
+            return Ok(());
+        }
+        let line = std::fs::read_to_string(&path).at("read", &path)?;
+        let kept = |dir: PathBuf| Err(ExportError::KeptByArchive { path: self.path.join(file), dir });
+        let Some(day) = ArchivedDay::parse(&line) else { return kept(PathBuf::from("a directory that cannot be told")) };
+        let is_of_this = config.dir.canonicalize().is_ok_and(|dir| dir == day.dir);
+        // What a restore that was killed has left behind.
+        let is_left_over = is_of_this && ArchivedDays::read(&config.dir, &key.product)?.get(key.dataset, key.date).is_none();
+        if is_left_over { Ok(()) } else { kept(day.dir) }
     }
 
     /// Tells whether a file is as the manifest says. `None` where it is not; else when it was written, which only a copy changes.
@@ -216,6 +238,8 @@ impl Drop for ExportFolder {
     fn drop(&mut self) {
         // The next export removes what is left.
         let _ = self.remove_temporary();
+        // Said aloud: a child that is just being started holds a copy of the descriptor until it runs its own program.
+        let _ = rustix::fs::flock(&self.handle, FlockOperation::Unlock);
     }
 }
 
@@ -231,11 +255,29 @@ fn crc_of(path: &Path) -> io::Result<u32> {
     }
 }
 
+/// Makes sure that days of a tape could be exported to a folder as Parquet. Nothing is made.
+///
+/// # Errors
+/// Where it holds something else, lies in the data directory, or cannot be read.
+pub(crate) fn check_parquet_folder(path: &Path, tape: &Path) -> Result<(), ExportError> {
+    let asked = ExportFormat::Parquet.name();
+    if is_inside(path, tape) {
+        return Err(ExportError::InsideTheTape { path: path.to_owned() });
+    }
+    match Manifest::read(path)? {
+        Some(found) if found.format != asked && !found.files.is_empty() => {
+            Err(ExportError::OtherFormat { path: path.to_owned(), holds: found.format, asked })
+        }
+        None if path.symlink_metadata().is_ok() => must_be_empty(path),
+        _ => Ok(()),
+    }
+}
+
 /// Makes sure that a folder without a manifest holds nothing but what a killed export may have left.
 fn must_be_empty(path: &Path) -> Result<(), ExportError> {
     for entry in std::fs::read_dir(path).at("list", path)? {
         let name = entry.at("list", path)?.file_name();
-        if name != TEMPORARY {
+        if name != TEMPORARY && name != REST_FOLDER {
             return Err(ExportError::OtherContents { path: path.to_owned(), found: name.into() });
         }
     }

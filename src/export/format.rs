@@ -146,6 +146,10 @@ pub(super) fn one_file_a_day(product: &ProductDays<'_>) -> Vec<PlannedFile> {
 
 /// Gives the path of such a file: `dataset=trades/product=BTC-USD/date=2025-06-07/part-0.parquet`.
 pub(super) fn partition(file: &OpenFile<'_>, ending: &str) -> PathBuf {
-    let (content, product, date) = (file.planned.content, file.product, file.planned.date);
-    PathBuf::from(format!("dataset={content}/product={product}/date={date}/part-0.{ending}"))
+    PathBuf::from(partition_path(file.planned.content, file.product, file.planned.date, ending))
+}
+
+/// Gives the path of the file of a dataset-day, below the folder of the data set.
+pub(crate) fn partition_path(content: &str, product: &ProductId, date: UtcDay, ending: &str) -> String {
+    format!("dataset={content}/product={product}/date={date}/part-0.{ending}")
 }

@@ -6,6 +6,7 @@ use super::config::ExportConfig;
 use super::error::{ExportError, ExportFailure};
 use crate::product::ProductId;
 use crate::schema::{Dataset, with_layout};
+use crate::store::archived::ArchivedDays;
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::{Tape, TapeError};
 use crate::time::UtcDay;
@@ -37,6 +38,8 @@ pub(super) struct Plan {
     pub products: Vec<ProductPlan>,
     /// Days of a dataset that were left out because they still grow.
     pub live_days: u64,
+    /// Days of a dataset that were left out because they are in an archive other than the folder of the data set.
+    pub archived_days: u64,
     /// Days that cannot be opened.
     pub failed: Vec<ExportFailure>,
 }
@@ -51,7 +54,7 @@ impl Plan {
         let mut products: Vec<ProductId> = if config.products.is_empty() { known.clone() } else { config.products.clone() };
         products.sort();
         products.dedup();
-        let mut plan = Self { products: Vec::new(), live_days: 0, failed: Vec::new() };
+        let mut plan = Self { products: Vec::new(), live_days: 0, archived_days: 0, failed: Vec::new() };
         for product in products {
             if !known.contains(&product) {
                 let dataset = config.datasets.iter().next().unwrap_or(Dataset::Trades);
@@ -69,7 +72,8 @@ impl Plan {
     fn add_days(&mut self, config: &ExportConfig, tape: &Tape, is_by_receipt: bool, to: &mut ProductPlan) -> Result<(), ExportError> {
         let product = &to.product;
         for dataset in config.datasets.iter() {
-            let dates = tape.days(product, dataset)?.into_iter();
+            self.add_archived(config, product, dataset)?;
+            let dates = tape.days(product, dataset)?.into_iter().filter(|date| config.takes_day(product, *date));
             for date in dates.filter(|date| is_by_receipt || config.range.overlaps_day(*date)) {
                 match look_at(tape, product, dataset, date) {
                     Ok(None | Some((_, 0))) => {}
@@ -91,6 +95,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Counts the days that are in another archive than this data set. Where they were asked for by their time, that is a failure.
+    fn add_archived(&mut self, config: &ExportConfig, product: &ProductId, dataset: Dataset) -> Result<(), ExportError> {
+        let out = config.out.canonicalize().ok();
+        let archived = ArchivedDays::read(&config.dir, product)?;
+        let away = archived.away(&config.dir, product, dataset)?.into_iter();
+        let asked = away.filter(|day| config.range.overlaps_day(day.key.date) && config.takes_day(product, day.key.date));
+        for day in asked.filter(|day| out.as_ref() != Some(&day.archive)) {
+            self.archived_days += 1;
+            if config.range.from.is_some() {
+                let what = format!("{product} {} {}", dataset.folder(), day.key.date);
+                self.failed.push(ExportFailure { what, error: ExportError::Archived { archive: day.archive.clone() } });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Gives the state of a day and its records. Nothing of a day that is only just being made.
 fn look_at(tape: &Tape, product: &ProductId, dataset: Dataset, date: UtcDay) -> Result<Option<(DayState, u64)>, StoreError> {
     let found = with_layout!(dataset, L => {
@@ -104,7 +126,10 @@ fn look_at(tape: &Tape, product: &ProductId, dataset: Dataset, date: UtcDay) -> 
 }
 
 /// Says why there is nothing to export.
-pub(super) fn why_nothing(config: &ExportConfig, live_days: u64) -> String {
+pub(super) fn why_nothing(config: &ExportConfig, live_days: u64, archived_days: u64) -> String {
+    if archived_days > 0 {
+        return format!("{archived_days} days are archived and not here; `coltape restore` brings them back");
+    }
     let names: Vec<&str> = config.datasets.iter().map(Dataset::name).collect();
     match live_days {
         0 if config.range.from.is_some() || config.range.to.is_some() => {

@@ -134,6 +134,9 @@ pub(super) fn run(config: &ExportConfig, format: &dyn FileFormat, folder: &Folde
     }
     let file = OpenFile { config, product: job.product, planned, part, days, facts, threads: job.threads };
     let path = format.path(&file)?;
+    for source in &planned.sources {
+        folder.check_archived(config, &DayKey { product: job.product.clone(), dataset: source.dataset, date: source.date }, &path)?;
+    }
     let (entry, temporary, written) = write(format, folder, job, &file, path, &advance)?;
     if written.rows == 0 {
         let _ = std::fs::remove_file(&temporary);

@@ -1,4 +1,4 @@
-//! The messages of the Advanced Trade feed: `market_trades`, `ticker`, `subscriptions`.
+//! The messages of the Advanced Trade feed: `market_trades`, `ticker`, `subscriptions`, `status`.
 //!
 //! 1. `side` is the **maker's** and is inverted. There are no order ids and no sequence of the product: nil and 0.
 //! 2. A message may hold several events and an event several products; every batch is newest-first. The handler gets all trades of a message in rising
@@ -13,6 +13,7 @@ use super::fate::FrameFate;
 use super::field::{self, source};
 use super::handler::{Handler, Item};
 use super::json::{Nodes, ROOT, Shape, shape};
+use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::reject::RejectReason;
 use super::shapes::{ReadBatch, TIMESTAMP};
@@ -347,4 +348,15 @@ pub(super) fn subscriptions(nodes: Nodes<'_, '_>) -> Result<Control, RejectReaso
         }
     }
     Ok(Control::Subscriptions(all))
+}
+
+/// Reads a `status` message. An event without products is passed over.
+pub(super) fn status(nodes: Nodes<'_, '_>) -> Result<Control, RejectReason> {
+    let [events] = nodes.pick(ROOT, &["events"])?;
+    let mut all = Vec::new();
+    for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
+        let [products] = nodes.pick(event, &["products"])?;
+        all.extend(nodes.elements(products).into_iter().flatten().filter_map(|place| ProductInfo::read(nodes, place)));
+    }
+    Ok(Control::Status(all))
 }

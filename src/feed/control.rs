@@ -26,7 +26,7 @@ pub enum Control {
         /// The details, as in `XYZ-USD is delisted`; empty where none were sent.
         reason: String,
     },
-    /// The products that there are (Exchange `status` channel): all of them on subscribing, then those that change.
+    /// The products that there are (`status` channel): all of them, or those that have changed.
     Status(Vec<ProductInfo>),
     /// Messages of this connection are missing (Advanced feed only). The count runs over all channels.
     SequenceGap {

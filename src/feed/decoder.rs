@@ -342,6 +342,7 @@ impl Decoder {
                 Ok(FrameFate::Control)
             }
             b"subscriptions" => self.control(frame, handler, advanced::subscriptions),
+            b"status" => self.control(frame, handler, advanced::status),
             _ => Ok(FrameFate::Ignored),
         }
     }

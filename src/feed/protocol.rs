@@ -6,7 +6,7 @@ pub enum Feed {
     /// The Exchange feed: `ticker`, `matches`, `heartbeat`, `status`.
     #[default]
     Exchange,
-    /// The Advanced Trade feed: `ticker`, `market_trades`, `heartbeats`.
+    /// The Advanced Trade feed: `ticker`, `market_trades`, `heartbeats`, `status`.
     Advanced,
 }
 
@@ -88,12 +88,11 @@ impl Feed {
         matches!(self, Self::Exchange)
     }
 
-    /// Gives the channel that lists all products, where the feed has one.
+    /// Gives the channel that lists all products.
     #[must_use]
-    pub(crate) const fn status_channel(self) -> Option<&'static str> {
+    pub(crate) const fn status_channel(self) -> &'static str {
         match self {
-            Self::Exchange => Some("status"),
-            Self::Advanced => None,
+            Self::Exchange | Self::Advanced => "status",
         }
     }
 

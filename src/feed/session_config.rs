@@ -12,7 +12,7 @@ pub struct SessionConfig {
     pub products: Vec<ProductId>,
     /// Whether individual trades are subscribed to; otherwise tickers alone.
     pub trades: bool,
-    /// Whether the list of all products is subscribed to, where the feed has it.
+    /// Whether the list of all products is subscribed to.
     pub status: bool,
     /// A connection on which no frame comes for so long is replaced.
     pub idle_timeout: Duration,

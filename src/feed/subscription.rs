@@ -108,7 +108,7 @@ impl Subscription {
             bare.push(BareChannel::new(feed.heartbeat_channel()));
         }
         if config.status {
-            bare.extend(feed.status_channel().map(BareChannel::new));
+            bare.push(BareChannel::new(feed.status_channel()));
         }
         Self {
             feed,

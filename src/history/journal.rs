@@ -323,12 +323,17 @@ impl Journal {
         self.highest = self.highest.max(time);
         match event {
             Some(Event::CaptureStarted { .. }) => {
-                // Before the first capture ever nothing was captured.
-                self.shared.absences.push(Absence { from: self.newest.unwrap_or_default(), to: time });
+                // Before the first capture ever nothing was captured. One that took over had started before the other one ended.
+                let from = self.newest.unwrap_or_default();
+                if from < time {
+                    self.shared.absences.push(Absence { from, to: time });
+                }
                 self.is_running = true;
             }
-            // `repair` and `backfill` hold the directory. A capture that has not said that it stopped was killed before.
-            Some(Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. }) => self.is_running = false,
+            // Another command holds the directory. A capture that has not said that it stopped was killed before.
+            Some(
+                Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. } | Event::ArchiveStarted { .. },
+            ) => self.is_running = false,
             _ => {}
         }
         // Lines behind a capture's end, a repair's for example, do not show a capture.
@@ -390,7 +395,8 @@ struct Cut {
 
 /// Tells whether an event is the first that a process writes.
 fn begins_a_process(event: &Event) -> bool {
-    matches!(event, Event::CaptureStarted { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. })
+    use Event::{ArchiveStarted, BackfillStarted, CaptureStarted, RepairStarted};
+    matches!(event, CaptureStarted { .. } | RepairStarted { .. } | BackfillStarted { .. } | ArchiveStarted { .. })
 }
 
 /// Tells whether there are files that only something with a journal writes.

@@ -149,7 +149,7 @@ impl Orders {
         let quotes = Quotes::open(&self.tape, &self.product, around)?;
         let found = OrdersBasis { basis, orders: 0, without_ids: 0, has_quotes: quotes.has_sequences() };
         let mut fills = Collector { asked: self, quotes, open: None, found, visit };
-        for part in self.tape.range::<Trades>(&self.product, around)? {
+        for part in self.tape.stored_range::<Trades>(&self.product, around)? {
             let part = part?;
             let has_wide = part.day.column::<f64>("trade_price_f64").is_ok();
             fills.found.basis.has_core_days |= !has_wide && part.count() > 0;

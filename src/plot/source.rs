@@ -175,7 +175,8 @@ fn times<L: Layout>(day: &Snapshot<L>, numbers: std::ops::Range<usize>) -> impl 
 
 /// Opens the days of a range of time.
 fn parts<L: Layout>(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<DayPart<L>>, PlotError> {
-    if !tape.days(product, L::DATASET)?.into_iter().any(|date| range.overlaps_day(date)) {
+    let is_in = |date: &UtcDay| range.overlaps_day(*date);
+    if !tape.days(product, L::DATASET)?.iter().any(is_in) && !tape.archived_days(product, L::DATASET)?.iter().any(is_in) {
         return Ok(Vec::new());
     }
     Ok(tape.range::<L>(product, range)?.collect::<Result<_, _>>()?)

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::ids::IdRange;
+use crate::ids::{IdRange, IdSet};
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{Dataset, Trades};
+use crate::store::archived::ArchivedDays;
 use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
 
@@ -17,6 +18,8 @@ pub(super) struct DayIndex {
     product: ProductId,
     dates: BTreeSet<UtcDay>,
     days: BTreeMap<UtcDay, IdRange>,
+    /// The ids of the days that are archived.
+    archived: BTreeMap<UtcDay, IdSet>,
     /// The day that was searched last.
     open: Option<(UtcDay, Snapshot<Trades>)>,
 }
@@ -24,7 +27,14 @@ pub(super) struct DayIndex {
 impl DayIndex {
     pub(super) fn read(dir: &Path, product: &ProductId) -> Result<Self, StoreError> {
         let dates: BTreeSet<UtcDay> = catalog::days(dir, product, Dataset::Trades)?.into_iter().collect();
-        let mut index = Self { dir: dir.to_owned(), product: product.clone(), dates: dates.clone(), days: BTreeMap::new(), open: None };
+        let archived = ArchivedDays::read(dir, product)?;
+        let archived: BTreeMap<UtcDay, IdSet> = archived
+            .away(dir, product, Dataset::Trades)?
+            .into_iter()
+            .map(|day| (day.key.date, day.runs.iter().map(|run| run.ids).collect()))
+            .collect();
+        let (days, listed) = (BTreeMap::new(), dates.clone());
+        let mut index = Self { dir: dir.to_owned(), product: product.clone(), dates: listed, days, archived, open: None };
         dates.into_iter().for_each(|date| index.refresh(date));
         Ok(index)
     }
@@ -32,6 +42,11 @@ impl DayIndex {
     /// Tells whether there is such a day, readable or not.
     pub(super) fn has_day(&self, date: UtcDay) -> bool {
         self.dates.contains(&date)
+    }
+
+    /// Tells whether a day is archived: nothing is written to it.
+    pub(super) fn is_archived(&self, date: UtcDay) -> bool {
+        self.archived.contains_key(&date)
     }
 
     /// Reads a day again, which may have grown. A day that cannot be read holds nothing.
@@ -73,7 +88,7 @@ impl DayIndex {
 
     /// Tells whether a trade is stored under any day.
     pub(super) fn has(&mut self, id: u64) -> bool {
-        matches!(self.find_but_on(id, None), Ok(Some(_)))
+        self.archived.values().any(|ids| ids.contains(id)) || matches!(self.find_but_on(id, None), Ok(Some(_)))
     }
 
     /// Gives the first day.

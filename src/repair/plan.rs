@@ -1,6 +1,6 @@
 //! [`RestorePlan`]: which dataset-days other tapes have and this directory does not. Nothing is written, and no tape is changed.
 //!
-//! 1. A day is wanted that is not here, or is empty here. Days of trades that are here are joined trade by trade instead ([`super::tape`]).
+//! 1. A day is wanted that is not here, or is empty here, and not archived. Days of trades that are here are joined trade by trade instead ([`super::tape`]).
 //! 2. Tickers have no id that all feeds send, so the tickers of two boxes are never merged. A day of tickers that is here is taken from another tape only
 //!    where it holds the first records of that tape's day: a copy that grew since.
 //! 3. All ticker datasets of a day are of one box: their records tell of each other. Some are brought alone where the others cannot be used.
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset, Layout, Trades, with_layout};
+use crate::store::archived::ArchivedDays;
 use crate::store::import::is_front_of;
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog};
 use crate::time::UtcDay;
@@ -162,7 +163,9 @@ impl Planner<'_> {
         for date in dates {
             self.plan_tickers(&mut plan, date)?;
         }
-        plan.is_new = !has_records;
+        let archived = ArchivedDays::read(self.dir, self.product)?;
+        plan.days.retain(|day| archived.get(day.key.dataset, day.key.date).is_none());
+        plan.is_new = !has_records && archived.days.is_empty();
         for dir in std::iter::once(self.dir).chain(self.tapes.iter().map(PathBuf::as_path)).filter(|dir| dir.is_dir()) {
             plan.is_over |= catalog::series(dir, self.product)?.last().is_some_and(|newest| newest.series() > self.product.series());
         }

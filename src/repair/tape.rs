@@ -58,7 +58,18 @@ pub(super) fn take_from(repair: &mut ProductRepair<'_>, tape: &Path) -> Result<T
     let mut taken = Taken::default();
     let dates = catalog::days(tape, repair.product, Dataset::Trades)?;
     repair.observer.begin(dates.len() as u64);
+    let archived = dates.iter().filter(|date| repair.index.is_archived(**date)).count();
+    if archived > 0 {
+        let text = format!(
+            "{archived} days are archived here: nothing is taken for them from {}; `coltape restore` brings them back",
+            tape.display()
+        );
+        repair.remark(&text);
+    }
     for date in &dates {
+        if repair.index.is_archived(*date) {
+            continue;
+        }
         repair.observer.advance(1, "days", || format!("{} {date}: compared with {}", repair.product, tape.display()));
         let other = match Snapshot::<Trades>::open(tape, repair.product, *date) {
             Ok(Some(other)) => other,

@@ -4,10 +4,8 @@ use super::folder::without_folder;
 use super::http::response::{JSON, Response};
 use super::metrics;
 use super::server::Server;
+use crate::exposition::CONTENT_TYPE;
 use crate::json::quoted;
-
-/// Type of the Prometheus text format.
-const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Answers that the server is alive.
 pub(super) fn alive() -> Response {
@@ -23,6 +21,11 @@ pub(super) fn ready(server: &Server) -> Response {
     if server.stopping() {
         missing.push("the server: it stops".to_owned());
     }
+    readiness(&missing)
+}
+
+/// Answers 200 where nothing is missing, else 503 with the list.
+pub(super) fn readiness(missing: &[String]) -> Response {
     let list: Vec<String> = missing.iter().map(|text| quoted(text)).collect();
     let status = if missing.is_empty() { 200 } else { 503 };
     Response::bytes(JSON, format!("[{}]\n", list.join(",")).into_bytes()).with_status(status).with_header("Cache-Control", "no-store")
@@ -30,5 +33,5 @@ pub(super) fn ready(server: &Server) -> Response {
 
 /// Answers with the metrics.
 pub(super) fn metrics(server: &Server) -> Response {
-    Response::bytes(METRICS_TYPE, metrics::text(server).into_bytes()).with_header("Cache-Control", "no-store")
+    Response::bytes(CONTENT_TYPE, metrics::text(server).into_bytes()).with_header("Cache-Control", "no-store")
 }

@@ -1,76 +1,35 @@
-//! [`text`]: the counts of the server in the Prometheus text format 0.0.4. Every name but that of the version begins with `coltape_serve_`, units are base units.
-
-use std::fmt::{Display, Write};
+//! [`text`]: the counts of the server for Prometheus. Every name but that of the version begins with `coltape_serve_`, units are base units.
 
 use super::counters::LAG_BUCKETS_US;
 use super::http::traffic::CutOff;
 use super::server::Server;
-
-/// Microseconds in a second.
-const MICROS: f64 = 1e6;
+use crate::exposition::{Exposition, MetricKind};
 
 /// Gives all metrics.
 pub(super) fn text(server: &Server) -> String {
+    use MetricKind::{Counter, Gauge};
     let (traffic, counters) = (server.traffic(), server.counters());
     let mut out = Exposition::default();
     out.build_info();
-    out.one("connections", "gauge", "Connections that are open", traffic.open());
-    out.one("connections_total", "counter", "Connections that were accepted", traffic.connections());
-    out.one("clients", "gauge", "Clients that are being answered", traffic.answering());
-    out.one("clients_limit", "gauge", "Most clients that are answered at once", server.config().max_clients);
-    out.one("followers", "gauge", "Clients that follow the tape live", counters.followers());
-    out.family("answers_total", "counter", "Answers by status");
+    out.one("serve_connections", Gauge, "Connections that are open.", traffic.open());
+    out.one("serve_connections_total", Counter, "Connections that were accepted.", traffic.connections());
+    out.one("serve_clients", Gauge, "Clients that are being answered.", traffic.answering());
+    out.one("serve_clients_limit", Gauge, "Most clients that are answered at once.", server.config().max_clients);
+    out.one("serve_followers", Gauge, "Clients that follow the tape live.", counters.followers());
+    out.family("serve_answers_total", Counter, "Answers by status.");
     for (status, count) in traffic.answers() {
-        out.sample("answers_total", &format!("{{status=\"{status}\"}}"), count);
+        out.sample("serve_answers_total", "status", &status.to_string(), count);
     }
-    out.one("sent_bytes_total", "counter", "Bytes that were sent, heads included", traffic.bytes_sent());
-    out.one("sent_rows_total", "counter", "Records that were sent", counters.rows());
-    out.family("cut_off_total", "counter", "Connections that were ended before their time");
+    out.one("serve_sent_bytes_total", Counter, "Bytes that were sent, heads included.", traffic.bytes_sent());
+    out.one("serve_sent_rows_total", Counter, "Records that were sent.", counters.rows());
+    out.family("serve_cut_off_total", Counter, "Connections that were ended before their time.");
     for reason in CutOff::ALL {
-        out.sample("cut_off_total", &format!("{{reason=\"{}\"}}", reason.name()), traffic.cut_off_for(reason));
+        out.sample("serve_cut_off_total", "reason", reason.name(), traffic.cut_off_for(reason));
     }
-    out.one("broken_off_total", "counter", "Answers that were broken off because what they were made of failed", traffic.broken_off());
-    out.one("panics_total", "counter", "Faults of the server's own while it made an answer", traffic.panics());
-    lag(&mut out, server);
-    out.0
-}
-
-fn lag(out: &mut Exposition, server: &Server) {
-    let (buckets, sum_us) = server.counters().lag();
-    out.family("lag_seconds", "histogram", "How long live records had been seen as committed when they were sent");
-    let ends = LAG_BUCKETS_US.iter().map(|end| format!("{}", *end as f64 / MICROS)).chain(["+Inf".to_owned()]);
-    let mut count = 0;
-    for (end, bucket) in ends.zip(buckets) {
-        count += bucket;
-        out.sample("lag_seconds_bucket", &format!("{{le=\"{end}\"}}"), count);
-    }
-    out.sample("lag_seconds_sum", "", sum_us as f64 / MICROS);
-    out.sample("lag_seconds_count", "", count);
-}
-
-/// Text being written.
-#[derive(Default)]
-struct Exposition(String);
-
-impl Exposition {
-    /// The version has the name that a capture gives it too.
-    fn build_info(&mut self) {
-        let version = env!("CARGO_PKG_VERSION");
-        let _ = writeln!(self.0, "# HELP coltape_build_info The version that runs.\n# TYPE coltape_build_info gauge");
-        let _ = writeln!(self.0, "coltape_build_info{{version=\"{version}\"}} 1");
-    }
-
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a String cannot fail.
-        let _ = writeln!(self.0, "# HELP coltape_serve_{name} {help}.\n# TYPE coltape_serve_{name} {kind}");
-    }
-
-    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
-        let _ = writeln!(self.0, "coltape_serve_{name}{labels} {value}");
-    }
-
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, "", value);
-    }
+    out.one("serve_broken_off_total", Counter, "Answers that were broken off because what they were made of failed.", traffic.broken_off());
+    out.one("serve_panics_total", Counter, "Faults of the server's own while it made an answer.", traffic.panics());
+    let (buckets, sum_us) = counters.lag();
+    let help = "How long live records had been seen as committed when they were sent.";
+    out.histogram("serve_lag_seconds", help, &LAG_BUCKETS_US, &buckets, sum_us);
+    out.done()
 }

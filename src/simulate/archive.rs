@@ -59,6 +59,8 @@ struct ProductTrades {
 pub(super) struct Archive {
     products: Vec<ProductId>,
     is_delisted: Vec<AtomicBool>,
+    /// Which products are there. The others will be listed later.
+    is_listed: Vec<AtomicBool>,
     by_product: Vec<Mutex<ProductTrades>>,
     max_per_product: usize,
 }
@@ -70,6 +72,7 @@ impl Archive {
         Self {
             products: products.to_vec(),
             is_delisted: products.iter().map(|_| AtomicBool::new(false)).collect(),
+            is_listed: products.iter().map(|_| AtomicBool::new(true)).collect(),
             by_product: products.iter().map(empty).collect(),
             max_per_product: (MAX_TRADES / products.len().max(1)).max(1),
         }
@@ -84,6 +87,16 @@ impl Archive {
     pub(super) fn delist(&self, product: usize) {
         // Relaxed: the flag orders nothing else.
         self.is_delisted.get(product).into_iter().for_each(|is| is.store(true, Ordering::Relaxed));
+    }
+
+    /// Records whether a product is there.
+    pub(super) fn set_listed(&self, product: usize, is_listed: bool) {
+        self.is_listed.get(product).into_iter().for_each(|is| is.store(is_listed, Ordering::Relaxed));
+    }
+
+    /// Tells whether a product is there.
+    pub(super) fn is_listed(&self, product: usize) -> bool {
+        self.is_listed.get(product).is_some_and(|is| is.load(Ordering::Relaxed))
     }
 
     /// Tells whether a product trades.

@@ -43,6 +43,8 @@ pub struct SimulateConfig {
     pub rest_listen: Option<SocketAddr>,
     /// The exchange's products.
     pub products: Vec<ProductId>,
+    /// How many of the last products are not there yet. [`super::Simulation::list`] lists them. A fault `list` adds one to them, and lists it.
+    pub unlisted: usize,
     /// Trades per second and product.
     pub rate_per_product: f64,
     /// Whether tickers are sent.
@@ -80,6 +82,7 @@ impl Default for SimulateConfig {
             listen: any,
             rest_listen: Some(any),
             products: products(1).unwrap_or_default(),
+            unlisted: 0,
             rate_per_product: 10.0,
             tickers: true,
             duration: None,

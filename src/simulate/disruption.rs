@@ -32,9 +32,14 @@ impl Exchange {
     pub(super) fn fire_armed(&mut self, now: Instant) {
         let has_client = self.clients.iter().any(|client| !client.is_cut);
         let can_stall = (0..self.products.len()).any(|product| self.can_stall(product));
+        let can_list = self.is_listed.contains(&false);
         let is_possible = |kind: FaultKind| match kind.scope() {
             Scope::Exchange => true,
-            Scope::Product => kind == FaultKind::Delist || can_stall,
+            Scope::Product => match kind {
+                FaultKind::Delist => true,
+                FaultKind::List => can_list,
+                _ => can_stall,
+            },
             Scope::Connection => has_client,
             Scope::Update | Scope::Frame | Scope::Request => false,
         };
@@ -92,6 +97,11 @@ impl Exchange {
                 let products: Vec<usize> = (0..self.products.len()).filter(|product| self.is_online(*product)).collect();
                 let Some(product) = self.rng.choice(products) else { return };
                 self.delist(product);
+                FaultTarget::of_product(self.products.get(product))
+            }
+            FaultKind::List => {
+                let Some(product) = self.is_listed.iter().position(|is_listed| !is_listed) else { return };
+                self.list(product);
                 FaultTarget::of_product(self.products.get(product))
             }
             FaultKind::ClockStep => {

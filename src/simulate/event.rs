@@ -43,6 +43,8 @@ pub(super) enum Command {
     Disconnect(Cut),
     /// Stop trading a product.
     Delist(ProductId),
+    /// Begin to trade a product that was not there.
+    List(ProductId),
     /// Stop the event clock, and write the ledger up to there.
     Pause,
     /// Let the event clock go on from where it was stopped.

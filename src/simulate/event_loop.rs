@@ -115,6 +115,13 @@ impl Exchange {
                     self.record_fault(Fault::of_kind(FaultKind::Delist), &FaultTarget::of_product(Some(&product)));
                 }
             }
+            Command::List(product) => {
+                let index = self.index_by_name.get(product.as_str()).copied();
+                if let Some(index) = index.filter(|index| self.is_listed.get(*index) == Some(&false)) {
+                    self.list(index);
+                    self.record_fault(Fault::of_kind(FaultKind::List), &FaultTarget::of_product(Some(&product)));
+                }
+            }
             Command::Pause => {
                 self.paused_at = self.paused_at.or(Some(now));
                 self.ledger.flush();
@@ -178,10 +185,16 @@ impl Exchange {
                 channels.has(Channels::TRADES) || channels.has(Channels::TICKER)
             })
         };
-        let is_wanted_whole = (0..self.products.len()).all(is_wanted);
+        let is_listed = |product: &usize| self.is_listed.get(*product) == Some(&true);
+        let is_wanted_whole = (0..self.products.len()).filter(is_listed).all(is_wanted);
         if !is_wanted_whole && self.waiting.take_due(now) {
-            let unwanted: Vec<&ProductId> =
-                self.products.iter().enumerate().filter(|(product, _)| !is_wanted(*product)).map(|(_, product)| product).collect();
+            let unwanted: Vec<&ProductId> = self
+                .products
+                .iter()
+                .enumerate()
+                .filter(|(product, _)| is_listed(product) && !is_wanted(*product))
+                .map(|(_, product)| product)
+                .collect();
             log::warn!("{}", waiting::text(self.clients.len(), &unwanted, self.products.len()));
         }
         if is_settled && is_wanted_whole {

@@ -81,6 +81,8 @@ pub(super) struct Exchange {
     /// The newest trade of each product that has a ticker.
     pub(super) newest_ticker: Vec<Option<Trade>>,
     pub(super) is_delisted: Vec<bool>,
+    /// Which products are there. The others are listed later.
+    pub(super) is_listed: Vec<bool>,
     pub(super) totals: Totals,
     pub(super) scratch: Vec<u8>,
     pub(super) trades: Vec<Trade>,
@@ -122,6 +124,7 @@ impl Exchange {
         let now = Instant::now();
         let products = config.products.clone();
         let count = products.len();
+        let listed = count.saturating_sub(config.unlisted.saturating_add(config.faults.listings()));
         let mut exchange = Self {
             feed: config.feed,
             index_by_name: products.iter().enumerate().map(|(at, product)| (product.as_str().to_owned(), at)).collect(),
@@ -138,6 +141,7 @@ impl Exchange {
             newest: vec![None; count],
             newest_ticker: vec![None; count],
             is_delisted: vec![false; count],
+            is_listed: (0..count).map(|product| product < listed).collect(),
             totals: Totals { asked_rate: config.rate_per_product * count as f64, ..Totals::default() },
             scratch: Vec::new(),
             trades: Vec::new(),
@@ -160,6 +164,9 @@ impl Exchange {
             published: now,
             products,
         };
+        for product in listed..count {
+            exchange.shared.archive.set_listed(product, false);
+        }
         exchange.ledger.head(config.seed, start, config.rate_per_product, &exchange.products);
         exchange.write_history(config.history);
         Ok(exchange)
@@ -169,7 +176,7 @@ impl Exchange {
         let mut trades = Vec::new();
         self.market.history(count, &mut trades);
         for trade in trades {
-            let Some(product) = self.products.get(trade.product) else { continue };
+            let Some(product) = self.products.get(trade.product).filter(|_| self.is_online(trade.product)) else { continue };
             self.ledger.trade(product, &trade, TradeLine::History);
             self.keep(&trade);
         }
@@ -193,7 +200,7 @@ impl Exchange {
 
     /// Tells whether a product trades.
     pub(super) fn is_online(&self, product: usize) -> bool {
-        self.is_delisted.get(product) == Some(&false)
+        self.is_delisted.get(product) == Some(&false) && self.is_listed.get(product) == Some(&true)
     }
 
     /// Tells whether a client would receive what is sent of a product now.

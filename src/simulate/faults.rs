@@ -18,7 +18,8 @@ Faults, separated by commas: NAME[:ARGUMENT] followed by =CHANCE (0.01 or 1/1000
 or *COUNT (at the first COUNT opportunities; *1 is the default).
   each trade or ticker (Advanced: each trade, and drop each ticker too): drop, duplicate, reorder, delay[:200ms], absurd-id, absurd-time, junk
   each frame to each connection: lose (this connection does not get it)
-  a product:            stall[:2s] (its trades come late; its tickers and heartbeats come in time), stall-lost[:2s] (its trades never come), delist
+  a product:            stall[:2s] (its trades come late; its tickers and heartbeats come in time), stall-lost[:2s] (its trades never come), delist,
+                        list (a new listing: until then the last of the products is not there)
   a connection:         silent[:15s], reset, close[:1000|1001|1006|...], half-frame, refuse-connection, refuse-subscription
   the exchange:         outage[:10m] (this much event time passes at once, and nothing of it is sent), clock-step[:-50ms] (event times are off by this much for a second)
   a REST request:       rest-slow[:2s], rest-429, rest-500, rest-truncate, rest-hole
@@ -50,6 +51,8 @@ pub(super) enum FaultKind {
     StallLost,
     /// One product stops trading and accepts no more subscriptions.
     Delist,
+    /// A new product begins to trade. Until then nothing shows that it exists.
+    List,
     /// One connection stays open, and nothing is sent to it. What it would have received is lost.
     Silent,
     /// One connection is reset.
@@ -128,7 +131,7 @@ const fn length_ms(milliseconds: u64) -> Setting {
 
 impl FaultKind {
     /// Every kind.
-    const ALL: [Self; 24] = [
+    const ALL: [Self; 25] = [
         Self::Drop,
         Self::Duplicate,
         Self::Reorder,
@@ -140,6 +143,7 @@ impl FaultKind {
         Self::Stall,
         Self::StallLost,
         Self::Delist,
+        Self::List,
         Self::Silent,
         Self::Reset,
         Self::Close,
@@ -168,6 +172,7 @@ impl FaultKind {
             Self::Stall => spec("stall", Scope::Product, length_ms(2000)),
             Self::StallLost => spec("stall-lost", Scope::Product, length_ms(2000)),
             Self::Delist => spec("delist", Scope::Product, Setting::None),
+            Self::List => spec("list", Scope::Product, Setting::None),
             Self::Silent => spec("silent", Scope::Connection, length_ms(15_000)),
             Self::Reset => spec("reset", Scope::Connection, Setting::None),
             Self::Close => spec("close", Scope::Connection, Setting::CloseCode(1000)),
@@ -268,6 +273,17 @@ impl Faults {
             }
         }
         Ok(faults)
+    }
+
+    /// Counts the listings whose number the script fixes.
+    pub(super) fn listings(&self) -> usize {
+        let listings = self.rules.iter().filter(|rule| rule.fault.kind == FaultKind::List);
+        let count = |rule: &Rule| match rule.when {
+            When::At(_) => 1,
+            When::Count(count) => usize::try_from(count).unwrap_or(usize::MAX),
+            When::Chance(_) | When::Every(_) => 0,
+        };
+        listings.map(count).fold(0, usize::saturating_add)
     }
 
     /// Adds up the outages whose number the script fixes.

@@ -157,7 +157,8 @@ impl RestServer {
     }
 
     fn index(&self, name: &str) -> Option<usize> {
-        self.archive.products().iter().position(|product| product.as_str() == name)
+        let index = self.archive.products().iter().position(|product| product.as_str() == name);
+        index.filter(|index| self.archive.is_listed(*index))
     }
 
     fn product(&self, index: usize) -> Vec<u8> {
@@ -169,7 +170,8 @@ impl RestServer {
     }
 
     fn all_products(&self) -> Answer {
-        let products: Vec<Vec<u8>> = (0..self.archive.products().len()).map(|index| self.product(index)).collect();
+        let listed = (0..self.archive.products().len()).filter(|index| self.archive.is_listed(*index));
+        let products: Vec<Vec<u8>> = listed.map(|index| self.product(index)).collect();
         Answer::new("200 OK", [b"[".as_slice(), &products.join(&b','), b"]"].concat())
     }
 

@@ -181,10 +181,12 @@ impl Exchange {
         let mut products = Vec::new();
         for product in asked.products.iter().filter(|_| spec.is_by_product) {
             match self.index_by_name.get(product).copied() {
-                Some(index) if !self.is_delisted.get(index).is_some_and(|is_delisted| *is_delisted) => products.push(index),
+                Some(index) if self.is_online(index) => products.push(index),
                 _ if bad_products == BadProducts::LeaveOut => {}
-                Some(_) => return Err(Refusal::because(format!("{product} is delisted"))),
-                None => return Err(Refusal::because(format!("{product} is not a valid product"))),
+                Some(index) if self.is_delisted.get(index) == Some(&true) => {
+                    return Err(Refusal::because(format!("{product} is delisted")));
+                }
+                _ => return Err(Refusal::because(format!("{product} is not a valid product"))),
             }
         }
         Ok(Subscription { channel: spec.channel, products, is_by_product: spec.is_by_product })
@@ -295,7 +297,7 @@ impl Exchange {
         let mut out = Vec::new();
         if self.feed == SimulatedFeed::Exchange {
             for ((index, product), newest) in self.products.iter().enumerate().zip(&self.newest) {
-                let (Some(newest), Some(false)) = (newest, self.is_delisted.get(index)) else { continue };
+                let Some(newest) = newest.as_ref().filter(|_| self.is_delisted.get(index) == Some(&false)) else { continue };
                 out.clear();
                 exchange_feed::write_heartbeat(&mut out, &mut self.times, product, newest, now);
                 for client in self.clients.iter_mut().filter(|client| client.is_subscribed(index, Channels::HEARTBEAT)) {
@@ -328,6 +330,15 @@ impl Exchange {
         self.send_status(None);
     }
 
+    /// Begins a new product's trading, and sends the new `status`.
+    pub(super) fn list(&mut self, product: usize) {
+        if let Some(is_listed) = self.is_listed.get_mut(product) {
+            *is_listed = true;
+        }
+        self.shared.archive.set_listed(product, true);
+        self.send_status(None);
+    }
+
     /// Sends `status` to the client at index `only`, or to all where it is `None`.
     fn send_status(&mut self, only: Option<usize>) {
         let (statuses, time) = (self.statuses(), self.envelope_time());
@@ -349,8 +360,8 @@ impl Exchange {
     }
 
     fn statuses(&self) -> Vec<ProductStatus> {
-        let statuses = self.products.iter().cloned().zip(&self.is_delisted);
-        statuses.map(|(product, is_delisted)| ProductStatus { product, is_online: !is_delisted }).collect()
+        let listed = self.products.iter().enumerate().filter(|(index, _)| self.is_listed.get(*index) == Some(&true));
+        listed.map(|(index, product)| ProductStatus { product: product.clone(), is_online: self.is_online(index) }).collect()
     }
 }
 

@@ -70,6 +70,7 @@ impl StatusReport {
                 subject: of.text("subject"),
                 text: of.text("text"),
                 lasts_s: of.count("lasts_s"),
+                remedy: of.text("remedy"),
             }),
             problems: texts(value.get("problems")),
             disk: value.get("disk").map(Fields).and_then(|disk| {
@@ -170,7 +171,13 @@ mod tests {
             queue: Queue { waiting: 7, capacity: 50_000, product: "BTC-USD".to_owned() },
             missing_ids: 8,
             last_error: Some(LastError { time: UnixNanos(1_700_000_050_000_000_000), text: "connect_failed".to_owned() }),
-            alerts: vec![RaisedAlert { alert: "lag_above_1_s".to_owned(), subject: String::new(), text: "2000 ms".to_owned(), lasts_s: 9 }],
+            alerts: vec![RaisedAlert {
+                alert: "lag_above_1_s".to_owned(),
+                subject: String::new(),
+                text: "2000 ms".to_owned(),
+                lasts_s: 9,
+                remedy: "look".to_owned(),
+            }],
             problems: vec!["1 of 2 connections work".to_owned()],
             disk: Some(Disk { free_bytes: 10 << 30, days_until_full: Some(3.5) }),
             memory_bytes: Some(11),

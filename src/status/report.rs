@@ -98,6 +98,8 @@ pub struct RaisedAlert {
     pub text: String,
     /// For how long it has stood, in seconds.
     pub lasts_s: u64,
+    /// What to do about it.
+    pub remedy: String,
 }
 
 /// The disk that has the least room of those that the directory lies on.
@@ -265,7 +267,12 @@ impl LastError {
 
 impl RaisedAlert {
     fn object(&self) -> Object {
-        Object::default().text("alert", &self.alert).text("subject", &self.subject).text("text", &self.text).plain("lasts_s", self.lasts_s)
+        Object::default()
+            .text("alert", &self.alert)
+            .text("subject", &self.subject)
+            .text("text", &self.text)
+            .plain("lasts_s", self.lasts_s)
+            .text("remedy", &self.remedy)
     }
 }
 

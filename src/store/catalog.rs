@@ -135,6 +135,12 @@ pub(crate) fn must_be_empty(dir: &Path, key: &DayKey) -> Result<(), StoreError> 
     Ok(())
 }
 
+/// Gives the bytes of all files of a dataset-day, as far as they can be looked at.
+pub(crate) fn bytes_of(dir: &Path, key: &DayKey) -> u64 {
+    let files = Place::find(dir, key, DateFormat::Iso).files();
+    files.iter().filter_map(|path| std::fs::metadata(path).ok()).fold(0, |sum, found| sum.saturating_add(found.len()))
+}
+
 /// How a day is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DayStyle {

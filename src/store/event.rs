@@ -239,6 +239,19 @@ events! {
         records: u64, "Records that it holds.";
         from: String, "The folder of the other tape.";
     };
+    ArchiveStarted "archive_started", "`archive` or `restore` holds the directory: no capture is running." {
+        archive: String, "The folder of the archive; empty where there are several.";
+    };
+    DayArchived "day_archived", "a dataset-day was moved into an archive: its files are removed here." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds.";
+        archive: String, "The folder of the archive.";
+    };
+    DayReturned "day_returned", "`restore` brought a dataset-day back from an archive." {
+        day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
+        records: u64, "Records that it holds.";
+        archive: String, "The folder of the archive.";
+    };
     SealFailed "seal_failed", "a dataset-day could not be sealed." {
         day: DayKey, "Which, in the line `product`, `dataset` and `date`.";
         error: String, "Why.";

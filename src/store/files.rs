@@ -384,8 +384,16 @@ impl DayFiles {
         let widest = self.columns.iter().map(Column::width).max().unwrap_or(1) as u64;
         // Whole pages of every column.
         let step = (self.dir.options().cached_bytes / widest).next_multiple_of(RELEASED_AT_ONCE_RECORDS);
+        self.release_to(self.durable().saturating_sub(step) / step * step);
+    }
+
+    /// Gives back the page cache of all durable records, but for the pages that the next ones are stored to.
+    pub(crate) fn release_all_cache(&self) {
+        self.release_to(self.durable() / RELEASED_AT_ONCE_RECORDS * RELEASED_AT_ONCE_RECORDS);
+    }
+
+    fn release_to(&self, to: u64) {
         let from = self.released.load(Ordering::Relaxed);
-        let to = self.durable().saturating_sub(step) / step * step;
         if to <= from {
             return;
         }

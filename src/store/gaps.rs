@@ -4,9 +4,12 @@
 //! 2. The ids of a day rise and are unique, so a stretch of records is whole exactly if last − first + 1 is its count: a day is bisected, never scanned.
 //! 3. What is given is bounded. Beyond the bound, gaps with the fewest ids between them are joined, so that no missing id is forgotten.
 //! 4. A day that cannot be read stores nothing: its ids are missing, and the day is named.
+//! 5. A day that is archived stores what it held: its ids are known, and nobody fetches them again.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::archived::{ArchivedDay, ArchivedDays};
 use super::catalog;
 use super::error::StoreError;
 use super::reader::Snapshot;
@@ -61,13 +64,22 @@ pub(crate) fn gaps_with(
     more: &[Stretch],
     most: usize,
 ) -> Result<StoredIds, StoreError> {
+    let archived = ArchivedDays::read(dir, product)?;
+    let away: BTreeMap<UtcDay, &ArchivedDay> =
+        archived.away(dir, product, Dataset::Trades)?.into_iter().map(|day| (day.key.date, day)).collect();
     let mut dates = catalog::days(dir, product, Dataset::Trades)?;
+    dates.extend(away.keys());
+    dates.sort_unstable();
     if let Some(days) = days {
         dates.drain(..dates.len().saturating_sub(days));
     }
     let (mut chain, mut unreadable) = (None, Vec::new());
     for date in dates {
-        match Snapshot::<Trades>::open(dir, product, date).and_then(|day| day.as_ref().map_or(Ok(None), stretch)) {
+        let found = match away.get(&date) {
+            Some(day) => Ok(Stretch::of_runs(day.runs.iter().map(|run| run.ids))),
+            None => Snapshot::<Trades>::open(dir, product, date).and_then(|day| day.as_ref().map_or(Ok(None), stretch)),
+        };
+        match found {
             Ok(Some(day)) => chain = Some(chain.map_or_else(|| day.clone(), |chain: Stretch| chain.with(&day))),
             Ok(None) => {}
             Err(error) => unreadable.push((date, error)),
@@ -126,6 +138,11 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
+    /// Makes one of stretches of ids that are stored without a gap.
+    fn of_runs(runs: impl Iterator<Item = IdRange>) -> Option<Self> {
+        runs.map(|ids| Self { ids, missing: IdSet::new() }).reduce(|chain, run| chain.with(&run))
+    }
+
     /// Gives what the two store together: missing is what is missing in both.
     fn with(mut self, other: &Self) -> Self {
         let ids = self.ids.span(other.ids);

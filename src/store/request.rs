@@ -153,13 +153,13 @@ fn answer_path(dir: &Path, id: u64) -> PathBuf {
     dir.join(OWN_FOLDER).join(format!("repair-answer-{id}.json"))
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     // A string can always be written.
     simd_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
 }
 
 /// Writes a file under another name and renames it.
-fn write_whole(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(), StoreError> {
+pub(super) fn write_whole(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(), StoreError> {
     let new = path.with_extension(format!("{id}.tmp"));
     std::fs::write(&new, text).at("write", &new)?;
     let renamed = rustix::fs::renameat_with(CWD, &new, CWD, path, how);
@@ -172,7 +172,7 @@ fn write_whole(path: &Path, id: u64, text: &str, how: RenameFlags) -> Result<(),
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let mut text = Vec::new();
     match File::open(path) {
         Ok(file) => file.take(MAX_BYTES).read_to_end(&mut text).at("read", path)?,
@@ -182,7 +182,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     Ok(Some(text))
 }
 
-fn take(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn take(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(text) = read(path)? else { return Ok(None) };
     match std::fs::remove_file(path) {
         // It was withdrawn meanwhile: nobody waits for it.

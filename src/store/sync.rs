@@ -95,6 +95,11 @@ impl Syncer {
         std::mem::take(&mut self.gone)
     }
 
+    /// Gives the page cache of everything that is on disk back to the system: memory has run short. What is read again comes from the disk.
+    pub fn release_cache(&self) {
+        self.watched.iter().filter_map(Weak::upgrade).filter(|day| !day.is_gone()).for_each(|day| day.release_all_cache());
+    }
+
     /// Runs one cycle.
     ///
     /// # Errors

@@ -57,6 +57,9 @@ pub enum TapeError {
         /// The last day that there is.
         last: UtcDay,
     },
+    /// Days of that time are archived: an answer would be without them.
+    #[error("{}", archived_text(.0))]
+    Archived(Box<ArchivedSpan>),
     /// The tape has days of that time, and none of them has a record.
     #[error("no {} of {product}: its days of that time are empty; `coltape verify` says which days have records", dataset.folder())]
     EmptyDays {
@@ -74,6 +77,42 @@ pub enum TapeError {
     /// A day cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Days of a product's dataset that are archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ArchivedSpan {
+    /// The data directory.
+    pub path: PathBuf,
+    /// The product.
+    pub product: ProductId,
+    /// The dataset.
+    pub dataset: Dataset,
+    /// How many of the days asked for are archived.
+    pub days: u64,
+    /// The first of them.
+    pub first: UtcDay,
+    /// The last of them.
+    pub last: UtcDay,
+    /// The folder of the archive that the last of them is in.
+    pub archive: PathBuf,
+    /// The first day behind them that is here.
+    pub next: Option<UtcDay>,
+}
+
+/// Says that days are archived, and what to do.
+fn archived_text(span: &ArchivedSpan) -> String {
+    let ArchivedSpan { path, product, dataset, days, first, last, archive, next } = span;
+    let which = if first == last { first.to_string() } else { format!("{first} to {last} ({days} days)") };
+    let instead = next.map(|next| format!("; --from {next} asks for what is here")).unwrap_or_default();
+    format!(
+        "{} of {product}, {which}: archived in {}; `coltape restore {product} --from {first} --to {} --data-dir {}` brings them back{instead}",
+        dataset.folder(),
+        archive.display(),
+        last.next(),
+        path.display()
+    )
 }
 
 fn shown(time: Option<UnixNanos>) -> String {

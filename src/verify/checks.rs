@@ -148,7 +148,15 @@ pub(super) fn is_timely(date: UtcDay, sums: &DaySums) -> Option<bool> {
 /// Opens one dataset-day and looks at its page. Gives nothing of a day that is only just being made.
 pub(super) fn open_day<L: Layout>(checks: &Checks<'_>, date: UtcDay, findings: &mut Findings) -> Option<(DatasetDay, Option<Snapshot<L>>)> {
     let location = Location::on(checks.product, L::DATASET, date);
-    let mut day = DatasetDay { dataset: L::DATASET, state: None, set: ColumnSet::Full, late: 0, unproven: 0, sums: DaySums::default() };
+    let mut day = DatasetDay {
+        dataset: L::DATASET,
+        state: None,
+        set: ColumnSet::Full,
+        late: 0,
+        unproven: 0,
+        sums: DaySums::default(),
+        archive: None,
+    };
     let snapshot = match Snapshot::<L>::open(&checks.config.dir, checks.product, date) {
         Ok(Some(snapshot)) => snapshot,
         Ok(None) => {

@@ -24,13 +24,15 @@ pub struct VerifyConfig {
     pub now: UnixNanos,
     /// Is told how far it is, in records.
     pub observer: Observer,
+    /// Whether the files of archived days are compared with their checksums.
+    pub(crate) checks_archives: bool,
 }
 
 impl VerifyConfig {
     /// Verifies a whole data directory, without a ledger.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>, now: UnixNanos) -> Self {
-        Self { dir: dir.into(), product: None, date: None, ledger: None, now, observer: Observer::default() }
+        Self { dir: dir.into(), product: None, date: None, ledger: None, now, observer: Observer::default(), checks_archives: true }
     }
 
     /// Tells whether the day asked for, if one is, lies between two days, both included.

@@ -1,5 +1,6 @@
 //! Verifies one product: each of its days by itself, then what must be there, then all of them together.
 
+use super::archived::Archived;
 use super::chain::{Link, Runs};
 use super::checks::{Checks, add_faults, is_timely, open_day};
 use super::config::{VerifyConfig, VerifyError};
@@ -29,9 +30,13 @@ pub(super) fn verify_product(
     let checks = Checks { config, product, history: &history, clock };
     let is_asked = |date: UtcDay| config.covers(date, date);
     let findings = &mut report.findings;
-    let mut checked = CheckedDays::new();
+    let archived = Archived::read(&config.dir, product)?;
+    archived.check(config, findings, &mut report.not_checked);
+    let mut checked = archived.checked(is_asked);
     let mut trades = IndexedDays::new();
-    let (mut ids, is_any_timely) = check_trades(&checks, &mut trades, &mut checked, findings)?;
+    let (mut ids, mut is_any_timely) = check_trades(&checks, &mut trades, &mut checked, findings)?;
+    is_any_timely |= checked.iter().any(|(date, days)| of_trades(days).is_some_and(|day| is_timely(*date, &day.sums) == Some(true)));
+    ids.extend(archived.ids());
     let mut tickers: Vec<DatasetDays> = Vec::new();
     for dataset in Dataset::of_tickers() {
         tickers.push(with_layout!(dataset, L => check_days::<L>(&checks, &mut checked, findings)?.into()));
@@ -43,7 +48,8 @@ pub(super) fn verify_product(
         known::check_journaled(product, &history, &checked, findings);
     }
     for dataset in Dataset::ALL {
-        known::check_strays(&config.dir, product, dataset, &is_asked, findings);
+        let is_stray = |date| is_asked(date) && !archived.has(dataset, date);
+        known::check_strays(&config.dir, product, dataset, &is_stray, findings);
     }
     let mut coverage = judge(&ids, &rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges)));
     checks.report_chain(&coverage, &ids, findings);
@@ -69,6 +75,7 @@ pub(super) fn verify_product(
         days.push(ProductDay { product: product.clone(), date, coverage, datasets, named, pairing });
     }
     for day in &mut days {
+        archived.complete(day);
         checks.report_lost_journal(journal, day.date, &day.datasets, findings);
         checks.lower(journal, day, findings, &mut report.not_checked);
         if is_any_timely {
@@ -77,6 +84,11 @@ pub(super) fn verify_product(
     }
     report.days.extend(days);
     Ok(ProductDays { trades, tickers })
+}
+
+/// Finds the trades among the datasets of a day.
+fn of_trades(days: &[DatasetDay]) -> Option<&DatasetDay> {
+    days.iter().find(|day| day.dataset == Dataset::Trades)
 }
 
 /// Checks a product's days of `TRADES`. Gives the ids of every day, and whether those of any came as they happened. Only the days asked for are kept.

@@ -1,6 +1,7 @@
 //! What `verify` reports: product-days with their verdicts, findings, and the sums of a ledger.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::coverage::{DayCoverage, Gap, Verdict};
 use super::finding::Findings;
@@ -27,6 +28,8 @@ pub struct DatasetDay {
     pub unproven: u64,
     /// What its records add up to.
     pub sums: DaySums,
+    /// The archive that holds it, where its files are not here. Then all this was found when it was archived.
+    pub archive: Option<PathBuf>,
 }
 
 /// One product on one day.
@@ -80,6 +83,12 @@ impl Report {
     #[must_use]
     pub fn holds(&self) -> bool {
         self.findings.is_empty()
+    }
+
+    /// Gives how many product-days have a dataset that is archived.
+    #[must_use]
+    pub fn archived(&self) -> usize {
+        self.days.iter().filter(|day| day.datasets.iter().any(|kept| kept.archive.is_some())).count()
     }
 
     /// Gives how many product-days have a verdict.

@@ -5,13 +5,15 @@
 //!
 //! Names of files, texts of a journal and messages of the system come from outside: whatever is shown of them is escaped, into a pipe too.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::coverage::Verdict;
 use super::finding::Finding;
 use super::report::{DatasetDay, ProductDay, Report};
 use crate::escape::Escaped;
-use crate::json::Object;
+use crate::json::{Object, quoted};
 use crate::schema::{ColumnSet, Dataset};
 use crate::store::DayState;
 
@@ -51,7 +53,14 @@ pub fn write_table(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         let count = |verdict| report.count(verdict);
         let (whole, partial, unverifiable) = (count(Verdict::Whole), count(Verdict::Partial), count(Verdict::Unverifiable));
         let beside = if report.not_checked.is_empty() { "" } else { " in what could be checked" };
-        return writeln!(out, "holds: {whole} whole, {partial} partial, {unverifiable} unverifiable; nothing wrong was found{beside}");
+        let archived = match report.archived() {
+            0 => String::new(),
+            days => format!(" ({days} of them archived)"),
+        };
+        return writeln!(
+            out,
+            "holds: {whole} whole, {partial} partial, {unverifiable} unverifiable{archived}; nothing wrong was found{beside}"
+        );
     }
     writeln!(out, "DOES NOT HOLD")?;
     for (kind, count) in report.findings.counts() {
@@ -99,6 +108,12 @@ fn write_day(day: &ProductDay, width: usize, out: &mut dyn Write) -> io::Result<
         for_tickers(|dataset| records(of(dataset))),
         share(day.named)
     )?;
+    let archives: BTreeSet<&Path> = day.datasets.iter().filter_map(|kept| kept.archive.as_deref()).collect();
+    for archive in archives {
+        let names: Vec<&str> =
+            day.datasets.iter().filter(|kept| kept.archive.as_deref() == Some(archive)).map(|kept| kept.dataset.folder()).collect();
+        writeln!(out, "{:width$}    archived in {}: {}", "", Escaped(archive.display()), names.join(", "))?;
+    }
     for reason in day.coverage.reasons.iter().take(SHOWN_REASONS) {
         writeln!(out, "{:width$}    {}", "", Escaped(reason))?;
     }
@@ -235,6 +250,7 @@ pub fn write_json(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         .plain("partial", report.count(Verdict::Partial))
         .plain("open", report.count(Verdict::Open))
         .plain("unverifiable", report.count(Verdict::Unverifiable))
+        .plain("archived", report.archived())
         .object("findings", counts)
         .plain("not_checked", report.not_checked.len())
         .plain("unreadable_journal_lines", report.unreadable_journal_lines)
@@ -265,6 +281,8 @@ fn day_line(day: &ProductDay) -> String {
 
 fn dataset_object(kept: &DatasetDay) -> Object {
     let (state, generation) = match kept.state {
+        Some(DayState::Sealed { generation }) if kept.archive.is_some() => ("archived", Some(generation)),
+        Some(_) if kept.archive.is_some() => ("archived", None),
         None => ("unreadable", None),
         Some(DayState::Live) => ("live", None),
         Some(DayState::Bare) => ("bare", None),
@@ -272,6 +290,7 @@ fn dataset_object(kept: &DatasetDay) -> Object {
     };
     Object::default()
         .text("state", state)
+        .optional("archive", kept.archive.as_ref().map(|archive| quoted(&archive.to_string_lossy())))
         .optional("generation", generation)
         .text("columns", if kept.set == ColumnSet::Full { "full" } else { "core" })
         .plain("records", kept.sums.records)

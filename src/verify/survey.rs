@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::archived::{self, Archived};
 use super::chain::{Link, Run, Runs};
 use super::checks::{Checks, LAG_NANOS, add_faults, is_timely, open_day};
 use super::config::VerifyConfig;
@@ -111,6 +112,11 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
     };
     let dates = tape.days(product, Dataset::Trades)?;
     let mut ids = look.chain(&dates);
+    let away = Archived::read(tape.dir(), product)?;
+    ids.extend(away.ids());
+    for (date, days) in away.checked(|date| range.overlaps_day(date)) {
+        look.checked.entry(date).or_default().extend(days);
+    }
     for dataset in [Dataset::Md, Dataset::TickerTrades] {
         for date in tape.days(product, dataset)?.into_iter().filter(|date| range.overlaps_day(*date)) {
             match dataset {
@@ -120,7 +126,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
         }
     }
     look.settle_suspects();
-    let gone = look.known(&knowledge.journal);
+    let gone = look.known(&knowledge.journal, &away);
     ids.extend(gone.iter().map(|date| DayIds { date: *date, runs: None, records: 0 }));
     ids.sort_by_key(|day| day.date);
     let mut coverage = judge(&ids, &knowledge.rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges)));
@@ -248,7 +254,7 @@ impl Look<'_> {
     }
 
     /// Looks for what the journal knows better than the files. Gives the days of trades that are gone.
-    fn known(&mut self, journal: &Journal) -> Vec<UtcDay> {
+    fn known(&mut self, journal: &Journal, away: &Archived) -> Vec<UtcDay> {
         let Self { checks, range, findings, checked, .. } = self;
         let (dir, product) = (checks.config.dir.as_path(), checks.product);
         let is_asked = |date: UtcDay| range.overlaps_day(date);
@@ -257,7 +263,8 @@ impl Look<'_> {
             known::check_journaled(product, checks.history, checked, findings);
         }
         for dataset in Dataset::ALL {
-            known::check_strays(dir, product, dataset, &is_asked, findings);
+            let is_stray = |date| is_asked(date) && !away.has(dataset, date);
+            known::check_strays(dir, product, dataset, &is_stray, findings);
         }
         gone
     }
@@ -290,6 +297,7 @@ impl Look<'_> {
             }
             for (day, datasets) in [(&mut doubts, &proven), (&mut judged, &datasets)] {
                 self.lower_for_findings(day);
+                archived::lower(datasets, day);
                 self.checks.lower_for_unclear(journal, datasets, day);
                 if is_any_timely {
                     self.checks.lower_untimely(datasets, day);

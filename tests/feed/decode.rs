@@ -306,6 +306,12 @@ fn the_status_channel_lists_products() {
     let (fate, kept) = decode(Feed::Exchange, frame);
     let [Control::Status(products)] = kept.controls.as_slice() else { panic!("{:?}", kept.controls) };
     assert_eq!((fate, products.len(), products[0].id.as_str(), products[0].is_online()), (FrameFate::Control, 1, "BTC-USD", true));
+    let events = r#"[{"type":"snapshot","products":[{"id":"BTC-USD","status":"online","alias":""},{"id":"BTC-USDC","status":"online","alias":"BTC-USD"},7]},{"type":"note"},{"type":"update","products":[{"id":"A-B","status":"delisted"}]}]"#;
+    let (fate, kept) = decode(Feed::Advanced, &advanced("status", events));
+    let [Control::Status(products)] = kept.controls.as_slice() else { panic!("{:?}", kept.controls) };
+    let read: Vec<_> = products.iter().map(|product| (product.id.as_str(), product.is_online(), product.alias.as_str())).collect();
+    assert_eq!((fate, read), (FrameFate::Control, vec![("BTC-USD", true, ""), ("BTC-USDC", true, "BTC-USD"), ("A-B", false, "")]));
+    assert!(matches!(decode(Feed::Advanced, &advanced("status", "{}")).0, FrameFate::Rejected(_)));
 }
 
 #[test]

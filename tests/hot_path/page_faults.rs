@@ -132,3 +132,38 @@ fn the_cache_of_old_durable_records_is_released_and_read_again() {
     assert!(snapshot.rows().zip(1..=RECORDS + 1).all(|(row, id)| row == trade(id)));
     assert_eq!(snapshot.count() as u64, RECORDS + 1);
 }
+
+#[test]
+fn where_memory_runs_short_the_cache_of_everything_on_disk_is_released_but_for_the_last_pages() {
+    const RECORDS: u64 = 20_000;
+    let _alone = crate::alone();
+    let folder = tempfile::tempdir().unwrap();
+    // So much is kept in the cache that nothing of this day would be given back.
+    let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default().force_fs(true), "test").unwrap());
+    let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    for id in 1..=RECORDS {
+        while day.insert(&trade(id)).is_err() {
+            day.files().provision().unwrap();
+        }
+    }
+    day.commit();
+    let column = day.files().column_path("maker_order_id");
+    let last = (RECORDS - 1) * 16;
+    if is_cached(&column, 0).is_none() {
+        let _ = writeln!(std::io::stderr(), "skipped: this file system does not say what is cached");
+        return;
+    }
+    syncer.release_cache();
+    assert_eq!(is_cached(&column, 0), Some(true), "nothing is on disk yet");
+    syncer.cycle().unwrap();
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(true), Some(true)));
+    syncer.release_cache();
+    assert_eq!((is_cached(&column, 0), is_cached(&column, last)), (Some(false), Some(true)));
+    day.insert(&trade(RECORDS + 1)).unwrap();
+    day.commit();
+    syncer.cycle().unwrap();
+    let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+    assert!(snapshot.rows().zip(1..=RECORDS + 1).all(|(row, id)| row == trade(id)) && snapshot.count() as u64 == RECORDS + 1);
+}

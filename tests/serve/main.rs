@@ -13,6 +13,7 @@ mod lifecycle;
 #[path = "../tape/market.rs"]
 mod market;
 mod metrics;
+mod monitoring;
 mod page;
 #[path = "../tape/capture/programs.rs"]
 #[allow(dead_code, reason = "each test binary uses a part")]

@@ -339,6 +339,45 @@ fn a_delisted_product_trades_no_more() {
 }
 
 #[test]
+fn a_product_that_is_listed_later_is_not_there_before() {
+    for feed in FEEDS {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger");
+        let config = config_with(3, |config| {
+            (config.feed, config.rate_per_product, config.unlisted, config.ledger) = (feed, 100.0, 1, Some(path.clone()));
+        });
+        let (first, new) = (config.products[..2].to_vec(), config.products[2].clone());
+        let simulation = Simulation::start(config.clone()).expect("starts");
+        let mut client = Client::connect(&simulation);
+        let listed = |frame: &Value| {
+            let products = if feed == SimulatedFeed::Exchange { &frame["products"] } else { &frame["events"][0]["products"] };
+            products.as_array().expect("products").len()
+        };
+        client.ask(&match feed {
+            SimulatedFeed::Exchange => json!({"type": "subscribe", "channels": [{"name": "status"}]}),
+            SimulatedFeed::Advanced => json!({"type": "subscribe", "channel": "status"}),
+        });
+        let frames = client.read_until(|frames| !of_kind(frames, "status").is_empty());
+        assert_eq!(listed(&of_kind(&frames, "status")[0]), 2, "{frames:?}");
+        assert_eq!(parse(&String::from_utf8(get(&simulation, "/products").1).expect("text")).as_array().expect("products").len(), 2);
+        // The market begins without it.
+        client.subscribe_all(&{
+            let mut two = config.clone();
+            two.products = first;
+            two
+        });
+        assert!(simulation.wait_started(PATIENCE));
+        simulation.list(&new);
+        client.read_until(|frames| of_kind(frames, "status").iter().any(|frame| listed(frame) == 3));
+        client.subscribe_all(&config);
+        let of_new = |frames: &[String]| frames.iter().any(|frame| frame.contains("SOL-USD") && !frame.contains("status"));
+        client.read_until(of_new);
+        simulation.stop().expect("ends");
+        assert_eq!(ledger(&path, "fault").iter().map(|fault| text(&fault["product"])).collect::<Vec<_>>(), ["SOL-USD"]);
+    }
+}
+
+#[test]
 fn a_client_that_subscribes_to_nothing_is_disconnected_after_five_seconds() {
     let simulation = Simulation::start(config(1)).expect("starts");
     let (mut idle, mut asking) = (Client::connect(&simulation), Client::connect(&simulation));

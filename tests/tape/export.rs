@@ -1,7 +1,7 @@
 //! `export`: every value of every format is the stored one, whoever reads it; what has not changed is not touched; the data set is the old or the new one.
 
 mod again;
-mod ended;
+pub(crate) mod ended;
 mod refused;
 mod values;
 
@@ -49,7 +49,7 @@ fn refused(tape: &Path, out: &Path, args: &[&str]) -> String {
 }
 
 /// Trades of `count` ids from noon on, as they come in a bad hour: gaps, REST and Advanced rows without order ids, redundant lines, numbers of 18 digits.
-fn mixed(count: u64) -> Vec<Print> {
+pub(crate) fn mixed(count: u64) -> Vec<Print> {
     let noon = UnixNanos(FIRST_DAY.start().0 + 43_200 * SECOND);
     let mut all = prints(1_000, count, noon, 40_000_000_000_000 / count.max(1_000));
     all.retain(|print| print.trade.trade_id % 1_009 >= 3);
@@ -87,7 +87,7 @@ fn mixed_ticker(print: &Print) -> Ticker {
 }
 
 /// Stores such trades and their tickers.
-fn store_mixed(tape: &Path, all: &[Print], options: StoreOptions) {
+pub(crate) fn store_mixed(tape: &Path, all: &[Print], options: StoreOptions) {
     let dir = data_dir(tape, options);
     let trades: Vec<Trade> = all.iter().map(|print| print.trade).collect();
     let tickers: Vec<Ticker> = all.iter().filter(|print| print.has_ticker).map(mixed_ticker).collect();

@@ -11,7 +11,7 @@ use std::process::Command;
 use coltape::Dataset;
 use coltape::internals::schema::ColumnSet;
 
-use crate::capture::programs::{Capture, Simulator, await_journal, query};
+use crate::capture::programs::{Capture, Simulator, await_journal, query, verify};
 
 /// The sections whose commands are run.
 const SECTIONS: [&str; 6] =
@@ -35,10 +35,29 @@ stop() {
 }
 case "$*" in
   "enable --now coltape") start ;;
+  "start coltape") start; await-ready "$(cat "$ROOT/pid")" ;;
+  "show coltape -p MainPID --value") cat "$ROOT/pid" ;;
   "restart coltape") stop; start ;;
   "reload coltape") kill -HUP "$(cat "$ROOT/pid")" ;;
   *) printf 'what is systemctl %s?\n' "$*" >&2; exit 1 ;;
 esac
+"#;
+
+/// What `systemd-run` does here: it runs the last word, and waits until the capture is ready.
+const SYSTEMD_RUN: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+line=$(sed "s|/usr/local/bin/coltape|coltape|; s|/etc/|$ROOT/etc/|" <<<"${@: -1}")
+set -a; source "$ROOT/etc/coltape/capture.env"; set +a
+COLTAPE_DATA_DIR=$ROOT/mnt/md/data bash -c "$line" >>"$ROOT/log" 2>&1 &
+await-ready $!
+"#;
+
+/// Waits until the process of this id writes the status file.
+const AWAIT_READY: &str = r#"#!/usr/bin/env bash
+until grep -q "\"pid\":$1,\"state\":\"running\"" "$ROOT/mnt/md/data/_coltape/status.json" 2>/dev/null; do
+  [[ $(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null) == [RSD] ]] || exit 1
+  sleep 0.05
+done
 "#;
 
 /// The program with the endpoints of the simulator. How fast the disk of a test's machine is, and how much memory others use, is no matter of the guide.
@@ -79,9 +98,8 @@ impl System {
         let sudo = "#!/bin/sh\nexec \"$@\"\n";
         let file_there = "#!/bin/sh\nset -e\ncat \"$2\"\n";
         let journal = "#!/bin/sh\ncat \"$ROOT/log\"\n";
-        for (name, text) in
-            [("systemctl", SYSTEMCTL), ("coltape", COLTAPE), ("sudo", sudo), ("sysctl", file_there), ("journalctl", journal)]
-        {
+        let own = [("systemctl", SYSTEMCTL), ("systemd-run", SYSTEMD_RUN), ("await-ready", AWAIT_READY), ("coltape", COLTAPE)];
+        for (name, text) in own.into_iter().chain([("sudo", sudo), ("sysctl", file_there), ("journalctl", journal)]) {
             let path = programs.join(name);
             fs::write(&path, text).unwrap();
             assert!(Command::new("chmod").arg("+x").arg(&path).status().unwrap().success());
@@ -173,6 +191,12 @@ fn the_commands_of_the_guide_lead_from_an_empty_box_to_a_verified_capture_and_ba
         if block.contains("verify") && section == "The first day, and more products" {
             assert!(said.contains("partial") || said.contains("whole"), "{said}");
             assert!(query(&system.data(), "BTC-USD", &[]).len() > 1, "{said}");
+        }
+        if section == "Upgrade" {
+            let (is_good, said) = verify(&system.data(), &["--json"]);
+            let day: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
+            let (trades, missing) = (&day["trades"], &day["missing_ids"]);
+            assert!(is_good && *missing == 0 && trades["with_order_ids"] == trades["records"], "nothing is lost by an upgrade: {day}");
         }
         run.push(section);
     }

@@ -5,5 +5,5 @@ mod boxes;
 mod killed;
 mod past;
 mod restore;
-mod tape;
+pub(crate) mod tape;
 mod union;

@@ -104,7 +104,7 @@ fn missing_ids_and_a_lost_exchange_are_problems_that_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let simulator = Simulator::start(&["--rate", "50", "--seed", "9", "--faults", "stall-lost:1s@2s"]);
-    let capture = start(&simulator, &data, &["--no-backfill"]);
+    let capture = start(&simulator, &data, &["--no-backfill", "--alert-connection", "1s"]);
     await_that("ids are missing", || {
         let seen = status(&data, &["--json"]);
         seen.status.code() == Some(1) && String::from_utf8_lossy(&seen.stdout).contains("trade ids are missing, of BTC-USD")

@@ -10,7 +10,7 @@ use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::connection_thread::Connection;
 use crate::capture::net::router::Router;
 use crate::capture::net::wanted_products::WantedProducts;
-use crate::capture::report::connection_state::Down;
+use crate::capture::report::connection_state::{Down, LossCause};
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -86,6 +86,7 @@ impl ConnectionHandle {
             ticked: Instant::now(),
             unfinished_bytes: 0,
             pending: Vec::new(),
+            cause: LossCause::default(),
         };
         let work = move || {
             connection.settings.cores.settle();

@@ -42,6 +42,12 @@ impl ConnectionSettings {
         self.endpoint.to_string()
     }
 
+    /// Keeps connection attempts apart from those of other settings, too.
+    #[must_use]
+    pub(crate) fn in_turn_with(self, other: &Self) -> Self {
+        Self { gate: Arc::clone(&other.gate), epoch: other.epoch, ..self }
+    }
+
     /// Checks the endpoint and the extra root.
     ///
     /// # Errors

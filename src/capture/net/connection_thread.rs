@@ -18,6 +18,7 @@ use crate::capture::net::connection_error::ConnectionError;
 use crate::capture::net::connection_settings::ConnectionSettings;
 use crate::capture::net::router::Router;
 use crate::capture::net::wanted_products::WantedProducts;
+use crate::capture::report::connection_state::LossCause;
 use crate::capture::report::metrics::ConnectionMetrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -66,6 +67,8 @@ pub(super) struct Connection {
     /// Bytes of a message under way at the last tick.
     pub(super) unfinished_bytes: u64,
     pub(super) pending: Vec<Action>,
+    /// Why the connection is about to be lost.
+    pub(super) cause: LossCause,
 }
 
 impl Connection {
@@ -124,7 +127,9 @@ impl Connection {
         let Some(socket) = &self.socket else { return };
         let unfinished = socket.unfinished_bytes();
         let has_grown = std::mem::replace(&mut self.unfinished_bytes, unfinished) < unfinished;
-        if has_grown || socket.receive_queue_bytes() > 0 {
+        let waiting = socket.receive_queue_bytes();
+        self.metrics.waiting_bytes.store(waiting, Relaxed);
+        if has_grown || waiting > 0 {
             // Nothing is to be done about it.
             let _ = self.session.on(SessionEvent::Heard, self.elapsed());
         }
@@ -172,6 +177,7 @@ impl Connection {
                 }
                 Ok(Received::Closed { code, reason }) => {
                     self.router.tick();
+                    self.cause = LossCause::Closed;
                     return Some(format!("closed {code} {reason}").trim_end().to_owned());
                 }
                 Err(error) => {
@@ -279,7 +285,12 @@ impl Connection {
                         return self.lose(&error.to_string());
                     }
                 }
-                Action::Disconnect => self.disconnect("replaced"),
+                Action::Disconnect => {
+                    if self.cause == LossCause::default() {
+                        self.cause = LossCause::Unwanted;
+                    }
+                    self.disconnect("replaced");
+                }
                 Action::Report(report) => self.report(&report),
             }
         }
@@ -295,7 +306,7 @@ impl Connection {
         let event = match Socket::connect(&self.settings.endpoint, &self.settings.connector, &self.settings.timeouts) {
             Ok(socket) => {
                 self.socket = Some(socket);
-                self.unfinished_bytes = 0;
+                (self.unfinished_bytes, self.cause) = (0, LossCause::default());
                 self.decoder.begin_connection();
                 self.metrics.connects.one();
                 self.metrics.is_connected.store(true, Relaxed);
@@ -325,6 +336,7 @@ impl Connection {
 
     fn report_failure(&self, error: &SocketError) {
         log::warn!("{}: {error}", self.name);
+        self.metrics.connect_failures.one();
         self.metrics.state.failed(&error.to_string(), Instant::now());
         self.journal.write(Event::ConnectFailed { line: self.name.clone(), error: error.to_string() });
     }
@@ -342,7 +354,8 @@ impl Connection {
         self.router.release_tickers();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
-            self.metrics.losses.one();
+            self.metrics.count_loss(std::mem::take(&mut self.cause));
+            self.metrics.waiting_bytes.store(0, Relaxed);
             self.metrics.state.failed(why, Instant::now());
             log::warn!("{}: connection lost: {why}", self.name);
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
@@ -350,7 +363,7 @@ impl Connection {
     }
 
     /// Logs and journals what the session reports.
-    fn report(&self, report: &SessionReport) {
+    fn report(&mut self, report: &SessionReport) {
         let line = self.name.clone();
         match report {
             SessionReport::Subscribing { products } => self.journal.write(Event::Subscribing { line, products: count(*products) }),
@@ -379,8 +392,14 @@ impl Connection {
                 }
             }
             SessionReport::Proven => self.journal.write(Event::ConnectionProven { line }),
-            SessionReport::Silent => self.journal.write(Event::ConnectionSilent { line }),
-            SessionReport::Unacknowledged => self.journal.write(Event::NothingAcknowledged { line }),
+            SessionReport::Silent => {
+                self.cause = LossCause::Silent;
+                self.journal.write(Event::ConnectionSilent { line });
+            }
+            SessionReport::Unacknowledged => {
+                self.cause = LossCause::Unacknowledged;
+                self.journal.write(Event::NothingAcknowledged { line });
+            }
             SessionReport::Ended { lasted } => self.journal.write(Event::SessionEnded { line, lived_s: lasted.as_secs() }),
             SessionReport::Backoff { wait } => log::info!("{}: connecting again in {:.1} s", self.name, wait.as_secs_f64()),
         }

@@ -3,7 +3,7 @@
 //! 1. On each redundant line, one connection subscribes to a product. A connection subscribes to at most `products_per_connection` products.
 //! 2. New products go to connections that have room; only then another connection is made.
 //! 3. A change waits for no connection, however long its handshake takes.
-//! 4. A product that is no longer wanted is unsubscribed from. Its files are sealed when its day is over, like those of every product.
+//! 4. A product that is no longer wanted is unsubscribed from. Its writer seals its days when nothing has come for them for a while.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,6 +72,8 @@ impl Connections {
             self.registry.for_each(|route| {
                 if route.product == **product {
                     route.metrics.subscription.unwant();
+                    // It has its days sealed.
+                    route.slot.wake_writer();
                 }
             });
             self.context.journal.write(Event::ProductRemoved { product: (*product).clone() });

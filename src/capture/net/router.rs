@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -32,7 +33,7 @@ use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
 use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::product::ProductId;
-use crate::record::{MarketMessage, RawPlace, Ticker, Trade};
+use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
 use crate::store::event::Event;
 use crate::time::{Timestamp, UnixNanos};
 
@@ -350,7 +351,14 @@ impl Handler for Router {
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.trades.received.one();
+                    if entry.last_trade_id == 0 {
+                        // Of several connections that bring a product, the first one counts.
+                        let _ = entry.route.metrics.first_trade_id.compare_exchange(0, trade.trade_id, Relaxed, Relaxed);
+                    }
                     entry.last_trade_id = trade.trade_id;
+                    if trade.origin.means() == Some(Means::Live) {
+                        self.tally.note_delay(trade.time, trade.recv);
+                    }
                     if !self.texts.is_empty() {
                         self.texts.keep(&self.journal, &entry.route.product, trade.time);
                     }
@@ -375,6 +383,7 @@ impl Handler for Router {
             Some(index) => {
                 if let Some(entry) = self.entries.get(index) {
                     entry.route.metrics.tickers.received.one();
+                    self.tally.note_delay(ticker.time, ticker.recv);
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
                     if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
@@ -439,7 +448,6 @@ impl Handler for Router {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use super::*;

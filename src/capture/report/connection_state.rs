@@ -24,6 +24,39 @@ struct State {
     ended: Option<Instant>,
 }
 
+/// Why a connection was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum LossCause {
+    /// The socket failed.
+    #[default]
+    Failed,
+    /// The server closed it.
+    Closed,
+    /// It said nothing for too long.
+    Silent,
+    /// The exchange acknowledged nothing in time.
+    Unacknowledged,
+    /// No product is wanted of it any more.
+    Unwanted,
+}
+
+impl LossCause {
+    /// Every cause.
+    pub(crate) const ALL: [Self; 5] = [Self::Failed, Self::Closed, Self::Silent, Self::Unacknowledged, Self::Unwanted];
+
+    /// Gives its name in the metrics.
+    #[must_use]
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Closed => "closed",
+            Self::Silent => "silent",
+            Self::Unacknowledged => "unacknowledged",
+            Self::Unwanted => "unwanted",
+        }
+    }
+}
+
 /// A connection that does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Down {

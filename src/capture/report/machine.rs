@@ -1,6 +1,6 @@
-//! What the kernel says about this process: memory by kind, and CPU time.
+//! What the kernel says about this process, its memory by kind and its CPU time, and about the memory of the box.
 //!
-//! Sources: `/proc/self/status`, `/proc/self/smaps_rollup`, `/proc/self/stat` (proc(5), Linux). A figure that cannot be read is absent, not 0.
+//! Sources: `/proc/self/status`, `/proc/self/smaps_rollup`, `/proc/self/stat`, `/proc/meminfo` (proc(5), Linux). A figure that cannot be read is absent, not 0.
 
 use std::fs;
 use std::time::Instant;
@@ -23,6 +23,26 @@ impl Memory {
     #[must_use]
     pub(crate) const fn held(self) -> u64 {
         self.anonymous + self.locked + self.dirty_mapped
+    }
+}
+
+/// The memory of the whole box, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BoxMemory {
+    /// All of it.
+    pub total: u64,
+    /// What programs can still be given, page cache that can be taken back included.
+    pub available: u64,
+}
+
+impl BoxMemory {
+    /// Reads `/proc/meminfo`; nothing where the kernel does not give it.
+    pub(crate) fn read() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/meminfo").ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self { total: field(text, "MemTotal")?, available: field(text, "MemAvailable")? })
     }
 }
 
@@ -55,6 +75,11 @@ impl MemoryProbe {
             dirty_mapped: self.dirty_mapped,
             mapped: field(&text, "RssFile")? + field(&text, "RssShmem")?,
         })
+    }
+
+    /// Has the dirty pages counted with the next reading, however long that takes.
+    pub(crate) fn count_soon(&mut self) {
+        self.count_at = None;
     }
 
     fn count_dirty(&mut self) -> Option<()> {
@@ -164,6 +189,14 @@ mod tests {
         assert_eq!(probe.read().expect("known").dirty_mapped, 7, "the last count holds until the next is due");
         probe.count_at = Some(Instant::now());
         assert_ne!(probe.read().expect("known").dirty_mapped, 7);
+    }
+
+    #[test]
+    fn the_memory_of_the_box_is_read() {
+        let text = "MemTotal:       24000 kB\nMemFree:  1 kB\nMemAvailable:    6000 kB\n";
+        assert_eq!(BoxMemory::parse(text), Some(BoxMemory { total: 24_000 << 10, available: 6_000 << 10 }));
+        assert_eq!(BoxMemory::parse("MemTotal: 1 kB\n"), None);
+        assert!(BoxMemory::read().is_some_and(|memory| memory.available > 0 && memory.available < memory.total));
     }
 
     #[test]

@@ -14,9 +14,12 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::capture::report::connection_state::ConnectionState;
+use crate::capture::report::buckets::{BucketTally, Buckets};
+use crate::capture::report::connection_state::{ConnectionState, LossCause};
 use crate::capture::report::counter::{Counter, Peak, counters};
+use crate::capture::report::gauges::Gauges;
 use crate::capture::report::last_error::LastErrorNote;
+use crate::capture::report::moment::Moment;
 use crate::capture::report::newest::Newest;
 use crate::capture::report::subscription_state::SubscriptionState;
 use crate::feed::FrameFate;
@@ -97,8 +100,14 @@ pub(crate) struct ProductMetrics {
     pub waiting: AtomicU64,
     /// Most messages seen in the queue.
     pub deepest_queue_msgs: Peak,
+    /// Most messages seen in the queue since the watch last looked.
+    pub recent_queue_msgs: Peak,
     /// Trade ids that are missing now.
     pub missing_ids: AtomicU64,
+    /// Ranges of ids that are missing now.
+    pub open_gaps: AtomicU64,
+    /// Since when the oldest of them has been missing.
+    pub oldest_gap: Moment,
     /// Doubted messages that nothing had settled when the capture ended.
     pub doubts_left: Counter,
     /// Gaps seen in this run.
@@ -109,8 +118,19 @@ pub(crate) struct ProductMetrics {
     pub is_blocked: AtomicBool,
     /// The newest stored trade and ticker.
     pub newest: Newest,
+    /// The id of the first trade that a connection brought, or 0: from it on this capture has the product, whoever holds the directory.
+    pub first_trade_id: AtomicU64,
     /// Whether the exchange has taken the product up.
     pub subscription: SubscriptionState,
+}
+
+impl ProductMetrics {
+    /// Notes how many messages wait in the queue.
+    #[inline]
+    pub(crate) fn note_queue(&self, waiting_msgs: u64) {
+        self.deepest_queue_msgs.see(waiting_msgs);
+        self.recent_queue_msgs.see(waiting_msgs);
+    }
 }
 
 counters! {
@@ -136,6 +156,8 @@ counters! {
         rejected_tickers: Counter,
         /// Connections made.
         connects: Counter => Connections "connects",
+        /// Connections that could not be made.
+        connect_failures: Counter,
         /// Connections lost.
         losses: Counter => Connections "losses",
         /// Missing messages in the Advanced feed's numbering of a connection: times that some were missing.
@@ -146,6 +168,10 @@ counters! {
     beside {
         /// Whether the connection is up.
         is_connected: AtomicBool = AtomicBool::new(false),
+        /// Connections lost, by cause.
+        losses_by_cause: [Counter; LossCause::ALL.len()] = Default::default(),
+        /// Bytes that waited in the receive queue of the socket at the last look.
+        waiting_bytes: AtomicU64 = AtomicU64::new(0),
         /// Looks of its thread at what else there is to do.
         ticks: Counter = Counter::default(),
         /// Whether it works, and why not.
@@ -178,6 +204,10 @@ counters! {
         trade_flushes: Counter => Flush "trade_flushes",
         /// Flush cycles that made tickers durable.
         ticker_flushes: Counter => Flush "ticker_flushes",
+        /// Bytes of the records that were made durable.
+        flushed_bytes: Counter => Flush "flushed_bytes",
+        /// Flushes ahead of their time, because memory ran short.
+        emergency_flushes: Counter => Flush "emergency_flushes",
         /// Allocations, flushes and writes that failed.
         write_failures: Counter => Loss "write_failures",
         /// Dataset-days that were stored again because somebody had removed or replaced files of them.
@@ -196,7 +226,21 @@ counters! {
     beside {
         /// Time from the read of a frame to the commit of its records, in microseconds, over all products.
         lag_micros: Mutex<Histogram<u32>> = Mutex::new(latency_histogram()),
-        /// Longest such time since the watch last asked, in microseconds.
+        /// The same, as Prometheus reads it.
+        lag: Buckets = Buckets::default(),
+        /// Time from the first append of a batch to its commit.
+        append: Buckets = Buckets::default(),
+        /// Time of a flush cycle that had something to write.
+        flush: Buckets = Buckets::default(),
+        /// Time from the exchange's stamp on a live trade or ticker to the read of its frame, by the box's clock.
+        delay: Buckets = Buckets::default(),
+        /// When the last flush cycle that succeeded began: what was committed before is on disk.
+        durable: Moment = Moment::default(),
+        /// What the watch has measured last.
+        gauges: Gauges = Gauges::default(),
+        /// Alerts whose command failed, took too long or was left out.
+        alert_command_failures: Counter = Counter::default(),
+        /// Longest lag since the watch last asked, in microseconds.
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
@@ -216,6 +260,14 @@ counters! {
 }
 
 impl ConnectionMetrics {
+    /// Counts a connection that was lost.
+    pub(crate) fn count_loss(&self, cause: LossCause) {
+        self.losses.one();
+        if let Some(count) = self.losses_by_cause.get(cause as usize) {
+            count.one();
+        }
+    }
+
     /// Counts how a frame ended. One that is held back is counted when it has its fate.
     #[inline]
     pub(crate) fn count_fate(&self, fate: FrameFate) {
@@ -230,6 +282,14 @@ impl ConnectionMetrics {
 }
 
 impl Metrics {
+    /// Counts how long a batch took from its first append to its commit.
+    #[inline]
+    pub(crate) fn note_append(&self, took: Duration) {
+        let micros = micros(took);
+        self.append_micros.see(micros);
+        self.append.see(micros);
+    }
+
     /// Counts a reject under its reason. Off the hot path.
     pub(crate) fn count_reject(&self, reason: &'static str) {
         *self.rejects.lock().entry(reason).or_insert(0) += 1;
@@ -300,11 +360,14 @@ impl Lag {
 
 /// Latencies that one thread gathers before it adds them to those of the capture, so that a message takes no lock.
 #[derive(Debug)]
-pub(crate) struct LagTally(Histogram<u32>);
+pub(crate) struct LagTally {
+    exact: Histogram<u32>,
+    buckets: BucketTally,
+}
 
 impl Default for LagTally {
     fn default() -> Self {
-        Self(latency_histogram())
+        Self { exact: latency_histogram(), buckets: BucketTally::default() }
     }
 }
 
@@ -312,28 +375,31 @@ impl LagTally {
     /// Counts records that were committed `lag` after their frame was read.
     #[inline]
     pub(crate) fn note(&mut self, lag: Duration, records: u32) {
-        let _ = self.0.record_n(micros(lag), records);
+        let micros = micros(lag);
+        let _ = self.exact.record_n(micros, records);
+        self.buckets.note(micros, u64::from(records));
     }
 
     /// Adds what was gathered to the capture's figures.
     pub(crate) fn publish(&mut self, metrics: &Metrics) {
-        if !self.0.is_empty() {
-            self.add_to(metrics.lag_micros.lock());
+        if !self.exact.is_empty() {
+            self.add_to(metrics, metrics.lag_micros.lock());
         }
     }
 
     /// Adds what was gathered unless another thread holds the lock. Then the next call adds it.
     pub(crate) fn try_publish(&mut self, metrics: &Metrics) {
-        if let Some(shared) = metrics.lag_micros.try_lock().filter(|_| !self.0.is_empty()) {
-            self.add_to(shared);
+        if let Some(shared) = metrics.lag_micros.try_lock().filter(|_| !self.exact.is_empty()) {
+            self.add_to(metrics, shared);
         }
     }
 
-    fn add_to(&mut self, mut shared: MutexGuard<'_, Histogram<u32>>) {
+    fn add_to(&mut self, metrics: &Metrics, mut shared: MutexGuard<'_, Histogram<u32>>) {
         // The bounds are equal, so nothing is left out.
-        let _ = shared.add(&self.0);
+        let _ = shared.add(&self.exact);
         drop(shared);
-        self.0.reset();
+        self.exact.reset();
+        metrics.lag.take(&mut self.buckets);
     }
 }
 

@@ -65,6 +65,13 @@ impl ServiceNotifier {
         Ok(Self { socket, address, watchdog, last_status: String::new(), was_ready: false, was_stopping: false, was_hanging: false })
     }
 
+    /// Makes the socket. A capture goes on without one: that is logged.
+    pub(crate) fn begin_or_warn(manager: &ServiceManager) -> Option<Self> {
+        Self::begin(manager)
+            .map_err(|error| log::warn!("NOTIFY_SOCKET {}: {error}; the service manager is told nothing", manager.socket.display()))
+            .ok()
+    }
+
     /// Says how the capture is. `status` is a line for people.
     pub(crate) fn tell(&mut self, status: &str, is_stopping: bool, signs: Vec<Sign>, now: Instant) {
         let mut message = String::new();

@@ -36,6 +36,16 @@ pub(crate) struct Sources<'a> {
     pub alerts: &'a Alerts,
     /// Anonymous, locked and dirty mapped memory.
     pub memory_bytes: Option<u64>,
+    /// The disk with the least room.
+    pub disk: Option<Disk>,
+}
+
+/// The disk with the least room, as it was read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DiskReading {
+    pub disk: Disk,
+    /// Bytes that are taken.
+    pub used_bytes: u64,
 }
 
 /// The figures of one moment.
@@ -78,7 +88,7 @@ impl StatusFigures {
             self.stored_bytes = read_products(sources, now, report);
         }
         self.read_rates(context, now, report);
-        self.read_disk(&context.dir, now, report);
+        report.disk = sources.disk;
         let standing = sources.alerts.standing();
         report.alerts = standing.iter().map(raised).collect();
         report.problems = self.problems(context, &standing, now, report);
@@ -113,15 +123,16 @@ impl StatusFigures {
         }
     }
 
-    /// Reads the room on the disk, and how long it lasts: at the pace of what this run stores, or of the fall of the free space, whichever is faster.
-    fn read_disk(&mut self, dir: &DataDir, now: Instant, report: &mut StatusReport) {
-        report.disk = dir.free_space().ok().map(|space| {
-            let first_free = *self.first_free.get_or_insert(space.free);
-            let ran = now.saturating_duration_since(self.start);
-            let fallen = if ran >= SPACE_SPAN { first_free.saturating_sub(space.free) } else { 0 };
-            let room = space.free.saturating_sub(space.reserve());
-            Disk { free_bytes: space.free, days_until_full: days_until_full(room, self.stored_bytes.max(fallen), ran) }
-        });
+    /// Reads the room on the disk, and how long it lasts: at the pace of what this run stored until the last status, or of the fall of the free space,
+    /// whichever is faster.
+    pub(crate) fn disk(&mut self, dir: &DataDir, now: Instant) -> Option<DiskReading> {
+        let space = dir.free_space().ok()?;
+        let first_free = *self.first_free.get_or_insert(space.free);
+        let ran = now.saturating_duration_since(self.start);
+        let fallen = if ran >= SPACE_SPAN { first_free.saturating_sub(space.free) } else { 0 };
+        let room = space.free.saturating_sub(space.reserve());
+        let disk = Disk { free_bytes: space.free, days_until_full: days_until_full(room, self.stored_bytes.max(fallen), ran) };
+        Some(DiskReading { disk, used_bytes: space.total.saturating_sub(space.free) })
     }
 
     fn problems(&mut self, context: &CaptureContext, standing: &[StandingAlert], now: Instant, report: &StatusReport) -> Vec<String> {
@@ -185,7 +196,7 @@ fn read_products(sources: &Sources<'_>, now: Instant, report: &mut StatusReport)
     let context = sources.context;
     let market_now = context.market_now();
     let width = |dataset: Dataset| {
-        let columns = dataset.columns_of(context.dir.options().columns);
+        let columns = dataset.columns_of(context.dir().options().columns);
         u64::try_from(columns.iter().map(|column| column.kind.width()).sum::<usize>()).unwrap_or(0)
     };
     let of_a_trade: u64 = context.datasets.iter().filter(|dataset| !dataset.is_of_tickers()).map(width).sum();
@@ -273,7 +284,13 @@ fn product_status(product: &ProductId, metrics: &ProductMetrics, waiting: u64, m
 }
 
 fn raised(alert: &StandingAlert) -> RaisedAlert {
-    RaisedAlert { alert: alert.alert.to_owned(), subject: alert.subject.clone(), text: alert.text.clone(), lasts_s: alert.lasts.as_secs() }
+    RaisedAlert {
+        alert: alert.alert.to_owned(),
+        subject: alert.subject.clone(),
+        text: alert.text.clone(),
+        lasts_s: alert.lasts.as_secs(),
+        remedy: alert.remedy.to_owned(),
+    }
 }
 
 /// Gives how many days some room lasts where so many bytes were stored in a time; nothing where that is not known.

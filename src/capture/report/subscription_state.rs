@@ -3,13 +3,18 @@
 //! 1. Connections write it when the exchange acknowledges or refuses; the watch and the summary read it. No message of the market touches it.
 //! 2. With several lines, one that has the product is enough.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 /// Whether the exchange has taken up a product.
 #[derive(Debug, Default)]
-pub(crate) struct SubscriptionState(Mutex<State>);
+pub(crate) struct SubscriptionState {
+    state: Mutex<State>,
+    /// Whether the product was asked for once and is not any more.
+    is_given_up: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -48,23 +53,32 @@ pub(crate) struct SubscriptionLook {
 impl SubscriptionState {
     /// Notes that the product is asked for from now on.
     pub(crate) fn want(&self, now: Instant) {
-        self.0.lock().wanted_since.get_or_insert(now);
+        self.state.lock().wanted_since.get_or_insert(now);
+        self.is_given_up.store(false, Relaxed);
     }
 
     /// Notes that nobody asks for the product any more.
     pub(crate) fn unwant(&self) {
-        *self.0.lock() = State::default();
+        *self.state.lock() = State::default();
+        self.is_given_up.store(true, Relaxed);
+    }
+
+    /// Tells whether the product was asked for once and is not any more.
+    #[must_use]
+    pub(crate) fn is_given_up(&self) -> bool {
+        // Relaxed: nothing else is read because of it.
+        self.is_given_up.load(Relaxed)
     }
 
     /// Notes that the exchange has acknowledged the product.
     pub(crate) fn acknowledge(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         (state.was_acknowledged, state.refused) = (true, None);
     }
 
     /// Notes that the exchange has refused the product, or said nothing when it was asked for it alone.
     pub(crate) fn refuse(&self, why: &str, now: Instant) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         match &mut state.refused {
             Some(refused) => why.clone_into(&mut refused.why),
             None => state.refused = Some(Refused { since: now, why: why.to_owned() }),
@@ -74,7 +88,7 @@ impl SubscriptionState {
     /// Reads it.
     #[must_use]
     pub(crate) fn look(&self, now: Instant) -> SubscriptionLook {
-        let state = self.0.lock();
+        let state = self.state.lock();
         let refusal =
             state.refused.as_ref().map(|Refused { since, why }| Refusal { lasts: now.saturating_duration_since(*since), why: why.clone() });
         SubscriptionLook {
@@ -103,7 +117,11 @@ mod tests {
         state.acknowledge();
         let look = state.look(after(12));
         assert!(look.was_acknowledged && look.refusal.is_none());
+        assert!(!state.is_given_up());
         state.unwant();
         assert_eq!(state.look(after(13)), SubscriptionLook::default());
+        assert!(state.is_given_up());
+        state.want(after(14));
+        assert!(!state.is_given_up());
     }
 }

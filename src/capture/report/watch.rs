@@ -2,7 +2,9 @@
 //!
 //! It reads counters and files of `/proc`. No other thread waits for it. A status file that cannot be written changes nothing ([`StatusFile`]).
 //!
-//! Thread `watch`: owns the alerts and the memory trends; has its own [`Stop`] and ends after the writers, so that the end of the capture is watched too.
+//! [`super::checks`] has the conditions of the alerts.
+//!
+//! Thread `watch`: owns the alerts, their command and the memory trends; has its own [`Stop`] and ends after the writers, so that the end of the capture is watched too.
 
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -10,36 +12,33 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::capture::alert_config::AlertConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::net::connections::Connections;
-use crate::capture::report::alerts::{self, AlertKind, Alerts, Change, StandingAlert};
-use crate::capture::report::connection_state::Down;
-use crate::capture::report::counter::Counter;
-use crate::capture::report::liveness::Sign;
-use crate::capture::report::machine::{Memory, MemoryProbe, Trend};
+use crate::capture::report::alert_command::AlertCommand;
+use crate::capture::report::alert_kind::AlertKind;
+use crate::capture::report::alerts::{self, Alerts, Change, Condition, StandingAlert};
+use crate::capture::report::checks::{Checks, Measured, Subjects};
+use crate::capture::report::machine::{BoxMemory, Memory, MemoryProbe, Trend};
+use crate::capture::report::relief::Verdict;
 use crate::capture::report::service_manager::{ServiceManager, ServiceNotifier};
+use crate::capture::report::signs::signs;
 use crate::capture::report::status::{Counted, Status};
 use crate::capture::report::status_figures::{Sources, StatusFigures};
 use crate::capture::report::status_file::StatusFile;
-use crate::capture::service::rest_fetch::RestFetch;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 use crate::feed::clock_check::OFF_NANOS;
+use crate::status::Disk;
 use crate::store::event::Event;
 use crate::time::NANOS_PER_SECOND;
 
-/// Memory at which an alert is raised, in bytes: 2 GB.
-pub(crate) const MEMORY_LIMIT_BYTES: u64 = 2_000_000_000;
-
-/// Lag at which an alert is raised, in microseconds: 1 s.
-pub(crate) const LAG_LIMIT_MICROS: u64 = 1_000_000;
-
-/// How long no request to REST for missing trades succeeds before an alert is raised. What passes sooner is in the journal.
-const REST_PATIENCE: Duration = Duration::from_secs(10);
-
 /// Time between two readings of the figures.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// How long after an emergency flush was asked for its effect is measured.
+const RELIEF_TIME: Duration = Duration::from_secs(2);
 
 /// Time between two status lines where stderr is a terminal.
 const STATUS_ON_TERMINAL: Duration = Duration::from_secs(10);
@@ -89,6 +88,8 @@ pub(crate) struct Watched {
     pub sync_interval: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
+    /// The thresholds of the other alerts, and whom they are told.
+    pub alerts: AlertConfig,
 }
 
 /// Starts the thread `watch`, which ends when `end` is asked for.
@@ -102,92 +103,147 @@ pub(crate) fn start(watched: Watched, end: Stop) -> std::io::Result<JoinHandle<W
 
 fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let start = Instant::now();
-    let (mut alerts, mut probe, mut trends) = (Alerts::default(), MemoryProbe::default(), Trends::default());
+    let mut watch = Watch::new(watched, start);
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status::new(start);
-    let (mut failures, mut clock) = (0, ClockWatch::default());
-    let mut figures = StatusFigures::new(start);
     // At once, so that the file says soon that the capture runs.
-    write_status(watched, &alerts, None, &mut figures);
-    let mut manager = watched.service_manager.as_ref().and_then(begin_to_notify);
-    notify(watched, manager.as_mut());
+    watch.write_status(None, None);
+    watch.notify();
     loop {
         let is_last = end.wait(PERIOD);
-        let memory = probe.read();
-        if let Some(memory) = memory {
-            trends.add(start.elapsed().as_secs_f64(), memory);
-        }
-        let lag_micros = watched.context.metrics.recent_lag_micros.take();
-        let failed = watched.context.metrics.write_failures.get();
-        alerts.begin(start.elapsed());
-        check(watched, &mut alerts, &Reading { memory, lag_micros, has_new_failure: failed > failures });
-        failures = failed;
-        clock.check(&watched.context, &mut alerts);
-        write_status(watched, &alerts, memory, &mut figures);
-        notify(watched, manager.as_mut());
+        watch.look();
         if is_last {
-            return WatchFigures { memory: trends.figures(), alerts: alerts.raised(), standing: alerts.standing() };
+            return watch.end();
         }
-        for line in alerts::lines(&alerts.due_again()) {
+        for line in alerts::lines(&watch.alerts.due_again()) {
             log::warn!("{line}");
         }
         let now = Instant::now();
         if status.age(now) >= status_interval {
-            let space = watched.context.dir.free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
+            let space = watched.context.dir().free_space().map_or_else(|_| "unknown".to_owned(), |space| gigabytes(space.free));
             log::info!("{}", status.line(count(watched), &space, now));
         }
     }
 }
 
-/// Makes the connection to the service manager. A capture goes on without one.
-fn begin_to_notify(manager: &ServiceManager) -> Option<ServiceNotifier> {
-    ServiceNotifier::begin(manager)
-        .map_err(|error| log::warn!("NOTIFY_SOCKET {}: {error}; the service manager is told nothing", manager.socket.display()))
-        .ok()
+/// What the watch remembers.
+struct Watch<'a> {
+    watched: &'a Watched,
+    start: Instant,
+    alerts: Alerts,
+    checks: Checks,
+    command: Option<AlertCommand>,
+    probe: MemoryProbe,
+    trends: Trends,
+    clock: ClockWatch,
+    figures: StatusFigures,
+    manager: Option<ServiceNotifier>,
+    /// When an emergency flush was asked for whose effect was not measured yet.
+    relieved: Option<Instant>,
 }
 
-/// Tells the service manager how the capture is.
-fn notify(watched: &Watched, manager: Option<&mut ServiceNotifier>) {
-    let Some(manager) = manager else { return };
-    // At a stop threads end one after the other, and the manager has a time of its own for that.
-    let is_stopping = watched.context.stop.is_asked();
-    let signs = if is_stopping { Vec::new() } else { signs(watched) };
-    manager.tell(&watched.status.line(), is_stopping, signs, Instant::now());
-}
+impl<'a> Watch<'a> {
+    fn new(watched: &'a Watched, start: Instant) -> Self {
+        let context = &watched.context;
+        let command = watched.alerts.command.as_ref().and_then(|command| {
+            let started = AlertCommand::start(command, context.dir().path(), &context.metrics, &context.stop);
+            started.inspect_err(|error| context.stop.fail(format!("alert: {error}"))).ok()
+        });
+        Self {
+            watched,
+            start,
+            alerts: Alerts::new(watched.alerts.hold),
+            checks: Checks::new(watched.alerts.clone()),
+            command,
+            probe: MemoryProbe::default(),
+            trends: Trends::default(),
+            clock: ClockWatch::default(),
+            figures: StatusFigures::new(start),
+            manager: watched.service_manager.as_ref().and_then(ServiceNotifier::begin_or_warn),
+            relieved: None,
+        }
+    }
 
-/// Reads what the threads show of their work.
-fn signs(watched: &Watched) -> Vec<Sign> {
-    let sync = Sign {
-        thread: "sync".to_owned(),
-        has_work: true,
-        done: watched.context.metrics.sync_cycles.get(),
-        patience: watched.sync_interval,
-    };
-    let mut signs = vec![sync];
-    watched.connections.for_each(|connection, _| {
-        // One without a connection may wait for a name server or a handshake.
-        let has_work = connection.metrics.is_connected.load(Relaxed);
-        signs.push(Sign { thread: connection.name.clone(), has_work, done: connection.metrics.ticks.get(), patience: Duration::ZERO });
-    });
-    watched.registry.for_each(|route| {
-        let metrics = &route.metrics;
-        // Where the disk is full, the queue waits for it.
-        let has_work = !route.queue.is_empty() && !metrics.is_blocked.load(Relaxed);
-        let (trades, tickers) = (&metrics.trades, &metrics.tickers);
-        let done = [&trades.written, &trades.late, &trades.duplicate, &trades.conflict, &trades.rejected, &tickers.written, &tickers.late];
-        let done = done.into_iter().chain([&tickers.stale, &tickers.rejected]).map(Counter::get).sum::<u64>();
-        // A trade that waits for one before it, or for a confirmation, has left the queue.
-        let done = done.wrapping_add(metrics.waiting.load(Relaxed));
-        signs.push(Sign { thread: format!("write:{}", route.product), has_work, done, patience: Duration::ZERO });
-    });
-    signs
-}
+    /// Reads all figures, and tells what begins and ends.
+    fn look(&mut self) {
+        let Watched { context, registry, connections, start_patience, .. } = self.watched;
+        let metrics = &context.metrics;
+        if self.relieved.is_some_and(|at| at.elapsed() >= RELIEF_TIME) {
+            self.relieved = None;
+            self.probe.count_soon();
+        }
+        let memory = self.probe.read();
+        if let Some(memory) = memory {
+            self.trends.add(self.start.elapsed().as_secs_f64(), memory);
+        }
+        let disk = self.figures.disk(context.dir(), Instant::now());
+        metrics.gauges.note_memory(memory);
+        metrics.gauges.note_disk(disk.map(|disk| disk.disk), disk.map(|disk| disk.used_bytes));
+        let measured = Measured {
+            now: self.start.elapsed(),
+            memory,
+            of_box: BoxMemory::read(),
+            disk: disk.map(|disk| disk.disk),
+            lag_micros: metrics.recent_lag_micros.take(),
+        };
+        self.alerts.begin(measured.now);
+        let subjects = Subjects { context, registry, connections, start_patience: *start_patience };
+        let (mut changes, verdict) = self.checks.look(&subjects, &measured, &mut self.alerts);
+        self.relieve(&verdict);
+        changes.extend(self.clock.check(context, &mut self.alerts));
+        changes.iter().for_each(|change| self.tell(change));
+        metrics.gauges.note_alerts(|kind| self.alerts.standing_of(kind));
+        self.write_status(memory, disk.map(|disk| disk.disk));
+        self.notify();
+    }
 
-/// Writes what the capture says of itself.
-fn write_status(watched: &Watched, alerts: &Alerts, memory: Option<Memory>, figures: &mut StatusFigures) {
-    let Watched { context, registry, connections, status, .. } = watched;
-    let sources = Sources { context, registry, connections, alerts, memory_bytes: memory.map(Memory::held) };
-    status.update(|report| figures.gather(&sources, Instant::now(), report));
+    /// Tells the service manager how the capture is.
+    fn notify(&mut self) {
+        let Some(manager) = &mut self.manager else { return };
+        let Watched { context, registry, connections, status, sync_interval, .. } = self.watched;
+        // At a stop threads end one after the other, and the manager has a time of its own for that.
+        let is_stopping = context.stop.is_asked();
+        let signs = if is_stopping { Vec::new() } else { signs(context, registry, connections, *sync_interval) };
+        manager.tell(&status.line(), is_stopping, signs, Instant::now());
+    }
+
+    /// Has what was written flushed and its page cache given back, where memory runs short.
+    fn relieve(&mut self, verdict: &Verdict) {
+        if verdict.begins {
+            log::warn!("memory runs short: flushing ahead of time, and giving back the page cache of what is on disk");
+        }
+        if verdict.flushes {
+            self.watched.context.sync().relieve();
+            self.relieved.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Tells log, journal, metrics and the command of an alert.
+    fn tell(&self, change: &Change) {
+        let context = &self.watched.context;
+        change.write(&context.journal);
+        if change.is_raised {
+            context.metrics.gauges.count_raised(change.kind);
+        }
+        if let Some(command) = &self.command {
+            command.tell(change, context.clock.now());
+        }
+    }
+
+    /// Writes what the capture says of itself.
+    fn write_status(&mut self, memory: Option<Memory>, disk: Option<Disk>) {
+        let Watched { context, registry, connections, status, .. } = self.watched;
+        let sources = Sources { context, registry, connections, alerts: &self.alerts, memory_bytes: memory.map(Memory::held), disk };
+        let figures = &mut self.figures;
+        status.update(|report| figures.gather(&sources, Instant::now(), report));
+    }
+
+    fn end(self) -> WatchFigures {
+        if let Some(command) = self.command {
+            command.end();
+        }
+        WatchFigures { memory: self.trends.figures(), alerts: self.alerts.raised(), standing: self.alerts.standing() }
+    }
 }
 
 /// Whether the box's clock was off when it was last looked at.
@@ -199,7 +255,7 @@ struct ClockWatch {
 
 impl ClockWatch {
     /// Raises the alert where the box's clock is off, and clears it when it is right again by half of that.
-    fn check(&mut self, context: &CaptureContext, alerts: &mut Alerts) {
+    fn check(&mut self, context: &CaptureContext, alerts: &mut Alerts) -> Option<Change> {
         let offset = context.metrics.market.offset().unwrap_or(0);
         let limit = if self.journaled == 0 { OFF_NANOS } else { OFF_NANOS / 2 };
         let offset = if offset.unsigned_abs() < limit { 0 } else { offset };
@@ -208,13 +264,12 @@ impl ClockWatch {
         let off_s = offset.unsigned_abs() / NANOS_PER_SECOND;
         let text =
             (offset != 0).then(|| format!("the box's clock is {off_s} s {} the exchange's", if is_behind { "behind" } else { "ahead of" }));
-        if let Some(change) = alerts.check(AlertKind::ClockOff, "", text) {
-            change.write(&context.journal);
-        }
+        let change = alerts.check(AlertKind::ClockOff, "", Condition::bad_if(text));
         if offset.abs_diff(self.journaled) >= OFF_NANOS || (offset == 0) != (self.journaled == 0) {
             self.journaled = offset;
             context.journal.write(Event::ClockOff { off_s, is_behind });
         }
+        change
     }
 }
 
@@ -249,69 +304,6 @@ impl Trends {
 #[expect(clippy::cast_precision_loss, reason = "bytes and counts of one run stay far below 2^53")]
 fn float(number: u64) -> f64 {
     number as f64
-}
-
-/// What the watch has read of the whole capture.
-struct Reading {
-    memory: Option<Memory>,
-    lag_micros: u64,
-    has_new_failure: bool,
-}
-
-/// Checks every condition, and writes the alerts that begin or end.
-fn check(watched: &Watched, alerts: &mut Alerts, reading: &Reading) {
-    let mut changes = Vec::new();
-    let mut is_any_blocked = false;
-    let now = Instant::now();
-    let last_failure = |subject: &str| watched.context.metrics.last_write_failures.lock().get(subject).cloned();
-    watched.registry.for_each(|route| {
-        let product = route.product.as_str();
-        let (waiting, capacity) = (route.queue.len(), route.queue.capacity());
-        route.metrics.deepest_queue_msgs.see(u64::try_from(waiting).unwrap_or(u64::MAX));
-        let text = (waiting * 5 > capacity * 4).then(|| format!("{waiting} of {capacity} messages wait"));
-        changes.extend(alerts.check(AlertKind::QueueFilling, product, text));
-        let is_blocked = route.metrics.is_blocked.load(Relaxed);
-        is_any_blocked |= is_blocked;
-        let text = is_blocked.then(|| {
-            last_failure(product).map_or_else(|| "its files take no records".to_owned(), |why| format!("its files take no records: {why}"))
-        });
-        changes.extend(alerts.check(AlertKind::WriteFailure, product, text));
-        let refusal = route.metrics.subscription.look(now).refusal.filter(|refusal| refusal.lasts >= watched.start_patience);
-        changes.extend(alerts.check(
-            AlertKind::ProductRefused,
-            product,
-            refusal.map(|refusal| watched.context.metrics.why_refused(&route.product, &refusal.why)),
-        ));
-    });
-    if !watched.context.stop.is_asked() {
-        check_connections(watched, alerts, now, &mut changes);
-    }
-    let text = (reading.has_new_failure && !is_any_blocked).then(|| {
-        let failures = watched.context.metrics.last_write_failures.lock();
-        failures.iter().map(|(subject, why)| format!("{subject}: {why}")).collect::<Vec<_>>().join("; ")
-    });
-    changes.extend(alerts.check(AlertKind::WriteFailure, "", text));
-    let held = reading.memory.map(Memory::held).filter(|held| *held > MEMORY_LIMIT_BYTES);
-    changes.extend(alerts.check(AlertKind::Memory, "", held.map(|held| format!("{} MB", held / 1_000_000))));
-    let text = (reading.lag_micros > LAG_LIMIT_MICROS).then(|| format!("{} ms", reading.lag_micros / 1000));
-    changes.extend(alerts.check(AlertKind::Lag, "", text));
-    let standstill =
-        watched.context.backfill.as_ref().and_then(RestFetch::standstill).filter(|standstill| standstill.lasts >= REST_PATIENCE);
-    changes.extend(alerts.check(AlertKind::RestFailing, "", standstill.map(|standstill| standstill.text)));
-    changes.iter().for_each(|change| change.write(&watched.context.journal));
-}
-
-/// Checks the connections that have something to record. When the capture ends they end because they should: what stood before goes on to stand.
-fn check_connections(watched: &Watched, alerts: &mut Alerts, now: Instant, changes: &mut Vec<Change>) {
-    watched.connections.for_each(|connection, products| {
-        let down = connection.down(now).filter(|_| products > 0);
-        let has_delivered = |down: &Down| down.has_worked || connection.metrics.used.get() > 0;
-        let text = |down: &Down| format!("{}: {}", watched.connections.endpoint(), down.cause);
-        let never = down.as_ref().filter(|down| !has_delivered(down) && down.lasts >= watched.start_patience);
-        changes.extend(alerts.check(AlertKind::NeverConnected, &connection.name, never.map(text)));
-        let lost = down.as_ref().filter(|down| has_delivered(down));
-        changes.extend(alerts.check(AlertKind::ConnectionLost, &connection.name, lost.map(text)));
-    });
 }
 
 /// Counts what the status line shows.

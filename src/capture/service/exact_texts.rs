@@ -3,7 +3,7 @@
 //! 1. [`ExactTexts::keep`] returns when the text is in the file. The caller passes the record on after that. So a process that is killed loses no text of a
 //!    stored record, and a flush of the file system that makes a record durable makes its text durable, too.
 //! 2. A text goes to the file of its record's day, where readers look for it whatever the box's clock says.
-//! 3. A text that cannot be written (a full disk) waits, at most [`WAITING_TEXTS`] of them, and is tried again with the next one and at the end.
+//! 3. A text that cannot be written (a full disk, a directory that another capture still holds) waits, at most [`WAITING_TEXTS`] of them, and is tried again with the next one and at the end.
 //!
 //! Used by the threads of connections and of REST. Long decimals are rare, so the lock and the system call cost nothing that counts.
 
@@ -36,13 +36,14 @@ struct Text {
 
 /// The files of exact texts.
 pub(crate) struct ExactTexts {
-    dir: Arc<DataDir>,
     metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// The directory to write to; nothing until it is held.
+    dir: Option<Arc<DataDir>>,
     /// The files by day, the one used last at the end.
     files: Vec<(UtcDay, JournalFile)>,
     waiting: VecDeque<Text>,
@@ -51,10 +52,17 @@ struct State {
 }
 
 impl ExactTexts {
-    /// Begins with no file open.
+    /// Begins without a directory: until it is known, texts wait.
     #[must_use]
-    pub(crate) fn new(dir: Arc<DataDir>, metrics: Arc<Metrics>) -> Self {
-        Self { dir, metrics, state: Mutex::default() }
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, state: Mutex::default() }
+    }
+
+    /// Writes to a directory from now on. What waits is in its file when this returns.
+    pub(crate) fn write_to(&self, dir: Arc<DataDir>) {
+        let mut state = self.state.lock();
+        state.dir = Some(dir);
+        self.write_waiting(&mut state);
     }
 
     /// Writes the text of a record's column. `time` is when the record happened, `key` says which it is.
@@ -91,8 +99,9 @@ impl ExactTexts {
     }
 
     fn write_waiting(&self, state: &mut State) {
+        let Some(dir) = state.dir.clone() else { return };
         while let Some(text) = state.waiting.pop_front() {
-            if let Err(error) = state.write(&self.dir, &text) {
+            if let Err(error) = state.write(&dir, &text) {
                 if state.waiting.is_empty() {
                     log::error!("an exact text waits: {error}");
                 }
@@ -140,7 +149,9 @@ mod tests {
 
     fn texts(folder: &std::path::Path) -> ExactTexts {
         let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
-        ExactTexts::new(Arc::new(DataDir::open(folder, options, "test").unwrap()), Arc::default())
+        let texts = ExactTexts::new(Arc::default());
+        texts.write_to(Arc::new(DataDir::open(folder, options, "test").unwrap()));
+        texts
     }
 
     fn lines(folder: &std::path::Path, date: &str) -> Vec<String> {
@@ -182,5 +193,17 @@ mod tests {
         std::fs::create_dir(folder.path()).unwrap();
         texts.keep(day.start(), &product, "trade_price_f64", 10, b"0.12345678901234567891");
         assert_eq!((lines(folder.path(), &day.to_string()).len(), texts.metrics.unwritten_lines.get()), (11, 0));
+    }
+
+    #[test]
+    fn a_text_that_comes_before_the_directory_is_held_is_in_its_file_as_soon_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (texts, product) = (ExactTexts::new(Arc::default()), ProductId::new("BTC-USD").unwrap());
+        let day = UtcDay(20_000);
+        (0..10).for_each(|key| texts.keep(day.start(), &product, "trade_price_f64", key, b"0.12345678901234567891"));
+        assert_eq!((lines(folder.path(), &day.to_string()).len(), texts.metrics.write_failures.get()), (0, 0));
+        let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+        texts.write_to(Arc::new(DataDir::open(folder.path(), options, "test").unwrap()));
+        assert_eq!((lines(folder.path(), &day.to_string()).len(), texts.metrics.unwritten_lines.get()), (10, 0));
     }
 }

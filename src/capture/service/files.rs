@@ -323,7 +323,8 @@ mod tests {
     fn work(folder: &std::path::Path) -> Work {
         let dir = Arc::new(DataDir::open(folder, StoreOptions { force_fs: true, ..StoreOptions::default() }, "test").expect("opened"));
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
-        let (journal, _) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), Clock::System, &stop).expect("started");
+        let (journal, start) = JournalHandle::new(Arc::clone(&metrics), Clock::System);
+        let _ = start.start(Arc::clone(&dir), &stop).expect("started");
         Work::new(dir, metrics, journal, stop)
     }
 

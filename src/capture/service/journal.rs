@@ -61,25 +61,20 @@ pub(crate) struct JournalHandle {
 }
 
 impl JournalHandle {
-    /// Starts the thread `journal`.
-    ///
-    /// # Errors
-    /// Where the system cannot start a thread.
-    pub(crate) fn start(
-        dir: Arc<DataDir>,
-        metrics: Arc<Metrics>,
-        clock: Clock,
-        stop: &Stop,
-    ) -> std::io::Result<(Self, JoinHandle<Result<(), StoreError>>)> {
+    /// Makes the handle, and what the thread is started with. Lines may be sent at once; they wait for the thread in their channels.
+    #[must_use]
+    pub(crate) fn new(metrics: Arc<Metrics>, clock: Clock) -> (Self, JournalStart) {
         let (events, waiting_events) = bounded(WAITING_LINES);
         let (rejects, waiting_rejects) = bounded(WAITING_LINES);
-        let exact = Arc::new(ExactTexts::new(Arc::clone(&dir), Arc::clone(&metrics)));
-        let journal = Self { events, rejects, exact: Arc::clone(&exact), metrics: Arc::clone(&metrics), clock: clock.clone() };
-        let thread = spawn("journal", Stack::Small, stop, move || {
-            // All threads that keep texts have ended with their handles.
-            JournalWriter::new(&dir, &metrics, &clock).write_all(waiting_events, waiting_rejects, &exact)
-        })?;
-        Ok((journal, thread))
+        let exact = Arc::new(ExactTexts::new(Arc::clone(&metrics)));
+        let start = JournalStart {
+            waiting_events,
+            waiting_rejects,
+            exact: Arc::clone(&exact),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        };
+        (Self { events, rejects, exact, metrics, clock }, start)
     }
 
     /// Journals an event, with the present time.
@@ -106,6 +101,30 @@ impl JournalHandle {
     /// Keeps a decimal text that the column's f64 does not give back: it is in its file when this returns. `time` is when its record happened.
     pub(crate) fn exact(&self, time: UnixNanos, product: &ProductId, column: &'static str, key: u64, text: &[u8]) {
         self.exact.keep(time, product, column, key, text);
+    }
+}
+
+/// What the thread `journal` is started with, as soon as there is a directory to write to.
+pub(crate) struct JournalStart {
+    waiting_events: Receiver<QueuedEvent>,
+    waiting_rejects: Receiver<QueuedReject>,
+    exact: Arc<ExactTexts>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl JournalStart {
+    /// Starts the thread `journal`, which writes to `dir`.
+    ///
+    /// # Errors
+    /// Where the system cannot start a thread.
+    pub(crate) fn start(self, dir: Arc<DataDir>, stop: &Stop) -> std::io::Result<JoinHandle<Result<(), StoreError>>> {
+        let Self { waiting_events, waiting_rejects, exact, metrics, clock } = self;
+        exact.write_to(Arc::clone(&dir));
+        spawn("journal", Stack::Small, stop, move || {
+            // All threads that keep texts have ended with their handles.
+            JournalWriter::new(&dir, &metrics, &clock).write_all(waiting_events, waiting_rejects, &exact)
+        })
     }
 }
 

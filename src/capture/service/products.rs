@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::capture::config::CaptureConfig;
+use crate::capture::product_listing::describe;
 use crate::capture::report::metrics::Metrics;
 use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
@@ -139,22 +140,6 @@ fn keep(path: &Path, products: &BTreeSet<ProductId>, infos: &[ProductInfo], sour
         File::options().append(true).create(true).open(path).and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)?;
     }
     Ok(changed)
-}
-
-/// Gives the event that describes a product.
-fn describe(info: &ProductInfo, source: &str) -> Event {
-    Event::Product {
-        product: info.id.clone(),
-        base_currency: info.base_currency.clone(),
-        quote_currency: info.quote_currency.clone(),
-        base_increment: info.base_increment.clone(),
-        quote_increment: info.quote_increment.clone(),
-        min_market_funds: info.min_market_funds.clone(),
-        status: info.status.clone(),
-        alias: info.alias.clone(),
-        trading_disabled: info.trading_disabled,
-        source: source.to_owned(),
-    }
 }
 
 /// Notes in `products.jsonl` that a product is stored as another series from now on. Called once a series, by the product's writer.

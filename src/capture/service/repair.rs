@@ -3,13 +3,14 @@
 //! Missing trades that other tapes have are delivered to the writers. Ids that are still missing then, however old, are fetched by REST where the request
 //! says so. Only whoever asked waits for it.
 //!
-//! Thread `repair`: owns nothing; reads request files; ends when a stop is asked for.
+//! Thread `repair`: owns nothing; reads request files, those of archives too ([`super::archive`]); ends when a stop is asked for.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::archive;
 use crate::capture::context::CaptureContext;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::deliveries::Delivery;
@@ -70,14 +71,17 @@ pub(crate) fn start(context: &Arc<CaptureContext>) -> std::io::Result<JoinHandle
             if let Err(error) = answer_request(&context) {
                 log::error!("repair: {error}");
             }
+            if let Err(error) = archive::answer_request(&context) {
+                log::error!("archive: {error}");
+            }
         }
     })
 }
 
 /// Takes the request that waits, if one does, and answers it.
 fn answer_request(context: &CaptureContext) -> Result<(), StoreError> {
-    let Some(request) = RepairRequest::take(context.dir.path())? else { return Ok(()) };
-    LiveRepair { context, request: &request, lines: Vec::new(), is_whole: true }.run().write(context.dir.path())
+    let Some(request) = RepairRequest::take(context.dir().path())? else { return Ok(()) };
+    LiveRepair { context, request: &request, lines: Vec::new(), is_whole: true }.run().write(context.dir().path())
 }
 
 /// One request and what has come of it.
@@ -135,7 +139,7 @@ impl LiveRepair<'_> {
             }
         }
         if self.request.rest {
-            for ids in gaps(self.context.dir.path(), product, None)?.missing {
+            for ids in gaps(self.context.dir().path(), product, None)?.missing {
                 deliver(self.context, product, Delivery::Missing(ids))?;
             }
         }
@@ -147,7 +151,7 @@ impl LiveRepair<'_> {
         let (mut trades, mut contributed): (Vec<Trade>, Contributed) = (Vec::new(), Contributed::default());
         let (context, lines, is_whole) = (self.context, &mut self.lines, &mut self.is_whole);
         let mut texts = trade_texts(tape, product);
-        contributions(context.dir.path(), product, tape, context.clock.now(), |contribution| {
+        contributions(context.dir().path(), product, tape, context.clock.now(), |contribution| {
             match contribution {
                 Contribution::Unused(text) => lines.push(text),
                 Contribution::Trade(trade) => {
@@ -191,7 +195,7 @@ impl LiveRepair<'_> {
         let asks_rest = self.request.rest && self.context.backfill.is_some();
         let start = Instant::now();
         loop {
-            let missing = gaps(self.context.dir.path(), product, None).map(|stored| stored.missing.count());
+            let missing = gaps(self.context.dir().path(), product, None).map(|stored| stored.missing.count());
             let is_settled = self.context.deliveries.are_taken(product) && (!asks_rest || matches!(missing, Ok(0)));
             // What was taken last is stored within one look.
             let is_over = (is_settled && start.elapsed() >= LOOK_INTERVAL) || start.elapsed() >= PATIENCE;
@@ -208,7 +212,7 @@ impl LiveRepair<'_> {
 
     /// Reports the days that only other tapes have. They are no gap of a chain that a writer could fill.
     fn report_days_elsewhere(&mut self) {
-        match days_only_elsewhere(self.context.dir.path(), &self.request.from, self.request.product.as_ref()) {
+        match days_only_elsewhere(self.context.dir().path(), &self.request.from, self.request.product.as_ref()) {
             Ok(lines) if lines.is_empty() => {}
             Ok(lines) => {
                 self.is_whole = false;
@@ -224,7 +228,7 @@ impl LiveRepair<'_> {
 
     /// Reports what is missing of the products that the directory holds and this capture does not record.
     fn report_others(&mut self, recorded: &[ProductId]) {
-        let dir = self.context.dir.path();
+        let dir = self.context.dir().path();
         let others = match catalog::products(dir) {
             Ok(all) => all.into_iter().filter(|product| !recorded.contains(product)),
             Err(error) => {

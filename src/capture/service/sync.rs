@@ -1,14 +1,15 @@
 //! The sync thread: flushes the open days, and then sets `durable` to what was `committed` when the flush began.
 //!
-//! 1. It flushes once an interval, and sooner when writing what waits would take longer than [`LONGEST_CYCLE`], as measured ([`Pace`]). So what is committed
-//!    is on disk within two intervals, and under load a flush stays short: a writer may have to wait for a page that one is writing.
+//! 1. It flushes once an interval, and sooner when writing what waits would take longer than [`LONGEST_CYCLE`], as measured ([`Pace`]), or when memory runs
+//!    short ([`SyncHandle::relieve`]). So what is committed is on disk within two intervals, and under load a flush stays short: a writer may have to wait for
+//!    a page that one is writing.
 //! 2. If a flush fails twice, the capture ends: nothing may be called durable that is not on disk.
 //! 3. With each flush it looks whether somebody has removed or replaced files. Lock and endpoint are made again; the writer of a day that is gone is woken
 //!    and stores it again. Where another process has come in through a lock file that was removed, the capture ends.
 //!
 //! Thread `sync`: owns the [`Syncer`]; the writers send it the days that they open; ends after a last flush when every handle is dropped.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -46,6 +47,7 @@ const WAITING_DAYS: usize = 4096;
 #[derive(Clone)]
 pub(crate) struct SyncHandle {
     days: Sender<OpenedDay>,
+    is_relief_asked: Arc<AtomicBool>,
 }
 
 /// A day that was opened, and the wakeup of its writer.
@@ -59,6 +61,12 @@ impl SyncHandle {
     pub(crate) fn watch(&self, files: &Arc<DayFiles>, writer: &Arc<Wakeup>) {
         // Rare: a day was opened. If the thread has ended, the capture is ending too.
         let _ = self.days.send(OpenedDay { files: Arc::clone(files), writer: Arc::clone(writer) });
+    }
+
+    /// Has the days flushed soon, and then gives back the page cache of everything that is on disk. Waits for nothing.
+    pub(crate) fn relieve(&self) {
+        // Relaxed: the thread looks at it now and then; nothing else depends on it.
+        self.is_relief_asked.store(true, Relaxed);
     }
 }
 
@@ -75,8 +83,10 @@ pub(crate) fn start(
 ) -> std::io::Result<(SyncHandle, JoinHandle<Result<(), SyncError>>)> {
     let (sender, receiver) = bounded(WAITING_DAYS);
     let stop_if_failed = stop.clone();
+    let is_relief_asked = Arc::<AtomicBool>::default();
+    let asked = Arc::clone(&is_relief_asked);
     let thread = spawn("sync", Stack::Small, stop, move || {
-        let result = run(dir, interval, &metrics, &journal, &receiver);
+        let result = run(dir, interval, &metrics, &journal, &receiver, &asked);
         if let Err(error) = &result {
             metrics.note_write_failure("sync", error);
             journal.write(Event::SyncFailed { error: error.to_string() });
@@ -84,7 +94,7 @@ pub(crate) fn start(
         }
         result
     })?;
-    Ok((SyncHandle { days: sender }, thread))
+    Ok((SyncHandle { days: sender, is_relief_asked }, thread))
 }
 
 fn run(
@@ -93,10 +103,12 @@ fn run(
     metrics: &Metrics,
     journal: &JournalHandle,
     days: &Receiver<OpenedDay>,
+    is_relief_asked: &AtomicBool,
 ) -> Result<(), SyncError> {
     let mut watched = WatchedFiles::new(dir, metrics, journal);
     let mut due = Instant::now() + interval;
     let mut previous_start = Instant::now();
+    metrics.durable.note(previous_start);
     let mut pace = Pace::default();
     loop {
         // The channel closes when the last writer has closed its days. One more flush then makes everything durable.
@@ -110,8 +122,10 @@ fn run(
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => true,
         };
+        let is_relief = is_relief_asked.swap(false, Relaxed);
         let start = Instant::now();
-        if !is_last && start < due && !pace.is_time(metrics.unflushed_bytes.load(Relaxed), start - previous_start) {
+        let is_due = start >= due || pace.is_time(metrics.unflushed_bytes.load(Relaxed), start - previous_start);
+        if !is_last && !is_relief && !is_due {
             continue;
         }
         // Relaxed: this only decides when to flush. What is flushed depends on `committed`.
@@ -121,9 +135,17 @@ fn run(
         metrics.sync_cycles.one();
         pace.learn(bytes, start.elapsed());
         if report.days > 0 {
-            metrics.flush_micros.see(micros(start.elapsed()));
+            let took = micros(start.elapsed());
+            metrics.flush_micros.see(took);
+            metrics.flush.see(took);
             metrics.durable_micros.see(micros(previous_start.elapsed()));
             count_flush(metrics, &report);
+            metrics.flushed_bytes.add(watched.bytes(&report));
+        }
+        metrics.durable.note(start);
+        if is_relief {
+            watched.syncer.release_cache();
+            metrics.emergency_flushes.one();
         }
         if report.recovered {
             let text = "a flush failed; what it may have lost has been stored again and is on disk";
@@ -222,6 +244,15 @@ impl<'a> WatchedFiles<'a> {
             self.writers.iter().filter(|(files, _)| is_gone(files)).for_each(|(_, writer)| writer.wake());
         }
         Ok(report)
+    }
+
+    /// Gives the bytes of the columns' records that a flush made durable.
+    fn bytes(&self, report: &SyncReport) -> u64 {
+        let width = |dataset: Dataset| {
+            let columns = dataset.columns_of(self.dir.options().columns);
+            u64::try_from(columns.iter().map(|column| column.kind.width()).sum::<usize>()).unwrap_or(0)
+        };
+        Dataset::ALL.iter().map(|dataset| report.records_of(*dataset) * width(*dataset)).sum()
     }
 
     /// Makes lock and endpoint again where they are gone.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::capture::context::CaptureContext;
+use crate::capture::context::{CaptureContext, Storage};
 use crate::capture::cores::Cores;
 use crate::capture::net::batch::{BATCH_CAPACITY_MSGS, Batch, BatchDrain, ProductBatch};
 use crate::capture::net::raw_frames::RawFrames;
@@ -94,19 +94,18 @@ impl WriterFixture {
         let dir = Arc::new(opened.unwrap());
         let (metrics, stop) = (Arc::new(Metrics::default()), Stop::default());
         let clock = Clock::Manual(Arc::new((DAY.start().0 + 43_200_000_000_000).into()));
-        let (journal, journal_thread) = JournalHandle::start(Arc::clone(&dir), Arc::clone(&metrics), clock.clone(), &stop).unwrap();
+        let (journal, start) = JournalHandle::new(Arc::clone(&metrics), clock.clone());
+        let journal_thread = start.start(Arc::clone(&dir), &stop).unwrap();
         // Flushes come when the test wants them.
         let never = Duration::from_secs(3600);
         let (sync, _) = sync::start(Arc::clone(&dir), never, Arc::clone(&metrics), journal.clone(), &stop).unwrap();
         let (provisioner, _) = Provisioner::start(Arc::clone(&dir), Arc::clone(&metrics), journal.clone(), &stop).unwrap();
         let context = Arc::new(CaptureContext {
-            dir: Arc::clone(&dir),
+            storage: Storage { dir: Arc::clone(&dir), taken_over_at: None, sync, provisioner }.into(),
             datasets,
             clock,
             metrics,
             journal,
-            sync,
-            provisioner,
             deliveries: Arc::new(Deliveries::default()),
             backfill: None,
             gap_wait: Duration::from_millis(50),

@@ -7,7 +7,8 @@
 //!    records is not sealed and opened in turn, whatever the clocks say.
 //! 5. With less effort than [`Effort::Any`] nothing is opened and nothing is waited for, except for a page where the effort allows that.
 //! 6. A day whose seal has failed, on a full disk for example, is opened and sealed again until that succeeds.
-//! 7. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
+//! 7. A product that is not asked for any more has its days sealed when nothing has come for them for a while.
+//! 8. A day whose files somebody has removed or replaced is stored again from its maps. Until that succeeds it goes on in the files that nobody finds.
 //!
 //! One thread at a time uses it. It allocates when a day is opened, never for a record.
 
@@ -96,6 +97,11 @@ impl OpenDay {
         }
     }
 
+    /// Tells whether nothing has come for the day for a while.
+    fn is_quiet(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) >= QUIET
+    }
+
     fn open_datasets(&self) -> impl Iterator<Item = &OpenDataset> {
         self.datasets.iter().flatten()
     }
@@ -158,7 +164,7 @@ impl OpenDays {
         if effort == Effort::Any {
             for dataset in wanted.iter() {
                 if let Some(open) = day.dataset(dataset) {
-                    open.request_room(&self.context.provisioner, &self.wakeup);
+                    open.request_room(self.context.provisioner(), &self.wakeup);
                 }
             }
         }
@@ -178,7 +184,7 @@ impl OpenDays {
         let date = trade.time.day();
         let is_open = self.days.iter().any(|day| day.date == date && day.open_datasets().any(|open| open.is_of(Dataset::Trades)));
         let key = DayKey { product: self.product.clone(), dataset: Dataset::Trades, date };
-        if !is_open && catalog::has_day(self.context.dir.path(), &key) {
+        if !is_open && catalog::has_day(self.context.dir().path(), &key) {
             // A day that cannot be opened now blocks the write that follows.
             let now = self.now_at(Record::Trade(trade));
             let _ = self.open(Dataset::Trades, date, now);
@@ -223,7 +229,7 @@ impl OpenDays {
     /// Asks for room wherever it runs short and was not asked for.
     pub(crate) fn request_room(&mut self) {
         for open in self.days.iter_mut().flat_map(|day| &mut day.datasets).flatten() {
-            open.request_room(&self.context.provisioner, &self.wakeup);
+            open.request_room(self.context.provisioner(), &self.wakeup);
         }
     }
 
@@ -239,6 +245,23 @@ impl OpenDays {
             let closed: Vec<OpenDay> = self.days.extract_if(.., |day| is_over(day)).collect();
             closed.into_iter().for_each(|day| self.close(day));
         }
+    }
+
+    /// Closes the days for which nothing has come for a while, and has them sealed: the product is not asked for any more. What comes all the same opens its
+    /// day again.
+    pub(crate) fn close_given_up(&mut self) {
+        let now = Instant::now();
+        if self.days.iter().any(|day| day.is_quiet(now)) {
+            self.commit(now);
+            let closed: Vec<OpenDay> = self.days.extract_if(.., |day| day.is_quiet(now)).collect();
+            closed.into_iter().for_each(|day| self.close(day));
+        }
+    }
+
+    /// Tells whether any day is open.
+    #[must_use]
+    pub(crate) fn is_any_open(&self) -> bool {
+        !self.days.is_empty()
     }
 
     /// Opens the days whose seal has failed and that have waited long enough. They are sealed again when nothing comes for them.
@@ -278,7 +301,7 @@ impl OpenDays {
     pub(crate) fn open_left(&mut self) {
         let now = self.context.market_now();
         // What cannot be listed or opened now is left to the next start. Tomorrow's files wait for tomorrow.
-        let left = seal::unsealed(self.context.dir.path(), &self.product).unwrap_or_default();
+        let left = seal::unsealed(self.context.dir().path(), &self.product).unwrap_or_default();
         for key in left.into_iter().filter(|key| key.date <= now.day()) {
             let _ = self.open(key.dataset, key.date, now);
         }
@@ -316,7 +339,7 @@ impl OpenDays {
             }
             let files = open.close();
             let progress = self.seals.add(files.key().clone());
-            self.context.provisioner.seal(files, Arc::clone(&self.wakeup), progress);
+            self.context.provisioner().seal(files, Arc::clone(&self.wakeup), progress);
         }
     }
 
@@ -350,12 +373,12 @@ impl OpenDays {
         if self.await_seal(dataset, date) || self.is_pausing() {
             return Err(Blocked);
         }
-        match OpenDataset::open(dataset, &self.context.dir, &self.product, date, now) {
+        match OpenDataset::open(dataset, self.context.dir(), &self.product, date, now) {
             Ok((mut open, how)) => {
                 if self.has_restarted {
                     open.begin_stretch();
                 }
-                self.context.sync.watch(open.files(), &self.wakeup);
+                self.context.sync().watch(open.files(), &self.wakeup);
                 self.note_opening(open.files().key(), &how);
                 if let Some(day) = self.days.get_mut(index) {
                     day.was_sealed |= matches!(how, Opening::Sealed { .. });
@@ -425,7 +448,7 @@ impl OpenDays {
 fn restore(context: &CaptureContext, wakeup: &Arc<Wakeup>, open: &mut OpenDataset) -> Result<(), StoreError> {
     let Restored { records, moved_to } = open.restore()?;
     let day = open.files().key().clone();
-    context.sync.watch(open.files(), wakeup);
+    context.sync().watch(open.files(), wakeup);
     context.metrics.restored_days.one();
     log::error!("{day}: its {records} records are stored again");
     let moved_to = moved_to.map(|path| path.display().to_string());

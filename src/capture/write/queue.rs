@@ -4,6 +4,7 @@
 //! 2. A full queue holds a connection's thread up for at most [`BACK_PRESSURE`] a message. If the writer takes nothing in that time, this product sheds until
 //!    its queue is half empty; other products go on. If the writer takes something, however slowly, the connection goes at its pace: the exchange waits,
 //!    and nothing is lost.
+//! 3. A queue whose reader is still to come, since another capture holds the directory, spills ([`super::spill`]) before it sheds.
 //!
 //! # Delegation
 //!
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded};
 use parking_lot::Mutex;
 
+use crate::capture::write::spill::{Spill, SpillBudget, Spilled};
 use crate::capture::write::wakeup::Wakeup;
 use crate::ids::IdRange;
 use crate::record::MarketMessage;
@@ -105,6 +107,7 @@ pub struct QueueSender {
     wakeup: WakeOnDrop,
     is_shedding: Arc<AtomicBool>,
     shed: Arc<Shed>,
+    spill: Option<Arc<Spill>>,
     capacity: usize,
 }
 
@@ -124,11 +127,19 @@ pub struct QueueReceiver {
     channel: Receiver<MarketMessage>,
     wakeup: Arc<Wakeup>,
     shed: Arc<Shed>,
+    spill: Option<Arc<Spill>>,
 }
 
 /// Makes a queue of `capacity` messages. All its memory is allocated at once.
 #[must_use]
 pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
+    queue_that_spills(capacity, None)
+}
+
+/// Makes a queue likewise. With a budget it spills what it cannot hold until it has a reader.
+#[must_use]
+pub(crate) fn queue_that_spills(capacity: usize, budget: Option<&Arc<SpillBudget>>) -> (QueueSender, QueueReceiver) {
+    let spill = budget.map(|budget| Arc::new(Spill::new(Arc::clone(budget))));
     let (sender, receiver) = bounded(capacity);
     let (wakeup, shed) = (Arc::new(Wakeup::default()), Arc::new(Shed::default()));
     let sender = QueueSender {
@@ -136,9 +147,10 @@ pub fn queue(capacity: usize) -> (QueueSender, QueueReceiver) {
         wakeup: WakeOnDrop(Arc::clone(&wakeup)),
         is_shedding: Arc::new(AtomicBool::new(false)),
         shed: Arc::clone(&shed),
+        spill: spill.clone(),
         capacity,
     };
-    (sender, QueueReceiver { channel: receiver, wakeup, shed })
+    (sender, QueueReceiver { channel: receiver, wakeup, shed, spill })
 }
 
 impl QueueSender {
@@ -157,11 +169,30 @@ impl QueueSender {
         if self.is_shedding.load(Ordering::Relaxed) {
             return self.push_while_shedding(message);
         }
+        let message = match &self.spill {
+            Some(spill) if spill.is_active() => match spill.push(message) {
+                Spilled::Kept => return Pushed::Queued,
+                Spilled::Full => return self.shed_first(),
+                Spilled::Refused(message) => message,
+            },
+            _ => message,
+        };
         match self.channel.try_send(message) {
             Ok(()) => Pushed::Queued,
-            Err(TrySendError::Full(message)) => self.push_with_patience(message, patience),
+            Err(TrySendError::Full(message)) => match self.spill.as_ref().map_or(Spilled::Refused(message), |spill| spill.push(message)) {
+                Spilled::Kept => Pushed::Queued,
+                Spilled::Full => self.shed_first(),
+                Spilled::Refused(message) => self.push_with_patience(message, patience),
+            },
             Err(TrySendError::Disconnected(_)) => Pushed::Closed,
         }
+    }
+
+    /// Begins to shed.
+    #[cold]
+    fn shed_first(&self) -> Pushed {
+        self.is_shedding.store(true, Ordering::Relaxed);
+        Pushed::ShedFirst
     }
 
     #[cold]
@@ -182,15 +213,15 @@ impl QueueSender {
                 return Pushed::Shed;
             }
             if start.elapsed() >= patience {
-                self.is_shedding.store(true, Ordering::Relaxed);
-                return Pushed::ShedFirst;
+                return self.shed_first();
             }
         }
     }
 
     #[cold]
     fn push_while_shedding(&self, message: MarketMessage) -> Pushed {
-        if self.channel.len() > self.capacity / 2 {
+        // What is spilled stands before this message.
+        if self.channel.len() > self.capacity / 2 || self.spill.as_ref().is_some_and(|spill| spill.is_active()) {
             return Pushed::Shed;
         }
         match self.channel.try_send(message) {
@@ -222,13 +253,13 @@ impl QueueSender {
     /// Gives the number of waiting messages.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.channel.len()
+        self.channel.len() + self.spill.as_ref().map_or(0, |spill| spill.len())
     }
 
     /// Tells whether no message waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.channel.is_empty()
+        self.channel.is_empty() && self.spill.as_ref().is_none_or(|spill| !spill.is_active())
     }
 
     /// Gives the most messages that can wait.
@@ -255,8 +286,11 @@ impl QueueReceiver {
     pub fn pull(&self) -> Pulled {
         match self.channel.try_recv() {
             Ok(message) => Pulled::Message(message),
-            Err(TryRecvError::Empty) => Pulled::Empty,
-            Err(TryRecvError::Disconnected) => Pulled::Ended,
+            Err(ending) => match self.spill.as_ref().filter(|spill| spill.is_active()).and_then(|spill| spill.pull()) {
+                Some(message) => Pulled::Message(message),
+                None if ending == TryRecvError::Empty => Pulled::Empty,
+                None => Pulled::Ended,
+            },
         }
     }
 
@@ -294,13 +328,13 @@ impl QueueReceiver {
     /// Gives the number of waiting messages.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.channel.len()
+        self.channel.len() + self.spill.as_ref().map_or(0, |spill| spill.len())
     }
 
     /// Tells whether no message waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.channel.is_empty()
+        self.channel.is_empty() && self.spill.as_ref().is_none_or(|spill| !spill.is_active())
     }
 }
 
@@ -418,5 +452,46 @@ mod tests {
             }
             assert!(slots * SLOT_BYTES <= QUEUE_BUDGET_BYTES + 500 * LEAST_CAPACITY_MSGS * SLOT_BYTES, "{slots} slots");
         }
+    }
+
+    fn id_of(pulled: Pulled) -> Option<u64> {
+        match pulled {
+            Pulled::Message(MarketMessage::Heartbeat { last_trade_id, .. }) => Some(last_trade_id),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_queue_without_a_reader_spills_in_order_up_to_its_budget_and_sheds_behind_that() {
+        let budget = Arc::new(SpillBudget::new(6));
+        let (sender, receiver) = queue_that_spills(4, Some(&budget));
+        let (other, _other_receiver) = queue_that_spills(1, Some(&budget));
+        for id in 0..9 {
+            assert_eq!(sender.push_within(message(id), Duration::ZERO), Pushed::Queued);
+        }
+        assert_eq!((sender.len(), receiver.is_empty()), (9, false));
+        assert_eq!([0, 1].map(|id| other.push_within(message(id), Duration::ZERO)), [Pushed::Queued; 2], "the budget is of all queues");
+        assert_eq!(other.push_within(message(2), Duration::from_millis(1)), Pushed::ShedFirst);
+        budget.close();
+        // The reader has come. What is pushed meanwhile stands behind what is spilled, although the queue has room.
+        assert_eq!((0..6).map(|_| id_of(receiver.pull())).collect::<Option<Vec<_>>>(), Some((0..6).collect()));
+        assert_eq!(sender.push_within(message(9), Duration::ZERO), Pushed::Queued);
+        assert_eq!((0..4).map(|_| id_of(receiver.pull())).collect::<Option<Vec<_>>>(), Some((6..10).collect()));
+        assert!(!receiver.is_empty() && matches!(receiver.pull(), Pulled::Empty) && receiver.is_empty());
+        // From now on it is a queue like any other.
+        for id in 0..4 {
+            assert_eq!(sender.push_within(message(id), Duration::ZERO), Pushed::Queued);
+        }
+        assert_eq!(sender.push_within(message(4), Duration::from_millis(1)), Pushed::ShedFirst);
+    }
+
+    #[test]
+    fn what_is_spilled_is_pulled_after_the_last_sender_is_gone() {
+        let budget = Arc::new(SpillBudget::new(100));
+        let (sender, receiver) = queue_that_spills(2, Some(&budget));
+        (0..5).for_each(|id| assert_eq!(sender.push_within(message(id), Duration::ZERO), Pushed::Queued));
+        drop(sender);
+        assert_eq!((0..5).map(|_| id_of(receiver.pull())).collect::<Option<Vec<_>>>(), Some((0..5).collect()));
+        assert!(matches!(receiver.pull(), Pulled::Ended));
     }
 }

@@ -3,6 +3,7 @@
 //! 1. A product has one writer, however many connections bring it.
 //! 2. What comes under a label that was not asked for is stored under that label, and journaled once. At most [`MAX_UNASKED`] such labels are taken.
 //! 3. When the registry is closed and every connection has ended, the queues end, and with them the writers.
+//! 4. Until this capture holds the directory no writer is started: what comes waits in the queues ([`Registry::start_writers`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,6 +21,7 @@ use crate::capture::write::delegate::Delegate;
 use crate::capture::write::queue::{self, QueueSender};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::slot::WriterSlot;
+use crate::capture::write::spill::{SPILL_MSGS, SpillBudget};
 use crate::capture::write::step::StepTally;
 use crate::capture::write::ticker_source::TickerSource;
 use crate::capture::write::writer_thread::{self, WriterError};
@@ -62,6 +64,8 @@ pub(crate) struct Closed {
 #[derive(Default)]
 struct Entries {
     routes: BTreeMap<ProductId, Route>,
+    /// Whether writers are started; before that messages wait in the queues.
+    is_writing: bool,
     writers: Vec<JoinHandle<Result<(), WriterError>>>,
     /// Messages that all queues hold together.
     capacity_msgs: usize,
@@ -73,14 +77,39 @@ struct Entries {
 pub(crate) struct Registry {
     context: Arc<CaptureContext>,
     capacity_msgs: usize,
+    /// What queues may spill until this capture holds the directory; nothing where it holds it from the start.
+    spill: Option<Arc<SpillBudget>>,
     entries: Mutex<Entries>,
 }
 
 impl Registry {
-    /// Makes a registry without products. Each queue will hold `capacity_msgs` messages, or fewer where memory for them runs out.
+    /// Makes a registry without products. Each queue will hold `capacity_msgs` messages, or fewer where memory for them runs out. Writers are started with
+    /// their products where the directory is held already, else by [`Registry::start_writers`].
     #[must_use]
     pub(crate) fn new(context: Arc<CaptureContext>, capacity_msgs: usize) -> Self {
-        Self { context, capacity_msgs, entries: Mutex::default() }
+        let is_writing = context.storage.get().is_some();
+        let spill = (!is_writing).then(|| Arc::new(SpillBudget::new(SPILL_MSGS)));
+        Self { context, capacity_msgs, spill, entries: Mutex::new(Entries { is_writing, ..Entries::default() }) }
+    }
+
+    /// Starts the writers of the products that have none yet: the directory is held now.
+    ///
+    /// # Errors
+    /// Where the machine has no thread left.
+    pub(crate) fn start_writers(&self) -> Result<(), RouteError> {
+        let mut entries = self.entries.lock();
+        if std::mem::replace(&mut entries.is_writing, true) {
+            return Ok(());
+        }
+        if let Some(spill) = &self.spill {
+            spill.close();
+        }
+        let routes: Vec<Route> = entries.routes.values().cloned().collect();
+        routes.iter().try_for_each(|route| {
+            let thread = self.start_writer(route)?;
+            entries.writers.push(thread);
+            Ok(())
+        })
     }
 
     /// Tells whether tickers are kept.
@@ -127,7 +156,7 @@ impl Registry {
         let mut entries = self.entries.lock();
         match entries.routes.get(product) {
             Some(route) => Ok(route.clone()),
-            None => self.start_writer(&mut entries, product),
+            None => self.add(&mut entries, product),
         }
     }
 
@@ -148,16 +177,16 @@ impl Registry {
             log::warn!("{product} arrives though nobody asked for it; it is stored under that name");
             self.context.journal.write(Event::ProductUnasked { product: product.clone() });
         }
-        self.start_writer(&mut entries, product)
+        self.add(&mut entries, product)
     }
 
-    fn start_writer(&self, entries: &mut Entries, product: &ProductId) -> Result<Route, RouteError> {
+    fn add(&self, entries: &mut Entries, product: &ProductId) -> Result<Route, RouteError> {
         if entries.is_closed {
             return Err(RouteError::Ending);
         }
         let capacity = queue::capacity_of_one_more(self.capacity_msgs, entries.routes.len(), entries.capacity_msgs);
         entries.capacity_msgs += capacity;
-        let (sender, receiver) = queue::queue(capacity);
+        let (sender, receiver) = queue::queue_that_spills(capacity, self.spill.as_ref());
         let route = Route {
             product: product.clone(),
             queue: sender,
@@ -165,9 +194,18 @@ impl Registry {
             metrics: Arc::default(),
             ticker_source: Arc::default(),
         };
+        if entries.is_writing {
+            let thread = self.start_writer(&route)?;
+            entries.writers.push(thread);
+        }
+        entries.routes.insert(route.product.clone(), route.clone());
+        Ok(route)
+    }
+
+    fn start_writer(&self, route: &Route) -> Result<JoinHandle<Result<(), WriterError>>, RouteError> {
         // Without the route's sender: the writer ends when every sender is gone.
         let (context, product, slot, metrics) =
-            (Arc::clone(&self.context), product.clone(), Arc::clone(&route.slot), Arc::clone(&route.metrics));
+            (Arc::clone(&self.context), route.product.clone(), Arc::clone(&route.slot), Arc::clone(&route.metrics));
         let work = move || {
             let result = writer_thread::run(&context, &product, &metrics, &slot);
             if let Err(error) = &result {
@@ -175,11 +213,8 @@ impl Registry {
             }
             result
         };
-        let thread = spawn(format!("write:{}", route.product), Stack::Small, &self.context.stop, work)
-            .map_err(|source| RouteError::NoThread { product: route.product.clone(), source })?;
-        entries.writers.push(thread);
-        entries.routes.insert(route.product.clone(), route.clone());
-        Ok(route)
+        spawn(format!("write:{}", route.product), Stack::Small, &self.context.stop, work)
+            .map_err(|source| RouteError::NoThread { product: route.product.clone(), source })
     }
 
     /// Notes that the exchange has acknowledged these products.

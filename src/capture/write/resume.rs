@@ -4,12 +4,14 @@
 use std::path::Path;
 
 use crate::capture::context::CaptureContext;
+use crate::capture::write::seam::TickerSeam;
 use crate::feed::doubts::Mark;
 use crate::feed::ticker_marks::{StoredEnd, TickerMarks};
 use crate::feed::trade_marks::TradeMarks;
 use crate::ids::IdSet;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Kind, Layout, Trades, with_layout};
+use crate::store::archived::ArchivedDays;
 use crate::store::{Snapshot, StoreError, catalog, gaps};
 use crate::time::UnixNanos;
 
@@ -36,6 +38,8 @@ pub(crate) struct ResumePoint {
     pub first: Option<FirstTrade>,
     /// Ids missing within the last days.
     pub missing: IdSet,
+    /// The tickers that the capture stored last from which this one took over, where nothing else tells copies.
+    pub seam: Option<TickerSeam>,
 }
 
 /// The oldest trade of a product.
@@ -53,7 +57,7 @@ impl ResumePoint {
     /// # Errors
     /// Where a folder or page cannot be read.
     pub(crate) fn read(context: &CaptureContext, product: &ProductId) -> Result<Self, StoreError> {
-        let dir = context.dir.path();
+        let dir = context.dir().path();
         let series = catalog::series(dir, product)?.pop();
         let product = series.as_ref().unwrap_or(product);
         let last = |dataset| catalog::last_key(dir, product, dataset);
@@ -73,6 +77,10 @@ impl ResumePoint {
             ticker_marks: TickerMarks::continuing(end),
             first: None,
             missing: IdSet::new(),
+            seam: match context.taken_over_at() {
+                Some(held_since) => TickerSeam::read(dir, product, held_since)?,
+                None => None,
+            },
         };
         if !context.datasets.contains(Dataset::Trades) {
             return Ok(begun);
@@ -132,13 +140,21 @@ fn first(context: &CaptureContext, product: &ProductId) -> Result<Option<FirstTr
     if context.backfill.as_ref().is_none_or(|backfill| backfill.since().is_none()) {
         return Ok(None);
     }
-    for date in catalog::days(context.dir.path(), product, Dataset::Trades)? {
+    let (dir, mut archived) = (context.dir().path(), None);
+    for day in ArchivedDays::read(dir, product)?.away(dir, product, Dataset::Trades)? {
+        let run = day.runs.first().map(|run| FirstTrade { trade_id: run.ids.first(), time: run.times.0 });
+        archived = archived.or(run);
+    }
+    for date in catalog::days(dir, product, Dataset::Trades)? {
+        if let Some(first) = archived.filter(|first| first.time.day() < date) {
+            return Ok(Some(first));
+        }
         // A day that cannot be read is recovered when it is opened.
-        if let Ok(Some(day)) = Snapshot::<Trades>::open(context.dir.path(), product, date)
+        if let Ok(Some(day)) = Snapshot::<Trades>::open(dir, product, date)
             && let Some(trade) = day.row(0)
         {
             return Ok(Some(FirstTrade { trade_id: trade.trade_id, time: trade.time }));
         }
     }
-    Ok(None)
+    Ok(archived)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::capture::report::buckets::BucketTally;
 use crate::capture::report::metrics::{LagTally, Metrics, micros};
 use crate::time::{Clock, UnixNanos};
 
@@ -60,6 +61,7 @@ pub(crate) struct StepTally {
     metrics: Arc<Metrics>,
     clock: Clock,
     lag: LagTally,
+    delay: BucketTally,
     records: u32,
     oldest: UnixNanos,
 }
@@ -68,7 +70,7 @@ impl StepTally {
     /// Begins with no step.
     #[must_use]
     pub(crate) fn new(metrics: Arc<Metrics>, clock: Clock) -> Self {
-        Self { metrics, clock, lag: LagTally::default(), records: 0, oldest: UnixNanos(u64::MAX) }
+        Self { metrics, clock, lag: LagTally::default(), delay: BucketTally::default(), records: 0, oldest: UnixNanos(u64::MAX) }
     }
 
     /// Adds the records of a step.
@@ -91,18 +93,26 @@ impl StepTally {
             };
             self.lag.note(lag, records);
             self.metrics.recent_lag_micros.see(micros(lag));
-            self.metrics.append_micros.see(micros(took));
+            self.metrics.note_append(took);
             self.metrics.unflushed_bytes.fetch_add(u64::from(records) * ROW_BYTES, Relaxed);
         }
+    }
+
+    /// Counts how long a live record was under way from the exchange to this box, by their clocks.
+    #[inline]
+    pub(crate) fn note_delay(&mut self, sent: UnixNanos, recv: UnixNanos) {
+        self.delay.note_one(Duration::from_nanos(recv.since(sent)));
     }
 
     /// Adds the lags to those of the capture.
     pub(crate) fn publish(&mut self) {
         self.lag.publish(&self.metrics);
+        self.metrics.delay.take(&mut self.delay);
     }
 
     /// Adds the lags to those of the capture, unless another thread holds their lock.
     pub(crate) fn try_publish(&mut self) {
         self.lag.try_publish(&self.metrics);
+        self.metrics.delay.take(&mut self.delay);
     }
 }

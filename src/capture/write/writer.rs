@@ -36,9 +36,11 @@ use crate::capture::write::deliveries::Delivery;
 use crate::capture::write::doubt::{DoubtedTicker, DoubtedTrade, SEQUENCE_AGREEMENT};
 use crate::capture::write::earlier::{HeldBack, PreviousSeries};
 use crate::capture::write::effort::{Effort, Outcome};
+use crate::capture::write::gap_ages::GapAges;
 use crate::capture::write::open_days::OpenDays;
 use crate::capture::write::queue::{Pulled, QueueReceiver};
 use crate::capture::write::resume::ResumePoint;
+use crate::capture::write::seam::TickerSeam;
 use crate::capture::write::step::{Appended, ROW_BYTES, Remaining};
 use crate::capture::write::wakeup::Wakeup;
 use crate::feed::doubts::{AGREEMENT, Doubts};
@@ -76,6 +78,7 @@ pub(crate) struct Writer {
     wakeup: Arc<Wakeup>,
     open_days: OpenDays,
     sequencer: Sequencer,
+    gap_ages: GapAges,
     /// The revision of the gaps that REST fetching knows.
     fetched_revision: u64,
     deliveries: Receiver<Delivery>,
@@ -89,6 +92,10 @@ pub(crate) struct Writer {
     /// The id that the last heartbeat named before any trade was known.
     named_first: Option<u64>,
     ticker_marks: TickerMarks,
+    /// Where a capture was taken over from: which tickers it has stored already.
+    seam: Option<TickerSeam>,
+    /// Whether the queue holds what waited for the directory of another capture: how long that waited is no lag of this one.
+    is_catching_up: bool,
     doubted_tickers: Doubts<DoubtedTicker>,
     held_back: HeldBack,
     /// The series before, as long as lines that lag may bring trades of it.
@@ -146,6 +153,7 @@ impl Writer {
     pub(super) fn new(context: Arc<CaptureContext>, metrics: Arc<ProductMetrics>, wakeup: Arc<Wakeup>, stored: ResumePoint) -> Self {
         let (now, product) = (Instant::now(), stored.series.clone());
         let is_search_due = context.backfill.as_ref().and_then(RestFetch::since).is_some_and(|since| !stored.reaches_back_to(since));
+        let is_catching_up = context.taken_over_at().is_some();
         let first_id = stored.first.map(|first| first.trade_id);
         if let Some(backfill) = &context.backfill {
             backfill.begin(&product);
@@ -156,6 +164,7 @@ impl Writer {
         let mut writer = Self {
             open_days: OpenDays::new(Arc::clone(&context), product.clone(), Arc::clone(&wakeup)),
             sequencer: Sequencer::new(stored.last_trade_id, stored.missing, context.gap_wait),
+            gap_ages: GapAges::default(),
             fetched_revision: 0,
             deliveries: context.deliveries.register(&product, &wakeup),
             is_search_due,
@@ -169,6 +178,8 @@ impl Writer {
             newest_asked_at: None,
             named_first: None,
             ticker_marks: stored.ticker_marks,
+            seam: stored.seam,
+            is_catching_up,
             doubted_tickers: Doubts::new(SEQUENCE_AGREEMENT),
             held_back: HeldBack::default(),
             previous: None,
@@ -222,6 +233,8 @@ impl Writer {
 
     /// Takes what is in the queue, at most a batch, and what else has come or is due. Makes it visible.
     pub(super) fn round(&mut self, queue: &QueueReceiver) -> Round {
+        let waiting = u64::try_from(queue.len()).unwrap_or(u64::MAX);
+        self.metrics.note_queue(waiting);
         let drained = self.drain(queue, Effort::Any);
         if !matches!(drained, Drained::BatchFull | Drained::Stopped(_)) && queue.has_shed() {
             self.note_shed(queue);
@@ -229,6 +242,9 @@ impl Writer {
         let has_delivery = self.take_delivery();
         self.check_gaps();
         self.commit();
+        if matches!(drained, Drained::Empty) {
+            self.end_take_over();
+        }
         self.open_days.request_room();
         self.has_unseen_work = false;
         if matches!(drained, Drained::Ended) {
@@ -245,9 +261,18 @@ impl Writer {
         if matches!(drained, Drained::BatchFull) || has_delivery {
             return Round::Again;
         }
-        let idle = if self.has_doubts() { HOUSEKEEPING } else { IDLE };
+        let has_days_to_seal = self.metrics.subscription.is_given_up() && self.open_days.is_any_open();
+        let idle = if self.has_doubts() || has_days_to_seal { HOUSEKEEPING } else { IDLE };
         let longest = self.sequencer.time_until_due(self.started.elapsed()).map_or(idle, |due| due.clamp(SHORTEST_SLEEP, idle));
         Round::Sleep { longest }
+    }
+
+    /// Ends what is special behind another capture: the queue is empty, so what had waited for the directory is stored.
+    fn end_take_over(&mut self) {
+        self.is_catching_up = false;
+        if self.seam.as_ref().is_some_and(|seam| seam.is_over(self.context.clock.now())) {
+            self.seam = None;
+        }
     }
 
     /// Takes messages from the queue as far as `effort` goes, at most a batch. The message that it stops at is taken first the next time.
@@ -350,9 +375,13 @@ impl Writer {
         self.open_days.commit(Instant::now());
         self.metrics.waiting.store(self.waiting(), Relaxed);
         let metrics = &self.context.metrics;
-        metrics.append_micros.see(micros(start.elapsed()));
+        metrics.note_append(start.elapsed());
         let now = self.context.clock.now();
         let mut worst = 0;
+        if self.is_catching_up {
+            let rows = u64::try_from(self.batch_recvs.drain(..).len()).unwrap_or(u64::MAX);
+            metrics.unflushed_bytes.fetch_add(ROW_BYTES.saturating_mul(rows), Relaxed);
+        }
         for recv in self.batch_recvs.drain(..) {
             let lag = Duration::from_nanos(now.since(recv));
             worst = worst.max(micros(lag));
@@ -372,6 +401,9 @@ impl Writer {
         self.settle_old_doubts();
         self.forget_previous_series();
         self.open_days.close_old();
+        if self.metrics.subscription.is_given_up() {
+            self.open_days.close_given_up();
+        }
         self.prepare_tomorrow();
         self.lag.publish(&self.context.metrics);
     }
@@ -389,7 +421,7 @@ impl Writer {
             self.prepared_for = Some(tomorrow);
             key.date = tomorrow;
             // An eighth of today's: about three hours' worth. The files grow from there.
-            self.context.provisioner.prepare(key, records / 8);
+            self.context.provisioner().prepare(key, records / 8);
         }
     }
 

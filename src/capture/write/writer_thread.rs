@@ -57,8 +57,8 @@ pub(crate) fn run(
 ) -> Result<(), WriterError> {
     let queue = slot.queue();
     context.cores.settle();
-    for series in catalog::series(context.dir.path(), product).unwrap_or_else(|_| vec![product.clone()]) {
-        files::seal_leftovers(&context.dir, &context.journal, &context.metrics, context.market_now().day(), &series);
+    for series in catalog::series(context.dir().path(), product).unwrap_or_else(|_| vec![product.clone()]) {
+        files::seal_leftovers(context.dir(), &context.journal, &context.metrics, context.market_now().day(), &series);
     }
     let mut current = None;
     for attempt in 1..=ATTEMPTS {

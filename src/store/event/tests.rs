@@ -173,6 +173,9 @@ const SINCE_0_1_0: &[&str] = &[
     "FileDisturbed",
     "ClockOff",
     "RestRetention",
+    "ArchiveStarted",
+    "DayArchived",
+    "DayReturned",
 ];
 
 #[test]

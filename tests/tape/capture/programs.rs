@@ -109,9 +109,14 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn start(data: &Path, args: &[&str]) -> Self {
-        let report = data.with_extension("report");
+        Self::start_named(data, "", args)
+    }
+
+    /// Starts one of several captures of a directory. Its name keeps its report and its log apart from those of the others.
+    pub(crate) fn start_named(data: &Path, name: &str, args: &[&str]) -> Self {
+        let report = data.with_extension(format!("{name}report"));
         let _ = fs::remove_file(&report);
-        let log = data.with_extension("log");
+        let log = data.with_extension(format!("{name}log"));
         let child = coltape()
             .arg("capture")
             .args(args)

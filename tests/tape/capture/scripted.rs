@@ -38,6 +38,12 @@ impl Session {
         }
     }
 
+    /// Sends a part of a text.
+    pub(crate) fn send_part(&mut self, is_first: bool, bytes: Vec<u8>, is_last: bool) {
+        let kind = if is_first { Data::Text } else { Data::Continue };
+        let _ = self.socket.send(Message::Frame(Frame::message(bytes, OpCode::Data(kind), is_last)));
+    }
+
     /// Gives the next message of the client. Gives none when the client has gone or the test is over.
     pub(crate) fn receive(&mut self) -> Option<Value> {
         loop {

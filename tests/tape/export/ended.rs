@@ -86,10 +86,10 @@ fn a_kill_at_any_moment_leaves_old_or_new_files_and_the_next_export_cleans_up() 
 }
 
 /// A small file system in memory, unmounted when dropped.
-struct SmallDisk(PathBuf);
+pub(crate) struct SmallDisk(pub(crate) PathBuf);
 
 impl SmallDisk {
-    fn mount(point: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn mount(point: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(point).unwrap();
         let options = format!("size={size}");
         let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(point).output();

@@ -69,10 +69,16 @@ impl Writer {
     /// Journals what has changed about gaps, and tells REST fetching which ids are missing.
     #[cold]
     pub(super) fn report_gaps(&mut self) {
+        let now = Instant::now();
         for event in self.sequencer.take_events() {
+            if let GapEvent::Opened { ids, .. } = event {
+                self.gap_ages.open(ids, now);
+            }
             self.journal_gap(&self.product, event);
         }
         let chain = self.sequencer.chain();
+        self.metrics.open_gaps.store(u64::try_from(chain.missing().ranges().len()).unwrap_or(u64::MAX), Relaxed);
+        self.metrics.oldest_gap.set(self.gap_ages.oldest(chain.missing(), now));
         let of_previous = self.previous_missing();
         self.metrics.missing_ids.store(chain.missing().count().saturating_add(of_previous), Relaxed);
         if chain.revision() != self.fetched_revision {

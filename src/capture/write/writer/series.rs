@@ -57,7 +57,7 @@ impl Writer {
             last_id,
             first_id,
         };
-        products::note_series(&self.context.dir, &event, self.context.clock.now());
+        products::note_series(self.context.dir(), &event, self.context.clock.now());
         self.context.journal.write(event);
         self.context.deliveries.unregister(&before);
         if let Some(backfill) = &self.context.backfill {

@@ -53,6 +53,8 @@ impl Writer {
     pub(super) fn review_delegation(&mut self) {
         self.may_delegate = !self.has_doubts()
             && self.previous.is_none()
+            && self.seam.is_none()
+            && !self.is_catching_up
             && self.sequencer.waiting() == 0
             && self.blocked_since.is_none()
             && !self.is_search_due;

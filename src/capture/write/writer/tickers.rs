@@ -15,6 +15,15 @@ impl Writer {
     /// Stores a ticker. With less effort than [`Effort::Any`] only a newer one is stored.
     #[inline]
     pub(super) fn take_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
+        if let Some(seam) = &mut self.seam {
+            if effort < Effort::Any {
+                return Remaining::NeedsWriter;
+            }
+            if seam.takes_copy(ticker) {
+                self.metrics.tickers.stale.one();
+                return Remaining::Nothing;
+            }
+        }
         let judgement = self.ticker_marks.judge_at(ticker, self.context.latest_at(ticker.recv));
         let is_plain = judgement == TickerJudgement::Newer && !self.is_out_of_turn(ticker);
         if is_plain && self.held_back.is_empty() && self.doubted_tickers.is_quiet() {

@@ -1,0 +1,165 @@
+//! [`TakeOver`]: how a new capture replaces the one that holds the data directory, so that no trade is lost between the two.
+//!
+//! ```text
+//! old   ──── records ────────────────────────┬ drains, seals, ends ┐
+//! new   connects, subscribes, queues ── asks ┘      queues         └ holds the directory, writes what waits
+//! ```
+//!
+//! 1. The old capture is asked only when the new one is ready: the exchange has answered for every product, and what the old one has stored reaches the
+//!    first trade that the new one has received. So the two overlap; what both have is stored once.
+//! 2. It is asked by a file ([`StopRequest`]), not by a signal: a signal cannot be taken back. A capture that does not take the request in time never
+//!    hears of it. No process is killed.
+//! 3. If the directory becomes free, it is taken at once, ready or not.
+//! 4. What has come waits in the queues of the products, and what they cannot hold beside them ([`crate::capture::write::spill`]).
+//!
+//! Runs on the thread that starts the capture.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::capture::config::CaptureConfig;
+use crate::capture::error::CaptureError;
+use crate::capture::stop::Stop;
+use crate::capture::write::registry::Registry;
+use crate::product::ProductId;
+use crate::schema::Dataset;
+use crate::store::stop_request::StopRequest;
+use crate::store::{DataDir, StoreError, catalog};
+
+/// How long the new capture may take to be ready. It makes at most one connection a second.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long both captures record at least. What the exchange sends after an acknowledgement reaches the new one within this time.
+const OVERLAP: Duration = Duration::from_millis(500);
+
+/// How long the new capture waits for the old one to have stored what the new one begins with. After that the trades between are left to REST.
+const REACHED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How far it has come.
+enum Phase {
+    /// The new capture is not ready.
+    Preparing { since: Instant },
+    /// Every product is answered for. What the old one has stored does not reach the first trades of the new one yet.
+    Reaching { since: Instant },
+    /// The old one is asked.
+    Asked { at: Instant, request: StopRequest },
+    /// The old one has taken the request.
+    Ending { since: Instant },
+}
+
+/// A take-over: of which directory, and by what.
+pub(super) struct TakeOver<'a> {
+    dir: &'a Path,
+    registry: &'a Registry,
+    stop: &'a Stop,
+    end_patience: Duration,
+}
+
+impl<'a> TakeOver<'a> {
+    /// Prepares to take over a directory, for products whose connections have been started.
+    pub(super) fn new(config: &'a CaptureConfig, registry: &'a Registry, stop: &'a Stop) -> Self {
+        Self { dir: &config.data_dir, registry, stop, end_patience: config.end_patience }
+    }
+
+    /// Waits until this capture is ready, asks the old one to end, and takes the directory when it has. `open` tries to take it.
+    ///
+    /// # Errors
+    /// Where this capture is not ready in time, a stop is asked for, or the old one does not end in time; where the directory cannot be opened.
+    pub(super) fn run(&self, open: impl Fn() -> Result<DataDir, StoreError>) -> Result<DataDir, CaptureError> {
+        let mut phase = Phase::Preparing { since: Instant::now() };
+        loop {
+            let pid = match open() {
+                Err(StoreError::Locked { pid, .. }) => pid,
+                // A request that nobody has taken is withdrawn with the phase.
+                opened => return Ok(opened?),
+            };
+            phase = self.advance(phase, &pid).map_err(|why| self.error(&pid, why))?;
+            if self.stop.wait(LOOK) {
+                return Err(self.error(&pid, self.stop.failure().unwrap_or_else(|| "this capture was asked to end".to_owned())));
+            }
+        }
+    }
+
+    fn error(&self, pid: &str, why: impl Into<String>) -> CaptureError {
+        CaptureError::TakeOver { path: self.dir.to_owned(), pid: pid.to_owned(), why: why.into() }
+    }
+
+    /// Gives the phase that follows, or the same one.
+    fn advance(&self, phase: Phase, pid: &str) -> Result<Phase, String> {
+        match phase {
+            Phase::Preparing { since } => match self.unanswered() {
+                None => Ok(Phase::Reaching { since: Instant::now() }),
+                Some(what) if since.elapsed() >= READY_WITHIN => Err(format!("this capture was not ready in time: {what}")),
+                Some(_) => Ok(Phase::Preparing { since }),
+            },
+            Phase::Reaching { since } if since.elapsed() < OVERLAP => Ok(Phase::Reaching { since }),
+            Phase::Reaching { since } => {
+                let behind = self.behind();
+                if let Some((product, first)) = behind {
+                    if since.elapsed() < REACHED_WITHIN {
+                        return Ok(Phase::Reaching { since });
+                    }
+                    log::warn!("{product}: process {pid} has not stored the trades before {first}; they are left to REST");
+                }
+                log::info!("ready to take over: process {pid} is asked to end");
+                let request = StopRequest::write(self.dir).map_err(|error| match error {
+                    StoreError::InUse { .. } => "another process is taking over already".to_owned(),
+                    error => error.to_string(),
+                })?;
+                Ok(Phase::Asked { at: Instant::now(), request })
+            }
+            Phase::Asked { request, .. } if !request.is_waiting() => Ok(Phase::Ending { since: Instant::now() }),
+            Phase::Asked { at, request } if at.elapsed() >= self.end_patience => match request.withdraw() {
+                Ok(true) => Err(self.advice("did not answer")),
+                Ok(false) => Ok(Phase::Ending { since: Instant::now() }),
+                Err(error) => Err(error.to_string()),
+            },
+            Phase::Ending { since } if since.elapsed() >= self.end_patience => Err(self.advice("is ending and has not ended")),
+            same => Ok(same),
+        }
+    }
+
+    fn advice(&self, what: &str) -> String {
+        format!("it {what} within {} s; end it yourself (SIGTERM), then start this capture again", self.end_patience.as_secs())
+    }
+
+    /// Says what this capture waits for; nothing where the exchange has acknowledged or refused every product, and acknowledged one at least.
+    fn unanswered(&self) -> Option<String> {
+        let (now, mut unanswered, mut acknowledged) = (Instant::now(), Vec::new(), 0);
+        self.registry.for_each(|route| {
+            let look = route.metrics.subscription.look(now);
+            acknowledged += usize::from(look.was_acknowledged);
+            if look.wanted_for.is_some() && !look.was_acknowledged && look.refusal.is_none() {
+                unanswered.push(route.product.clone());
+            }
+        });
+        match unanswered.split_first() {
+            Some((first, [])) => Some(format!("the exchange has not answered for {first}")),
+            Some((first, others)) => Some(format!("the exchange has not answered for {first} and {} others", others.len())),
+            None if acknowledged == 0 => Some("the exchange has acknowledged no product".to_owned()),
+            None => None,
+        }
+    }
+
+    /// Gives a product whose stored trades do not reach the first trade that this capture has received, and that trade.
+    fn behind(&self) -> Option<(ProductId, u64)> {
+        let mut firsts = BTreeMap::new();
+        self.registry.for_each(|route| {
+            let first = route.metrics.first_trade_id.load(Relaxed);
+            if first > 0 {
+                firsts.insert(route.product.clone(), first);
+            }
+        });
+        firsts.into_iter().find(|(product, first)| {
+            let series = catalog::series(self.dir, product).ok().and_then(|mut series| series.pop());
+            // A product that the old capture does not record is not waited for.
+            let stored = catalog::last_key(self.dir, series.as_ref().unwrap_or(product), Dataset::Trades).ok().flatten();
+            stored.is_some_and(|stored| stored.saturating_add(1) < *first)
+        })
+    }
+}

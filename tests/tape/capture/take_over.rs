@@ -1,0 +1,201 @@
+//! `--take-over`: a new capture replaces the one that holds the directory, and no trade is lost, doubled or left without its order ids.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use coltape::internals::store::holder_of;
+use coltape::{CaptureConfig, CaptureError, Feed, ProductId, SimulateConfig, SimulatedFeed, Simulation, Stop};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::programs::{Capture, Ended, await_journal, await_that, coltape, journal, query, verify};
+use super::scripted::{Server, match_frame};
+
+fn now() -> String {
+    format!("{:.6}", jiff::Timestamp::now())
+}
+
+pub(crate) fn last_id(data: &Path, product: &str) -> u64 {
+    query(data, product, &["--tail", "1"]).first().map_or(0, |trade| trade["trade_id"].as_u64().unwrap())
+}
+
+/// How long a market makes no trade before it counts as paused.
+const STILL: Duration = Duration::from_millis(500);
+
+/// Stops the market, and waits until what was sent of these products is stored.
+pub(crate) fn pause_and_await(exchange: &Simulation, data: &Path, ledger: &Path, products: &[&str]) {
+    exchange.pause();
+    let mut last = (0, Instant::now());
+    await_that("the market stands still", || {
+        let made = exchange.totals().trades_produced;
+        if made != last.0 {
+            last = (made, Instant::now());
+        }
+        last.1.elapsed() >= STILL
+    });
+    for product in products {
+        await_that(&format!("{product}: what was sent is stored"), || last_sent(ledger, product) == Some(last_id(data, product)));
+    }
+}
+
+/// Gives the id of the newest trade that the ledger says was sent.
+fn last_sent(ledger: &Path, product: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(ledger).unwrap();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let sent = lines.filter(|line| line["kind"] == "trade" && line["product"] == product && line["sent"] == true);
+    sent.filter_map(|line| line["trade_id"].as_u64()).max()
+}
+
+/// Starts a second capture, beside the report and the log of the first.
+fn start_second(data: &Path, args: &[&str]) -> Capture {
+    Capture::start_named(data, "second", args)
+}
+
+/// Has a second capture take over from a first one in the middle of a busy market.
+fn take_over_under_load(feed: SimulatedFeed) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
+    let mut config = SimulateConfig::default();
+    (config.feed, config.rate_per_product, config.ledger) = (feed, 300.0, Some(ledger.clone()));
+    config.products = coltape::internals::simulate::products(4).unwrap();
+    let products: Vec<String> = config.products.iter().map(ToString::to_string).collect();
+    let exchange = Simulation::start(config).unwrap();
+    let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
+    // Nothing but the two captures supplies a trade.
+    args.extend(["--feed", feed.name(), "--url", &exchange.endpoints().websocket_url, "--no-backfill"]);
+    let mut first = Capture::start(&data, &args);
+    await_that("the first one records all products", || products.iter().all(|product| last_id(&data, product) > 100));
+    args.push("--take-over");
+    let second = start_second(&data, &args);
+    await_that("the first one has ended", || first.has_ended());
+    first.wait().assert_good();
+    let pid = second.pid().to_string();
+    await_that("the second one holds the directory", || holder_of(&data).unwrap().as_ref() == Some(&pid));
+    let before: Vec<u64> = products.iter().map(|product| last_id(&data, product)).collect();
+    await_that("the second one records all products", || {
+        products.iter().zip(&before).all(|(product, before)| last_id(&data, product) > before + 100)
+    });
+    pause_and_await(&exchange, &data, &ledger, &products.iter().map(String::as_str).collect::<Vec<_>>());
+    let second = second.stop();
+    second.assert_good();
+    exchange.stop().unwrap();
+    let copies = second.figure("trades_duplicate");
+    assert!(copies > 0.0, "both have recorded for a while");
+    let (is_good, said) = verify(&data, &["--ledger", ledger.to_str().unwrap()]);
+    assert!(is_good, "{}: {said}", feed.name());
+    let (_, json) = verify(&data, &["--ledger", ledger.to_str().unwrap(), "--json"]);
+    assert!(feed == SimulatedFeed::Advanced || json.contains("\"without_order_ids\":0"), "{json}");
+    assert!(!data.join("_coltape/stop-request").exists());
+}
+
+#[test]
+fn a_take_over_under_load_loses_nothing_and_doubles_nothing() {
+    take_over_under_load(SimulatedFeed::Exchange);
+}
+
+#[test]
+fn a_take_over_of_the_advanced_feed_loses_nothing_and_doubles_no_ticker() {
+    take_over_under_load(SimulatedFeed::Advanced);
+}
+
+/// A server that sends a trade every few milliseconds, the same to each of the first connections. It says nothing to those behind them.
+fn steady(connections: usize) -> Server {
+    let start = Instant::now();
+    Server::start(move |at, mut session| {
+        if at >= connections {
+            return session.linger();
+        }
+        let products = session.await_subscription();
+        session.acknowledge(&products);
+        let mut sent = 0;
+        loop {
+            let newest = u64::try_from(start.elapsed().as_millis()).unwrap() / 10 + 1;
+            let next = if sent == 0 { newest } else { sent + 1 };
+            for id in next..=newest {
+                session.send(match_frame("BTC-USD", id, &now()));
+                sent = id;
+            }
+            if session.receive_at_once().is_none() {
+                return;
+            }
+        }
+    })
+}
+
+fn said(ended: &Ended) -> String {
+    let text = ended.stderr();
+    text.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn an_old_capture_that_hangs_is_left_unharmed_and_the_new_one_fails() {
+    let server = steady(9);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "10m"]);
+    await_that("it records", || last_id(&data, "BTC-USD") > 10);
+    first.signal(Signal::STOP);
+    // In this process, since the command line waits for half a minute.
+    let mut config = CaptureConfig::new(Feed::Exchange, &server.url, [ProductId::new("BTC-USD").unwrap()], &data);
+    assert_eq!(config.end_patience, Duration::from_secs(30));
+    (config.takes_over, config.end_patience) = (true, Duration::from_secs(2));
+    let asked = Instant::now();
+    let error = coltape::capture(&config, &Stop::default()).unwrap_err();
+    assert!(asked.elapsed() >= Duration::from_secs(2), "{error}");
+    let CaptureError::TakeOver { pid, why, .. } = &error else { panic!("{error}") };
+    assert!(*pid == first.pid().to_string() && why.contains("did not answer within 2 s"), "{error}");
+    assert!(error.to_string().contains("left as it is"), "{error}");
+    let before = last_id(&data, "BTC-USD");
+    first.signal(Signal::CONT);
+    await_that("it goes on recording", || last_id(&data, "BTC-USD") > before + 100);
+    assert!(journal(&data, "capture_stopped").is_empty(), "nobody has ended it");
+    assert!(!data.join("_coltape/stop-request").exists(), "nothing waits for it");
+    first.stop().assert_good();
+    assert_eq!(journal(&data, "capture_started").len(), 1, "the new one has written nothing");
+}
+
+#[test]
+fn a_new_capture_that_is_not_ready_does_not_ask_the_old_one_to_end() {
+    let server = steady(1);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let first = Capture::start(&data, &["BTC-USD", "--url", &server.url]);
+    await_that("it records", || last_id(&data, "BTC-USD") > 10);
+    let refused = |args: &[&str], word: &str| {
+        let second = start_second(&data, args).wait();
+        assert_eq!(second.output.status.code(), Some(1), "{}", second.stderr());
+        assert!(said(&second).contains(word), "{}", second.stderr());
+    };
+    refused(&["BTC-USD", "--url", &server.url], "is being written by another capture");
+    // Another endpoint: the two tapes must not mix.
+    refused(&["BTC-USD", "--url", "ws://127.0.0.1:1", "--take-over"], "127.0.0.1:1");
+    // One that is ended while it waits for the exchange leaves the old one alone, too.
+    let second = start_second(&data, &["BTC-USD", "--url", &server.url, "--take-over"]);
+    await_that("it is connected", || server.connections() == 2);
+    let second = second.stop();
+    assert_eq!(second.output.status.code(), Some(1), "{}", second.stderr());
+    assert!(said(&second).contains("was asked to end"), "{}", second.stderr());
+    let before = last_id(&data, "BTC-USD");
+    await_that("the old one goes on", || last_id(&data, "BTC-USD") > before + 50);
+    first.stop().assert_good();
+    assert_eq!(journal(&data, "capture_started").len(), 1);
+}
+
+#[test]
+fn without_another_capture_a_take_over_is_a_start() {
+    let server = steady(9);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let args = ["BTC-USD", "--url", &server.url, "--take-over"];
+    let first = Capture::start(&data, &args);
+    await_that("it records", || last_id(&data, "BTC-USD") > 10);
+    // The one that holds the directory dies while the new one gets ready: the new one takes it at once.
+    first.kill();
+    let second = Capture::start(&data, &args);
+    let before = last_id(&data, "BTC-USD");
+    await_that("it records", || last_id(&data, "BTC-USD") > before + 10);
+    // What came while nobody recorded is missing.
+    second.stop().assert_leaves(&["missing"]);
+    await_journal(&data, "capture_started", 2);
+    assert!(coltape().args(["status"]).arg(&data).output().unwrap().status.code() == Some(3));
+}

@@ -21,6 +21,8 @@ use crate::capture::report::alerts::{self, Alerts, Change, Condition, StandingAl
 use crate::capture::report::checks::{Checks, Measured, Subjects};
 use crate::capture::report::machine::{BoxMemory, Memory, MemoryProbe, Trend};
 use crate::capture::report::relief::Verdict;
+use crate::capture::report::service_manager::{ServiceManager, ServiceNotifier};
+use crate::capture::report::signs::signs;
 use crate::capture::report::status::{Counted, Status};
 use crate::capture::report::status_figures::{Sources, StatusFigures};
 use crate::capture::report::status_file::StatusFile;
@@ -79,6 +81,10 @@ pub(crate) struct Watched {
     pub connections: Arc<Connections>,
     /// What the capture says of itself.
     pub status: Arc<StatusFile>,
+    /// Who is told that the capture is ready and well, if anybody.
+    pub service_manager: Option<ServiceManager>,
+    /// Time between two flushes.
+    pub sync_interval: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
     /// The thresholds of the other alerts, and whom they are told.
@@ -101,6 +107,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let mut status = Status::new(start);
     // At once, so that the file says soon that the capture runs.
     watch.write_status(None);
+    watch.notify();
     loop {
         let is_last = end.wait(PERIOD);
         watch.look();
@@ -129,6 +136,7 @@ struct Watch<'a> {
     trends: Trends,
     clock: ClockWatch,
     figures: StatusFigures,
+    manager: Option<ServiceNotifier>,
     /// When an emergency flush was asked for whose effect was not measured yet.
     relieved: Option<Instant>,
 }
@@ -150,6 +158,7 @@ impl<'a> Watch<'a> {
             trends: Trends::default(),
             clock: ClockWatch::default(),
             figures: StatusFigures::new(start),
+            manager: watched.service_manager.as_ref().and_then(ServiceNotifier::begin_or_warn),
             relieved: None,
         }
     }
@@ -184,6 +193,17 @@ impl<'a> Watch<'a> {
         changes.iter().for_each(|change| self.tell(change));
         metrics.gauges.note_alerts(|kind| self.alerts.standing_of(kind));
         self.write_status(memory);
+        self.notify();
+    }
+
+    /// Tells the service manager how the capture is.
+    fn notify(&mut self) {
+        let Some(manager) = &mut self.manager else { return };
+        let Watched { context, registry, connections, status, sync_interval, .. } = self.watched;
+        // At a stop threads end one after the other, and the manager has a time of its own for that.
+        let is_stopping = context.stop.is_asked();
+        let signs = if is_stopping { Vec::new() } else { signs(context, registry, connections, *sync_interval) };
+        manager.tell(&status.line(), is_stopping, signs, Instant::now());
     }
 
     /// Has what was written flushed and its page cache given back, where memory runs short.

@@ -17,6 +17,7 @@ pub(crate) mod export;
 mod export_help;
 mod input;
 mod limits;
+mod listening;
 mod logging;
 pub(crate) mod market;
 mod next;

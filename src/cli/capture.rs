@@ -11,8 +11,9 @@ use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
 use super::limits;
+use super::listening::Listening;
 use super::outcome::{DONE, FAILED, Failure};
-use super::{output, proxy, report, serve, targets};
+use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
 use crate::capture::report::service_manager::{LEAST_WATCHDOG, ServiceManager};
 use crate::capture::stop::Stop;
@@ -20,7 +21,6 @@ use crate::capture::threads::no_thread;
 use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
-use crate::serve::Monitoring;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
 const INTERRUPTED: i32 = 130;
@@ -44,11 +44,9 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let view = CaptureView::default();
-    let monitoring = listen(args, &view)?;
+    let listening = Listening::start(args, &view)?;
     let ended = capture::run_with_view(&config, &stop, &view);
-    if let Some(Err(error)) = monitoring.map(Monitoring::stop) {
-        log::warn!("--listen: {error}");
-    }
+    listening.stop();
     let summary = ended.map_err(not_started)?;
     // The file first: it is written whether or not anyone reads the table.
     let written = args.report.as_ref().map_or(Ok(()), |path| {
@@ -61,15 +59,6 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
         output::note(&format!("error: {reason}"));
     }
     Ok(if summary.is_good() { DONE } else { FAILED })
-}
-
-/// Starts to answer over HTTP, where that is asked for.
-fn listen(args: &CaptureArgs, view: &CaptureView) -> Result<Option<Monitoring>, Failure> {
-    let Some(address) = args.listen else { return Ok(None) };
-    let token = args.token_file.as_deref().map(serve::token).transpose()?;
-    let monitoring = Monitoring::start(&args.data_dir.data_dir, address, token, view).map_err(serve::refused)?;
-    log::info!("metrics, health and status at http://{}: /metrics /healthz /readyz /status", monitoring.address());
-    Ok(Some(monitoring))
 }
 
 /// Says why a capture could not start, with the option that is to blame.

@@ -30,7 +30,6 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 use crate::feed::clock_check::OFF_NANOS;
-use crate::status::Disk;
 use crate::store::event::Event;
 use crate::time::NANOS_PER_SECOND;
 
@@ -107,7 +106,7 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status::new(start);
     // At once, so that the file says soon that the capture runs.
-    watch.write_status(None, None);
+    watch.write_status(None);
     watch.notify();
     loop {
         let is_last = end.wait(PERIOD);
@@ -193,7 +192,7 @@ impl<'a> Watch<'a> {
         changes.extend(self.clock.check(context, &mut self.alerts));
         changes.iter().for_each(|change| self.tell(change));
         metrics.gauges.note_alerts(|kind| self.alerts.standing_of(kind));
-        self.write_status(memory, disk.map(|disk| disk.disk));
+        self.write_status(memory);
         self.notify();
     }
 
@@ -231,9 +230,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Writes what the capture says of itself.
-    fn write_status(&mut self, memory: Option<Memory>, disk: Option<Disk>) {
+    fn write_status(&mut self, memory: Option<Memory>) {
         let Watched { context, registry, connections, status, .. } = self.watched;
-        let sources = Sources { context, registry, connections, alerts: &self.alerts, memory_bytes: memory.map(Memory::held), disk };
+        let sources = Sources { context, registry, connections, alerts: &self.alerts, memory_bytes: memory.map(Memory::held) };
         let figures = &mut self.figures;
         status.update(|report| figures.gather(&sources, Instant::now(), report));
     }

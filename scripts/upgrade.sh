@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Has the installed program take the place of the capture that coltape.service runs, without a trade lost, doubled or left without its order ids.
 # usage: upgrade.sh     (as root, after install.sh; where no capture runs, it is started)
-# The new program first takes over as coltape-next.service, then hands over to coltape.service, which is free by then. If the first step fails, the old
+# The new program first takes over as coltape-next.service, then coltape.service, which is free by then, takes over from that. If the first step fails, the old
 # capture goes on.
 set -euo pipefail
 self=$(realpath "$0")

@@ -65,7 +65,7 @@ if [[ $only != prometheus ]]; then
 fi
 
 step "a capture under load, scraped by Prometheus once a second for $seconds s"
-cargo build --locked --profile "$profile"
+[[ -n "${COLTAPE_IS_BUILT:-}" ]] || cargo build --locked --profile "$profile"
 coltape=${CARGO_TARGET_DIR:-target}/$([[ $profile == dev ]] && echo debug || echo "$profile")/coltape
 await() { # SECONDS COMMAND...: waits until it succeeds
   local end=$((SECONDS + $1)); shift
@@ -77,7 +77,7 @@ text() { grep -o "\"$1\":\"[^\"]*" "$dir/ends" | cut -d'"' -f4; }
 grep -o '"products":\[[^]]*' "$dir/ends" | grep -oE '[A-Z0-9]+-[A-Z]+' >"$dir/list"
 RUST_LOG=info "$coltape" capture --products-file "$dir/list" --url "$(text websocket_url)" --rest-url "$(text rest_url)" --data-dir "$dir/data" --force-fs \
   --listen 127.0.0.1:0 --alert-hold 2s --alert-connection 1s >"$dir/out" 2>"$dir/log" & capture=$!
-address() { grep -oE 'http://127\.0\.0\.1:[0-9]+' "$dir/log" | head -n 1; }
+address() { grep -oE 'http://127\.0\.0\.1:[0-9]+' "$dir/log" 2>/dev/null | head -n 1; }
 has_address() { [[ -n $(address) ]]; }
 await 60 has_address || { cat "$dir/log" >&2; fail "the capture does not listen"; }
 url=$(address)

@@ -60,7 +60,7 @@ impl Monitoring {
         self.address
     }
 
-    /// Stops. Answers in flight may go on for a few seconds.
+    /// Stops: answers in flight may go on for a few seconds.
     ///
     /// # Errors
     /// Where the server had ended by itself.

@@ -77,7 +77,7 @@ impl ProductSources {
             Ok(listed) => listed,
             Err(why) => {
                 if last.is_empty() && self.chosen.is_empty() {
-                    return Err(CaptureError::NoListing { why });
+                    return Err(CaptureError::NoListing { why: why.to_string() });
                 }
                 log::warn!("the exchange's list of products: {why}; recording the {} products of the last one", last.len());
                 last

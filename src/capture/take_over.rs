@@ -78,7 +78,7 @@ impl<'a> TakeOver<'a> {
                 // A request that nobody has taken is withdrawn with the phase.
                 opened => return Ok(opened?),
             };
-            phase = self.advance(phase, &pid).map_err(|why| self.error(&pid, why))?;
+            phase = self.advance(phase, &pid)?;
             if self.stop.wait(LOOK) {
                 return Err(self.error(&pid, self.stop.failure().unwrap_or_else(|| "this capture was asked to end".to_owned())));
             }
@@ -90,11 +90,13 @@ impl<'a> TakeOver<'a> {
     }
 
     /// Gives the phase that follows, or the same one.
-    fn advance(&self, phase: Phase, pid: &str) -> Result<Phase, String> {
+    fn advance(&self, phase: Phase, pid: &str) -> Result<Phase, CaptureError> {
         match phase {
             Phase::Preparing { since } => match self.unanswered() {
                 None => Ok(Phase::Reaching { since: Instant::now() }),
-                Some(what) if since.elapsed() >= READY_WITHIN => Err(format!("this capture was not ready in time: {what}")),
+                Some(what) if since.elapsed() >= READY_WITHIN => {
+                    Err(self.error(pid, format!("this capture was not ready in time: {what}")))
+                }
                 Some(_) => Ok(Phase::Preparing { since }),
             },
             Phase::Reaching { since } if since.elapsed() < OVERLAP => Ok(Phase::Reaching { since }),
@@ -107,19 +109,21 @@ impl<'a> TakeOver<'a> {
                     log::warn!("{product}: process {pid} has not stored the trades before {first}; they are left to REST");
                 }
                 log::info!("ready to take over: process {pid} is asked to end");
-                let request = StopRequest::write(self.dir).map_err(|error| match error {
-                    StoreError::InUse { .. } => "another process is taking over already".to_owned(),
-                    error => error.to_string(),
-                })?;
-                Ok(Phase::Asked { at: Instant::now(), request })
+                match StopRequest::write(self.dir) {
+                    Ok(request) => Ok(Phase::Asked { at: Instant::now(), request }),
+                    Err(StoreError::InUse { .. }) => Err(self.error(pid, "another process is taking over already")),
+                    Err(error) => Err(error.into()),
+                }
             }
             Phase::Asked { request, .. } if !request.is_waiting() => Ok(Phase::Ending { since: Instant::now() }),
             Phase::Asked { at, request } if at.elapsed() >= self.end_patience => match request.withdraw() {
-                Ok(true) => Err(self.advice("did not answer")),
+                Ok(true) => Err(self.error(pid, self.advice("did not answer"))),
                 Ok(false) => Ok(Phase::Ending { since: Instant::now() }),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(error.into()),
             },
-            Phase::Ending { since } if since.elapsed() >= self.end_patience => Err(self.advice("is ending and has not ended")),
+            Phase::Ending { since } if since.elapsed() >= self.end_patience => {
+                Err(self.error(pid, self.advice("is ending and has not ended")))
+            }
             same => Ok(same),
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod earlier;
 pub(crate) mod effort;
 mod gap_ages;
 pub(crate) mod open_dataset;
+mod open_day;
 pub(crate) mod open_days;
 pub(crate) mod queue;
 pub(crate) mod registry;

@@ -13,20 +13,19 @@ use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
 use super::doctor::DoctorArgs;
 use super::export_help::EXPORT_HELP;
-use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
+use super::plot::PlotArgs;
 use super::query::QueryArgs;
 use super::serve::ServeArgs;
 use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, currency, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, currency, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::capture::report::alert_kind::AlertKind;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
-use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
@@ -223,37 +222,6 @@ pub(crate) struct VerifyArgs {
     /// Print one JSON object per line instead of the table
     #[arg(long)]
     pub json: bool,
-}
-
-/// `coltape plot`.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  coltape plot BTC-USD --out btc.svg\n  coltape plot BTC-USD --from 2025-06-07 --to 2025-06-08 --theme dark > day.svg\n  \
-    coltape plot ETH-USD --from 10m --what candles,volume --out eth.svg\n\n\
-    Each dot is a trade: its colour is the side of the taker, its area the size. Where trade ids are missing, the picture is shaded, and the ids are named. \
-    The verdict on the range of time stands in the title. However many trades there are, the file stays below 1 MB: it is thinned by pixel, and the highest, \
-    the lowest and the largest trade are always drawn.\n\n\
-    Exit 0: drawn. Exit 1: nothing is stored of what was asked for, a day cannot be read, or the file cannot be written. Exit 2: the command line is wrong."
-)]
-#[command(mut_arg("from", |arg| arg.help("First event time: a date, RFC 3339, now, or how long ago: 7d, 36h [default: an hour before the end]")))]
-pub(crate) struct PlotArgs {
-    #[command(flatten)]
-    pub range: ProductRangeArgs,
-    /// The file to write [default: stdout]
-    #[arg(long, value_name = "FILE.svg")]
-    pub out: Option<PathBuf>,
-    /// Width in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::WIDTH)]
-    pub width: u32,
-    /// Height in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::HEIGHT)]
-    pub height: u32,
-    /// The colours
-    #[arg(long, value_enum, default_value_t)]
-    pub theme: Theme,
-    /// What to draw
-    #[arg(long, value_enum, value_delimiter = ',', default_value = USUAL_PARTS.as_str())]
-    pub what: Vec<PlotPart>,
 }
 
 /// `coltape status`.

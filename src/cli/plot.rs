@@ -1,14 +1,48 @@
 //! `coltape plot`: draws a picture, and writes it to stdout or to a file.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::PlotArgs;
+use clap::Args;
+
+use super::market::ProductRangeArgs;
 use super::outcome::{DONE, Failure};
+use super::values::USUAL_PARTS;
 use super::{input, output};
 use crate::escape::Escaped;
-use crate::plot::{PlotConfig, PlotError, plot};
+use crate::plot::{PlotConfig, PlotError, PlotPart, Theme, plot};
 use crate::tape::TapeError;
+
+/// `coltape plot`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  coltape plot BTC-USD --out btc.svg\n  coltape plot BTC-USD --from 2025-06-07 --to 2025-06-08 --theme dark > day.svg\n  \
+    coltape plot ETH-USD --from 10m --what candles,volume --out eth.svg\n\n\
+    Each dot is a trade: its colour is the side of the taker, its area the size. Where trade ids are missing, the picture is shaded, and the ids are named. \
+    The verdict on the range of time stands in the title. However many trades there are, the file stays below 1 MB: it is thinned by pixel, and the highest, \
+    the lowest and the largest trade are always drawn.\n\n\
+    Exit 0: drawn. Exit 1: nothing is stored of what was asked for, a day cannot be read, or the file cannot be written. Exit 2: the command line is wrong."
+)]
+#[command(mut_arg("from", |arg| arg.help("First event time: a date, RFC 3339, now, or how long ago: 7d, 36h [default: an hour before the end]")))]
+pub(crate) struct PlotArgs {
+    #[command(flatten)]
+    pub range: ProductRangeArgs,
+    /// The file to write [default: stdout]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
+    /// Width in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::WIDTH)]
+    pub width: u32,
+    /// Height in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = PlotConfig::HEIGHT)]
+    pub height: u32,
+    /// The colours
+    #[arg(long, value_enum, default_value_t)]
+    pub theme: Theme,
+    /// What to draw
+    #[arg(long, value_enum, value_delimiter = ',', default_value = USUAL_PARTS.as_str())]
+    pub what: Vec<PlotPart>,
+}
 
 /// Runs the command.
 ///

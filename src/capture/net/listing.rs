@@ -59,6 +59,14 @@ struct Shared {
     changed: Condvar,
 }
 
+/// Why there is no list of the exchange's products.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoList(String);
+
+/// Why the connection has ended.
+struct Ended(String);
+
 /// The list of the exchange's products.
 pub(crate) struct Listing {
     shared: Arc<Shared>,
@@ -96,7 +104,7 @@ impl Listing {
 
     /// Waits until a list has come, at most for `longest`. Gives the products to record, or why there is no list. With `may_give_up` it waits no longer than
     /// until something has failed.
-    pub(crate) fn wait_first(&mut self, longest: Duration, may_give_up: bool, stop: &Stop) -> Result<BTreeSet<ProductId>, String> {
+    pub(crate) fn wait_first(&mut self, longest: Duration, may_give_up: bool, stop: &Stop) -> Result<BTreeSet<ProductId>, NoList> {
         let deadline = Instant::now() + longest;
         let mut state = self.shared.state.lock();
         while state.version == 0 && !(may_give_up && state.failure.is_some()) && !stop.is_asked() && Instant::now() < deadline {
@@ -112,7 +120,7 @@ impl Listing {
             }
             "it has no product that is online".to_owned() + if self.quotes.is_empty() { "" } else { " in these quote currencies" }
         };
-        Err(why)
+        Err(NoList(why))
     }
 
     /// Gives the products to record, where a list has come since the last call.
@@ -209,7 +217,7 @@ impl Work {
                     self.socket = Some(socket);
                     match read {
                         Ok(controls) => controls.into_iter().for_each(|control| self.take(control)),
-                        Err(why) => self.lose(&why),
+                        Err(Ended(why)) => self.lose(&why),
                     }
                 }
                 None => {
@@ -227,7 +235,7 @@ impl Work {
     }
 
     /// Reads a message. Gives what it says of the connection, or why the connection has ended.
-    fn read(&mut self, socket: &mut Socket) -> Result<Vec<Control>, String> {
+    fn read(&mut self, socket: &mut Socket) -> Result<Vec<Control>, Ended> {
         let mut controls = Controls::default();
         match socket.read() {
             Ok(Received::Text(frame)) => {
@@ -239,8 +247,8 @@ impl Work {
                 Ok(controls.0)
             }
             Ok(Received::Idle) => Ok(Vec::new()),
-            Ok(Received::Closed { code, reason }) => Err(format!("closed {code} {reason}").trim_end().to_owned()),
-            Err(error) => Err(error.to_string()),
+            Ok(Received::Closed { code, reason }) => Err(Ended(format!("closed {code} {reason}").trim_end().to_owned())),
+            Err(error) => Err(Ended(error.to_string())),
         }
     }
 

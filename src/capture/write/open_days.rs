@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::capture::context::CaptureContext;
-use crate::capture::service::files;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::open_dataset::OpenDataset;
+use crate::capture::write::open_day::OpenDay;
 use crate::capture::write::seals::Seals;
 use crate::capture::write::wakeup::Wakeup;
 use crate::product::ProductId;
@@ -31,35 +31,11 @@ use crate::time::{UnixNanos, UtcDay};
 /// Days a product keeps open at once.
 pub(crate) const MAX_OPEN_DAYS: usize = 8;
 
-/// How long a day that is neither today's nor yesterday's stays open without a record, and one that was sealed already.
-const IDLE: Duration = Duration::from_secs(600);
-
-/// How long nothing has come for a day that is over when it is sealed.
-const QUIET: Duration = Duration::from_secs(10);
-
 /// How long a product whose day cannot be opened waits before it tries again.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// A day cannot be opened now.
 struct Blocked;
-
-/// A dataset that did not take a record, and why.
-struct Failed {
-    dataset: Dataset,
-    error: StoreError,
-}
-
-/// One day, with the datasets of it that are open.
-struct OpenDay {
-    date: UtcDay,
-    /// When it last changed.
-    used: Instant,
-    /// Whether it was sealed before: what comes now is late, and each further seal writes the day anew.
-    was_sealed: bool,
-    /// The datasets that have something to commit.
-    changed: Datasets,
-    datasets: [Option<OpenDataset>; Dataset::ALL.len()],
-}
 
 /// All open days of one product.
 pub(crate) struct OpenDays {
@@ -74,61 +50,6 @@ pub(crate) struct OpenDays {
     has_restarted: bool,
     /// Whether the failure that blocks the product was reported.
     is_reported: bool,
-}
-
-impl OpenDay {
-    fn new(date: UtcDay) -> Self {
-        Self { date, used: Instant::now(), was_sealed: false, changed: Datasets::NONE, datasets: [const { None }; _] }
-    }
-
-    #[inline]
-    fn dataset(&mut self, dataset: Dataset) -> Option<&mut OpenDataset> {
-        self.datasets.get_mut(dataset as usize)?.as_mut()
-    }
-
-    /// Tells whether the day may be closed at `now`, which is `market_now` on the exchange's clock.
-    fn is_over(&self, product: &ProductId, now: Instant, market_now: UnixNanos) -> bool {
-        let today = market_now.day();
-        let quiet = now.saturating_duration_since(self.used);
-        if self.date.next() < today || self.was_sealed {
-            self.date < today && quiet >= IDLE
-        } else {
-            self.date < today && quiet >= QUIET && files::is_due_to_seal(self.date, product, market_now)
-        }
-    }
-
-    /// Tells whether nothing has come for the day for a while.
-    fn is_quiet(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.used) >= QUIET
-    }
-
-    fn open_datasets(&self) -> impl Iterator<Item = &OpenDataset> {
-        self.datasets.iter().flatten()
-    }
-
-    /// Stores a record in all of `wanted`, or in none of them.
-    #[inline]
-    fn write(&mut self, record: Record<'_>, wanted: Datasets, effort: Effort) -> Result<Outcome, Failed> {
-        for dataset in wanted.iter() {
-            let Some(open) = self.dataset(dataset) else { return Ok(Outcome::NeedsWriter) };
-            if let Some(obstacle) = open.obstacle(record, effort) {
-                return Ok(obstacle);
-            }
-        }
-        // A flush that begins only now makes the pages slow; that is no reason to leave the rest of the datasets out.
-        let mut outcome = Outcome::NotKept;
-        for dataset in wanted.iter() {
-            let Some(open) = self.dataset(dataset) else { continue };
-            let stored = open.insert(record).map_err(|error| Failed { dataset, error })?;
-            if matches!(stored, Outcome::Written | Outcome::Late) {
-                self.changed = self.changed.with(dataset);
-            }
-            if outcome == Outcome::NotKept {
-                outcome = stored;
-            }
-        }
-        Ok(outcome)
-    }
 }
 
 impl OpenDays {
@@ -460,6 +381,7 @@ fn restore(context: &CaptureContext, wakeup: &Arc<Wakeup>, open: &mut OpenDatase
 mod tests {
     use super::*;
     use crate::capture::write::fixture::{DAY, WriterFixture, trade, until};
+    use crate::capture::write::open_day::{IDLE, QUIET};
     use crate::capture::write::seals::RETRY;
     use crate::schema::Trades;
     use crate::store::{DayState, Snapshot};

@@ -12,10 +12,6 @@ use serde_json::Value;
 use super::programs::{Capture, Ended, await_journal, await_that, coltape, journal, query, verify};
 use super::scripted::{Server, match_frame};
 
-fn now() -> String {
-    format!("{:.6}", jiff::Timestamp::now())
-}
-
 pub(crate) fn last_id(data: &Path, product: &str) -> u64 {
     query(data, product, &["--tail", "1"]).first().map_or(0, |trade| trade["trade_id"].as_u64().unwrap())
 }
@@ -118,7 +114,9 @@ fn steady(connections: usize) -> Server {
 
 /// A server that acknowledges each connection but the first only after so many more trades.
 fn steady_and_slow(connections: usize, trades: u64) -> Server {
-    let start = Instant::now();
+    let (start, began) = (Instant::now(), jiff::Timestamp::now());
+    // Whoever is sent a trade is sent the same time.
+    let time = move |id: u64| format!("{:.6}", began + Duration::from_millis(10 * id));
     let newest = move || u64::try_from(start.elapsed().as_millis()).unwrap() / 10 + 1;
     Server::start(move |at, mut session| {
         if at >= connections {
@@ -137,7 +135,7 @@ fn steady_and_slow(connections: usize, trades: u64) -> Server {
             let newest = newest();
             let next = if sent == 0 { newest } else { sent + 1 };
             for id in next..=newest {
-                session.send(match_frame("BTC-USD", id, &now()));
+                session.send(match_frame("BTC-USD", id, &time(id)));
                 sent = id;
             }
             if session.receive_at_once().is_none() {

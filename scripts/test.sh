@@ -6,8 +6,10 @@ self=$(realpath "$0")
 cd "$(dirname "$self")/.."
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$self"; exit 0; fi
 scripts/setup.sh
-scripts/setup_python.sh
-# It takes a minute where there is none yet: meanwhile the lints are checked.
+# A first build is quicker without what only the next ones need.
+[[ -d ${CARGO_TARGET_DIR:-target}/debug ]] || export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
+# They take a minute or two where nothing is there yet: meanwhile the lints are checked.
+scripts/setup_python.sh & python=$!
 scripts/setup_browser.sh & browser=$!
 step() { printf '\n== %s\n' "$*"; }
 
@@ -18,6 +20,7 @@ cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
+wait "$python"
 wait "$browser"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -9,8 +9,7 @@ scripts/setup.sh
 # A first build is quicker without what only the next ones need.
 [[ -d ${CARGO_TARGET_DIR:-target}/debug ]] || export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 # They take a minute or two where nothing is there yet: meanwhile the lints are checked.
-scripts/setup_python.sh & python=$!
-scripts/setup_browser.sh & browser=$!
+(scripts/setup_python.sh && scripts/setup_browser.sh) & tools=$!
 step() { printf '\n== %s\n' "$*"; }
 
 step "format"
@@ -20,8 +19,7 @@ cargo clippy --locked --all-targets -- -D warnings
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step "tests (crash images: ${COLTAPE_CRASH_IMAGES:-10000})"
-wait "$python"
-wait "$browser"
+wait "$tools"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Most tests wait for another process most of the time: more of them at once than processors.

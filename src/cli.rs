@@ -12,10 +12,12 @@ pub(crate) mod backfill;
 pub(crate) mod candles;
 pub(crate) mod capture;
 mod data_dir;
+pub(crate) mod doctor;
 pub(crate) mod export;
 mod export_help;
 mod input;
 mod limits;
+mod listening;
 mod logging;
 pub(crate) mod market;
 mod next;
@@ -30,6 +32,8 @@ mod query_help;
 pub(crate) mod repair;
 pub(crate) mod report;
 pub(crate) mod serve;
+mod shell_args;
+pub(crate) mod shell_files;
 pub(crate) mod simulate;
 pub(crate) mod stats;
 pub(crate) mod status;
@@ -81,6 +85,9 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Archive(args) => archive::run_archive(&args),
         Command::Restore(args) => archive::run_restore(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Completions(args) => shell_files::completions(&args),
+        Command::Man(args) => shell_files::man(&args),
     };
     log.finish();
     ExitCode::from(outcome.unwrap_or_else(|failure: Failure| output::failure(&failure)))

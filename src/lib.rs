@@ -66,9 +66,10 @@
 //! | repair | `repair` | words, layout, store, feed, reading | missing trades from other tapes and REST |
 //! | status | `status` | words, store, reading | what a running capture says of itself, in a file |
 //! | capture | `capture` | words, layout, store, feed, status, repair | the threads; feed and store meet here |
+//! | doctor | `doctor` | words, layout, store, feed, reading, status, capture | checks of a box, before a capture runs and while one does |
 //! | server | `serve` | words, layout, store, reading, proof, market, tools, status, capture | the tape over HTTP and WebSocket, and the figures of a capture; shares no code with `feed` and `simulate` |
 //! | simulator | `simulate` | words | a local Coinbase; shares no parser with `feed` |
-//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, archive, repair, capture, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
+//! | shell | `cli` | words, layout, store, feed, reading, proof, market, status, tools, archive, repair, capture, doctor, server, simulator | what was typed → checked settings → one call; prints, picks exit codes |
 //! | tests | `internals` | words, layout, store, feed, reading, proof, tools, repair, capture, simulator, shell | what the tests reach beyond the library |
 //! | pages | `guide` | | documentation only |
 //!
@@ -90,6 +91,7 @@
 //! | `log` | stderr's log lines (`cli`) | a bounded channel; lines that find it full are counted | the process ends |
 //! | `signals` | the request to end (`cli`) | SIGTERM, SIGHUP | the process ends |
 //! | `listing` | the list of the exchange's products (`--all`) | a connection of its own, else REST | a stop is asked for |
+//! | `doctor` | a check of `coltape doctor` that may wait for a disk or a server | nothing | it has its answer, or the process ends |
 //! | `products` | `products.jsonl` | REST, at the start and when the list grows | it has its answer |
 //!
 //! # The threads of a server
@@ -112,6 +114,7 @@ mod capture;
 mod cli;
 mod decimal;
 mod digits;
+mod doctor;
 mod escape;
 mod export;
 mod exposition;
@@ -155,7 +158,7 @@ pub use capture::report::summary::Summary;
 pub use capture::run as capture;
 pub use capture::run_with_view as capture_with_view;
 pub use capture::stop::Stop;
-pub use capture::{AlertConfig, CaptureConfig, CaptureError, CaptureView, RecordConfig};
+pub use capture::{AlertConfig, CaptureConfig, CaptureError, CaptureView, RecordConfig, ServiceManager};
 pub use decimal::Decimal;
 pub use export::{
     ExportCompression, ExportConfig, ExportEncoding, ExportError, ExportFailure, ExportFormat, ExportTypes, Exported, export,

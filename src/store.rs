@@ -69,6 +69,7 @@ pub use reader::typed::{ColumnError, ColumnValue};
 pub use reader::view::DayState;
 pub use recovery::{Opening, Trusted};
 pub use seal::Sealed;
+pub(crate) use space::{Space, free_space};
 pub use sync::{SyncError, SyncReport, Syncer};
 
 #[cfg(test)]

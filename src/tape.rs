@@ -19,7 +19,7 @@ use crate::product::ProductId;
 use crate::schema::{Dataset, Layout};
 use crate::store::archived::{ArchivedDay, ArchivedDays};
 use crate::store::{Fault, OWN_FOLDER, Snapshot, StoreError, catalog};
-use crate::time::UtcDay;
+use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
 
 pub(crate) use kept::DayEnds;
@@ -253,6 +253,22 @@ impl Tape {
     pub fn archived_days(&self, product: &ProductId, dataset: Dataset) -> Result<Vec<UtcDay>, TapeError> {
         let archived = ArchivedDays::read(&self.dir, product)?;
         Ok(archived.away(&self.dir, product, dataset)?.into_iter().map(|day| day.key.date).collect())
+    }
+
+    /// Makes sure that no day of a range of time is archived that holds something behind a trade id.
+    ///
+    /// # Errors
+    /// [`TapeError::Archived`]; where what is known of archived days cannot be read.
+    pub(crate) fn check_archived(&self, product: &ProductId, dataset: Dataset, range: TimeRange, after: u64) -> Result<(), TapeError> {
+        let archived = ArchivedDays::read(&self.dir, product)?;
+        let of_trades = archived.away(&self.dir, product, Dataset::Trades)?;
+        let is_behind = |day: &&ArchivedDay| day.runs.iter().any(|run| run.ids.last() > after);
+        let first = of_trades.into_iter().find(is_behind).map(|day| day.key.date.start());
+        let from = if after == 0 { range.from } else { range.from.max(Some(first.unwrap_or(UnixNanos(u64::MAX)))) };
+        match self.archived_span(product, dataset, TimeRange { from, ..range }, &self.days(product, dataset)?)? {
+            Some(span) => Err(TapeError::Archived(Box::new(span))),
+            None => Ok(()),
+        }
     }
 
     /// Finds the archived days of a range of time. `here` are the days that are not archived.

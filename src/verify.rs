@@ -61,6 +61,7 @@ pub use ledger::{LedgerError, LedgerLineError};
 pub use reconcile::LedgerSums;
 pub use report::{DatasetDay, ProductDay, Report};
 pub use report_text::{write_json, write_table};
+pub(crate) use stretches::Depth;
 pub use sums::DaySums;
 pub(crate) use survey::{Shares, Survey, SurveyedDay, survey};
 pub use tickers::Pairing;

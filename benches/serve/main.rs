@@ -1,7 +1,7 @@
 //! How fast a day is served, beside a plain server that sends the same bytes from a file, and beside engines that read the exported Parquet file.
 //!
 //! `cargo bench --bench serve -- [PART] [rounds N]`: PART is a piece of a contest's name, N the number of alternating rounds (5). COLTAPE_BENCH_DIR says where
-//! the days are written (3 GB), COLTAPE_BENCH_TRADES how many trades the large one has. The engines take part where `scripts/setup_python.sh` was run.
+//! the days are written (6 GB), COLTAPE_BENCH_TRADES how many trades the large one has. The engines take part where `scripts/setup_python.sh` was run.
 //!
 //! Server and client are threads of this process, and each has a processor: the time is that of the clock.
 
@@ -20,6 +20,7 @@ mod plain_server;
 #[allow(dead_code, reason = "shared with the other benches, which set other bounds")]
 #[path = "../tape/rounds.rs"]
 mod rounds;
+mod sealed_day;
 
 use rounds::{Contest, Measured, quartiles, short};
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::capture::alert_config::AlertConfig;
+use crate::capture::report::service_manager::ServiceManager;
 use crate::feed::Feed;
 use crate::feed::connector::Connector;
 use crate::feed::endpoint::Endpoint;
@@ -135,6 +136,8 @@ pub struct CaptureConfig {
     pub record: Option<RecordConfig>,
     /// How long the capture runs. Without it, the capture runs until it is stopped.
     pub duration: Option<Duration>,
+    /// Who is told that the capture is ready and well, if it was started by a service manager.
+    pub service_manager: Option<ServiceManager>,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -177,6 +180,7 @@ impl CaptureConfig {
             alerts: AlertConfig::default(),
             record: None,
             duration: None,
+            service_manager: None,
             clock: Clock::System,
         }
     }

@@ -38,7 +38,15 @@ const FILES_PER_PRODUCT: u64 = 2;
 /// # Errors
 /// [`CaptureError::Limit`] where a limit is too low.
 pub(crate) fn check(config: &CaptureConfig) -> Result<u64, CaptureError> {
-    let need = Need::of(config, config.products.len());
+    check_for(config, config.products.len())
+}
+
+/// Compares the limits with what so many products need. Gives the records that a day can be mapped for.
+///
+/// # Errors
+/// [`CaptureError::Limit`] where a limit is too low.
+pub(crate) fn check_for(config: &CaptureConfig, products: usize) -> Result<u64, CaptureError> {
+    let need = Need::of(config, products);
     let files = limit(Resource::Nofile);
     if files < need.files() {
         return Err(too_low("open files", files, need.files(), &format!("ulimit -n {}, or LimitNOFILE= of systemd", need.files())));
@@ -52,6 +60,12 @@ pub(crate) fn check(config: &CaptureConfig) -> Result<u64, CaptureError> {
         return Err(too_low("bytes in a file", file, FILE_BYTES, "ulimit -f unlimited, or LimitFSIZE=infinity of systemd"));
     }
     need.records_within(limit(Resource::As))
+}
+
+/// Gives the descriptors that so many products need.
+#[must_use]
+pub(crate) fn files_needed(config: &CaptureConfig, products: usize) -> u64 {
+    Need::of(config, products).files()
 }
 
 /// Logs what the limits keep a capture from, though it can be begun.

@@ -184,6 +184,8 @@ impl Running {
             registry,
             connections,
             status: Arc::clone(&held.status),
+            service_manager: config.service_manager.clone(),
+            sync_interval: config.sync_interval,
             start_patience: config.start_patience,
             alerts: config.alerts.clone(),
         };

@@ -11,11 +11,13 @@ use super::alert_args::AlertArgs;
 use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
 use super::data_dir::DataDirArg;
+use super::doctor::DoctorArgs;
 use super::export_help::EXPORT_HELP;
 use super::market::ProductRangeArgs;
 use super::orders::OrdersArgs;
 use super::query::QueryArgs;
 use super::serve::ServeArgs;
+use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, USUAL_PARTS, currency, positive_span};
@@ -72,6 +74,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Run a local Coinbase, with both feeds and REST, for tests, demos and load
     Simulate(SimulateArgs),
+    /// Check a box before a capture runs and while one does, and say what to change
+    Doctor(DoctorArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print a man page, or write all of them
+    Man(ManArgs),
 }
 
 /// `coltape capture`.

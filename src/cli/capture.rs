@@ -1,23 +1,26 @@
 //! `coltape capture`: turns arguments into a [`CaptureConfig`], handles signals, and prints the closing report.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGTERM, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use super::args::CaptureArgs;
 use super::limits;
+use super::listening::Listening;
 use super::outcome::{DONE, FAILED, Failure};
-use super::{output, proxy, report, serve, targets};
+use super::{output, proxy, report, targets};
 use crate::capture::product_list::read_products;
+use crate::capture::report::service_manager::{LEAST_WATCHDOG, ServiceManager};
 use crate::capture::stop::Stop;
 use crate::capture::threads::no_thread;
 use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::product::ProductId;
-use crate::serve::Monitoring;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
 const INTERRUPTED: i32 = 130;
@@ -41,11 +44,9 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
     stop_on_signals(&stop, config.products_file.is_some())?;
     crate::store::name_the_column_on_sigbus().map_err(Failure::failed)?;
     let view = CaptureView::default();
-    let monitoring = listen(args, &view)?;
+    let listening = Listening::start(args, &view)?;
     let ended = capture::run_with_view(&config, &stop, &view);
-    if let Some(Err(error)) = monitoring.map(Monitoring::stop) {
-        log::warn!("--listen: {error}");
-    }
+    listening.stop();
     let summary = ended.map_err(not_started)?;
     // The file first: it is written whether or not anyone reads the table.
     let written = args.report.as_ref().map_or(Ok(()), |path| {
@@ -58,15 +59,6 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
         output::note(&format!("error: {reason}"));
     }
     Ok(if summary.is_good() { DONE } else { FAILED })
-}
-
-/// Starts to answer over HTTP, where that is asked for.
-fn listen(args: &CaptureArgs, view: &CaptureView) -> Result<Option<Monitoring>, Failure> {
-    let Some(address) = args.listen else { return Ok(None) };
-    let token = args.token_file.as_deref().map(serve::token).transpose()?;
-    let monitoring = Monitoring::start(&args.data_dir.data_dir, address, token, view).map_err(serve::refused)?;
-    log::info!("metrics, health and status at http://{}: /metrics /healthz /readyz /status", monitoring.address());
-    Ok(Some(monitoring))
 }
 
 /// Says why a capture could not start, with the option that is to blame.
@@ -126,7 +118,21 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
     config.record = args.record.clone().map(|folder| RecordConfig { folder, keep: args.record_keep.0 });
     config.duration = args.duration;
     (config.alerts, config.start_patience) = (args.alerts.config(), args.alerts.start_patience());
+    config.service_manager = service_manager(|name| std::env::var_os(name));
     Ok(config)
+}
+
+/// Reads who has started the capture and wants to be told how it is, as sd_notify(3) and sd_watchdog_enabled(3) have it.
+fn service_manager(variable: impl Fn(&str) -> Option<OsString>) -> Option<ServiceManager> {
+    let number = |name: &str| variable(name)?.to_str()?.parse::<u64>().ok();
+    let mut manager = ServiceManager::new(variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())?);
+    // The watchdog may be meant for another process.
+    let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+    manager.watchdog = number("WATCHDOG_USEC").filter(|micros| is_meant && *micros > 0).map(Duration::from_micros);
+    if let Some(within) = manager.watchdog.filter(|within| *within < LEAST_WATCHDOG) {
+        log::warn!("the watchdog waits for {} ms only: set WatchdogSec= to {} s or more", within.as_millis(), LEAST_WATCHDOG.as_secs());
+    }
+    Some(manager)
 }
 
 /// Lets SIGINT and SIGTERM end the capture. SIGHUP ends it too, unless there is a list of products to read again.
@@ -164,4 +170,30 @@ fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
         }
     };
     thread.spawn(listen).map(drop).map_err(|error| refused(&no_thread(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manager(variables: &[(&str, &str)]) -> Option<ServiceManager> {
+        service_manager(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value)))
+    }
+
+    #[test]
+    fn a_watchdog_counts_only_where_there_is_a_socket_and_it_is_meant_for_this_process() {
+        let own = std::process::id().to_string();
+        let watchdog = |variables: &[(&str, &str)]| manager(variables).expect("a socket").watchdog;
+        assert_eq!(manager(&[]), None);
+        assert_eq!(manager(&[("NOTIFY_SOCKET", ""), ("WATCHDOG_USEC", "9000000")]), None);
+        assert_eq!(watchdog(&[("NOTIFY_SOCKET", "/x")]), None);
+        assert_eq!(watchdog(&[("NOTIFY_SOCKET", "/x"), ("WATCHDOG_USEC", "9000000")]), Some(Duration::from_secs(9)));
+        assert_eq!(
+            watchdog(&[("NOTIFY_SOCKET", "/x"), ("WATCHDOG_USEC", "9000000"), ("WATCHDOG_PID", &own)]),
+            Some(Duration::from_secs(9))
+        );
+        for (usec, pid) in [("9000000", "1"), ("0", own.as_str()), ("soon", own.as_str())] {
+            assert_eq!(watchdog(&[("NOTIFY_SOCKET", "/x"), ("WATCHDOG_USEC", usec), ("WATCHDOG_PID", pid)]), None, "{usec} {pid}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use signal_hook::consts::SIGXFSZ;
 use super::outcome::Failure;
 
 /// Stack that the main thread needs to read the command line, in bytes.
-const LEAST_STACK_BYTES: u64 = 512 << 10;
+const LEAST_STACK_BYTES: u64 = 1 << 20;
 /// Stack that the main thread usually has, in bytes.
 const USUAL_STACK_BYTES: u64 = 8 << 20;
 /// Descriptors without which no command can do anything: those of the log, the signals and a few files.

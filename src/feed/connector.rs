@@ -111,6 +111,17 @@ impl Connector {
         Ok(connector)
     }
 
+    /// Resolves the name that a connection to an endpoint goes to first: the endpoint's, or its proxy's. Gives the name and its addresses.
+    ///
+    /// # Errors
+    /// Where the name has no address.
+    pub(crate) fn resolve(&self, endpoint: &Endpoint) -> Result<(String, Vec<SocketAddr>), SocketError> {
+        let proxy = self.proxies.for_host(endpoint.is_tls(), endpoint.host(), endpoint.port());
+        let (host, port) = proxy.map_or((endpoint.host(), endpoint.port()), |proxy| (proxy.host.as_str(), proxy.port));
+        let addresses = self.addresses(endpoint, proxy, host, port)?;
+        if addresses.is_empty() { Err(no_address(endpoint)) } else { Ok((host.to_owned(), addresses)) }
+    }
+
     /// Connects, and has `begin` make what it wants of the connection. Where that fails with one address, the others are tried.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use super::spelling::respelled;
 use super::tls::RootsError;
 use crate::product::ProductId;
 use crate::record::{Means, OrderId, Origin, Trade};
-use crate::time::{TimeCache, UnixNanos};
+use crate::time::{TimeCache, Timestamp, UnixNanos, parse_rfc3339};
 use page::{ReadElement, read_page};
 
 /// Most trades of a page that Coinbase gives.
@@ -167,6 +167,21 @@ impl RestClient {
         });
         let products = read.and_then(|inner| inner).map_err(|why| bad(what, why.to_string()))?;
         if products.is_empty() { Err(bad(what, "it is empty".to_owned())) } else { Ok(products) }
+    }
+
+    /// Gets the time by the server's clock.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub(crate) fn time(&mut self) -> Result<UnixNanos, RestError> {
+        let what = "the time";
+        let body = self.get("/time", what, UnixNanos::default())?;
+        let read = self.parser.parse(&body, |nodes| {
+            let [iso] = nodes.pick(ROOT, &["iso"])?;
+            let time = nodes.text(iso).and_then(|text| parse_rfc3339(text.as_bytes()).ok()).and_then(Timestamp::to_unix);
+            time.ok_or(RejectReason::Time)
+        });
+        read.and_then(|inner| inner).map_err(|why| bad(what, why.to_string()))
     }
 
     /// Gets the newest `limit` trades with ids **below** `after`, or the newest of all. `now` is the wall clock, by which times are checked.

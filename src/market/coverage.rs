@@ -24,7 +24,7 @@ use crate::tape::{Tape, TapeError};
 use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
 use crate::verdict::Verdict;
-use crate::verify::{Gap, Link, Shares, Survey, survey};
+use crate::verify::{Depth, Gap, Link, Shares, Survey, survey};
 
 /// Gaps that a sentence names.
 const MAX_NAMED: usize = 5;
@@ -171,7 +171,16 @@ impl Coverage {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
-        Ok(Self::told(survey(tape, product, range, Shares::LeftOut)?, range))
+        Ok(Self::told(survey(tape, product, range, (Shares::LeftOut, Depth::Full))?, range))
+    }
+
+    /// Looks at the ends of what the days' ids show, in a small part of the time. It claims nothing: what it gives is to be compared with [`Coverage::of`]
+    /// before it is relied on.
+    ///
+    /// # Errors
+    /// As [`Coverage::of`].
+    pub(crate) fn at_a_glance(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Self, TapeError> {
+        Ok(Self::told(survey(tape, product, range, (Shares::LeftOut, Depth::Ends))?, range))
     }
 
     /// Tells what a survey shows of a range of time.

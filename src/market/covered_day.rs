@@ -10,7 +10,7 @@ use crate::tape::{Tape, TapeError};
 use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
 use crate::verdict::Verdict;
-use crate::verify::{Shares, SurveyedDay, survey};
+use crate::verify::{Depth, Shares, SurveyedDay, survey};
 
 /// A day of a product's trades, with its verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl CoveredDay {
     /// ```
     pub fn of_range(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<Self>, TapeError> {
         let days = whole_days(range);
-        let survey = survey(tape, product, days, Shares::Counted)?;
+        let survey = survey(tape, product, days, (Shares::Counted, Depth::Full))?;
         let missing: Vec<_> = survey.gaps.into_iter().map(|gap| (gap.dates, MissingIds::of(gap))).collect();
         let of_day = |date: UtcDay| {
             let touches = missing.iter().filter(move |((first, last), _)| *first <= date && date <= *last);

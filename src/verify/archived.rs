@@ -222,7 +222,7 @@ impl Facts {
 /// Gives the ids of a day of trades, with the times at the ends of each stretch. `None` where there are more than are kept.
 pub(crate) fn runs_of(day: &crate::store::Snapshot<crate::schema::Trades>, most: usize) -> Option<Vec<ArchivedRun>> {
     let mut runs = super::chain::Runs::default();
-    super::stretches::add(day, 0..day.count(), &mut runs);
+    super::stretches::add(day, 0..day.count(), super::stretches::Depth::Full, &mut runs);
     let runs = runs.into_vec();
     if runs.len() > most {
         return None;

@@ -7,11 +7,37 @@ use crate::schema::Trades;
 use crate::store::{Run, Snapshot};
 use crate::time::UnixNanos;
 
+/// How much of the days of trades is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Every id of the range, every time, and the bytes of its days.
+    Full,
+    /// Neither bytes nor times, and ids are taken to rise, as their writer makes them: what this shows is to be confirmed by a full look.
+    Ends,
+}
+
+impl Depth {
+    /// Gives the places of all of so many records, or of some all over them.
+    pub(super) fn places(self, count: usize) -> impl Iterator<Item = usize> {
+        const STRETCHES: usize = 64;
+        const RECORDS: usize = 1 << 10;
+        let (step, taken) = match self {
+            Self::Ends if count > STRETCHES * RECORDS => (count / STRETCHES, RECORDS),
+            _ => (count.max(1), count),
+        };
+        (0..count).step_by(step).flat_map(move |from| from..(from + taken).min(count))
+    }
+}
+
 /// Adds the ids of the trades with these numbers.
-pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
+pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &mut Runs) {
     let date = day.key().date;
     let ids = day.column::<u64>("trade_id").unwrap_or_default();
     let at = times_of(day);
+    let count = match depth {
+        Depth::Full => consecutive,
+        Depth::Ends => rising,
+    };
     for run in day.runs(numbers) {
         match run {
             Run::Late(trade) => runs.push(Link { date, id: trade.trade_id, time: trade.time }),
@@ -20,7 +46,7 @@ pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs
                 while let Some(rest) = ids.get(from..records.end)
                     && let Some(first) = rest.first()
                 {
-                    let end = from + consecutive(rest);
+                    let end = from + count(rest);
                     let link = |id: u64, record: usize| Link { date, id, time: at(record) };
                     let last = first + (end - from - 1) as u64;
                     runs.push_run(Stretch { first: link(*first, from), last: link(last, end - 1) });
@@ -50,6 +76,28 @@ fn times_of(day: &Snapshot<Trades>) -> impl Fn(usize) -> UnixNanos + '_ {
         let part = |column: &[u32]| column.get(record).copied().unwrap_or(0);
         UnixNanos::from_parts(part(seconds), part(nanos))
     }
+}
+
+/// Counts the ids at the front that rise by 1 each, the first one included, where all of them rise: without a look at each.
+fn rising(ids: &[u64]) -> usize {
+    let Some(first) = ids.first() else { return 0 };
+    let is_next = |at: usize| ids.get(at).is_some_and(|id| id.checked_sub(*first) == Some(at as u64));
+    // Twice as far each time, so that many short stretches cost no more than a few looks each.
+    let mut known = 1;
+    while is_next(known * 2 - 1) {
+        known *= 2;
+    }
+    let (mut most, all) = (known * 2 - 1, ids.len());
+    most = most.min(all);
+    while known < most {
+        let middle = known + (most - known) / 2;
+        if is_next(middle) {
+            known = middle + 1;
+        } else {
+            most = middle;
+        }
+    }
+    known
 }
 
 /// Counts the ids at the front that rise by 1 each, the first one included.
@@ -85,6 +133,15 @@ mod tests {
             // A first id that is another one begins the count all the same: what follows it does not.
             let expected = if cut == 0 && len > 1 { 1 } else { cut.clamp(1, len) };
             prop_assert_eq!(consecutive(&ids), expected);
+        }
+
+        #[test]
+        fn rising_ids_are_counted_as_one_by_one(steps in prop::collection::vec(prop_oneof![50 => Just(1u64), 1 => 2u64..1_000], 0..3_000)) {
+            let mut ids = vec![17];
+            ids.extend(steps.iter().scan(17, |id, step| { *id += step; Some(*id) }));
+            for from in [0, ids.len() / 2, ids.len() - 1, ids.len()] {
+                prop_assert_eq!(rising(&ids[from..]), consecutive(&ids[from..]));
+            }
         }
     }
 }

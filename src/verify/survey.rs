@@ -26,7 +26,8 @@ use super::finding::{Findings, Location};
 use super::index::{IndexedDay, IndexedDays};
 use super::order::CONFIRMATIONS;
 use super::report::{CheckedDays, DatasetDay};
-use super::{known, stretches, tickers};
+use super::stretches::{self, Depth};
+use super::{known, tickers};
 use crate::history::{Journal, Knowledge};
 use crate::product::ProductId;
 use crate::record::{Means, Origin, Trade};
@@ -95,7 +96,7 @@ pub(crate) struct SurveyedDay {
 ///
 /// # Errors
 /// Where the directory cannot be listed. A day that cannot be read is something that speaks against it.
-pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares: Shares) -> Result<Survey, TapeError> {
+pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, (shares, depth): (Shares, Depth)) -> Result<Survey, TapeError> {
     let knowledge = tape.knowledge();
     let history = knowledge.of(product);
     let config = VerifyConfig::new(tape.dir(), UnixNanos(0));
@@ -106,6 +107,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, shares:
         checks: &checks,
         range,
         shares,
+        depth,
         findings: Findings::default(),
         checked: CheckedDays::new(),
         unproven: BTreeMap::new(),
@@ -149,6 +151,7 @@ struct Look<'a> {
     checks: &'a Checks<'a>,
     range: TimeRange,
     shares: Shares,
+    depth: Depth,
     findings: Findings,
     checked: CheckedDays,
     /// Records in the range that have no checksum yet, where that is not so of every record of the day without one.
@@ -183,7 +186,7 @@ impl Look<'_> {
                 };
                 let margin = day.count().min(MARGIN_RECORDS);
                 let numbers = if before == Some(*date) { day.count() - margin..day.count() } else { 0..margin };
-                add_ids(&day, numbers, &mut runs);
+                add_ids(&day, numbers, self.depth, &mut runs);
             } else if let Some([first, last]) = found.ends {
                 runs.push_run(Run { first: link(*date, first), last: link(*date, last) });
             }
@@ -200,10 +203,12 @@ impl Look<'_> {
             self.checked.entry(date).or_default().push(day);
             return Some(DayIds { date, runs: None, records: 0 });
         };
-        add_faults(self.tape.check_day(&snapshot), &location, &mut self.findings);
+        if self.depth == Depth::Full {
+            add_faults(self.tape.check_day(&snapshot), &location, &mut self.findings);
+        }
         day.sums.records = snapshot.count() as u64;
         let late = snapshot.late().iter().map(|trade| (trade.recv, trade.origin.means() == Some(Means::Live)));
-        (day.sums.is_received_on_its_day, day.sums.first_live) = received(&snapshot, "trade_recv_nanos", date, late);
+        (day.sums.is_received_on_its_day, day.sums.first_live) = received(&snapshot, "trade_recv_nanos", date, self.depth, late);
         if self.shares == Shares::Counted {
             (day.sums.with_order_ids, day.sums.with_recv) = shares(&snapshot);
         }
@@ -213,9 +218,11 @@ impl Look<'_> {
         let behind = if inside.is_empty() { 0 } else { behind };
         // Without a record in the range, all of the day is beside it.
         let inside = if inside.is_empty() { 0..snapshot.count() } else { inside };
-        check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
+        if self.depth == Depth::Full {
+            check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
+        }
         let mut runs = Runs::default();
-        add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), &mut runs);
+        add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), self.depth, &mut runs);
         if behind >= day.unproven {
             self.unproven.insert(date, 0);
         }
@@ -230,7 +237,7 @@ impl Look<'_> {
         if let Some(snapshot) = opened {
             add_faults(snapshot.check_sizes(), &Location::on(self.checks.product, L::DATASET, date), &mut self.findings);
             day.sums.records = snapshot.count() as u64;
-            day.sums.is_received_on_its_day = received(&snapshot, "recv_nanos", date, []).0;
+            day.sums.is_received_on_its_day = received(&snapshot, "recv_nanos", date, self.depth, []).0;
         }
         // Which of them have a checksum shows nothing of trades.
         day.unproven = 0;
@@ -334,7 +341,7 @@ impl Look<'_> {
         dates.iter().filter(|date| !checked.contains_key(date)).any(|date| {
             let Ok(Some(day)) = Snapshot::<Trades>::open(self.tape.dir(), self.checks.product, *date) else { return false };
             let late = day.late().iter().map(|trade| (trade.recv, trade.origin.means() == Some(Means::Live)));
-            let (_, first_live) = received(&day, "trade_recv_nanos", *date, late);
+            let (_, first_live) = received(&day, "trade_recv_nanos", *date, self.depth, late);
             first_live.is_some_and(|first| first.0 <= date.next().start().0.saturating_add(LAG_NANOS))
         })
     }
@@ -364,7 +371,7 @@ fn beside(numbers: &Range<usize>, margin: usize, count: usize) -> Range<usize> {
 }
 
 /// Adds the ids of a day: one by one those with these numbers in the merged order, and the ends of what lies before and behind.
-fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
+fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &mut Runs) {
     let date = day.key().date;
     let at = |number: usize| day.key_at(number).zip(day.time_at(number)).map(|found| link(date, found));
     let rest = |numbers: Range<usize>| {
@@ -373,7 +380,7 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, runs: &mut Runs) {
     };
     let (before, behind) = (rest(0..numbers.start), rest(numbers.end..day.count()));
     before.into_iter().for_each(|run| runs.push_run(run));
-    stretches::add(day, numbers, runs);
+    stretches::add(day, numbers, depth, runs);
     behind.into_iter().for_each(|run| runs.push_run(run));
 }
 
@@ -408,13 +415,14 @@ fn received<L: Layout>(
     day: &Snapshot<L>,
     column: &str,
     date: UtcDay,
+    depth: Depth,
     late: impl IntoIterator<Item = (UnixNanos, bool)>,
 ) -> (bool, Option<UnixNanos>) {
     let none: &[u32] = &[];
     let times = day.column::<u64>(column).unwrap_or_default();
     let origins = day.column("trade_origin").unwrap_or(none);
     let is_live = |at: usize| origins.get(at).is_none_or(|origin| Origin(*origin).means() == Some(Means::Live));
-    let stored = times.iter().enumerate().map(|(at, time)| (UnixNanos(*time), is_live(at)));
+    let stored = depth.places(times.len()).filter_map(|at| Some((UnixNanos(*times.get(at)?), is_live(at))));
     let early = date.next().start().0.saturating_add(LAG_NANOS);
     let (mut is_on_its_day, mut first_live) = (false, None::<UnixNanos>);
     for (time, is_live) in stored.chain(late).filter(|(time, _)| time.0 > 0) {

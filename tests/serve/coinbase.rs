@@ -3,6 +3,7 @@
 mod captured;
 mod client;
 mod followed;
+mod load;
 mod protocol;
 mod rest;
 mod shapes;

@@ -4,6 +4,7 @@ mod answers;
 mod client;
 mod damage;
 mod guide;
+mod large;
 mod live;
 mod python;
 mod records;

@@ -1,7 +1,5 @@
-//! The page at `GET /`: its files without a browser, and what a person sees of it in a real one.
+//! The page at `GET /`: its files, without a browser.
 
-mod browser;
-mod seen;
 mod sha256;
 
 use std::collections::BTreeSet;

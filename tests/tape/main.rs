@@ -9,7 +9,9 @@ mod archive;
 mod backtests;
 mod capture;
 mod console;
+mod doctor;
 mod export;
+mod guide;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;
@@ -17,6 +19,7 @@ mod plot;
 mod python;
 mod query;
 mod repair;
+mod service;
 mod status;
 mod verify_days;
 mod verify_ledger;

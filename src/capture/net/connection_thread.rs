@@ -109,6 +109,7 @@ impl Connection {
 
     fn tick(&mut self) -> Result<(), ConnectionError> {
         self.ticked = Instant::now();
+        self.metrics.ticks.one();
         self.router.publish_lag();
         self.decoder.expire(self.settings.clock.now(), &mut self.router);
         self.router.tick();

@@ -112,17 +112,39 @@ impl Connections {
         self.lines.lock().iter().flatten().for_each(|entry| look(&entry.handle, entry.products.len()));
     }
 
+    /// Names the connections all of whose products the exchange refuses. Such a one delivers nothing, and nothing is wrong with it.
+    #[must_use]
+    pub(crate) fn refused(&self, now: Instant) -> BTreeSet<String> {
+        let lines = self.lines.lock();
+        let refused = self.refused_products(now);
+        let entries = lines.iter().flatten().filter(|entry| !entry.products.is_empty() && entry.products.is_subset(&refused));
+        entries.map(|entry| entry.handle.name.clone()).collect()
+    }
+
+    fn refused_products(&self, now: Instant) -> BTreeSet<ProductId> {
+        let mut refused = BTreeSet::new();
+        self.registry.for_each(|route| {
+            if route.metrics.subscription.look(now).refusal.is_some() {
+                refused.insert(route.product.clone());
+            }
+        });
+        refused
+    }
+
     /// Gives the address that they connect to.
     pub(crate) fn endpoint(&self) -> String {
         self.settings.endpoint()
     }
 
-    /// Finds the connections that do not work and whose products no line has. Of the connections of a product, the one that worked last counts.
+    /// Finds the connections that do not work and whose products no line has, but for products that the exchange refuses. Of the connections of a product,
+    /// the one that worked last counts.
     #[must_use]
     pub(crate) fn outages(&self, now: Instant) -> Vec<ConnectionOutage> {
         let lines = self.lines.lock();
+        let refused = self.refused_products(now);
         let mut found: BTreeMap<&str, ConnectionOutage> = BTreeMap::new();
-        for product in lines.first().into_iter().flatten().flat_map(|entry| &entry.products) {
+        let products = lines.first().into_iter().flatten().flat_map(|entry| &entry.products);
+        for product in products.filter(|product| !refused.contains(*product)) {
             let having = lines.iter().flatten().filter(|entry| entry.products.contains(product)).map(|entry| &entry.handle);
             let downs: Option<Vec<_>> = having.map(|handle| Some((handle, handle.down(now)?))).collect();
             let Some((handle, down)) = downs.and_then(|downs| downs.into_iter().min_by_key(|(_, down)| down.lasts)) else { continue };
@@ -184,6 +206,33 @@ mod tests {
             assert_eq!(connections.set_products(&set(&["BTC-USD"])).unwrap(), Changed { added: 1, removed: 1 });
         }
         assert!(!is_given_up.load(Ordering::SeqCst), "300 changes have waited for the connection");
+        fixture.context.stop.ask();
+        assert_eq!(connections.join(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_connection_whose_products_the_exchange_refuses_is_no_outage() {
+        let fixture = WriterFixture::new();
+        let mut config = CaptureConfig::new(Feed::Exchange, "ws://127.0.0.1:1", [], fixture.folder.path());
+        config.products_per_connection = 2;
+        let settings = ConnectionSettings::new(&config, None, Arc::new(Cores::default())).unwrap();
+        let connections = Connections::new(settings, Arc::clone(&fixture.registry), Arc::clone(&fixture.context), &config);
+        connections.set_products(&set(&["BTC-USD", "ETH-USD", "SOL-USD"])).unwrap();
+        let refuse = |name: &str| {
+            fixture.registry.for_each(|route| {
+                if route.product.as_str() == name {
+                    route.metrics.subscription.refuse("delisted", Instant::now());
+                }
+            });
+        };
+        let down =
+            || connections.outages(Instant::now()).into_iter().map(|outage| (outage.connection, outage.products)).collect::<Vec<_>>();
+        let refused = || connections.refused(Instant::now()).into_iter().collect::<Vec<_>>();
+        assert_eq!((down(), refused()), (vec![("line:0.0".to_owned(), 2), ("line:0.1".to_owned(), 1)], vec![]));
+        refuse("BTC-USD");
+        assert_eq!((down(), refused()), (vec![("line:0.0".to_owned(), 1), ("line:0.1".to_owned(), 1)], vec![]));
+        refuse("ETH-USD");
+        assert_eq!((down(), refused()), (vec![("line:0.1".to_owned(), 1)], vec!["line:0.0".to_owned()]));
         fixture.context.stop.ask();
         assert_eq!(connections.join(), Vec::<String>::new());
     }

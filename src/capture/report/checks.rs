@@ -153,7 +153,7 @@ impl Checks {
     /// Looks at the connections that have something to record. Tells whether one of them is down.
     fn look_at_connections(&self, subjects: &Subjects<'_>, alerts: &mut Alerts, changes: &mut Vec<Change>) -> bool {
         let (connections, now) = (subjects.connections, Instant::now());
-        let mut is_any_down = false;
+        let (mut is_any_down, refused) = (false, connections.refused(now));
         connections.for_each(|connection, products| {
             let down = connection.down(now).filter(|_| products > 0);
             is_any_down |= down.is_some();
@@ -166,7 +166,7 @@ impl Checks {
             let has_delivered = |down: &&Down| down.has_worked || connection.metrics.used.get() > 0;
             let never = down.as_ref().filter(|down| !has_delivered(down));
             changes.extend(alerts.check(AlertKind::NeverConnected, &connection.name, judge(never, subjects.start_patience)));
-            let lost = down.as_ref().filter(has_delivered);
+            let lost = down.as_ref().filter(has_delivered).filter(|_| !refused.contains(&connection.name));
             changes.extend(alerts.check(AlertKind::ConnectionLost, &connection.name, judge(lost, self.config.connection_grace)));
         });
         is_any_down

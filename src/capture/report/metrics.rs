@@ -172,6 +172,8 @@ counters! {
         losses_by_cause: [Counter; LossCause::ALL.len()] = Default::default(),
         /// Bytes that waited in the receive queue of the socket at the last look.
         waiting_bytes: AtomicU64 = AtomicU64::new(0),
+        /// Looks of its thread at what else there is to do.
+        ticks: Counter = Counter::default(),
         /// Whether it works, and why not.
         state: ConnectionState = ConnectionState::default(),
     }
@@ -242,6 +244,8 @@ counters! {
         recent_lag_micros: Peak = Peak::default(),
         /// Bytes committed since the last flush began.
         unflushed_bytes: AtomicU64 = AtomicU64::new(0),
+        /// Cycles of the sync thread, those that had nothing to flush included.
+        sync_cycles: Counter = Counter::default(),
         /// How far the box's clock is from the exchange's.
         market: Arc<MarketClock> = Arc::default(),
         /// Rejected elements and frames by reason.

@@ -36,8 +36,6 @@ pub(crate) struct Sources<'a> {
     pub alerts: &'a Alerts,
     /// Anonymous, locked and dirty mapped memory.
     pub memory_bytes: Option<u64>,
-    /// The disk with the least room.
-    pub disk: Option<Disk>,
 }
 
 /// The disk with the least room, as it was read.
@@ -88,7 +86,8 @@ impl StatusFigures {
             self.stored_bytes = read_products(sources, now, report);
         }
         self.read_rates(context, now, report);
-        report.disk = sources.disk;
+        // Once more, as the pace is known only now.
+        report.disk = self.disk(context.dir(), now).map(|reading| reading.disk);
         let standing = sources.alerts.standing();
         report.alerts = standing.iter().map(raised).collect();
         report.problems = self.problems(context, &standing, now, report);

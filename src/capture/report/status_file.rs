@@ -59,6 +59,22 @@ impl StatusFile {
         }
     }
 
+    /// Gives in a line how the capture is, for a service manager.
+    #[must_use]
+    pub(crate) fn line(&self) -> String {
+        let report = &self.last.lock().report;
+        let lag = report.lag_ms.map_or_else(String::new, |lag| format!(", lag p99 {:.1} ms", lag.p99));
+        let problem = report.problems.first().map_or_else(String::new, |problem| format!("; {problem}"));
+        format!(
+            "{}: {} of {} connections, {:.0} trades/s{lag}, {} ids missing{problem}",
+            report.state.name(),
+            report.connections_up,
+            report.connections,
+            report.trades_per_s,
+            report.missing_ids
+        )
+    }
+
     /// Says that the capture has ended, and what it has left undone. `read_final` is given the time by the box's clock.
     pub(crate) fn end(&self, problems: &[String], read_final: impl FnOnce(UnixNanos, &mut StatusReport)) {
         self.update(|report| {

@@ -21,6 +21,8 @@ use crate::capture::report::alerts::{self, Alerts, Change, Condition, StandingAl
 use crate::capture::report::checks::{Checks, Measured, Subjects};
 use crate::capture::report::machine::{BoxMemory, Memory, MemoryProbe, Trend};
 use crate::capture::report::relief::Verdict;
+use crate::capture::report::service_manager::{ServiceManager, ServiceNotifier};
+use crate::capture::report::signs::signs;
 use crate::capture::report::status::{Counted, Status};
 use crate::capture::report::status_figures::{Sources, StatusFigures};
 use crate::capture::report::status_file::StatusFile;
@@ -28,7 +30,6 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 use crate::feed::clock_check::OFF_NANOS;
-use crate::status::Disk;
 use crate::store::event::Event;
 use crate::time::NANOS_PER_SECOND;
 
@@ -80,6 +81,10 @@ pub(crate) struct Watched {
     pub connections: Arc<Connections>,
     /// What the capture says of itself.
     pub status: Arc<StatusFile>,
+    /// Who is told that the capture is ready and well, if anybody.
+    pub service_manager: Option<ServiceManager>,
+    /// Time between two flushes.
+    pub sync_interval: Duration,
     /// How long a connection may take to deliver, and a product to be taken up, before that is an alert.
     pub start_patience: Duration,
     /// The thresholds of the other alerts, and whom they are told.
@@ -101,7 +106,8 @@ fn run(watched: &Watched, end: &Stop) -> WatchFigures {
     let status_interval = if std::io::stderr().is_terminal() { STATUS_ON_TERMINAL } else { STATUS_ELSEWHERE };
     let mut status = Status::new(start);
     // At once, so that the file says soon that the capture runs.
-    watch.write_status(None, None);
+    watch.write_status(None);
+    watch.notify();
     loop {
         let is_last = end.wait(PERIOD);
         watch.look();
@@ -130,6 +136,7 @@ struct Watch<'a> {
     trends: Trends,
     clock: ClockWatch,
     figures: StatusFigures,
+    manager: Option<ServiceNotifier>,
     /// When an emergency flush was asked for whose effect was not measured yet.
     relieved: Option<Instant>,
 }
@@ -151,6 +158,7 @@ impl<'a> Watch<'a> {
             trends: Trends::default(),
             clock: ClockWatch::default(),
             figures: StatusFigures::new(start),
+            manager: watched.service_manager.as_ref().and_then(ServiceNotifier::begin_or_warn),
             relieved: None,
         }
     }
@@ -184,7 +192,18 @@ impl<'a> Watch<'a> {
         changes.extend(self.clock.check(context, &mut self.alerts));
         changes.iter().for_each(|change| self.tell(change));
         metrics.gauges.note_alerts(|kind| self.alerts.standing_of(kind));
-        self.write_status(memory, disk.map(|disk| disk.disk));
+        self.write_status(memory);
+        self.notify();
+    }
+
+    /// Tells the service manager how the capture is.
+    fn notify(&mut self) {
+        let Some(manager) = &mut self.manager else { return };
+        let Watched { context, registry, connections, status, sync_interval, .. } = self.watched;
+        // At a stop threads end one after the other, and the manager has a time of its own for that.
+        let is_stopping = context.stop.is_asked();
+        let signs = if is_stopping { Vec::new() } else { signs(context, registry, connections, *sync_interval) };
+        manager.tell(&status.line(), is_stopping, signs, Instant::now());
     }
 
     /// Has what was written flushed and its page cache given back, where memory runs short.
@@ -211,9 +230,9 @@ impl<'a> Watch<'a> {
     }
 
     /// Writes what the capture says of itself.
-    fn write_status(&mut self, memory: Option<Memory>, disk: Option<Disk>) {
+    fn write_status(&mut self, memory: Option<Memory>) {
         let Watched { context, registry, connections, status, .. } = self.watched;
-        let sources = Sources { context, registry, connections, alerts: &self.alerts, memory_bytes: memory.map(Memory::held), disk };
+        let sources = Sources { context, registry, connections, alerts: &self.alerts, memory_bytes: memory.map(Memory::held) };
         let figures = &mut self.figures;
         status.update(|report| figures.gather(&sources, Instant::now(), report));
     }

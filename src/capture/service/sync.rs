@@ -132,6 +132,7 @@ fn run(
         let bytes = metrics.unflushed_bytes.swap(0, Relaxed);
         watched.keep_own_files()?;
         let report = watched.cycle()?;
+        metrics.sync_cycles.one();
         pace.learn(bytes, start.elapsed());
         if report.days > 0 {
             let took = micros(start.elapsed());

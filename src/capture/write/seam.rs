@@ -105,7 +105,7 @@ mod tests {
     fn what_is_stored_is_a_copy_once_and_what_is_not_is_none() {
         let rows = [ticker(0, 1.0), ticker(995, 2.0), ticker(998, 2.0), ticker(1000, 3.0)];
         let held_since = ticker(5000, 0.0).time;
-        let newest_first = |rows: &[Ticker]| TickerSeam::of(rows.to_vec().into_iter().rev(), held_since);
+        let newest_first = |rows: &[Ticker]| TickerSeam::of(rows.iter().copied().rev(), held_since);
         let mut seam = newest_first(&rows).expect("there are some");
         assert!(!seam.takes_copy(&ticker(500, 9.0)), "only this capture has received it");
         assert!(seam.takes_copy(&ticker(998, 2.0)) && seam.takes_copy(&ticker(996, 2.0)), "the time may differ a little");

@@ -5,10 +5,14 @@ use crate::export::stored_day::StoredDay;
 use crate::schema::{Dataset, Layout, with_layout};
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::Tape;
+use crate::time::UtcDay;
 
-/// How many bytes of tickers are compared with their checksums before an answer begins: some milliseconds. Those of trades all are: whoever judges the
-/// completeness of a day does so, and a [`Tape`] remembers it.
+/// How many bytes of tickers are compared with their checksums before an answer begins: some milliseconds. Those of trades all are, but for a day that is
+/// large and does not grow: whoever judges the completeness of a day does so, and a [`Tape`] remembers it.
 const CHECKED_BEFORE_BYTES: u64 = 24 << 20;
+
+/// Records of a day that is large: to look at each of them, or at all of their bytes, may take a while.
+const LARGE_DAY_RECORDS: u64 = 500_000;
 
 /// Records of a column that are checked at once.
 const CHECKED_RECORDS: usize = 1 << 17;
@@ -38,6 +42,7 @@ pub(crate) struct DayIdentity {
     key: (String, &'static str, u32),
     /// The generation of a sealed day.
     generation: Option<u32>,
+    may_grow: bool,
     records: u64,
     late: u64,
     checksums: Option<Vec<u32>>,
@@ -53,6 +58,7 @@ impl DayIdentity {
         Self {
             key: (key.product.as_str().to_owned(), key.dataset.name(), key.date.0),
             generation,
+            may_grow: day.state() == DayState::Live,
             records: day.base_count() as u64,
             late: day.late().len() as u64,
             checksums: day.checksums(),
@@ -65,9 +71,33 @@ impl DayIdentity {
         self.generation.is_some()
     }
 
+    /// Gives the day.
+    #[must_use]
+    pub(crate) fn date(&self) -> UtcDay {
+        UtcDay(self.key.2)
+    }
+
+    /// Tells whether the day may still get records.
+    #[must_use]
+    pub(crate) fn may_grow(&self) -> bool {
+        self.may_grow
+    }
+
+    /// Tells whether the day is large.
+    #[must_use]
+    pub(crate) fn is_large(&self) -> bool {
+        self.records() >= LARGE_DAY_RECORDS
+    }
+
+    /// Tells whether its bytes are compared with their checksums only when the answer has been sent, before its end is told: [`check`].
+    #[must_use]
+    pub(crate) fn is_checked_later(&self) -> bool {
+        self.is_large() && !self.may_grow && self.key.1 == Dataset::Trades.name()
+    }
+
     /// Counts the day's records.
     #[must_use]
-    pub(crate) fn records(&self) -> u64 {
+    pub(super) fn records(&self) -> u64 {
         self.records + self.late
     }
 }
@@ -78,6 +108,24 @@ impl DayIdentity {
 /// Where the day cannot be read, or is damaged.
 pub(crate) fn look(tape: &Tape, key: &DayKey, budget: &mut Budget) -> Result<Option<DayIdentity>, ExportError> {
     with_layout!(key.dataset, L => Ok(open::<L>(tape, key, Some(budget))?.map(|day| DayIdentity::of(&day))))
+}
+
+/// Compares the bytes of a day with their checksums.
+///
+/// # Errors
+/// Where the day cannot be read, or is damaged.
+pub(crate) fn check(tape: &Tape, key: &DayKey) -> Result<(), ExportError> {
+    with_layout!(key.dataset, L => {
+        let day = Snapshot::<L>::open(tape.dir(), &key.product, key.date)?;
+        day.map_or(Ok(()), |day| bytes_of(tape, &day))
+    })
+}
+
+fn bytes_of<L: Layout>(tape: &Tape, day: &Snapshot<L>) -> Result<(), ExportError> {
+    match tape.check_day(day)?.into_iter().next() {
+        Some(fault) => Err(StoreError::damaged(&fault.path, fault.what).into()),
+        None => Ok(()),
+    }
 }
 
 /// Counts the records of a day, without a look at its bytes.
@@ -99,10 +147,9 @@ fn open<L: Layout>(tape: &Tape, key: &DayKey, budget: Option<&mut Budget>) -> Re
     };
     let width: usize = day.columns().iter().map(|column| column.kind.width()).sum();
     let bytes = (day.base_count() as u64).saturating_mul(width as u64);
-    if budget.is_some_and(|budget| L::DATASET == Dataset::Trades || budget.take(bytes))
-        && let Some(fault) = tape.check_day(&day)?.into_iter().next()
-    {
-        return Err(StoreError::damaged(&fault.path, fault.what).into());
+    let is_later = L::DATASET == Dataset::Trades && DayIdentity::of(&day).is_checked_later();
+    if budget.is_some_and(|budget| !is_later && (L::DATASET == Dataset::Trades || budget.take(bytes))) {
+        bytes_of(tape, &day)?;
     }
     Ok(Some(day))
 }
@@ -134,7 +181,7 @@ impl StreamedDay {
     /// # Errors
     /// Where the bytes are not what was written.
     pub(super) fn check(&self, which: u32) -> Result<(), ExportError> {
-        // Trades were checked before.
+        // Trades were checked before, or will be: see DayIdentity::is_checked_later.
         let Some(checksums) = self.checksums.as_ref().filter(|_| self.stored.dataset() != Dataset::Trades) else { return Ok(()) };
         for (at, (column, crc)) in self.stored.columns().iter().zip(checksums).enumerate() {
             let is_asked = u32::try_from(at).ok().and_then(|at| which.checked_shr(at)).is_some_and(|bits| bits & 1 == 1);

@@ -16,6 +16,12 @@ pub(crate) enum StreamError {
         /// Which.
         what: String,
     },
+    /// A large day was sent, and a look at all of it shows another completeness than the head of the answer.
+    #[error("what is known of the completeness of {what} is not what the head of the answer says")]
+    Misjudged {
+        /// Of what.
+        what: String,
+    },
     /// The encoder of the format failed.
     #[error("encoding: {0}")]
     Encoding(String),

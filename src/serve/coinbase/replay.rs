@@ -20,7 +20,7 @@ use super::record::{Order, Row, Stored};
 use super::source::Source;
 use crate::product::ProductId;
 use crate::record::{Ticker, Trade};
-use crate::schema::{Md, Trades};
+use crate::schema::{Dataset, Md, Trades};
 use crate::tape::{Tape, TapeError};
 use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
@@ -126,6 +126,11 @@ impl Replay {
             let series = stored.series();
             if self.lanes.iter().any(|lane| (&lane.product, lane.series, lane.kind()) == (product, series, kind)) {
                 continue;
+            }
+            // Without a first time asked for, it begins with what is here.
+            if self.range.from.is_some() {
+                let dataset = if kind == Kind::Trades { Dataset::Trades } else { Dataset::Md };
+                self.tape.check_archived(&stored, dataset, self.range, 0)?;
             }
             let records = match kind {
                 Kind::Trades => Records::Trades(Box::new(Source::new(&self.tape, &stored, self.range))),

@@ -275,6 +275,13 @@ pub(super) fn check_days(server: &Server, tape: &Tape, stored: &[ProductId], ran
     let most = server.config().max_days;
     for product in stored {
         let days = tape.days(product, Dataset::Trades)?.into_iter().filter(|date| range.overlaps_day(*date)).count();
+        match tape.check_archived(product, Dataset::Trades, range, 0) {
+            Err(TapeError::Archived(span)) => {
+                let message = format!("the days from {} to {} are archived, and not here", span.first, span.last);
+                return Err(Refused::of(404, message, "coltape restore brings them back, where the tape is"));
+            }
+            checked => checked?,
+        }
         if days > usize::try_from(most).unwrap_or(usize::MAX) {
             let message = format!("the time covers {days} days, and a request at most {most}");
             return Err(Refused::of(400, message, "ask for fewer days, or start the server with a larger --max-days"));

@@ -1,15 +1,20 @@
 //! [`Ground`]: what an answer over days rests on: the days as they are now, whether all of them are sealed, and how complete the time is.
 //!
 //! 1. Days that are damaged are found here where they are small, before the answer begins ([`crate::export::stream`]).
-//! 2. An answer over sealed days alone has an `ETag`: a checksum of the question, of what tells its days from the same days at another time, and of what is
+//! 2. A large day of trades that does not grow is looked at as a whole only when the answer has been sent, before its end is told ([`Pledge`]): a damaged one breaks the
+//!    answer off. An answer without a body waits for that.
+//! 3. An answer over sealed days alone has an `ETag`: a checksum of the question, of what tells its days from the same days at another time, and of what is
 //!    said of their completeness.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::refusal::{Refusal, of_day, of_tape};
-use crate::export::stream::{Budget, DayIdentity, look};
+use super::refusal::{Refusal, of_day, of_tape, of_unmade};
+use super::verdicts::Judged;
+use crate::export::ExportError;
+use crate::export::stream::{Budget, DayIdentity, StreamError, check, look};
 use crate::product::ProductId;
 use crate::schema::Dataset;
+use crate::serve::http::request::Request;
 use crate::serve::http::response::Response;
 use crate::serve::server::Server;
 use crate::store::DayKey;
@@ -20,8 +25,6 @@ use crate::verdict::Verdict;
 
 /// Says how complete an answer is.
 const VERDICT: &str = "X-Coltape-Verdict";
-/// Records of a day that is large: to find the first of its records that is asked for may take a while.
-const LARGE_DAY_RECORDS: u64 = 2_000_000;
 
 /// Lists the days of a product's dataset that a range touches, within the most that a request may cover.
 ///
@@ -66,11 +69,46 @@ pub(super) fn check_days(server: &Server, days: u64) -> Result<(), Refusal> {
 #[derive(Debug, Default)]
 pub(super) struct Ground {
     identities: Vec<DayIdentity>,
-    /// Whether one of the days may still grow.
+    /// Whether one of the days is not sealed.
     has_live: bool,
+    /// Whether one of the days may still get records.
+    may_grow: bool,
     /// Checksum of what is known of the completeness.
     known: u64,
     verdict: Option<Verdict>,
+    pledge: Option<Pledge>,
+}
+
+/// What the head of an answer says and was not looked at as a whole. It is redeemed before the end of the answer is told.
+#[derive(Debug, Clone)]
+pub(super) struct Pledge {
+    tape: Tape,
+    product: ProductId,
+    range: TimeRange,
+    /// The days whose bytes are to be compared with their checksums.
+    dates: Vec<UtcDay>,
+    judged: Judged,
+}
+
+impl Pledge {
+    /// Looks at everything.
+    ///
+    /// # Errors
+    /// Where a day is damaged, or the range is not as complete, or not as incomplete, as was said.
+    pub(super) fn redeem(&self, server: &Server) -> Result<(), StreamError> {
+        let Self { tape, product, range, dates, judged } = self;
+        for date in dates {
+            check(tape, &DayKey { product: product.clone(), dataset: Dataset::Trades, date: *date })?;
+        }
+        if !judged.is_to_be_confirmed {
+            return Ok(());
+        }
+        let found = server.verdicts().of(tape, product, *range, false).map_err(ExportError::from)?;
+        if (found.verdict, found.known) == (judged.verdict, judged.known) {
+            return Ok(());
+        }
+        Err(StreamError::Misjudged { what: product.to_string() })
+    }
 }
 
 impl Ground {
@@ -91,6 +129,7 @@ impl Ground {
             let key = DayKey { product: product.clone(), dataset, date: *date };
             let Some(day) = look(tape, &key, budget).map_err(|error| of_day(server, &error))? else { continue };
             ground.has_live |= !day.is_sealed() && !is_neighbourhood(*date);
+            ground.may_grow |= day.may_grow() && !is_neighbourhood(*date);
             ground.identities.push(day);
         }
         Ok(ground)
@@ -99,12 +138,14 @@ impl Ground {
     /// Takes over what was looked at already.
     pub(super) fn of<'d>(identities: impl Iterator<Item = &'d DayIdentity>) -> Self {
         let identities: Vec<DayIdentity> = identities.cloned().collect();
-        Self { has_live: identities.iter().any(|day| !day.is_sealed()), identities, ..Self::default() }
+        let may_grow = identities.iter().any(DayIdentity::may_grow);
+        Self { has_live: identities.iter().any(|day| !day.is_sealed()), may_grow, identities, ..Self::default() }
     }
 
     /// Adds other days.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.has_live |= other.has_live;
+        self.may_grow |= other.may_grow;
         self.identities.extend(other.identities);
         self
     }
@@ -121,10 +162,18 @@ impl Ground {
         dataset: Dataset,
         range: TimeRange,
     ) -> Result<Verdict, Refusal> {
+        let dates: Vec<UtcDay> = self.identities.iter().filter(|day| day.is_checked_later()).map(DayIdentity::date).collect();
         let verdict = match dataset {
             Dataset::Trades => {
-                let judged = server.verdicts().of(tape, product, range, self.has_live).map_err(|error| of_tape(server, &error))?;
+                let is_glance = !dates.is_empty() && !self.may_grow;
+                let verdicts = server.verdicts();
+                let judged =
+                    if is_glance { verdicts.at_a_glance(tape, product, range) } else { verdicts.of(tape, product, range, self.may_grow) };
+                let judged = judged.map_err(|error| of_tape(server, &error))?;
                 self.known = judged.known;
+                if !dates.is_empty() {
+                    self.pledge = Some(Pledge { tape: tape.clone(), product: product.clone(), range, dates, judged });
+                }
                 judged.verdict
             }
             Dataset::Md | Dataset::TickerTrades => Verdict::Unverifiable,
@@ -141,7 +190,20 @@ impl Ground {
 
     /// Tells whether there is a day that is large.
     pub(super) fn has_large_day(&self) -> bool {
-        self.identities.iter().any(|day| day.records() >= LARGE_DAY_RECORDS)
+        self.identities.iter().any(DayIdentity::is_large)
+    }
+
+    /// Gives what is to be redeemed before the end of the answer. An answer that may have no body is not begun before that.
+    ///
+    /// # Errors
+    /// Where a day is damaged.
+    pub(super) fn pledge(&self, server: &Server, request: &Request) -> Result<Option<Pledge>, Refusal> {
+        let Some(pledge) = self.pledge.clone() else { return Ok(None) };
+        if request.is_head() || request.header("if-none-match").is_some() {
+            pledge.redeem(server).map_err(|error| of_unmade(server, &error))?;
+            return Ok(None);
+        }
+        Ok(Some(pledge))
     }
 
     /// Tells whether the answer is over sealed days alone.

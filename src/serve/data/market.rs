@@ -84,6 +84,7 @@ impl Question {
     fn ground(&self, server: &Server, datasets: &[Dataset], around: TimeRange) -> Result<Ground, Refusal> {
         let (mut ground, mut budget) = (Ground::default(), Budget::default());
         for dataset in datasets {
+            self.tape.check_archived(&self.product, *dataset, self.range, 0).map_err(|error| of_tape(server, &error))?;
             days(server, &self.tape, &self.product, *dataset, self.range)?;
             let dates = all_days(server, &self.tape, &self.product, *dataset, around)?;
             let is_beside = |date| !self.range.overlaps_day(date);
@@ -248,9 +249,10 @@ impl Answer {
         let asked =
             ((request.path().to_owned(), product.as_str(), range.from.map(|from| from.0), range.to.map(|to| to.0)), format, options);
         let (format, metadata, is_large) = (*format, ground.metadata(), ground.has_large_day());
+        let pledge = ground.pledge(server, request)?;
         if format == StreamFormat::Parquet && parquet_file::is_wanted(request) {
             let write = |out: &mut dyn Write| match self.write(format, metadata, out) {
-                Ok(()) => Ok(()),
+                Ok(()) => pledge.map_or(Ok(()), |pledge| pledge.redeem(server)),
                 Err(Failed::Stream(error)) => Err(error),
                 Err(Failed::Market(error)) => Err(StreamError::Encoding(error.to_string())),
             };
@@ -265,7 +267,8 @@ impl Answer {
             self.write(format, metadata, out).map_err(|error| match error {
                 Failed::Stream(error) => of_stream(&failing, error),
                 Failed::Market(error) => StreamFailed::source(&error, of_market(&failing, &error).response()),
-            })
+            })?;
+            pledge.map_or(Ok(()), |pledge| pledge.redeem(&failing)).map_err(|error| of_stream(&failing, error))
         });
         Ok(ground.describe(response, &asked))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ground::{Ground, all_days, check_days};
 use super::parameters::Parameters;
 use super::parquet_file;
-use super::refusal::{Refusal, of_day, of_stream};
+use super::refusal::{Refusal, of_day, of_stream, of_tape};
 use crate::export::stream::{ColumnChoice, Order, RecordStream, Records, StreamFormat, column_names, count_records};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Trades};
@@ -51,10 +51,14 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request, dataset: Dataset) 
     if ground.is_sealed() {
         stream.promise();
     }
-    let (metadata, is_large) = (ground.metadata(), ground.has_large_day());
+    let (metadata, is_large, pledge) = (ground.metadata(), ground.has_large_day(), ground.pledge(server, request)?);
     let writer = Arc::clone(server);
     let write = move |out: &mut dyn std::io::Write| {
         let rows = stream.write(format, metadata, out, &|| !writer.stopping())?;
+        if let Some(pledge) = pledge {
+            out.flush()?;
+            pledge.redeem(&writer)?;
+        }
         writer.counters().send_rows(rows);
         Ok(())
     };
@@ -90,6 +94,10 @@ fn days_needed(
     limit: Option<u64>,
     order: Order,
 ) -> Result<Vec<UtcDay>, Refusal> {
+    // Without a first time asked for, an answer begins with what is here.
+    if range.from.is_some() {
+        tape.check_archived(product, dataset, range, 0).map_err(|error| of_tape(server, &error))?;
+    }
     let mut dates = all_days(server, tape, product, dataset, range)?;
     let most = usize::try_from(server.config().max_days).unwrap_or(usize::MAX);
     let Some(limit) = limit.filter(|_| dates.len() > most) else {
@@ -118,6 +126,7 @@ fn days_needed(
 
 /// Lists the days that may hold trades behind an id. Those before it do not count among the days of a request.
 pub(super) fn days_behind(server: &Server, tape: &Tape, product: &ProductId, range: TimeRange, after: u64) -> Result<Vec<UtcDay>, Refusal> {
+    tape.check_archived(product, Dataset::Trades, range, after).map_err(|error| of_tape(server, &error))?;
     let dates = all_days(server, tape, product, Dataset::Trades, range)?;
     // A day that cannot be read stays in: whoever reads it says why.
     let is_before = |date: &UtcDay| {

@@ -71,6 +71,12 @@ pub(super) fn of_tape(server: &Server, error: &TapeError) -> Refusal {
     match error {
         TapeError::NoProduct { product, known, .. } => Refusal::product(product.as_str(), known),
         TapeError::EmptyRange { .. } => Refusal::new(400, "from and to: the range of time is empty", "to must lie after from"),
+        TapeError::Archived(span) => {
+            let (first, last) = (span.first, span.last);
+            let error = format!("{} of {} are archived from {first} to {last}, and not here", span.dataset.folder(), span.product);
+            let next = span.next.map(|next| format!("from={next} asks for what is here; ")).unwrap_or_default();
+            Refusal::new(404, error, format!("{next}coltape restore brings them back, where the tape is"))
+        }
         error => Refusal::unreadable(server.dir(), error),
     }
 }
@@ -106,7 +112,7 @@ pub(super) fn of_market(server: &Server, error: &MarketError) -> Refusal {
 pub(super) fn of_unmade(server: &Server, error: &StreamError) -> Refusal {
     match error {
         StreamError::Day(error) => of_day(server, error),
-        StreamError::Replaced { .. } => Refusal::new(503, error.to_string(), "ask again"),
+        StreamError::Replaced { .. } | StreamError::Misjudged { .. } => Refusal::new(503, error.to_string(), "ask again"),
         StreamError::Stopped => Refusal::new(503, "the server is stopping", "ask again when it is back"),
         StreamError::Encoding(_) => {
             Refusal::new(500, without_folder(server.dir(), &error.to_string()), "another format may do: see format=")

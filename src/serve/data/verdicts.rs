@@ -1,8 +1,11 @@
 //! [`Verdicts`]: how complete times are that were asked for, kept until something that it depends on has changed.
 //!
 //! To judge a day all its ids are looked at, which takes a tenth of a second for the busiest one. What was judged is the same as long as the number and the
-//! ends of every day's trades are the same, the files of the range's tickers are, and the journal says the same. (The bytes of the days of an answer are
+//! ends of every day's trades are the same, the files of the range's days are, and the journal says the same. (The bytes of the days of an answer are
 //! compared with their checksums in any case.)
+//!
+//! A range with a large day is judged at a glance first, so that its answer can begin. It is judged once more before the end of that answer is told, and the
+//! answer is broken off where the two differ: [`Judged::is_to_be_confirmed`].
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -29,6 +32,8 @@ pub(super) struct Judged {
     pub(super) verdict: Verdict,
     /// A checksum of what is missing and why.
     pub(super) known: u64,
+    /// Whether not everything was looked at.
+    pub(super) is_to_be_confirmed: bool,
 }
 
 /// What a verdict depends on.
@@ -37,7 +42,8 @@ struct Basis {
     days: Vec<(UtcDay, Option<DayEnds>)>,
     /// The days before it and behind it, with the end that is next to it.
     beside: Vec<(UtcDay, Option<(u64, UnixNanos)>)>,
-    tickers: Vec<FileStamp>,
+    /// The files of the days that the range touches.
+    files: Vec<FileStamp>,
     knowledge: Arc<Knowledge>,
 }
 
@@ -54,19 +60,19 @@ impl Basis {
                 beside.push((date, ends.and_then(|ends| ends.ends).map(|[first, last]| if is_before { last } else { first })));
             }
         }
-        let mut tickers = Vec::new();
-        for dataset in [Dataset::Md, Dataset::TickerTrades] {
+        let mut files = Vec::new();
+        for dataset in Dataset::ALL {
             for date in tape.days(product, dataset)?.into_iter().filter(|date| range.overlaps_day(*date)) {
-                tickers.extend(catalog::stamps(tape.dir(), &DayKey { product: product.clone(), dataset, date }));
+                files.extend(catalog::stamps(tape.dir(), &DayKey { product: product.clone(), dataset, date }));
             }
         }
-        Ok(Self { days, beside, tickers, knowledge: tape.knowledge() })
+        Ok(Self { days, beside, files, knowledge: tape.knowledge() })
     }
 
     fn is_same(&self, other: &Self) -> bool {
         self.days == other.days
             && self.beside == other.beside
-            && self.tickers == other.tickers
+            && self.files == other.files
             && Arc::ptr_eq(&self.knowledge, &other.knowledge)
     }
 }
@@ -104,17 +110,17 @@ impl Verdicts {
     ///
     /// # Errors
     /// Where the directory cannot be read.
-    pub(super) fn of(&self, tape: &Tape, product: &ProductId, range: TimeRange, has_live: bool) -> Result<Judged, TapeError> {
-        if has_live {
-            return judge(tape, product, range);
+    pub(super) fn of(&self, tape: &Tape, product: &ProductId, range: TimeRange, may_grow: bool) -> Result<Judged, TapeError> {
+        if may_grow {
+            return Ok(judged(&Coverage::of(tape, product, range)?));
         }
         // Looked at before it is judged: what changes meanwhile is judged again the next time.
         let basis = Basis::of(tape, product, range)?;
         let is_it = |kept: &Kept| &kept.product == product && kept.range == range;
-        if let Some(kept) = self.ranges.lock().iter().find(|kept| is_it(kept) && kept.basis.is_same(&basis)) {
-            return Ok(kept.judged);
+        if let Some(kept) = self.kept(product, range, &basis) {
+            return Ok(kept);
         }
-        let judged = judge(tape, product, range)?;
+        let judged = judged(&Coverage::of(tape, product, range)?);
         let mut kept = self.ranges.lock();
         kept.retain(|kept| !is_it(kept));
         if kept.len() >= MAX_KEPT {
@@ -122,6 +128,25 @@ impl Verdicts {
         }
         kept.push(Kept { product: product.clone(), range, basis, judged });
         Ok(judged)
+    }
+
+    /// Judges a range of days that do not grow at a glance. What was judged before is what it was.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub(super) fn at_a_glance(&self, tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Judged, TapeError> {
+        let basis = Basis::of(tape, product, range)?;
+        if let Some(kept) = self.kept(product, range, &basis) {
+            return Ok(kept);
+        }
+        let glance = judged(&Coverage::at_a_glance(tape, product, range)?);
+        Ok(Judged { is_to_be_confirmed: true, ..glance })
+    }
+
+    fn kept(&self, product: &ProductId, range: TimeRange, basis: &Basis) -> Option<Judged> {
+        let ranges = self.ranges.lock();
+        let is_it = |kept: &&Kept| &kept.product == product && kept.range == range && kept.basis.is_same(basis);
+        ranges.iter().find(is_it).map(|kept| kept.judged)
     }
 }
 
@@ -171,8 +196,7 @@ fn has_its_bytes(tape: &Tape, product: &ProductId, date: UtcDay) -> bool {
     checked.unwrap_or(false)
 }
 
-fn judge(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Judged, TapeError> {
-    let coverage = Coverage::of(tape, product, range)?;
+fn judged(coverage: &Coverage) -> Judged {
     let mut hasher = DefaultHasher::new();
     coverage.shortcoming().hash(&mut hasher);
     for gap in &coverage.gaps {
@@ -181,5 +205,5 @@ fn judge(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Judged, T
     for doubt in &coverage.doubts {
         (doubt.date, doubt.verdict.name(), &doubt.why).hash(&mut hasher);
     }
-    Ok(Judged { verdict: coverage.verdict(), known: hasher.finish() })
+    Judged { verdict: coverage.verdict(), known: hasher.finish(), is_to_be_confirmed: false }
 }

@@ -13,7 +13,7 @@ fn printed(dir: &std::path::Path, args: &[&str]) -> String {
 #[test]
 fn answers_about_a_market_are_what_the_commands_print() {
     let folder = tempfile::tempdir().unwrap();
-    store_sealed(folder.path(), &mixed(5_000));
+    store_sealed(folder.path(), &mixed(2_000));
     let served = Served::start(folder.path());
     for (path, args) in [
         ("candles?product=BTC-USD", &["candles", "BTC-USD"][..]),

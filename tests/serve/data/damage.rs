@@ -15,7 +15,7 @@ use crate::market::{FIRST_DAY, column_path, data_dir, prints, product, store, ti
 /// Every endpoint over days, with a format that is not JSON among them.
 const OVER_DAYS: [&str; 6] = ["trades", "tickers", "candles", "orders", "stats", "coverage"];
 
-fn flip(path: &Path, at: u64) {
+pub(super) fn flip(path: &Path, at: u64) {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.seek(SeekFrom::Start(at)).unwrap();
@@ -24,7 +24,7 @@ fn flip(path: &Path, at: u64) {
     file.write_all(&[byte[0] ^ 1]).unwrap();
 }
 
-fn column(tape: &Path, dataset: Dataset, name: &str) -> PathBuf {
+pub(super) fn column(tape: &Path, dataset: Dataset, name: &str) -> PathBuf {
     column_path(tape, dataset, name, FIRST_DAY)
 }
 

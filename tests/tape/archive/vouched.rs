@@ -1,7 +1,9 @@
 //! What is said of archived days by those who read: `verify` vouches for them, and nobody gives an answer that looks whole without them.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 
 use super::{day, done, files, refused, run, said, tape, text};
 use crate::capture::programs::{coltape, verify};
@@ -176,4 +178,41 @@ fn a_day_that_is_not_archived_is_said_to_be_none() {
             assert!(told.lines().count() == 1 && told.contains(words) && told.contains(text(path)), "{told}");
         }
     }
+}
+
+/// Asks a server. Gives the status line and the body.
+fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[test]
+fn a_server_refuses_times_that_are_archived() {
+    let folder = memory_folder();
+    let [data, out] = ["data", "cold"].map(|name| folder.path().join(name));
+    tape(&data, 5, 60);
+    done("archive", &data, &["--out", text(&out), "--older-than", "30d", "--apply"]);
+    let mut server =
+        coltape().arg("serve").arg(&data).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let said: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let address = said["http_url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let (second, last) = (day(1), day(4));
+    for path in ["trades?", "tickers?", "candles?interval=1h&", "stats?", "orders?"] {
+        let (status, body) = get(&address, &format!("/v1/{path}product=BTC-USD&from={second}"));
+        assert!(status.contains("404") && body.contains("archived") && body.contains(&format!("from={last}")), "{path}: {status} {body}");
+        let (status, body) = get(&address, &format!("/v1/{path}product=BTC-USD&from={last}"));
+        assert!(status.contains("200"), "{path}: {status} {body}");
+    }
+    let (status, body) = get(&address, "/v1/trades?product=BTC-USD&after_id=100&limit=5");
+    assert!(status.contains("404") && body.contains("archived"), "{status} {body}");
+    let (status, body) = get(&address, "/v1/trades?product=BTC-USD&limit=5&order=desc");
+    assert!(status.contains("200") && body.contains("300"), "{status} {body}");
+    server.kill().unwrap();
+    server.wait().unwrap();
 }

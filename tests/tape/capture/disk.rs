@@ -27,10 +27,10 @@ fn runs(program: &str, args: &[&str]) -> bool {
 
 /// File systems made for a test. They are unmounted in reverse order when dropped.
 #[derive(Default)]
-struct Mounts(Vec<PathBuf>);
+pub(crate) struct Mounts(Vec<PathBuf>);
 
 impl Mounts {
-    fn mount(&mut self, args: &[&str], point: &Path) -> bool {
+    pub(crate) fn mount(&mut self, args: &[&str], point: &Path) -> bool {
         fs::create_dir_all(point).unwrap();
         let is_mounted = runs("mount", &[args, &[point.to_str().unwrap()]].concat());
         if is_mounted {
@@ -42,7 +42,7 @@ impl Mounts {
     }
 
     /// Makes an ext4 inside a new file of which every block is allocated.
-    fn ext4(&mut self, image: &Path, bytes: usize, options: &str, point: &Path) -> bool {
+    pub(crate) fn ext4(&mut self, image: &Path, bytes: usize, options: &str, point: &Path) -> bool {
         fs::write(image, vec![0; bytes]).unwrap();
         let image = image.to_str().unwrap();
         let made =
@@ -67,7 +67,7 @@ impl Drop for Mounts {
 }
 
 /// Fills a disk to its last block.
-fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     // Its blocks are taken at once, however slow the disk is.
     let (file, mut taken) = (fs::File::create(path).unwrap(), 0);
     for size in [1 << 20, 4096, 512] {

@@ -107,7 +107,7 @@ const SWEEPS: [Sweep; 12] = [
     ("-f", &[0, 1, 64, MIB, 64 * MIB, 256 * MIB - 1, 256 * MIB, 4 * GIB], 256 * MIB),
     ("-v", &[160 * MIB, 512 * MIB, GIB, 4 * GIB, 16 * GIB, 32 * GIB, 64 * GIB, 256 * GIB, 1024 * GIB], 32 * GIB),
     ("-d", &[24 * MIB, 64 * MIB, 256 * MIB, GIB, 2 * GIB, 8 * GIB], 2 * GIB),
-    ("-s", &[64, 100, 256, 511, 512, MIB, 8 * MIB], 512),
+    ("-s", &[64, 100, 256, 512, MIB - 1, MIB, 8 * MIB], MIB),
     ("-c", &[0], 0),
     ("-l", &[0, 64], 0),
     ("-m", &[0, MIB], 0),

@@ -1,5 +1,6 @@
 //! `--take-over`: a new capture replaces the one that holds the directory, and no trade is lost, doubled or left without its order ids.
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,14 @@ fn start_second(data: &Path, args: &[&str]) -> Capture {
     Capture::start_named(data, "second", args)
 }
 
+fn is_alive_at(address: &str) -> bool {
+    let Ok(mut socket) = std::net::TcpStream::connect(address) else { return false };
+    let mut answer = String::new();
+    write!(socket, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").is_ok()
+        && socket.read_to_string(&mut answer).is_ok()
+        && answer.starts_with("HTTP/1.1 200 ")
+}
+
 /// Has a second capture take over from a first one in the middle of a busy market.
 fn take_over_under_load(feed: SimulatedFeed) {
     let folder = tempfile::tempdir().unwrap();
@@ -63,6 +72,9 @@ fn take_over_under_load(feed: SimulatedFeed) {
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
     // Nothing but the two captures supplies a trade.
     args.extend(["--feed", feed.name(), "--url", &exchange.endpoints().websocket_url, "--no-backfill"]);
+    // Both answer at the same address, one after the other.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    args.extend(["--listen", &address]);
     let mut first = Capture::start(&data, &args);
     await_that("the first one records all products", || products.iter().all(|product| last_id(&data, product) > 100));
     args.push("--take-over");
@@ -71,6 +83,7 @@ fn take_over_under_load(feed: SimulatedFeed) {
     first.wait().assert_good();
     let pid = second.pid().to_string();
     await_that("the second one holds the directory", || holder_of(&data).unwrap().as_ref() == Some(&pid));
+    await_that("the second one answers at the address of the first", || is_alive_at(&address));
     let before: Vec<u64> = products.iter().map(|product| last_id(&data, product)).collect();
     await_that("the second one records all products", || {
         products.iter().zip(&before).all(|(product, before)| last_id(&data, product) > before + 100)
@@ -98,18 +111,30 @@ fn a_take_over_of_the_advanced_feed_loses_nothing_and_doubles_no_ticker() {
     take_over_under_load(SimulatedFeed::Advanced);
 }
 
-/// A server that sends a trade every few milliseconds, the same to each of the first connections. It says nothing to those behind them.
+/// A server that sends a trade every 10 ms, the same to each of the first connections. It says nothing to those behind them.
 fn steady(connections: usize) -> Server {
+    steady_and_slow(connections, 0)
+}
+
+/// A server that acknowledges each connection but the first only after so many more trades.
+fn steady_and_slow(connections: usize, trades: u64) -> Server {
     let start = Instant::now();
+    let newest = move || u64::try_from(start.elapsed().as_millis()).unwrap() / 10 + 1;
     Server::start(move |at, mut session| {
         if at >= connections {
             return session.linger();
         }
         let products = session.await_subscription();
+        let asked = newest();
+        while at > 0 && newest() < asked + trades {
+            if session.receive_at_once().is_none() {
+                return;
+            }
+        }
         session.acknowledge(&products);
         let mut sent = 0;
         loop {
-            let newest = u64::try_from(start.elapsed().as_millis()).unwrap() / 10 + 1;
+            let newest = newest();
             let next = if sent == 0 { newest } else { sent + 1 };
             for id in next..=newest {
                 session.send(match_frame("BTC-USD", id, &now()));
@@ -122,6 +147,24 @@ fn steady(connections: usize) -> Server {
     })
 }
 
+#[test]
+fn the_old_capture_records_until_the_new_one_is_ready_however_long_that_takes() {
+    let server = steady_and_slow(9, 200);
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let args = ["BTC-USD", "--url", &server.url, "--take-over"];
+    let mut first = Capture::start(&data, &args);
+    await_that("it records", || last_id(&data, "BTC-USD") > 10);
+    let second = start_second(&data, &args);
+    await_that("the first one has ended", || first.has_ended());
+    first.wait().assert_good();
+    let before = last_id(&data, "BTC-USD");
+    await_that("the second one records", || last_id(&data, "BTC-USD") > before + 50);
+    second.stop().assert_good();
+    let ids: Vec<u64> = query(&data, "BTC-USD", &[]).iter().map(|trade| trade["trade_id"].as_u64().unwrap()).collect();
+    assert!(ids.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{ids:?}");
+}
+
 fn said(ended: &Ended) -> String {
     let text = ended.stderr();
     text.lines().last().unwrap_or_default().to_owned()
@@ -132,7 +175,7 @@ fn an_old_capture_that_hangs_is_left_unharmed_and_the_new_one_fails() {
     let server = steady(9);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "10m"]);
+    let mut first = Capture::start(&data, &["BTC-USD", "--url", &server.url, "--idle-timeout", "10m"]);
     await_that("it records", || last_id(&data, "BTC-USD") > 10);
     first.signal(Signal::STOP);
     // In this process, since the command line waits for half a minute.
@@ -147,7 +190,11 @@ fn an_old_capture_that_hangs_is_left_unharmed_and_the_new_one_fails() {
     assert!(error.to_string().contains("left as it is"), "{error}");
     let before = last_id(&data, "BTC-USD");
     first.signal(Signal::CONT);
-    await_that("it goes on recording", || last_id(&data, "BTC-USD") > before + 100);
+    await_that("it takes what had come", || last_id(&data, "BTC-USD") > before + 100);
+    // Long enough to have taken a request, and to have ended because of it.
+    let before = last_id(&data, "BTC-USD");
+    await_that("it goes on recording", || first.has_ended() || last_id(&data, "BTC-USD") > before + 200);
+    assert!(!first.has_ended(), "nobody has ended it");
     assert!(journal(&data, "capture_stopped").is_empty(), "nobody has ended it");
     assert!(!data.join("_coltape/stop-request").exists(), "nothing waits for it");
     first.stop().assert_good();
@@ -172,6 +219,8 @@ fn a_new_capture_that_is_not_ready_does_not_ask_the_old_one_to_end() {
     // One that is ended while it waits for the exchange leaves the old one alone, too.
     let second = start_second(&data, &["BTC-USD", "--url", &server.url, "--take-over"]);
     await_that("it is connected", || server.connections() == 2);
+    let before = last_id(&data, "BTC-USD");
+    await_that("the old one goes on", || last_id(&data, "BTC-USD") > before + 100);
     let second = second.stop();
     assert_eq!(second.output.status.code(), Some(1), "{}", second.stderr());
     assert!(said(&second).contains("was asked to end"), "{}", second.stderr());

@@ -88,7 +88,7 @@ const COMMANDS: [Reading; 9] = [
 ];
 
 /// Commands that write, serve, or are asked with other words; their own tests hold them.
-const OTHERS: [&str; 8] = ["capture", "simulate", "backfill", "help", "archive", "restore", "doctor", "serve"];
+const OTHERS: [&str; 10] = ["capture", "simulate", "backfill", "help", "archive", "restore", "doctor", "serve", "completions", "man"];
 
 /// Gives the commands that the program has.
 fn existing() -> Vec<String> {

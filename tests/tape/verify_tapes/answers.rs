@@ -169,13 +169,26 @@ fn days(tape: &Tape, report: &Report, product: &ProductId) -> Vec<String> {
         if !is_same || ends != missing || day.records != verified.coverage.records {
             found.push(format!("{product} {}: {day:?}, but verify says {:?}", day.date, verified.coverage));
         }
-        if let Some(sums) = verified.dataset(Dataset::Trades).map(|day| day.sums).filter(|_| is_same && own != Verdict::Unverifiable)
+        // Of a damaged day `verify` counts up to the damage.
+        let is_sound = is_same && own != Verdict::Unverifiable && !is_damaged(report, product, day.date);
+        if let Some(sums) = verified.dataset(Dataset::Trades).map(|day| day.sums).filter(|_| is_sound)
             && (sums.with_order_ids, sums.with_recv) != (day.with_order_ids, day.with_recv)
         {
             found.push(format!("{product} {}: {day:?}, but {sums:?}", day.date));
         }
     }
     found
+}
+
+/// Tells whether something is wrong with the files of a day of trades.
+fn is_damaged(report: &Report, product: &ProductId, date: UtcDay) -> bool {
+    report.findings.listed().iter().any(|found| {
+        let location = &found.location;
+        let is_of_day = location.product.as_ref() == Some(product) && location.date == Some(date);
+        is_of_day
+            && location.dataset == Some(Dataset::Trades)
+            && matches!(found.kind, FindingKind::Unreadable | FindingKind::Length | FindingKind::Checksum)
+    })
 }
 
 /// Finds what is not called whole and is: everything between the first and the last trade of a tape that nothing has happened to.
@@ -216,7 +229,10 @@ pub(crate) fn exported(dir: &Path, report: &Report) -> Vec<String> {
     if coltape::export(&config).is_err() {
         return Vec::new();
     }
-    let text = std::fs::read_to_string(out.join("_coltape_export.json")).expect("a manifest");
+    let Ok(text) = std::fs::read_to_string(out.join("_coltape_export.json")) else {
+        // Nothing was left that could be exported.
+        return if out.join("dataset=trades").exists() { vec!["files without a manifest".to_owned()] } else { Vec::new() };
+    };
     let manifest: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let files = manifest["files"].as_array().expect("files").iter().filter(|file| file["dataset"] == "trades");
     let differing = files.filter_map(|file| {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::fixture::{DEADLINE, Running, SEND_TIMEOUT, body, get, status};
 use super::{CutOff, Limits, most_waiting};
 
@@ -80,6 +82,9 @@ fn a_slow_or_silent_head_costs_no_slot_and_is_ended() {
 
 #[test]
 fn the_oldest_that_waits_makes_room() {
+    // Two descriptors each, in the process of the other tests: with as few as a shell allows they would have none left.
+    let files = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files });
     let server = Running::start_with(Limits { max_clients: 2, send_timeout: SEND_TIMEOUT, head_timeout: DEADLINE });
     let most = most_waiting();
     let mut silent: Vec<TcpStream> = (0..most).map(|_| server.connect()).collect();

@@ -1,11 +1,11 @@
 //! What a person sees of the page, in a real browser: trades as they come, gaps, verdicts, a server that goes away, keys, names, themes, a narrow window.
 //!
-//! Each test has a market, a capture, a server and a browser of its own.
+//! Each test has a market, a capture and a server of its own, and takes its turn in the browser.
 
 use coltape::internals::time::{UnixNanos, parse_rfc3339};
 use serde_json::{Value, json};
 
-use super::browser::Browser;
+use super::driver::shared;
 use crate::programs::{Capture, Simulator, await_that, coltape};
 use crate::served::Served;
 
@@ -91,8 +91,9 @@ fn spelled(number: u64) -> String {
 
 #[test]
 fn trades_are_shown_as_they_come_and_nobody_else_is_asked() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(shared) = shared() else { return };
     let world = World::start(&[]);
+    let browser = shared.take_turn();
     browser.open(&world.url(""));
     browser.await_that(IS_DRAWN);
     let product = browser.text("document.getElementById('product').textContent");
@@ -154,9 +155,10 @@ fn trades_are_shown_as_they_come_and_nobody_else_is_asked() {
 
 #[test]
 fn gaps_are_shown_as_gaps_and_verdicts_are_those_of_the_tape() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(shared) = shared() else { return };
     let world = World::start(&[]);
     let (product, gap) = world.await_gap();
+    let browser = shared.take_turn();
     let millis = |side: &str| parse_rfc3339(gap[side].as_str().unwrap().as_bytes()).unwrap().to_unix().unwrap().0 / 1_000_000;
     let (from, to) = (millis("from"), millis("to"));
     // A second beside the gap on each side.
@@ -223,8 +225,9 @@ fn gaps_are_shown_as_gaps_and_verdicts_are_those_of_the_tape() {
 
 #[test]
 fn a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(shared) = shared() else { return };
     let mut world = World::start(&[]);
+    let browser = shared.take_turn();
     browser.open(&world.url(""));
     browser.await_that(IS_DRAWN);
     let product = browser.text("document.getElementById('product').textContent");
@@ -248,8 +251,9 @@ fn a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back() {
 
 #[test]
 fn keys_names_themes_and_a_narrow_window_work() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(shared) = shared() else { return };
     let world = World::start(&[]);
+    let browser = shared.take_turn();
     browser.open(&world.url(""));
     browser.await_that(IS_DRAWN);
     let range = || browser.text("document.getElementById('range').textContent");
@@ -335,11 +339,12 @@ fn keys_names_themes_and_a_narrow_window_work() {
 
 #[test]
 fn a_page_without_the_token_asks_for_it_and_goes_on_with_it() {
-    let Some(browser) = Browser::start() else { return };
+    let Some(shared) = shared() else { return };
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "a-token-of-some-length\n").unwrap();
     let world = World::start(&["--token-file", token.to_str().unwrap()]);
+    let browser = shared.take_turn();
     browser.open(&world.url(""));
     browser.await_that("document.getElementById('token-dialog').open");
     browser.press(

@@ -1,15 +1,45 @@
 //! [`Browser`]: chromium, driven by chromedriver over WebDriver, which is plain HTTP and JSON.
+//!
+//! A browser takes seconds to start, so the tests that run at once have one together, and take turns: [`shared`].
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 
 /// How long a page may take to show what a test waits for.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The browser of the tests that run now. It is started for the first of them, and ends with the last one that holds it.
+static SHARED: Mutex<Weak<Mutex<Browser>>> = Mutex::new(Weak::new());
+
+/// Gives the browser that tests have together. Where there is none, prints that and gives nothing; CI must have one.
+pub(crate) fn shared() -> Option<Shared> {
+    let mut shared = SHARED.lock();
+    if let Some(browser) = shared.upgrade() {
+        return Some(Shared(browser));
+    }
+    let browser = Arc::new(Mutex::new(Browser::start()?));
+    *shared = Arc::downgrade(&browser);
+    Some(Shared(browser))
+}
+
+/// A browser that others hold, too.
+pub(crate) struct Shared(Arc<Mutex<Browser>>);
+
+impl Shared {
+    /// Waits until no other test uses it, and gives it as if it were new. Where a test has failed, the next one gets it all the same.
+    pub(crate) fn take_turn(&self) -> MutexGuard<'_, Browser> {
+        let browser = self.0.lock();
+        browser.begin_anew();
+        browser
+    }
+}
 
 /// A browser with one window; closed when dropped.
 pub(crate) struct Browser {
@@ -20,8 +50,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts a browser. Where there is none, prints that and gives nothing; CI must have one.
-    pub(crate) fn start() -> Option<Self> {
+    fn start() -> Option<Self> {
         let spawned = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = spawned else {
             assert!(std::env::var_os("CI").is_none(), "chromedriver is missing: scripts/setup_browser.sh installs it");
@@ -48,10 +77,16 @@ impl Browser {
         });
         let made = browser.call("POST", "/session", &json!({"capabilities": {"alwaysMatch": capabilities}}));
         browser.session = format!("/session/{}", made["sessionId"].as_str().unwrap());
-        // The browser's own first page asks for files, too.
-        browser.open("about:blank");
-        browser.requests();
         Some(browser)
+    }
+
+    /// Leaves the page, and forgets its theme, its width, and what was said and asked for. The browser's own first page asks for files, too.
+    fn begin_anew(&self) {
+        self.open("about:blank");
+        self.devtools("Emulation.setEmulatedMedia", &json!({"features": []}));
+        self.devtools("Emulation.clearDeviceMetricsOverride", &json!({}));
+        self.messages();
+        self.requests();
     }
 
     /// Sends a command of WebDriver. Gives its value.

@@ -1,0 +1,4 @@
+//! What a person sees of the page, in a real browser.
+
+mod driver;
+mod seen;

@@ -1,0 +1,85 @@
+//! A day that is too large to be looked at as a whole before its first record is sent: it is, before the end of the answer is told.
+
+use std::fs::File;
+use std::path::Path;
+
+use coltape::internals::record::Trade;
+use coltape::internals::schema::{Dataset, Trades};
+use coltape::internals::store::StoreOptions;
+use coltape::internals::time::UnixNanos;
+
+use super::Served;
+use super::damage::{column, flip};
+use crate::market::{FIRST_DAY, column_path, data_dir, prints, product, store};
+
+/// Trades of a day that is large.
+const TRADES: u64 = 500_000;
+/// Between two trades.
+const STEP: u64 = 100_000_000;
+
+/// Answers over the day that begin before it was looked at.
+const ANSWERS: [&str; 4] =
+    ["trades?limit=10&columns=trade_id&format=csv", "trades?order=desc&limit=10&format=arrow", "candles?interval=1h", "stats?format=csv"];
+
+fn asked(path: &str) -> String {
+    format!("/v1/{}&product=BTC-USD", if path.contains('?') { path.to_owned() } else { format!("{path}?") })
+}
+
+#[test]
+fn a_large_day_is_judged_as_it_is_and_an_answer_over_a_damaged_one_is_broken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    // Ids that are missing at its front, in its middle and at its end.
+    let missing = [2, 250_000, 250_001, 499_999];
+    let all = prints(1, TRADES + missing.len() as u64, UnixNanos(FIRST_DAY.start().0 + 1), STEP);
+    let trades: Vec<Trade> = all.iter().map(|print| print.trade).filter(|trade| !missing.contains(&trade.trade_id)).collect();
+    store::<Trades>(&data_dir(folder.path(), StoreOptions::default()), &product(), &trades);
+    let served = Served::start(folder.path());
+    for path in ANSWERS {
+        // The first of them is judged at a glance, the later ones are as it was confirmed: they say the same.
+        let reply = served.get(&asked(path));
+        assert_eq!((reply.status, reply.is_whole, reply.verdict()), (200, true, "open"), "{path}");
+        let tag = reply.header("ETag").unwrap_or_else(|| panic!("{path}")).to_owned();
+        let again = served.get_with(&asked(path), &[("If-None-Match", &tag)]);
+        assert_eq!((again.status, again.verdict()), (304, "open"), "{path}");
+    }
+    let another = Served::start(folder.path());
+    flip(&column(folder.path(), Dataset::Trades, "trade_price_f64"), 8 * (TRADES - 2));
+    // Of a server that has found it right before, and of one that was never asked about it.
+    for (served, path) in ANSWERS.map(|path| (&served, path)).into_iter().chain([(&another, ANSWERS[0])]) {
+        let reply = served.get(&asked(path));
+        assert_eq!((reply.status, reply.is_whole), (200, false), "{path}");
+    }
+    // Without a body nothing could be broken off.
+    let path = asked(ANSWERS[0]);
+    assert_eq!(served.head(&path).status, 500);
+    assert_eq!(served.get_with(&path, &[("If-None-Match", "\"a\"")]).status, 500);
+    let (status, text) = served.get_with(&asked("trades?format=parquet"), &[("Range", "bytes=0-3")]).error();
+    assert!(status == 500 && text.contains("2025-06-07"), "{status}: {text}");
+}
+
+/// Writes a day of column files alone. Its ids are `id` of their number; prices and what else it has are 0.
+fn write_bare(tape: &Path, id: impl Fn(u64) -> u64) {
+    let path = |name: &str| column_path(tape, Dataset::Trades, name, FIRST_DAY);
+    std::fs::create_dir_all(path("trade_id").parent().unwrap()).unwrap();
+    for column in Dataset::Trades.columns() {
+        File::create(path(column.name)).unwrap().set_len(TRADES * column.kind.width() as u64).unwrap();
+    }
+    let start = FIRST_DAY.start().0 / super::SECOND;
+    let ids: Vec<u8> = (0..TRADES).flat_map(|at| id(at).to_le_bytes()).collect();
+    let seconds: Vec<u8> = (0..TRADES).flat_map(|at| u32::try_from(start + at / 10).unwrap().to_le_bytes()).collect();
+    std::fs::write(path("trade_id"), ids).unwrap();
+    std::fs::write(path("trade_time"), seconds).unwrap();
+}
+
+#[test]
+fn an_answer_whose_head_says_more_than_the_day_shows_is_broken_off_and_the_next_one_says_what_it_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    // An id that is stored twice, and the next one is not: no end of the day shows it.
+    write_bare(folder.path(), |at| if at == 100_000 { at } else { at + 1 });
+    let served = Served::start(folder.path());
+    let path = asked("trades?limit=10&columns=trade_id&format=csv");
+    let reply = served.get(&path);
+    assert_eq!((reply.status, reply.is_whole, reply.verdict()), (200, false, "unverifiable"));
+    let reply = served.get(&path);
+    assert_eq!((reply.status, reply.is_whole, reply.verdict()), (200, true, "open"));
+}

@@ -99,7 +99,14 @@ api=http://$(port)/api/v1
 cpu() { awk '{ print $14 + $15 }' "/proc/$capture/stat"; }
 began=$(cpu)
 sleep "$seconds"
-echo "CPU of the capture: $(($(cpu) - began)) ticks in $seconds s, of which for figures: $(get /metrics | awk '/^coltape_metrics_cpu_seconds_total / { print $2 }') s since its start"
+used=$(($(cpu) - began))
+get /metrics | awk -v used="$used" -v hz="$(getconf CLK_TCK)" -v s="$seconds" '
+  /^coltape_cpu_seconds_total / { all = $2 }
+  /^coltape_metrics_cpu_seconds_total / { pages = $2 }
+  END {
+    printf "CPU of the capture: %.2f s in %d s; of all its CPU the figures took %.2f %% (at most 2)\n", used / hz, s, 100 * pages / all
+    exit !(pages / all <= 0.02)
+  }' || fail "the figures cost too much"
 
 step "every query of the dashboard has data"
 python3 - "$api" $box/dashboard.json <<'PY'

@@ -17,6 +17,7 @@ use crate::capture::report::gauges::AlertGauge;
 use crate::capture::report::look::Look;
 use crate::capture::report::machine::cpu_seconds;
 use crate::capture::report::metrics::{ConnectionMetrics, MAX_LINES, Metrics, ProductMetrics};
+use crate::capture::write::queue::SLOT_BYTES;
 use crate::exposition::{Exposition, MetricKind};
 
 /// Bytes of a page without products, and for each product: about as many as are needed.
@@ -170,6 +171,8 @@ fn products(page: &mut Exposition, rows: &[ProductRow]) {
     }
     let capacity = rows.iter().map(|row| row.capacity).max().unwrap_or(0);
     page.one("queue_capacity_messages", MetricKind::Gauge, "Most messages that a queue holds.", capacity);
+    let slots: usize = rows.iter().map(|row| row.capacity).sum();
+    page.one("queue_memory_bytes", MetricKind::Gauge, "What the queues take of the anonymous memory, full or empty.", slots * SLOT_BYTES);
     page.one("products", MetricKind::Gauge, "Products that are recorded.", rows.len());
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod args;
 pub(crate) mod backfill;
 pub(crate) mod candles;
 pub(crate) mod capture;
+mod capture_help;
 mod data_dir;
 pub(crate) mod doctor;
 pub(crate) mod export;

@@ -1,6 +1,8 @@
-//! The options of `coltape capture` about alerts.
+//! The options of `coltape capture` about its metrics and alerts.
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -10,10 +12,17 @@ use super::values::{Span, positive_number, positive_span};
 use crate::capture::AlertConfig;
 use crate::capture::config::defaults;
 
-/// The options about alerts. Every threshold of time, size or number is here, with its default.
+/// The options about metrics and alerts. Every threshold of time, size or number is here, with its default.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Alerts")]
+#[command(next_help_heading = "Metrics and alerts")]
 pub(crate) struct AlertArgs {
+    /// Answer /metrics (for Prometheus), /healthz, /readyz and /status over HTTP; port 0 takes a free port. An address that other machines reach needs
+    /// --token-file
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// A file with the token that each request to --listen has to carry
+    #[arg(long, value_name = "FILE", requires = "listen")]
+    pub token_file: Option<PathBuf>,
     /// Run this through the shell for each alert that is raised or cleared, with the alert as JSON on its stdin
     #[arg(long, value_name = "CMD")]
     pub alert_command: Option<String>,

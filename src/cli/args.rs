@@ -1,6 +1,5 @@
 //! The command line as it is typed.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::alert_args::AlertArgs;
 use super::archive::{ArchiveArgs, RestoreArgs};
 use super::candles::CandlesArgs;
+use super::capture_help::capture_help;
 use super::data_dir::DataDirArg;
 use super::doctor::DoctorArgs;
 use super::export_help::EXPORT_HELP;
@@ -23,7 +23,6 @@ use super::units;
 use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, currency, positive_span};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
-use crate::capture::report::alert_kind::AlertKind;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
 use crate::product::ProductId;
@@ -175,30 +174,8 @@ pub(crate) struct CaptureArgs {
     /// Write the closing figures to a file, one JSON object per line
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Answer /metrics (for Prometheus), /healthz, /readyz and /status over HTTP; port 0 takes a free port. An address that other machines reach needs
-    /// --token-file
-    #[arg(long, value_name = "ADDR")]
-    pub listen: Option<SocketAddr>,
-    /// A file with the token that each request to --listen has to carry
-    #[arg(long, value_name = "FILE", requires = "listen")]
-    pub token_file: Option<PathBuf>,
     #[command(flatten)]
     pub alerts: AlertArgs,
-}
-
-fn capture_help() -> String {
-    let width = AlertKind::ALL.iter().map(|kind| kind.name().len()).max().unwrap_or(0);
-    let alerts: Vec<String> = AlertKind::ALL.iter().map(|kind| format!("  {:width$}  {}", kind.name(), kind.meaning())).collect();
-    format!(
-        "Example:\n  coltape capture BTC-USD ETH-USD --data-dir /mnt/md/data\n\n\
-        Ctrl-C or SIGTERM: drain, flush, seal, end. A second one: exit at once; the next start recovers.\n\n\
-        Alerts, in the log, the journal, the status and the metrics (raised once, logged again each minute while they stand, cleared once; the figures \
-        are the defaults of the options above, the guide to operating has the remedies):\n{}\n\n\
-        Exit 0: the run has done its work. Exit 1: it failed, or left something undone: nothing connected, every product refused, nothing \
-        of what came stored, ids missing, conflicts, or no connection at the end. The last lines say what, and which command helps. \
-        Exit 2: the command line is wrong.",
-        alerts.join("\n")
-    )
 }
 
 /// `coltape verify`.

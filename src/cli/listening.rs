@@ -29,8 +29,8 @@ impl Listening {
     /// # Errors
     /// Where nobody may ask, or the address cannot be listened on for another reason than a capture that is to be taken over.
     pub(super) fn start(args: &CaptureArgs, view: &CaptureView) -> Result<Self, Failure> {
-        let Some(address) = args.listen else { return Ok(Self::default()) };
-        let token = args.token_file.as_deref().map(serve::token).transpose()?;
+        let Some(address) = args.alerts.listen else { return Ok(Self::default()) };
+        let token = args.alerts.token_file.as_deref().map(serve::token).transpose()?;
         let (dir, view) = (args.data_dir.data_dir.clone(), view.clone());
         let start = move || Monitoring::start(&dir, address, token.clone(), &view);
         match start() {

@@ -188,7 +188,19 @@ mod tests {
         assert_eq!(told("exit 3", &[change(true, &long)]).0.alert_command_failures.get(), 1);
         assert_eq!(told("true", &[change(true, &long), change(false, "")]).0.alert_command_failures.get(), 0, "stdin need not be read");
         // The shell waits for its child: both are killed.
-        let (metrics, took) = told("sleep 1000 & wait", &[change(true, ""), change(false, "")]);
+        let folder = tempfile::tempdir().expect("a folder");
+        let pids = folder.path().join("pids");
+        let hangs = format!("sleep 1000 & printf '%s ' $! $$ > '{}'; wait", pids.display());
+        let (metrics, took) = told(&hangs, &[change(true, ""), change(false, "")]);
+        for pid in std::fs::read_to_string(pids).expect("written").split_whitespace() {
+            // One that is dead and waits for its parent to look is no command that runs.
+            let is_over = || std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(true, |stat| stat.contains(") Z "));
+            let deadline = Instant::now() + TIMEOUT;
+            while !is_over() {
+                assert!(Instant::now() < deadline, "process {pid} was not killed");
+                std::thread::sleep(LOOK);
+            }
+        }
         assert_eq!(metrics.alert_command_failures.get(), 2);
         assert!(took >= TIME_AT_END, "it has the time that is meant for it: {took:?}");
     }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that there is a browser for the tests of the page: chromium and chromedriver.
-# Installs them on Debian (as root, with apt-get); elsewhere says in one line what to install. Without them those tests are skipped, except in CI.
+# Installs them on Debian (as root, with apt-get); elsewhere says in one line what to install. Without them those tests say so and are skipped.
 set -euo pipefail
 if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then sed -n '2,3s/^# //p' "$0"; exit 0; fi
 if command -v chromedriver >/dev/null; then exit 0; fi

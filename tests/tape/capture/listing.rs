@@ -63,8 +63,14 @@ fn a_listing_and_a_delisting(feed: SimulatedFeed) {
         let (is_good, said) = verify(&data, &["--ledger", ledger.to_str().unwrap()]);
         assert!(is_good, "{}: {said}", feed.name());
     } else {
-        capture.stop();
+        let ended = capture.stop();
+        assert_eq!(ended.figure("sums_hold"), 1.0, "{}", ended.stdout());
         exchange.stop().unwrap();
+        let (_, said) = verify(&data, &["--ledger", ledger.to_str().unwrap(), "--json"]);
+        let summary = said.lines().find(|line| line.contains(r#""line":"summary""#)).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(summary).unwrap();
+        let found = summary["findings"].as_object().unwrap();
+        assert!(found.keys().all(|kind| kind == "missing" || kind == "lost"), "nothing is doubled, altered or invented: {said}");
     }
     let known = std::fs::read_to_string(data.join("_coltape/listing.jsonl")).unwrap();
     assert!(known.contains("SOL-USD") && !known.contains("ETH-USD"), "{known}");

@@ -56,6 +56,7 @@ mod http;
 mod http_body;
 mod json;
 mod learned;
+mod next_frame;
 mod product_info;
 mod protocol;
 mod redirect;

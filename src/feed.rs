@@ -33,6 +33,7 @@ pub(crate) mod endpoint;
 pub(crate) mod fetch_plan;
 pub(crate) mod gap_event;
 pub(crate) mod handler;
+pub(crate) mod parse_check;
 pub(crate) mod proxy;
 pub(crate) mod rest;
 pub(crate) mod retry_after;

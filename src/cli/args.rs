@@ -25,6 +25,7 @@ use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
+use crate::feed::parse_check::CAN_CHECK;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
@@ -164,6 +165,9 @@ pub(crate) struct CaptureArgs {
     /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
+    /// Read each message by its shape and by the parser alone, and compare: exit 1 if they differ. For tests; debug builds only
+    #[arg(long, hide = !CAN_CHECK)]
+    pub check_parse: bool,
     /// If a capture holds the directory, replace it: connect first, ask it to end, go on where it has stopped. If it does not end within 30 s, it is left
     /// as it is, and this one exits with 1
     #[arg(long)]

@@ -386,6 +386,9 @@ pub(crate) struct SimulateArgs {
     /// Trades per second and product
     #[arg(long, value_name = "R", default_value_t = 10.0)]
     pub rate: f64,
+    /// Spread the trades of each product evenly over time, and the products over the second, each trade with its ticker: no bursts
+    #[arg(long, conflicts_with = "replay")]
+    pub spread: bool,
     /// Send no tickers
     #[arg(long)]
     pub no_tickers: bool,

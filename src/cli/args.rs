@@ -147,7 +147,7 @@ pub(crate) struct CaptureArgs {
     /// Most products of one connection; more products get more connections
     #[arg(long, value_name = "N", default_value_t = defaults::PRODUCTS_PER_CONNECTION, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub products_per_connection: u32,
-    /// Time between two flushes; a power cut loses at most twice as much
+    /// Time between two flushes, nearly twice as long where little comes; a power cut loses at most twice as much
     #[arg(long, value_name = "D", default_value_t = Span(defaults::SYNC_INTERVAL), value_parser = positive_span)]
     pub sync: Span,
     /// Most messages in the queue of one product; lowered, with a log line, where all queues would exceed the memory budget

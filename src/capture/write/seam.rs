@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn it_lasts_until_a_newer_ticker_has_come_or_the_product_is_quiet() {
         let mut seam = seam_of(&[ticker(0, 1.0), ticker(1000, 2.0)]).expect("there are some");
-        let after = |ms| ticker(5000 + ms, 0.0).time;
+        let after = |ms: u64| ticker(5000 + ms, 0.0).time;
         assert!(!seam.takes_copy(&ticker(1005, 9.0)) && !seam.is_over(after(2000)), "it may have overtaken the last one");
         assert!(seam.takes_copy(&ticker(1000, 2.0)) && !seam.is_over(after(59_000)) && seam.is_over(after(61_000)));
         assert!(!seam.takes_copy(&ticker(1011, 9.0)) && !seam.is_over(after(500)) && seam.is_over(after(2000)));

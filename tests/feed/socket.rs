@@ -415,8 +415,8 @@ fn add_frame(rng: &mut fastrand::Rng, out: &mut Vec<u8>) {
     let frame = |out: &mut Vec<u8>, first: u8, payload: &[u8]| {
         out.push(first);
         match payload.len() {
-            length @ 0..126 => out.push(length as u8),
-            length @ 126..65536 => out.extend([&[126][..], &(length as u16).to_be_bytes()].concat()),
+            length @ 0..126 => out.push(u8::try_from(length).unwrap()),
+            length @ 126..65536 => out.extend([&[126][..], &u16::try_from(length).unwrap().to_be_bytes()].concat()),
             length => out.extend([&[127][..], &(length as u64).to_be_bytes()].concat()),
         }
         out.extend_from_slice(payload);

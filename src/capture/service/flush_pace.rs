@@ -213,7 +213,7 @@ mod tests {
             // Each stretch of a third of a second to three seconds is quiet or busy.
             let stretch = ms(333 + seed * 7 % 2700);
             let rate = move |at: Duration| {
-                let number = (at.as_millis() / stretch.as_millis()) as u64;
+                let number = u64::try_from(at.as_millis() / stretch.as_millis()).expect("few");
                 let is_busy = (number ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 == 0;
                 if is_busy { 1_000_000 + seed * 10_000 } else { 1000 }
             };

@@ -228,7 +228,9 @@ mod tests {
         for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
             let Some(summary) = checked(feed, false) else { return };
             let found = summary.connections;
-            assert!(summary.is_good() && found.rejected > 0, "{feed:?}: {:?}", summary.shortcomings());
+            // Of that feed, junk may be of a channel that is not captured.
+            let has_junk = found.rejected > 0 || feed == SimulatedFeed::Advanced;
+            assert!(summary.is_good() && has_junk && found.used > 10, "{feed:?}: {:?}", summary.shortcomings());
             assert_eq!((found.parse_checked, found.parse_differences), (found.frames, 0), "{feed:?}");
             assert!(report::table(&summary).contains(" messages read both ways, 0 differently"));
         }

@@ -21,7 +21,7 @@ use super::checks::{Checks, LAG_NANOS, add_faults, is_timely, open_day};
 use super::config::VerifyConfig;
 use super::coverage::{self, Coverage, DayCoverage, DayIds, Gap, Verdict, judge};
 use super::day::ClockOfNow;
-use super::falls::{Falls, Latest, Timed};
+use super::falls::{Falls, Timed};
 use super::finding::{Findings, Location};
 use super::index::{IndexedDay, IndexedDays};
 use super::order::CONFIRMATIONS;
@@ -386,14 +386,8 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &m
 
 /// Looks whether event times rise with their ids, as far as the exchange's clock does.
 fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Location, findings: &mut Findings) {
-    let mut latest = Latest::default();
-    let mut is_any_behind = false;
-    stretches::each_time(day, numbers.clone(), |time| {
-        is_any_behind |= latest.is_fallen_from(time);
-        latest = latest.with(time);
-    });
     // This is so of nearly every day.
-    if !is_any_behind {
+    if !stretches::is_any_behind(day, numbers.clone()) {
         return;
     }
     let mut falls = Falls::default();
@@ -422,7 +416,10 @@ fn received<L: Layout>(
     let times = day.column::<u64>(column).unwrap_or_default();
     let origins = day.column("trade_origin").unwrap_or(none);
     let is_live = |at: usize| origins.get(at).is_none_or(|origin| Origin(*origin).means() == Some(Means::Live));
-    let stored = depth.places(times.len()).filter_map(|at| Some((UnixNanos(*times.get(at)?), is_live(at))));
+    // Of trades of the past alone none has a receive time: then nothing is looked at one by one.
+    let is_any = |part: &Range<usize>| times.get(part.clone()).is_some_and(|times| times.iter().fold(0, |all, time| all | time) != 0);
+    let parts = depth.parts(times.len()).filter(is_any).flatten();
+    let stored = parts.filter_map(|at| Some((UnixNanos(*times.get(at)?), is_live(at))));
     let early = date.next().start().0.saturating_add(LAG_NANOS);
     let (mut is_on_its_day, mut first_live) = (false, None::<UnixNanos>);
     for (time, is_live) in stored.chain(late).filter(|(time, _)| time.0 > 0) {

@@ -195,7 +195,7 @@ fn is_damaged(report: &Report, product: &ProductId, date: UtcDay) -> bool {
 pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
     let tape = Tape::open(dir).expect("a tape");
     let mut found = Vec::new();
-    for of in &spec.products {
+    for (number, of) in spec.products.iter().enumerate() {
         let trades = || of.days.iter().flat_map(|day| &day.trades);
         let (first, last) = (trades().next().expect("a trade"), trades().last().expect("a trade"));
         let from = if first.trade_id == 1 { None } else { Some(UnixNanos(first.time.0 + 1)) };
@@ -204,7 +204,8 @@ pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
         // The second half of such a day has no checksum yet.
         let is_proven_in_range = |day: &DaySpec| day.trades.iter().skip(day.trades.len() / 2).all(|trade| trade.time >= last.time);
         let is_proven = of.days.iter().all(|day| day.state != State::LiveUnsynced || is_proven_in_range(day));
-        let expected = if spec.absence.is_none() && is_proven { Verdict::Whole } else { Verdict::Partial };
+        let is_cut = spec.absence.is_some() || spec.unlisted.is_some_and(|(product, _)| product == number);
+        let expected = if !is_cut && is_proven { Verdict::Whole } else { Verdict::Partial };
         // Of such a day late records may be counted with the range. Where the clock was set back, records behind it may lie before its beginning.
         let is_unsynced = of.days.iter().any(|day| day.state == State::LiveUnsynced);
         let is_set_back = trades().zip(trades().skip(1)).any(|(one, next)| next.time < one.time);

@@ -34,6 +34,7 @@ mod named;
 mod order;
 mod plain;
 mod product;
+mod received;
 mod reconcile;
 mod report;
 mod report_text;

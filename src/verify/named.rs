@@ -9,41 +9,51 @@
 //! 3. No single message moves a mark. An id far ahead of those before it counts where [`CONFIRMATIONS`] tickers lie near each other there.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use super::chain::Link;
 use super::coverage::DayIds;
-use super::index::IndexedDays;
 use super::order::CONFIRMATIONS;
 use crate::history::History;
 use crate::history::product::{Explanation, Role};
 use crate::ids::IdRange;
 use crate::record::Means;
 use crate::schema::{Md, Trades};
+use crate::store::{Snapshot, holder_of};
 use crate::time::UnixNanos;
 
 /// How far an id may lie ahead of the one before it without others that confirm it.
 const NEAR_IDS: u64 = 10_000;
 
-/// Gives the history with the trades added that tickers name behind the stored trade with the highest id.
-pub(super) fn added_to<'h>(
+/// Tells whether a process holds a data directory. Where that cannot be found out, one may.
+pub(super) fn is_held(dir: &Path) -> bool {
+    holder_of(dir).map_or(true, |holder| holder.is_some())
+}
+
+/// Gives the stored trade with the highest id.
+pub(super) fn last_of(ids: &[DayIds]) -> Option<Link> {
+    ids.iter().flat_map(|day| day.runs.iter().flatten()).map(|run| run.last).max_by_key(|link| link.id)
+}
+
+/// Gives the history with the trades added that tickers name behind `last`, the stored trade with the highest id. `day` is the one that holds it; `md` are the
+/// tickers of that day and of later ones.
+pub(super) fn added_to<'h, 'd>(
     history: Cow<'h, History>,
-    ids: &[DayIds],
-    trades: &IndexedDays<Trades>,
-    md: &IndexedDays<Md>,
+    last: Link,
+    day: &Snapshot<Trades>,
+    md: impl IntoIterator<Item = &'d Snapshot<Md>>,
 ) -> Cow<'h, History> {
-    let links = ids.iter().flat_map(|day| day.runs.iter().flatten()).map(|run| run.last);
-    let Some(last) = links.max_by_key(|link| link.id).filter(|last| is_live(*last, trades)) else { return history };
     let absences = history.absences.iter().chain(&history.unrecorded);
     let end = absences.filter(|absence| absence.to > last.time).map(|absence| absence.from).min();
     let is_of_capture = |recv: UnixNanos| recv.0 > 0 && end.is_none_or(|end| recv <= end);
-    let mut named: Vec<(u64, UnixNanos)> = md
-        .days
-        .iter()
-        .filter(|day| day.date >= last.date)
-        .flat_map(|day| day.snapshot.rows())
-        .filter(|ticker| ticker.trade_id > last.id && is_of_capture(ticker.recv))
-        .map(|ticker| (ticker.trade_id, ticker.recv))
-        .collect();
+    let mut named: Vec<(u64, UnixNanos)> = Vec::new();
+    for day in md.into_iter().filter(|day| names_any(day, last.id)) {
+        let behind = day.rows().filter(|ticker| ticker.trade_id > last.id && is_of_capture(ticker.recv));
+        named.extend(behind.map(|ticker| (ticker.trade_id, ticker.recv)));
+    }
+    if named.is_empty() || !is_live(day, last.id) {
+        return history;
+    }
     named.sort();
     let Some(highest) = confirmed(last.id, &named) else { return history };
     let Some(ids) = IdRange::new(last.id + 1, highest) else { return history };
@@ -56,11 +66,15 @@ pub(super) fn added_to<'h>(
     Cow::Owned(history)
 }
 
-/// Tells whether a trade was received as it happened.
-fn is_live(last: Link, trades: &IndexedDays<Trades>) -> bool {
-    let day = trades.day(last.date);
-    let rows = day.into_iter().flat_map(|day| day.snapshot.rows().rev());
-    let found = rows.into_iter().find(|trade| trade.trade_id == last.id);
+/// Tells whether a ticker of a day names a trade with a higher id. Nearly always none does, which is seen without a look at whole records.
+fn names_any(day: &Snapshot<Md>, id: u64) -> bool {
+    let ids: &[u64] = day.column("trade_id").unwrap_or_default();
+    ids.iter().fold(0, |most, id| *id.max(&most)) > id || day.late().iter().any(|ticker| ticker.trade_id > id)
+}
+
+/// Tells whether the trade with an id was received as it happened.
+fn is_live(day: &Snapshot<Trades>, id: u64) -> bool {
+    let found = day.rows().rev().find(|trade| trade.trade_id == id);
     found.is_some_and(|trade| trade.recv.0 > 0 && trade.origin.means() == Some(Means::Live))
 }
 

@@ -1,5 +1,6 @@
 //! Verifies one product: each of its days by itself, then what must be there, then all of them together.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::archived::Archived;
@@ -17,7 +18,7 @@ use super::{known, named, tickers};
 use crate::history::{History, Knowledge};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, Trades, match_layout, with_layout};
-use crate::store::{Snapshot, StoreError, catalog, holder_of};
+use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::{UnixNanos, UtcDay};
 
 /// Verifies one product and gives its days, opened.
@@ -28,7 +29,7 @@ pub(super) fn verify_product(
     report: &mut Report,
 ) -> Result<ProductDays, VerifyError> {
     // Before the first file is opened: whoever holds it then may add records while they are read.
-    let was_held = is_held(&config.dir);
+    let was_held = named::is_held(&config.dir);
     let Knowledge { journal, rejected, .. } = knowledge;
     let history = knowledge.of(product);
     let checks = Checks { config, product, history: &history, clock: ClockOfNow { now: config.now, off: &journal.clock_off } };
@@ -53,8 +54,8 @@ pub(super) fn verify_product(
     }
     check_strays(&checks, &archived, findings);
     let mut told = rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges));
-    if let Some(md) = tickers.iter().find_map(DatasetDays::of_md).filter(|_| !was_held && !is_held(&config.dir)) {
-        told = named::added_to(told, &ids, &trades, md);
+    if !was_held {
+        told = add_named(&config.dir, told, &ids, &trades, &tickers);
     }
     let mut coverage = judge(&ids, &told);
     checks.report_chain(&coverage, &ids, findings);
@@ -100,9 +101,18 @@ fn check_strays(checks: &Checks<'_>, archived: &Archived, findings: &mut Finding
     }
 }
 
-/// Tells whether a process holds a data directory. Where that cannot be found out, one may.
-fn is_held(dir: &Path) -> bool {
-    holder_of(dir).map_or(true, |holder| holder.is_some())
+/// Gives what the journal tells, with the trades added that tickers name behind the last stored one. Nobody held the directory when the days were opened.
+fn add_named<'h>(
+    dir: &Path,
+    told: Cow<'h, History>,
+    ids: &[DayIds],
+    trades: &IndexedDays<Trades>,
+    tickers: &[DatasetDays],
+) -> Cow<'h, History> {
+    let Some(last) = named::last_of(ids).filter(|_| !named::is_held(dir)) else { return told };
+    let Some((day, md)) = trades.day(last.date).zip(tickers.iter().find_map(DatasetDays::of_md)) else { return told };
+    let md = md.days.iter().filter(|day| day.date >= last.date).map(|day| &day.snapshot);
+    named::added_to(told, last, &day.snapshot, md)
 }
 
 /// Holds the records of a product against their exact texts.

@@ -49,7 +49,7 @@ fn said(report: &Report) -> String {
 const EXPORTED_EACH: u64 = 5;
 
 /// Of so many tapes something is done to one that leaves it whole.
-const ODD_EACH: u64 = 3;
+const ODD_EACH: u64 = 5;
 
 /// Tapes that are made for one kind of damage before another is taken: some fit few tapes.
 const ATTEMPTS: u64 = 12;

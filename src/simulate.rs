@@ -144,7 +144,7 @@ impl Simulation {
         if let Some(rest) = rest {
             let limit = config.rest_limit.map(|limit| Arc::new(Mutex::new(RateLimit::new(limit, Instant::now()))));
             let stop = Arc::clone(&context.stop);
-            let server = RestServer { context, archive, limit };
+            let server = RestServer { context, archive, clock: config.clock.clone(), limit };
             simulation.servers.push(spawn("sim:rest", move || {
                 accept_loop(&rest.socket, &stop, "sim:rest", move |id, socket| server.serve(id, socket));
             })?);

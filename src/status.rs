@@ -15,7 +15,7 @@ mod parse;
 mod report;
 mod screen;
 
-pub(crate) use file::{NAME, replace};
+pub(crate) use file::NAME;
 pub use judge::{CaptureStatus, Health, StatusError, look};
 pub(crate) use notice::Notice;
 pub use report::{Disk, DownConnection, LagMillis, LastError, ProductStatus, Queue, RaisedAlert, RunState, StatusReport};

@@ -36,6 +36,7 @@ mod reader;
 mod recovery;
 pub(crate) mod removal;
 mod replace;
+pub(crate) mod replaced_file;
 pub(crate) mod request;
 mod restore;
 mod salvage;

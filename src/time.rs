@@ -346,9 +346,27 @@ pub enum Clock {
     System,
     /// A clock that stands where it was set, in nanoseconds since the epoch.
     Manual(Arc<AtomicU64>),
+    /// A clock that goes faster than the machine's, so that a test sees a day in an hour. Two processes that have the same one agree.
+    Fast {
+        /// What it showed at `since`.
+        from: UnixNanos,
+        /// When that was, by the machine's clock.
+        since: UnixNanos,
+        /// Seconds that it goes on by in each second of the machine's clock.
+        pace: u32,
+    },
 }
 
 impl Clock {
+    /// Gives how many seconds the clock goes on by in a second.
+    #[must_use]
+    pub const fn pace(&self) -> u32 {
+        match self {
+            Self::Fast { pace, .. } => *pace,
+            Self::System | Self::Manual(_) => 1,
+        }
+    }
+
     /// Reads the clock.
     #[must_use]
     pub fn now(&self) -> UnixNanos {
@@ -359,6 +377,10 @@ impl Clock {
             }
             // Relaxed: a test's clock orders nothing else.
             Self::Manual(at) => UnixNanos(at.load(Ordering::Relaxed)),
+            Self::Fast { from, since, pace } => {
+                let elapsed = Self::System.now().since(*since).saturating_mul(u64::from(*pace));
+                UnixNanos(from.0.saturating_add(elapsed))
+            }
         }
     }
 }
@@ -367,6 +389,17 @@ impl Clock {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_fast_clock_goes_on_by_its_pace_from_where_it_was_set() {
+        let since = UnixNanos(Clock::System.now().0 - 10 * NANOS_PER_SECOND);
+        let clock = Clock::Fast { from: UnixNanos(1_000), since, pace: 24 };
+        let before = Clock::System.now().since(since);
+        let shown = clock.now().0 - 1_000;
+        let after = Clock::System.now().since(since);
+        assert!((24 * before..=24 * after).contains(&shown), "{before} {shown} {after}");
+        assert_eq!((clock.pace(), Clock::System.pace()), (24, 1));
+    }
 
     #[test]
     fn fractions_of_every_length_are_read() {

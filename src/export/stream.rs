@@ -31,7 +31,7 @@ mod text;
 
 pub(crate) use cells::CellKind;
 pub(crate) use chosen::Order;
-pub(crate) use day::{Budget, DayIdentity, check, count_records, look};
+pub(crate) use day::{Budget, DayIdentity, check, check_still_there, count_records, look};
 pub(crate) use error::StreamError;
 pub(crate) use format::StreamFormat;
 pub(crate) use lines::{BATCH_RECORDS, LineMaker, Lines};

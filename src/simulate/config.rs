@@ -8,7 +8,7 @@ use super::catalogue::products;
 use super::faults::Faults;
 use super::recording::Replay;
 use crate::product::ProductId;
-use crate::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::time::{Clock, NANOS_PER_SECOND, UnixNanos};
 
 /// Which of Coinbase's feeds is simulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,6 +69,8 @@ pub struct SimulateConfig {
     pub refuse_whole: bool,
     /// Bytes that may wait for one client before it is disconnected.
     pub client_bound_bytes: usize,
+    /// The wall clock. The event clock starts with it, unless `start` is given, and goes at its pace.
+    pub clock: Clock,
     /// REST requests per second, over all clients, above which a request is answered by 429; `None` for no limit.
     pub rest_limit: Option<u32>,
 }
@@ -95,6 +97,7 @@ impl Default for SimulateConfig {
             history: 120,
             refuse_whole: true,
             client_bound_bytes: 64 << 20,
+            clock: Clock::System,
             rest_limit: None,
         }
     }

@@ -12,9 +12,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::channels::Channels;
 use super::client::{Client, PendingFault};
-use super::config::nanos;
 use super::event::{Command, Event};
-use super::exchange::{Exchange, now_before};
+use super::exchange::{Exchange, before};
 use super::faults::{Fault, FaultKind};
 use super::outbox::Cut;
 use super::progress::State;
@@ -155,11 +154,11 @@ impl Exchange {
             self.step_outage(zero);
             return;
         }
-        let elapsed = nanos(now.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
+        let elapsed = self.event_nanos(now.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
         let mut end = self.end();
         let wanted = elapsed.min(end.unwrap_or(u64::MAX));
         while self.offset < wanted && !self.outage.is_on() {
-            let upto = wanted.min(self.offset.saturating_add(MAX_STEP_NANOS));
+            let upto = wanted.min(self.offset.saturating_add(MAX_STEP_NANOS * u64::from(self.clock.pace())));
             self.step(upto, end == Some(upto));
             end = self.end();
         }
@@ -202,7 +201,7 @@ impl Exchange {
                 log::info!("every product is subscribed to: the market begins");
             }
             if self.fixed_start.is_none() {
-                self.market.start_at(now_before(self.outage.planned));
+                self.market.start_at(before(self.clock.now(), self.outage.planned));
             }
             self.zero = Some(now);
             self.ledger.go(self.market.start());
@@ -243,7 +242,7 @@ impl Exchange {
     fn publish(&mut self, is_stopped: bool) {
         self.published = Instant::now();
         let lived = self.ended_after.or(self.zero.map(|zero| zero.elapsed())).unwrap_or_default();
-        let running = lived + Duration::from_nanos(self.outage.total);
+        let running = Duration::from_nanos(self.event_nanos(lived).saturating_add(self.outage.total));
         self.totals.seconds = running.as_secs_f64();
         self.totals.reached_rate = if running.is_zero() { 0.0 } else { self.totals.trades_produced as f64 / running.as_secs_f64() };
         let mut totals = self.totals.clone();

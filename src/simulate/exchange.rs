@@ -99,6 +99,8 @@ pub(super) struct Exchange {
     /// How long the event clock runs, in nanoseconds, outages not counted.
     pub(super) duration: Option<u64>,
     pub(super) fixed_start: Option<UnixNanos>,
+    /// The wall clock. The event clock goes at its pace.
+    pub(super) clock: Clock,
     /// When the simulator started.
     pub(super) opened: Instant,
     /// The instant at which the event clock read zero. A pause moves it.
@@ -120,7 +122,7 @@ impl Exchange {
     /// # Errors
     /// The ledger or the recording cannot be opened.
     pub(super) fn new(config: &SimulateConfig, shared: Shared) -> std::io::Result<Self> {
-        let start = config.start.unwrap_or_else(|| now_before(config.faults.outages()));
+        let start = config.start.unwrap_or_else(|| before(config.clock.now(), config.faults.outages()));
         let now = Instant::now();
         let products = config.products.clone();
         let count = products.len();
@@ -155,6 +157,7 @@ impl Exchange {
             outage: Outage::new(config.faults.outages()),
             duration: config.duration.map(nanos),
             fixed_start: config.start,
+            clock: config.clock.clone(),
             opened: now,
             zero: None,
             paused_at: None,
@@ -233,12 +236,17 @@ impl Exchange {
             (Some(_), _) if self.outage.is_on() => UnixNanos(self.market.start().0.saturating_add(self.offset)),
             (Some(zero), _) => {
                 let until = self.paused_at.unwrap_or_else(Instant::now);
-                let offset = nanos(until.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
+                let offset = self.event_nanos(until.saturating_duration_since(zero)).saturating_add(self.outage.skipped);
                 self.with_clock_step(UnixNanos(self.market.start().0.saturating_add(offset)))
             }
             (None, Some(start)) => start,
-            (None, None) => Clock::System.now(),
+            (None, None) => self.clock.now(),
         }
+    }
+
+    /// Gives how far the event clock goes on in a time, in nanoseconds.
+    pub(super) fn event_nanos(&self, time: Duration) -> u64 {
+        nanos(time).saturating_mul(u64::from(self.clock.pace()))
     }
 
     /// Gives the time of an envelope: where event time has been made to, so that it depends on the market alone.
@@ -263,7 +271,7 @@ impl Exchange {
     }
 }
 
-/// Reads the wall clock and subtracts `length`. A market with outages starts that much earlier, so that it never runs ahead of the wall clock.
-pub(super) fn now_before(length: Duration) -> UnixNanos {
-    UnixNanos(Clock::System.now().0.saturating_sub(nanos(length)))
+/// Subtracts `length` from a time. A market with outages starts that much earlier, so that it never runs ahead of the wall clock.
+pub(super) fn before(time: UnixNanos, length: Duration) -> UnixNanos {
+    UnixNanos(time.0.saturating_sub(nanos(length)))
 }

@@ -47,6 +47,7 @@ fn too_many(wait: Duration) -> Answer {
 pub(super) struct RestServer {
     pub(super) context: ServerContext,
     pub(super) archive: Arc<Archive>,
+    pub(super) clock: Clock,
     pub(super) limit: Option<Arc<Mutex<RateLimit>>>,
 }
 
@@ -140,7 +141,7 @@ impl RestServer {
         let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty()).collect();
         match steps.as_slice() {
             ["time"] => {
-                let now = Clock::System.now();
+                let now = self.clock.now();
                 Answer::new("200 OK", format!("{{\"iso\":\"{now}\",\"epoch\":{}}}", now.seconds()).into_bytes())
             }
             ["products"] => self.all_products(),

@@ -5,8 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::report::StatusReport;
-use crate::store::own_file;
-use crate::store::{OWN_FOLDER, StoreError};
+use crate::store::OWN_FOLDER;
 use crate::time::UnixNanos;
 
 /// The file's name in `_coltape`.
@@ -15,12 +14,10 @@ pub(crate) const NAME: &str = "status.json";
 /// Most bytes that are read: twenty thousand products need fewer.
 const MAX_BYTES: u64 = 8 << 20;
 
-/// Replaces the file. A reader sees the old one or the new one.
-///
-/// # Errors
-/// Where the system refuses the write. The old file stays.
-pub(crate) fn replace(dir: &Path, report: &StatusReport) -> Result<(), StoreError> {
-    own_file::replace(dir, NAME, report.json().as_bytes())
+/// Replaces the file, as a test does.
+#[cfg(test)]
+pub(super) fn replace(dir: &Path, report: &StatusReport) -> Result<(), crate::store::StoreError> {
+    crate::store::own_file::replace(dir, NAME, report.json().as_bytes())
 }
 
 /// What the file holds.

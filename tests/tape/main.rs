@@ -7,6 +7,7 @@
 mod answers;
 mod archive;
 mod backtests;
+mod built;
 mod capture;
 mod console;
 mod doctor;

@@ -324,6 +324,18 @@ fn check_shell_files(share: &Path) {
             run(Command::new(shell).arg("-n").arg(share.join(path)));
         }
     }
+    // That they are read without an error does not show that they complete.
+    if is_here("fish") {
+        let line = "source $argv[1]; complete -C 'coltape capt'; complete -C 'coltape simulate --feed a'";
+        let output = run(Command::new("fish").args(["--no-config", "-c", line]).arg(share.join("fish/vendor_completions.d/coltape.fish")));
+        let words: Vec<String> = text(&output.stdout).lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+        assert_eq!(words, ["capture", "advanced"], "{output:?}");
+    }
+    if is_here("zsh") {
+        let line = "fpath=($1 $fpath); autoload -Uz compinit; compinit -u -D; autoload +X _coltape && print -r -- \"$_comps[coltape] ${+functions[_coltape]}\"";
+        let output = run(Command::new("zsh").args(["-f", "-c", line, "zsh"]).arg(share.join("zsh/site-functions")));
+        assert_eq!(text(&output.stdout), "_coltape 1\n", "{output:?}");
+    }
     if is_here("groff") {
         for entry in fs::read_dir(share.join("man/man1")).unwrap() {
             let path = entry.unwrap().path();

@@ -351,7 +351,7 @@ impl Connection {
     fn disconnect(&mut self, why: &str) {
         let why = why.strip_prefix("connection lost: ").unwrap_or(why);
         self.metrics.is_connected.store(false, Relaxed);
-        self.router.release_tickers();
+        self.router.interrupt();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
             self.metrics.count_loss(std::mem::take(&mut self.cause));
@@ -371,8 +371,8 @@ impl Connection {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
                 if *products > 0 {
                     self.metrics.state.acknowledged();
-                    self.router.registry().note_acknowledged(self.session.acknowledged());
                 }
+                self.router.note_acknowledged(self.session.acknowledged());
                 self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
             }
             SessionReport::Error { message, reason } => {

@@ -1,13 +1,16 @@
 //! [`StatusFile`]: writes what the capture says of itself to `_coltape/status.json`.
 //!
+//! A disk that is full does not keep it from being written ([`ReplacedFile`]): that is when an operator needs it most.
+//!
 //! A write that fails is logged once, until one succeeds. It changes nothing else: nobody waits for it, and the next one is tried a second later.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::status::{NAME, RunState, StatusReport, replace};
+use crate::status::{NAME, RunState, StatusReport};
 use crate::store::DataDir;
+use crate::store::replaced_file::ReplacedFile;
 use crate::time::{Clock, UnixNanos};
 
 /// The status of a capture, and where it is written.
@@ -21,6 +24,7 @@ pub(crate) struct StatusFile {
 #[derive(Debug)]
 struct Last {
     report: StatusReport,
+    file: ReplacedFile,
     is_failing: bool,
 }
 
@@ -35,7 +39,11 @@ impl StatusFile {
             started: clock.now(),
             ..StatusReport::default()
         };
-        let file = Self { dir: Arc::clone(dir), clock: clock.clone(), last: Mutex::new(Last { report, is_failing: false }) };
+        let file = Self {
+            dir: Arc::clone(dir),
+            clock: clock.clone(),
+            last: Mutex::new(Last { report, file: ReplacedFile::new(NAME), is_failing: false }),
+        };
         file.update(|_| {});
         file
     }
@@ -45,7 +53,8 @@ impl StatusFile {
         let mut last = self.last.lock();
         change(&mut last.report);
         last.report.written = self.clock.now();
-        match replace(self.dir.path(), &last.report) {
+        let json = last.report.json();
+        match last.file.replace(self.dir.path(), &json) {
             Ok(()) => {
                 if std::mem::take(&mut last.is_failing) {
                     log::info!("{NAME} is written again");

@@ -1,7 +1,9 @@
 //! [`StreamedDay`]: a day that is sent, how it is told from the same day at another time, and how its bytes are checked.
 
+use super::error::StreamError;
 use crate::export::ExportError;
 use crate::export::stored_day::StoredDay;
+use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, with_layout};
 use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
 use crate::tape::Tape;
@@ -110,14 +112,29 @@ pub(crate) fn look(tape: &Tape, key: &DayKey, budget: &mut Budget) -> Result<Opt
     with_layout!(key.dataset, L => Ok(open::<L>(tape, key, Some(budget))?.map(|day| DayIdentity::of(&day))))
 }
 
-/// Compares the bytes of a day with their checksums.
+/// Compares the bytes of a day that was sent with their checksums.
 ///
 /// # Errors
-/// Where the day cannot be read, or is damaged.
-pub(crate) fn check(tape: &Tape, key: &DayKey) -> Result<(), ExportError> {
+/// Where the day cannot be read or is damaged, and where it is another one by now, or gone: nothing shows then that what was sent was right.
+pub(crate) fn check(tape: &Tape, key: &DayKey, sent: &DayIdentity) -> Result<(), StreamError> {
     with_layout!(key.dataset, L => {
-        let day = Snapshot::<L>::open(tape.dir(), &key.product, key.date)?;
-        day.map_or(Ok(()), |day| bytes_of(tape, &day))
+        let day = Snapshot::<L>::open(tape.dir(), &key.product, key.date).map_err(ExportError::from)?;
+        let day = day.filter(|day| DayIdentity::of(day) == *sent).ok_or_else(|| StreamError::replaced(key))?;
+        Ok(bytes_of(tape, &day)?)
+    })
+}
+
+/// Looks whether a day that an answer was made of is there still, and a sealed one as it was.
+///
+/// # Errors
+/// Where it is not, or cannot be opened.
+pub(crate) fn check_still_there(tape: &Tape, product: &ProductId, seen: &DayIdentity) -> Result<(), StreamError> {
+    let Some(dataset) = Dataset::ALL.into_iter().find(|dataset| dataset.name() == seen.key.1) else { return Ok(()) };
+    let key = DayKey { product: product.clone(), dataset, date: seen.date() };
+    with_layout!(dataset, L => {
+        let day = Snapshot::<L>::open(tape.dir(), product, key.date).map_err(ExportError::from)?;
+        let is_same = day.is_some_and(|day| !seen.is_sealed() || DayIdentity::of(&day) == *seen);
+        if is_same { Ok(()) } else { Err(StreamError::replaced(&key)) }
     })
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::export::ExportError;
+use crate::store::DayKey;
 
 /// Why a stream ended before it was whole.
 #[derive(Debug, thiserror::Error)]
@@ -10,8 +11,8 @@ pub(crate) enum StreamError {
     /// A day cannot be read, or its bytes are not what was written.
     #[error(transparent)]
     Day(#[from] ExportError),
-    /// A day was replaced since the head of the answer spoke of it.
-    #[error("{what} was replaced while it was sent")]
+    /// A day was replaced or removed since the head of the answer spoke of it.
+    #[error("{what} was replaced or removed while it was sent")]
     Replaced {
         /// Which.
         what: String,
@@ -31,4 +32,11 @@ pub(crate) enum StreamError {
     /// The server stops.
     #[error("stopping")]
     Stopped,
+}
+
+impl StreamError {
+    /// A day is not any more what it was.
+    pub(super) fn replaced(key: &DayKey) -> Self {
+        Self::Replaced { what: format!("{} {} {}", key.product, key.dataset.folder(), key.date) }
+    }
 }

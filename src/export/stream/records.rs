@@ -117,7 +117,7 @@ impl RecordStream {
     /// Writes the records. Gives how many there were.
     ///
     /// # Errors
-    /// Where a day cannot be read, is damaged or was replaced; where the output takes no more; where `goes_on` says no.
+    /// Where a day cannot be read, is damaged, was replaced or is gone; where the output takes no more; where `goes_on` says no.
     pub(crate) fn write(
         mut self,
         format: StreamFormat,
@@ -137,7 +137,7 @@ impl RecordStream {
             if left == 0 {
                 break;
             }
-            let Some(day) = self.day(date)? else { continue };
+            let day = self.day(date)?;
             left -= self.write_day(&day, left, &exact, &mut encoder, goes_on)?;
         }
         encoder.finish()?;
@@ -145,14 +145,16 @@ impl RecordStream {
     }
 
     /// Gives a day that was looked at.
-    fn day(&mut self, date: UtcDay) -> Result<Option<StreamedDay>, StreamError> {
+    fn day(&mut self, date: UtcDay) -> Result<StreamedDay, StreamError> {
         if let Some(day) = self.live.remove(&date) {
-            return Ok(Some(day));
+            return Ok(day);
         }
         let key = key(&self.asked, date);
         let day = StreamedDay::open(&self.asked.tape, &key, None)?;
-        if self.is_promised && day.as_ref().map(|day| &day.identity) != self.identities.get(&date) {
-            return Err(StreamError::Replaced { what: format!("{} {} {}", key.product, key.dataset.folder(), key.date) });
+        // A day that is gone was moved away or removed meanwhile: without it the answer would be short, and look whole.
+        let day = day.ok_or_else(|| StreamError::replaced(&key))?;
+        if self.is_promised && Some(&day.identity) != self.identities.get(&date) {
+            return Err(StreamError::replaced(&key));
         }
         Ok(day)
     }

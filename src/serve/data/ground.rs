@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::refusal::{Refusal, of_day, of_tape, of_unmade};
 use super::verdicts::Judged;
 use crate::export::ExportError;
-use crate::export::stream::{Budget, DayIdentity, StreamError, check, look};
+use crate::export::stream::{Budget, DayIdentity, StreamError, check, check_still_there, look};
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::serve::http::request::Request;
@@ -85,8 +85,8 @@ pub(super) struct Pledge {
     tape: Tape,
     product: ProductId,
     range: TimeRange,
-    /// The days whose bytes are to be compared with their checksums.
-    dates: Vec<UtcDay>,
+    /// The days whose bytes are to be compared with their checksums, as they were when they were looked at.
+    days: Vec<DayIdentity>,
     judged: Judged,
 }
 
@@ -94,11 +94,11 @@ impl Pledge {
     /// Looks at everything.
     ///
     /// # Errors
-    /// Where a day is damaged, or the range is not as complete, or not as incomplete, as was said.
+    /// Where a day is damaged, another one by now or gone, or the range is not as complete, or not as incomplete, as was said.
     pub(super) fn redeem(&self, server: &Server) -> Result<(), StreamError> {
-        let Self { tape, product, range, dates, judged } = self;
-        for date in dates {
-            check(tape, &DayKey { product: product.clone(), dataset: Dataset::Trades, date: *date })?;
+        let Self { tape, product, range, days, judged } = self;
+        for day in days {
+            check(tape, &DayKey { product: product.clone(), dataset: Dataset::Trades, date: day.date() }, day)?;
         }
         if !judged.is_to_be_confirmed {
             return Ok(());
@@ -162,17 +162,17 @@ impl Ground {
         dataset: Dataset,
         range: TimeRange,
     ) -> Result<Verdict, Refusal> {
-        let dates: Vec<UtcDay> = self.identities.iter().filter(|day| day.is_checked_later()).map(DayIdentity::date).collect();
+        let days: Vec<DayIdentity> = self.identities.iter().filter(|day| day.is_checked_later()).cloned().collect();
         let verdict = match dataset {
             Dataset::Trades => {
-                let is_glance = !dates.is_empty() && !self.may_grow;
+                let is_glance = !days.is_empty() && !self.may_grow;
                 let verdicts = server.verdicts();
                 let judged =
                     if is_glance { verdicts.at_a_glance(tape, product, range) } else { verdicts.of(tape, product, range, self.may_grow) };
                 let judged = judged.map_err(|error| of_tape(server, &error))?;
                 self.known = judged.known;
-                if !dates.is_empty() {
-                    self.pledge = Some(Pledge { tape: tape.clone(), product: product.clone(), range, dates, judged });
+                if !days.is_empty() {
+                    self.pledge = Some(Pledge { tape: tape.clone(), product: product.clone(), range, days, judged });
                 }
                 judged.verdict
             }
@@ -204,6 +204,13 @@ impl Ground {
             return Ok(None);
         }
         Ok(Some(pledge))
+    }
+
+    /// Gives what has to hold when an answer was made that opened the days once more: none of them was replaced or moved away meanwhile. Else it may be
+    /// short and look whole, or not be the answer that its tag stands for.
+    pub(super) fn standing(&self, tape: &Tape, product: &ProductId) -> impl FnOnce() -> Result<(), StreamError> + Send + 'static {
+        let (days, tape, product) = (self.identities.clone(), tape.clone(), product.clone());
+        move || days.iter().try_for_each(|day| check_still_there(&tape, &product, day))
     }
 
     /// Tells whether the answer is over sealed days alone.

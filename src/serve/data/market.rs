@@ -249,10 +249,10 @@ impl Answer {
         let asked =
             ((request.path().to_owned(), product.as_str(), range.from.map(|from| from.0), range.to.map(|to| to.0)), format, options);
         let (format, metadata, is_large) = (*format, ground.metadata(), ground.has_large_day());
-        let pledge = ground.pledge(server, request)?;
+        let (pledge, standing) = (ground.pledge(server, request)?, ground.standing(&question.tape, product));
         if format == StreamFormat::Parquet && parquet_file::is_wanted(request) {
             let write = |out: &mut dyn Write| match self.write(format, metadata, out) {
-                Ok(()) => pledge.map_or(Ok(()), |pledge| pledge.redeem(server)),
+                Ok(()) => standing().and_then(|()| pledge.map_or(Ok(()), |pledge| pledge.redeem(server))),
                 Err(Failed::Stream(error)) => Err(error),
                 Err(Failed::Market(error)) => Err(StreamError::Encoding(error.to_string())),
             };
@@ -268,7 +268,7 @@ impl Answer {
                 Failed::Stream(error) => of_stream(&failing, error),
                 Failed::Market(error) => StreamFailed::source(&error, of_market(&failing, &error).response()),
             })?;
-            pledge.map_or(Ok(()), |pledge| pledge.redeem(&failing)).map_err(|error| of_stream(&failing, error))
+            standing().and_then(|()| pledge.map_or(Ok(()), |pledge| pledge.redeem(&failing))).map_err(|error| of_stream(&failing, error))
         });
         Ok(ground.describe(response, &asked))
     }

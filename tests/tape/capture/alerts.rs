@@ -72,6 +72,13 @@ fn status(data: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
+/// What `coltape status` shows to people. It has to end with 1.
+fn seen_on_screen(data: &Path) -> String {
+    let output = coltape().arg("status").arg(data).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Alerts after a second, and cleared after another one.
 const SOON: [&str; 8] = ["--alert-start", "1s", "--alert-connection", "1s", "--alert-hold", "1s", "--alert-gap", "1s"];
 
@@ -161,11 +168,31 @@ fn told_what_to_send() -> (Server, Sender<String>) {
 
 #[test]
 fn gaps_conflicts_rejects_and_silence_are_told_to_everyone_once_and_cleared_once() {
+    // Rejects are counted over ten seconds, so they have a capture of their own beside that of the others.
+    std::thread::scope(|scope| {
+        scope.spawn(rejects_that_rise_are_an_alert_until_they_come_no_more);
+        gaps_conflicts_and_silence_are_alerts_told_to_everyone();
+    });
+}
+
+fn gaps_conflicts_and_silence_are_alerts_told_to_everyone() {
     let (folder, data) = folder();
     let (server, sender) = told_what_to_send();
     let out = folder.path().join("told");
     let command = format!("cat >> '{}'", out.display());
-    let args = ["BTC-USD", "--force-fs", "--no-backfill", "--idle-timeout", "10m", "--alert-silence", "3s", "--alert-command", &command];
+    let args = [
+        "BTC-USD",
+        "--force-fs",
+        "--no-backfill",
+        "--idle-timeout",
+        "10m",
+        "--gap-wait",
+        "200ms",
+        "--alert-silence",
+        "2s",
+        "--alert-command",
+        &command,
+    ];
     let capture = Capture::start(&data, &[&args[..], &["--url", &server.url], &SOON[..]].concat());
     let base = jiff::Timestamp::now();
     let frame = |id: u64| {
@@ -201,15 +228,12 @@ fn gaps_conflicts_rejects_and_silence_are_told_to_everyone_once_and_cleared_once
     sender.send(frame(gap)).unwrap();
     // The same trade with another price.
     sender.send(frame(7).replace("14.7775", "15.1")).unwrap();
-    (0..20).for_each(|at| sender.send(format!("{{\"type\":\"match\",\"junk\":{at}")).unwrap());
-    for alert in ["conflict", "rejects_rising"] {
-        keep_sending_until(alert, &|| !lines(&data, "alert_raised", alert).is_empty());
-    }
-    for alert in ["gap_open", "conflict", "rejects_rising"] {
+    keep_sending_until("the conflict is told", &|| !lines(&data, "alert_raised", "conflict").is_empty());
+    let alerts = ["gap_open", "conflict"];
+    for alert in alerts {
         keep_sending_until(alert, &|| !lines(&data, "alert_cleared", alert).is_empty());
     }
     let ended = capture.stop();
-    let alerts = ["gap_open", "conflict", "rejects_rising"];
     assert_seen(&data, &alerts);
     // On a machine that stands still for seconds, it may be silent once more.
     note_seen("product_silent");
@@ -223,6 +247,20 @@ fn gaps_conflicts_rejects_and_silence_are_told_to_everyone_once_and_cleared_once
     let of_command = told.iter().find(|line| line["alert"] == "conflict").unwrap();
     assert_eq!(of_command["directory"].as_str(), data.to_str());
     assert!(!of_command["remedy"].as_str().unwrap().is_empty() && !of_command["meaning"].as_str().unwrap().is_empty());
+}
+
+fn rejects_that_rise_are_an_alert_until_they_come_no_more() {
+    let (_folder, data) = folder();
+    let (server, sender) = told_what_to_send();
+    let args = ["BTC-USD", "--force-fs", "--no-backfill", "--idle-timeout", "10m", "--url", &server.url];
+    let capture = Capture::start(&data, &[&args[..], &SOON[..]].concat());
+    sender.send(match_frame("BTC-USD", 1, &now())).unwrap();
+    (0..20).for_each(|at| sender.send(format!("{{\"type\":\"match\",\"junk\":{at}")).unwrap());
+    await_raised(&data, "rejects_rising");
+    await_cleared(&data, "rejects_rising");
+    let ended = capture.stop();
+    assert_seen(&data, &["rejects_rising"]);
+    assert!(ended.stderr().contains("ALERT rejects_rising"), "{}", ended.stderr());
 }
 
 #[test]
@@ -266,8 +304,15 @@ fn a_full_disk_is_an_alert_and_so_is_what_follows_from_it_until_there_is_room() 
     for alert in ["disk_below_a_day", "write_failure", "queue_above_80_percent"] {
         await_raised(&data, alert);
     }
-    // What is allocated already is used up first. The status is on the full disk, too; the journal has room of its own.
+    // What is allocated already is used up first. Journal and status have room of their own.
     await_that("records wait for room", || lines(&data, "alert_raised", "write_failure").iter().any(|line| line["subject"] == "BTC-USD"));
+    await_that("the status says it, on the full disk", || {
+        let seen = status(&data);
+        let stands = |alert: &str| seen["alerts"].as_array().is_some_and(|alerts| alerts.iter().any(|one| one["alert"] == alert));
+        let is_blocked = seen["products"][0]["state"] == "blocked" && seen["age_s"].as_f64().is_some_and(|age| age < 5.0);
+        is_blocked && stands("write_failure") && stands("disk_below_a_day") && seen["healthy"] == false
+    });
+    assert!(seen_on_screen(&data).contains("no space left for"), "{}", seen_on_screen(&data));
     let began = Instant::now();
     await_that("what waits is late", || began.elapsed() > Duration::from_secs(3));
     fs::remove_file(&ballast).unwrap();

@@ -1,6 +1,7 @@
 //! `/v1/…`: every endpoint in every format gives what the commands and the export give; errors; tags; live events.
 
 mod answers;
+mod asked;
 mod client;
 mod damage;
 mod guide;

@@ -36,7 +36,7 @@ impl<L: Layout> Seen<L> {
 
     /// Counts all records as given.
     pub(super) fn add_all(&mut self, day: &Snapshot<L>) {
-        for range in ids_of(day, 0..day.base_count()) {
+        for range in all_ids_of(day) {
             self.ids.insert(range);
         }
         if L::DATASET.key_column().is_some() {
@@ -184,6 +184,28 @@ fn ids_of<L: Layout>(day: &Snapshot<L>, records: Range<usize>) -> impl Iterator<
         let count = consecutive(rest);
         rest = rest.get(count..).unwrap_or_default();
         IdRange::new(first, first.saturating_add(count as u64 - 1))
+    })
+}
+
+/// Gives the ids of all records of the columns, stretch by stretch. They rise, so the end of a stretch is found without a look at each.
+fn all_ids_of<L: Layout>(day: &Snapshot<L>) -> impl Iterator<Item = IdRange> {
+    let mut rest = L::DATASET.key_column().and_then(|column| day.values::<u64>(column)).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let first = *rest.first()?;
+        let is_in = |at: usize| rest.get(at).is_some_and(|id| id.checked_sub(first) == Some(at as u64));
+        // The last one that is known to be in it, and the first one that is known not to be.
+        let (mut last, mut step) = (0, 1);
+        while is_in(last + step) {
+            last += step;
+            step *= 2;
+        }
+        let mut behind = last + step;
+        while behind - last > 1 {
+            let middle = last + (behind - last) / 2;
+            if is_in(middle) { last = middle } else { behind = middle }
+        }
+        rest = rest.get(behind..).unwrap_or_default();
+        IdRange::new(first, first.saturating_add(last as u64))
     })
 }
 

@@ -95,7 +95,8 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request, question: DaysQues
     let may_glance = has_body && format != StreamFormat::Parquet;
     let days = ProductDays::look(server, &question, may_glance)?;
     let names: Vec<&str> = question.products.iter().map(ProductId::as_str).collect();
-    let tag = days.tag(&(request.path(), names, range.from.map(|from| from.0), range.to.map(|to| to.0), format));
+    // Days are whole, wherever the range ends in them: which they are is all that it says.
+    let tag = days.tag(&(request.path(), names, format));
     let response = if days.is_glance {
         let (server, judged) = (Arc::clone(server), days.judged());
         Response::stream(format.content_type(), move |out| {

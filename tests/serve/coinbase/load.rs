@@ -49,7 +49,7 @@ fn read_all(mut streams: Vec<TcpStream>, is_over: &AtomicBool) -> Reads {
         stream.set_nonblocking(true).unwrap();
         epoll::add(&all, stream.as_fd(), epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN).unwrap();
     }
-    let (mut buffer, mut reads, mut events) = (vec![0; READ_BYTES], Reads::default(), Vec::with_capacity(streams.len()));
+    let (mut buffer, mut reads, mut events) = (vec![0; READ_BYTES], Reads::default(), Vec::with_capacity(streams.len().max(1)));
     let mut is_first = vec![true; streams.len()];
     let tenth = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     while !is_over.load(Ordering::Relaxed) {

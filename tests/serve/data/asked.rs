@@ -92,6 +92,11 @@ fn every_parameter_with_every_wrong_value_is_refused_by_its_name() {
                     target(path, parameters.iter().map(|(other, usual)| (*other, if other == name { value.as_str() } else { usual })));
                 let reply = served.get(&asked);
                 let (status, text) = reply.error();
+                if value.contains(|character: char| character.is_ascii_control()) {
+                    // The target itself is refused, where no parameter is known yet.
+                    assert!(matches!(status, 400 | 404), "{asked}: {text}");
+                    continue;
+                }
                 assert_eq!(status, if *name == "product" { 404 } else { 400 }, "{asked}: {text}");
                 assert!(text.contains(name) && !text.contains(char::is_control), "{asked}: {text}");
                 assert_eq!(head_of(&served.head(&asked)), head_of(&reply), "{asked}");
@@ -136,7 +141,15 @@ fn head_says_what_get_says_and_no_encoding_changes_an_answer() {
         let reply = served.get(&asked);
         assert!(reply.is_whole, "{asked}");
         let head = served.head(&asked);
-        assert_eq!(head_of(&head), head_of(&reply), "{asked}");
+        // A Parquet file is read in pieces by those who ask for its head first. As a whole it is sent while it is made.
+        let is_file = reply.header("Content-Type").is_some_and(|kind| kind.ends_with("parquet")) && !asked.starts_with("/v1/coverage");
+        let framing = ["Content-Length", "Transfer-Encoding", "Accept-Ranges"];
+        let [said, expected] = [&head, &reply].map(|reply| {
+            let (status, mut headers) = head_of(reply);
+            headers.retain(|(name, _)| !is_file || !framing.contains(&name.as_str()));
+            (status, headers)
+        });
+        assert_eq!(said, expected, "{asked}");
         assert!(head.body.is_empty());
         for encoding in ["gzip, deflate, br", "identity;q=0", "*;q=0", "nonsense"] {
             let encoded = served.get_with(&asked, &[("Accept-Encoding", encoding)]);

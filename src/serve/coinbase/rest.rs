@@ -222,19 +222,20 @@ impl Asked<'_> {
         if may_glance && is_large(self.tape, &stored, range) && is_sealed(self.tape, &stored, range) {
             return self.candles_later(stored, range, interval);
         }
-        let (candles, verdict) =
-            if first > last { (Vec::new(), Verdict::Unverifiable) } else { candles(self.tape, &stored, range, interval)? };
+        let (candles, coverage) = if first > last { (Vec::new(), None) } else { candles(self.tape, &stored, range, interval)? };
+        let verdict = coverage.map_or(Verdict::Unverifiable, |coverage| coverage.verdict());
         Ok(Response::bytes(JSON, candles_json(&candles)).with_header(VERDICT, verdict.name()))
     }
 
     /// Answers with candles of many trades: the head goes out before they are added up.
     fn candles_later(&self, stored: ProductId, range: TimeRange, interval: Interval) -> Result<Response, Refused> {
         let (server, tape) = (Arc::clone(self.server), self.tape.clone());
-        let verdict = Coverage::at_a_glance(&tape, &stored, range)?.verdict();
+        let glance = Coverage::at_a_glance(&tape, &stored, range)?;
+        let verdict = glance.verdict();
         let response = Response::stream(JSON, move |out| {
             out.flush()?;
             let (candles, found) = candles(&tape, &stored, range, interval).map_err(|refused| broken_off(&server, refused))?;
-            if found != verdict {
+            if found.is_none_or(|found| found != glance) {
                 server.verdicts().never_glance(&stored, range);
                 return Err(broken_off(&server, Refused::of(503, "the time is not as complete as was said", "ask again")));
             }
@@ -358,8 +359,8 @@ pub(super) fn check_days(server: &Server, tape: &Tape, stored: &[ProductId], ran
     Ok(())
 }
 
-/// Adds up candles, oldest first, and tells how much of the time is known to be there. A time without a trade has no candle.
-fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Verdict), Refused> {
+/// Adds up candles, oldest first, and tells how much of the time is known to be there; nothing where no trade is. A time without a trade has no candle.
+fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Option<Coverage>), Refused> {
     let mut asked = Candles::new(tape.clone(), stored.clone());
     (asked.range, asked.interval) = (range, interval);
     let mut found = Vec::new();
@@ -367,8 +368,8 @@ fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval
         found.push(*candle);
         Ok(())
     }) {
-        Ok(basis) => Ok((found, basis.coverage.verdict())),
-        Err(MarketError::NoTrades { .. } | MarketError::Tape(TapeError::NothingThen { .. })) => Ok((found, Verdict::Unverifiable)),
+        Ok(basis) => Ok((found, Some(basis.coverage))),
+        Err(MarketError::NoTrades { .. } | MarketError::Tape(TapeError::NothingThen { .. })) => Ok((found, None)),
         Err(MarketError::Tape(error)) => Err(Refused::Tape(error)),
         Err(error) => Err(Refused::of(500, error.to_string(), "coltape verify says more")),
     }

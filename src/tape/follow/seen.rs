@@ -36,9 +36,9 @@ impl<L: Layout> Seen<L> {
 
     /// Counts all records as given.
     pub(super) fn add_all(&mut self, day: &Snapshot<L>) {
-        for range in all_ids_of(day) {
-            self.ids.insert(range);
-        }
+        // The ids of a day's columns rise.
+        let ids = L::DATASET.key_column().and_then(|column| day.values::<u64>(column)).unwrap_or_default();
+        stretches(ids).for_each(|range| self.ids.insert(range));
         if L::DATASET.key_column().is_some() {
             day.late().iter().for_each(|row| self.ids.insert(IdRange::one(L::key(row))));
         }
@@ -187,9 +187,9 @@ fn ids_of<L: Layout>(day: &Snapshot<L>, records: Range<usize>) -> impl Iterator<
     })
 }
 
-/// Gives the ids of all records of the columns, stretch by stretch. They rise, so the end of a stretch is found without a look at each.
-fn all_ids_of<L: Layout>(day: &Snapshot<L>) -> impl Iterator<Item = IdRange> {
-    let mut rest = L::DATASET.key_column().and_then(|column| day.values::<u64>(column)).unwrap_or_default();
+/// Gives rising ids stretch by stretch. The end of a stretch is found without a look at each.
+fn stretches(ids: &[u64]) -> impl Iterator<Item = IdRange> {
+    let mut rest = ids;
     std::iter::from_fn(move || {
         let first = *rest.first()?;
         let is_in = |at: usize| rest.get(at).is_some_and(|id| id.checked_sub(first) == Some(at as u64));
@@ -226,4 +226,20 @@ fn consecutive(ids: &[u64]) -> usize {
 
 fn are_same(left: &[Value], right: &[Value]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| stored::is_same(*left, *right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn stretches_hold_the_ids_and_no_others(ids in proptest::collection::btree_set(0_u64..3_000, 0..2_500), shift in 0_u64..=u64::MAX - 3_000) {
+            let ids: Vec<u64> = ids.into_iter().map(|id| id + shift).collect();
+            let found: Vec<IdRange> = stretches(&ids).collect();
+            prop_assert!(found.iter().flat_map(|range| range.first()..=range.last()).eq(ids.iter().copied()));
+            prop_assert!(found.is_sorted_by(|one, next| one.last() + 1 < next.first()), "{found:?}");
+        }
+    }
 }

@@ -57,7 +57,7 @@ const MOVES: &str = "
         if (left === 0) { window.frames_seen.is_done = true; return; }
         requestAnimationFrame(() => {
             const begun = performance.now();
-            document.dispatchEvent(new KeyboardEvent('keydown', { key: left % 2 ? '+' : '-', bubbles: true }));
+            document.body.dispatchEvent(new KeyboardEvent('keydown', { key: left % 2 ? '+' : '-', bubbles: true }));
             requestAnimationFrame(() => requestAnimationFrame(() => {
                 window.frames_seen.whole.push(performance.now() - begun);
                 window.frames_seen.drawn.push(Number(chart.dataset.frame));

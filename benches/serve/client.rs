@@ -44,7 +44,10 @@ pub fn ask(address: SocketAddr, target: &str, read: Portion) -> Received {
         head.push_str(&line);
         assert!(!line.is_empty(), "{head}");
     }
-    assert!(head.starts_with("HTTP/1.1 200 "), "{target}: {head}");
+    if !head.starts_with("HTTP/1.1 200 ") {
+        stream.read_to_string(&mut head).unwrap();
+        panic!("{target}: {head}");
+    }
     assert!(!stream.fill_buf().unwrap().is_empty());
     let first = since.elapsed();
     let (most, pause) = match read {

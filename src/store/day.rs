@@ -244,8 +244,23 @@ impl<L: Layout> Day<L> {
             return false;
         }
         self.read_room();
-        let reached = if self.count < self.room { self.committed } else { self.count };
-        reached >= self.scarce_from
+        if self.count < self.room {
+            return self.committed >= self.scarce_from;
+        }
+        self.want_more();
+        true
+    }
+
+    /// Tells the provisioner that the room is used up, by records that it does not see yet.
+    fn want_more(&self) {
+        // Relaxed: whoever asks for more does so after this, over a channel.
+        self.files.wanted.store(self.count as u64, Ordering::Relaxed);
+    }
+
+    /// Tells whether no record of the room that [`Day::needs_room`] saw is left.
+    #[must_use]
+    pub const fn is_out_of_room(&self) -> bool {
+        self.count >= self.room
     }
 
     /// Gives the records that there was room for when [`Day::needs_room`] last looked.
@@ -260,7 +275,7 @@ impl<L: Layout> Day<L> {
         self.read_room();
         let has = self.count < self.room;
         if !has {
-            self.files.wanted.store(self.count as u64, Ordering::Relaxed);
+            self.want_more();
         }
         has
     }

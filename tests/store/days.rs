@@ -191,6 +191,37 @@ fn room_is_asked_for_by_what_growing_counts() {
 }
 
 #[test]
+fn whoever_finds_room_short_and_asks_for_more_gets_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut draw = fastrand::Rng::with_seed(19);
+    for date in 0..30 {
+        let options = StoreOptions::default().first_records(draw.u64(1..=64)).force_fs(true);
+        let dir = dir_with(folder.path(), options);
+        let (mut day, _) = Day::<Trades>::open(&dir, &product(), UtcDay(DAY.0 + date), noon()).unwrap();
+        let mut id = 0;
+        while id < 4_000 {
+            match draw.u8(0..10) {
+                0 => day.commit(),
+                1..4 if day.room() > 0 => {
+                    // To the last record, now and then, and committed or not.
+                    let count = if draw.bool() { day.room() } else { draw.u64(1..=day.room()) };
+                    (0..count).for_each(|_| {
+                        id += 1;
+                        day.insert(&trade(id)).unwrap();
+                    });
+                }
+                _ => {}
+            }
+            if day.needs_room() {
+                let seen = day.seen_room();
+                day.files().provision().unwrap();
+                assert!(day.room() + day.count() > seen, "{} records, room for {seen}: asked for more in vain", day.count());
+            }
+        }
+    }
+}
+
+#[test]
 fn a_day_grows_far_beyond_its_first_room_and_a_seal_leaves_bare_columns() {
     let folder = tempfile::tempdir().unwrap();
     let dir = dir(folder.path());

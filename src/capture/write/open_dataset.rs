@@ -1,7 +1,8 @@
 //! [`OpenDataset`]: one dataset of an open day, whichever dataset that is.
 //!
 //! 1. What keeps a record from being stored ([`OpenDataset::obstacle`]) is asked of every dataset before any of them stores it.
-//! 2. The files are asked to grow once for each room that ran short.
+//! 2. The files are asked to grow once for each room that runs short, and once more where it is used up: a first answer may have been made before the
+//!    records were seen that have used it up since.
 
 use std::sync::Arc;
 
@@ -19,16 +20,23 @@ layout_enum! {
     pub(crate) enum OpenDataset of Open
 }
 
-/// A dataset-day, and the room that it had when more was last asked for.
+/// A dataset-day, and how it was when more room was last asked for.
 pub(crate) struct Open<L: Layout> {
     day: Day<L>,
-    asked_at_room: Option<u64>,
+    asked: Option<Asked>,
+}
+
+/// A request for room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    at_room: u64,
+    was_used_up: bool,
 }
 
 impl<L: Layout> Open<L> {
     fn new(dir: &Arc<DataDir>, product: &ProductId, date: UtcDay, now: UnixNanos) -> Result<(Self, Opening), StoreError> {
         let (day, opening) = Day::open(dir, product, date, now)?;
-        Ok((Self { day, asked_at_room: None }, opening))
+        Ok((Self { day, asked: None }, opening))
     }
 
     #[inline]
@@ -56,15 +64,19 @@ impl<L: Layout> Open<L> {
         }
     }
 
-    /// Tells whether more room is needed that was not asked for yet.
-    fn wants_room(&mut self) -> bool {
+    /// Gives the request for room that is to be made and was not made yet.
+    fn due_request(&mut self) -> Option<Asked> {
+        if !self.day.needs_room() {
+            return None;
+        }
         // Both look at the same room: when more has come and runs short again, it is asked for again.
-        self.day.needs_room() && self.asked_at_room != Some(self.day.seen_room())
+        let request = Asked { at_room: self.day.seen_room(), was_used_up: self.day.is_out_of_room() };
+        (self.asked != Some(request)).then_some(request)
     }
 
     fn request_room(&mut self, provisioner: &Provisioner, wakeup: &Arc<Wakeup>) {
-        if self.wants_room() {
-            self.asked_at_room = Some(self.day.seen_room());
+        if let Some(request) = self.due_request() {
+            self.asked = Some(request);
             provisioner.grow(self.day.files(), wakeup);
         }
     }
@@ -105,7 +117,7 @@ impl OpenDataset {
     pub(crate) fn commit(&mut self) -> bool {
         match_layout!(OpenDataset, self, open => {
             open.day.commit();
-            open.wants_room() || open.day.files().is_gone()
+            open.due_request().is_some() || open.day.files().is_gone()
         })
     }
 
@@ -145,7 +157,7 @@ impl OpenDataset {
     /// Where the disk is full or the system refuses. It can be tried again.
     pub(crate) fn restore(&mut self) -> Result<Restored, StoreError> {
         match_layout!(OpenDataset, self, open => {
-            open.asked_at_room = None;
+            open.asked = None;
             open.day.restore()
         })
     }

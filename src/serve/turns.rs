@@ -43,9 +43,11 @@ impl Turns {
 
     /// Gives the groups whose turn it is now, if there are so many clients in all. They are to be woken.
     pub(super) fn take(&mut self, clients: usize, now: Instant) -> Vec<usize> {
-        let cost = PER_CLIENT.saturating_mul(u32::try_from(clients.div_ceil(GROUPS)).unwrap_or(u32::MAX));
+        let cost_of = |clients: usize| PER_CLIENT.saturating_mul(u32::try_from(clients).unwrap_or(u32::MAX));
+        let share = clients.div_ceil(GROUPS);
+        let cost = cost_of(share);
         let passed = now.saturating_duration_since(self.counted);
-        self.saved = self.saved.saturating_add(passed).min(cost.saturating_mul(GROUPS as u32));
+        self.saved = self.saved.saturating_add(passed).min(cost_of(share.saturating_mul(GROUPS)));
         self.counted = now;
         let (first, mut taken) = (self.next, Vec::new());
         for group in (0..GROUPS).map(|at| (first + at) % GROUPS) {

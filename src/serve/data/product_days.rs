@@ -27,6 +27,9 @@ pub(super) struct ProductDays {
     files: u64,
 }
 
+/// Makes the rows of an answer.
+type MakeRows = fn(&Server, &Tape, &ProductDays) -> Result<Vec<Vec<Field>>, Refusal>;
+
 /// What is asked about days.
 pub(super) struct DaysQuestion {
     pub(super) tape: Tape,
@@ -34,8 +37,7 @@ pub(super) struct DaysQuestion {
     pub(super) range: TimeRange,
     pub(super) format: StreamFormat,
     pub(super) columns: &'static [(&'static str, CellKind)],
-    /// Makes the rows.
-    pub(super) rows: fn(&Server, &Tape, &ProductDays) -> Result<Vec<Vec<Field>>, Refusal>,
+    pub(super) rows: MakeRows,
 }
 
 impl ProductDays {

@@ -16,7 +16,7 @@ use super::place::OWN_FOLDER;
 const MAX_ASIDE: u32 = 10_000;
 
 /// Which file a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
@@ -39,7 +39,7 @@ impl FileId {
 }
 
 /// A file as it was when it was looked at. Where nothing of it differs, nobody has written to it since.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FileStamp {
     path: PathBuf,
     /// Its id, length and time of change; nothing where it is not there.

@@ -163,6 +163,10 @@ counters! {
         losses: Counter => Connections "losses",
         /// Missing messages in the Advanced feed's numbering of a connection: times that some were missing.
         sequence_holes: Counter => Connections "sequence_holes",
+        /// Frames that `--check-parse` has read both ways.
+        parse_checked: Counter => Connections "parse_checked",
+        /// Frames of which the two ways gave something different.
+        parse_differences: Counter => Connections "parse_differences",
         /// Most bytes seen waiting in the receive queue of a socket.
         receive_queue_bytes: Peak => Connections "receive_queue_peak_bytes",
     }

@@ -20,6 +20,9 @@ use crate::time::{UnixNanos, UtcDay};
 /// Real messages of a run. Each has a trade and a ticker.
 const REAL: u64 = 60;
 
+/// So many messages that agree settle a doubt.
+const THREE_AGREE: u64 = 3;
+
 /// Where the ids begin.
 const FIRST: u64 = 5_000_000;
 
@@ -248,7 +251,11 @@ fn check(script: &Script) {
         let equal = tickers.iter().filter(is_it).count();
         // Of two tickers with one sequence that fits, the first is stored, and the other is counted as told again.
         let is_claimed = equal == 0 && claimed_sequences.contains(&real.sequence);
-        assert!(equal == 1 || is_claimed, "ticker {} is stored {equal} times by {script:?}", real.sequence);
+        // Where a stop comes before others have settled which sequence is right, those that are doubted are kept with the rejects and journaled.
+        let is_before_stop = script.restart > number && script.restart - number < THREE_AGREE;
+        let is_told = |event: &Event| matches!(event, Event::DoubtRefuted { key, .. } if *key == real.sequence);
+        let is_left = equal == 0 && is_before_stop && !claimed_sequences.is_empty() && journaled(path, is_told) > 0;
+        assert!(equal == 1 || is_claimed || is_left, "ticker {} is stored {equal} times by {script:?}", real.sequence);
     }
     let missing = crate::store::gaps(path, &product(), None).expect("read").missing;
     assert!(missing.count() <= script.absurd.len() as u64 * 1_000_000, "{missing:?}");
@@ -280,15 +287,19 @@ fn script() -> impl Strategy<Value = Script> {
 /// Scripts that were once wrong.
 #[test]
 fn an_absurd_message_among_the_first_ones_hides_no_real_message() {
-    for (key, at, jump, restart) in [
-        (Key::TradeTime, 2, (13, false), 0),
-        (Key::TradeTime, 2, (13, false), 5),
-        (Key::TickerTime, 0, (13, false), 0),
-        (Key::TickerTime, 0, (16, false), 42),
-        (Key::TradeId, 0, (6, false), 25),
-        (Key::TradeId, 0, (6, false), 0),
+    for (key, at, jump, in_a_row, restart) in [
+        (Key::TradeTime, 2, (13, false), 1, 0),
+        (Key::TradeTime, 2, (13, false), 1, 5),
+        (Key::TickerTime, 0, (13, false), 1, 0),
+        (Key::TickerTime, 0, (16, false), 1, 42),
+        (Key::TradeId, 0, (6, false), 1, 25),
+        (Key::TradeId, 0, (6, false), 1, 0),
+        (Key::Sequence, 48, (0, true), 2, 49),
+        (Key::Sequence, 47, (0, true), 2, 49),
+        (Key::Sequence, 47, (0, true), 1, 48),
+        (Key::Sequence, 48, (0, true), 2, 0),
     ] {
-        check(&Script { absurd: vec![Absurd { key, at, jump, in_a_row: 1 }], restart, midnight: 0, lag: None });
+        check(&Script { absurd: vec![Absurd { key, at, jump, in_a_row }], restart, midnight: 0, lag: None });
     }
 }
 

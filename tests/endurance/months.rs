@@ -22,7 +22,7 @@ use coltape::internals::capture::{self, CaptureConfig};
 use coltape::internals::feed::Feed;
 use coltape::internals::product::ProductId;
 use coltape::internals::simulate::{Faults, SimulateConfig, Simulation, products};
-use coltape::internals::time::{Clock, UnixNanos, UtcDay};
+use coltape::internals::time::{Clock, UnixNanos};
 use serde_json::{Value, json};
 
 use crate::faults::tape;
@@ -262,7 +262,7 @@ fn what_a_capture_holds_does_not_grow_with_time() {
         !plan.is_short() || now.values[MAPS] <= early.fold(f64::MAX, f64::min) + STEPS[MAPS]
     });
     simulation.pause();
-    assert_eq!(clock.now().day(), UtcDay(first_day.0 + 1), "a midnight has passed");
+    assert!(clock.now().day() > first_day, "a midnight has passed");
     let data = folder.path().join("data");
     await_all(&data, &ledger);
     let (is_good, log) = recorder.stop();

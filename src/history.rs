@@ -10,10 +10,13 @@
 //! `verify` judges days by it, and so does every answer that says whether a time is whole: there is one rule for both.
 
 pub(crate) mod clock_days;
+mod damaged_lines;
 pub(crate) mod journal;
 pub(crate) mod kept;
 pub(crate) mod product;
 pub(crate) mod rejected;
+mod sessions;
+mod stop_figures;
 
 pub(crate) use clock_days::ClockDays;
 pub(crate) use journal::Journal;

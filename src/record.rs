@@ -350,6 +350,11 @@ pub enum MarketMessage {
     Trade(Trade, RawPlace),
     /// One ticker update.
     Ticker(Ticker),
+    /// The ticker of this time, which follows, was sent on subscribing, to one connection alone. Comes only where tickers have no sequence.
+    TickerSnapshot {
+        /// Its event time.
+        time: UnixNanos,
+    },
     /// The product's newest trade id, as the exchange says. It may come slightly before the match it names.
     Heartbeat {
         /// Newest trade id of the product.

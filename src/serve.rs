@@ -23,6 +23,7 @@ pub(crate) mod monitor;
 mod page;
 mod routes;
 pub(crate) mod server;
+mod turns;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;

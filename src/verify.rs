@@ -7,7 +7,8 @@
 //!        ├──────▶ known      the days and files that should be there
 //!        ├──────▶ archived   the days that are in an archive
 //!        ├──────▶ coverage   the whole chain of trade ids → a verdict for each product-day, by the history; `order`: whether ids and dates agree
-//!        ├──────▶ tickers    TICKER_TRADES against MD, MD against TRADES
+//!        ├──────▶ tickers    TICKER_TRADES against MD, MD against TRADES; `named`: trades that tickers name and that are not there
+//!        ├──────▶ texts      the exact texts against the records that they belong to
 //!        ├──────▶ reconcile  everything against the ledger of a simulated exchange, field by field
 //!        └──────▶ survey     a range of time by the same rule, without a look at every value: for those who answer a question
 //! ```
@@ -29,9 +30,11 @@ mod index;
 mod known;
 mod ledger;
 mod matching;
+mod named;
 mod order;
 mod plain;
 mod product;
+mod received;
 mod reconcile;
 mod report;
 mod report_text;
@@ -39,6 +42,7 @@ mod sectors;
 mod stretches;
 mod sums;
 mod survey;
+mod texts;
 mod tickers;
 mod verdicts;
 
@@ -51,6 +55,7 @@ use crate::store::{self, OWN_FOLDER, catalog};
 
 use ledger::Ledger;
 use reconcile::{Reconciler, Scope};
+use texts::Texts;
 
 pub(crate) use archived::{facts_of, runs_of};
 pub use chain::Link;
@@ -106,10 +111,14 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
     // Those that only the journal names may be gone.
     let products: BTreeSet<ProductId> =
         stored.into_iter().chain(journal.products().cloned()).chain(store::archived::products(&config.dir)).collect();
+    let texts = Texts::read(&config.dir);
+    if texts.more > 0 {
+        report.not_checked.push(format!("{} exact texts: there are too many to hold all of them against their records", texts.more));
+    }
     let mut days = BTreeMap::new();
     config.observer.begin(product::records_to_check(config)?);
     for product in products.into_iter().filter(|product| config.product.as_ref().is_none_or(|only| only == product)) {
-        let opened = product::verify_product(config, &product, &knowledge, &mut report)?;
+        let opened = product::verify_product(config, &product, (&knowledge, &texts), &mut report)?;
         if config.ledger.is_some() {
             days.insert(product, opened);
         }
@@ -127,12 +136,13 @@ pub fn verify(config: &VerifyConfig) -> Result<Report, VerifyError> {
 /// Verifies the products of a data directory one by one. What belongs to all of them is read once.
 pub(crate) struct ProductVerifier {
     knowledge: Knowledge,
+    texts: Texts,
 }
 
 impl ProductVerifier {
     /// Reads the journal of a data directory.
     pub(crate) fn read(dir: &std::path::Path) -> Self {
-        Self { knowledge: Knowledge::read(dir) }
+        Self { knowledge: Knowledge::read(dir), texts: Texts::read(dir) }
     }
 
     /// Estimates how many records will be looked at.
@@ -149,7 +159,7 @@ impl ProductVerifier {
     /// As [`verify`].
     pub(crate) fn verify(&self, config: &VerifyConfig, product: &ProductId) -> Result<Report, VerifyError> {
         let mut report = Report::default();
-        product::verify_product(config, product, &self.knowledge, &mut report)?;
+        product::verify_product(config, product, (&self.knowledge, &self.texts), &mut report)?;
         Ok(report)
     }
 }

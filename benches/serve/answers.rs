@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use coltape::{Dataset, Datasets, ExportConfig, ExportFormat, ServeConfig, Serving, UnixNanos};
 
-use crate::client::ask;
+use crate::client::{Portion, ask};
 use crate::export::{DATE, TRADES, make};
 use crate::plain_server;
 use crate::rounds::{Contest, Entrant};
@@ -49,17 +49,17 @@ pub fn contest() -> Contest {
     let mut entrants = Vec::new();
     for (name, format, plain_name) in FORMATS {
         let target = format!("/v1/trades?product=BTC-USD&format={format}");
-        let length = ask(serving.address(), &target, true).bytes;
+        let length = ask(serving.address(), &target, Portion::Whole).bytes;
         // The bytes themselves do not matter to either server: the file has as many.
         std::fs::write(still.join(format), vec![b'x'; length as usize]).unwrap();
         let kept = Rc::clone(&serving);
         let served = move || {
-            let received = ask(kept.address(), &target, true);
+            let received = ask(kept.address(), &target, Portion::Whole);
             assert_eq!(received.bytes, length);
             received.whole
         };
         entrants.push(Entrant { name, run: Box::new(served) });
-        entrants.push(Entrant { name: plain_name, run: Box::new(move || ask(plain, &format!("/{format}"), true).whole) });
+        entrants.push(Entrant { name: plain_name, run: Box::new(move || ask(plain, &format!("/{format}"), Portion::Whole).whole) });
     }
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin/python");
     if python.exists() {

@@ -1,4 +1,4 @@
-//! A client that reads an answer as fast as it can and drops it.
+//! A client that reads an answer as fast as it can, or at a pace, and drops it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,6 +9,8 @@ const READ_BYTES: usize = 256 << 10;
 
 /// How an answer came.
 pub struct Received {
+    /// Until the first byte of the head.
+    pub head: Duration,
     /// Until the first byte of the body.
     pub first: Duration,
     /// Until its end.
@@ -17,11 +19,24 @@ pub struct Received {
     pub bytes: u64,
 }
 
-/// Asks for a target and reads the answer to its end, or only its first byte. Panics where it is an error, or cut short.
-pub fn ask(address: SocketAddr, target: &str, is_whole: bool) -> Received {
+/// How much of an answer is read.
+#[derive(Clone, Copy)]
+pub enum Portion {
+    /// Its first byte.
+    First,
+    /// All of it.
+    Whole,
+    /// So many bytes of it, with a pause behind each megabyte.
+    Part { bytes: u64, pause: Duration },
+}
+
+/// Asks for a target and reads the answer. Panics where it is an error, or cut short.
+pub fn ask(address: SocketAddr, target: &str, read: Portion) -> Received {
     let since = Instant::now();
     let mut stream = BufReader::with_capacity(READ_BYTES, TcpStream::connect(address).unwrap());
     stream.get_mut().write_all(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    stream.fill_buf().unwrap();
+    let answered = since.elapsed();
     let (mut line, mut head) = (String::new(), String::new());
     while line != "\r\n" {
         line.clear();
@@ -35,17 +50,24 @@ pub fn ask(address: SocketAddr, target: &str, is_whole: bool) -> Received {
     }
     assert!(!stream.fill_buf().unwrap().is_empty());
     let first = since.elapsed();
-    let mut bytes = 0;
-    if is_whole {
-        loop {
-            let count = if head.contains("chunked") { chunk(&mut stream) } else { rest(&mut stream) };
-            bytes += count;
-            if count == 0 {
-                break;
-            }
+    let (most, pause) = match read {
+        Portion::First => (0, Duration::ZERO),
+        Portion::Whole => (u64::MAX, Duration::ZERO),
+        Portion::Part { bytes, pause } => (bytes, pause),
+    };
+    let (mut bytes, mut paused) = (0, 0);
+    while bytes < most {
+        let count = if head.contains("chunked") { chunk(&mut stream) } else { rest(&mut stream) };
+        bytes += count;
+        if count == 0 {
+            break;
+        }
+        if !pause.is_zero() && bytes >> 20 > paused {
+            paused = bytes >> 20;
+            std::thread::sleep(pause);
         }
     }
-    Received { first, whole: since.elapsed(), bytes }
+    Received { head: answered, first, whole: since.elapsed(), bytes }
 }
 
 fn rest(stream: &mut BufReader<TcpStream>) -> u64 {

@@ -1,39 +1,58 @@
 //! The time until the first byte of an answer, on a day of 50 million trades that the server has not been asked about before.
+//!
+//! Records are given while they are read, so what counts is the first byte of the body. Other answers are made of the whole day: what counts is the first byte
+//! of the head, with which a client knows that it is being answered; the first byte of the body stands beside it.
 
+use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use coltape::{ServeConfig, Serving};
 
-use crate::client::ask;
-use crate::rounds::{Contest, Entrant};
+use crate::client::{Portion, ask};
+use crate::rounds::{Contest, Entrant, Measured};
 use crate::sealed_day::SealedDay;
 
 pub const NAME: &str = "first byte: a day of 50 million trades";
-pub const JSONL: &str = "coltape: all trades as JSON Lines";
-pub const ARROW: &str = "coltape: all trades as Arrow";
-pub const NEWEST: &str = "coltape: all trades as CSV, newest first";
-pub const IDS: &str = "coltape: ten trades behind an id in the middle";
 
-pub fn contest() -> Contest {
-    let day = Rc::new(SealedDay::make());
-    let middle = day.trades / 2;
-    let asked = [
-        (JSONL, "format=jsonl".to_owned()),
-        (ARROW, "format=arrow".to_owned()),
-        (NEWEST, "format=csv&order=desc".to_owned()),
-        (IDS, format!("after_id={middle}&limit=10")),
-    ];
-    let entrants = asked.map(|(name, question)| {
-        let day = Rc::clone(&day);
-        let target = format!("/v1/trades?product=BTC-USD&{question}");
+/// What is asked for, and whether it is records.
+pub const ASKED: [(&str, &str, bool); 14] = [
+    ("all trades as JSON Lines", "/v1/trades?product=BTC-USD&format=jsonl", true),
+    ("all trades as Arrow", "/v1/trades?product=BTC-USD&format=arrow", true),
+    ("all trades as CSV, newest first", "/v1/trades?product=BTC-USD&format=csv&order=desc", true),
+    ("ten trades behind an id in the middle", "/v1/trades?product=BTC-USD&after_id={middle}&limit=10", true),
+    ("products", "/v1/products", false),
+    ("coverage", "/v1/coverage", false),
+    ("candles of a minute", "/v1/candles?product=BTC-USD", false),
+    ("stats", "/v1/stats?product=BTC-USD", false),
+    ("live", "/v1/live?product=BTC-USD", false),
+    ("REST: /products", "/products", false),
+    ("REST: /products/BTC-USD/trades", "/products/BTC-USD/trades?limit=100", false),
+    ("REST: /products/BTC-USD/candles", "/products/BTC-USD/candles", false),
+    ("REST: /products/BTC-USD/candles, a day", "/products/BTC-USD/candles?granularity=3600&start=2024-10-04&end=2024-10-05", false),
+    ("REST: /products/BTC-USD/ticker", "/products/BTC-USD/ticker", false),
+];
+
+/// Holds the contest.
+pub fn hold(day: &Rc<SealedDay>, rounds: usize, measured: &mut Measured) {
+    let mut bodies = Vec::new();
+    let entrants = ASKED.map(|(name, target, is_records)| {
+        let (day, body) = (Rc::clone(day), Rc::new(Cell::new(Duration::ZERO)));
+        bodies.push((name, is_records, Rc::clone(&body)));
+        let target = target.replace("{middle}", &(day.trades / 2).to_string());
         let run = move || {
             // A server that knows nothing of the day yet.
             let serving = Serving::start(ServeConfig::new(day.folder.path())).unwrap();
-            let first = ask(serving.address(), &target, false).first;
-            serving.stop().unwrap();
-            first
+            let received = ask(serving.address(), &target, Portion::First);
+            // An answer that is made of the whole day may still be on its way.
+            let _ = serving.stop();
+            body.set(received.first);
+            if is_records { received.first } else { received.head }
         };
         Entrant { name, run: Box::new(run) }
     });
-    Contest { name: NAME, per: "ns / answer", elements: 1, entrants: entrants.into() }
+    Contest { name: NAME, per: "ns / answer", elements: 1, entrants: entrants.into() }.hold(rounds, measured);
+    for (name, _, body) in bodies.iter().filter(|(_, is_records, _)| !is_records) {
+        measured.note(NAME, &format!("{name}: body"), "ns / answer", body.get().as_nanos() as f64);
+    }
 }

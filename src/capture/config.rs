@@ -134,6 +134,8 @@ pub struct CaptureConfig {
     pub alerts: AlertConfig,
     /// Where frames are recorded as they were received, if they are.
     pub record: Option<RecordConfig>,
+    /// Whether each message is read by its shape and by the parser alone, and the two are compared: for tests, and in debug builds only.
+    pub checks_parse: bool,
     /// How long the capture runs. Without it, the capture runs until it is stopped.
     pub duration: Option<Duration>,
     /// Who is told that the capture is ready and well, if it was started by a service manager.
@@ -179,6 +181,7 @@ impl CaptureConfig {
             start_patience: defaults::START_PATIENCE,
             alerts: AlertConfig::default(),
             record: None,
+            checks_parse: false,
             duration: None,
             service_manager: None,
             clock: Clock::System,

@@ -28,5 +28,6 @@ pub(crate) mod status_figures;
 pub(crate) mod status_file;
 pub(crate) mod subscription_state;
 pub(crate) mod summary;
+pub(crate) mod unbroken;
 pub(crate) mod view;
 pub(crate) mod watch;

@@ -3,6 +3,7 @@
 mod archive;
 pub(crate) mod exact_texts;
 pub(crate) mod files;
+pub(crate) mod flush_pace;
 pub(crate) mod journal;
 pub(crate) mod products;
 pub(crate) mod repair;

@@ -25,6 +25,7 @@ use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
 use crate::feed::Feed;
+use crate::feed::parse_check::CAN_CHECK;
 use crate::product::ProductId;
 use crate::schema::{ColumnSet, Dataset};
 use crate::simulate::GRAMMAR;
@@ -146,7 +147,7 @@ pub(crate) struct CaptureArgs {
     /// Most products of one connection; more products get more connections
     #[arg(long, value_name = "N", default_value_t = defaults::PRODUCTS_PER_CONNECTION, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub products_per_connection: u32,
-    /// Time between two flushes; a power cut loses at most twice as much
+    /// Time between two flushes, nearly twice as long where little comes; a power cut loses at most twice as much
     #[arg(long, value_name = "D", default_value_t = Span(defaults::SYNC_INTERVAL), value_parser = positive_span)]
     pub sync: Span,
     /// Most messages in the queue of one product; lowered, with a log line, where all queues would exceed the memory budget
@@ -164,6 +165,9 @@ pub(crate) struct CaptureArgs {
     /// Stop after this time
     #[arg(long, value_name = "D", value_parser = units::positive_duration)]
     pub duration: Option<Duration>,
+    /// Read each message by its shape and by the parser alone, and compare: exit 1 if they differ. For tests; debug builds only
+    #[arg(long, hide = !CAN_CHECK)]
+    pub check_parse: bool,
     /// If a capture holds the directory, replace it: connect first, ask it to end, go on where it has stopped. If it does not end within 30 s, it is left
     /// as it is, and this one exits with 1
     #[arg(long)]
@@ -382,6 +386,9 @@ pub(crate) struct SimulateArgs {
     /// Trades per second and product
     #[arg(long, value_name = "R", default_value_t = 10.0)]
     pub rate: f64,
+    /// Spread the trades of each product evenly over time, and the products over the second, each trade with its ticker: no bursts
+    #[arg(long, conflicts_with = "replay")]
+    pub spread: bool,
     /// Send no tickers
     #[arg(long)]
     pub no_tickers: bool,

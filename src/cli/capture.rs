@@ -20,6 +20,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::no_thread;
 use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
+use crate::feed::parse_check::CAN_CHECK;
 use crate::product::ProductId;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
@@ -89,7 +90,13 @@ fn config(args: &CaptureArgs) -> Result<CaptureConfig, Failure> {
         }
     }
     let url = args.url.as_deref().unwrap_or(args.feed.default_url());
+    if args.check_parse && !CAN_CHECK {
+        return Err(Failure::Usage(
+            "--check-parse: this is a release build, which cannot compare; take a debug build (`cargo build`)".to_owned(),
+        ));
+    }
     let mut config = CaptureConfig::new(args.feed, url, products, &args.data_dir.data_dir);
+    config.checks_parse = args.check_parse;
     // A test endpoint does not have the products of the public one. So its REST endpoint must be named.
     config.rest_url = args.rest_url.clone().or_else(|| args.url.is_none().then(|| args.feed.default_rest_url().to_owned()));
     config.proxies =
@@ -174,7 +181,68 @@ fn stop_on_signals(stop: &Stop, has_list: bool) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+    use crate::cli::args::{Cli, Command};
+    use crate::feed::parse_check::planted;
+    use crate::simulate::{Faults, SimulateConfig, SimulatedFeed, Simulation};
+
+    /// Runs a capture with `--check-parse` of a short market, with messages among its own that cannot be used. Gives what it came to, if this build can check.
+    fn checked(feed: SimulatedFeed, is_planted: bool) -> Option<capture::report::summary::Summary> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut market = SimulateConfig::default();
+        (market.feed, market.rate_per_product, market.duration) = (feed, 400.0, Some(Duration::from_millis(700)));
+        market.faults = Faults::parse("junk*3,duplicate*3").expect("a script");
+        let exchange = Simulation::start(market).expect("started");
+        let (data, url) = (folder.path().join("data"), exchange.endpoints().websocket_url.clone());
+        let data = data.to_string_lossy();
+        let typed =
+            ["coltape", "capture", "BTC-USD", "--feed", feed.name(), "--url", &url, "--data-dir", &data, "--check-parse", "--force-fs"];
+        let Command::Capture(args) = Cli::try_parse_from(typed).expect("a command line").command else { panic!("another command") };
+        let config = match config(&args) {
+            Ok(config) if CAN_CHECK => config,
+            Ok(_) => panic!("a release build refuses the option"),
+            Err(Failure::Usage(text)) if !CAN_CHECK && text.contains("release build") => return None,
+            Err(failure) => panic!("{failure:?}"),
+        };
+        if is_planted {
+            planted::plan();
+        }
+        let stop = Stop::default();
+        let summary = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !exchange.is_over() {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                stop.ask();
+            });
+            capture::run(&config, &stop).expect("started")
+        });
+        exchange.stop().expect("stopped");
+        Some(summary)
+    }
+
+    #[test]
+    fn check_parse_finds_both_ways_equal_on_both_feeds() {
+        for feed in [SimulatedFeed::Exchange, SimulatedFeed::Advanced] {
+            let Some(summary) = checked(feed, false) else { return };
+            let found = summary.connections;
+            assert!(summary.is_good() && found.rejected > 0, "{feed:?}: {:?}", summary.shortcomings());
+            assert_eq!((found.parse_checked, found.parse_differences), (found.frames, 0), "{feed:?}");
+            assert!(report::table(&summary).contains(" messages read both ways, 0 differently"));
+        }
+    }
+
+    #[test]
+    fn check_parse_ends_with_a_failure_where_the_two_ways_differ() {
+        let Some(summary) = checked(SimulatedFeed::Exchange, true) else { return };
+        let (differences, trades) = (summary.connections.parse_differences, summary.trades().received);
+        assert!(!summary.is_good() && summary.balances(), "{:?}", summary.shortcomings());
+        assert!(trades > 100 && differences >= trades, "each of {trades} trades differs: {differences}");
+        let table = report::table(&summary);
+        assert!(table.contains(&format!("{differences} messages are read differently")), "{table}");
+    }
 
     fn manager(variables: &[(&str, &str)]) -> Option<ServiceManager> {
         service_manager(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value)))

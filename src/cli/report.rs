@@ -33,6 +33,9 @@ fn write_table(out: &mut String, summary: &Summary) -> std::fmt::Result {
     for RejectCount { reason, count } in &summary.rejects {
         writeln!(out, "rejected {count}: {reason}")?;
     }
+    if connections.parse_checked > 0 {
+        writeln!(out, "parse: {} messages read both ways, {} differently", connections.parse_checked, connections.parse_differences)?;
+    }
     write_lines(out, summary)?;
     let totals = &summary.totals;
     if totals.rest_requests > 0 {

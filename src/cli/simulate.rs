@@ -60,6 +60,7 @@ fn config(args: &SimulateArgs) -> Result<SimulateConfig, Failure> {
         products: named_products(&args.products)?,
         rate_per_product: args.rate,
         tickers: !args.no_tickers,
+        spread: args.spread,
         duration: args.duration,
         seed: args.seed,
         start: args.start,

@@ -3,7 +3,8 @@
 //! 1. `side` is the **maker's** and is inverted. There are no order ids and no sequence of the product: nil and 0.
 //! 2. A message may hold several events and an event several products; every batch is newest-first. The handler gets all trades of a message in rising
 //!    trade id. Those of a snapshot are marked [`Means::Snapshot`].
-//! 3. A ticker carries no trade: it has the envelope's `timestamp`, volume NaN, side unknown, trade id and sequence 0.
+//! 3. A ticker carries no trade: it has the envelope's `timestamp`, volume NaN, side unknown, trade id and sequence 0. The handler is told which tickers are
+//!    of a snapshot ([`Handler::snapshot`]).
 //! 4. An element or event that cannot be used does not affect the others. But the handler is called only when all of a message is read: as long as it may
 //!    be read again in another spelling, or after the clock is settled, one such element ends the reading ([`Elements::All`]).
 
@@ -41,6 +42,8 @@ shape! {
 pub(super) const TRADES: &str = "trades";
 /// The name of the list of tickers.
 pub(super) const TICKERS: &str = "tickers";
+/// The type of an event that was sent on subscribing.
+const SNAPSHOT: &str = "snapshot";
 /// Fields of a trade.
 pub(super) const TRADE_FIELDS: usize = 6;
 /// Fields of a ticker.
@@ -74,6 +77,7 @@ pub(super) struct ReadTicker {
     numbers: [usize; 5],
     /// Those of bid size and ask size.
     sizes: [Decimal; 2],
+    is_snapshot: bool,
 }
 
 /// Which of a frame's elements have to be usable.
@@ -225,7 +229,7 @@ struct TradeSource {
 
 impl TradeSource {
     fn new(kind: Option<&str>, line: u8) -> Self {
-        let means = if kind == Some("snapshot") { Means::Snapshot } else { Means::Live };
+        let means = if kind == Some(SNAPSHOT) { Means::Snapshot } else { Means::Live };
         Self { means, origin: Origin::new(means, line, Feed::Advanced.number()) }
     }
 }
@@ -285,22 +289,24 @@ pub(super) fn tickers(
     match message {
         Message::Parsed(nodes) => {
             for event in nodes.elements(events).ok_or(RejectReason::Shape)? {
-                let Some((_, tickers)) = tally.event(nodes, event, TICKERS) else { continue };
+                let Some((kind, tickers)) = tally.event(nodes, event, TICKERS) else { continue };
+                let source = TickerSource { time, recv: times.recv, is_snapshot: kind == Some(SNAPSHOT) };
                 for place in tickers {
                     let picked = nodes.pick_shape::<ListedTicker, TICKER_FIELDS>(place);
-                    tally.keep(picked.and_then(|places| ticker(nodes, places, time, times.recv)), read, Item::Ticker, handler);
+                    tally.keep(picked.and_then(|places| ticker(nodes, places, source)), read, Item::Ticker, handler);
                 }
             }
         }
         Message::ByShape(batch) => {
+            let source = TickerSource { time, recv: times.recv, is_snapshot: batch.kind() == Some(SNAPSHOT) };
             for element in 0..batch.count {
-                tally.keep(ticker(nodes, batch.places(element), time, times.recv), read, Item::Ticker, handler);
+                tally.keep(ticker(nodes, batch.places(element), source), read, Item::Ticker, handler);
             }
         }
     }
     tally.read_again()?;
-    for ReadTicker { ticker, product, numbers: [price, bid, ask, bid_size, ask_size], sizes: [bid_size_read, ask_size_read] } in read.iter()
-    {
+    for ReadTicker { ticker, product, numbers, sizes: [bid_size_read, ask_size_read], is_snapshot } in read.iter() {
+        let [price, bid, ask, bid_size, ask_size] = numbers;
         let product = nodes.text(*product).unwrap_or_default().as_bytes();
         let sources = [
             source("price_f64", ticker.price, *price),
@@ -310,13 +316,28 @@ pub(super) fn tickers(
             source("best_ask_size_f64", *ask_size_read, *ask_size),
         ];
         field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, ticker.recv.0, text));
+        if *is_snapshot {
+            handler.snapshot();
+        }
         handler.ticker(product, ticker);
     }
     tally.used = read.len();
     Ok(tally.fate())
 }
 
-fn ticker(nodes: Nodes<'_, '_>, places: [usize; TICKER_FIELDS], time: UnixNanos, recv: UnixNanos) -> Result<ReadTicker, RejectReason> {
+/// What the tickers of an event have in common.
+#[derive(Clone, Copy)]
+struct TickerSource {
+    time: UnixNanos,
+    recv: UnixNanos,
+    is_snapshot: bool,
+}
+
+fn ticker(
+    nodes: Nodes<'_, '_>,
+    places: [usize; TICKER_FIELDS],
+    TickerSource { time, recv, is_snapshot }: TickerSource,
+) -> Result<ReadTicker, RejectReason> {
     let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = places;
     field::product(nodes, product)?;
     let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
@@ -334,7 +355,8 @@ fn ticker(nodes: Nodes<'_, '_>, places: [usize; TICKER_FIELDS], time: UnixNanos,
         best_ask_size: ask_size.as_f64,
         side: None,
     };
-    Ok(ReadTicker { ticker, product, numbers: [price_at, bid_at, ask_at, bid_size_at, ask_size_at], sizes: [bid_size, ask_size] })
+    let numbers = [price_at, bid_at, ask_at, bid_size_at, ask_size_at];
+    Ok(ReadTicker { ticker, product, numbers, sizes: [bid_size, ask_size], is_snapshot })
 }
 
 /// Reads a `subscriptions` message.

@@ -71,6 +71,11 @@ impl MarketClock {
         shifted(now, self.offset().unwrap_or(0))
     }
 
+    /// Takes over what another clock knows.
+    pub(super) fn take_over(&self, offset: Option<i64>) {
+        self.offset_nanos.store(offset.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
     fn publish(&self, offset: i64) {
         self.offset_nanos.store(offset.max(UNKNOWN + 1), Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! [`Handler`]: what takes the elements of a frame from the decoder.
 //!
 //! 1. Every trade and ticker of a frame that is JSON leads to exactly one call: `trade`, `ticker` or `reject_item`.
-//! 2. All calls but `control`, `inexact`, `flaw` and those about held frames are on the hot path.
+//! 2. All calls but `control`, `inexact`, `flaw`, `snapshot` and those about held frames are on the hot path.
 
 use super::control::Control;
 use super::fate::FrameFate;
@@ -31,6 +31,10 @@ pub trait Handler {
     fn flaw(&mut self, why: RejectReason) {
         let _ = why;
     }
+
+    /// Takes note that the ticker given next was sent on subscribing: it says how the product stood then, and was sent to this connection alone. Does nothing
+    /// unless implemented.
+    fn snapshot(&mut self) {}
 
     /// Begins a frame that was held back since `recv` because its times contradict the clock. What it holds follows, then [`Handler::end_held`]. Does nothing
     /// unless implemented.

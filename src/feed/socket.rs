@@ -1,9 +1,9 @@
 //! [`Socket`]: one blocking WebSocket connection.
 //!
 //! 1. A read waits at most a tick and then gives [`Received::Idle`], so that its thread can do other things. Nothing of a half-read frame is lost.
-//! 2. In the steady state a read allocates nothing. tungstenite slices messages out of one buffer, which is free again once the last message is dropped;
-//!    so each message is dropped before the next read. A test proves it over loopback with a counting allocator. Only a message much longer than any
-//!    before it makes the buffer grow.
+//! 2. In the steady state a read allocates nothing and copies nothing: a message is given where it lies in the buffer that the system has filled
+//!    ([`NextFrame`]). What is not a whole message in one frame goes through tungstenite. It slices messages out of one buffer, which is free again once the
+//!    last message is dropped; so each message is dropped before the next read. A test proves it over loopback with a counting allocator.
 //! 3. Bounded: messages of 128 MiB, frames of 32 MiB, writes buffered to 512 KiB and at most 1 MiB, handshakes by a deadline.
 //! 4. Pings are answered, fragments are put together and closes are acknowledged here. A read gives whole messages, binary ones as text.
 //! 5. A message that is not UTF-8 ends the connection, as RFC 6455 demands of both sides.
@@ -13,6 +13,7 @@
 //! A socket starts no thread and never connects again by itself: [`Session`](super::session::Session) decides that.
 
 use std::io;
+use std::ops::Range;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -25,6 +26,7 @@ use super::awake::Deadline;
 use super::connector::Connector;
 use super::endpoint::Endpoint;
 use super::json::MAX_PARSED_BYTES;
+use super::next_frame::NextFrame;
 use super::redirect;
 use super::socket_error::SocketError;
 use super::timeouts::Timeouts;
@@ -68,14 +70,24 @@ pub enum Received<'s> {
 /// A connected WebSocket.
 pub struct Socket {
     inner: WebSocket<Transport>,
-    /// The message that the last read gave, or that has been read ahead. It keeps the read buffer in use.
-    current: Option<Message>,
+    /// The message that the last read gave, or that has been read ahead.
+    current: Option<Current>,
     /// Whether `current` has been read ahead: the next read gives it.
     is_ahead: bool,
     /// The error that reading ahead met: the next read gives it.
     error: Option<tungstenite::Error>,
     /// Bytes of all messages so far with the heads of their frames, if each came in one frame.
     message_bytes: u64,
+    /// Whether an answer to a ping could not be sent yet.
+    owes_answer: bool,
+}
+
+/// A message, and where it is.
+enum Current {
+    /// In the transport's buffer.
+    Received(Range<usize>),
+    /// In tungstenite's, which it keeps in use.
+    Message(Message),
 }
 
 impl Socket {
@@ -114,7 +126,7 @@ impl Socket {
             .max_message_size(Some(MAX_MESSAGE_BYTES))
             .max_frame_size(Some(MAX_FRAME_BYTES));
         let inner = WebSocket::from_raw_socket(transport, Role::Client, Some(config));
-        Ok(Self { inner, current: None, is_ahead: false, error: None, message_bytes: 0 })
+        Ok(Self { inner, current: None, is_ahead: false, error: None, message_bytes: 0, owes_answer: false })
     }
 
     /// Waits at most a tick for a message.
@@ -130,9 +142,10 @@ impl Socket {
             }
         }
         match &self.current {
-            Some(Message::Text(text)) => Ok(Received::Text(text.as_bytes())),
-            Some(Message::Binary(bytes)) => Ok(Received::Text(bytes)),
-            Some(Message::Close(frame)) => {
+            Some(Current::Received(place)) => Ok(Received::Text(self.inner.get_ref().payload(place.clone()))),
+            Some(Current::Message(Message::Text(text))) => Ok(Received::Text(text.as_bytes())),
+            Some(Current::Message(Message::Binary(bytes))) => Ok(Received::Text(bytes)),
+            Some(Current::Message(Message::Close(frame))) => {
                 // This sends the acknowledgement. Whether it arrives does not matter any more.
                 let _ = self.inner.flush();
                 let (code, reason) = match frame {
@@ -172,14 +185,14 @@ impl Socket {
     /// of a message.
     #[must_use]
     pub(crate) fn unfinished_bytes(&self) -> u64 {
-        self.inner.get_ref().read_bytes.saturating_sub(self.message_bytes)
+        let transport = self.inner.get_ref();
+        (transport.read_bytes + transport.received().len() as u64).saturating_sub(self.message_bytes)
     }
 
     /// Tells whether every byte received belongs to a message that has been read. Where a message came in several frames it says no.
     #[inline]
     fn is_exhausted(&self) -> bool {
-        let transport = self.inner.get_ref();
-        self.message_bytes == transport.read_bytes && transport.is_empty()
+        self.is_between_frames() && self.inner.get_ref().is_empty()
     }
 
     /// Waits for at most so long until the system has something to read. Tells whether it has. What is buffered already does not count.
@@ -215,22 +228,80 @@ impl Socket {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
+        if std::mem::take(&mut self.owes_answer) {
+            self.answer()?;
+        }
+        if self.is_between_frames() && self.take_received()? {
+            return Ok(());
+        }
         let read = self.inner.read();
         if let Ok(message) = &read {
             self.message_bytes += framed_bytes(message.len());
         }
         match read {
             // tungstenite has queued the answer to a ping; the next read sends it at the latest.
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => match self.inner.flush() {
-                Err(tungstenite::Error::Io(error)) if !is_quiet(&error) => Err(error.into()),
-                _ => Ok(()),
-            },
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => self.answer(),
             Ok(message) => {
-                self.current = Some(message);
+                self.current = Some(Current::Message(message));
                 Ok(())
             }
             Err(tungstenite::Error::Io(error)) if is_quiet(&error) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Tells whether tungstenite has nothing of a frame, nor of a message in several frames: the next byte begins one. After a message in several frames it
+    /// says no for the rest of the connection, since [`framed_bytes`] counts too few.
+    #[inline]
+    fn is_between_frames(&self) -> bool {
+        self.message_bytes == self.inner.get_ref().read_bytes && self.inner.can_read()
+    }
+
+    /// Takes the next message where it lies in the buffer, receiving more if need be. Tells whether there is nothing left to do: a message was taken, or none
+    /// came. Otherwise the next frame is tungstenite's.
+    #[inline]
+    fn take_received(&mut self) -> Result<bool, tungstenite::Error> {
+        loop {
+            let transport = self.inner.get_mut();
+            let received = transport.received();
+            match NextFrame::of(received, transport.room()) {
+                NextFrame::Message { head, payload, is_text } => {
+                    let frame = head + payload;
+                    let is_whole = !is_text || received.get(head..frame).is_some_and(|text| std::str::from_utf8(text).is_ok());
+                    if !is_whole {
+                        transport.limit(Some(frame as u64));
+                        return Ok(false);
+                    }
+                    self.message_bytes += frame as u64;
+                    self.current = Some(Current::Received(transport.take(head, payload)));
+                    return Ok(true);
+                }
+                NextFrame::Other { bytes } => {
+                    transport.limit(bytes);
+                    return Ok(false);
+                }
+                NextFrame::Unfinished => match transport.receive() {
+                    // tungstenite knows what that means.
+                    Ok(0) => {
+                        transport.limit(None);
+                        return Ok(false);
+                    }
+                    Ok(_) => {}
+                    Err(error) if is_quiet(&error) => return Ok(true),
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+    }
+
+    /// Sends what tungstenite has queued in answer to a ping.
+    fn answer(&mut self) -> Result<(), tungstenite::Error> {
+        match self.inner.flush() {
+            Err(tungstenite::Error::Io(error)) if !is_quiet(&error) => Err(error.into()),
+            sent => {
+                self.owes_answer = sent.is_err();
+                Ok(())
+            }
         }
     }
 }

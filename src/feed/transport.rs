@@ -4,8 +4,8 @@
 //!    count, and what has been received is read before the time is judged.
 //! 2. While reads are limited to the buffer ([`Transport::set_buffered_only`]), a read gives what has been received already, or `WouldBlock`. It makes no
 //!    system call.
-//! 3. The system is asked for [`SYSTEM_READ_BYTES`] at once, which may hold several TLS records. tungstenite takes them in small pieces, because it zeroes
-//!    the memory for each piece first.
+//! 3. The system is asked for [`SYSTEM_READ_BYTES`] at once, which may hold several TLS records. Whole messages are read where they lie in the buffer
+//!    ([`Transport::received`]). tungstenite takes the rest in small pieces, because it zeroes the memory for each piece first.
 //! 4. A signal ends no read and no write with an error.
 
 use std::io::{self, Read, Write};
@@ -32,6 +32,8 @@ pub(super) struct Transport {
     stream: Stream,
     /// Bytes that reads have given since the handshakes.
     pub(super) read_bytes: u64,
+    /// Bytes that reads give before the next frame has to be looked at; nothing where they give all.
+    limit: Option<u64>,
 }
 
 enum Stream {
@@ -74,7 +76,7 @@ impl ReadBuffer {
     #[inline]
     fn read(&mut self, into: &mut [u8], read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         if self.left.is_empty() {
-            self.left = 0..read(&mut self.bytes)?.min(self.bytes.len());
+            self.fill(read)?;
         }
         let count = self.left.len().min(into.len());
         if let (Some(to), Some(from)) = (into.get_mut(..count), self.bytes.get(self.left.start..self.left.start + count)) {
@@ -83,12 +85,27 @@ impl ReadBuffer {
         self.left.start += count;
         Ok(count)
     }
+
+    /// Adds to what is left by `read`. What was left stands at the buffer's beginning then. Gives how many bytes came; there has to be room for one.
+    fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
+        let kept = self.left.len();
+        if self.left.start > 0 {
+            self.bytes.copy_within(self.left.clone(), 0);
+            self.left = 0..kept;
+        }
+        let room = self.bytes.get_mut(kept..).unwrap_or_default();
+        debug_assert!(!room.is_empty(), "nothing would be taken for the end of the stream");
+        let most = room.len();
+        let count = read(room)?.min(most);
+        self.left.end = kept + count;
+        Ok(count)
+    }
 }
 
 impl Transport {
     /// Goes without TLS.
     pub(super) fn plain(tcp: BufferedTcp) -> Self {
-        Self { stream: Stream::Plain(tcp), read_bytes: 0 }
+        Self { stream: Stream::Plain(tcp), read_bytes: 0, limit: None }
     }
 
     /// Makes the TLS handshake.
@@ -100,7 +117,7 @@ impl Transport {
             HandshakeError::Failure(error) => TlsFault::read(&error.to_string()),
             HandshakeError::WouldBlock(_) => TlsFault::Other("the handshake took too long".to_owned()),
         })?;
-        Ok(Self { stream: Stream::Tls { stream: Box::new(stream), decrypted: ReadBuffer::new(RECORD_BYTES) }, read_bytes: 0 })
+        Ok(Self { stream: Stream::Tls { stream: Box::new(stream), decrypted: ReadBuffer::new(RECORD_BYTES) }, read_bytes: 0, limit: None })
     }
 
     /// Ends the time of the handshakes. From here on a read waits at most a tick.
@@ -128,6 +145,63 @@ impl Transport {
     /// Limits reads to what has been received, so that they make no system call, or ends that.
     pub(super) fn set_buffered_only(&mut self, is_limited: bool) {
         self.buffered_mut().buffered_only = is_limited;
+    }
+
+    /// Shows what has been received, decrypted and not been read.
+    #[inline]
+    pub(super) fn received(&self) -> &[u8] {
+        let buffer = self.buffer();
+        buffer.bytes.get(buffer.left.clone()).unwrap_or_default()
+    }
+
+    /// Gives the most bytes that can be received without being read.
+    pub(super) fn room(&self) -> usize {
+        self.buffer().bytes.len()
+    }
+
+    /// Takes the first `head + payload` received bytes as read. Gives the place of the payload, for [`Transport::payload`].
+    #[inline]
+    pub(super) fn take(&mut self, head: usize, payload: usize) -> Range<usize> {
+        self.read_bytes += (head + payload) as u64;
+        let left = &mut self.buffer_mut().left;
+        let start = left.start + head;
+        left.start = (start + payload).min(left.end);
+        start..start + payload
+    }
+
+    /// Shows a payload. It stays until more is received.
+    #[inline]
+    pub(super) fn payload(&self, place: Range<usize>) -> &[u8] {
+        self.buffer().bytes.get(place).unwrap_or_default()
+    }
+
+    /// Receives more, behind what has not been read. Gives 0 at the end of the stream.
+    pub(super) fn receive(&mut self) -> io::Result<usize> {
+        match &mut self.stream {
+            Stream::Plain(tcp) => tcp.receive(),
+            Stream::Tls { stream, decrypted } => decrypted.fill(|bytes| stream.read(bytes)),
+        }
+    }
+
+    /// Has reads give the next `bytes` and then nothing before [`Transport::received`] was looked at again; with nothing, all.
+    pub(super) fn limit(&mut self, bytes: Option<u64>) {
+        self.limit = bytes;
+    }
+
+    #[inline]
+    fn buffer(&self) -> &ReadBuffer {
+        match &self.stream {
+            Stream::Plain(tcp) => &tcp.received,
+            Stream::Tls { decrypted, .. } => decrypted,
+        }
+    }
+
+    #[inline]
+    fn buffer_mut(&mut self) -> &mut ReadBuffer {
+        match &mut self.stream {
+            Stream::Plain(tcp) => &mut tcp.received,
+            Stream::Tls { decrypted, .. } => decrypted,
+        }
     }
 
     /// Tells whether all that has been received has been read.
@@ -232,21 +306,38 @@ fn poll_read(tick: Duration, tcp: &TcpStream, bytes: &mut [u8]) -> io::Result<us
     }
 }
 
+impl BufferedTcp {
+    /// Receives more, behind what has not been read.
+    fn receive(&mut self) -> io::Result<usize> {
+        let Self { tcp, deadline, received, spins_for, buffered_only, .. } = self;
+        received.fill(|bytes| ask_system(tcp, deadline.as_mut(), *spins_for, *buffered_only, bytes))
+    }
+}
+
+/// Reads from the system as the stream is set.
+fn ask_system(
+    mut tcp: &TcpStream,
+    deadline: Option<&mut Deadline>,
+    spins_for: Option<Duration>,
+    buffered_only: bool,
+    bytes: &mut [u8],
+) -> io::Result<usize> {
+    if buffered_only {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    if let Some(deadline) = deadline {
+        return read_by(deadline, tcp, bytes);
+    }
+    match spins_for {
+        Some(tick) => poll_read(tick, tcp, bytes),
+        None => tcp.read(bytes).map_err(without_signals),
+    }
+}
+
 impl Read for BufferedTcp {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Self { tcp, deadline, received, spins_for, buffered_only, .. } = self;
-        received.read(into, |bytes| {
-            if *buffered_only {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            if let Some(deadline) = deadline {
-                return read_by(deadline, tcp, bytes);
-            }
-            match spins_for {
-                Some(tick) => poll_read(*tick, tcp, bytes),
-                None => tcp.read(bytes).map_err(without_signals),
-            }
-        })
+        received.read(into, |bytes| ask_system(tcp, deadline.as_mut(), *spins_for, *buffered_only, bytes))
     }
 }
 
@@ -268,12 +359,18 @@ impl Write for BufferedTcp {
 
 impl Read for Transport {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.stream {
+        // Nothing left of the limit: who asks for more all the same gets it, as 0 would be the end of the stream.
+        let limit = self.limit.take().filter(|limit| *limit > 0);
+        let most = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX).min(into.len());
+        let into = into.get_mut(..most).unwrap_or_default();
+        let read = match &mut self.stream {
             Stream::Plain(tcp) => tcp.read(into),
             Stream::Tls { stream, decrypted } => decrypted.read(into, |bytes| stream.read(bytes)),
-        }?;
-        self.read_bytes += count as u64;
-        Ok(count)
+        };
+        let count = *read.as_ref().unwrap_or(&0) as u64;
+        self.limit = limit.map(|limit| limit.saturating_sub(count));
+        self.read_bytes += count;
+        read
     }
 }
 

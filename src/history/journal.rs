@@ -5,23 +5,28 @@
 //! 3. Every line is accounted for: read, of an event that this version does not know, cut off where a crash may have cut it, or damaged. A line that is cut
 //!    off or not known may have said anything: nothing is called whole that it may have been about. A damaged one is a finding.
 //!    Killing a process cuts its last line off. A power cut may leave zeroes further up, too, and then the process says no more that it has ended.
-//! 4. Lines may come in any order where a clock was set back: such a stretch shows no absence.
+//! 4. A line beside which another line says more must have it: see [`super::stop_figures`].
+//! 5. Lines may come in any order where a clock was set back: such a stretch shows no absence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::clock_days::ClockDays;
+use super::damaged_lines::{DamagedLines, LINES_BESIDE};
 use super::product::{Absence, History};
+use super::sessions::Sessions;
+use super::stop_figures::{NamedLosses, StopFigures};
+use crate::ids::IdRange;
 use crate::product::ProductId;
 use crate::store::OWN_FOLDER;
-use crate::store::event::{Event, Line, SumCheck};
-use crate::store::journal::{self, EXACT_TEXTS, JOURNAL, REJECTS};
+use crate::store::event::{Event, Line};
+use crate::store::journal::{self, JOURNAL, REJECTS};
 use crate::time::{NANOS_PER_SECOND, UnixNanos, UtcDay};
 
 /// How far the time of a line may lie before that of an earlier one: threads write in turn.
 const UNORDERED_NANOS: u64 = 60 * NANOS_PER_SECOND;
-/// The files of lines beside the journal.
-pub(crate) const LINES_BESIDE: [&str; 2] = [REJECTS, EXACT_TEXTS];
+/// Captures that run at once at most.
+const TAKE_OVER: u8 = 2;
 /// Faults that are kept with their words.
 const MAX_FAULTS: usize = 1000;
 
@@ -46,11 +51,22 @@ pub(crate) struct Journal {
     newest: Option<UnixNanos>,
     /// The highest time of any line.
     highest: UnixNanos,
-    is_running: bool,
+    /// Captures that run: one, or two while one takes over from another, and over a midnight its first line stands before the other's last one.
+    running: u8,
     /// When the capture started that is running at the line being read.
     started: UnixNanos,
-    /// Conflicts of its connections since then.
-    conflicts: u64,
+    /// What its lines have named since then as lost to the tape.
+    losses: NamedLosses,
+    /// Whether it has said that lines were not written.
+    has_lost_lines: bool,
+    /// Losses that no line names, of captures of whose products some are not named: start, end, and which.
+    unnamed: Vec<(UnixNanos, UnixNanos, String)>,
+    /// Whether a repair has taken something from another tape.
+    has_taken: bool,
+    /// Captures that have rejected something: start, end, and how much.
+    rejecting: Vec<(UnixNanos, UnixNanos, u64)>,
+    /// Which products each capture has recorded.
+    sessions: Sessions,
     /// Stretches in which the clock was set back.
     set_back: Vec<(UnixNanos, UnixNanos)>,
     /// Lines with zeroes: of a crash, unless their process ends in order.
@@ -109,6 +125,8 @@ impl Journal {
     pub(crate) fn finish<'a>(mut self, dir: &Path, beside: impl IntoIterator<Item = &'a DamagedLines>) -> Self {
         self.has_traces = has_traces(dir);
         self.settle_zeroed(true);
+        self.settle_unnamed();
+        self.settle_rejects(dir);
         for damage in beside {
             self.torn += u64::from(damage.is_torn);
             for (place, why) in &damage.lines {
@@ -120,9 +138,15 @@ impl Journal {
                 self.fault(damage.date, None, error.clone());
             }
         }
-        let set_back = std::mem::take(&mut self.set_back);
-        self.shared.absences.retain(|absence| !set_back.iter().any(|(from, to)| absence.from <= *to && *from <= absence.to));
+        let mut absences = std::mem::take(&mut self.shared.absences);
+        absences.retain(|absence| self.is_believed(absence));
+        self.shared.absences = absences;
         self
+    }
+
+    /// Tells whether no clock was set back around an absence.
+    fn is_believed(&self, absence: &Absence) -> bool {
+        !self.set_back.iter().any(|(from, to)| absence.from <= *to && *from <= absence.to)
     }
 
     /// Tells whether there is a journal.
@@ -159,6 +183,8 @@ impl Journal {
     pub(crate) fn of(&self, product: &ProductId) -> History {
         let mut history = self.products.get(product).cloned().unwrap_or_default();
         history.absences.clone_from(&self.shared.absences);
+        history.unrecorded = self.sessions.without(product);
+        history.unrecorded.retain(|absence| self.is_believed(absence));
         history.unknown.extend(self.shared.unknown.iter().cloned());
         history.explanations.extend(self.shared.explanations.iter().cloned());
         history.explanations.sort_by_key(|explanation| explanation.time);
@@ -187,10 +213,12 @@ impl Journal {
                     (Some(event), _) => self.take(time, &event),
                     (None, Some(fault)) => {
                         self.unreadable += 1;
+                        self.sessions.take_unread();
                         self.fault(date, product, format!("{}: {fault}", place()));
                     }
                     (None, None) => {
                         self.unknown += 1;
+                        self.sessions.take_unread();
                         self.history_of(product.as_ref()).note_unknown(
                             date,
                             date,
@@ -225,11 +253,13 @@ impl Journal {
 
     fn note_torn(&mut self, date: UtcDay, cut: &Cut) {
         self.torn += 1;
+        self.sessions.take_unread();
         self.shared.note_unknown(date, date, format!("{} is cut off", cut.place));
     }
 
     fn note_damaged(&mut self, date: UtcDay, time: Option<UnixNanos>, place: &str, why: &str) {
         self.unreadable += 1;
+        self.sessions.take_unread();
         let when = time.map(|time| format!(" (of {time})")).unwrap_or_default();
         self.fault(date, None, format!("{place}{when}: {why}"));
     }
@@ -262,10 +292,11 @@ impl Journal {
         match event {
             Event::CaptureStarted { .. } => {
                 self.has_capture = true;
-                (self.started, self.conflicts) = (time, 0);
+                (self.started, self.has_lost_lines) = (time, false);
             }
-            Event::Conflict { by: None, .. } => self.conflicts += 1,
+            Event::RepairStarted { from, .. } => self.has_taken |= !from.is_empty(),
             Event::LinesLost { lines } => {
+                self.has_lost_lines = true;
                 let why = format!("{lines} lines of the journal, of rejects or of exact texts were not written until {time}");
                 self.shared.note_unknown(self.started.day(), time.day(), why);
             }
@@ -276,42 +307,58 @@ impl Journal {
             }
             _ => {}
         }
+        self.losses.take(event);
+        self.sessions.take(time, event);
         self.clock_off.take(time, event);
         self.history_of(event.product()).take(time, event);
+        // The last trade of the one series is there, and the first of the other.
+        if let Event::SeriesRestarted { before, series, last_id, first_id, .. } = event {
+            self.history_of(Some(before)).note_named(time, IdRange::one(*last_id));
+            self.history_of(Some(series)).note_named(time, IdRange::one(*first_id));
+        }
     }
 
     /// Takes what a capture says of itself at its end.
     fn take_stop(&mut self, time: UnixNanos, event: &Event) {
-        let Event::CaptureStopped {
-            sums,
-            trades_received,
-            trades_fetched,
-            trades_written,
-            trades_late,
-            trades_duplicate,
-            trades_conflict,
-            trades_rejected,
-            ..
-        } = event
-        else {
-            return;
-        };
-        let named = self.conflicts;
-        let mut said = Vec::new();
-        if *sums == SumCheck::DoNotHold {
-            said.push("says that its sums do not hold".to_owned());
+        let Some(figures) = StopFigures::of(event) else { return };
+        for said in figures.faults() {
+            self.accuse(self.started, time, &said);
         }
-        if *trades_conflict > named {
-            said.push(format!("met {trades_conflict} conflicts, of which the journal names {named}"));
+        for said in figures.unnamed(self.losses) {
+            if self.losses.is_of_some_products() {
+                self.unnamed.push((self.started, time, said));
+            } else {
+                self.accuse(self.started, time, &said);
+            }
         }
-        let came = trades_received.saturating_add(*trades_fetched);
-        if came > 0 && *trades_rejected > 0 && trades_written.saturating_add(*trades_late).saturating_add(*trades_duplicate) == 0 {
-            said.push(format!("stored none of {came} trades and rejected {trades_rejected}"));
+        // Lines that were never written are named, and cost those days their claims already.
+        if figures.rejected > 0 && !self.has_lost_lines && self.rejecting.len() < MAX_FAULTS {
+            self.rejecting.push((self.started, time, figures.rejected));
         }
-        for said in said {
-            let text = format!("the capture that stopped at {time} {said}");
-            self.shared.note_unknown(self.started.day(), time.day(), text.clone());
-            self.note_fault(JournalFault { product: None, is_of_sums: true, text });
+    }
+
+    /// Notes what speaks against a capture that ran from one time to another.
+    fn accuse(&mut self, started: UnixNanos, stopped: UnixNanos, what: &str) {
+        let text = format!("the capture that stopped at {stopped} {what}");
+        self.shared.note_unknown(started.day(), stopped.day(), text.clone());
+        self.note_fault(JournalFault { product: None, is_of_sums: true, text });
+    }
+
+    /// Decides about losses that no line names, where some products may have been left out: `repair` copies the lines of one product alone if it is asked to.
+    fn settle_unnamed(&mut self) {
+        let unnamed = std::mem::take(&mut self.unnamed);
+        if !self.has_taken {
+            unnamed.iter().for_each(|(started, stopped, said)| self.accuse(*started, *stopped, said));
+        }
+    }
+
+    /// Finds captures that have rejected trades, and whose files of rejects are gone: nobody knows which trades these were.
+    fn settle_rejects(&mut self, dir: &Path) {
+        let dates = journal::dates(dir, REJECTS);
+        for (started, stopped, rejected) in std::mem::take(&mut self.rejecting) {
+            if !dates.iter().any(|date| (started.day()..=stopped.day()).contains(date)) {
+                self.accuse(started, stopped, &format!("rejected {rejected} trades or messages, and its file of rejects is gone"));
+            }
         }
     }
 
@@ -328,60 +375,16 @@ impl Journal {
                 if from < time {
                     self.shared.absences.push(Absence { from, to: time });
                 }
-                self.is_running = true;
+                self.running = self.running.saturating_add(1).min(TAKE_OVER);
             }
             // Another command holds the directory. A capture that has not said that it stopped was killed before.
-            Some(
-                Event::CaptureStopped { .. } | Event::RepairStarted { .. } | Event::BackfillStarted { .. } | Event::ArchiveStarted { .. },
-            ) => self.is_running = false,
+            Some(Event::RepairStarted { .. } | Event::BackfillStarted { .. } | Event::ArchiveStarted { .. }) => self.running = 0,
+            Some(Event::CaptureStopped { .. }) => self.running = self.running.saturating_sub(1),
             _ => {}
         }
         // Lines behind a capture's end, a repair's for example, do not show a capture.
-        if self.is_running || matches!(event, Some(Event::CaptureStopped { .. })) {
+        if self.running > 0 || matches!(event, Some(Event::CaptureStopped { .. })) {
             self.newest = self.newest.max(Some(time));
-        }
-    }
-}
-
-/// What is wrong with the lines of one of the files beside the journal. What its lines say is not needed here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DamagedLines {
-    date: UtcDay,
-    is_torn: bool,
-    /// The place of each damaged line, and what is wrong with it.
-    lines: Vec<(String, String)>,
-    /// Damaged lines beyond those kept.
-    more: u64,
-    error: Option<String>,
-}
-
-impl DamagedLines {
-    /// Looks for damaged lines in a file of a name.
-    pub(crate) fn read(name: &str, date: UtcDay, path: &Path) -> Self {
-        let mut found = Self { date, is_torn: false, lines: Vec::new(), more: 0, error: None };
-        let mut number = 0_u64;
-        let read = journal::read_raw(path, |line| {
-            number += 1;
-            if line.is_empty() {
-                return;
-            }
-            match Line::parse(line) {
-                Ok(Line { fault: Some(fault), .. }) => found.add(name, number, &fault.to_string()),
-                Ok(_) => {}
-                // Which line a process began with cannot be seen here.
-                Err(_) if line.contains(&0) || line.last() != Some(&b'}') => found.is_torn = true,
-                Err(error) => found.add(name, number, &error.to_string()),
-            }
-        });
-        found.error = read.err().map(|error| error.to_string());
-        found
-    }
-
-    fn add(&mut self, name: &str, number: u64, why: &str) {
-        if self.lines.len() < MAX_FAULTS {
-            self.lines.push((format!("line {number} of {name}.{}.jsonl", self.date), why.to_owned()));
-        } else {
-            self.more += 1;
         }
     }
 }

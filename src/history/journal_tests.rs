@@ -210,13 +210,16 @@ fn a_capture_accuses_itself_at_its_end() {
     assert_eq!(faults(&[started.clone(), stopped(&[])]), 0);
     assert_eq!(faults(&[started.clone(), stopped(&[("\"hold\"", "\"do not hold\"")])]), 1);
     let conflict = at("2025-06-07T11:00:00Z", r#""event":"conflict","product":"BTC-USD","trade_id":71}"#);
-    let two = [("trades_conflict\":0", "trades_conflict\":2")];
+    let two = [("trades_received\":0", "trades_received\":2"), ("trades_conflict\":0", "trades_conflict\":2")];
     assert_eq!(faults(&[started.clone(), conflict.clone(), stopped(&two)]), 1);
     assert_eq!(faults(&[started.clone(), conflict.clone(), conflict, stopped(&two)]), 0);
     let rejected = [("trades_received\":0", "trades_received\":7"), ("trades_rejected\":0", "trades_rejected\":7")];
-    assert_eq!(faults(&[started.clone(), stopped(&rejected)]), 1);
+    // Nothing was stored, and the file of rejects is not there.
+    assert_eq!(faults(&[started.clone(), stopped(&rejected)]), 2);
     let some = [rejected[0], ("trades_rejected\":0", "trades_rejected\":6"), ("trades_written\":0", "trades_written\":1")];
-    assert_eq!(faults(&[started, stopped(&some)]), 0);
+    assert_eq!(faults(&[started.clone(), stopped(&some)]), 1);
+    let lost = at("2025-06-07T11:00:00Z", r#""event":"lines_lost","lines":4}"#);
+    assert_eq!(faults(&[started, lost, stopped(&some)]), 0);
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::journal::{DamagedLines, Journal, LINES_BESIDE};
+use super::damaged_lines::{DamagedLines, LINES_BESIDE};
+use super::journal::Journal;
 use super::product::History;
 use super::rejected::RejectedTrades;
 use crate::product::ProductId;

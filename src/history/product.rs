@@ -162,6 +162,8 @@ impl KnownDay {
 pub(crate) struct History {
     /// When no capture was running, in order.
     pub absences: Vec<Absence>,
+    /// When captures ran that did not record the product.
+    pub unrecorded: Vec<Absence>,
     /// What may explain its gaps, in order.
     pub explanations: Vec<Explanation>,
     /// Ids that the exchange has named or sent while a capture was running.
@@ -185,10 +187,10 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Tells whether no capture was running at a time.
+    /// Tells whether no capture was running at a time, or only such that did not record the product.
     #[must_use]
     pub(crate) fn was_absent(&self, at: UnixNanos) -> bool {
-        self.absences.iter().any(|absence| absence.from <= at && absence.to >= at)
+        self.absences.iter().chain(&self.unrecorded).any(|absence| absence.from <= at && absence.to >= at)
     }
 
     /// Tells whether there is a midnight between two days, and no capture was running at any such midnight.
@@ -202,6 +204,8 @@ impl History {
     pub(crate) fn explain(&self, ids: IdRange, from: UnixNanos, to: UnixNanos) -> String {
         let absences = self.absences.iter().filter(|absence| absence.from <= to && absence.to >= from);
         let mut said: Vec<String> = absences.map(ToString::to_string).collect();
+        let unrecorded = self.unrecorded.iter().filter(|absence| absence.from <= to && absence.to >= from);
+        said.extend(unrecorded.map(|absence| format!("the product was not captured from {} to {}", absence.from, absence.to)));
         let (mut causes, attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
             .explanations
             .iter()
@@ -232,6 +236,7 @@ impl History {
             Event::GapOpened { ids, why, .. } if why != ASKED && why != RESTART => Some(*ids),
             Event::GapFilled { ids, .. } => Some(*ids),
             Event::Conflict { trade_id, .. } => Some(IdRange::one(*trade_id)),
+            Event::TradingEnded { last_id, .. } => Some(IdRange::one(*last_id)),
             // All between the first and the last were given up. Where there are more, one of the two is no id of this chain.
             Event::ShedEnded { first_trade_id, last_trade_id, trades, .. } => {
                 IdRange::new(*first_trade_id, *last_trade_id).filter(|ids| ids.first() > 0 && ids.count() <= *trades)
@@ -242,9 +247,12 @@ impl History {
             Event::GapOpened { ids, why, .. } if why == RESTART => Some(*ids),
             _ => None,
         };
-        for ids in named.into_iter().chain(passed) {
+        if let Some(ids) = passed {
             self.named_at = self.named_at.max(time);
-            if passed.is_some() { self.passed.insert(ids) } else { self.named.insert(ids) }
+            self.passed.insert(ids);
+        }
+        if let Some(ids) = named {
+            self.note_named(time, ids);
         }
         match event {
             Event::Conflict { trade_id, by, columns, text, .. } => {
@@ -252,6 +260,7 @@ impl History {
                 self.dispute(Disputed { time, id: *trade_id, text: words.trim().to_owned() });
             }
             Event::TradingBegan { first_id, .. } => self.kept_from = Some(*first_id),
+            Event::RestRetention { lowest_id, .. } => self.kept_from = Some(*lowest_id),
             // The capture ended before anything settled it: the message may have been a real one.
             Event::DoubtRefuted { key, why, .. } if why == STOPPED => {
                 let why = format!("a message with the key {key} was doubted when the capture stopped, and is kept with the rejects");
@@ -282,6 +291,12 @@ impl History {
         if self.explanations.len() < MAX_EXPLANATIONS {
             self.explanations.extend(Explanation::new(time, event));
         }
+    }
+
+    /// Notes that there are such trades.
+    pub(super) fn note_named(&mut self, time: UnixNanos, ids: IdRange) {
+        self.named_at = self.named_at.max(time);
+        self.named.insert(ids);
     }
 
     fn dispute(&mut self, disputed: Disputed) {

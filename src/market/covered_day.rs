@@ -52,8 +52,20 @@ impl CoveredDay {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn of_range(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<Self>, TapeError> {
-        let days = whole_days(range);
-        let survey = survey(tape, product, days, (Shares::Counted, Depth::Full))?;
+        Self::surveyed(tape, product, range, (Shares::Counted, Depth::Full))
+    }
+
+    /// Judges them by the ends of what their ids show, in a small part of the time, and counts no shares. It claims nothing: what it gives is to be compared
+    /// with [`CoveredDay::of_range`] before it is relied on.
+    ///
+    /// # Errors
+    /// As [`CoveredDay::of_range`].
+    pub(crate) fn at_a_glance(tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<Self>, TapeError> {
+        Self::surveyed(tape, product, range, (Shares::LeftOut, Depth::Ends))
+    }
+
+    fn surveyed(tape: &Tape, product: &ProductId, range: TimeRange, how: (Shares, Depth)) -> Result<Vec<Self>, TapeError> {
+        let survey = survey(tape, product, whole_days(range), how)?;
         let missing: Vec<_> = survey.gaps.into_iter().map(|gap| (gap.dates, MissingIds::of(gap))).collect();
         let of_day = |date: UtcDay| {
             let touches = missing.iter().filter(move |((first, last), _)| *first <= date && date <= *last);

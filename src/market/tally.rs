@@ -5,6 +5,9 @@ use std::ops::Range;
 use super::flow::{BUY, Block};
 use super::sum::ExactSum;
 
+/// Prices that are compared at once.
+const LANES: usize = 8;
+
 /// Trades added up, in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Tally {
@@ -33,6 +36,23 @@ impl Default for Tally {
     }
 }
 
+/// Gives the highest and the lowest of prices and of two others.
+fn extremes(prices: &[f64], (high, low): (f64, f64)) -> (f64, f64) {
+    // A comparison with a price that is no number is false, so that such a price is neither.
+    let higher = |one: f64, other: f64| if other > one { other } else { one };
+    let lower = |one: f64, other: f64| if other < one { other } else { one };
+    // Several at a time, so that no comparison waits for the one before.
+    let (blocks, rest) = prices.as_chunks::<LANES>();
+    let (mut highs, mut lows) = ([high; LANES], [low; LANES]);
+    for block in blocks {
+        for ((price, high), low) in block.iter().zip(&mut highs).zip(&mut lows) {
+            (*high, *low) = (higher(*high, *price), lower(*low, *price));
+        }
+    }
+    let of_rest = rest.iter().fold((high, low), |(high, low), price| (higher(high, *price), lower(low, *price)));
+    (highs.into_iter().fold(of_rest.0, higher), lows.into_iter().fold(of_rest.1, lower))
+}
+
 impl Tally {
     /// Adds some trades of a block. Their ids are above those added before.
     pub(crate) fn add(&mut self, block: &Block<'_>, part: Range<usize>) {
@@ -43,11 +63,7 @@ impl Tally {
         }
         self.close = *last;
         self.trades += prices.len() as u64;
-        // A comparison with a price that is no number is false, so that such a price is neither.
-        let (high, low) = prices.iter().fold((self.high, self.low), |(high, low), price| {
-            (if *price > high { *price } else { high }, if *price < low { *price } else { low })
-        });
-        (self.high, self.low) = (high, low);
+        (self.high, self.low) = extremes(prices, (self.high, self.low));
         let sides = block.sides.get(part.clone()).unwrap_or_default();
         match &block.units {
             Some(units) => {
@@ -86,5 +102,24 @@ impl Tally {
     #[must_use]
     pub(crate) fn vwap(&self) -> Option<f64> {
         self.notional.ratio(&self.volume())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_extremes_are_those_of_one_price_after_the_other(
+            prices in prop::collection::vec(prop_oneof![9 => 0.01_f64..1e6, 1 => Just(f64::NAN)], 0..100),
+            high in prop::option::of(0.01_f64..1e6),
+        ) {
+            let before = high.map_or((f64::NEG_INFINITY, f64::INFINITY), |high| (high, high / 2.0));
+            let numbers = || prices.iter().copied().filter(|price| !price.is_nan());
+            let expected = (numbers().fold(before.0, f64::max), numbers().fold(before.1, f64::min));
+            prop_assert_eq!(extremes(&prices, before), expected);
+        }
     }
 }

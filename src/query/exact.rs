@@ -9,7 +9,6 @@
 //!    of the records that he sees.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use crate::decimal;
 use crate::product::ProductId;
 use crate::store::event::{Event, Line};
 use crate::store::journal::{self, EXACT_TEXTS};
+use crate::store::own_file::open_plain;
 use crate::time::UtcDay;
 
 /// Most texts of one key of one column. Each has another value.
@@ -68,7 +68,7 @@ impl ExactTexts {
             // A file that has become shorter was begun anew.
             let from = if length < read { 0 } else { read };
             let mut bytes = Vec::new();
-            let opened = File::open(&path).and_then(|mut file| {
+            let opened = open_plain(&path).and_then(|mut file| {
                 file.seek(SeekFrom::Start(from))?;
                 file.read_to_end(&mut bytes)
             });

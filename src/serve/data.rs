@@ -16,6 +16,7 @@ mod market;
 mod parameters;
 mod parquet_file;
 mod parquet_files;
+mod product_days;
 mod products;
 mod records;
 mod refusal;

@@ -147,6 +147,7 @@ impl Archive {
 
 #[cfg(test)]
 mod tests {
+    use super::super::book::Arrivals;
     use super::super::catalogue::products;
     use super::super::market::Market;
     use super::*;
@@ -156,7 +157,7 @@ mod tests {
         let names = products(2).expect("names");
         let archive = Archive::new(&names);
         let mut trades = Vec::new();
-        Market::new(&names, 1.0, 1, UnixNanos(1_750_000_000_000_000_000)).history(50, &mut trades);
+        Market::new(&names, 1.0, Arrivals::Bursts, 1, UnixNanos(1_750_000_000_000_000_000)).history(50, &mut trades);
         trades.iter().for_each(|trade| archive.push(trade));
         let first = trades[0].trade_id;
         let ids = |below, limit| archive.page(0, below, limit).iter().map(|trade| trade.trade_id - first).collect::<Vec<_>>();

@@ -16,6 +16,15 @@ const BURST_TRADES: f64 = 0.4;
 /// Share of the second that the burst takes.
 const BURST_TIME: f64 = 0.04;
 
+/// How the trades of a product follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrivals {
+    /// In sweeps, with a burst each second.
+    Bursts,
+    /// Evenly, one at a time.
+    Even,
+}
+
 /// One product's order book. Prices are in ticks, sizes in units.
 #[derive(Debug)]
 pub(super) struct Book {
@@ -23,6 +32,8 @@ pub(super) struct Book {
     shape: Shape,
     pub(super) rng: Rng,
     rate: f64,
+    /// Where trades come evenly: the part of the time between two that passes before the first one.
+    turn: Option<f64>,
     /// Where in the second its burst begins, from 0 to 1.
     phase: f64,
     trade_id: u64,
@@ -45,13 +56,14 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(product: usize, shape: Shape, rate: f64, mut rng: Rng) -> Self {
+    pub(super) fn new(product: usize, shape: Shape, rate: f64, turn: Option<f64>, mut rng: Rng) -> Self {
         let bid = shape.start_ticks.max(2);
         let resting = draw_id(&mut rng);
         Self {
             product,
             shape,
             rate,
+            turn,
             phase: rng.f64(),
             trade_id: rng.u64(50_000..1_200_000_000),
             sequence: rng.u64(20_000_000..90_000_000_000),
@@ -76,6 +88,11 @@ impl Book {
     pub(super) fn plan(&mut self) -> Option<u64> {
         if self.rate <= 0.0 {
             return None;
+        }
+        if let Some(turn) = self.turn {
+            let before = self.made as f64 + turn;
+            (self.planned, self.made) = (1, self.made + 1);
+            return Some(nanos(before / self.rate));
         }
         self.planned = self.draw_fills();
         let trades = self.made as f64 + self.planned as f64 * self.rng.f64();

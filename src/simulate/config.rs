@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::book::Arrivals;
 use super::catalogue::products;
 use super::faults::Faults;
 use super::recording::Replay;
@@ -47,6 +48,9 @@ pub struct SimulateConfig {
     pub unlisted: usize,
     /// Trades per second and product.
     pub rate_per_product: f64,
+    /// Whether the trades of a product come evenly, one at a time and each with its ticker, and those of the products one after the other. Otherwise they
+    /// come in sweeps and bursts, as real ones do.
+    pub spread: bool,
     /// Whether tickers are sent.
     pub tickers: bool,
     /// How long the event clock runs, outages not counted; `None` for no end.
@@ -86,6 +90,7 @@ impl Default for SimulateConfig {
             products: products(1).unwrap_or_default(),
             unlisted: 0,
             rate_per_product: 10.0,
+            spread: false,
             tickers: true,
             duration: None,
             seed: 1,
@@ -100,6 +105,13 @@ impl Default for SimulateConfig {
             clock: Clock::System,
             rest_limit: None,
         }
+    }
+}
+
+impl SimulateConfig {
+    /// Gives how the trades of a product follow each other.
+    pub(super) const fn arrivals(&self) -> Arrivals {
+        if self.spread { Arrivals::Even } else { Arrivals::Bursts }
     }
 }
 

@@ -234,6 +234,7 @@ impl Distortion {
 
 #[cfg(test)]
 mod tests {
+    use super::super::book::Arrivals;
     use super::super::catalogue::products;
     use super::super::faults::Faults;
     use super::super::market::Market;
@@ -242,7 +243,8 @@ mod tests {
 
     fn trades(count: u64) -> Vec<Trade> {
         let mut trades = Vec::new();
-        Market::new(&products(1).expect("names"), 1.0, 1, UnixNanos(1_750_000_000_000_000_000)).history(count, &mut trades);
+        Market::new(&products(1).expect("names"), 1.0, Arrivals::Bursts, 1, UnixNanos(1_750_000_000_000_000_000))
+            .history(count, &mut trades);
         trades
     }
 

@@ -132,7 +132,7 @@ impl Exchange {
             index_by_name: products.iter().enumerate().map(|(at, product)| (product.as_str().to_owned(), at)).collect(),
             sends_tickers: config.tickers,
             refuse_whole: config.refuse_whole,
-            market: Market::new(&products, config.rate_per_product, config.seed, start),
+            market: Market::new(&products, config.rate_per_product, config.arrivals(), config.seed, start),
             ledger: Ledger::create(config.ledger.as_deref(), config.feed)?,
             clients: Vec::new(),
             schedule: Schedule::for_frames(&config.faults, config.seed),

@@ -6,15 +6,16 @@
 //!    taker's order id. Their prices only move away from the taker.
 //! 3. The quote of a trade is that of the order book **after** it. The bid is below the ask, and neither is below one tick. A trade that leaves part of its
 //!    level leaves the quote at its price.
-//! 4. The number of trades up to a moment is `rate × time` to within one sweep, so that the reached rate can be compared with the asked one. In each second
-//!    two fifths of the trades come in a burst of ten times the rate.
+//! 4. The number of trades up to a moment is `rate × time` to within one sweep, so that the reached rate can be compared with the asked one. With
+//!    [`Arrivals::Bursts`] two fifths of the trades of each second come in a burst of ten times the rate. With [`Arrivals::Even`] each trade is a sweep of its
+//!    own that has a ticker, and all trades of all products are the same time apart.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use fastrand::Rng;
 
-use super::book::Book;
+use super::book::{Arrivals, Book};
 use super::catalogue::shape_of;
 use super::trade::{Summary, TickerOrder, Trade};
 use crate::product::ProductId;
@@ -33,14 +34,16 @@ pub(super) struct Market {
 
 impl Market {
     /// Makes the order books. `rate` is trades per second and product, `start` where the event clock begins.
-    pub(super) fn new(products: &[ProductId], rate: f64, seed: u64, start: UnixNanos) -> Self {
+    pub(super) fn new(products: &[ProductId], rate: f64, arrivals: Arrivals, seed: u64, start: UnixNanos) -> Self {
+        let count = products.len() as f64;
         let mut books: Vec<Book> = products
             .iter()
             .enumerate()
             .map(|(at, product)| {
                 // An odd multiplier keeps the generators of neighbouring products apart (golden ratio of 2^64).
                 let mixed = seed.wrapping_add(at as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                Book::new(at, shape_of(product), rate, Rng::with_seed(mixed))
+                let turn = (arrivals == Arrivals::Even).then_some(at as f64 / count);
+                Book::new(at, shape_of(product), rate, turn, Rng::with_seed(mixed))
             })
             .collect();
         let due = books.iter_mut().enumerate().filter_map(|(at, book)| Some(Reverse((book.plan()?, at)))).collect();
@@ -112,7 +115,11 @@ mod tests {
     const START: UnixNanos = UnixNanos(1_750_000_000_000_000_000);
 
     fn produce(seed: u64, count: usize, rate: f64, steps: &[u64]) -> Vec<Trade> {
-        let mut market = Market::new(&products(count).expect("names"), rate, seed, START);
+        produce_with(Arrivals::Bursts, seed, count, rate, steps)
+    }
+
+    fn produce_with(arrivals: Arrivals, seed: u64, count: usize, rate: f64, steps: &[u64]) -> Vec<Trade> {
+        let mut market = Market::new(&products(count).expect("names"), rate, arrivals, seed, START);
         let mut out = Vec::new();
         market.history(120, &mut out);
         for step in steps {
@@ -166,6 +173,21 @@ mod tests {
             let busiest = (0..seconds * 100).map(|slot| live.iter().filter(|at| *at / 10_000_000 == slot).count()).max().unwrap_or(0);
             assert!(busiest as f64 > rate / 100.0 * 4.0, "{busiest}");
         }
+    }
+
+    #[test]
+    fn spread_trades_come_one_at_a_time_and_all_products_take_turns() {
+        let (count, rate) = (40, 2.0);
+        let trades = produce_with(Arrivals::Even, 3, count, rate, &[5 * NANOS_PER_SECOND]);
+        let live: Vec<&Trade> = trades.iter().filter(|trade| trade.time >= START).collect();
+        assert!(live.len().abs_diff(count * 2 * 5) <= 1, "{}", live.len());
+        for (at, pair) in live.windows(2).enumerate() {
+            assert_eq!(pair[1].product, (pair[0].product + 1) % count, "trade {at}");
+            let apart = pair[1].time.0 - pair[0].time.0;
+            assert!((12_499_000..=12_501_000).contains(&apart), "{apart} ns apart");
+        }
+        assert!(live.iter().all(|trade| trade.has_ticker()));
+        assert_eq!(produce_with(Arrivals::Even, 3, 2, 0.0, &[u64::MAX]).len(), 240);
     }
 
     #[test]

@@ -4,14 +4,13 @@
 //! 2. Both spellings of a date are read. A name that is neither a product nor a date is skipped.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::path::Path;
 
 use super::boot::BootId;
 use super::commit::{Hot, PAGE, Phase};
 use super::error::{At, StoreError};
 use super::late::Payloads;
-use super::own_file::FileStamp;
+use super::own_file::{FileStamp, open_plain};
 use super::page::Page;
 use super::place::{DayKey, Place, columns_there, dataset_folder};
 use crate::product::ProductId;
@@ -107,7 +106,7 @@ pub(crate) fn records_at_most(dir: &Path, product: &ProductId, dataset: Dataset,
 pub fn last_key(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<u64>, StoreError> {
     for date in days(dir, product, dataset)?.into_iter().rev() {
         let path = Place::find(dir, &DayKey { product: product.clone(), dataset, date }, DateFormat::Iso).page();
-        let Ok(file) = File::open(&path) else { continue };
+        let Ok(file) = open_plain(&path) else { continue };
         if file.metadata().at("look at", &path)?.len() < PAGE as u64 {
             continue;
         }
@@ -170,7 +169,7 @@ pub fn newest_style(dir: &Path, product: &ProductId, dataset: Dataset) -> Result
 pub(crate) fn is_unsealed(dir: &Path, key: &DayKey) -> Result<bool, StoreError> {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
-    let file = match File::open(&path) {
+    let file = match open_plain(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error).at("open", &path),

@@ -1,10 +1,10 @@
 //! Lengths and checksums of files that may be missing.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::error::{At, StoreError};
+use super::own_file::open_plain;
 
 /// Bytes read at once.
 const CHUNK: usize = 1 << 18;
@@ -23,7 +23,7 @@ pub(crate) fn checksum(path: &Path, len: u64) -> Result<Option<u32>, StoreError>
     if len == 0 {
         return Ok(Some(0));
     }
-    let file = match File::open(path) {
+    let file = match open_plain(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error).at("open", path),

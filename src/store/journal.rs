@@ -219,7 +219,7 @@ pub(crate) fn events(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl I
 
 /// Gives the lines of a file in the folder `_coltape` that is not one a day; nothing where there is none.
 pub(crate) fn lines_of(dir: &Path, file: &str) -> Vec<String> {
-    let text = std::fs::read(dir.join(OWN_FOLDER).join(file)).unwrap_or_default();
+    let text = own_file::read_plain(&dir.join(OWN_FOLDER).join(file)).unwrap_or_default();
     let lines = text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
     lines.filter(|line| line.starts_with('{') && line.ends_with('}')).map(str::to_owned).collect()
 }
@@ -258,8 +258,9 @@ pub(crate) fn dates(dir: &Path, name: &str) -> Vec<UtcDay> {
 /// Gives the lines of the days `from` to `to` (both included) in order. Passes over lines that a crash cut short, and over files that cannot be read.
 pub fn read(dir: &Path, name: &str, from: UtcDay, to: UtcDay) -> impl Iterator<Item = String> {
     let files = files(dir, name).into_iter().filter(move |(date, _)| (from..=to).contains(date));
-    let lines =
-        files.filter_map(|(_, path)| File::open(path).ok()).flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
+    let lines = files
+        .filter_map(|(_, path)| own_file::open_plain(&path).ok())
+        .flat_map(|file| BufReader::new(file).split(b'\n').map_while(Result::ok));
     lines.filter_map(|line| String::from_utf8(line).ok()).filter(|line| line.starts_with('{') && line.ends_with('}'))
 }
 
@@ -286,7 +287,7 @@ pub(crate) fn files(dir: &Path, name: &str) -> Vec<(UtcDay, PathBuf)> {
 /// Where the file cannot be read or cut.
 pub(crate) fn drop_torn_copy(dir: &Path, name: &str, date: UtcDay, is_copied: impl FnOnce(&[u8]) -> bool) -> Result<(), StoreError> {
     let path = dir.join(OWN_FOLDER).join(format!("{name}.{date}.jsonl"));
-    let Ok(bytes) = std::fs::read(&path) else { return Ok(()) };
+    let Ok(bytes) = own_file::read_plain(&path) else { return Ok(()) };
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let torn = bytes.get(whole..).unwrap_or_default();
     if torn.is_empty() || !is_copied(torn) {
@@ -304,7 +305,7 @@ const MAX_LINE_BYTES: u64 = 16 << 20;
 /// # Errors
 /// Where the file cannot be read, or is no file of lines.
 pub(crate) fn read_raw(path: &Path, mut take: impl FnMut(&[u8])) -> Result<(), StoreError> {
-    let mut reader = BufReader::with_capacity(1 << 16, File::open(path).at("open", path)?);
+    let mut reader = BufReader::with_capacity(1 << 16, own_file::open_plain(path).at("open", path)?);
     let mut line = Vec::new();
     loop {
         line.clear();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::column::load;
 use super::error::{At, StoreError};
-use super::own_file::FileId;
+use super::own_file::{FileId, open_plain};
 use super::{filesystem, space};
 use crate::schema::{Column, Layout, Sink, Source};
 
@@ -56,7 +56,7 @@ impl Payloads {
         if most == 0 {
             return Ok(payloads);
         }
-        let file = match File::open(path) {
+        let file = match open_plain(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(payloads),
             Err(error) => return Err(error).at("open", path),

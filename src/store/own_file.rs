@@ -2,10 +2,11 @@
 //!
 //! 1. A file that is being written is compared with the one at its path ([`FileId`]). If they differ, the file is begun anew.
 //! 2. What is no plain file and lies in the way is renamed, never removed and never written to ([`clear_way`]).
+//! 3. What is no plain file is not read either ([`open_plain`]): a pipe would block its reader for ever, and a device has no end.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{At, StoreError};
@@ -15,7 +16,7 @@ use super::place::OWN_FOLDER;
 const MAX_ASIDE: u32 = 10_000;
 
 /// Which file a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
@@ -38,7 +39,7 @@ impl FileId {
 }
 
 /// A file as it was when it was looked at. Where nothing of it differs, nobody has written to it since.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FileStamp {
     path: PathBuf,
     /// Its id, length and time of change; nothing where it is not there.
@@ -51,6 +52,32 @@ impl FileStamp {
         let found = std::fs::metadata(path).ok();
         Self { path: path.to_owned(), found: found.map(|found| (FileId::of(&found), found.len(), found.mtime(), found.mtime_nsec())) }
     }
+}
+
+/// Opens a plain file for reading. A link to one counts.
+///
+/// # Errors
+/// Where it is not there, cannot be opened, or is a folder, a pipe or a device.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
+    // So that a pipe without a writer does not block the call itself. It changes nothing for a plain file.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    if found.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a folder, a pipe or a device, and no file"))
+    }
+}
+
+/// Reads a plain file from its beginning to its end.
+///
+/// # Errors
+/// As [`open_plain`], and where it cannot be read.
+pub(crate) fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_plain(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Which links are followed to a plain file.

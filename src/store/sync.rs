@@ -1,6 +1,7 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
-//! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush.
+//! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush: that of the next cycle,
+//!    or one that is for them ([`Syncer::flush_slots`]).
 //! 2. Each cycle looks whether the files are still at their path, also those of days that have not changed. A directory that is gone ends the cycles. A day
 //!    of which a file is gone is left out, and named once ([`Syncer::take_gone`]).
 //! 3. Days that have not changed are skipped. If nothing has changed and every slot is on disk, there is no flush.
@@ -136,6 +137,23 @@ impl Syncer {
         }
         report.duration = began.elapsed();
         Ok(report)
+    }
+
+    /// Flushes the durable slots that are not on disk yet, instead of leaving them to the next cycle. Tells whether a flush had failed, and everything that it
+    /// may have lost is on disk all the same.
+    ///
+    /// # Errors
+    /// As [`Syncer::cycle`].
+    pub fn flush_slots(&mut self) -> Result<bool, SyncError> {
+        let days: Vec<Arc<DayFiles>> = self.watched.iter().filter_map(Weak::upgrade).collect();
+        let days: Vec<&DayFiles> = days.iter().map(|day| &**day).filter(|day| !day.is_gone()).collect();
+        let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
+        if with_new_slots.is_empty() {
+            return Ok(false);
+        }
+        let recovered = flush(&self.dir, Why::Sync, &days, &[])?;
+        with_new_slots.into_iter().for_each(DayFiles::note_slot_flushed);
+        Ok(recovered)
     }
 }
 

@@ -39,7 +39,7 @@ pub enum FindingKind {
     Side,
     /// A price or size is not above 0.
     NotPositive,
-    /// An f32 is not its f64 rounded.
+    /// An f32 is not its f64 rounded, or an f64 is not the one nearest to its exact text.
     Rounding,
     /// A sequence of a ticker does not rise.
     SequenceOrder,

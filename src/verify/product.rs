@@ -1,5 +1,8 @@
 //! Verifies one product: each of its days by itself, then what must be there, then all of them together.
 
+use std::borrow::Cow;
+use std::path::Path;
+
 use super::archived::Archived;
 use super::chain::{Link, Runs};
 use super::checks::{Checks, add_faults, is_timely, open_day};
@@ -10,10 +13,11 @@ use super::finding::{Findings, Location};
 use super::index::{DatasetDays, IndexedDay, IndexedDays};
 use super::reconcile::ProductDays;
 use super::report::{CheckedDays, DatasetDay, ProductDay, Report};
-use super::{known, tickers};
-use crate::history::Knowledge;
+use super::texts::Texts;
+use super::{known, named, tickers};
+use crate::history::{History, Knowledge};
 use crate::product::ProductId;
-use crate::schema::{Dataset, Layout, Trades, with_layout};
+use crate::schema::{Dataset, Layout, Trades, match_layout, with_layout};
 use crate::store::{Snapshot, StoreError, catalog};
 use crate::time::{UnixNanos, UtcDay};
 
@@ -21,13 +25,14 @@ use crate::time::{UnixNanos, UtcDay};
 pub(super) fn verify_product(
     config: &VerifyConfig,
     product: &ProductId,
-    knowledge: &Knowledge,
+    (knowledge, texts): (&Knowledge, &Texts),
     report: &mut Report,
 ) -> Result<ProductDays, VerifyError> {
+    // Before the first file is opened: whoever holds it then may add records while they are read.
+    let was_held = named::is_held(&config.dir);
     let Knowledge { journal, rejected, .. } = knowledge;
     let history = knowledge.of(product);
-    let clock = ClockOfNow { now: config.now, off: &journal.clock_off };
-    let checks = Checks { config, product, history: &history, clock };
+    let checks = Checks { config, product, history: &history, clock: ClockOfNow { now: config.now, off: &journal.clock_off } };
     let is_asked = |date: UtcDay| config.covers(date, date);
     let findings = &mut report.findings;
     let archived = Archived::read(&config.dir, product)?;
@@ -47,11 +52,12 @@ pub(super) fn verify_product(
     if journal.knows_days() {
         known::check_journaled(product, &history, &checked, findings);
     }
-    for dataset in Dataset::ALL {
-        let is_stray = |date| is_asked(date) && !archived.has(dataset, date);
-        known::check_strays(&config.dir, product, dataset, &is_stray, findings);
+    check_strays(&checks, &archived, findings);
+    let mut told = rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges));
+    if !was_held {
+        told = add_named(&config.dir, told, &ids, &trades, &tickers);
     }
-    let mut coverage = judge(&ids, &rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges)));
+    let mut coverage = judge(&ids, &told);
     checks.report_chain(&coverage, &ids, findings);
     for day in coverage.days.iter_mut().filter(|day| gone.contains(&day.date)) {
         (day.verdict, day.reasons) = (Verdict::Open, vec!["the journal knows of it, and its files are gone".to_owned()]);
@@ -60,6 +66,7 @@ pub(super) fn verify_product(
     report.gaps.extend(gaps.filter(|gap| config.covers(gap.dates.0, gap.dates.1)).map(|gap| (product.clone(), gap)));
     // Tickers may name trades of another day, so this comes before any verdict is lowered.
     let mut days: Vec<ProductDay> = Vec::new();
+    check_texts(config, product, (texts, &history), (&mut trades, &mut tickers), findings)?;
     let md = tickers.iter().find_map(DatasetDays::of_md);
     let ticker_trades = tickers.iter().find_map(DatasetDays::of_ticker_trades);
     tickers::settle_suspects(&trades, md, &checks.clock, findings);
@@ -84,6 +91,47 @@ pub(super) fn verify_product(
     }
     report.days.extend(days);
     Ok(ProductDays { trades, tickers })
+}
+
+/// Finds files of the product that belong to no day that is read.
+fn check_strays(checks: &Checks<'_>, archived: &Archived, findings: &mut Findings) {
+    for dataset in Dataset::ALL {
+        let is_stray = |date| checks.config.covers(date, date) && !archived.has(dataset, date);
+        known::check_strays(&checks.config.dir, checks.product, dataset, &is_stray, findings);
+    }
+}
+
+/// Gives what the journal tells, with the trades added that tickers name behind the last stored one. Nobody held the directory when the days were opened.
+fn add_named<'h>(
+    dir: &Path,
+    told: Cow<'h, History>,
+    ids: &[DayIds],
+    trades: &IndexedDays<Trades>,
+    tickers: &[DatasetDays],
+) -> Cow<'h, History> {
+    let Some(last) = named::last_of(ids).filter(|_| !named::is_held(dir)) else { return told };
+    let Some((day, md)) = trades.day(last.date).zip(tickers.iter().find_map(DatasetDays::of_md)) else { return told };
+    let md = md.days.iter().filter(|day| day.date >= last.date).map(|day| &day.snapshot);
+    named::added_to(told, last, &day.snapshot, md)
+}
+
+/// Holds the records of a product against their exact texts.
+fn check_texts(
+    config: &VerifyConfig,
+    product: &ProductId,
+    (texts, history): (&Texts, &History),
+    (trades, tickers): (&mut IndexedDays<Trades>, &mut [DatasetDays]),
+    findings: &mut Findings,
+) -> Result<(), VerifyError> {
+    // The texts do not say to which series of ids their records belong.
+    if catalog::series(&config.dir, product)?.len() > 1 || history.more_disputed > 0 {
+        return Ok(());
+    }
+    texts.check(product, history, trades, findings);
+    for days in tickers.iter_mut().filter(|_| history.restarted_sequences.is_empty()) {
+        match_layout!(DatasetDays, days, days => texts.check(product, history, days, findings));
+    }
+    Ok(())
 }
 
 /// Finds the trades among the datasets of a day.

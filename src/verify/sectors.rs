@@ -9,6 +9,8 @@
 
 use std::path::Path;
 
+use crate::store::own_file::read_plain;
+
 /// Bytes of a sector.
 const SECTOR: usize = 512;
 /// Sectors with a checksum of their own, and whether they may be zero instead.
@@ -37,13 +39,13 @@ const MAX_READS: usize = 8;
 /// # Errors
 /// Where the file cannot be read.
 pub(super) fn faults(path: &Path) -> std::io::Result<Vec<String>> {
-    let mut seen = std::fs::read(path)?;
+    let mut seen = read_plain(path)?;
     for _ in 0..MAX_READS {
         let faults = faults_of(&seen);
         if faults.is_empty() {
             return Ok(faults);
         }
-        let again = std::fs::read(path)?;
+        let again = read_plain(path)?;
         if again == seen {
             return Ok(faults);
         }

@@ -3,9 +3,11 @@
 use std::ops::Range;
 
 use super::chain::{Link, Run as Stretch, Runs};
+use super::falls::Latest;
+use super::order::CLOCK_FALL_NANOS;
 use crate::schema::Trades;
 use crate::store::{Run, Snapshot};
-use crate::time::UnixNanos;
+use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// How much of the days of trades is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,15 +19,15 @@ pub(crate) enum Depth {
 }
 
 impl Depth {
-    /// Gives the places of all of so many records, or of some all over them.
-    pub(super) fn places(self, count: usize) -> impl Iterator<Item = usize> {
+    /// Gives the places of all of so many records, or of some all over them, some at a time.
+    pub(super) fn parts(self, count: usize) -> impl Iterator<Item = Range<usize>> {
         const STRETCHES: usize = 64;
         const RECORDS: usize = 1 << 10;
-        let (step, taken) = match self {
-            Self::Ends if count > STRETCHES * RECORDS => (count / STRETCHES, RECORDS),
-            _ => (count.max(1), count),
+        let step = match self {
+            Self::Ends if count > STRETCHES * RECORDS => count / STRETCHES,
+            _ => RECORDS,
         };
-        (0..count).step_by(step).flat_map(move |from| from..(from + taken).min(count))
+        (0..count).step_by(step).map(move |from| from..(from + RECORDS).min(count))
     }
 }
 
@@ -57,15 +59,44 @@ pub(super) fn add(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, r
     }
 }
 
-/// Shows the event time of each of these trades.
-pub(super) fn each_time(day: &Snapshot<Trades>, numbers: Range<usize>, mut visit: impl FnMut(UnixNanos)) {
+/// Tells whether the event time of any of these trades lies before an earlier one's by more than the exchange's clock may fall.
+pub(super) fn is_any_behind(day: &Snapshot<Trades>, numbers: Range<usize>) -> bool {
+    const BLOCK: usize = 512;
+    const FALL_SECONDS: u32 = 60;
+    const { assert!(FALL_SECONDS as u64 * NANOS_PER_SECOND == CLOCK_FALL_NANOS) };
     let at = times_of(day);
+    let seconds: &[u32] = day.column("trade_time").unwrap_or_default();
+    let (mut latest, mut is_behind) = (Latest::default(), false);
+    let mut see = |time: UnixNanos| {
+        is_behind |= latest.is_fallen_from(time);
+        latest = latest.with(time);
+    };
+    let mut highest = 0;
     for run in day.runs(numbers) {
-        match run {
-            Run::Late(trade) => visit(trade.time),
-            Run::Columns(records) => records.for_each(|record| visit(at(record))),
+        let records = match run {
+            Run::Late(trade) => {
+                highest = highest.max(trade.time.seconds());
+                see(trade.time);
+                continue;
+            }
+            Run::Columns(records) => records,
+        };
+        for from in records.clone().step_by(BLOCK) {
+            let block = from..records.end.min(from + BLOCK);
+            // Without a branch, so that several seconds are compared at once. Where they lie near each other no time of the block can have fallen so far.
+            let of_block = seconds.get(block.clone()).unwrap_or_default();
+            let (least, most) = of_block.iter().fold((u32::MAX, 0), |(least, most), second| (least.min(*second), most.max(*second)));
+            highest = highest.max(most);
+            if least.saturating_add(FALL_SECONDS) > highest {
+                // The latest of them is what a later one falls from.
+                let latest_of = block.filter(|record| seconds.get(*record) == Some(&most)).map(&at).max();
+                latest_of.into_iter().for_each(&mut see);
+            } else {
+                block.map(&at).for_each(&mut see);
+            }
         }
     }
+    is_behind
 }
 
 /// Gives the event times of the records of the columns.
@@ -142,6 +173,41 @@ mod tests {
             for from in [0, ids.len() / 2, ids.len() - 1, ids.len()] {
                 prop_assert_eq!(rising(&ids[from..]), consecutive(&ids[from..]));
             }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_time_that_falls_far_is_seen_wherever_it_is(
+            steps in prop::collection::vec(prop_oneof![40 => 0u64..3, 2 => 20u64..70, 1 => 50u64..3_000], 1..1_500),
+            falls in prop::collection::vec((any::<prop::sample::Index>(), 0u64..130), 0..3),
+        ) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let mut times: Vec<u64> = steps.iter().scan(20_000 * 86_400, |second, step| { *second += step; Some(*second) }).collect();
+            for (at, by) in falls {
+                let at = at.index(times.len());
+                times[at] -= by;
+            }
+            let folder = dir.path().join("BTC-USD/TRADES");
+            std::fs::create_dir_all(&folder).expect("made");
+            for column in <Trades as crate::schema::Layout>::COLUMNS {
+                let bytes: Vec<u8> = match column.name {
+                    "trade_time" => times.iter().flat_map(|second| u32::try_from(*second).expect("a second").to_le_bytes()).collect(),
+                    "trade_nanos" => times.iter().flat_map(|second| (u32::try_from(second % 7).expect("few") * 100_000_000).to_le_bytes()).collect(),
+                    _ => vec![0; times.len() * column.kind.width()],
+                };
+                std::fs::write(folder.join(format!("{}.2024-10-04.bin", column.name)), bytes).expect("written");
+            }
+            let product = crate::product::ProductId::new("BTC-USD").expect("a product");
+            let day = Snapshot::<Trades>::open(dir.path(), &product, crate::time::UtcDay(20_000)).expect("opened").expect("a day");
+            let times: Vec<UnixNanos> = day.rows().map(|trade| trade.time).collect();
+            let mut highest = UnixNanos(0);
+            let expected = times.iter().any(|time| {
+                highest = highest.max(*time);
+                time.0 + CLOCK_FALL_NANOS < highest.0
+            });
+            prop_assert_eq!(is_any_behind(&day, 0..day.count()), expected);
         }
     }
 }

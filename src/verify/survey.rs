@@ -12,6 +12,7 @@
 //! 4. Whatever is found on a day speaks against the whole of it, wherever the range lies in it. There are four exceptions: a gap, the end of what was
 //!    captured, records without a checksum yet, and a trade whose time does not fit its id. These have a place.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -21,16 +22,17 @@ use super::checks::{Checks, LAG_NANOS, add_faults, is_timely, open_day};
 use super::config::VerifyConfig;
 use super::coverage::{self, Coverage, DayCoverage, DayIds, Gap, Verdict, judge};
 use super::day::ClockOfNow;
-use super::falls::{Falls, Latest, Timed};
+use super::falls::{Falls, Timed};
 use super::finding::{Findings, Location};
 use super::index::{IndexedDay, IndexedDays};
 use super::order::CONFIRMATIONS;
+use super::received::{received, shares};
 use super::report::{CheckedDays, DatasetDay};
 use super::stretches::{self, Depth};
-use super::{known, tickers};
-use crate::history::{Journal, Knowledge};
+use super::{known, named, tickers};
+use crate::history::{History, Journal, Knowledge};
 use crate::product::ProductId;
-use crate::record::{Means, Origin, Trade};
+use crate::record::Means;
 use crate::schema::{Dataset, Layout, Md, TickerTrades, Trades};
 use crate::store::Snapshot;
 use crate::tape::{DayEnds, Tape, TapeError};
@@ -97,6 +99,7 @@ pub(crate) struct SurveyedDay {
 /// # Errors
 /// Where the directory cannot be listed. A day that cannot be read is something that speaks against it.
 pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, (shares, depth): (Shares, Depth)) -> Result<Survey, TapeError> {
+    let was_held = named::is_held(tape.dir());
     let knowledge = tape.knowledge();
     let history = knowledge.of(product);
     let config = VerifyConfig::new(tape.dir(), UnixNanos(0));
@@ -131,7 +134,9 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, (shares
     let gone = look.known(&knowledge.journal, &away);
     ids.extend(gone.iter().map(|date| DayIds { date: *date, runs: None, records: 0 }));
     ids.sort_by_key(|day| day.date);
-    let mut coverage = judge(&ids, &knowledge.rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges)));
+    let told = knowledge.rejected.added_to(&history, product, ids.iter().flat_map(DayIds::ranges));
+    let told = look.add_named(told, &ids, was_held)?;
+    let mut coverage = judge(&ids, &told);
     let gaps = std::mem::take(&mut coverage.gaps);
     checks.report_chain(&coverage, &ids, &mut look.findings);
     let of_any = |date: UtcDay| range.overlaps_day(date);
@@ -242,6 +247,18 @@ impl Look<'_> {
         // Which of them have a checksum shows nothing of trades.
         day.unproven = 0;
         self.checked.entry(date).or_default().push(day);
+    }
+
+    /// Adds the trades that tickers name behind the last stored one, where the range reaches its day.
+    fn add_named<'h>(&self, told: Cow<'h, History>, ids: &[DayIds], was_held: bool) -> Result<Cow<'h, History>, TapeError> {
+        let (dir, product) = (self.tape.dir(), self.checks.product);
+        let reached = named::last_of(ids).filter(|last| self.range.overlaps_day(last.date));
+        let Some(last) = reached.filter(|_| !was_held && !named::is_held(dir)) else { return Ok(told) };
+        let Ok(Some(day)) = Snapshot::<Trades>::open(dir, product, last.date) else { return Ok(told) };
+        let dates = self.tape.days(product, Dataset::Md)?.into_iter().filter(|date| *date >= last.date);
+        // One that cannot be read is found elsewhere.
+        let md: Vec<Snapshot<Md>> = dates.filter_map(|date| Snapshot::open(dir, product, date).ok().flatten()).collect();
+        Ok(named::added_to(told, last, &day, &md))
     }
 
     /// Decides about trades whose event times others contradict, by what the tickers say.
@@ -386,14 +403,8 @@ fn add_ids(day: &Snapshot<Trades>, numbers: Range<usize>, depth: Depth, runs: &m
 
 /// Looks whether event times rise with their ids, as far as the exchange's clock does.
 fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Location, findings: &mut Findings) {
-    let mut latest = Latest::default();
-    let mut is_any_behind = false;
-    stretches::each_time(day, numbers.clone(), |time| {
-        is_any_behind |= latest.is_fallen_from(time);
-        latest = latest.with(time);
-    });
     // This is so of nearly every day.
-    if !is_any_behind {
+    if !stretches::is_any_behind(day, numbers.clone()) {
         return;
     }
     let mut falls = Falls::default();
@@ -407,43 +418,4 @@ fn check_order(day: &Snapshot<Trades>, numbers: Range<usize>, location: &Locatio
     for Timed { number, time, .. } in wrong {
         findings.add_time_order(location, number, time);
     }
-}
-
-/// Tells whether a record of a day was received on that day, and when the first was that came as it happened: nothing earlier is looked for once it is
-/// early enough. `late` are the times of the late records, and whether these came so.
-fn received<L: Layout>(
-    day: &Snapshot<L>,
-    column: &str,
-    date: UtcDay,
-    depth: Depth,
-    late: impl IntoIterator<Item = (UnixNanos, bool)>,
-) -> (bool, Option<UnixNanos>) {
-    let none: &[u32] = &[];
-    let times = day.column::<u64>(column).unwrap_or_default();
-    let origins = day.column("trade_origin").unwrap_or(none);
-    let is_live = |at: usize| origins.get(at).is_none_or(|origin| Origin(*origin).means() == Some(Means::Live));
-    let stored = depth.places(times.len()).filter_map(|at| Some((UnixNanos(*times.get(at)?), is_live(at))));
-    let early = date.next().start().0.saturating_add(LAG_NANOS);
-    let (mut is_on_its_day, mut first_live) = (false, None::<UnixNanos>);
-    for (time, is_live) in stored.chain(late).filter(|(time, _)| time.0 > 0) {
-        is_on_its_day |= time.day() == date;
-        if is_live {
-            first_live = Some(first_live.map_or(time, |first| first.min(time)));
-        }
-        if is_on_its_day && first_live.is_some_and(|first| first.0 <= early) {
-            break;
-        }
-    }
-    (is_on_its_day, first_live)
-}
-
-/// Counts the trades of a day that have both order ids, and those with a receive time.
-fn shares(day: &Snapshot<Trades>) -> (u64, u64) {
-    let none: &[[u8; 16]] = &[];
-    let [makers, takers] = ["maker_order_id", "taker_order_id"].map(|name| day.column(name).unwrap_or(none));
-    let named = makers.iter().zip(takers).filter(|(maker, taker)| **maker != [0; 16] && **taker != [0; 16]).count();
-    let received = day.column::<u64>("trade_recv_nanos").unwrap_or_default().iter().filter(|time| **time != 0).count();
-    let late = |has: fn(&Trade) -> bool| day.late().iter().filter(|trade| has(trade)).count();
-    let named = named + late(|trade| !trade.maker_order_id.is_nil() && !trade.taker_order_id.is_nil());
-    (named as u64, (received + late(|trade| trade.recv.0 != 0)) as u64)
 }

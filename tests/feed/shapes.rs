@@ -52,6 +52,9 @@ impl Handler for Told {
     fn flaw(&mut self, why: RejectReason) {
         self.put(b'f', &[], &[why.index() as u64]);
     }
+    fn snapshot(&mut self) {
+        self.put(b's', &[], &[]);
+    }
     fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
         self.put(b'b', &[frame], &[recv.0]);
     }

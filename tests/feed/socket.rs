@@ -364,3 +364,148 @@ fn tls_trusts_the_named_file_and_no_other_root() {
     drop(socket);
     server.join().unwrap();
 }
+
+/// A stream in memory: what is written to it is nobody's.
+struct Memory(std::io::Cursor<Vec<u8>>);
+
+impl Read for Memory {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What tungstenite alone makes of the bytes of a stream.
+fn read_by_tungstenite(bytes: &[u8]) -> Vec<Heard> {
+    let mut peer = WebSocket::from_raw_socket(Memory(std::io::Cursor::new(bytes.to_vec())), Role::Client, None);
+    let mut all = Vec::new();
+    loop {
+        match peer.read() {
+            Ok(Message::Text(text)) => all.push(heard(&text)),
+            Ok(Message::Binary(bytes)) => all.push(Heard::Text(bytes.to_vec())),
+            Ok(Message::Close(frame)) => {
+                let (code, reason) = frame.map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+                all.push(Heard::Closed(code, reason));
+                return all;
+            }
+            Ok(_) => {}
+            Err(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
+                all.push(Heard::Closed(CLOSED_ABNORMALLY, String::new()));
+                return all;
+            }
+            Err(_) => {
+                all.push(Heard::Lost(String::new()));
+                return all;
+            }
+        }
+    }
+}
+
+/// Adds a frame, or something like one.
+fn add_frame(rng: &mut fastrand::Rng, out: &mut Vec<u8>) {
+    let frame = |out: &mut Vec<u8>, first: u8, payload: &[u8]| {
+        out.push(first);
+        match payload.len() {
+            length @ 0..126 => out.push(u8::try_from(length).unwrap()),
+            length @ 126..65536 => out.extend([&[126][..], &u16::try_from(length).unwrap().to_be_bytes()].concat()),
+            length => out.extend([&[127][..], &(length as u64).to_be_bytes()].concat()),
+        }
+        out.extend_from_slice(payload);
+    };
+    let text = |rng: &mut fastrand::Rng| {
+        let length = match rng.u8(..20) {
+            0 => rng.usize(60_000..140_000),
+            1..4 => rng.usize(..3000),
+            4 => rng.usize(120..130),
+            _ => rng.usize(..400),
+        };
+        if rng.bool() { vec![b'x'; length] } else { "trade é ".repeat(length / 9).into_bytes() }
+    };
+    match rng.u16(..400) {
+        0..20 => frame(out, 0x89, &[7; 125][..rng.usize(..126)]),
+        20..24 => frame(out, 0x8a, b"pong"),
+        24..44 => {
+            let payload = text(rng);
+            frame(out, 0x82, &payload);
+        }
+        44 => {
+            let payload = text(rng);
+            frame(out, 0x01, &payload);
+            frame(out, 0x89, b"between");
+            frame(out, 0x80, b" end");
+        }
+        45 => frame(out, 0x81, &[b"bad \xff"[..].to_vec(), text(rng)].concat()),
+        46 => out.extend_from_slice(b"\x81\x7e\x00\x03abc"),
+        47 => frame(out, 0xc1, b"reserved bit"),
+        48 => frame(out, 0x88, b"\x03\xe8gone"),
+        _ => {
+            let payload = text(rng);
+            frame(out, 0x81, &payload);
+        }
+    }
+}
+
+#[test]
+fn whatever_comes_in_whatever_pieces_is_read_as_tungstenite_alone_reads_it() {
+    let seed = fastrand::u64(..);
+    let (mut messages, mut endings) = (0, std::collections::BTreeMap::new());
+    for case in 0..60 {
+        let mut rng = fastrand::Rng::with_seed(seed.wrapping_add(case));
+        let mut bytes = Vec::new();
+        (0..rng.usize(1..250)).for_each(|_| add_frame(&mut rng, &mut bytes));
+        if rng.u8(..4) == 0 {
+            bytes.truncate(rng.usize(..bytes.len()));
+        }
+        let expected = read_by_tungstenite(&bytes);
+        let largest = rng.choice([7, 300, 5000, 200_000]).unwrap();
+        let mut pieces = rng.clone();
+        let (endpoint, server) = server(move |mut peer| {
+            let tcp = peer.get_mut();
+            tcp.set_nodelay(true).unwrap();
+            let mut rest = &bytes[..];
+            // A client that has given up takes no more.
+            while !rest.is_empty() {
+                let (piece, more) = rest.split_at(pieces.usize(1..=largest.max(rest.len() / 200)).min(rest.len()));
+                if tcp.write_all(piece).is_err() {
+                    break;
+                }
+                rest = more;
+            }
+            let _ = tcp.shutdown(std::net::Shutdown::Write);
+            // Its answers are read, so that the end does not overtake what was sent.
+            let _ = std::io::copy(tcp, &mut std::io::sink());
+        });
+        let mut socket = connect(&endpoint);
+        let mut found = Vec::new();
+        loop {
+            if rng.bool() {
+                socket.read_ahead();
+            }
+            let next = match hear(&mut socket) {
+                Heard::Closed(CLOSED_ABNORMALLY, _) => Heard::Closed(CLOSED_ABNORMALLY, String::new()),
+                Heard::Lost(_) => Heard::Lost(String::new()),
+                other => other,
+            };
+            let is_end = !matches!(next, Heard::Text(_));
+            found.push(next);
+            if is_end {
+                break;
+            }
+        }
+        assert!(found == expected, "seed {seed}, case {case}: {} of {} messages", found.len(), expected.len());
+        messages += found.len();
+        *endings.entry(format!("{:?}", found.last()).chars().take(12).collect::<String>()).or_insert(0) += 1;
+        drop(socket);
+        server.join().unwrap();
+    }
+    assert!(messages > 1000 && endings.len() > 1, "{messages} messages, {endings:?}");
+}

@@ -9,3 +9,5 @@ mod rest;
 mod shapes;
 mod tapes;
 mod tardis;
+
+pub(crate) use client::escaped;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod archived;
+mod asked;
 mod client;
 mod damage;
 mod guide;

@@ -255,6 +255,9 @@ impl<S: Subject> Run<S> {
             45..75 => {
                 self.day();
                 self.syncer.cycle().unwrap();
+                if rng.bool() {
+                    assert!(!self.syncer.flush_slots().unwrap());
+                }
             }
             75..80 => {
                 self.commit();

@@ -234,3 +234,55 @@ fn a_directory_that_goes_away_is_named_and_a_days_files_that_go_away_stop_nobody
     let gone = syncer.cycle().unwrap_err().to_string();
     assert!(gone.contains(&*path.to_string_lossy()) && gone.contains("is gone"), "{gone}");
 }
+
+/// Counts the flushes, and fails those that come while it is switched on.
+fn counting() -> (Probe, Arc<AtomicBool>, Arc<Mutex<usize>>) {
+    let (is_on, flushes): (_, Arc<Mutex<usize>>) = (Arc::new(AtomicBool::new(false)), Arc::default());
+    let (fails, count) = (Arc::clone(&is_on), Arc::clone(&flushes));
+    let probe = Probe::new(move |step| match step {
+        Step::Flush(Why::Sync) if fails.swap(false, Ordering::Relaxed) => Verdict::Fail,
+        Step::Flushed(_) => {
+            *count.lock() += 1;
+            Verdict::Go
+        }
+        _ => Verdict::Go,
+    });
+    (probe, is_on, flushes)
+}
+
+#[test]
+fn slots_that_are_flushed_at_once_need_no_flush_of_the_next_cycle() {
+    let folder = tempfile::tempdir().unwrap();
+    let (probe, fails, flushes) = counting();
+    let dir = dir(folder.path(), Some(probe));
+    let (mut day, _) = open(&dir, "A-USD");
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    let count = || *flushes.lock();
+    assert!(!syncer.flush_slots().unwrap());
+    assert_eq!(count(), 0, "there is no slot yet");
+    for (id, at_once) in [(1, false), (2, true), (3, true)] {
+        insert(&mut day, id);
+        day.commit();
+        let before = count();
+        assert!(syncer.cycle().unwrap().flushed);
+        if at_once {
+            assert!(!syncer.flush_slots().unwrap());
+        }
+        assert_eq!((count() - before, day.files().durable()), (1 + usize::from(at_once), id));
+        // Nothing has changed since.
+        assert_eq!(syncer.cycle().unwrap().flushed, !at_once);
+        assert_eq!(count() - before, 2);
+    }
+    insert(&mut day, 4);
+    day.commit();
+    syncer.cycle().unwrap();
+    insert(&mut day, 5);
+    day.commit();
+    fails.store(true, Ordering::Relaxed);
+    assert!(syncer.flush_slots().unwrap(), "what that flush may have lost was stored again");
+    assert_eq!(day.files().durable(), 4, "no slot names what was not known to be flushed");
+    assert!(day.files().is_trusted());
+    assert!(!syncer.cycle().unwrap().recovered);
+    assert_eq!(day.files().durable(), 5);
+}

@@ -19,5 +19,6 @@ pub(crate) mod programs;
 pub(crate) mod recorded;
 pub(crate) mod rest;
 pub(crate) mod scripted;
+pub(crate) mod seam;
 pub(crate) mod sizes;
 pub(crate) mod take_over;

@@ -176,6 +176,14 @@ fn more_gaps_than_can_be_named_are_counted_and_take_little_room() {
     assert!(svg.len() < 600_000, "{} bytes", svg.len());
     let said = words(&document);
     assert!(said.contains("1,199 ids missing in 1,199 gaps: 1005…6995") && said.contains("1,179 more gaps"), "{said}");
+    // Where they lie apart each has words of its own, up to a number.
+    let worded = |seconds: u64| {
+        let to = UnixNanos(noon().0 + seconds * SECOND);
+        let svg = draw(dir.path(), |config| (config.from, config.to) = (Some(noon()), Some(to)));
+        svg.matches("<title>1 trade id missing").count()
+    };
+    let (few, many) = (worded(500), worded(1_000));
+    assert!((80..=100).contains(&few) && many <= 150, "{few} of 100 bands have words, and {many} of 200");
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! `verify` against a generator: tapes made whole, then damaged in every way that their files, records and journals can be.
 //!
+//! Also it says the same of a tape to which something odd was done that leaves it whole ([`oddities`]).
+//!
 //! It never says *whole*, and never ends with 0, on a damaged one; it never ends with 1 on a whole one, and says of each day what can be shown of it.
 //! What answers about a market call whole, of all time, of days and of ranges by chance, `verify` knows nothing against ([`answers`]).
 //! `COLTAPE_TAPES` sets how many tapes are made, `COLTAPE_SEED` the first one's seed, and `COLTAPE_KIND` the kind of damage that is tried first.
 
 mod answers;
 mod damage;
+mod further;
+mod oddities;
 mod tape;
 
 use std::collections::BTreeMap;
@@ -13,8 +17,13 @@ use std::path::Path;
 
 use coltape::internals::verify::{Report, Verdict};
 
-use damage::{Case, Damage, Harm, KINDS};
+use damage::{Case, Damage, Harm};
 use tape::{Lines, Spec, verified};
+
+/// Every kind of damage, by name.
+fn kinds() -> Vec<&'static (&'static str, Damage)> {
+    damage::KINDS.iter().chain(further::KINDS).collect()
+}
 
 /// Tapes made where nothing else is asked for: each kind of damage several times.
 const TAPES: u64 = 500;
@@ -39,13 +48,17 @@ fn said(report: &Report) -> String {
 /// Of so many tapes one is exported.
 const EXPORTED_EACH: u64 = 5;
 
+/// Of so many tapes something is done to one that leaves it whole.
+const ODD_EACH: u64 = 5;
+
 /// Tapes that are made for one kind of damage before another is taken: some fit few tapes.
 const ATTEMPTS: u64 = 12;
 
 /// Makes a tape and damages it with the kind given, or where that does not fit with the next one that does. Gives the kind.
 fn damage_a_tape(seed: u64, kind: usize) -> usize {
     let fitting = |attempt: u64| try_tape(seed.wrapping_add(attempt << 40), &[kind]);
-    let any: Vec<usize> = (kind..kind + KINDS.len()).map(|kind| kind % KINDS.len()).collect();
+    let count = kinds().len();
+    let any: Vec<usize> = (kind..kind + count).map(|kind| kind % count).collect();
     (0..ATTEMPTS).find_map(fitting).or_else(|| try_tape(seed, &any)).expect("some kind fits")
 }
 
@@ -66,9 +79,19 @@ fn try_tape(seed: u64, kinds: &[usize]) -> Option<usize> {
     let alarms = answers::false_alarms(&whole, &spec);
     assert!(alarms.is_empty(), "{}", context(&alarms.join("\n"), seed, &spec, &report));
 
+    if seed.is_multiple_of(ODD_EACH) {
+        let odd = folder.path().join("odd");
+        spec.build(&odd);
+        lines.write(&odd);
+        let kind = rng.usize(..oddities::ODDITIES.len());
+        if let Some((what, report)) = oddities::changed(&odd, &spec, &report, kind, &mut rng) {
+            panic!("{}", context(&format!("it says something else of a whole tape: {what}"), seed, &spec, &report));
+        }
+    }
     let mut asking = rng.fork();
+    let kinds_of_damage = self::kinds();
     let harmed = kinds.iter().copied().find_map(|kind| {
-        let (_, damage) = &KINDS[kind];
+        let (_, damage) = kinds_of_damage[kind];
         let dir = if matches!(damage, Damage::Files(_)) { whole.as_path() } else { damaged.as_path() };
         let mut case = Case { spec: spec.clone(), lines: lines.clone(), dir, rng: &mut rng };
         let harm = match damage {
@@ -95,7 +118,7 @@ fn try_tape(seed: u64, kinds: &[usize]) -> Option<usize> {
     });
     let (kind, Harm { days, is_of_all, may_hold }) = harmed?;
     let report = verified(&damaged);
-    let of_kind = |what: &str| format!("{what}; kind {kind} ({})", KINDS[kind].0);
+    let of_kind = |what: &str| format!("{what}; kind {kind} ({})", kinds_of_damage[kind].0);
     assert!(may_hold || !report.holds(), "{}", context(&of_kind("a damaged tape holds"), seed, &spec, &report));
     for day in report.days.iter().filter(|day| day.coverage.verdict == Verdict::Whole) {
         let is_harmed = is_of_all || days.iter().any(|(product, date)| *product == day.product && *date == day.date);
@@ -131,7 +154,7 @@ fn verify_tells_whole_tapes_from_damaged_ones() {
     let work = |worker: u64| {
         let mut fitting: BTreeMap<usize, u64> = BTreeMap::new();
         for tape in (worker..tapes).step_by(workers as usize) {
-            let first = (number("COLTAPE_KIND").unwrap_or(0) + tape) as usize % KINDS.len();
+            let first = (number("COLTAPE_KIND").unwrap_or(0) + tape) as usize % kinds().len();
             *fitting.entry(damage_a_tape(seed.wrapping_add(tape), first)).or_default() += 1;
         }
         fitting
@@ -141,7 +164,7 @@ fn verify_tells_whole_tapes_from_damaged_ones() {
         threads.into_iter().map(|thread| thread.join().expect("done")).collect()
     });
     let count = |kind: usize| counts.iter().filter_map(|counts| counts.get(&kind)).sum::<u64>();
-    for (kind, (name, _)) in KINDS.iter().enumerate() {
+    for (kind, (name, _)) in kinds().into_iter().enumerate() {
         println!("{:>6}  {name}", count(kind));
         assert!(count(kind) > 0 || tapes < TAPES, "no tape was damaged so: {name}");
     }

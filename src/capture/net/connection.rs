@@ -17,7 +17,7 @@ use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
 use crate::capture::write::ticker_source::LinePlace;
-use crate::feed::Decoder;
+use crate::feed::parse_check::ConnectionDecoder;
 use crate::feed::session::Session;
 use crate::feed::session_config::SessionConfig;
 use crate::product::ProductId;
@@ -73,7 +73,7 @@ impl ConnectionHandle {
         let mut connection = Connection {
             name: name.clone(),
             session: Session::new(settings.feed, &config),
-            decoder: Decoder::with_clock(settings.feed, place.line, registry.market_clock()),
+            decoder: ConnectionDecoder::new(settings.feed, place.line, registry.market_clock(), settings.checks_parse),
             router,
             metrics: Arc::clone(&metrics),
             settings: settings.clone(),

@@ -32,6 +32,8 @@ pub(crate) struct ConnectionSettings {
     pub(super) recorder: Option<Recorder>,
     pub(super) cores: Arc<Cores>,
     pub(super) clock: Clock,
+    /// Whether each message is read both ways, and the two are compared.
+    pub(super) checks_parse: bool,
     /// The start of the sessions' time.
     pub(super) epoch: Instant,
 }
@@ -65,6 +67,7 @@ impl ConnectionSettings {
             recorder,
             cores,
             clock: config.clock.clone(),
+            checks_parse: config.checks_parse,
             epoch: Instant::now(),
         })
     }

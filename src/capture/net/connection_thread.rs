@@ -24,10 +24,11 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::feed::action::{Action, SessionReport};
 use crate::feed::awake::Deadline;
+use crate::feed::parse_check::{ConnectionDecoder, ParseDifference};
 use crate::feed::session::{Session, SessionEvent};
 use crate::feed::socket::{Received, Socket};
 use crate::feed::socket_error::SocketError;
-use crate::feed::{Control, Decoder, FrameFate, RejectReason};
+use crate::feed::{Control, FrameFate, RejectReason};
 use crate::product::ProductId;
 use crate::store::event::Event;
 use crate::time::UnixNanos;
@@ -47,11 +48,17 @@ const TOO_MANY_VALUES: &str = "the server sent a message with more values than a
 /// How long a stop takes frames that the system has received.
 const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
 
+/// Messages of a connection that are logged where the two ways of reading differ.
+const LOGGED_DIFFERENCES: u64 = 100;
+
+/// Bytes of such a message that are logged.
+const LOGGED_BYTES: usize = 64 << 10;
+
 /// A connection: everything that its thread works with.
 pub(super) struct Connection {
     pub(super) name: String,
     pub(super) session: Session,
-    pub(super) decoder: Decoder,
+    pub(super) decoder: ConnectionDecoder,
     pub(super) router: Router,
     pub(super) metrics: Arc<ConnectionMetrics>,
     pub(super) settings: ConnectionSettings,
@@ -99,6 +106,7 @@ impl Connection {
             socket.close();
         }
         self.decoder.finish(&mut self.router);
+        self.note_parse_difference(&[]);
         self.router.tick();
         Ok(())
     }
@@ -112,6 +120,9 @@ impl Connection {
         self.metrics.ticks.one();
         self.router.publish_lag();
         self.decoder.expire(self.settings.clock.now(), &mut self.router);
+        if self.decoder.is_checked() {
+            self.note_parse_difference(&[]);
+        }
         self.router.tick();
         if let Some((version, wanted)) = self.wanted.newer_than(self.wanted_version) {
             self.wanted_version = version;
@@ -241,11 +252,26 @@ impl Connection {
         self.router.begin(frame, recv, read_at);
         let fate = self.decoder.decode(frame, recv, &mut self.router);
         metrics.count_fate(fate);
+        if self.decoder.is_checked() {
+            self.metrics.parse_checked.one();
+            self.note_parse_difference(frame);
+        }
         let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.router.rejected() };
         if let Some(reason) = reason {
             self.journal.reject(reason.name(), frame);
         }
         fate
+    }
+
+    /// Counts and logs what the two ways of reading gave differently of a frame, or of those that were held back.
+    #[cold]
+    fn note_parse_difference(&mut self, frame: &[u8]) {
+        let Some(ParseDifference { by_shape, parsed }) = self.decoder.take_difference() else { return };
+        self.metrics.parse_differences.one();
+        if self.metrics.parse_differences.get() <= LOGGED_DIFFERENCES {
+            let frame = frame.get(..LOGGED_BYTES).unwrap_or(frame).escape_ascii();
+            log::error!("{}: a message is read differently by its shape ({by_shape}) and by the parser ({parsed}): {frame}", self.name);
+        }
     }
 
     /// Counts and keeps what was refused for its size. What it held is asked for again: the connection ends with it, and the next one begins with the
@@ -351,7 +377,7 @@ impl Connection {
     fn disconnect(&mut self, why: &str) {
         let why = why.strip_prefix("connection lost: ").unwrap_or(why);
         self.metrics.is_connected.store(false, Relaxed);
-        self.router.release_tickers();
+        self.router.interrupt();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
             self.metrics.count_loss(std::mem::take(&mut self.cause));
@@ -371,8 +397,8 @@ impl Connection {
                 log::info!("{}: {products} of {wanted} products subscribed", self.name);
                 if *products > 0 {
                     self.metrics.state.acknowledged();
-                    self.router.registry().note_acknowledged(self.session.acknowledged());
                 }
+                self.router.note_acknowledged(self.session.acknowledged());
                 self.journal.write(Event::Subscribed { line, products: count(*products), wanted: count(*wanted) });
             }
             SessionReport::Error { message, reason } => {

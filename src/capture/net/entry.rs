@@ -3,6 +3,7 @@
 use crate::capture::net::batch::ProductBatch;
 use crate::capture::net::shedding::Shedding;
 use crate::capture::write::registry::Route;
+use crate::record::{Ticker, Trade};
 
 /// Which way a product's next message goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,35 @@ pub(super) struct Entry {
     pub(super) is_pending: bool,
     /// The last trade of this connection.
     pub(super) last_trade_id: u64,
+    /// Whether the first trade and the first ticker since the connection was made are noted.
+    pub(super) has_trade: bool,
+    pub(super) has_ticker: bool,
     /// The last heartbeat that was passed on.
     pub(super) last_beat: Beat,
     pub(super) shedding: Shedding,
+}
+
+impl Entry {
+    /// Notes the first trade since the connection was made.
+    #[cold]
+    pub(super) fn note_first_trade(&mut self, trade: &Trade) {
+        self.has_trade = true;
+        self.route.metrics.unbroken.note_trade(trade.trade_id);
+    }
+
+    /// Notes the first ticker since the connection was made, unless nobody else was sent it. One of a product that never traded has no time of its own.
+    #[cold]
+    pub(super) fn note_first_ticker(&mut self, ticker: &Ticker, is_snapshot: bool) {
+        let has_time = ticker.trade_id != 0 || ticker.sequence == 0;
+        if has_time && !is_snapshot {
+            self.has_ticker = true;
+            self.route.metrics.unbroken.note_ticker(ticker.time);
+        }
+    }
+
+    /// Notes that a line does not bring the product any more.
+    pub(super) fn interrupt(&mut self, line: u8) {
+        (self.has_trade, self.has_ticker) = (false, false);
+        self.route.metrics.unbroken.interrupt(line);
+    }
 }

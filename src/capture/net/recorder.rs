@@ -4,7 +4,9 @@
 //! 2. A line is the receive time in ns since the epoch, a tab, and the frame's text. A frame with a line break in it is counted as not recorded.
 //! 3. A file holds whole lines. If a file cannot be written, the frames that waited for it are counted as not recorded, and the recording goes on when
 //!    there is space again.
-//! 4. Files older than `--record-keep` are removed when a new hour begins.
+//! 4. One recorder at a time writes a file, and holds a lock on it. Where another capture still has the file of the hour, as the one that is taken over from,
+//!    the recorder writes a second file beside it.
+//! 5. Files older than `--record-keep` are removed when a new hour begins.
 //!
 //! Thread `record`: owns the file; ends when every handle is dropped.
 
@@ -17,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rustix::fs::FlockOperation;
 
 use crate::capture::config::RecordConfig;
 use crate::capture::error::CaptureError;
@@ -36,6 +39,9 @@ const WRITE_BYTES: usize = 256 << 10;
 
 /// Lines are written after this time, however few they are.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Recorders that write files of the same hour into one folder at most.
+const MAX_RECORDERS: u32 = 16;
 
 struct Frame {
     recv: UnixNanos,
@@ -133,7 +139,7 @@ fn write_frame(folder: &Path, keep: Duration, open: &mut Option<Hour>, frame: &F
                 previous.write().map_err(|lost| lost.and_one())?;
             }
             remove_old(folder, keep, frame.recv);
-            let hour = Hour::open(&folder.join(file_name(frame.recv)), number).map_err(|error| Lost { frames: 1, error })?;
+            let hour = Hour::open_free(folder, frame.recv, number).map_err(|error| Lost { frames: 1, error })?;
             open.insert(hour)
         }
     };
@@ -170,9 +176,25 @@ struct Hour {
 }
 
 impl Hour {
-    /// Opens the file. Cuts off a line that an earlier recorder did not finish.
+    /// Opens the first file of the hour that no other recorder writes.
+    fn open_free(folder: &Path, at: UnixNanos, number: u64) -> std::io::Result<Self> {
+        for recorder in 1..MAX_RECORDERS {
+            match Self::open(&folder.join(file_name(at, recorder)), number) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                opened => return opened,
+            }
+        }
+        Self::open(&folder.join(file_name(at, MAX_RECORDERS)), number)
+    }
+
+    /// Opens the file, and locks it until it is closed. Cuts off a line that an earlier recorder did not finish.
     fn open(path: &Path, number: u64) -> std::io::Result<Self> {
         let mut file = File::options().read(true).append(true).create(true).open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // A file system without locks is no reason to record nothing.
+            Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOLCK) => {}
+            Err(error) => return Err(error.into()),
+        }
         let (found, length) = (file.metadata()?.len(), end_of_lines(&mut file)?);
         if length < found {
             file.set_len(length)?;
@@ -225,18 +247,19 @@ fn end_of_lines(file: &mut File) -> std::io::Result<u64> {
     Ok(0)
 }
 
-/// Names the file of the hour of a time: `frames-2025-06-07T13.tsv`.
-fn file_name(at: UnixNanos) -> PathBuf {
-    PathBuf::from(format!("frames-{}T{:02}.tsv", at.day(), at.0 / (3600 * NANOS_PER_SECOND) % 24))
+/// Names the file of the hour of a time: `frames-2025-06-07T13.tsv`, and `frames-2025-06-07T13_2.tsv` for a second recorder.
+fn file_name(at: UnixNanos, recorder: u32) -> PathBuf {
+    let number = if recorder == 1 { String::new() } else { format!("_{recorder}") };
+    PathBuf::from(format!("frames-{}T{:02}{number}.tsv", at.day(), at.0 / (3600 * NANOS_PER_SECOND) % 24))
 }
 
 fn remove_old(folder: &Path, keep: Duration, now: UnixNanos) {
-    let oldest = file_name(UnixNanos(now.0.saturating_sub(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX))));
+    let oldest = file_name(UnixNanos(now.0.saturating_sub(u64::try_from(keep.as_nanos()).unwrap_or(u64::MAX))), 1);
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = PathBuf::from(entry.file_name());
         let text = name.to_string_lossy();
-        // Names sort like their hours.
+        // Names sort like their hours, and those of a second recorder behind the first.
         if text.starts_with("frames-") && text.ends_with(".tsv") && name < oldest && fs::remove_file(entry.path()).is_err() {
             log::warn!("record: cannot remove {}", entry.path().display());
         }
@@ -295,6 +318,40 @@ mod tests {
         thread.join().expect("joins").expect("writes");
         assert_eq!(fs::read_to_string(&full).expect("reads"), "1749290402000000000\t{\"c\":3}\n");
         assert_eq!(metrics.unrecorded_frames.get(), 2);
+    }
+
+    #[test]
+    fn two_recorders_of_one_folder_write_a_file_each() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::default());
+        let start = || Recorder::start(&an_hour(folder.path()), Arc::clone(&metrics), &Stop::default()).expect("starts");
+        let path = |name: &str| folder.path().join(name);
+        let until_there = |name: &str| {
+            let start = Instant::now();
+            while fs::metadata(path(name)).map_or(0, |found| found.len()) == 0 {
+                assert!(start.elapsed() < Duration::from_secs(60), "{name}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let (old, old_thread) = start();
+        old.keep(at("2025-06-07T10:00:00Z"), b"{\"old\":1}");
+        until_there("frames-2025-06-07T10.tsv");
+        let (new, new_thread) = start();
+        new.keep(at("2025-06-07T10:00:01Z"), b"{\"new\":1}");
+        until_there("frames-2025-06-07T10_2.tsv");
+        old.keep(at("2025-06-07T10:00:02Z"), b"{\"old\":2}");
+        drop(old);
+        old_thread.join().expect("joins").expect("writes");
+        new.keep(at("2025-06-07T10:00:03Z"), b"{\"new\":2}");
+        // Both files are of an hour that is kept.
+        new.keep(at("2025-06-07T11:00:00Z"), b"{\"new\":3}");
+        drop(new);
+        new_thread.join().expect("joins").expect("writes");
+        let texts = ["T10", "T10_2", "T11"].map(|hour| fs::read_to_string(path(&format!("frames-2025-06-07{hour}.tsv"))).expect("reads"));
+        let values = texts.map(|text| text.lines().filter_map(|line| Some(line.split_once('\t')?.1.to_owned())).collect::<Vec<_>>());
+        let shown = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+        assert_eq!(values, [shown(&["{\"old\":1}", "{\"old\":2}"]), shown(&["{\"new\":1}", "{\"new\":2}"]), shown(&["{\"new\":3}"])]);
+        assert_eq!(metrics.unrecorded_frames.get(), 0);
     }
 
     #[test]

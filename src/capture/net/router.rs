@@ -9,9 +9,10 @@
 //!
 //! Lives on a connection's thread. [`crate::capture::write::queue`] describes the design.
 
-use std::collections::HashMap;
+mod elements;
+
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
@@ -31,11 +32,11 @@ use crate::capture::write::registry::{Registry, Route};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::step::{Remaining, Step, StepTally};
 use crate::capture::write::ticker_source::{Claim, LinePlace};
-use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
+use crate::feed::{Control, RejectReason};
 use crate::product::ProductId;
-use crate::record::{MarketMessage, Means, RawPlace, Ticker, Trade};
+use crate::record::{MarketMessage, RawPlace};
 use crate::store::event::Event;
-use crate::time::{Timestamp, UnixNanos};
+use crate::time::UnixNanos;
 
 /// Rejected labels remembered, so that a hostile feed cannot fill the journal with them.
 const MAX_REFUSED_LABELS: usize = 1024;
@@ -66,6 +67,8 @@ pub(crate) struct Router {
     rejected_before: Option<RejectReason>,
     /// Texts of the record that comes next.
     texts: RecordTexts,
+    /// Whether the ticker that comes next was sent on subscribing.
+    is_snapshot: bool,
 }
 
 impl Router {
@@ -103,6 +106,7 @@ impl Router {
             rejected: None,
             rejected_before: None,
             texts: RecordTexts::default(),
+            is_snapshot: false,
         };
         for product in products {
             router.add(product)?;
@@ -136,6 +140,8 @@ impl Router {
             way: Way::Batch,
             is_pending: false,
             last_trade_id: 0,
+            has_trade: false,
+            has_ticker: false,
             last_beat: Beat::default(),
             shedding: Shedding::default(),
         });
@@ -328,10 +334,24 @@ impl Router {
         }
     }
 
-    /// Leaves the tickers to the other lines: this line's connection is lost.
-    pub(crate) fn release_tickers(&self) {
-        for entry in &self.entries {
+    /// Notes which products the exchange has acknowledged on this connection.
+    pub(crate) fn note_acknowledged(&mut self, acknowledged: &BTreeSet<ProductId>) {
+        self.registry.note_acknowledged(acknowledged);
+        let line = self.line.number;
+        for entry in &mut self.entries {
+            if acknowledged.contains(&entry.route.product) {
+                entry.route.metrics.unbroken.begin(line);
+            } else if entry.route.metrics.unbroken.is_subscribed_on(line) {
+                entry.interrupt(line);
+            }
+        }
+    }
+
+    /// Notes that the connection is lost. The tickers are left to the other lines.
+    pub(crate) fn interrupt(&mut self) {
+        for entry in &mut self.entries {
             entry.route.ticker_source.release(self.line.number);
+            entry.interrupt(self.line.number);
         }
     }
 }
@@ -344,116 +364,17 @@ impl Drop for Router {
     }
 }
 
-impl Handler for Router {
-    #[inline]
-    fn trade(&mut self, product: &[u8], trade: &Trade) {
-        match self.find(product) {
-            Some(index) => {
-                if let Some(entry) = self.entries.get_mut(index) {
-                    entry.route.metrics.trades.received.one();
-                    if entry.last_trade_id == 0 {
-                        // Of several connections that bring a product, the first one counts.
-                        let _ = entry.route.metrics.first_trade_id.compare_exchange(0, trade.trade_id, Relaxed, Relaxed);
-                    }
-                    entry.last_trade_id = trade.trade_id;
-                    if trade.origin.means() == Some(Means::Live) {
-                        self.tally.note_delay(trade.time, trade.recv);
-                    }
-                    if !self.texts.is_empty() {
-                        self.texts.keep(&self.journal, &entry.route.product, trade.time);
-                    }
-                }
-                self.take(index, MarketMessage::Trade(*trade, self.place));
-            }
-            None => {
-                self.texts.clear();
-                self.reject_item(Item::Trade, RejectReason::Product);
-            }
-        }
-    }
-
-    #[inline]
-    fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
-        // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
-        if !self.wants_tickers {
-            self.texts.clear();
-            return;
-        }
-        match self.find(product) {
-            Some(index) => {
-                if let Some(entry) = self.entries.get(index) {
-                    entry.route.metrics.tickers.received.one();
-                    self.tally.note_delay(ticker.time, ticker.recv);
-                }
-                if !self.line.shares_tickers || self.claim_tickers(index) {
-                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
-                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
-                    }
-                    self.take(index, MarketMessage::Ticker(*ticker));
-                }
-            }
-            None => self.reject_item(Item::Ticker, RejectReason::Product),
-        }
-        self.texts.clear();
-    }
-
-    fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
-        // A heartbeat of a product that nobody asked for starts no writer.
-        let Some(index) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        let beat = Beat { named: last_trade_id, received: entry.last_trade_id };
-        if std::mem::replace(&mut entry.last_beat, beat) != beat || beat.named > beat.received {
-            self.take(index, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
-        }
-    }
-
-    fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
-        self.texts.add(column, key, text);
-    }
-
-    fn flaw(&mut self, why: RejectReason) {
-        self.registry.note_flawed_trade();
-        // What could not be read is kept as it came; of a rule that is broken the columns tell.
-        if !matches!(why, RejectReason::Implausible(_)) {
-            self.rejected = Some(why);
-        }
-    }
-
-    fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
-        self.rejected_before = self.rejected;
-        self.begin(frame, recv, self.read_at);
-    }
-
-    fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
-        self.metrics.count_fate(fate);
-        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
-        if let Some(reason) = reason {
-            self.journal.reject(reason.name(), frame);
-        }
-        self.rejected = self.rejected_before;
-    }
-
-    fn reject_item(&mut self, item: Item, why: RejectReason) {
-        match item {
-            Item::Trade => self.metrics.rejected_trades.one(),
-            Item::Ticker => self.metrics.rejected_tickers.one(),
-        }
-        self.rejected = Some(why);
-    }
-
-    fn control(&mut self, control: Control) {
-        self.controls.push(control);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
     use std::time::Duration;
 
     use super::*;
     use crate::capture::net::batch::BATCH_CAPACITY_MSGS;
     use crate::capture::write::fixture::{WriterFixture, product, ticker, trade, until};
     use crate::capture::write::queue::BACK_PRESSURE;
+    use crate::feed::Handler as _;
+    use crate::record::Trade;
 
     fn router(fixture: &WriterFixture) -> Router {
         let line = LinePlace { number: 0, shares_tickers: false };

@@ -60,7 +60,7 @@ impl Shedding {
                 route.metrics.tickers.shed.one();
                 shed.tickers += 1;
             }
-            MarketMessage::Heartbeat { .. } => {}
+            MarketMessage::Heartbeat { .. } | MarketMessage::TickerSnapshot { .. } => {}
         }
     }
 

@@ -22,6 +22,7 @@ use crate::capture::report::last_error::LastErrorNote;
 use crate::capture::report::moment::Moment;
 use crate::capture::report::newest::Newest;
 use crate::capture::report::subscription_state::SubscriptionState;
+use crate::capture::report::unbroken::Unbroken;
 use crate::feed::FrameFate;
 use crate::feed::clock_check::MarketClock;
 use crate::product::ProductId;
@@ -118,8 +119,8 @@ pub(crate) struct ProductMetrics {
     pub is_blocked: AtomicBool,
     /// The newest stored trade and ticker.
     pub newest: Newest,
-    /// The id of the first trade that a connection brought, or 0: from it on this capture has the product, whoever holds the directory.
-    pub first_trade_id: AtomicU64,
+    /// Since when this capture has the product without an interruption, whoever holds the directory.
+    pub unbroken: Unbroken,
     /// Whether the exchange has taken the product up.
     pub subscription: SubscriptionState,
 }
@@ -162,6 +163,10 @@ counters! {
         losses: Counter => Connections "losses",
         /// Missing messages in the Advanced feed's numbering of a connection: times that some were missing.
         sequence_holes: Counter => Connections "sequence_holes",
+        /// Frames that `--check-parse` has read both ways.
+        parse_checked: Counter => Connections "parse_checked",
+        /// Frames of which the two ways gave something different.
+        parse_differences: Counter => Connections "parse_differences",
         /// Most bytes seen waiting in the receive queue of a socket.
         receive_queue_bytes: Peak => Connections "receive_queue_peak_bytes",
     }

@@ -53,6 +53,11 @@ pub enum Shortcoming {
         /// The command that looks whether trades are missing.
         command: String,
     },
+    /// Messages that are read differently by their shape and by the parser alone, as `--check-parse` has found.
+    ParseDifferences {
+        /// How many.
+        messages: u64,
+    },
     /// A connection did not work at the end, so what passed meanwhile is not known.
     Down(ConnectionOutage),
 }
@@ -68,6 +73,7 @@ impl Shortcoming {
             Self::Missing { .. } => "missing",
             Self::Conflicts { .. } => "conflicts",
             Self::Doubts { .. } => "doubts",
+            Self::ParseDifferences { .. } => "parse_differences",
             Self::Down(_) => "down",
         }
     }
@@ -100,6 +106,12 @@ impl fmt::Display for Shortcoming {
                     f,
                     "{messages} messages in doubt are not stored, as nothing confirmed or refuted them before the end; \
                      `_coltape/rejects.*.jsonl` in the data directory has them, and `{command}` fetches the trades that are missing"
+                )
+            }
+            Self::ParseDifferences { messages } => {
+                write!(
+                    f,
+                    "{messages} messages are read differently by their shape and by the parser; the log has them. This is a fault of coltape"
                 )
             }
             Self::Down(ConnectionOutage { connection, products, lasts, cause }) => {
@@ -149,6 +161,9 @@ fn find(summary: &Summary) -> Vec<Shortcoming> {
     if summary.totals.unsettled_doubts > 0 {
         let (messages, command) = (summary.totals.unsettled_doubts, summary.repair_command.clone());
         found.push(Shortcoming::Doubts { messages, command });
+    }
+    if summary.connections.parse_differences > 0 {
+        found.push(Shortcoming::ParseDifferences { messages: summary.connections.parse_differences });
     }
     let conflicts = of(|product| product.trades.conflict);
     if !conflicts.is_empty() {
@@ -273,8 +288,9 @@ mod tests {
 
     /// Every way to leave something undone, with the name that it has to have and a word that has to be said.
     type Damage = (&'static str, &'static str, fn(&mut Summary));
-    const DAMAGES: [Damage; 8] = [
+    const DAMAGES: [Damage; 9] = [
         ("doubts", "2 messages in doubt", |summary| summary.totals.unsettled_doubts = 2),
+        ("parse_differences", "2 messages are read differently", |summary| summary.connections.parse_differences = 2),
         ("missing", "`coltape repair d` fetches them", |summary| summary.products[1].missing_ids = 64),
         ("conflicts", "`coltape verify d` shows them", |summary| {
             let trades = &mut summary.products[2].trades;

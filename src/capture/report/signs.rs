@@ -12,7 +12,7 @@ use crate::capture::write::registry::Registry;
 /// Reads the signs of the flushes, of every connection and of every writer.
 pub(crate) fn signs(context: &CaptureContext, registry: &Registry, connections: &Connections, sync_interval: Duration) -> Vec<Sign> {
     let cycles = context.metrics.sync_cycles.get();
-    let mut signs = vec![Sign { thread: "sync".to_owned(), has_work: true, done: cycles, patience: sync_interval }];
+    let mut signs = vec![Sign { thread: "sync".to_owned(), has_work: true, done: cycles, patience: sync_interval * 2 }];
     connections.for_each(|connection, _| {
         // One without a connection may wait for a name server or a handshake.
         let has_work = connection.metrics.is_connected.load(Relaxed);

@@ -108,7 +108,10 @@ impl ResumePoint {
 }
 
 /// Finds where a dataset ends, in the order of its days.
-fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<StoredEnd>, StoreError> {
+///
+/// # Errors
+/// Where a folder cannot be read.
+pub(crate) fn newest(dir: &Path, product: &ProductId, dataset: Dataset) -> Result<Option<StoredEnd>, StoreError> {
     let dates = catalog::days(dir, product, dataset)?;
     Ok(with_layout!(dataset, L => dates.into_iter().rev().find_map(|date| newest_of(&Snapshot::<L>::open(dir, product, date).ok()??))))
 }

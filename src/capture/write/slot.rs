@@ -122,7 +122,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::capture::service::sync::EAGER_BYTES;
+    use crate::capture::service::flush_pace::EAGER_BYTES;
     use crate::capture::write::delegate::Delegate;
     use crate::capture::write::deliveries::Delivery;
     use crate::capture::write::fixture::{DAY, WriterFixture, product, ticker, trade, until};

@@ -305,6 +305,7 @@ impl Writer {
         match message {
             MarketMessage::Trade(trade, place) => self.take_trade(trade, *place, effort),
             MarketMessage::Ticker(ticker) => self.take_ticker(ticker, effort),
+            MarketMessage::TickerSnapshot { time } => self.take_ticker_snapshot(*time, effort),
             MarketMessage::Heartbeat { last_trade_id, .. } => self.take_heartbeat(*last_trade_id, effort),
         }
     }

@@ -148,7 +148,7 @@ fn shed_all(metrics: &ProductMetrics, queue: &QueueReceiver) {
         match queue.pull() {
             Pulled::Message(MarketMessage::Trade(..)) => metrics.trades.shed.one(),
             Pulled::Message(MarketMessage::Ticker(_)) => metrics.tickers.shed.one(),
-            Pulled::Message(MarketMessage::Heartbeat { .. }) => {}
+            Pulled::Message(MarketMessage::Heartbeat { .. } | MarketMessage::TickerSnapshot { .. }) => {}
             Pulled::Empty => queue.wait(BLOCKED_WAIT),
             Pulled::Ended => return,
         }

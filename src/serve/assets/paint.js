@@ -237,24 +237,32 @@ function drawSteps(frame, quotes, side, until, ctx) {
 
 /** What trades of the view are drawn with: how many there are, the size that only few exceed, the largest. */
 export function surveyTrades(trades, from, to) {
-  let rows = 0, bought = 0, sold = 0;
+  const sums = { rows: 0, bought: 0, sold: 0 };
   const largest = []; // By size, the smallest first.
   const sample = [];
-  trades.blocks(from, to, ({ t, id, price, size, side }, start, end) => {
-    for (let at = start; at < end; at++) {
-      if (t[at] < from || t[at] >= to) continue;
-      rows++;
-      if (side[at] === 1) bought += size[at]; else if (side[at] === 0) sold += size[at];
-      if (rows % 64 === 1 || sample.length < 512) sample.push(size[at]);
-      if (largest.length < LARGEST || size[at] > largest[0].size) {
-        const trade = { t: t[at], id: id[at], price: price[at], size: size[at], side: side[at] };
-        if (largest.length === LARGEST) largest[0] = trade; else largest.unshift(trade);
-        sink(largest);
-      }
-    }
-  });
+  trades.blocks(from, to, (chunk, start, end) => surveyBlock(chunk, start, end, from, to, sums, largest, sample));
   sample.sort((one, other) => one - other);
-  return { rows, bought, sold, usual: sample[Math.floor(sample.length * 0.5)] ?? 1, large: sample[Math.floor(sample.length * 0.93)] ?? 1, largest };
+  return { ...sums, usual: sample[Math.floor(sample.length * 0.5)] ?? 1, large: sample[Math.floor(sample.length * 0.93)] ?? 1, largest };
+}
+
+// What visits a million trades has everything in variables of its own: those of a function around it are looked up for each trade.
+function surveyBlock({ t, id, price, size, side }, start, end, from, to, sums, largest, sample) {
+  let { rows, bought, sold } = sums;
+  let least = largest.length < LARGEST ? -Infinity : largest[0].size;
+  for (let at = start; at < end; at++) {
+    const time = t[at], much = size[at];
+    if (time < from || time >= to) continue;
+    rows++;
+    if (side[at] === 1) bought += much; else if (side[at] === 0) sold += much;
+    if ((rows & 63) === 1 || sample.length < 512) sample.push(much);
+    if (much > least) {
+      const trade = { t: time, id: id[at], price: price[at], size: much, side: side[at] };
+      if (largest.length === LARGEST) largest[0] = trade; else largest.unshift(trade);
+      sink(largest);
+      least = largest.length < LARGEST ? -Infinity : largest[0].size;
+    }
+  }
+  Object.assign(sums, { rows, bought, sold });
 }
 
 /** Moves the first one behind those that are smaller: the list stays sorted. */
@@ -330,18 +338,7 @@ function drawImage(frame, trades, survey, colours) {
   sold.fill(0);
   const base = Math.max(1, Math.round(frame.ratio * (survey.rows > 400_000 ? 1 : survey.rows > 20_000 ? 2 : 2.6)));
   const usual = survey.large;
-  const { from, to, perMs, perPrice, high } = frame;
-  trades.blocks(from, to, ({ t, price, size, side }, start, end) => {
-    for (let at = start; at < end; at++) {
-      const time = t[at];
-      if (time < from || time >= to) continue;
-      const edge = size[at] > usual ? base + 1 : base;
-      const x = Math.floor((time - from) * perMs), y = Math.floor((high - price[at]) * perPrice - edge / 2);
-      const counts = side[at] === 1 ? bought : sold;
-      const right = Math.min(x + edge, width), bottom = Math.min(y + edge, height);
-      for (let row = Math.max(y, 0); row < bottom; row++) for (let column = x; column < right; column++) counts[row * width + column]++;
-    }
-  });
+  trades.blocks(frame.from, frame.to, (chunk, start, end) => binBlock(chunk, start, end, frame, width, height, base, usual));
   const pixels = new Uint32Array(stage.image.data.buffer);
   const [sell, buy] = colours.sidesRgb;
   for (let at = 0; at < pixels.length; at++) {
@@ -353,6 +350,24 @@ function drawImage(frame, trades, survey, colours) {
   }
   stage.pen.putImageData(stage.image, 0, 0);
   frame.ctx.drawImage(stage.canvas, frame.left, frame.top);
+}
+
+/** Counts trades by the pixels that they cover. */
+function binBlock({ t, price, size, side }, start, end, { from, to, perMs, perPrice, high }, width, height, base, usual) {
+  const { bought, sold } = stage;
+  for (let at = start; at < end; at++) {
+    const time = t[at];
+    if (time < from || time >= to) continue;
+    const edge = size[at] > usual ? base + 1 : base;
+    const x = Math.floor((time - from) * perMs), y = Math.floor((high - price[at]) * perPrice - edge / 2);
+    const counts = side[at] === 1 ? bought : sold;
+    if (edge === 1) {
+      if (y >= 0 && y < height && x < width) counts[y * width + x]++;
+      continue;
+    }
+    const right = Math.min(x + edge, width), bottom = Math.min(y + edge, height);
+    for (let row = Math.max(y, 0); row < bottom; row++) for (let column = x; column < right; column++) counts[row * width + column]++;
+  }
 }
 
 const ALPHAS = Array.from({ length: 13 }, (_, count) => Math.round(255 * Math.min(1, 0.5 + 0.14 * Math.log2(1 + count))));
@@ -393,15 +408,19 @@ const NICE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 
 export function volumeOf(trades, from, to, width) {
   const step = NICE.find((length) => (width * length) / (to - from) >= 5) ?? NICE.at(-1);
   const first = Math.floor(from / step);
-  const bars = Array.from({ length: Math.ceil((to - first * step) / step) }, (_, at) => ({ t: (first + at) * step, bought: 0, sold: 0 }));
-  trades.blocks(from, to, ({ t, size, side }, start, end) => {
-    for (let at = start; at < end; at++) {
-      if (t[at] < from || t[at] >= to) continue;
-      const bar = bars[Math.floor(t[at] / step) - first];
-      if (side[at] === 1) bar.bought += size[at]; else bar.sold += size[at];
-    }
-  });
-  return { step, bars };
+  const length = Math.ceil((to - first * step) / step);
+  const bought = new Float64Array(length), sold = new Float64Array(length);
+  trades.blocks(from, to, (chunk, start, end) => addVolume(chunk, start, end, from, to, first, step, bought, sold));
+  return { step, bars: Array.from({ length }, (_, at) => ({ t: (first + at) * step, bought: bought[at], sold: sold[at] })) };
+}
+
+function addVolume({ t, size, side }, start, end, from, to, first, step, bought, sold) {
+  for (let at = start; at < end; at++) {
+    const time = t[at];
+    if (time < from || time >= to) continue;
+    const bar = Math.floor(time / step) - first;
+    if (side[at] === 1) bought[bar] += size[at]; else sold[bar] += size[at];
+  }
 }
 
 /** Draws volume: bought above the line, sold below it. */

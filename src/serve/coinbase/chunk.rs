@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::record::Stored;
+use super::replay::Kind;
 use crate::record::{Ticker, Trade};
 
 /// A record in the log, and where its texts are.
@@ -16,14 +17,35 @@ pub(super) struct Told {
     pub(super) advanced: Range<usize>,
 }
 
+/// Records of one product that follow each other.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) records: Range<usize>,
+    pub(super) has_trades: bool,
+    pub(super) has_tickers: bool,
+}
+
+impl Run {
+    /// Begins with a record.
+    pub(super) fn of(number: usize, kind: Kind) -> Self {
+        Self { records: number..number + 1, has_trades: kind == Kind::Trades, has_tickers: kind == Kind::Tickers }
+    }
+
+    /// Adds the next record.
+    pub(super) fn push(&mut self, kind: Kind) {
+        self.records.end += 1;
+        self.has_trades |= kind == Kind::Trades;
+        self.has_tickers |= kind == Kind::Tickers;
+    }
+}
+
 /// What a round has found.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
     /// When the round began that has found it.
     pub(super) looked: Option<Instant>,
     pub(super) records: Vec<Told>,
-    /// Records of one product that follow each other.
-    pub(super) runs: Vec<Range<usize>>,
+    pub(super) runs: Vec<Run>,
     pub(super) exchange: Vec<u8>,
     pub(super) advanced: Vec<u8>,
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use super::chunk::{Chunk, Newest, Told};
+use super::chunk::{Chunk, Newest, Run, Told};
 use super::frame;
 use super::products::{self, Products};
 use super::record::{Row, Stored, Texts};
@@ -164,8 +164,8 @@ impl Followers {
             }
             let number = chunk.records.len();
             match (chunk.runs.last_mut(), chunk.records.last()) {
-                (Some(run), Some(before)) if before.stored.product == stored.product => run.end = number + 1,
-                _ => chunk.runs.push(number..number + 1),
+                (Some(run), Some(before)) if before.stored.product == stored.product => run.push(stored.row.kind()),
+                _ => chunk.runs.push(Run::of(number, stored.row.kind())),
             }
             let (exchange, advanced) = (exchange..chunk.exchange.len(), advanced..chunk.advanced.len());
             chunk.records.push(Told { stored, exchange, advanced });

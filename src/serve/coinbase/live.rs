@@ -12,6 +12,8 @@
 //! 4. A *round* is one look at all products. Who wants to know that something is in the log waits for a round that began afterwards
 //!    ([`Live::next_round`]): everything that was committed before is in the log then, or was followed from behind it.
 //! 5. Nothing tells a reader in another process that something was committed, so it polls: every [`SHORTEST_PAUSE`], and at most a fifth of the time.
+//! 6. Clients are woken in groups ([`super::super::turns`]). A group waits for one signal, which is given once, and then replaced. So one system call wakes
+//!    them all, and none that looked for news before the signal was given can miss it.
 //!
 //! Thread `serve:live`: owns the followers; stops when the last handle is dropped. Locks: the log's, held to copy handles, never during a look or a write.
 
@@ -20,13 +22,14 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::chunk::{Chunk, Newest, Told};
 use super::follower::Followers;
 use super::wake::Wake;
 use crate::product::ProductId;
 use crate::record::Trade;
+use crate::serve::turns::{GROUPS, Turns};
 use crate::tape::Tape;
 
 /// Bytes of text that the log holds, at least those of the newest chunk.
@@ -34,8 +37,8 @@ const MAX_LOG_BYTES: usize = 64 << 20;
 /// The shortest time between two rounds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest time between two rounds.
-const LONGEST_PAUSE: Duration = Duration::from_millis(15);
-/// How many times as long as a round the pause behind it is.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+/// How many times as long as a round has used the processor the pause behind it is.
 const PAUSE_PER_ROUND: u32 = 4;
 
 /// A round, by its number.
@@ -66,7 +69,11 @@ struct State {
     wanted: BTreeMap<ProductId, usize>,
     newest: BTreeMap<ProductId, Newest>,
     failures: BTreeMap<ProductId, String>,
-    wakes: Vec<Arc<Wake>>,
+    clients: usize,
+    /// Which group the next client joins.
+    next_group: usize,
+    /// What the clients of each group wait for.
+    signals: Vec<Arc<Wake>>,
     is_over: bool,
 }
 
@@ -92,23 +99,35 @@ impl Live {
         Self { shared, tape: tape.clone(), thread: Mutex::new(None) }
     }
 
-    /// Registers a client that is to be woken when there is something for it.
+    /// Registers a client. Gives its group.
     ///
     /// # Errors
-    /// Where the thread cannot be started.
-    pub(super) fn join(&self, wake: &Arc<Wake>) -> std::io::Result<()> {
+    /// Where the thread cannot be started, or there is no descriptor left.
+    pub(super) fn join(&self) -> std::io::Result<usize> {
         let mut thread = self.thread.lock();
         if thread.is_none() {
             let (shared, tape) = (Arc::clone(&self.shared), self.tape.clone());
             *thread = Some(std::thread::Builder::new().name("serve:live".to_owned()).spawn(move || run(&shared, &tape))?);
         }
-        self.shared.state.lock().wakes.push(Arc::clone(wake));
-        Ok(())
+        let mut state = self.shared.state.lock();
+        while state.signals.len() < GROUPS {
+            state.signals.push(Arc::new(Wake::new()?));
+        }
+        let group = state.next_group;
+        state.next_group = (group + 1) % GROUPS;
+        state.clients += 1;
+        Ok(group)
     }
 
     /// Forgets a client.
-    pub(super) fn leave(&self, wake: &Arc<Wake>) {
-        self.shared.state.lock().wakes.retain(|known| !Arc::ptr_eq(known, wake));
+    pub(super) fn leave(&self) {
+        let mut state = self.shared.state.lock();
+        state.clients = state.clients.saturating_sub(1);
+    }
+
+    /// Gives the signal that a group gets when there is something that is not there yet.
+    pub(super) fn signal(&self, group: usize) -> Option<Arc<Wake>> {
+        self.shared.state.lock().signals.get(group).map(Arc::clone)
     }
 
     /// Has a product followed. Each call needs its [`Live::unwant`].
@@ -192,7 +211,7 @@ impl Drop for Live {
 
 /// Looks for what was committed until it is over.
 fn run(shared: &Shared, tape: &Tape) {
-    let mut followers = Followers::new(tape);
+    let (mut followers, mut turns) = (Followers::new(tape), Turns::new(Instant::now()));
     loop {
         let wanted: BTreeSet<ProductId> = {
             let mut state = shared.state.lock();
@@ -202,9 +221,9 @@ fn run(shared: &Shared, tape: &Tape) {
             state.begun += 1;
             state.wanted.keys().cloned().collect()
         };
-        let start = Instant::now();
+        let start = processor_time();
         let round = followers.look(&wanted);
-        let took = start.elapsed();
+        let took = processor_time().saturating_sub(start);
         let mut state = shared.state.lock();
         state.newest.extend(round.newest);
         state.failures = round.failures;
@@ -216,9 +235,14 @@ fn run(shared: &Shared, tape: &Tape) {
         if has_news {
             push(&mut state, round.chunk);
         }
-        if has_news || state.awaited >= state.done || !state.failures.is_empty() {
-            state.wakes.iter().for_each(|wake| wake.wake());
+        let is_urgent = state.awaited >= state.done || !state.failures.is_empty();
+        if has_news || is_urgent {
+            turns.add_news();
         }
+        let groups = if is_urgent { turns.take_all() } else { turns.take(state.clients, Instant::now()) };
+        let given = state.replace_signals(&groups);
+        // Those that are woken need the lock.
+        MutexGuard::unlocked(&mut state, || given.iter().for_each(|signal| signal.wake()));
         if state.is_over {
             return;
         }
@@ -232,6 +256,28 @@ fn run(shared: &Shared, tape: &Tape) {
             let pause = (took * PAUSE_PER_ROUND).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
             shared.changed.wait_for(&mut state, pause);
         }
+    }
+}
+
+/// Gives how long this thread has used a processor: a look takes no longer because others are busy.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+impl State {
+    /// Takes the signals of some groups, which are to be given, and puts others in their place. Where there is no descriptor for one, its clients look by
+    /// themselves, some tenths of a second later.
+    fn replace_signals(&mut self, groups: &[usize]) -> Vec<Arc<Wake>> {
+        let mut taken = Vec::new();
+        for group in groups {
+            if let Some(signal) = self.signals.get_mut(*group)
+                && let Ok(next) = Wake::new()
+            {
+                taken.push(std::mem::replace(signal, Arc::new(next)));
+            }
+        }
+        taken
     }
 }
 
@@ -287,7 +333,7 @@ mod tests {
         let (mut day, _) = Day::<Trades>::open(&data, &product, DATE, DATE.start()).expect("a day");
         commit(&mut day, 1..=1);
         let live = Live::new(&Tape::open(folder.path()).expect("a tape"));
-        live.join(&Arc::new(Wake::new().expect("a descriptor"))).expect("a thread");
+        live.join().expect("a thread");
         live.want(&product);
         let (since, newest) = after_a_round(&live, &product);
         assert_eq!(newest, Some(1));

@@ -7,20 +7,24 @@
 //!    it is the newest 300 up to the last trade.
 //! 4. Where a product has several series, it is the newest one that is served.
 
+use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::record::{Row, Stored, Texts};
+use super::record::{Row, Stored, Texts, TradeNumbers};
 use super::source::Source;
 use super::spelling::{PADDED_DECIMALS, Times, quoted, text};
 use super::{moment, pages, products};
 use crate::digits::{push_f64, push_u64};
-use crate::market::{Candle, Candles, Interval, MarketError, Verdict};
+use crate::market::{Candle, Candles, Coverage, Interval, MarketError, Verdict};
 use crate::product::ProductId;
+use crate::record::Trade;
 use crate::schema::{Dataset, Md};
 use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
-use crate::serve::http::response::{JSON, Response};
+use crate::serve::http::response::{JSON, Response, StreamFailed};
 use crate::serve::server::Server;
+use crate::store::{DayKey, catalog};
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
 use crate::time_range::TimeRange;
@@ -31,12 +35,14 @@ const MAX_TRADES: usize = 1000;
 pub(super) const VERDICT: &str = "X-Coltape-Verdict";
 /// Most candles of an answer.
 const MAX_CANDLES: u64 = 300;
+/// From how many trades on an answer begins before all of them were looked at.
+const LARGE_TRADES: u64 = 500_000;
 /// The lengths of a candle that the exchange has, in seconds.
 const GRANULARITIES: [Interval; 6] =
     [Interval::Minute, Interval::FiveMinutes, Interval::QuarterHour, Interval::Hour, Interval::SixHours, Interval::Day];
 
 /// Answers a request below `/products`, or for `/currencies` or `/time`.
-pub(super) fn answer(server: &Server, request: &Request) -> Response {
+pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Response {
     let steps: Vec<&str> = request.path().split('/').filter(|step| !step.is_empty()).collect();
     if steps.as_slice() == ["time"] {
         return time();
@@ -122,7 +128,7 @@ fn time() -> Response {
 
 /// A request about a product.
 struct Asked<'a> {
-    server: &'a Server,
+    server: &'a Arc<Server>,
     tape: &'a Tape,
     known: &'a products::Products,
     product: &'a ProductId,
@@ -212,20 +218,30 @@ impl Asked<'_> {
         };
         let range = TimeRange::new(UnixNanos(first), UnixNanos(last.saturating_add(step)));
         self.check_days(&stored, range)?;
-        let (candles, verdict) =
-            if first > last { (Vec::new(), Verdict::Unverifiable) } else { candles(self.tape, &stored, range, interval)? };
-        let mut out = vec![b'['];
-        for (at, candle) in candles.iter().rev().take(usize::try_from(MAX_CANDLES).unwrap_or(usize::MAX)).enumerate() {
-            text(&mut out, if at > 0 { ",[" } else { "[" });
-            push_u64(&mut out, u64::from(candle.time.seconds()));
-            for value in [candle.low, candle.high, candle.open, candle.close, candle.volume] {
-                out.push(b',');
-                push_f64(&mut out, value);
-            }
-            out.push(b']');
+        let may_glance = first <= last && !self.request.is_head() && self.server.verdicts().may_glance(&stored, range);
+        if may_glance && is_large(self.tape, &stored, range) && is_sealed(self.tape, &stored, range) {
+            return self.candles_later(stored, range, interval);
         }
-        out.push(b']');
-        Ok(Response::bytes(JSON, out).with_header(VERDICT, verdict.name()))
+        let (candles, coverage) = if first > last { (Vec::new(), None) } else { candles(self.tape, &stored, range, interval)? };
+        let verdict = coverage.map_or(Verdict::Unverifiable, |coverage| coverage.verdict());
+        Ok(Response::bytes(JSON, candles_json(&candles)).with_header(VERDICT, verdict.name()))
+    }
+
+    /// Answers with candles of many trades: the head goes out before they are added up.
+    fn candles_later(&self, stored: ProductId, range: TimeRange, interval: Interval) -> Result<Response, Refused> {
+        let (server, tape) = (Arc::clone(self.server), self.tape.clone());
+        let glance = Coverage::at_a_glance(&tape, &stored, range)?;
+        let verdict = glance.verdict();
+        let response = Response::stream(JSON, move |out| {
+            out.flush()?;
+            let (candles, found) = candles(&tape, &stored, range, interval).map_err(|refused| broken_off(&server, refused))?;
+            if found.is_none_or(|found| found != glance) {
+                server.verdicts().never_glance(&stored, range);
+                return Err(broken_off(&server, Refused::of(503, "the time is not as complete as was said", "ask again")));
+            }
+            Ok(out.write_all(&candles_json(&candles))?)
+        });
+        Ok(response.with_header(VERDICT, verdict.name()))
     }
 
     /// Refuses a range that touches more stored days than a request may.
@@ -236,38 +252,91 @@ impl Asked<'_> {
     fn ticker(&self) -> Result<Response, Refused> {
         let series = pages::newest_series(self.tape, self.product)?;
         let newest = pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?;
-        let Some(stored @ Stored { row: Row::Trade(trade), .. }) = newest.first() else { return Ok(Response::json("{}".to_owned())) };
+        let Some(Stored { row: Row::Trade(trade), is_core, .. }) = newest.first() else { return Ok(Response::json("{}".to_owned())) };
+        let Some(name) = products::stored_name(self.product, series) else { return Ok(Response::json("{}".to_owned())) };
+        let day = TimeRange::new(UnixNanos(trade.time.0.saturating_sub(SECONDS_PER_DAY * NANOS_PER_SECOND)), UnixNanos(trade.time.0 + 1));
         let texts = Texts::read(self.tape, self.known, std::slice::from_ref(self.product), trade.time.day());
-        let mut out = b"{".to_vec();
-        if let Some(name) = products::stored_name(self.product, series)
-            && let Some(quote) = Source::<Md>::at_end(self.tape, &name)?.last()
-        {
-            let numbers = texts.of_ticker(self.product, &quote.row, quote.is_core);
-            for (name, number) in [("\"ask\":\"", numbers.ask), ("\"bid\":\"", numbers.bid)] {
-                if !number.is_none() {
-                    text(&mut out, name);
-                    number.write_padded(&mut out, texts.quote_decimals(self.product));
-                    text(&mut out, "\",");
+        let quote = Source::<Md>::at_end(self.tape, &name)?.last();
+        let (tape, product, trade, is_core) = (self.tape.clone(), self.product.clone(), *trade, *is_core);
+        let is_later = quote.is_some() && !self.request.is_head() && is_large(self.tape, &name, day);
+        let make = move || -> Result<Vec<u8>, Refused> {
+            let mut out = b"{".to_vec();
+            if let Some(quote) = quote {
+                let numbers = texts.of_ticker(&product, &quote.row, quote.is_core);
+                for (name, number) in [("\"ask\":\"", numbers.ask), ("\"bid\":\"", numbers.bid)] {
+                    if !number.is_none() {
+                        text(&mut out, name);
+                        number.write_padded(&mut out, texts.quote_decimals(&product));
+                        text(&mut out, "\",");
+                    }
                 }
+                text(&mut out, "\"volume\":\"");
+                push_f64(&mut out, candles(&tape, &name, day, Interval::Hour)?.0.iter().map(|candle| candle.volume).sum());
+                text(&mut out, "\",");
             }
-            let day =
-                TimeRange::new(UnixNanos(trade.time.0.saturating_sub(SECONDS_PER_DAY * NANOS_PER_SECOND)), UnixNanos(trade.time.0 + 1));
-            text(&mut out, "\"volume\":\"");
-            push_f64(&mut out, candles(self.tape, &name, day, Interval::Hour)?.0.iter().map(|candle| candle.volume).sum());
-            text(&mut out, "\",");
+            write_ticker_trade(&mut out, texts.of_trade(&product, &trade, is_core), &trade);
+            Ok(out)
+        };
+        if !is_later {
+            return Ok(Response::bytes(JSON, make()?));
         }
-        let numbers = texts.of_trade(self.product, trade, stored.is_core);
-        text(&mut out, "\"trade_id\":");
-        push_u64(&mut out, trade.trade_id);
-        text(&mut out, ",\"price\":\"");
-        numbers.price.write(&mut out);
-        text(&mut out, "\",\"size\":\"");
-        numbers.size.write(&mut out);
-        text(&mut out, "\",\"time\":\"");
-        Times::default().micros(&mut out, trade.time);
-        text(&mut out, "\"}");
-        Ok(Response::bytes(JSON, out))
+        let server = Arc::clone(self.server);
+        Ok(Response::stream(JSON, move |out| {
+            out.flush()?;
+            Ok(out.write_all(&make().map_err(|refused| broken_off(&server, refused))?)?)
+        }))
     }
+}
+
+fn write_ticker_trade(out: &mut Vec<u8>, numbers: TradeNumbers<'_>, trade: &Trade) {
+    text(out, "\"trade_id\":");
+    push_u64(out, trade.trade_id);
+    text(out, ",\"price\":\"");
+    numbers.price.write(out);
+    text(out, "\",\"size\":\"");
+    numbers.size.write(out);
+    text(out, "\",\"time\":\"");
+    Times::default().micros(out, trade.time);
+    text(out, "\"}");
+}
+
+/// Tells whether a range touches so many trades that an answer about all of them takes its time.
+fn is_large(tape: &Tape, stored: &ProductId, range: TimeRange) -> bool {
+    let dates = tape.days(stored, Dataset::Trades).unwrap_or_default().into_iter().filter(|date| range.overlaps_day(*date));
+    let count = |date| tape.ends_of_day(stored, date).ok().flatten().map_or(0, |ends| ends.count);
+    dates.map(count).fold(0, u64::saturating_add) >= LARGE_TRADES
+}
+
+/// Tells whether no day of a range may still grow.
+fn is_sealed(tape: &Tape, stored: &ProductId, range: TimeRange) -> bool {
+    let dates = tape.days(stored, Dataset::Trades).unwrap_or_default().into_iter().filter(|date| range.overlaps_day(*date));
+    let key = |date| DayKey { product: stored.clone(), dataset: Dataset::Trades, date };
+    dates.map(key).all(|key| catalog::is_unsealed(tape.dir(), &key).is_ok_and(|is_unsealed| !is_unsealed))
+}
+
+/// Says why an answer is broken off that has begun.
+fn broken_off(server: &Server, refused: Refused) -> StreamFailed {
+    let why = match &refused {
+        Refused::Tape(error) => error.to_string(),
+        Refused::Client { message, .. } => message.clone(),
+    };
+    StreamFailed::source(why, refused.into_response(server.dir()))
+}
+
+/// Writes candles, the newest first.
+fn candles_json(candles: &[Candle]) -> Vec<u8> {
+    let mut out = vec![b'['];
+    for (at, candle) in candles.iter().rev().take(usize::try_from(MAX_CANDLES).unwrap_or(usize::MAX)).enumerate() {
+        text(&mut out, if at > 0 { ",[" } else { "[" });
+        push_u64(&mut out, u64::from(candle.time.seconds()));
+        for value in [candle.low, candle.high, candle.open, candle.close, candle.volume] {
+            out.push(b',');
+            push_f64(&mut out, value);
+        }
+        out.push(b']');
+    }
+    out.push(b']');
+    out
 }
 
 /// Refuses a range that touches more stored days than a request may.
@@ -290,8 +359,8 @@ pub(super) fn check_days(server: &Server, tape: &Tape, stored: &[ProductId], ran
     Ok(())
 }
 
-/// Adds up candles, oldest first, and tells how much of the time is known to be there. A time without a trade has no candle.
-fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Verdict), Refused> {
+/// Adds up candles, oldest first, and tells how much of the time is known to be there; nothing where no trade is. A time without a trade has no candle.
+fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Option<Coverage>), Refused> {
     let mut asked = Candles::new(tape.clone(), stored.clone());
     (asked.range, asked.interval) = (range, interval);
     let mut found = Vec::new();
@@ -299,8 +368,8 @@ fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval
         found.push(*candle);
         Ok(())
     }) {
-        Ok(basis) => Ok((found, basis.coverage.verdict())),
-        Err(MarketError::NoTrades { .. } | MarketError::Tape(TapeError::NothingThen { .. })) => Ok((found, Verdict::Unverifiable)),
+        Ok(basis) => Ok((found, Some(basis.coverage))),
+        Err(MarketError::NoTrades { .. } | MarketError::Tape(TapeError::NothingThen { .. })) => Ok((found, None)),
         Err(MarketError::Tape(error)) => Err(Refused::Tape(error)),
         Err(error) => Err(Refused::of(500, error.to_string(), "coltape verify says more")),
     }

@@ -93,7 +93,7 @@ struct Place {
 pub(super) struct Session<'a> {
     tape: Tape,
     live: &'a Live,
-    wake: Arc<Wake>,
+    group: usize,
     settings: Settings,
     messages: Messages,
     products: Products,
@@ -125,15 +125,15 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     /// Where the log's thread cannot be started.
-    pub(super) fn new(tape: Tape, live: &'a Live, wake: &Arc<Wake>, settings: Settings) -> std::io::Result<Self> {
-        live.join(wake)?;
+    pub(super) fn new(tape: Tape, live: &'a Live, settings: Settings) -> std::io::Result<Self> {
+        let group = live.join()?;
         let now = Instant::now();
         let range = settings.range.unwrap_or(TimeRange::ALL);
         Ok(Self {
             replay: Replay::new(&tape, range, settings.pace),
             tape,
             live,
-            wake: Arc::clone(wake),
+            group,
             settings,
             messages: Messages::new(settings.protocol, now),
             products: Products::default(),
@@ -154,6 +154,11 @@ impl<'a> Session<'a> {
             rows: 0,
             lag: None,
         })
+    }
+
+    /// Gives the signal for what is not in the log yet. To be taken before [`Session::fill`].
+    pub(super) fn signal(&self) -> Option<Arc<Wake>> {
+        self.live.signal(self.group)
     }
 
     /// Gives how many records were added since the last call.
@@ -315,7 +320,7 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        self.live.leave(&self.wake);
+        self.live.leave();
         for product in &self.wanted {
             self.live.unwant(product);
         }

@@ -7,7 +7,6 @@
 //! 4. When the server stops, the client gets close 1001.
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tungstenite::protocol::{Role, WebSocketConfig};
@@ -16,7 +15,6 @@ use tungstenite::{Error, Message, WebSocket};
 use super::frame;
 use super::live::Live;
 use super::session::{Ending, Session, Settings};
-use super::wake::Wake;
 use crate::serve::http::traffic::CutOff;
 use crate::serve::http::upgrade::Connection;
 use crate::serve::server::Server;
@@ -87,11 +85,7 @@ impl From<Ending> for End {
 /// Serves one client until it leaves, is ended, or the server stops.
 pub(super) fn talk(server: &Server, live: &Live, tape: Tape, settings: Settings, connection: Connection) {
     let peer = connection.peer();
-    let wake = match Wake::new() {
-        Ok(wake) => Arc::new(wake),
-        Err(error) => return log::warn!("serve: {peer} cannot be served: {error}"),
-    };
-    let mut session = match Session::new(tape, live, &wake, settings) {
+    let mut session = match Session::new(tape, live, settings) {
         Ok(session) => session,
         Err(error) => return log::warn!("serve: {peer} cannot be served: {error}"),
     };
@@ -103,7 +97,7 @@ pub(super) fn talk(server: &Server, live: &Live, tape: Tape, settings: Settings,
         .max_frame_size(Some(MAX_MESSAGE_BYTES));
     let wire = Wire { connection, out: Vec::new(), heard: Instant::now() };
     let mut socket = WebSocket::from_raw_socket(wire, Role::Server, Some(config));
-    let ending = match run(server, &mut session, &wake, &mut socket) {
+    let ending = match run(server, &mut session, &mut socket) {
         End::Left => return,
         End::Ended(ending) => ending,
     };
@@ -114,17 +108,18 @@ pub(super) fn talk(server: &Server, live: &Live, tape: Tape, settings: Settings,
     close(socket.get_mut(), &ending);
 }
 
-fn run(server: &Server, session: &mut Session<'_>, wake: &Wake, socket: &mut WebSocket<Wire>) -> End {
-    let mut pinged = Instant::now();
+fn run(server: &Server, session: &mut Session<'_>, socket: &mut WebSocket<Wire>) -> End {
+    let (mut pinged, mut has_more) = (Instant::now(), true);
     loop {
-        wake.clear();
+        let signal = session.signal();
         if server.stopping() {
             return Ending::new(1001, "the server stops").into();
         }
-        if session.takes_requests()
-            && let Err(end) = read(session, socket)
-        {
-            return end;
+        if has_more && session.takes_requests() {
+            match read(session, socket) {
+                Ok(more) => has_more = more,
+                Err(end) => return end,
+            }
         }
         let wire = socket.get_mut();
         let next = match session.fill(&mut wire.out) {
@@ -150,14 +145,20 @@ fn run(server: &Server, session: &mut Session<'_>, wake: &Wake, socket: &mut Web
         }
         // Behind a write that took its time there may be more.
         if !has_sent || next > Instant::now() {
-            let longest = next.saturating_duration_since(Instant::now()).min(LONGEST_WAIT);
-            wire.connection.wait_readable_or(wake.descriptor(), longest);
+            let longest = if has_more && session.takes_requests() {
+                Duration::ZERO
+            } else {
+                next.saturating_duration_since(Instant::now()).min(LONGEST_WAIT)
+            };
+            has_more |= wire.connection.wait_readable_or(signal.as_ref().map(|signal| signal.descriptor()), longest);
+        } else {
+            has_more = true;
         }
     }
 }
 
-/// Takes what the client has sent.
-fn read(session: &mut Session<'_>, socket: &mut WebSocket<Wire>) -> Result<(), End> {
+/// Takes what the client has sent, up to the end of a request. Tells whether there may be more.
+fn read(session: &mut Session<'_>, socket: &mut WebSocket<Wire>) -> Result<bool, End> {
     loop {
         match socket.read() {
             Ok(Message::Text(text)) => {
@@ -167,7 +168,7 @@ fn read(session: &mut Session<'_>, socket: &mut WebSocket<Wire>) -> Result<(), E
                     return Err(Ending::new(1011, "the tape cannot be read").into());
                 }
                 // What the request asks for is begun before the next one is looked at.
-                return Ok(());
+                return Ok(true);
             }
             Ok(Message::Close(_)) | Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                 // The answer to the close frame.
@@ -180,7 +181,7 @@ fn read(session: &mut Session<'_>, socket: &mut WebSocket<Wire>) -> Result<(), E
             Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 // Answers to pings.
                 let _ = socket.flush();
-                return Ok(());
+                return Ok(false);
             }
             Err(Error::Capacity(_)) => return Err(Ending::new(1009, "the message is too long").into()),
             Err(Error::Protocol(_) | Error::Utf8(_)) => return Err(Ending::new(1002, "this is no WebSocket frame").into()),

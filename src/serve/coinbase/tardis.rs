@@ -73,7 +73,12 @@ fn prepare(server: &Server, request: &Request, form: Form) -> Result<(Lines, Rep
     const HINT: &str = "as in options={\"exchange\":\"coinbase\",\"symbols\":[\"BTC-USD\"],\"from\":\"2025-06-07\",\"to\":\"2025-06-08\",\"dataTypes\":[\"trade\"]}";
     let tape = server.tape()?;
     let known = Products::read(&tape)?;
-    let given = request.parameter("options").ok_or_else(|| Refused::of(400, "options is missing", HINT))?;
+    let mut all = request.parameters().iter().filter(|(name, _)| name == "options");
+    let given = match (all.next(), all.next()) {
+        (Some((_, given)), None) => given,
+        (Some(_), Some(_)) => return Err(Refused::of(400, "options stands there twice", "give options once")),
+        (None, _) => return Err(Refused::of(400, "options is missing", HINT)),
+    };
     let mut bytes = given.as_bytes().to_vec();
     if !is_shallow(&bytes, MAX_DEPTH) {
         return Err(Refused::of(400, "options is not JSON, or nests too deep", HINT));
@@ -102,7 +107,6 @@ fn prepare(server: &Server, request: &Request, form: Form) -> Result<(Lines, Rep
 
 impl Options {
     fn read(value: &BorrowedValue<'_>, form: Form, known: &Products) -> Result<Self, Refused> {
-        let wrong = |name: &str, hint: &str| Refused::of(400, format!("{name} is missing or wrong"), hint);
         if value.get_str("exchange") != Some("coinbase") {
             return Err(wrong("exchange", "it is coinbase"));
         }
@@ -130,6 +134,7 @@ impl Options {
             Form::Native => {
                 for filter in value
                     .get_array("filters")
+                    .filter(|filters| !filters.is_empty())
                     .ok_or_else(|| wrong("filters", "as in [{\"channel\":\"match\",\"symbols\":[\"BTC-USD\"]}]"))?
                 {
                     let kind = match filter.get_str("channel") {
@@ -141,17 +146,30 @@ impl Options {
                 }
             }
         }
-        let says_gaps = match form {
-            Form::Normalized => value.get_bool("withDisconnectMessages").unwrap_or(true),
-            Form::Native => value.get_bool("withDisconnects").unwrap_or(false),
+        let (name, otherwise) = match form {
+            Form::Normalized => ("withDisconnectMessages", true),
+            Form::Native => ("withDisconnects", false),
+        };
+        let says_gaps = match value.get(name).filter(|given| !given.is_null()) {
+            Some(given) => given.as_bool().ok_or_else(|| wrong(name, "it is true or false"))?,
+            None => otherwise,
         };
         Ok(Self { subjects, range, says_gaps })
     }
 }
 
+fn wrong(name: &str, hint: &str) -> Refused {
+    Refused::of(400, format!("{name} is missing or wrong"), hint)
+}
+
 /// Reads the symbols of an object; all products where it names none.
 fn symbols(value: &BorrowedValue<'_>, known: &Products) -> Result<Vec<ProductId>, Refused> {
-    let Some(names) = value.get_array("symbols").filter(|names| !names.is_empty()) else { return Ok(known.names().cloned().collect()) };
+    let given = value.get("symbols").filter(|given| !given.is_null()).map(|given| given.as_array().ok_or(given));
+    let names = match given {
+        Some(Ok(names)) if !names.is_empty() => names,
+        Some(Err(_)) => return Err(wrong("symbols", "it is a list, as in [\"BTC-USD\"]")),
+        _ => return Ok(known.names().cloned().collect()),
+    };
     let find = |name: &BorrowedValue<'_>| {
         let name = name.as_str().unwrap_or_default();
         known.find(name).or_else(|| known.find(&name.to_ascii_uppercase())).cloned().ok_or_else(|| unknown_product(known, name))

@@ -1,12 +1,13 @@
-//! [`Wake`]: wakes a client's thread that waits for its socket.
+//! [`Wake`]: wakes threads of clients that wait for their sockets.
 //!
-//! A thread that waits for a socket cannot wait for a condition variable, so the wake-up is a descriptor, which one `poll` waits for beside the socket.
+//! A thread that waits for a socket cannot wait for a condition variable, so the wake-up is a descriptor, which one `poll` waits for beside the socket. It is
+//! given once, and every thread that waits for it, or comes to wait for it later, goes on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-/// Wakes one thread.
+/// Wakes the threads that wait for it.
 #[derive(Debug)]
 pub(super) struct Wake(OwnedFd);
 
@@ -19,15 +20,10 @@ impl Wake {
         Ok(Self(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
     }
 
-    /// Wakes the thread.
+    /// Wakes them.
     pub(super) fn wake(&self) {
-        // It fails only where the counter is full, and then the thread is awake already.
+        // It fails only where the counter is full, and then they are awake already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
-    }
-
-    /// Forgets the wake-ups until now, so that the next `poll` waits again.
-    pub(super) fn clear(&self) {
-        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
     }
 
     /// Gives the descriptor to wait for.

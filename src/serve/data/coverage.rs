@@ -1,15 +1,14 @@
 //! `/v1/coverage`: for each product and day how complete it is, and why not.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
 use super::ground::days;
 use super::parameters::Parameters;
-use super::refusal::{Refusal, of_tape, of_unmade};
-use super::table::{self, Field};
-use crate::export::stream::CellKind::{Count, Number, Text, Time};
-use crate::export::stream::{CellKind, StreamFormat};
+use super::product_days::{self, DaysQuestion, ProductDays};
+use super::refusal::{Refusal, of_tape};
+use super::table::Field;
+use crate::export::stream::CellKind::{self, Count, Number, Text, Time};
 use crate::json::Object;
 use crate::market::{CoveredDay, MissingIds};
 use crate::product::ProductId;
@@ -19,7 +18,7 @@ use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
 use crate::serve::http::response::Response;
 use crate::serve::server::Server;
-use crate::verdict::Verdict;
+use crate::tape::Tape;
 
 /// The columns.
 static COLUMNS: [(&str, CellKind); 14] = [
@@ -54,15 +53,11 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Result<Response
     for product in &products {
         days(server, &tape, product, Dataset::Trades, range)?;
     }
-    let (mut rows, mut worst, mut is_sealed) = (Vec::new(), None, true);
-    for product in &products {
-        for day in server.verdicts().days(&tape, product, range).map_err(|error| of_tape(server, &error))? {
-            worst = worst.max(Some(day.verdict));
-            is_sealed &= day.is_live == Some(false);
-            rows.push(row(server.dir(), product, &day));
-        }
-    }
-    small(server, format, &COLUMNS, rows, worst, is_sealed)
+    product_days::answer(server, request, DaysQuestion { tape, products, range, format, columns: &COLUMNS, rows })
+}
+
+fn rows(server: &Server, _: &Tape, days: &ProductDays) -> Result<Vec<Vec<Field>>, Refusal> {
+    Ok(days.all.iter().flat_map(|(product, days)| days.iter().map(|day| row(server.dir(), product, day))).collect())
 }
 
 fn row(dir: &Path, product: &ProductId, day: &CoveredDay) -> Vec<Field> {
@@ -106,29 +101,4 @@ fn missing_json(dir: &Path, gap: &MissingIds) -> String {
         .text("to", &last.to_string())
         .text("reason", &without_folder(dir, &gap.why))
         .done()
-}
-
-/// Answers with a small table.
-///
-/// # Errors
-/// Where it cannot be written.
-pub(super) fn small(
-    server: &Arc<Server>,
-    format: StreamFormat,
-    columns: &[(&'static str, CellKind)],
-    rows: Vec<Vec<Field>>,
-    verdict: Option<Verdict>,
-    is_sealed: bool,
-) -> Result<Response, Refusal> {
-    let (mut body, is_empty) = (Vec::new(), rows.is_empty());
-    table::write(format, columns, rows, &mut body).map_err(|error| of_unmade(server, &error))?;
-    let mut hasher = DefaultHasher::new();
-    body.hash(&mut hasher);
-    let response =
-        Response::bytes(format.content_type(), body).with_header("X-Coltape-Verdict", verdict.unwrap_or(Verdict::Unverifiable).name());
-    let tag = (is_sealed && !is_empty).then(|| format!("\"{:016x}\"", hasher.finish()));
-    Ok(match tag {
-        Some(tag) => response.with_header("ETag", tag),
-        None => response,
-    })
 }

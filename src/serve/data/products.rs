@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::coverage::{small, state};
+use super::coverage::state;
 use super::parameters::Parameters;
+use super::product_days::{self, DaysQuestion, ProductDays};
 use super::refusal::{Refusal, of_tape};
 use super::table::Field;
 use crate::export::stream::CellKind::{self, Count, Number, Text, Time};
@@ -41,14 +42,12 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Result<Response
     let format = parameters.format()?;
     let refused = |error: TapeError| of_tape(server, &error);
     let tape = server.tape().map_err(refused)?;
-    let (mut rows, mut worst, mut is_sealed) = (Vec::new(), None, true);
-    for product in tape.products().map_err(refused)? {
-        let days = server.verdicts().days(&tape, &product, TimeRange::ALL).map_err(refused)?;
-        worst = worst.max(days.iter().map(|day| day.verdict).max());
-        is_sealed &= days.iter().all(|day| day.is_live == Some(false));
-        rows.push(row(&tape, &product, &days).map_err(refused)?);
-    }
-    small(server, format, &COLUMNS, rows, worst, is_sealed)
+    let products = tape.products().map_err(refused)?;
+    product_days::answer(server, request, DaysQuestion { tape, products, range: TimeRange::ALL, format, columns: &COLUMNS, rows })
+}
+
+fn rows(server: &Server, tape: &Tape, days: &ProductDays) -> Result<Vec<Vec<Field>>, Refusal> {
+    days.all.iter().map(|(product, days)| row(tape, product, days).map_err(|error| of_tape(server, &error))).collect()
 }
 
 fn row(tape: &Tape, product: &ProductId, days: &[CoveredDay]) -> Result<Vec<Field>, TapeError> {

@@ -25,6 +25,8 @@ use crate::verdict::Verdict;
 
 /// Most verdicts that are kept. Beyond it all are forgotten.
 const MAX_KEPT: usize = 512;
+/// From how many trades on days are judged at a glance first: fewer are judged within some milliseconds.
+const LARGE_RECORDS: u64 = 500_000;
 
 /// How complete a time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +71,11 @@ impl Basis {
         Ok(Self { days, beside, files, knowledge: tape.knowledge() })
     }
 
+    /// Counts the trades of the range's days.
+    fn records(&self) -> u64 {
+        self.days.iter().filter_map(|(_, ends)| ends.map(|ends| ends.count)).fold(0, u64::saturating_add)
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         self.days == other.days
             && self.beside == other.beside
@@ -92,11 +99,22 @@ struct SettledDays {
     days: Vec<CoveredDay>,
 }
 
+/// The days of a product, judged.
+pub(super) struct JudgedDays {
+    pub(super) days: Vec<CoveredDay>,
+    /// Whether not everything was looked at.
+    pub(super) is_glance: bool,
+    /// A checksum of what their files are.
+    pub(super) files: u64,
+}
+
 /// What was judged.
 #[derive(Default)]
 pub(crate) struct Verdicts {
     ranges: Mutex<Vec<Kept>>,
     settled: Mutex<Vec<SettledDays>>,
+    /// What a glance has misjudged before.
+    misjudged: Mutex<Vec<(ProductId, TimeRange)>>,
 }
 
 impl std::fmt::Debug for Verdicts {
@@ -151,32 +169,62 @@ impl Verdicts {
 }
 
 impl Verdicts {
-    /// Judges the days of a product that a range touches. Those before the first one that may still change are judged once.
+    /// Judges the days of a product that a range touches. Those before the first one that may still change are judged once. Large ones of them that were not
+    /// judged yet are judged at a glance where that may be.
     ///
     /// # Errors
     /// Where the directory cannot be read.
-    pub(super) fn days(&self, tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<CoveredDay>, TapeError> {
+    pub(super) fn product_days(
+        &self,
+        tape: &Tape,
+        product: &ProductId,
+        range: TimeRange,
+        may_glance: bool,
+    ) -> Result<JudgedDays, TapeError> {
         let dates = tape.days(product, Dataset::Trades)?.into_iter().filter(|date| range.overlaps_day(*date));
         let is_open = |date: &UtcDay| {
             let key = DayKey { product: product.clone(), dataset: Dataset::Trades, date: *date };
             catalog::is_unsealed(tape.dir(), &key).unwrap_or(true)
         };
         let open = dates.into_iter().find(is_open).map(UtcDay::start);
-        let Some(open) = open else { return self.settled(tape, product, range) };
+        let Some(open) = open else { return self.settled(tape, product, range, may_glance) };
         let (before, behind) = (TimeRange { to: Some(open), ..range }, TimeRange { from: range.from.max(Some(open)), ..range });
-        let mut days = if before.is_empty() { Vec::new() } else { self.settled(tape, product, before)? };
-        days.extend(CoveredDay::of_range(tape, product, behind)?);
-        Ok(days)
+        let none = JudgedDays { days: Vec::new(), is_glance: false, files: 0 };
+        let mut judged = if before.is_empty() { none } else { self.settled(tape, product, before, may_glance)? };
+        judged.days.extend(CoveredDay::of_range(tape, product, behind)?);
+        Ok(judged)
     }
 
-    fn settled(&self, tape: &Tape, product: &ProductId, range: TimeRange) -> Result<Vec<CoveredDay>, TapeError> {
-        let basis = Basis::of(tape, product, range)?;
-        if !basis.days.iter().all(|(date, _)| has_its_bytes(tape, product, *date)) {
-            return CoveredDay::of_range(tape, product, range);
+    /// Has a range judged as a whole from now on: what a glance shows of it is not what is there.
+    pub(in crate::serve) fn never_glance(&self, product: &ProductId, range: TimeRange) {
+        let mut misjudged = self.misjudged.lock();
+        if misjudged.len() >= MAX_KEPT {
+            misjudged.clear();
         }
+        misjudged.push((product.clone(), range));
+    }
+
+    /// Tells whether a glance at a range has not misjudged it yet.
+    pub(in crate::serve) fn may_glance(&self, product: &ProductId, range: TimeRange) -> bool {
+        !self.misjudged.lock().iter().any(|(known, asked)| known == product && *asked == range)
+    }
+
+    fn settled(&self, tape: &Tape, product: &ProductId, range: TimeRange, may_glance: bool) -> Result<JudgedDays, TapeError> {
+        let basis = Basis::of(tape, product, range)?;
+        let mut hasher = DefaultHasher::new();
+        basis.files.hash(&mut hasher);
+        let files = hasher.finish();
         let is_it = |kept: &SettledDays| &kept.product == product && kept.range == range;
-        if let Some(kept) = self.settled.lock().iter().find(|kept| is_it(kept) && kept.basis.is_same(&basis)) {
-            return Ok(kept.days.clone());
+        let known = || self.settled.lock().iter().find(|kept| is_it(kept) && kept.basis.is_same(&basis)).map(|kept| kept.days.clone());
+        let judged = |days: Vec<CoveredDay>| JudgedDays { days, is_glance: false, files };
+        if may_glance && basis.records() >= LARGE_RECORDS && known().is_none() && self.may_glance(product, range) {
+            return Ok(JudgedDays { days: CoveredDay::at_a_glance(tape, product, range)?, is_glance: true, files });
+        }
+        if !basis.days.iter().all(|(date, _)| has_its_bytes(tape, product, *date)) {
+            return CoveredDay::of_range(tape, product, range).map(judged);
+        }
+        if let Some(days) = known() {
+            return Ok(judged(days));
         }
         let days = CoveredDay::of_range(tape, product, range)?;
         let mut kept = self.settled.lock();
@@ -185,7 +233,7 @@ impl Verdicts {
             kept.clear();
         }
         kept.push(SettledDays { product: product.clone(), basis, range, days: days.clone() });
-        Ok(days)
+        Ok(judged(days))
     }
 }
 

@@ -64,10 +64,12 @@ impl ClientSocket {
     }
 
     /// As [`ClientSocket::wait_readable`], but no longer than until `other` can be read.
-    pub(super) fn wait_readable_or(&self, other: BorrowedFd<'_>, longest: Duration) {
+    pub(super) fn wait_readable_or(&self, other: Option<BorrowedFd<'_>>, longest: Duration) -> bool {
+        let Some(other) = other else { return self.wait_readable(longest) };
         let mut fds = [PollFd::new(&self.stream, PollFlags::IN), PollFd::from_borrowed_fd(other, PollFlags::IN)];
         // A wait that is interrupted does no harm: the caller looks again.
         let _ = poll(&mut fds, Some(&timespec(longest)));
+        fds.first().is_some_and(|of_client| !of_client.revents().is_empty())
     }
 
     /// Tells whether the client has left: it has closed its side, or reset the connection. What it has sent before is not looked at.

@@ -32,10 +32,8 @@ impl Connection {
     }
 
     /// As [`Connection::wait_readable`], but no longer than until `other` can be read.
-    pub(crate) fn wait_readable_or(&self, other: BorrowedFd<'_>, longest: Duration) {
-        if self.ahead.is_empty() {
-            self.socket.wait_readable_or(other, longest);
-        }
+    pub(crate) fn wait_readable_or(&self, other: Option<BorrowedFd<'_>>, longest: Duration) -> bool {
+        !self.ahead.is_empty() || self.socket.wait_readable_or(other, longest)
     }
 
     /// Gives the client's address.

@@ -2,7 +2,6 @@
 //!
 //! State and generation are read before and after the files are opened. A day that changes meanwhile is opened again, for a while.
 
-use std::fs::File;
 use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -18,7 +17,7 @@ use crate::store::late::{LateValues, Payloads};
 use crate::store::lock::holder_of;
 use crate::store::map::ReadMap;
 use crate::store::merge::Merge;
-use crate::store::own_file::FileId;
+use crate::store::own_file::{FileId, open_plain};
 use crate::store::page::Page;
 use crate::store::place::{DayKey, Place, columns_there};
 use crate::time::DateFormat;
@@ -103,7 +102,7 @@ enum Opened<L: Layout> {
 fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
-    let page = File::open(&path).and_then(|file| Page::map(&file, false, boot, &path));
+    let page = open_plain(&path).and_then(|file| Page::map(&file, false, boot, &path));
     // A day whose page cannot be read may be being made, perhaps again after a crash: its columns come and go.
     page.is_ok_and(|page| !page.is_trusted()) || holder_of(dir).is_ok_and(|holder| holder.is_none())
 }
@@ -111,7 +110,7 @@ fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
 fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Opened<L>, StoreError> {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
-    let file = match File::open(&path) {
+    let file = match open_plain(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return open_without_page(dir, key),
         Err(error) => return Err(error).at("open", &path),
@@ -196,10 +195,10 @@ impl Files {
 /// under its own.
 fn map_column(place: &Place, column: &Column, records: u64, space: usize, replacing: bool) -> Result<MappedColumn, StoreError> {
     let (own, new) = (place.column(column.name), place.replacement(column.name));
-    let (path, file) = match File::open(&new) {
+    let (path, file) = match open_plain(&new) {
         Ok(file) if replacing => (new, file),
         _ => {
-            let file = File::open(&own).at("open", &own)?;
+            let file = open_plain(&own).at("open", &own)?;
             (own, file)
         }
     };

@@ -36,9 +36,9 @@ impl<L: Layout> Seen<L> {
 
     /// Counts all records as given.
     pub(super) fn add_all(&mut self, day: &Snapshot<L>) {
-        for range in ids_of(day, 0..day.base_count()) {
-            self.ids.insert(range);
-        }
+        // The ids of a day's columns rise.
+        let ids = L::DATASET.key_column().and_then(|column| day.values::<u64>(column)).unwrap_or_default();
+        stretches(ids).for_each(|range| self.ids.insert(range));
         if L::DATASET.key_column().is_some() {
             day.late().iter().for_each(|row| self.ids.insert(IdRange::one(L::key(row))));
         }
@@ -187,6 +187,28 @@ fn ids_of<L: Layout>(day: &Snapshot<L>, records: Range<usize>) -> impl Iterator<
     })
 }
 
+/// Gives rising ids stretch by stretch. The end of a stretch is found without a look at each.
+fn stretches(ids: &[u64]) -> impl Iterator<Item = IdRange> {
+    let mut rest = ids;
+    std::iter::from_fn(move || {
+        let first = *rest.first()?;
+        let is_in = |at: usize| rest.get(at).is_some_and(|id| id.checked_sub(first) == Some(at as u64));
+        // The last one that is known to be in it, and the first one that is known not to be.
+        let (mut last, mut step) = (0, 1);
+        while is_in(last + step) {
+            last += step;
+            step *= 2;
+        }
+        let mut behind = last + step;
+        while behind - last > 1 {
+            let middle = last + (behind - last) / 2;
+            if is_in(middle) { last = middle } else { behind = middle }
+        }
+        rest = rest.get(behind..).unwrap_or_default();
+        IdRange::new(first, first.saturating_add(last as u64))
+    })
+}
+
 /// Counts the ids at the front that rise by 1 each, the first one included.
 fn consecutive(ids: &[u64]) -> usize {
     let first = ids.first().copied().unwrap_or(0);
@@ -204,4 +226,20 @@ fn consecutive(ids: &[u64]) -> usize {
 
 fn are_same(left: &[Value], right: &[Value]) -> bool {
     left.len() == right.len() && left.iter().zip(right).all(|(left, right)| stored::is_same(*left, *right))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn stretches_hold_the_ids_and_no_others(ids in proptest::collection::btree_set(0_u64..3_000, 0..2_500), shift in 0_u64..=u64::MAX - 3_000) {
+            let ids: Vec<u64> = ids.into_iter().map(|id| id + shift).collect();
+            let found: Vec<IdRange> = stretches(&ids).collect();
+            prop_assert!(found.iter().flat_map(|range| range.first()..=range.last()).eq(ids.iter().copied()));
+            prop_assert!(found.is_sorted_by(|one, next| one.last() + 1 < next.first()), "{found:?}");
+        }
+    }
 }

@@ -1,67 +1,175 @@
 //! Many clients at once: how long each of them waits for a trade, and what that costs the capture beside them. It measures, so `scripts/serve_load.sh` runs it
 //! alone, of a release build.
+//!
+//! The clients are sockets that one thread reads: on a machine that they share with what they measure, a thread for each would cost more than the server. What
+//! the thread used of a processor is printed, so that it can be seen whether it was what was measured.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use coltape::{Tape, TimeRange, Trades};
+use rustix::event::epoll;
 
 use super::captured::set_by;
 use super::client::{Client, Serve};
 use super::tapes::{assert_verified, records};
 use crate::programs::{Capture, Ended, Simulator, await_that};
 
-/// The most that one of a hundred trades may come later than its commit.
+/// The most that one of a hundred trades may come later than it was received, which is before its commit.
 const P99: Duration = Duration::from_millis(20);
 /// Bytes that a client reads at once.
 const READ_BYTES: usize = 256 << 10;
+/// Trades of a read whose way is looked at.
+const SAMPLES: u64 = 4;
 
-/// How late bytes came, as late as the first trade among them, and how many they were.
-type Reads = Vec<(Duration, usize)>;
+/// What a client has read at once.
+struct Seen {
+    at: u64,
+    /// The first and last trade that are there as a whole.
+    first: u64,
+    last: u64,
+}
 
-/// Reads until it is told to end. No message is taken apart but the first of each read: the clients share the machine with what they measure.
-fn read_all(client: Client, is_over: &AtomicBool) -> Reads {
-    let mut stream = client.socket.get_ref().try_clone().unwrap();
-    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let (mut buffer, mut reads) = (vec![0; READ_BYTES], Reads::new());
+/// What all clients have read, and how long their thread has used a processor.
+#[derive(Default)]
+struct Reads {
+    seen: Vec<Seen>,
+    bytes: usize,
+    used: Duration,
+}
+
+/// Reads what comes to all sockets until it is told to end.
+fn read_all(mut streams: Vec<TcpStream>, is_over: &AtomicBool) -> Reads {
+    let all = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+    for (at, stream) in streams.iter().enumerate() {
+        stream.set_nonblocking(true).unwrap();
+        epoll::add(&all, stream.as_fd(), epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN).unwrap();
+    }
+    let (mut buffer, mut reads, mut events) = (vec![0; READ_BYTES], Reads::default(), Vec::with_capacity(streams.len().max(1)));
+    let mut is_first = vec![true; streams.len()];
+    let tenth = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     while !is_over.load(Ordering::Relaxed) {
-        let count = match stream.read(&mut buffer) {
-            Ok(0) => panic!("the server has ended the connection"),
-            Ok(count) => count,
-            Err(_) => continue,
-        };
-        let now = jiff::Timestamp::now();
-        if let Some(time) = first_time(&buffer[..count]) {
-            let late = now.as_nanosecond() - time.as_nanosecond();
-            reads.push((Duration::from_nanos(u64::try_from(late).unwrap_or(0)), count));
+        events.clear();
+        epoll::wait(&all, rustix::buffer::spare_capacity(&mut events), Some(&tenth)).unwrap();
+        for event in &events {
+            let at = event.data.u64() as usize;
+            let count = match streams[at].read(&mut buffer) {
+                Ok(0) => panic!("the server has ended the connection"),
+                Ok(count) => count,
+                Err(_) => continue,
+            };
+            let now = jiff::Timestamp::now().as_nanosecond() as u64;
+            reads.bytes += count;
+            // What comes first is the newest trade that there was.
+            if std::mem::take(&mut is_first[at]) {
+                continue;
+            }
+            if let Some((first, last)) = ends(&buffer[..count]) {
+                reads.seen.push(Seen { at: now, first, last });
+            }
         }
     }
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    reads.used = Duration::new(used.tv_sec as u64, used.tv_nsec as u32);
     reads
 }
 
-/// Gives the time of the first match whose time is there as a whole.
-fn first_time(bytes: &[u8]) -> Option<jiff::Timestamp> {
-    let mark = b"\"time\":\"";
-    let at = bytes.windows(mark.len()).position(|window| window == mark)? + mark.len();
-    let rest = bytes.get(at..(at + 40).min(bytes.len()))?;
-    let end = rest.iter().position(|byte| *byte == b'"')?;
-    std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+/// Gives the ids of the first and the last trade whose ids are there as a whole.
+fn ends(bytes: &[u8]) -> Option<(u64, u64)> {
+    let mark = b"\"trade_id\":";
+    let id = |at: usize| {
+        let rest = &bytes[at + mark.len()..];
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        std::str::from_utf8(&rest[..end]).ok()?.parse().ok()
+    };
+    let first = bytes.windows(mark.len()).position(|window| window == mark)?;
+    let last = (0..=bytes.len() - mark.len()).rev().filter(|at| bytes[*at..].starts_with(mark)).find_map(id)?;
+    Some((id(first)?, last))
 }
 
-/// Gives how late the bytes were that came later than `share` of them.
-fn later_than(reads: &mut Reads, share: f64) -> Duration {
-    reads.sort();
-    let all: usize = reads.iter().map(|(_, bytes)| bytes).sum();
+/// How late trades came, and how many they were.
+type Late = Vec<(Duration, u64)>;
+
+/// Gives how late the trades were that came later than `share` of them.
+fn later_than(late: &mut Late, share: f64) -> Duration {
+    late.sort();
+    let all: u64 = late.iter().map(|(_, trades)| trades).sum();
     let mut passed = 0;
-    let found = reads.iter().find(|(_, bytes)| {
-        passed += bytes;
+    let found = late.iter().find(|(_, trades)| {
+        passed += trades;
         passed as f64 >= all as f64 * share
     });
     found.map_or(Duration::ZERO, |(late, _)| *late)
 }
 
-/// A market that is captured, with clients or without. Gives how the capture ended, and what the clients have read.
-fn run(clients: u64) -> (Ended, f64, Reads) {
+/// Gives how late the trades came, from their event times and from their receipt by the capture.
+fn lateness(data: &std::path::Path, reads: &Reads) -> [Late; 2] {
+    let tape = Tape::open(data).unwrap();
+    let (mut times, mut received) = (std::collections::HashMap::new(), std::collections::HashMap::new());
+    for day in tape.range::<Trades>(&"BTC-USD".parse().unwrap(), TimeRange::ALL).unwrap() {
+        for trade in day.unwrap().rows() {
+            times.insert(trade.trade_id, trade.time.0);
+            received.insert(trade.trade_id, trade.recv.0);
+        }
+    }
+    [times, received].map(|of| {
+        let mut late = Late::new();
+        for Seen { at, first, last } in &reads.seen {
+            let count = (last + 1).saturating_sub(*first);
+            for sample in 0..SAMPLES {
+                let id = first + count.saturating_sub(1) * sample / (SAMPLES - 1);
+                if let Some(time) = of.get(&id) {
+                    late.push((Duration::from_nanos(at.saturating_sub(*time)), count));
+                }
+            }
+        }
+        late
+    })
+}
+
+/// A client that has asked for the trades.
+fn connected(serve: &Serve, is_events: bool) -> TcpStream {
+    if is_events {
+        let mut stream = TcpStream::connect(serve.0.address).unwrap();
+        stream.write_all(b"GET /v1/live?product=BTC-USD HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        return stream;
+    }
+    let mut client = Client::connect(&serve.websocket("/ws"));
+    client.subscribe(&["matches"], &["BTC-USD"]);
+    client.socket.get_ref().try_clone().unwrap()
+}
+
+/// What a run has shown.
+struct Run {
+    capture: Ended,
+    sent: f64,
+    reads: Reads,
+    late: [Late; 2],
+    /// Processor time of the server, and of all that ran on the machine.
+    used: [f64; 2],
+}
+
+/// Processor time of a process, in seconds.
+fn used_by(pid: u32) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+/// Processor time of all that has run on the machine, in seconds.
+fn used_by_all() -> f64 {
+    let text = std::fs::read_to_string("/proc/stat").unwrap();
+    let fields: Vec<f64> = text.lines().next().unwrap().split_whitespace().skip(1).map(|field| field.parse().unwrap()).collect();
+    // Without what was idle, or waited for a disk.
+    (fields.iter().take(8).sum::<f64>() - fields[3] - fields[4]) / 100.0
+}
+
+/// A market that is captured, with clients or without.
+fn run(clients: u64, is_events: bool) -> Run {
     let (rate, seconds) = (set_by("COLTAPE_SERVE_RATE", 10_000).to_string(), format!("{}s", set_by("COLTAPE_SERVE_SECONDS", 20)));
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -72,42 +180,37 @@ fn run(clients: u64) -> (Ended, f64, Reads) {
     await_that("the market is recorded", || records(&data) > 0);
     let serve = Serve::start(&data);
     let is_over = Arc::new(AtomicBool::new(false));
-    let connected = |_| {
-        let mut client = Client::connect(&serve.websocket("/ws"));
-        client.subscribe(&["matches"], &["BTC-USD"]);
-        client
-    };
     // One of them never reads.
-    let idle: Vec<Client> = (0..u64::from(clients > 0)).map(connected).collect();
-    let readers: Vec<_> = (0..clients)
-        .map(connected)
-        .map(|client| {
-            let is_over = Arc::clone(&is_over);
-            std::thread::spawn(move || read_all(client, &is_over))
-        })
-        .collect();
+    let idle = (clients > 0).then(|| connected(&serve, is_events));
+    let streams = (0..clients).map(|_| connected(&serve, is_events)).collect();
+    let reader = {
+        let is_over = Arc::clone(&is_over);
+        std::thread::spawn(move || read_all(streams, &is_over))
+    };
+    let before = used_by_all();
     let totals = simulator.await_totals();
+    let used = [used_by(serve.0.pid()), used_by_all() - before];
     let sent = totals["trades_produced"].as_f64().unwrap();
     is_over.store(true, Ordering::Relaxed);
-    let reads: Reads = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
-    if !idle.is_empty() {
+    let reads = reader.join().unwrap();
+    if idle.is_some() {
         let of = |reason: &str| serve.0.metric(&format!("cut_off_total{{reason=\"{reason}\"}}"));
         await_that("the client that never reads is cut off", || of("stalled") + of("behind") + of("trickling") == 1.0);
     }
-    let ended = capture.stop();
-    ended.assert_good();
+    let capture = capture.stop();
+    capture.assert_good();
     assert_verified(&data);
-    (ended, sent, reads)
+    let late = lateness(&data, &reads);
+    Run { capture, sent, reads, late, used }
 }
 
 #[test]
 #[ignore = "scripts/serve_load.sh runs it: it measures"]
 fn hundreds_of_clients_get_each_trade_soon_and_the_capture_beside_them_loses_nothing() {
-    let clients = set_by("COLTAPE_SERVE_CLIENTS", 200);
-    let (alone, sent_alone, _) = run(0);
-    let (beside, sent, mut reads) = run(clients);
-    for (what, ended, sent) in [("alone", &alone, sent_alone), ("served", &beside, sent)] {
-        let figure = |name: &str| ended.figure(name);
+    let (clients, is_events) = (set_by("COLTAPE_SERVE_CLIENTS", 200), set_by("COLTAPE_SERVE_EVENTS", 0) == 1);
+    let (alone, mut beside) = (run(0, is_events), run(clients, is_events));
+    for (what, Run { capture, sent, .. }) in [("alone", &alone), ("served", &beside)] {
+        let figure = |name: &str| capture.figure(name);
         println!(
             "capture {what}: {sent} trades sent, {} written, {} shed; lag p50 {} ms, p99 {} ms; longest append {} ms; on disk within {} ms; CPU {} s",
             figure("trades_written"),
@@ -119,11 +222,20 @@ fn hundreds_of_clients_get_each_trade_soon_and_the_capture_beside_them_loses_not
             figure("cpu_s"),
         );
     }
-    let bytes: usize = reads.iter().map(|(_, bytes)| bytes).sum();
-    let [median, p99, most] = [0.5, 0.99, 1.0].map(|share| later_than(&mut reads, share));
-    println!("{clients} clients: {bytes} bytes; from a trade's time to its reader: median {median:?}, p99 {p99:?}, longest {most:?}");
-    assert!(beside.figure("trades_written") >= 0.95 * alone.figure("trades_written"));
-    assert_eq!(beside.figure("trades_shed"), 0.0);
-    // The capture's own part of the way is in it.
-    assert!(p99 <= P99, "{p99:?}");
+    let [server, all] = beside.used;
+    let reads = &beside.reads;
+    println!(
+        "{clients} {}: {} bytes in {} reads; CPU of the server {server} s, of the clients' thread {:?}, of the whole machine {all:.1} s",
+        if is_events { "event streams" } else { "WebSockets" },
+        reads.bytes,
+        reads.seen.len(),
+        reads.used,
+    );
+    let shown = beside.late.each_mut().map(|late| [0.5, 0.99, 1.0].map(|share| later_than(late, share)));
+    for (what, [median, p99, most]) in ["its time", "its receipt"].into_iter().zip(shown) {
+        println!("from {what} to the client: median {median:?}, p99 {p99:?}, longest {most:?}");
+    }
+    assert!(beside.capture.figure("trades_written") >= 0.95 * alone.capture.figure("trades_written"));
+    assert_eq!(beside.capture.figure("trades_shed"), 0.0);
+    assert!(shown[1][1] <= P99, "{:?}", shown[1][1]);
 }

@@ -9,7 +9,7 @@ use crate::programs::DEADLINE;
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    headers: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     /// Whether its end was told.
     pub(super) is_whole: bool,

@@ -21,6 +21,14 @@ const STEP: u64 = 100_000_000;
 const ANSWERS: [&str; 4] =
     ["trades?limit=10&columns=trade_id&format=csv", "trades?order=desc&limit=10&format=arrow", "candles?interval=1h", "stats?format=csv"];
 
+/// Answers about days that begin before they were judged.
+const DAYS: [&str; 4] = [
+    "/v1/products?format=json",
+    "/v1/coverage?format=json",
+    "/v1/coverage?format=csv",
+    "/products/BTC-USD/candles?granularity=3600&start=2025-06-07&end=2025-06-08",
+];
+
 fn asked(path: &str) -> String {
     format!("/v1/{}&product=BTC-USD", if path.contains('?') { path.to_owned() } else { format!("{path}?") })
 }
@@ -42,12 +50,33 @@ fn a_large_day_is_judged_as_it_is_and_an_answer_over_a_damaged_one_is_broken_off
         let again = served.get_with(&asked(path), &[("If-None-Match", &tag)]);
         assert_eq!((again.status, again.verdict()), (304, "open"), "{path}");
     }
-    let another = Served::start(folder.path());
+    for path in DAYS {
+        // A server that has judged nothing yet begins at a glance; once it has judged, it knows.
+        let fresh = Served::start(folder.path());
+        let first = fresh.get(path);
+        assert_eq!((first.status, first.is_whole, first.verdict()), (200, true, "open"), "{path}");
+        assert_eq!(first.header("Transfer-Encoding"), Some("chunked"), "{path}: it did not begin before it was judged");
+        let again = fresh.get(path);
+        let said = |reply: &super::Reply| (reply.verdict().to_owned(), reply.header("ETag").map(str::to_owned), reply.body.clone());
+        assert_eq!(said(&again), said(&first), "{path}");
+        let head = fresh.head(path);
+        assert_eq!((head.verdict(), head.header("ETag")), (first.verdict(), first.header("ETag")), "{path}");
+    }
+    let others = [(); 5].map(|()| Served::start(folder.path()));
     flip(&column(folder.path(), Dataset::Trades, "trade_price_f64"), 8 * (TRADES - 2));
     // Of a server that has found it right before, and of one that was never asked about it.
-    for (served, path) in ANSWERS.map(|path| (&served, path)).into_iter().chain([(&another, ANSWERS[0])]) {
+    for (served, path) in ANSWERS.map(|path| (&served, path)).into_iter().chain([(&others[0], ANSWERS[0])]) {
         let reply = served.get(&asked(path));
         assert_eq!((reply.status, reply.is_whole), (200, false), "{path}");
+    }
+    // A question about days is answered by what they are: it is broken off once, where a glance has shown too much.
+    for (path, another) in DAYS.into_iter().zip(&others[1..]) {
+        let first = another.get(path);
+        assert_eq!((first.status, first.is_whole), (200, false), "{path}");
+        let again = another.get(path);
+        assert_eq!((again.status, again.is_whole), (200, true), "{path}");
+        assert_eq!(again.verdict(), "open", "{path}: ids are missing, too");
+        assert!(!path.starts_with("/v1/coverage") || again.text().contains("checksum"), "{path}: {}", again.text());
     }
     // Without a body nothing could be broken off.
     let path = asked(ANSWERS[0]);

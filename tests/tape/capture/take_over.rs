@@ -31,16 +31,26 @@ pub(crate) fn pause_and_await(exchange: &Simulation, data: &Path, ledger: &Path,
         last.1.elapsed() >= STILL
     });
     for product in products {
-        await_that(&format!("{product}: what was sent is stored"), || last_sent(ledger, product) == Some(last_id(data, product)));
+        await_that(&format!("{product}: what was sent is stored"), || {
+            // What is sent on subscribing may come after the pause. The ledger has it at the next one.
+            exchange.pause();
+            let (sent, stored) = (last_sent(ledger, product), last_id(data, product));
+            sent == Some(stored)
+        });
     }
 }
 
-/// Gives the id of the newest trade that the ledger says was sent.
+/// Gives the id of the newest trade that the ledger says was sent: when it happened, or to a connection on subscribing. A product that has just been listed may
+/// have been sent nothing else.
 fn last_sent(ledger: &Path, product: &str) -> Option<u64> {
     let text = std::fs::read_to_string(ledger).unwrap();
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let sent = lines.filter(|line| line["kind"] == "trade" && line["product"] == product && line["sent"] == true);
-    sent.filter_map(|line| line["trade_id"].as_u64()).max()
+    let id = |line: Value| match line["kind"].as_str()? {
+        "trade" if line["sent"] == true => line["trade_id"].as_u64(),
+        "initial" if line["channel"] != "ticker" => line["last"].as_u64(),
+        _ => None,
+    };
+    lines.filter(|line| line["product"] == product).filter_map(id).max()
 }
 
 /// Starts a second capture, beside the report and the log of the first.
@@ -93,12 +103,7 @@ fn take_over_under_load(feed: SimulatedFeed) {
     let (_, json) = verify(&data, &["--ledger", ledger.to_str().unwrap(), "--json"]);
     let summary = json.lines().find(|line| line.contains(r#""line":"summary""#)).unwrap();
     let found: Value = serde_json::from_str(summary).unwrap();
-    let found = found["findings"].as_object().unwrap();
-    // Tickers of the Advanced feed have no sequence: at the seam one of a product may be taken for a copy of another.
-    let most = if feed == SimulatedFeed::Advanced { 4 } else { 0 };
-    assert!(found.iter().all(|(kind, count)| kind == "lost" && count.as_u64().unwrap() <= most), "{}: {json}", feed.name());
-    let of_trades = |line: &&str| line.contains(r#""kind":"lost""#) && line.contains(r#""dataset":"trades""#);
-    assert_eq!(json.lines().find(of_trades), None, "no trade is lost");
+    assert_eq!(found["findings"], serde_json::json!({}), "{}: {json}", feed.name());
     assert!(feed == SimulatedFeed::Advanced || json.contains("\"without_order_ids\":0"), "{json}");
     assert!(!data.join("_coltape/stop-request").exists());
 }
@@ -109,7 +114,7 @@ fn a_take_over_under_load_loses_nothing_and_doubles_nothing() {
 }
 
 #[test]
-fn a_take_over_of_the_advanced_feed_loses_no_trade_and_doubles_nothing() {
+fn a_take_over_of_the_advanced_feed_loses_nothing_and_doubles_no_ticker() {
     take_over_under_load(SimulatedFeed::Advanced);
 }
 

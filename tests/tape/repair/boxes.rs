@@ -345,6 +345,29 @@ fn a_day_that_was_damaged_is_set_aside_and_taken_anew() {
     }
 }
 
+#[test]
+fn a_day_that_cannot_be_opened_is_named_and_the_repair_is_not_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    let all = market(600);
+    market::store_all(&own, &all, StoreOptions::default());
+    assert!(repair(&config(&own, &[])).unwrap().is_whole(), "nothing is missing");
+    for (dataset, name) in [(Dataset::Trades, "trade_id"), (Dataset::Md, "price"), (Dataset::TickerTrades, "trade_spread")] {
+        let path = column_path(&own, dataset, name, FIRST_DAY);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        // A rehearsal sets nothing aside, so the day stays as it is.
+        let report = repair(&dry_config(&own, &[])).unwrap();
+        let is_named = report.failures.iter().any(|failure| failure.contains(dataset.folder()) && failure.contains("cannot be read"));
+        assert!(!report.is_whole() && is_named, "{name}: {:#?}", report.lines());
+        let output = coltape("repair").arg(&own).args(["--no-rest", "--dry-run"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {}", said(&output));
+        assert!(said(&output).contains("cannot be read"), "{name}: {}", said(&output));
+        std::fs::write(&path, bytes).unwrap();
+    }
+    assert!(repair(&config(&own, &[])).unwrap().is_whole(), "whole again");
+}
+
 /// Reads a capture's trades as they would be told.
 fn of_capture(dir: &Path) -> Vec<Trade> {
     stored(dir)

@@ -99,6 +99,14 @@ fn die_at(step: u64, whole: &[Trade], own: &[Trade]) -> bool {
     let folder = tempfile::tempdir().unwrap();
     sealed(&folder.path().join("own"), own);
     sealed(&folder.path().join("other"), whole);
+    // A text of a trade that is not here, in the tape that has it.
+    let missing = whole.iter().find(|trade| !own.iter().any(|own| own.trade_id == trade.trade_id)).unwrap();
+    let (name, key) = (format!("_coltape/exact.{}.jsonl", missing.time.day()), missing.trade_id);
+    let text = format!(
+        r#"{{"time":"{}","event":"exact","product":"BTC-USD","column":"trade_size_f64","key":{key},"text":"0.12345678901234567890"}}"#,
+        missing.time
+    );
+    std::fs::write(folder.path().join("other").join(&name), format!("{text}\n")).unwrap();
     let has_died = died_at(step, folder.path());
     let dir = folder.path().join("own");
     let left = stored(&dir);
@@ -112,6 +120,8 @@ fn die_at(step: u64, whole: &[Trade], own: &[Trade]) -> bool {
     let report = repaired(&dir, &[&folder.path().join("other")]);
     assert!(report.is_whole(), "step {step}: {:#?}", report.lines());
     assert_eq!(told(&stored(&dir)), whole, "after a death at step {step}");
+    let kept = std::fs::read_to_string(dir.join(&name)).unwrap_or_default();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), [text], "the text comes with its trade, after a death at step {step}");
     has_died
 }
 

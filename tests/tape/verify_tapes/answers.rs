@@ -1,9 +1,9 @@
 //! What answers about a market call whole, held against `verify`: of each range of time that is called whole, `verify` must know nothing against the days that
 //! it touches.
 //!
-//! Four things `verify` may know of such a day: that ids are missing at another time of it; that it is not known before or behind the range; that what its
+//! Five things `verify` may know of such a day: that ids are missing at another time of it; that it is not known before or behind the range; that what its
 //! tickers hold is wrong, which shows nothing of trades; and that an id in the file of another day, in which ids do not rise, does not fit into the chain:
-//! that file is damaged, and the id is none.
+//! that file is damaged, and the id is none; and that the exact text of a value is another, which shows nothing of completeness.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use coltape::internals::product::ProductId;
 use coltape::internals::schema::Dataset;
 use coltape::internals::time::{UnixNanos, UtcDay};
 use coltape::internals::verify::{FindingKind, Report, Verdict};
-use coltape::{Candles, Coverage, CoveredDay, ExportConfig, Link, Snapshot, StatsOf, Tape, TimeRange, Trades};
+use coltape::{Candles, Coverage, CoveredDay, ExportConfig, Link, ProductDay, Snapshot, StatsOf, Tape, TimeRange, Trades};
 
 use super::tape::{DaySpec, Spec, State};
 
@@ -70,7 +70,7 @@ fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) 
         let is_elsewhere = location.date.is_some_and(|date| !range.overlaps_day(date));
         let has_place = match (finding.kind, location.date) {
             // Gaps have been looked at. A line of the journal that is damaged speaks against days: their verdicts say which.
-            (FindingKind::Missing, _) | (FindingKind::Journal, None) => true,
+            (FindingKind::Missing | FindingKind::Rounding, _) | (FindingKind::Journal, None) => true,
             (FindingKind::IdTwice, _) => elsewhere.iter().any(|date| finding.text.contains(&format!(" on {date}"))),
             (FindingKind::TimeOrder, Some(date)) => is_misplaced_outside(tape, product, date, &finding.text, range),
             _ => false,
@@ -89,8 +89,7 @@ fn against(tape: &Tape, report: &Report, product: &ProductId, range: TimeRange) 
                     && location.dataset.map_or("the day", Dataset::folder) == name
             });
             of_day.all(|found| {
-                found.kind == FindingKind::Missing
-                    || found.kind == FindingKind::TimeOrder
+                matches!(found.kind, FindingKind::Missing | FindingKind::TimeOrder | FindingKind::Rounding)
                     || is_of_what_tickers_hold(found.kind, found.location.dataset)
             })
         };
@@ -149,7 +148,7 @@ fn days(tape: &Tape, report: &Report, product: &ProductId) -> Vec<String> {
             .listed()
             .iter()
             .filter(|found| found.location.product.as_ref() == Some(product) && found.location.date == Some(date));
-        of_day.all(|found| is_of_what_tickers_hold(found.kind, found.location.dataset))
+        of_day.all(|found| found.kind == FindingKind::Rounding || is_of_what_tickers_hold(found.kind, found.location.dataset))
     };
     let mut found = Vec::new();
     for day in report.days.iter().filter(|day| day.product == *product) {
@@ -162,6 +161,13 @@ fn days(tape: &Tape, report: &Report, product: &ProductId) -> Vec<String> {
             found.push(format!("{product} {}: listed, and unknown to verify", day.date));
             continue;
         };
+        // An answer cannot have the records of an archived day: it claims nothing of it.
+        if verified.datasets.iter().any(|kept| kept.archive.is_some()) {
+            if day.verdict == Verdict::Whole {
+                found.push(format!("{product} {}: archived, and called whole", day.date));
+            }
+            continue;
+        }
         let (own, other) = (day.verdict, verified.coverage.verdict);
         let is_same = own == other || (own < other && is_of_tickers_alone(day.date));
         let (ends, missing) =
@@ -195,7 +201,7 @@ fn is_damaged(report: &Report, product: &ProductId, date: UtcDay) -> bool {
 pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
     let tape = Tape::open(dir).expect("a tape");
     let mut found = Vec::new();
-    for of in &spec.products {
+    for (number, of) in spec.products.iter().enumerate() {
         let trades = || of.days.iter().flat_map(|day| &day.trades);
         let (first, last) = (trades().next().expect("a trade"), trades().last().expect("a trade"));
         let from = if first.trade_id == 1 { None } else { Some(UnixNanos(first.time.0 + 1)) };
@@ -204,7 +210,8 @@ pub(crate) fn false_alarms(dir: &Path, spec: &Spec) -> Vec<String> {
         // The second half of such a day has no checksum yet.
         let is_proven_in_range = |day: &DaySpec| day.trades.iter().skip(day.trades.len() / 2).all(|trade| trade.time >= last.time);
         let is_proven = of.days.iter().all(|day| day.state != State::LiveUnsynced || is_proven_in_range(day));
-        let expected = if spec.absence.is_none() && is_proven { Verdict::Whole } else { Verdict::Partial };
+        let is_cut = spec.absence.is_some() || spec.unlisted.is_some_and(|(product, _)| product == number);
+        let expected = if !is_cut && is_proven { Verdict::Whole } else { Verdict::Partial };
         // Of such a day late records may be counted with the range. Where the clock was set back, records behind it may lie before its beginning.
         let is_unsynced = of.days.iter().any(|day| day.state == State::LiveUnsynced);
         let is_set_back = trades().zip(trades().skip(1)).any(|(one, next)| next.time < one.time);
@@ -237,6 +244,13 @@ pub(crate) fn exported(dir: &Path, report: &Report) -> Vec<String> {
     let files = manifest["files"].as_array().expect("files").iter().filter(|file| file["dataset"] == "trades");
     let differing = files.filter_map(|file| {
         let day = report.days.iter().find(|day| file["product"] == day.product.as_str() && file["date"] == day.date.to_string());
+        let has_text_of_another_value = |day: &ProductDay| {
+            let mut of_day = report.findings.listed().iter().filter(|found| found.location.product.as_ref() == Some(&day.product));
+            of_day.any(|found| found.location.date == Some(day.date) && found.kind == FindingKind::Rounding)
+        };
+        if day.is_some_and(has_text_of_another_value) {
+            return None;
+        }
         let (own, other) = (file["facts"]["verdict"].as_str(), day.map(|day| day.coverage.verdict.name()));
         (own != other).then(|| format!("{}: {own:?}, but verify says {other:?}", file["path"]))
     });

@@ -20,8 +20,8 @@ use coltape::internals::verify::Verdict;
 
 use super::tape::{DaySpec, Lines, Spec, State, append, date, file, make_fetched};
 
-const SECOND: u64 = 1_000_000_000;
-const HOUR: u64 = 3600 * SECOND;
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const HOUR: u64 = 3600 * SECOND;
 
 /// A tape that is to be damaged.
 pub(crate) struct Case<'a> {
@@ -42,11 +42,11 @@ pub(crate) struct Harm {
 }
 
 impl Harm {
-    fn of(product: &ProductId, dates: &[UtcDay]) -> Option<Self> {
+    pub(super) fn of(product: &ProductId, dates: &[UtcDay]) -> Option<Self> {
         Some(Self { days: dates.iter().map(|date| (product.clone(), *date)).collect(), is_of_all: false, may_hold: false })
     }
 
-    fn of_tape() -> Option<Self> {
+    pub(super) fn of_tape() -> Option<Self> {
         Some(Self { days: Vec::new(), is_of_all: false, may_hold: false })
     }
 }
@@ -63,7 +63,7 @@ pub(crate) enum Damage {
 
 use Damage::{Files, Told, Untold};
 
-/// Every kind of damage, by name.
+/// Kinds of damage, by name.
 pub(crate) const KINDS: &[(&str, Damage)] = &[
     // Ids, times and days.
     ("a trade is dated long ago", Told(|case| misdate(case, |case, _| date(0).0 - case.rng.u32(30..4000), false))),
@@ -119,9 +119,9 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
     ("trades that came and are gone", Told(|case| named(case, "gap_filled", r#","by":"line""#))),
     ("rejected trades behind the last", Told(rejected)),
     ("a conflict", Told(conflict)),
-    ("conflicts that no line names", Told(|case| stop_says(case, "conflict=3"))),
+    ("conflicts that no line names", Told(|case| stop_says(case, "received=43,conflict=3"))),
     ("sums that do not hold", Told(|case| stop_says(case, "sums"))),
-    ("everything rejected", Told(|case| stop_says(case, "received=100,rejected=100"))),
+    ("everything rejected", Told(|case| stop_says(case, "received=100,written=0,rejected=100"))),
     ("a sealed day that is not there", Told(sealed_and_gone)),
     ("ids named while nobody was there", Told(named_in_absence)),
     ("REST keeps no more", Told(retention)),
@@ -166,7 +166,7 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
 ];
 
 /// Chooses a product and a day of it.
-fn choose(case: &mut Case<'_>, accepts: impl Fn(&Spec, usize, usize) -> bool) -> Option<(usize, usize)> {
+pub(super) fn choose(case: &mut Case<'_>, accepts: impl Fn(&Spec, usize, usize) -> bool) -> Option<(usize, usize)> {
     let mut all = Vec::new();
     for (product, spec) in case.spec.products.iter().enumerate() {
         all.extend((0..spec.days.len()).filter(|day| accepts(&case.spec, product, *day)).map(|day| (product, day)));
@@ -174,7 +174,7 @@ fn choose(case: &mut Case<'_>, accepts: impl Fn(&Spec, usize, usize) -> bool) ->
     case.rng.choice(&all).copied()
 }
 
-fn day_of(spec: &Spec, at: (usize, usize)) -> (&ProductId, &DaySpec) {
+pub(super) fn day_of(spec: &Spec, at: (usize, usize)) -> (&ProductId, &DaySpec) {
     let product = &spec.products[at.0];
     (&product.product, &product.days[at.1])
 }
@@ -193,7 +193,7 @@ fn file_trade(spec: &mut Spec, product: usize, trade: Trade) {
 }
 
 fn misdate(case: &mut Case<'_>, to: fn(&mut Case<'_>, u32) -> u32, is_fetched: bool) -> Option<Harm> {
-    let at = choose(case, |spec, _, _| spec.absence.is_none())?;
+    let at = choose(case, |spec, _, _| spec.absence.is_none() && spec.unlisted.is_none())?;
     let own = day_of(&case.spec, at).1.date;
     let other = UtcDay(to(case, own.0));
     let day = &mut case.spec.products[at.0].days[at.1];
@@ -313,7 +313,7 @@ fn drop_trade(case: &mut Case<'_>, place: Place) -> Option<Harm> {
         let is_sealed = matches!(spec.products[product].days[day].state, State::Sealed | State::Replaced);
         let before = day.checked_sub(1).map(|before| spec.products[product].days[before].date);
         let own = spec.products[product].days[day].date;
-        let is_excused = |evening: Option<UtcDay>| evening.is_some() && spec.absence == evening;
+        let is_excused = |evening: Option<UtcDay>| evening.is_some_and(|evening| spec.is_excused_after(product, evening));
         match place {
             Place::Middle => true,
             Place::First => day > 0 && !is_excused(before),
@@ -358,17 +358,17 @@ fn deny_trade(case: &mut Case<'_>) -> Option<Harm> {
 }
 
 /// A file of a day on disk.
-struct Found {
-    product: ProductId,
-    date: UtcDay,
-    path: PathBuf,
-    name: String,
-    state: State,
-    dataset: Dataset,
+pub(super) struct Found {
+    pub(super) product: ProductId,
+    pub(super) date: UtcDay,
+    pub(super) path: PathBuf,
+    pub(super) name: String,
+    pub(super) state: State,
+    pub(super) dataset: Dataset,
 }
 
 /// Lists the files of the days that pass.
-fn files(case: &Case<'_>, accepts: impl Fn(&Found) -> bool) -> Vec<Found> {
+pub(super) fn files(case: &Case<'_>, accepts: impl Fn(&Found) -> bool) -> Vec<Found> {
     let mut found = Vec::new();
     for product in &case.spec.products {
         for day in &product.days {
@@ -391,25 +391,25 @@ fn files(case: &Case<'_>, accepts: impl Fn(&Found) -> bool) -> Vec<Found> {
     found
 }
 
-fn is_live(file: &Found) -> bool {
+pub(super) fn is_live(file: &Found) -> bool {
     matches!(file.state, State::Live | State::LiveUnsynced)
 }
 
-fn is_replacing(file: &Found) -> bool {
+pub(super) fn is_replacing(file: &Found) -> bool {
     matches!(file.state, State::Replacing { .. })
 }
 
 /// Takes a file of those that pass, by chance.
-fn pick(case: &mut Case<'_>, accepts: impl Fn(&Found) -> bool) -> Option<Found> {
+pub(super) fn pick(case: &mut Case<'_>, accepts: impl Fn(&Found) -> bool) -> Option<Found> {
     let mut all = files(case, accepts);
     (!all.is_empty()).then(|| all.swap_remove(case.rng.usize(..all.len())))
 }
 
-fn harm(file: &Found) -> Option<Harm> {
+pub(super) fn harm(file: &Found) -> Option<Harm> {
     Harm::of(&file.product, &[file.date])
 }
 
-fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+pub(super) fn rewrite(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = std::fs::read(path).expect("read");
     change(&mut bytes);
     std::fs::write(path, bytes).expect("written");
@@ -597,7 +597,7 @@ fn last_id(case: &Case<'_>, product: usize) -> u64 {
     days.iter().flat_map(|day| &day.trades).map(|trade| trade.trade_id).max().unwrap_or(0)
 }
 
-fn end(case: &Case<'_>) -> UnixNanos {
+pub(super) fn end(case: &Case<'_>) -> UnixNanos {
     case.lines.0.last().expect("a line").0
 }
 
@@ -646,10 +646,11 @@ fn conflict(case: &mut Case<'_>) -> Option<Harm> {
     Harm::of(&product, &[own])
 }
 
-fn stop_says(case: &mut Case<'_>, change: &str) -> Option<Harm> {
+pub(super) fn stop_says(case: &mut Case<'_>, change: &str) -> Option<Harm> {
     let end = end(case);
     case.lines.0.pop();
-    case.lines.stopped(end, change);
+    let rejected = if case.spec.absence.is_none() { case.spec.rejected } else { 0 };
+    case.lines.stopped(end, rejected, change);
     Harm::of_tape()
 }
 
@@ -689,7 +690,7 @@ fn retention(case: &mut Case<'_>) -> Option<Harm> {
 }
 
 /// The journals that tell of the days' own records.
-fn journals(case: &Case<'_>) -> Vec<PathBuf> {
+pub(super) fn journals(case: &Case<'_>) -> Vec<PathBuf> {
     let dates: std::collections::BTreeSet<UtcDay> =
         case.spec.products.iter().flat_map(|product| product.days.iter().map(|day| day.date)).collect();
     dates.into_iter().map(|date| case.dir.join(OWN_FOLDER).join(format!("journal.{date}.jsonl"))).collect()

@@ -18,6 +18,11 @@ use crate::market::{self, FIRST_DAY};
 const SECOND: u64 = 1_000_000_000;
 const HOUR: u64 = 3600 * SECOND;
 
+/// The event of the lines that lie in the files of rejects.
+const REJECT: &str = "reject";
+/// The event of those in the files of exact texts.
+const EXACT: &str = "exact";
+
 /// How a dataset-day lies on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -62,6 +67,15 @@ pub(crate) struct Spec {
     pub(crate) says_retention: bool,
     /// Whether somebody removed the files of each day while it was written, and the capture stored them again.
     pub(crate) says_restored: bool,
+    /// Messages that could not be used and that are no trades.
+    pub(crate) rejected: u64,
+    /// Whether the captures name their products.
+    pub(crate) names_products: bool,
+    /// A product, by its number, that is taken off the list in the evening of a day and is on it again after midnight: what was between is missing and
+    /// excused.
+    pub(crate) unlisted: Option<(usize, UtcDay)>,
+    /// A trade whose price has more digits than an f64 gives back: the numbers of its product and day, and the text.
+    pub(crate) exact: Option<(usize, usize, String)>,
     /// How far the clock of the machine was off, in nanoseconds: every receive time says so. A capture raises an alert.
     pub(crate) clock_off: i64,
 }
@@ -106,12 +120,16 @@ impl Spec {
             _ => 0,
         };
         let names = ["BTC-USD", "ETH-USD", "BTC-USD~2"];
-        let products = names.iter().take(*rng.choice(&[1, 1, 2, 3]).expect("a number")).map(|name| {
+        let count = *rng.choice(&[1, 1, 2, 3]).expect("a number");
+        let may_be_unlisted = days > 1 && absence.is_none() && clock_off == 0 && rng.u8(..5) == 0;
+        let unlisted = may_be_unlisted.then(|| (rng.usize(..count), date(rng.u32(..days - 1))));
+        let products = names.iter().take(count).enumerate().map(|(number, name)| {
+            let unlisted = unlisted.filter(|(product, _)| *product == number).map(|(_, evening)| evening);
             let mut id = if rng.bool() { 1 } else { rng.u64(2..1 << 40) };
             let days = (0..days).filter_map(|day| {
                 let is_last = day + 1 == days;
                 // A day on which nothing is traded has no files.
-                if rng.u8(..8) == 0 && !is_last && day > 0 && absence.is_none() {
+                if rng.u8(..8) == 0 && !is_last && day > 0 && absence.is_none() && unlisted.is_none() {
                     return None;
                 }
                 let mut made = day_spec(date(day), &mut id, feed, is_last, rng);
@@ -122,7 +140,7 @@ impl Spec {
                 };
                 made.trades.iter_mut().for_each(|trade| shift(&mut trade.recv));
                 made.tickers.iter_mut().for_each(|ticker| shift(&mut ticker.recv));
-                if absence == Some(date(day)) {
+                if absence == Some(date(day)) || unlisted == Some(date(day)) {
                     id += rng.u64(1..1000);
                 }
                 Some(made)
@@ -130,24 +148,32 @@ impl Spec {
             let days = days.collect();
             ProductSpec { product: ProductId::new(name).expect("a product"), days }
         });
-        let products = products.collect();
-        Self { options, datasets, products, absence, says_retention: rng.bool(), says_restored: rng.u8(..4) == 0, clock_off }
+        let mut products: Vec<ProductSpec> = products.collect();
+        let exact = if rng.bool() { None } else { make_exact(&mut products, rng) };
+        let (says_retention, says_restored) = (rng.bool(), rng.u8(..4) == 0);
+        let (rejected, names_products) = (if rng.bool() { 0 } else { rng.u64(1..5) }, unlisted.is_some() || rng.bool());
+        Self { options, datasets, products, absence, says_retention, says_restored, rejected, names_products, unlisted, exact, clock_off }
+    }
+
+    /// Tells whether what passed of a product in the night behind a day is missing and excused.
+    pub(crate) fn is_excused_after(&self, product: usize, evening: UtcDay) -> bool {
+        self.absence == Some(evening) || self.unlisted == Some((product, evening))
     }
 
     /// Gives what `verify` must say of each day.
     pub(crate) fn verdicts(&self) -> Vec<(ProductId, UtcDay, Verdict)> {
-        let of = |product: &ProductSpec| {
+        let of = |(number, product): (usize, &ProductSpec)| {
             let product = product.clone();
             let last = product.days.len() - 1;
             let verdict = move |(at, day): (usize, &DaySpec)| {
                 let is_begun = at > 0 || day.trades.first().is_some_and(|trade| trade.trade_id == 1);
-                let is_cut = self.absence.is_some_and(|before| before == day.date || before.next() == day.date);
+                let is_cut = self.is_excused_after(number, day.date) || self.is_excused_after(number, UtcDay(day.date.0 - 1));
                 let is_proven = day.state != State::LiveUnsynced;
                 if is_begun && at < last && !is_cut && is_proven { Verdict::Whole } else { Verdict::Partial }
             };
             product.days.iter().enumerate().map(|it| (product.product.clone(), it.1.date, verdict(it))).collect::<Vec<_>>()
         };
-        self.products.iter().flat_map(of).collect()
+        self.products.iter().enumerate().flat_map(of).collect()
     }
 
     /// Writes the files of the tape.
@@ -176,6 +202,19 @@ impl Spec {
             }
         }
     }
+}
+
+/// Gives a trade, and its ticker, a price of many digits.
+fn make_exact(products: &mut [ProductSpec], rng: &mut fastrand::Rng) -> Option<(usize, usize, String)> {
+    let product = rng.usize(..products.len());
+    let day = rng.usize(..products[product].days.len());
+    let of = &mut products[product].days[day];
+    let number = rng.usize(..of.trades.len());
+    let (price, text) = super::further::exact_value(rng);
+    of.trades[number].price = price;
+    let id = of.trades[number].trade_id;
+    of.tickers.iter_mut().filter(|ticker| ticker.trade_id == id).for_each(|ticker| ticker.price = price);
+    Some((product, day, text))
 }
 
 /// What the feed of a tape sends.
@@ -341,6 +380,11 @@ impl Lines {
         let dates: Vec<UtcDay> = spec.products.iter().flat_map(|product| product.days.iter().map(|day| day.date)).collect();
         let (first, last) = (*dates.iter().min().expect("a day"), *dates.iter().max().expect("a day"));
         lines.started(at(first, HOUR / 2));
+        lines.products(spec, at(first, HOUR / 2));
+        for number in 0..spec.rejected {
+            let raw = format!(r#"{{\"type\":\"unknown\",\"number\":{number}}}"#);
+            lines.add(at(first, HOUR + number), REJECT, &format!(r#""reason":"shape","raw":"{raw}""#));
+        }
         if spec.clock_off != 0 {
             lines.add(at(first, HOUR / 2 + 2), "alert_raised", r#""alert":"clock_off","subject":"","text":"hours""#);
             let (off_s, is_behind) = (spec.clock_off.unsigned_abs() / 1_000_000_000, spec.clock_off < 0);
@@ -359,10 +403,17 @@ impl Lines {
             }
         }
         if let Some(evening) = spec.absence {
-            lines.stopped(at(evening, 23 * HOUR), "");
+            lines.stopped(at(evening, 23 * HOUR), spec.rejected, "");
             lines.started(at(evening.next(), HOUR / 2));
+            lines.products(spec, at(evening.next(), HOUR / 2));
         }
-        lines.stopped(at(last.next(), HOUR), "");
+        lines.exact(spec);
+        if let Some((product, evening)) = spec.unlisted {
+            let product = format!(r#""product":"{}""#, spec.products[product].product);
+            lines.add(at(evening, 23 * HOUR), "product_removed", &product);
+            lines.add(at(evening.next(), HOUR / 2), "product_added", &product);
+        }
+        lines.stopped(at(last.next(), HOUR), if spec.absence.is_none() { spec.rejected } else { 0 }, "");
         lines.0.sort_by_key(|(time, _)| *time);
         lines
     }
@@ -403,11 +454,35 @@ impl Lines {
         self.add(time, "capture_started", r#""endpoint":"exchange wss://test","products":1,"version":"0.1.0""#);
     }
 
-    /// Adds the end of a capture. `change` replaces figures, as in `conflict=3`.
-    pub(crate) fn stopped(&mut self, time: UnixNanos, change: &str) {
+    /// Adds the exact text of a trade, if that is still there.
+    fn exact(&mut self, spec: &Spec) {
+        let Some((product, day, text)) = &spec.exact else { return };
+        let Some(of) = spec.products.get(*product) else { return };
+        let price = coltape::internals::decimal::parse(text.as_bytes()).expect("a decimal");
+        let mut trades = of.days.get(*day).into_iter().flat_map(|day| &day.trades);
+        if let Some(trade) = trades.find(|trade| trade.price == price) {
+            let (name, key) = (of.product.feed_name(), trade.trade_id);
+            self.add(trade.time, EXACT, &format!(r#""product":"{name}","column":"trade_price_f64","key":{key},"text":"{text}""#));
+        }
+    }
+
+    /// Adds the lines in which a capture names its products.
+    fn products(&mut self, spec: &Spec, time: UnixNanos) {
+        for product in spec.products.iter().filter(|_| spec.names_products) {
+            self.add(UnixNanos(time.0 + 1), "product_added", &format!(r#""product":"{}""#, product.product));
+        }
+    }
+
+    /// Adds the end of a capture that has rejected some messages. `change` replaces figures, as in `conflict=3`.
+    pub(crate) fn stopped(&mut self, time: UnixNanos, rejected: u64, change: &str) {
         let figure = |name: &str| {
             let found = change.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-            found.unwrap_or("0").to_owned()
+            let usual = match name {
+                "received" | "written" => 40,
+                "rejected" => rejected,
+                _ => 0,
+            };
+            found.map_or_else(|| usual.to_string(), ToOwned::to_owned)
         };
         let mut fields = vec![r#""frames":9"#.to_owned()];
         for name in ["received", "fetched", "written", "late", "duplicate", "conflict", "shed", "rejected"] {
@@ -424,7 +499,15 @@ impl Lines {
         let mut lines = self.0.clone();
         lines.sort_by_key(|(time, _)| *time);
         for (time, line) in &lines {
-            append(&own.join(format!("journal.{}.jsonl", time.day())), &format!("{line}\n"));
+            let is_of = |event: &str| line.contains(&format!(r#""event":"{event}""#));
+            let name = if is_of(REJECT) {
+                "rejects"
+            } else if is_of(EXACT) {
+                "exact"
+            } else {
+                "journal"
+            };
+            append(&own.join(format!("{name}.{}.jsonl", time.day())), &format!("{line}\n"));
         }
         let product =
             r#"{"time":"2025-06-07T00:00:00.000000000Z","event":"product","product":"BTC-USD","status":"unknown to the exchange"}"#;

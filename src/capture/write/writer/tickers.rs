@@ -10,9 +10,23 @@ use crate::feed::ticker_marks::{TickerDoubt, TickerJudgement};
 use crate::record::{Record, Ticker, Trade};
 use crate::schema::{Layout, Trades};
 use crate::store::event::Event;
+use crate::time::UnixNanos;
 
 impl Writer {
-    /// Stores a ticker. With less effort than [`Effort::Any`] only a newer one is stored.
+    /// Takes note that the ticker of this time, which follows, was sent to this capture alone.
+    #[cold]
+    pub(super) fn take_ticker_snapshot(&mut self, time: UnixNanos, effort: Effort) -> Remaining {
+        match &mut self.seam {
+            None => Remaining::Nothing,
+            Some(_) if effort < Effort::Any => Remaining::NeedsWriter,
+            Some(seam) => {
+                seam.note_snapshot(time);
+                Remaining::Nothing
+            }
+        }
+    }
+
+    /// Stores a ticker, unless the capture before this one has. With less effort than [`Effort::Any`] only a newer one is stored.
     #[inline]
     pub(super) fn take_ticker(&mut self, ticker: &Ticker, effort: Effort) -> Remaining {
         if let Some(seam) = &mut self.seam {

@@ -52,19 +52,20 @@ impl Session<'_> {
     /// Adds the records of one product that follow each other in a chunk.
     fn follow_run(&mut self, chunk: &Chunk, place: Place, out: &mut Vec<u8>) {
         let Some(run) = chunk.runs.get(place.run) else { return };
-        let Some(records @ [first, ..]) = chunk.records.get(run.clone()) else { return };
+        let Some(records @ [first, ..]) = chunk.records.get(run.records.clone()) else { return };
         let product = &first.stored.product;
         let takes = |kind| self.since.get(&(product.clone(), kind)).is_some_and(|since| *since <= place.chunk);
-        let (trades, tickers) = (takes(Kind::Trades), takes(Kind::Tickers));
+        let (trades, tickers) = (run.has_trades && takes(Kind::Trades), run.has_tickers && takes(Kind::Tickers));
         if !trades && !tickers {
             return;
         }
-        if trades && tickers && self.filter.is_none() && self.messages.whole_run(out, chunk, records) {
+        let are_all = trades == run.has_trades && tickers == run.has_tickers;
+        if are_all && self.filter.is_none() && self.messages.whole_run(out, chunk, records) {
             self.rows += records.len() as u64;
             return;
         }
         let (filter, mut taken) = (self.filter.as_ref(), 0);
-        let records: Vec<_> = (run.start..)
+        let records: Vec<_> = (run.records.start..)
             .zip(records)
             .filter(|(at, told)| {
                 let is_asked = match told.stored.row.kind() {

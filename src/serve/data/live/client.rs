@@ -1,6 +1,7 @@
 //! [`Client`]: sends events to one client, as long as it stays.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::event::{EventId, put_event};
@@ -49,11 +50,11 @@ impl Client<'_> {
     /// # Errors
     /// Where they cannot be made or sent.
     pub(super) fn run(&mut self, out: &mut BodyWriter<'_>) -> Result<(), Ended> {
-        let mut last = Instant::now();
+        let (mut last, membership) = (Instant::now(), self.hub.join());
         while !self.server.stopping() {
-            match self.hub.take(self.next, LONGEST_WAIT) {
-                Taken::Events(batch) => {
-                    self.send(&batch, out)?;
+            match membership.take(self.next, LONGEST_WAIT) {
+                Taken::Events(batches) => {
+                    self.send(&batches, out)?;
                     last = Instant::now();
                 }
                 Taken::Nothing if out.has_left() => return Ok(()),
@@ -73,23 +74,27 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// Sends the events of a batch from the next one on.
-    fn send(&mut self, batch: &Batch, out: &mut BodyWriter<'_>) -> Result<(), StreamError> {
-        match &self.sent {
-            None => out.write_all(batch.from(self.next))?,
-            Some(sent) => {
-                for (id, event) in batch.events_from(self.next) {
-                    if !matches!(id, EventId::Trade(id) if sent.contains(id)) {
-                        out.write_all(event)?;
+    /// Sends the events of some batches from the next one on.
+    fn send(&mut self, batches: &[Arc<Batch>], out: &mut BodyWriter<'_>) -> Result<(), StreamError> {
+        let mut next = self.next;
+        for batch in batches {
+            match &self.sent {
+                None => out.write_all(batch.from(next))?,
+                Some(sent) => {
+                    for (id, event) in batch.events_from(next) {
+                        if !matches!(id, EventId::Trade(id) if sent.contains(id)) {
+                            out.write_all(event)?;
+                        }
                     }
                 }
             }
+            next = batch.end();
         }
         out.flush()?;
         let counters = self.server.counters();
-        counters.send_rows(batch.end().saturating_sub(self.next));
-        counters.note_lag(batch.age());
-        self.next = batch.end();
+        counters.send_rows(next.saturating_sub(self.next));
+        batches.first().into_iter().for_each(|oldest| counters.note_lag(oldest.age()));
+        self.next = next;
         Ok(())
     }
 

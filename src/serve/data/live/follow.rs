@@ -1,7 +1,8 @@
 //! Following a product for its live clients: one thread for all of them.
 //!
 //! 1. It looks for new records every millisecond or two while some come, and every twenty while none do. It makes each into an event, once.
-//! 2. It ends with the server, and where nobody has needed it for a while.
+//! 2. Its clients are woken in turn ([`crate::serve::turns`]).
+//! 3. It ends with the server, and where nobody has needed it for a while.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, with_layout};
 use crate::serve::data::refusal::{Refusal, of_tape};
 use crate::serve::server::Server;
+use crate::serve::turns::Turns;
 use crate::tape::follow::{Arrivals, Follow, MAX_DAYS};
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, UtcDay};
@@ -19,6 +21,8 @@ use crate::time_range::TimeRange;
 
 /// How long a product is followed without a client.
 const IDLE: Duration = Duration::from_secs(600);
+/// The longest pause while clients wait for their turn.
+const NEXT_TURN: Duration = Duration::from_millis(2);
 
 /// Gives the events of a product, and begins to follow it where nobody does. What is committed from now on becomes an event.
 ///
@@ -61,19 +65,24 @@ fn following<L: Layout>(tape: &Tape, product: &ProductId) -> Result<(Follow<L>, 
 
 fn run<L: Layout>(server: &Arc<Server>, hub: &Arc<Hub>, mut follow: Follow<L>) {
     let mut lines = LineMaker::new(server.dir(), hub.product(), hub.dataset(), Clock::System.now().day());
-    let mut used = Instant::now();
+    let (mut used, mut turns) = (Instant::now(), Turns::new(Instant::now()));
     while !server.stopping() {
-        if let Err(error) = follow.look(|arrivals| publish(hub, &mut lines, arrivals)) {
-            log::warn!("serve: {} of {} cannot be followed: {error}", hub.dataset().folder(), hub.product());
-            hub.end(error.to_string());
-            return server.live_hubs().remove(hub);
+        match follow.look(|arrivals| publish(hub, &mut lines, arrivals)) {
+            Ok(0) => {}
+            Ok(_) => turns.add_news(),
+            Err(error) => {
+                log::warn!("serve: {} of {} cannot be followed: {error}", hub.dataset().folder(), hub.product());
+                hub.end(error.to_string());
+                return server.live_hubs().remove(hub);
+            }
         }
+        turns.take(hub.clients(), Instant::now()).into_iter().for_each(|group| hub.wake_group(group));
         if hub_is_used(hub) {
             used = Instant::now();
         } else if used.elapsed() > IDLE && server.live_hubs().retire(hub) {
             return;
         }
-        let _ = server.wait(follow.pause());
+        let _ = server.wait(if turns.are_due() { follow.pause().min(NEXT_TURN) } else { follow.pause() });
     }
     hub.wake();
 }

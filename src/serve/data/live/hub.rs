@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,15 @@ use super::event::{EventId, put_event};
 use crate::export::stream::{BATCH_RECORDS, Lines};
 use crate::product::ProductId;
 use crate::schema::Dataset;
+use crate::serve::turns::GROUPS;
 use crate::time::UtcDay;
 
 /// Most bytes of events that are kept.
 const MAX_BYTES: usize = 8 << 20;
 /// Most ids that are kept: 8 MiB.
 const MAX_IDS: usize = 1 << 19;
+/// Bytes of events that a client takes at once, and at most one batch more.
+const TAKE_BYTES: usize = 256 << 10;
 /// Events that were made at one look.
 #[derive(Debug)]
 pub(in crate::serve::data) struct Batch {
@@ -75,8 +79,8 @@ impl Batch {
 
 /// What a client takes.
 pub(super) enum Taken {
-    /// Events, the next one among them.
-    Events(Arc<Batch>),
+    /// Batches of events that follow each other. The next one is in the first of them.
+    Events(Vec<Arc<Batch>>),
     /// None has come.
     Nothing,
     /// The next events are not kept any more; these are the ids of them.
@@ -118,13 +122,23 @@ impl State {
         self.next - self.ids.len() as u64
     }
 
+    fn batches_from(&self, at: usize) -> Vec<Arc<Batch>> {
+        let mut bytes = 0;
+        let is_taken = |batch: &&Arc<Batch>| {
+            let is_taken = bytes < TAKE_BYTES;
+            bytes += batch.text.len();
+            is_taken
+        };
+        self.batches.range(at..).take_while(is_taken).map(Arc::clone).collect()
+    }
+
     fn take(&self, number: u64) -> Taken {
         if number >= self.next {
             return self.ended.clone().map_or(Taken::Nothing, Taken::Ended);
         }
         let at = self.batches.partition_point(|batch| batch.end() <= number);
         match self.batches.get(at) {
-            Some(batch) if batch.first <= number => Taken::Events(Arc::clone(batch)),
+            Some(batch) if batch.first <= number => Taken::Events(self.batches_from(at)),
             first => match number.checked_sub(self.first_id()).and_then(|skipped| usize::try_from(skipped).ok()) {
                 Some(skipped) => {
                     let end = first.map_or(self.next, |batch| batch.first);
@@ -143,17 +157,58 @@ pub(super) struct Hub {
     product: ProductId,
     dataset: Dataset,
     state: Mutex<State>,
-    has_more: Condvar,
+    /// What the clients of each group wait for.
+    has_more: [Condvar; GROUPS],
+    clients: AtomicUsize,
+    joined: AtomicUsize,
+}
+
+/// A client of a hub, counted as long as this is kept.
+#[derive(Debug)]
+pub(super) struct Membership<'h> {
+    hub: &'h Hub,
+    group: usize,
+}
+
+impl Drop for Membership<'_> {
+    fn drop(&mut self) {
+        self.hub.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Membership<'_> {
+    /// Gives the events from a number on, or waits for them.
+    pub(super) fn take(&self, number: u64, longest: Duration) -> Taken {
+        let mut state = self.hub.state.lock();
+        match (state.take(number), self.hub.has_more.get(self.group)) {
+            (Taken::Nothing, Some(has_more)) => {
+                has_more.wait_for(&mut state, longest);
+                state.take(number)
+            }
+            (taken, _) => taken,
+        }
+    }
 }
 
 impl Hub {
     /// Begins without an event. `given` are the days that are followed, with the records of their columns and their late ones that there are already.
     pub(super) fn new(product: ProductId, dataset: Dataset, given: Vec<(UtcDay, usize, usize)>) -> Self {
         let state = Mutex::new(State { given, ..State::default() });
-        Self { product, dataset, state, has_more: Condvar::new() }
+        Self { product, dataset, state, has_more: Default::default(), clients: AtomicUsize::new(0), joined: AtomicUsize::new(0) }
     }
 
-    /// Adds events. `given` is what was given of their day with them.
+    /// Adds a client.
+    pub(super) fn join(&self) -> Membership<'_> {
+        self.clients.fetch_add(1, Ordering::Relaxed);
+        Membership { hub: self, group: self.joined.fetch_add(1, Ordering::Relaxed) % GROUPS }
+    }
+
+    /// Gives how many clients there are.
+    pub(super) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Adds events. `given` is what was given of their day with them. Clients are woken when their group is.
     pub(super) fn publish(&self, lines: &Lines, given: Option<(UtcDay, usize, usize)>) {
         let mut state = self.state.lock();
         let batch = Batch::new(state.next, lines);
@@ -164,8 +219,6 @@ impl Hub {
             state.given.sort();
             state.given_next = state.next;
         }
-        drop(state);
-        self.has_more.notify_all();
     }
 
     /// Says that there will be no more events.
@@ -176,7 +229,14 @@ impl Hub {
 
     /// Wakes whoever waits for events.
     pub(super) fn wake(&self) {
-        self.has_more.notify_all();
+        (0..GROUPS).for_each(|group| self.wake_group(group));
+    }
+
+    /// Wakes those of a group that wait for events.
+    pub(super) fn wake_group(&self, group: usize) {
+        if let Some(has_more) = self.has_more.get(group) {
+            has_more.notify_all();
+        }
     }
 
     /// Gives the product.
@@ -205,18 +265,6 @@ impl Hub {
         let state = self.state.lock();
         let at = state.ids.iter().rposition(|known| *known == id)?;
         Some(state.first_id() + at as u64 + 1)
-    }
-
-    /// Gives the events from a number on, or waits for them.
-    pub(super) fn take(&self, number: u64, longest: Duration) -> Taken {
-        let mut state = self.state.lock();
-        match state.take(number) {
-            Taken::Nothing => {
-                self.has_more.wait_for(&mut state, longest);
-                state.take(number)
-            }
-            taken => taken,
-        }
     }
 }
 

@@ -1,0 +1,118 @@
+//! What the router does with each element of a frame: it finds the product, counts, and takes the element.
+
+use super::{Beat, Router};
+use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
+use crate::record::{MarketMessage, Means, Ticker, Trade};
+use crate::time::{Timestamp, UnixNanos};
+
+impl Handler for Router {
+    #[inline]
+    fn trade(&mut self, product: &[u8], trade: &Trade) {
+        match self.find(product) {
+            Some(index) => {
+                if let Some(entry) = self.entries.get_mut(index) {
+                    entry.route.metrics.trades.received.one();
+                    if !entry.has_trade {
+                        entry.note_first_trade(trade);
+                    }
+                    entry.last_trade_id = trade.trade_id;
+                    if trade.origin.means() == Some(Means::Live) {
+                        self.tally.note_delay(trade.time, trade.recv);
+                    }
+                    if !self.texts.is_empty() {
+                        self.texts.keep(&self.journal, &entry.route.product, trade.time);
+                    }
+                }
+                self.take(index, MarketMessage::Trade(*trade, self.place));
+            }
+            None => {
+                self.texts.clear();
+                self.reject_item(Item::Trade, RejectReason::Product);
+            }
+        }
+    }
+
+    #[inline]
+    fn ticker(&mut self, product: &[u8], ticker: &Ticker) {
+        let is_snapshot = std::mem::take(&mut self.is_snapshot);
+        // The ticker channel is always subscribed to. With `--datasets trades` it only keeps the connection alive.
+        if !self.wants_tickers {
+            self.texts.clear();
+            return;
+        }
+        match self.find(product) {
+            Some(index) => {
+                if let Some(entry) = self.entries.get_mut(index) {
+                    entry.route.metrics.tickers.received.one();
+                    if !entry.has_ticker {
+                        entry.note_first_ticker(ticker, is_snapshot);
+                    }
+                    self.tally.note_delay(ticker.time, ticker.recv);
+                }
+                if !self.line.shares_tickers || self.claim_tickers(index) {
+                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
+                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
+                    }
+                    if is_snapshot {
+                        self.take(index, MarketMessage::TickerSnapshot { time: ticker.time });
+                    }
+                    self.take(index, MarketMessage::Ticker(*ticker));
+                }
+            }
+            None => self.reject_item(Item::Ticker, RejectReason::Product),
+        }
+        self.texts.clear();
+    }
+
+    fn heartbeat(&mut self, product: Option<&[u8]>, last_trade_id: u64, _time: Option<Timestamp>) {
+        // A heartbeat of a product that nobody asked for starts no writer.
+        let Some(index) = product.and_then(|label| self.by_label.get(label)).copied().flatten() else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let beat = Beat { named: last_trade_id, received: entry.last_trade_id };
+        if std::mem::replace(&mut entry.last_beat, beat) != beat || beat.named > beat.received {
+            self.take(index, MarketMessage::Heartbeat { last_trade_id, recv: self.recv });
+        }
+    }
+
+    fn inexact(&mut self, _product: &[u8], column: &'static str, key: u64, text: &[u8]) {
+        self.texts.add(column, key, text);
+    }
+
+    fn flaw(&mut self, why: RejectReason) {
+        self.registry.note_flawed_trade();
+        // What could not be read is kept as it came; of a rule that is broken the columns tell.
+        if !matches!(why, RejectReason::Implausible(_)) {
+            self.rejected = Some(why);
+        }
+    }
+
+    fn snapshot(&mut self) {
+        self.is_snapshot = true;
+    }
+
+    fn begin_held(&mut self, frame: &[u8], recv: UnixNanos) {
+        self.rejected_before = self.rejected;
+        self.begin(frame, recv, self.read_at);
+    }
+
+    fn end_held(&mut self, frame: &[u8], fate: FrameFate) {
+        self.metrics.count_fate(fate);
+        let reason = if let FrameFate::Rejected(reason) = fate { Some(reason) } else { self.rejected };
+        if let Some(reason) = reason {
+            self.journal.reject(reason.name(), frame);
+        }
+        self.rejected = self.rejected_before;
+    }
+
+    fn reject_item(&mut self, item: Item, why: RejectReason) {
+        match item {
+            Item::Trade => self.metrics.rejected_trades.one(),
+            Item::Ticker => self.metrics.rejected_tickers.one(),
+        }
+        self.rejected = Some(why);
+    }
+
+    fn control(&mut self, control: Control) {
+        self.controls.push(control);
+    }
+}

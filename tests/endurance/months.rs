@@ -22,7 +22,7 @@ use coltape::internals::capture::{self, CaptureConfig};
 use coltape::internals::feed::Feed;
 use coltape::internals::product::ProductId;
 use coltape::internals::simulate::{Faults, SimulateConfig, Simulation, products};
-use coltape::internals::time::{Clock, UnixNanos, UtcDay};
+use coltape::internals::time::{Clock, UnixNanos};
 use serde_json::{Value, json};
 
 use crate::faults::tape;
@@ -159,7 +159,10 @@ const MAPS: usize = 2;
 const NAMES: [&str; 5] = ["anonymous memory, bytes", "descriptors", "maps", "journal, bytes", "log, bytes"];
 
 /// Least change over the run that counts: allocators and kernels move in steps of this size.
-const STEPS: [f64; 3] = [2e6, 4.0, 8.0];
+const STEPS: [f64; 3] = [2e6, 8.0, 8.0];
+
+/// In a short run many things happen for the first time.
+const STEPS_OF_SHORT: [f64; 3] = [16e6, 16.0, 8.0];
 
 fn sample(pid: u32, folder: &Path, at: f64) -> Sample {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -192,7 +195,8 @@ fn judge(samples: &[Sample], is_short: bool) -> Vec<String> {
     for (which, name) in NAMES.iter().enumerate() {
         let (change, noise, mean) = trend(late, which);
         let [first, last] = [late[0], late[late.len() - 1]].map(|sample| sample.values[which]);
-        let (bound, held) = if let Some(step) = STEPS.get(which) {
+        let steps = if is_short { STEPS_OF_SHORT } else { STEPS };
+        let (bound, held) = if let Some(step) = steps.get(which) {
             // Up to two standard deviations is the noise of what goes up and down.
             let bound = step.max(2.0 * noise);
             (bound, change <= bound)
@@ -258,7 +262,7 @@ fn what_a_capture_holds_does_not_grow_with_time() {
         !plan.is_short() || now.values[MAPS] <= early.fold(f64::MAX, f64::min) + STEPS[MAPS]
     });
     simulation.pause();
-    assert_eq!(clock.now().day(), UtcDay(first_day.0 + 1), "a midnight has passed");
+    assert!(clock.now().day() > first_day, "a midnight has passed");
     let data = folder.path().join("data");
     await_all(&data, &ledger);
     let (is_good, log) = recorder.stop();

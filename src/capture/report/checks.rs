@@ -74,7 +74,9 @@ impl Checks {
     /// Begins with nothing looked at.
     #[must_use]
     pub(crate) fn new(config: AlertConfig) -> Self {
-        Self { config, products: BTreeMap::new(), write_failures: 0, rejects: VecDeque::new(), relief: Relief::default() }
+        // What is rejected before the first look counts, too.
+        let rejects = VecDeque::from([(Duration::ZERO, 0)]);
+        Self { config, products: BTreeMap::new(), write_failures: 0, rejects, relief: Relief::default() }
     }
 
     /// Looks at everything. Gives the alerts that begin or end, and what is to be done about memory.
@@ -281,6 +283,10 @@ mod tests {
 
     #[test]
     fn rejects_count_while_they_come_and_no_longer() {
+        let fixture = WriterFixture::new();
+        (0..10).for_each(|_| fixture.context.metrics.count_reject("json"));
+        let before_the_first_look = Checks::new(AlertConfig::default()).rejects(&fixture.context, second(1));
+        assert!(matches!(before_the_first_look, Condition::Bad(text) if text.starts_with("10 messages")));
         let fixture = WriterFixture::new();
         let mut checks = Checks::new(AlertConfig::default());
         let mut at = |seconds, rejects: u32| {

@@ -230,8 +230,10 @@ fn a_repaired_tape_is_the_union_of_both_whatever_lies_where() {
         assert_eq!(files(&other), before, "another tape is only read");
         pair.check();
         assert_eq!(report.disagreements, 0);
-        if pair.own.days.is_empty() {
-            assert_eq!(verdicts(&own), verdicts(&other), "what is restored is what was there");
+        // Which capture received a ticker is known from its own journal alone: in a restored tape no ticker shows that trades are missing behind the last one.
+        let (found, there) = (verdicts(&own), verdicts(&other));
+        if pair.own.days.is_empty() && !there.iter().any(|verdict| verdict.contains("behind the last stored trade")) {
+            assert_eq!(found, there, "what is restored is what was there");
         }
         // A second time there is nothing to do.
         let tape =

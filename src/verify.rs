@@ -18,6 +18,7 @@
 //! 3. Records are read through [`crate::store::Snapshot`] only. So of a live day only committed records are looked at.
 //! 4. Products are verified one after the other. The memory needed is one bit for each record of a product, and with a ledger for each record of all.
 
+mod ahead;
 mod archived;
 mod chain;
 mod checks;

@@ -46,8 +46,8 @@ impl SealedDay {
                 size: sizes[at as usize % sizes.len()],
                 side: if at / 3 % 2 == 0 { Side::Buy } else { Side::Sell },
                 sequence: 7 * id,
-                maker_order_id: OrderId([(at % 251) as u8; 16]),
-                taker_order_id: OrderId([(at / 3 % 241) as u8 + 1; 16]),
+                maker_order_id: order_id(at),
+                taker_order_id: order_id(1 << 40 | at / 3),
                 origin: Origin::new(Means::Live, 0, 0),
             };
             while let Err(error) = day.insert(&trade) {
@@ -65,4 +65,15 @@ impl SealedDay {
         }
         Self { folder, trades }
     }
+}
+
+/// An order id that does not compress, as those of the exchange do not (the mixing function of SplitMix64).
+fn order_id(number: u64) -> OrderId {
+    let half = |seed: u64| {
+        let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        u128::from(mixed ^ (mixed >> 31))
+    };
+    OrderId((half(2 * number + 1) << 64 | half(2 * number + 2)).to_be_bytes())
 }

@@ -5,12 +5,12 @@
 //!    lies exactly between two f32s, either is right. Without the f64 nothing can be checked, and the report says so.
 //! 3. An event time below the one before it is counted and is no finding: it is the exchange's clock. Of trades, whose ids say in which order they
 //!    happened, one that others contradict by more than that clock may fall is a finding, or a suspect that the tickers decide about ([`falls`](super::falls)).
-//! 4. An event time more than an hour after its receive time is wrong, unless several records in a row say the same: then it is the receiving machine's
-//!    clock.
+//! 4. An event time more than an hour after its receive time is wrong, unless the receiving machine's clock was ([`ahead`](super::ahead)).
 //! 5. A trade that is flagged as breaking a rule of plausibility may have any price and size.
 
 use std::ops::Range;
 
+use super::ahead::{AheadOfReceipt, Received};
 use super::falls::{Falls, Timed};
 use super::finding::{FindingKind, Findings, Location};
 use super::plain::{BLOCK_RECORDS, Before, PlainColumns};
@@ -24,11 +24,6 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos};
 
 /// The bit of `trade_origin` that says that a trade breaks a rule of plausibility which is not its identity.
 const FLAGGED: u32 = 1 << 9;
-/// Records in a row that agree on how far a clock is off: then it is the clock.
-const CLOCK_CONFIRMATIONS: usize = 3;
-/// How far they may differ, in nanoseconds.
-const CLOCK_AGREES_NANOS: u64 = 3600 * NANOS_PER_SECOND;
-
 /// Only a ticker may leave its side open, and not every dataset of tickers stores such a one.
 const TICKER_WITHOUT_SIDE: Record<'static> = Record::Ticker(&Md::EMPTY);
 
@@ -113,7 +108,7 @@ pub(super) fn check_by<L: Layout>(
         last_key: 0,
         last_time: None,
         falls: Falls::default(),
-        ahead: Vec::new(),
+        ahead: AheadOfReceipt::new(clock.off.concern(location.date)),
     };
     let (mut values, mut number) = (Vec::new(), 0);
     while number < snapshot.count() {
@@ -147,20 +142,6 @@ pub(super) struct ClockOfNow<'a> {
     pub off: &'a ClockDays,
 }
 
-/// A record whose event time lies ahead of its receive time.
-#[derive(Debug, Clone, Copy)]
-struct Ahead {
-    number: usize,
-    time: UnixNanos,
-    recv: UnixNanos,
-}
-
-impl Ahead {
-    fn agrees(&self, other: &Self) -> bool {
-        self.time.since(self.recv).abs_diff(other.time.since(other.recv)) <= CLOCK_AGREES_NANOS
-    }
-}
-
 /// A day that is being checked.
 struct Check<'a> {
     dataset: Dataset,
@@ -173,8 +154,7 @@ struct Check<'a> {
     last_key: u64,
     last_time: Option<UnixNanos>,
     falls: Falls,
-    /// Records in a row whose event time lies ahead of their receive time by about as much, as long as they are few.
-    ahead: Vec<Ahead>,
+    ahead: AheadOfReceipt,
 }
 
 impl Check<'_> {
@@ -195,7 +175,7 @@ impl Check<'_> {
 
     /// Checks a block of records at once. Tells whether it is plain; if not, nothing of it has been looked at.
     fn add_plain(&mut self, columns: &PlainColumns<'_>, records: Range<usize>) -> bool {
-        let (Some(latest), true, Some(date)) = (self.falls.settled(), self.ahead.is_empty(), self.location.date) else { return false };
+        let (Some(latest), true, Some(date)) = (self.falls.settled(), self.ahead.is_settled(), self.location.date) else { return false };
         let before = Before { last_id: self.last_key, time: self.last_time, latest };
         let Some(block) = columns.check(records, date, self.clock.now, before) else { return false };
         self.sums.add(&block.sums);
@@ -206,7 +186,9 @@ impl Check<'_> {
 
     /// Decides what is open at the end of the day.
     fn finish(mut self) -> DaySums {
-        self.settle_ahead();
+        let wrong = self.ahead.settle();
+        self.add_ahead(wrong);
+        self.sums.clock_behind = self.ahead.by_clock();
         let unconfirmed = self.falls.take_last();
         self.add_falls(unconfirmed);
         self.sums
@@ -220,7 +202,7 @@ impl Check<'_> {
         }
         let time = UnixNanos::from_parts(seconds, nanos);
         match self.columns.recv.and_then(|at| u64_at(values, at)).filter(|recv| *recv != 0).map(UnixNanos) {
-            Some(recv) => self.compare_with_receive_time(Ahead { number, time, recv }, values),
+            Some(recv) => self.compare_with_receive_time(Received { number, time, recv }, values),
             None if time < EARLIEST_PLAUSIBLE || !time_is_plausible(time, self.clock.now) => {
                 self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, and now is {}", self.clock.now));
             }
@@ -233,8 +215,8 @@ impl Check<'_> {
     }
 
     /// Compares the event time with the time at which the record was received.
-    fn compare_with_receive_time(&mut self, record: Ahead, values: &[Value]) {
-        let Ahead { number, time, recv } = record;
+    fn compare_with_receive_time(&mut self, record: Received, values: &[Value]) {
+        let Received { number, time, recv } = record;
         let origin = self.columns.origin.and_then(|at| u32_at(values, at)).map(Origin);
         if origin.is_none_or(|origin| origin.means() == Some(Means::Live)) {
             self.sums.first_live = Some(self.sums.first_live.map_or(recv, |first| first.min(recv)));
@@ -243,31 +225,12 @@ impl Check<'_> {
         if time < EARLIEST_PLAUSIBLE {
             self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
         }
-        if time_is_plausible(time, recv) || time < EARLIEST_PLAUSIBLE {
-            self.settle_ahead();
-            return;
-        }
-        if self.ahead.last().is_some_and(|before| !before.agrees(&record)) {
-            self.settle_ahead();
-        }
-        self.sums.clock_behind += 1;
-        // Three say as much as a million.
-        self.ahead.push(record);
-        if self.ahead.len() > CLOCK_CONFIRMATIONS {
-            self.ahead.remove(0);
-        }
+        let wrong = self.ahead.see(record);
+        self.add_ahead(wrong);
     }
 
-    /// Decides whether the records whose event times lay ahead are wrong, or the clock that received them.
-    fn settle_ahead(&mut self) {
-        let ahead = std::mem::take(&mut self.ahead);
-        if ahead.len() >= CLOCK_CONFIRMATIONS || self.clock.off.concern(self.location.date) {
-            return;
-        }
-        for Ahead { number, time, recv } in ahead {
-            self.sums.clock_behind -= 1;
-            self.findings.add(FindingKind::Time, self.location, || format!("record {number}: {time}, received {recv}"));
-        }
+    fn add_ahead(&mut self, wrong: Vec<Received>) {
+        wrong.into_iter().for_each(|record| self.findings.add_ahead(self.location, record));
     }
 
     /// Looks whether the event times of trades rise with their ids, as far as the exchange's clock does.

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::ahead::Received;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::time::{UnixNanos, UtcDay};
@@ -235,6 +236,11 @@ impl Findings {
     /// Adds a trade whose event time does not agree with those of other ids.
     pub(super) fn add_time_order(&mut self, location: &Location, number: usize, time: UnixNanos) {
         self.add(FindingKind::TimeOrder, location, || format!("record {number}: {time}, against those before and behind it"));
+    }
+
+    /// Adds a record whose event time lies too far after its receive time.
+    pub(super) fn add_ahead(&mut self, location: &Location, Received { number, time, recv }: Received) {
+        self.add(FindingKind::Time, location, || format!("record {number}: {time}, received {recv}"));
     }
 
     /// Keeps a suspect until it is decided about.

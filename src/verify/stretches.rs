@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::chain::{Link, Run as Stretch, Runs};
 use super::falls::Latest;
 use super::order::CLOCK_FALL_NANOS;
+use crate::record::{LATEST_AHEAD_NANOS, Trade};
 use crate::schema::Trades;
 use crate::store::{Run, Snapshot};
 use crate::time::{NANOS_PER_SECOND, UnixNanos};
@@ -99,6 +100,20 @@ pub(super) fn is_any_behind(day: &Snapshot<Trades>, numbers: Range<usize>) -> bo
     is_behind
 }
 
+/// Tells whether the event time of any trade of a day lies more than an hour after its receive time, or may, by its second.
+pub(super) fn is_any_ahead(day: &Snapshot<Trades>) -> bool {
+    let seconds: &[u32] = day.column("trade_time").unwrap_or_default();
+    let received: &[u64] = day.column("trade_recv_nanos").unwrap_or_default();
+    // Without a branch, so that several are compared at once. A trade that REST has supplied has no receive time: nothing lies after the highest number.
+    let is_ahead = |(second, recv): (&u32, &u64)| {
+        let most = recv.wrapping_sub(1).saturating_add(LATEST_AHEAD_NANOS);
+        (u64::from(*second) + 1) * NANOS_PER_SECOND > most
+    };
+    let is_any = seconds.iter().zip(received).fold(false, |any, pair| any | is_ahead(pair));
+    let late = |trade: &Trade| trade.recv.0 > 0 && trade.time.0 > trade.recv.0.saturating_add(LATEST_AHEAD_NANOS);
+    is_any || day.late().iter().any(late)
+}
+
 /// Gives the event times of the records of the columns.
 fn times_of(day: &Snapshot<Trades>) -> impl Fn(usize) -> UnixNanos + '_ {
     let none: &[u32] = &[];
@@ -176,6 +191,45 @@ mod tests {
         }
     }
 
+    /// Writes a day of trades with these seconds and receive times.
+    fn day_of(dir: &std::path::Path, times: &[u64], received: &[u64]) -> Snapshot<Trades> {
+        let folder = dir.join("BTC-USD/TRADES");
+        std::fs::create_dir_all(&folder).expect("made");
+        for column in <Trades as crate::schema::Layout>::COLUMNS {
+            let bytes: Vec<u8> = match column.name {
+                "trade_time" => times.iter().flat_map(|second| u32::try_from(*second).expect("a second").to_le_bytes()).collect(),
+                "trade_nanos" => {
+                    times.iter().flat_map(|second| (u32::try_from(second % 7).expect("few") * 100_000_000).to_le_bytes()).collect()
+                }
+                "trade_recv_nanos" => received.iter().flat_map(|recv| recv.to_le_bytes()).collect(),
+                _ => vec![0; times.len() * column.kind.width()],
+            };
+            std::fs::write(folder.join(format!("{}.2024-10-04.bin", column.name)), bytes).expect("written");
+        }
+        let product = crate::product::ProductId::new("BTC-USD").expect("a product");
+        Snapshot::<Trades>::open(dir, &product, crate::time::UtcDay(20_000)).expect("opened").expect("a day")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn a_trade_dated_far_after_its_receipt_is_seen_wherever_it_is(
+            ahead in prop::collection::vec(prop_oneof![40 => Just(0i64), 1 => 3_590..3_610i64, 1 => Just(-40_000)], 1..700),
+            without in prop::collection::vec(any::<prop::sample::Index>(), 0..9),
+        ) {
+            let dir = tempfile::tempdir().expect("a folder");
+            let received = |at: usize| (20_000 * 86_400 + 50_000 + at as u64) * NANOS_PER_SECOND + at as u64 * 1_000_003 % NANOS_PER_SECOND;
+            let times: Vec<u64> = ahead.iter().enumerate().map(|(at, by)| (received(at) / NANOS_PER_SECOND).strict_add_signed(*by)).collect();
+            let mut received: Vec<u64> = (0..times.len()).map(received).collect();
+            without.iter().for_each(|at| received[at.index(times.len())] = 0);
+            let day = day_of(dir.path(), &times, &received);
+            let is_any = day.rows().any(|trade| trade.recv.0 > 0 && trade.time.0 > trade.recv.0 + LATEST_AHEAD_NANOS);
+            let is_near = day.rows().any(|trade| trade.recv.0 > 0 && trade.time.0 + NANOS_PER_SECOND > trade.recv.0 + LATEST_AHEAD_NANOS);
+            prop_assert!(is_any_ahead(&day) || !is_any);
+            prop_assert!(is_near || !is_any_ahead(&day));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
@@ -189,18 +243,7 @@ mod tests {
                 let at = at.index(times.len());
                 times[at] -= by;
             }
-            let folder = dir.path().join("BTC-USD/TRADES");
-            std::fs::create_dir_all(&folder).expect("made");
-            for column in <Trades as crate::schema::Layout>::COLUMNS {
-                let bytes: Vec<u8> = match column.name {
-                    "trade_time" => times.iter().flat_map(|second| u32::try_from(*second).expect("a second").to_le_bytes()).collect(),
-                    "trade_nanos" => times.iter().flat_map(|second| (u32::try_from(second % 7).expect("few") * 100_000_000).to_le_bytes()).collect(),
-                    _ => vec![0; times.len() * column.kind.width()],
-                };
-                std::fs::write(folder.join(format!("{}.2024-10-04.bin", column.name)), bytes).expect("written");
-            }
-            let product = crate::product::ProductId::new("BTC-USD").expect("a product");
-            let day = Snapshot::<Trades>::open(dir.path(), &product, crate::time::UtcDay(20_000)).expect("opened").expect("a day");
+            let day = day_of(dir.path(), &times, &vec![0; times.len()]);
             let times: Vec<UnixNanos> = day.rows().map(|trade| trade.time).collect();
             let mut highest = UnixNanos(0);
             let expected = times.iter().any(|time| {

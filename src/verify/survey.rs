@@ -5,8 +5,8 @@
 //! 1. Ids are looked at one by one in the range and beside it. Of the other days, and of the rest of a day, the first and the last one stand for all
 //!    between them: a gap there is no concern of the range, and ids of it that lie there are found. Where ids do not rise in the file of another day, that
 //!    file is damaged, and its wrong ids are no concern of the range either: they were never trades.
-//! 2. The bytes of trades are compared with their checksums, over the whole of every day that the range touches. A value that its writer has stored wrong is
-//!    not looked for.
+//! 2. The bytes of trades are compared with their checksums, and their event times with their receive times, over the whole of every day that the range
+//!    touches. Another value that its writer has stored wrong is not looked for.
 //! 3. Of tickers the files are looked at: whether they are there, with as many records as they must have, and whether their pages are right. What they hold
 //!    shows nothing of trades.
 //! 4. Whatever is found on a day speaks against the whole of it, wherever the range lies in it. There are four exceptions: a gap, the end of what was
@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::ahead::{AheadOfReceipt, Received};
 use super::archived::{self, Archived};
 use super::chain::{Link, Run, Runs};
 use super::checks::{Checks, LAG_NANOS, add_faults, is_timely, open_day};
@@ -225,6 +226,7 @@ impl Look<'_> {
         let inside = if inside.is_empty() { 0..snapshot.count() } else { inside };
         if self.depth == Depth::Full {
             check_order(&snapshot, beside(&inside, ORDER_MARGIN_RECORDS, snapshot.count()), &location, &mut self.findings);
+            self.check_receipt(&snapshot, &location);
         }
         let mut runs = Runs::default();
         add_ids(&snapshot, beside(&inside, MARGIN_RECORDS, snapshot.count()), self.depth, &mut runs);
@@ -234,6 +236,21 @@ impl Look<'_> {
         let records = day.sums.records;
         self.checked.entry(date).or_default().push(day);
         Some(DayIds { date, runs: Some(runs.into_vec()), records })
+    }
+
+    /// Looks whether every event time of a day lies before its receive time, as far as the clocks allow.
+    fn check_receipt(&mut self, day: &Snapshot<Trades>, location: &Location) {
+        // This is so of nearly every day.
+        if !stretches::is_any_ahead(day) {
+            return;
+        }
+        let mut ahead = AheadOfReceipt::new(self.checks.clock.off.concern(location.date));
+        let mut wrong = Vec::new();
+        for (number, trade) in day.rows().enumerate().filter(|(_, trade)| trade.recv.0 > 0) {
+            wrong.extend(ahead.see(Received { number, time: trade.time, recv: trade.recv }));
+        }
+        wrong.extend(ahead.settle());
+        wrong.into_iter().for_each(|record| self.findings.add_ahead(location, record));
     }
 
     /// Looks at the files of a day of tickers that the range touches.

@@ -270,6 +270,10 @@ fn minutes_off(case: &mut Case<'_>) -> Option<Harm> {
     let is_ahead = case.rng.bool();
     let day = &mut case.spec.products[at.0].days[at.1];
     let number = case.rng.usize(3..day.trades.len() - 3);
+    // Where the exchange's clock has stepped for a neighbour, as its ticker says, it may have stepped for this one, too.
+    let lag = |trade: &Trade| i128::from(trade.recv.0) - i128::from(trade.time.0);
+    let own_lag = lag(&day.trades[number]);
+    day.trades[number - 3..=number + 3].iter().all(|trade| lag(trade).abs_diff(own_lag) <= u128::from(3 * SECOND)).then_some(())?;
     let time = |number: usize| day.trades[number].time.0;
     let (before, after) = ((number - 3..number).map(time).min()?, (number + 1..number + 4).map(time).max()?);
     day.trades[number].time = UnixNanos(if is_ahead { after + off } else { before - off });

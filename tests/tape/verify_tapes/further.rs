@@ -355,9 +355,15 @@ fn gap_of_a_listed_product(case: &mut Case<'_>) -> Option<Harm> {
     Harm::of(&product, &[own])
 }
 
-/// A value with more digits than an f64 gives back, and its text.
+/// A value with more digits than an f64 gives back, and its text. The f64 needs more than 15 digits: of one with fewer nothing shows that the text is of its
+/// record, and not of a message that was refused.
 pub(crate) fn exact_value(rng: &mut fastrand::Rng) -> (Decimal, String) {
-    let digits: String = (0..24).map(|_| char::from(b'1' + rng.u8(..9))).collect();
-    let text = format!("{}.{digits}", rng.u32(1..9));
-    (coltape::internals::decimal::parse(text.as_bytes()).expect("a decimal"), text)
+    loop {
+        let digits: String = (0..24).map(|_| char::from(b'1' + rng.u8(..9))).collect();
+        let text = format!("{}.{digits}", rng.u32(1..9));
+        // A point, and at least 16 digits.
+        if text.parse::<f64>().expect("a number").to_string().len() > 16 {
+            return (coltape::internals::decimal::parse(text.as_bytes()).expect("a decimal"), text);
+        }
+    }
 }

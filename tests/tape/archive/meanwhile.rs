@@ -15,7 +15,7 @@ use coltape::{ArchiveConfig, Clock, archive};
 use super::{day, done, files, files_of, market, refused, run, said, tape, text};
 use crate::capture::programs::{Capture, Simulator, await_that, coltape, journal, verify};
 use crate::market::{data_dir, insert, prints, product, store, store_all};
-use crate::repair::tape::memory_folder;
+use crate::repair::tape::{copy_folder, memory_folder};
 
 /// Adds a trade to the first day, and seals it again.
 fn add_late(data: &std::path::Path, trade: &Trade) {
@@ -201,8 +201,8 @@ fn a_restore_of_days_of_another_directory_leaves_them_in_the_archive() {
     let whole = files(&data);
     done("archive", &data, &["--out", text(&out), "--older-than", "1d", "--apply"]);
     // A directory without these days, and without a record of them.
-    fs::create_dir_all(other.join("_coltape")).unwrap();
-    fs::copy(data.join("_coltape/journal.0.jsonl"), other.join("_coltape/journal.0.jsonl")).unwrap();
+    copy_folder(&data.join("_coltape"), &other.join("_coltape"));
+    fs::remove_dir_all(other.join("_coltape/archived")).unwrap();
     let cold = files(&out);
     done("restore", &other, &["--all", "--archive", text(&out)]);
     assert!(files_of(&other, day(0)).len() > 10);

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Take-over and reload under load: 20 products with 1000 trades a second each. New captures take over from one another with --take-over, and a product is
 # added by SIGHUP. Then every field is compared with the simulator's ledger: nothing may be lost, doubled, or stored without its order ids.
-# usage: scripts/take_over.sh [--rate 1000] [--products 20] [--times 3] [--feed exchange|advanced] [--seed 1] [--profile release|dev] [--keep]
-# REST is not used, so that nothing else can supply a trade. Exit 1 on any difference.
+# usage: scripts/take_over.sh [--rate 1000] [--products 20] [--times 3] [--feed exchange|advanced] [--lines 1] [--seed 1] [--profile release|dev] [--keep]
+# LINES: redundant connections of each capture. REST is not used, so that nothing else can supply a trade. Exit 1 on any difference.
 set -euo pipefail
 self=$(realpath "$0")
 cd "$(dirname "$self")/.."
-rate=1000 products=20 times=3 feed=exchange seed=1 profile=release keep=
+rate=1000 products=20 times=3 feed=exchange lines=1 seed=1 profile=release keep=
 while (($#)); do
   case "$1" in
     -h|--help) sed -n '2,5s/^# //p' "$self"; exit 0 ;;
@@ -14,6 +14,7 @@ while (($#)); do
     --products) products=$2; shift 2 ;;
     --times) times=$2; shift 2 ;;
     --feed) feed=$2; shift 2 ;;
+    --lines) lines=$2; shift 2 ;;
     --seed) seed=$2; shift 2 ;;
     --profile) profile=$2; shift 2 ;;
     --keep) keep=1; shift ;;
@@ -56,7 +57,7 @@ sed -n 's/.*"products":\[\([^]]*\)\].*/\1/p' "$dir/endpoints.json" | tr -d '"' |
 head -n "$products" "$dir/all.txt" >"$dir/products.txt"
 
 start() { # NUMBER: its process id is in $! afterwards
-  RUST_LOG=${RUST_LOG:-info} "$coltape" capture --feed "$feed" --products-file "$dir/products.txt" --data-dir "$dir/data" --take-over --no-backfill \
+  RUST_LOG=${RUST_LOG:-info} "$coltape" capture --feed "$feed" --lines "$lines" --products-file "$dir/products.txt" --data-dir "$dir/data" --take-over --no-backfill \
     --url "$(text "$dir/endpoints.json" websocket_url)" --report "$dir/report.$1" >"$dir/capture.$1.out" 2>"$dir/capture.$1.err" &
 }
 holds() { [[ $(cat "$dir/data/_coltape/lock" 2>/dev/null) == "$1" ]]; }

@@ -59,6 +59,14 @@ pub enum ArchiveError {
         /// What is wrong with it.
         why: String,
     },
+    /// The folder holds nothing of what was archived there: its disk is not mounted, as a rule.
+    #[error("{} holds none of the {days} days that were archived there: mount its disk, or name another folder", path.display())]
+    ArchiveGone {
+        /// The folder.
+        path: PathBuf,
+        /// How many dataset-days were archived there.
+        days: usize,
+    },
     /// A Parquet file cannot be read.
     #[error("{}: {why}", path.display())]
     Parquet {

@@ -10,14 +10,28 @@ use super::error::{ArchiveError, At};
 use crate::export::ExportError;
 use crate::store::filesystem;
 
-/// Makes a folder below the archive, and brings it and those above it to disk.
+/// Makes a folder and those above it, where they are missing, and brings their names to disk: what is written there is not to be lost with them.
 ///
 /// # Errors
 /// Where it cannot be made.
-pub(super) fn make_folder(archive: &Path, below: &Path) -> Result<(), ArchiveError> {
-    let folder = archive.join(below);
+pub(super) fn make_with_those_above(folder: &Path) -> Result<(), ArchiveError> {
+    let whole = std::path::absolute(folder).at("make", folder)?;
+    let missing: Vec<&Path> = whole.ancestors().take_while(|above| !above.is_dir()).collect();
+    std::fs::create_dir_all(&whole).at("make", &whole)?;
+    for above in missing.into_iter().filter_map(Path::parent) {
+        filesystem::sync_folder(above)?;
+    }
+    Ok(())
+}
+
+/// Makes a folder below another one, and brings it and those above it to disk.
+///
+/// # Errors
+/// Where it cannot be made.
+pub(super) fn make_folder(top: &Path, below: &Path) -> Result<(), ArchiveError> {
+    let folder = top.join(below);
     std::fs::create_dir_all(&folder).at("make", &folder)?;
-    for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(archive)) {
+    for above in folder.ancestors().skip(1).take_while(|above| above.starts_with(top)) {
         filesystem::sync_folder(above)?;
     }
     Ok(())

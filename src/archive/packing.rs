@@ -256,10 +256,16 @@ pub(super) fn archived_elsewhere(archive: &Path, key: &DayKey) -> Result<Option<
     }
 }
 
-/// Removes what lies beside the data set of a day that is back. The exported file stays: it is one like any other from now on.
+/// Removes what lies beside the data set of days that are back. The exported files stay: they are like any other from now on.
+///
+/// What another directory has put there is left alone. The line goes last: as long as it is there, nobody else writes a rest of that day.
 pub(super) fn forget_rest(archive: &Path, product: &ProductId, days: &[ArchivedDay]) {
     for day in days {
-        for path in [archive.join(line_path(&day.key)), archive.join(&day.rest.name)] {
+        let line = archived_elsewhere(archive, &day.key);
+        if !line.is_ok_and(|line| line.is_some_and(|line| line.dir == day.dir && line.rest == day.rest)) {
+            continue;
+        }
+        for path in [archive.join(&day.rest.name), archive.join(line_path(&day.key))] {
             if let Err(error) = std::fs::remove_file(&path) {
                 log::warn!("{product}: {} stays: {error}", path.display());
             }

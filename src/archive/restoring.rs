@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::RestoreConfig;
 use super::error::{ArchiveError, At};
+use super::files;
 use super::holder::{Holder, Outcome};
 use super::packing::forget_rest;
 use super::report::{ArchiveReport, MovedDay};
@@ -40,6 +41,8 @@ pub(super) fn restore(config: &RestoreConfig) -> Result<ArchiveReport, ArchiveEr
         // Made, with what it needs to be a data directory.
         drop(DataDir::open(into, options, &endpoint)?);
     }
+    // Two at once would write the same files there.
+    let _target_lock = config.into.as_deref().map(RecordLock::take).transpose()?;
     let target = target.canonicalize().at("look at", target)?;
     let mut work = Restoring {
         config,
@@ -156,14 +159,17 @@ impl Restoring<'_> {
         back.append(&mut surpassed);
         if self.config.into.is_none() && !back.is_empty() {
             let mut record = ArchivedDays::read(&self.config.dir, product)?;
+            // A day that only the archive knew of may be one of another directory, which then has it nowhere else.
+            let is_own = |day: &&ArchivedDay| day.dir == self.target || record.get(day.key.dataset, day.key.date).is_some();
+            let own: Vec<ArchivedDay> = back.iter().filter(is_own).cloned().collect();
             for day in &back {
                 record.days.remove(&(day.key.dataset, day.key.date));
             }
             self.step("days are back");
             record.write(&self.config.dir, product)?;
             self.step("record written");
-            for archive in back.iter().map(|day| self.archive_of(day)).collect::<BTreeSet<_>>() {
-                let of_it: Vec<ArchivedDay> = back.iter().filter(|day| self.archive_of(day) == archive).cloned().collect();
+            for archive in own.iter().map(|day| self.archive_of(day)).collect::<BTreeSet<_>>() {
+                let of_it: Vec<ArchivedDay> = own.iter().filter(|day| self.archive_of(day) == archive).cloned().collect();
                 forget_rest(&archive, product, &of_it);
             }
         }
@@ -189,8 +195,10 @@ impl Restoring<'_> {
         if let Some(why) = day.fault_in(&archive)? {
             return Err(ArchiveError::DamagedArchive { why });
         }
-        let folder = self.target.join(day.key.product.as_str()).join(day.key.dataset.folder());
-        std::fs::create_dir_all(&folder).at("make", &folder)?;
+        // On disk before the archive forgets the day.
+        let below = Path::new(day.key.product.as_str()).join(day.key.dataset.folder());
+        files::make_folder(self.target, &below)?;
+        let folder = self.target.join(below);
         let room = space::free_space(&folder).at("ask for the room of", &folder)?;
         if day.bytes() > room.usable() {
             return Err(StoreError::NoSpace { path: folder, needed: day.bytes(), free: room.free }.into());

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::choice::{Candidate, Choice, Disk, choose};
 use super::config::ArchiveConfig;
 use super::error::{ArchiveError, At};
-use super::files::ArchiveLock;
+use super::files::{self, ArchiveLock};
 use super::holder::Holder;
 use super::packing::{Packing, archived_elsewhere, pack};
 use super::report::{ArchiveReport, MovedDay};
@@ -36,7 +36,11 @@ pub(super) fn archive(config: &ArchiveConfig) -> Result<ArchiveReport, ArchiveEr
     let mut report = ArchiveReport { is_dry: !config.apply, to: config.out.clone(), ..ArchiveReport::default() };
     let products = products(config, &tape)?;
     check_parquet_folder(&config.out, &config.dir)?;
+    check_mounted(config, &products)?;
     let _lock = if config.apply { Some(RecordLock::take(&config.dir)?) } else { None };
+    if config.apply {
+        files::make_with_those_above(&config.out)?;
+    }
     let dir = config.dir.canonicalize().at("look at", &config.dir)?;
     let mut work = Work { config, dir: &dir, holder: Holder::new(&dir, true, config.probe.clone(), config.answer_wait, config.now) };
     for product in &products {
@@ -73,6 +77,22 @@ fn products(config: &ArchiveConfig, tape: &Tape) -> Result<Vec<ProductId>, Archi
     }
     known.retain(|product| config.products.is_empty() || config.products.contains(product));
     Ok(known.into_iter().collect())
+}
+
+/// Makes sure that the folder holds something of what was archived there. Where its disk is not mounted, days would move to the disk below.
+fn check_mounted(config: &ArchiveConfig, products: &[ProductId]) -> Result<(), ArchiveError> {
+    let Ok(out) = std::path::absolute(&config.out) else { return Ok(()) };
+    let out = out.canonicalize().unwrap_or(out);
+    let mut days = 0;
+    for product in products {
+        for day in ArchivedDays::read(&config.dir, product)?.days.values().filter(|day| day.archive == out) {
+            if out.join(&day.rest.name).exists() {
+                return Ok(());
+            }
+            days += 1;
+        }
+    }
+    if days == 0 { Ok(()) } else { Err(ArchiveError::ArchiveGone { path: out, days }) }
 }
 
 /// Removes the exported files of a day that is here: one of them does not say what is stored.
@@ -232,10 +252,13 @@ impl Work<'_> {
         if days.is_empty() {
             return Ok(());
         }
+        self.step("days chosen");
         self.export(product, &days, report)?;
         self.step("days exported");
         let archive = self.config.out.canonicalize().at("look at", &self.config.out)?;
         let _lock = ArchiveLock::take(&archive)?;
+        // Another directory may have archived the same days here before the lock was taken. Its files are not to be touched.
+        let days = self.without_kept(product, days, report)?;
         let packing = Packing { dir: self.dir, archive: &archive, now: self.config.now };
         let mut packed: Vec<(&Candidate, Vec<ArchivedDay>)> = Vec::new();
         for candidate in days {
@@ -278,7 +301,7 @@ impl Work<'_> {
     fn without_kept<'d>(
         &self,
         product: &ProductId,
-        days: &'d [Candidate],
+        days: impl IntoIterator<Item = &'d Candidate>,
         report: &mut ArchiveReport,
     ) -> Result<Vec<&'d Candidate>, ArchiveError> {
         let record = ArchivedDays::read(self.dir, product)?;
@@ -328,7 +351,7 @@ impl Work<'_> {
                 Ok(())
             }
             // Days without a record have no file in the data set.
-            Err(ExportError::Nothing { .. }) => std::fs::create_dir_all(&config.out).at("make", &config.out),
+            Err(ExportError::Nothing { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

@@ -57,22 +57,23 @@ impl FolderView {
     }
 
     /// Makes sure that a file of the data set is not all that is left of an archived day: of another data directory, or of a day of this one that has begun
-    /// anew since. Only `archive` itself replaces one, with the files of the same day.
+    /// anew since. Only `archive` itself replaces one, with the files of the same day of the same directory.
     ///
     /// # Errors
     /// Where it is, or nobody can tell.
     pub(super) fn check_archived(&self, config: &ExportConfig, key: &DayKey, file: &Path) -> Result<(), ExportError> {
         let path = self.path.join(archived::line_path(key));
-        if config.format != ExportFormat::Parquet || config.only.is_some() || !path.exists() {
+        if config.format != ExportFormat::Parquet || !path.exists() {
             return Ok(());
         }
         let line = std::fs::read_to_string(&path).at("read", &path)?;
         let kept = |dir: PathBuf| Err(ExportError::KeptByArchive { path: self.path.join(file), dir });
         let Some(day) = ArchivedDay::parse(&line) else { return kept(PathBuf::from("a directory that cannot be told")) };
         let is_of_this = config.dir.canonicalize().is_ok_and(|dir| dir == day.dir);
-        // What a restore that was killed has left behind.
-        let is_left_over = is_of_this && ArchivedDays::read(&config.dir, &key.product)?.get(key.dataset, key.date).is_none();
-        if is_left_over { Ok(()) } else { kept(day.dir) }
+        // `archive` has looked at the record of this directory. Where the record has no such day, a restore that was killed has left the line behind.
+        let may_replace =
+            is_of_this && (config.only.is_some() || ArchivedDays::read(&config.dir, &key.product)?.get(key.dataset, key.date).is_none());
+        if may_replace { Ok(()) } else { kept(day.dir) }
     }
 
     /// Tells whether a file is as the manifest says. `None` where it is not; else when it was written, which only a copy changes.

@@ -8,9 +8,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use parking_lot::{Condvar, Mutex};
+use rustix::process::geteuid;
 
 use super::boot::BootId;
 use super::catalog;
@@ -158,6 +161,21 @@ impl Drop for DayGuard<'_> {
     }
 }
 
+/// Warns where root writes to a directory of another user, as a command that is run by hand beside a service does.
+fn warn_of_root(path: &Path, opened: &File) {
+    static SAID: Once = Once::new();
+    let owner = opened.metadata().map_or(0, |found| found.uid());
+    if owner != 0 && geteuid().is_root() {
+        SAID.call_once(|| {
+            log::warn!(
+                "{} belongs to user {owner}, and this is root: a capture of that user cannot write to the files that are made now. Better run it as that \
+                 user: sudo -u '#{owner}' coltape …",
+                path.display()
+            );
+        });
+    }
+}
+
 impl DataDir {
     /// Opens a data directory for writing, and makes it where it is missing.
     ///
@@ -183,6 +201,7 @@ impl DataDir {
         devices.admit(path, allowed)?;
         let opened = File::open(path).at("open", path)?;
         let identity = FileId::of_file(&opened).at("look at", path)?;
+        warn_of_root(path, &opened);
         let lock = DirLock::take(path, opened)?;
         // The folders that lie elsewhere are refused now rather than at their first record.
         admit_folders(path, &devices, allowed)?;

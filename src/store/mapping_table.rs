@@ -1,6 +1,7 @@
 //! Which file is mapped where, in a table that a signal handler can read: no lock, no allocation.
 //!
-//! An entry is taken by setting its end from 0, and counts once its start is set.
+//! An entry is taken by setting its end from 0, and counts once its start is set. The lowest free one is taken, so that the table takes the memory of as many
+//! mappings as there are at once, however many there have been.
 
 use std::ops::Range;
 use std::path::Path;
@@ -26,7 +27,7 @@ impl Entry {
 /// Every mapping's place and name, in a table that a signal handler can read: no lock, no allocation.
 static TABLE: [Entry; WATCHED] = [const { Entry::free() }; WATCHED];
 
-/// Where the search for a free entry begins; entries are taken by setting `end` from 0.
+/// No entry below it was free when it was stored. The search for a free one begins here; entries are taken by setting `end` from 0.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// A mapping's entry in the table, removed when the mapping is dropped.
@@ -52,10 +53,14 @@ impl Watched {
 
     fn named(addresses: Range<usize>, name: Box<str>) -> Self {
         let Range { start, end } = addresses;
-        let first = NEXT.fetch_add(1, Ordering::Relaxed);
+        // Where several threads take and free entries at once, it may be too high for a while. The search goes round, so that only costs memory.
+        let first = NEXT.load(Ordering::Relaxed);
         let entry = (0..WATCHED)
             .map(|step| (first + step) % WATCHED)
             .find(|at| TABLE.get(*at).is_some_and(|entry| entry.end.compare_exchange(0, end, Ordering::AcqRel, Ordering::Relaxed).is_ok()));
+        if let Some(at) = entry {
+            NEXT.store(at + 1, Ordering::Relaxed);
+        }
         if let Some(entry) = entry.and_then(|at| TABLE.get(at)) {
             entry.name_len.store(name.len(), Ordering::Relaxed);
             entry.name.store(name.as_ptr().cast_mut(), Ordering::Relaxed);
@@ -66,11 +71,13 @@ impl Watched {
     }
 
     fn free(&mut self) {
-        if let Some(entry) = self.entry.take().and_then(|at| TABLE.get(at)) {
+        let Some(at) = self.entry.take() else { return };
+        if let Some(entry) = TABLE.get(at) {
             entry.start.store(0, Ordering::Release);
             entry.name.store(std::ptr::null_mut(), Ordering::Release);
             entry.end.store(0, Ordering::Release);
         }
+        NEXT.fetch_min(at, Ordering::Relaxed);
     }
 }
 
@@ -87,4 +94,20 @@ pub(super) fn name_at(address: usize) -> Option<(*const u8, usize)> {
         let is_there = start != 0 && !name.is_null() && (start..entry.end.load(Ordering::Relaxed)).contains(&address);
         is_there.then(|| (name.cast_const(), entry.name_len.load(Ordering::Relaxed)))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mappings_that_come_and_go_take_no_more_of_the_table() {
+        let mut highest = 0;
+        for at in 0..3 * WATCHED {
+            let mapping = Watched::named(1 << 60..(1 << 60) + 1 + at, "x".into());
+            highest = highest.max(mapping.entry.expect("a free entry"));
+        }
+        // Other tests map files meanwhile.
+        assert!(highest < WATCHED / 2, "entry {highest}");
+    }
 }

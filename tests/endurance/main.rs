@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "fields that only a failure prints")]
 mod faults;
 mod kills;
+#[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "a test counts bytes")]
+mod live_bytes;
 mod months;
 
 #[allow(dead_code, reason = "shared with the tests of `tape`, which use all of it")]

@@ -16,7 +16,7 @@ use crate::capture::service::journal::JournalHandle;
 use crate::capture::stop::Stop;
 use crate::capture::threads::{Stack, spawn};
 use crate::capture::write::registry::Registry;
-use crate::capture::write::ticker_source::LinePlace;
+use crate::capture::write::ticker_source::{LinePlace, TickerSharing};
 use crate::feed::parse_check::ConnectionDecoder;
 use crate::feed::session::Session;
 use crate::feed::session_config::SessionConfig;
@@ -58,8 +58,12 @@ impl ConnectionHandle {
         let name = format!("line:{number}");
         let metrics = Arc::new(ConnectionMetrics::default());
         // Without a sequence, tickers carry nothing by which copies are known.
-        let shares_tickers = !settings.feed.has_ticker_sequence() && settings.lines > 1;
-        let line = LinePlace { number: place.line, shares_tickers };
+        let tickers = match (settings.lines > 1, settings.feed.has_ticker_sequence()) {
+            (false, _) => TickerSharing::Alone,
+            (true, false) => TickerSharing::InTurn,
+            (true, true) => TickerSharing::Together,
+        };
+        let line = LinePlace { number: place.line, tickers };
         let router = Router::new(&number, Arc::clone(registry), journal.clone(), Arc::clone(&metrics), line, &products)?;
         let wanted = Arc::<WantedProducts>::default();
         let subscribed = products.iter().cloned().collect();

@@ -3,6 +3,7 @@
 use crate::capture::net::batch::ProductBatch;
 use crate::capture::net::shedding::Shedding;
 use crate::capture::write::registry::Route;
+use crate::capture::write::ticker_source::Joining;
 use crate::record::{Ticker, Trade};
 
 /// Which way a product's next message goes.
@@ -36,6 +37,8 @@ pub(super) struct Entry {
     /// Whether the first trade and the first ticker since the connection was made are noted.
     pub(super) has_trade: bool,
     pub(super) has_ticker: bool,
+    /// How this line stands to the redundant ones.
+    pub(super) joining: Joining,
     /// The last heartbeat that was passed on.
     pub(super) last_beat: Beat,
     pub(super) shedding: Shedding,
@@ -61,7 +64,8 @@ impl Entry {
 
     /// Notes that a line does not bring the product any more.
     pub(super) fn interrupt(&mut self, line: u8) {
-        (self.has_trade, self.has_ticker) = (false, false);
+        (self.has_trade, self.has_ticker, self.joining) = (false, false, Joining::New);
+        self.route.ticker_source.leave(line);
         self.route.metrics.unbroken.interrupt(line);
     }
 }

@@ -31,7 +31,7 @@ use crate::capture::write::queue::Pushed;
 use crate::capture::write::registry::{Registry, Route};
 use crate::capture::write::route_error::{MAX_UNASKED, RouteError};
 use crate::capture::write::step::{Remaining, Step, StepTally};
-use crate::capture::write::ticker_source::{Claim, LinePlace};
+use crate::capture::write::ticker_source::{Claim, Joining, LinePlace};
 use crate::feed::{Control, RejectReason};
 use crate::product::ProductId;
 use crate::record::{MarketMessage, RawPlace};
@@ -142,6 +142,7 @@ impl Router {
             last_trade_id: 0,
             has_trade: false,
             has_ticker: false,
+            joining: Joining::New,
             last_beat: Beat::default(),
             shedding: Shedding::default(),
         });
@@ -334,6 +335,22 @@ impl Router {
         }
     }
 
+    /// Tells whether this line is in step with the redundant ones, so that its ticker counts. Counts one that does not as stale.
+    #[inline]
+    fn is_in_step(&mut self, index: usize) -> bool {
+        let Some(entry) = self.entries.get_mut(index) else { return false };
+        if entry.joining != Joining::Done {
+            entry.joining = entry.route.ticker_source.join(self.line.number, entry.joining, self.read_at);
+        }
+        let is_in_step = entry.joining == Joining::Done;
+        if !is_in_step {
+            let counts = &entry.route.metrics.tickers;
+            counts.received.one();
+            counts.stale.one();
+        }
+        is_in_step
+    }
+
     /// Notes which products the exchange has acknowledged on this connection.
     pub(crate) fn note_acknowledged(&mut self, acknowledged: &BTreeSet<ProductId>) {
         self.registry.note_acknowledged(acknowledged);
@@ -373,11 +390,12 @@ mod tests {
     use crate::capture::net::batch::BATCH_CAPACITY_MSGS;
     use crate::capture::write::fixture::{WriterFixture, product, ticker, trade, until};
     use crate::capture::write::queue::BACK_PRESSURE;
+    use crate::capture::write::ticker_source::TickerSharing;
     use crate::feed::Handler as _;
     use crate::record::Trade;
 
     fn router(fixture: &WriterFixture) -> Router {
-        let line = LinePlace { number: 0, shares_tickers: false };
+        let line = LinePlace { number: 0, tickers: TickerSharing::Alone };
         Router::new("0.0", Arc::clone(&fixture.registry), fixture.context.journal.clone(), Arc::default(), line, &[product()]).unwrap()
     }
 
@@ -454,6 +472,39 @@ mod tests {
         assert_eq!((fixture.context.metrics.gap_wait_micros.get(), metrics.trades.duplicate.get(), metrics.gaps.get()), (0, 0, 0));
         drop(router);
         assert_eq!(fixture.end(), trades);
+    }
+
+    #[test]
+    fn a_line_that_joins_overtakes_no_ticker_that_the_other_line_has_not_brought_yet() {
+        let fixture = WriterFixture::new();
+        let line = |number: u8| {
+            let line = LinePlace { number, tickers: TickerSharing::Together };
+            let (journal, registry) = (fixture.context.journal.clone(), Arc::clone(&fixture.registry));
+            Router::new(&format!("{number}.0"), registry, journal, Arc::default(), line, &[product()]).unwrap()
+        };
+        let (mut first, mut second) = (line(0), line(1));
+        let (metrics, now) = (&fixture.route.metrics, Instant::now());
+        let mut seen = 0;
+        let mut bring = |router: &mut Router, sequence, at| {
+            router.begin(b"{}", ticker(sequence).recv, at);
+            router.ticker(b"BTC-USD", &ticker(sequence));
+            router.tick();
+            seen += 1;
+            until("it is judged", || metrics.tickers.written.get() + metrics.tickers.stale.get() == seen);
+            metrics.tickers.written.get()
+        };
+        assert_eq!(bring(&mut first, 1, now), 1);
+        assert_eq!(bring(&mut second, 4, now), 1, "it is left to the first line");
+        assert_eq!([2, 3, 4].map(|sequence| bring(&mut first, sequence, now)), [2, 3, 4], "none was overtaken");
+        assert_eq!(bring(&mut second, 5, now + Duration::from_secs(2)), 5, "it is in step");
+        assert_eq!(bring(&mut first, 5, now), 5);
+        // A connection that is made anew joins again, unless it is the only one.
+        second.interrupt();
+        assert_eq!(bring(&mut second, 7, now), 5);
+        first.interrupt();
+        assert_eq!(bring(&mut second, 8, now), 6, "nobody else supplies them");
+        drop((first, second));
+        fixture.end();
     }
 
     #[test]
@@ -599,7 +650,7 @@ mod tests {
         let full = ProductId::new("ETH-USD").unwrap();
         let full_route = fixture.registry.route(&full).unwrap();
         let line = |number: u8| {
-            let (line, products) = (LinePlace { number, shares_tickers: false }, [product(), full.clone()]);
+            let (line, products) = (LinePlace { number, tickers: TickerSharing::Alone }, [product(), full.clone()]);
             Router::new(
                 &format!("{number}.0"),
                 Arc::clone(&fixture.registry),

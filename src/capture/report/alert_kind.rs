@@ -65,7 +65,7 @@ alert_kinds! {
         "the text names path and reason: free space, or replace the disk; what was shed is fetched afterwards";
     DiskLow "disk_below_a_day"
         "the disk has less room than a day needs at the pace of this run"
-        "free space, move old days to other disks, or record fewer products";
+        "free space, move old days away (`coltape archive`), or record fewer products";
     Memory "memory_above_2_gb"
         "anonymous, locked and dirty mapped memory is above 2 GB, although what was written has been flushed"
         "record fewer products or connections on this box; if it goes on growing, restart the capture and report it";

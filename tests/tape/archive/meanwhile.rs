@@ -1,7 +1,9 @@
-//! What happens meanwhile: a day that changes between two steps, a capture that runs, records that come for a day that is archived.
+//! What happens meanwhile: a day that changes between two steps, a capture that runs, records that come for a day that is archived, another directory that
+//! uses the same archive.
 
 use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use coltape::internals::record::Trade;
 use coltape::internals::schema::Trades;
@@ -13,7 +15,7 @@ use coltape::{ArchiveConfig, Clock, archive};
 use super::{day, done, files, files_of, market, refused, run, said, tape, text};
 use crate::capture::programs::{Capture, Simulator, await_that, coltape, journal, verify};
 use crate::market::{data_dir, insert, prints, product, store, store_all};
-use crate::repair::tape::memory_folder;
+use crate::repair::tape::{copy_folder, memory_folder};
 
 /// Adds a trade to the first day, and seals it again.
 fn add_late(data: &std::path::Path, trade: &Trade) {
@@ -158,4 +160,116 @@ fn two_archives_of_one_tape_are_refused() {
     }
     drop(held);
     done("archive", &data, &["--out", text(&out), "--apply"]);
+}
+
+#[test]
+fn of_two_tapes_that_archive_one_day_into_one_folder_at_once_neither_loses_it() {
+    for moment in ["days chosen", "days exported"] {
+        let folder = memory_folder();
+        let [data, other, out] = ["data", "other", "cold"].map(|name| folder.path().join(name));
+        tape(&data, 3, 60);
+        tape(&other, 3, 30);
+        let (whole, of_other) = (files(&data), files(&other));
+        let config = |dir: &std::path::Path| {
+            let mut config = ArchiveConfig::new(dir, &out, Clock::System.now());
+            (config.dates, config.apply) = (vec![day(0)], true);
+            config
+        };
+        let (first, has_run) = (config(&data), AtomicBool::new(false));
+        let mut second = config(&other);
+        second.probe = Some(Probe::new(move |step| {
+            if matches!(step, Step::Changed(what) if what == moment) && !has_run.swap(true, Ordering::Relaxed) {
+                assert_eq!(archive(&first).unwrap().failures, [""; 0]);
+            }
+            Verdict::Go
+        }));
+        let report = archive(&second).unwrap();
+        assert!(report.days.is_empty() && report.failures.iter().any(|why| why.contains("name another folder")), "{moment}: {report:?}");
+        assert!(files_of(&data, day(0)).is_empty(), "{moment}: the first one has archived it");
+        assert_eq!(files(&other), of_other, "{moment}");
+        assert!(verify(&data, &[]).0, "{moment}");
+        done("restore", &data, &["--all"]);
+        assert_eq!(files(&data), whole, "{moment}");
+    }
+}
+
+#[test]
+fn a_restore_of_days_of_another_directory_leaves_them_in_the_archive() {
+    let folder = memory_folder();
+    let [data, other, out] = ["data", "other", "cold"].map(|name| folder.path().join(name));
+    tape(&data, 3, 60);
+    let whole = files(&data);
+    done("archive", &data, &["--out", text(&out), "--older-than", "1d", "--apply"]);
+    // A directory without these days, and without a record of them.
+    copy_folder(&data.join("_coltape"), &other.join("_coltape"));
+    fs::remove_dir_all(other.join("_coltape/archived")).unwrap();
+    let cold = files(&out);
+    done("restore", &other, &["--all", "--archive", text(&out)]);
+    assert!(files_of(&other, day(0)).len() > 10);
+    assert_eq!(files(&out), cold);
+    assert!(verify(&data, &[]).0);
+    done("restore", &data, &["--all"]);
+    assert_eq!(files(&data), whole);
+}
+
+#[test]
+fn two_restores_into_one_directory_are_refused() {
+    let folder = memory_folder();
+    let [data, out, into] = ["data", "cold", "into"].map(|name| folder.path().join(name));
+    tape(&data, 3, 60);
+    done("archive", &data, &["--out", text(&out), "--older-than", "1d", "--apply"]);
+    fs::create_dir_all(into.join("_coltape/archived")).unwrap();
+    let held = fs::File::open(into.join("_coltape/archived")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let told = refused("restore", &data, &["--all", "--into", text(&into)]);
+    assert!(told.contains("still in use"), "{told}");
+    drop(held);
+    done("restore", &data, &["--all", "--into", text(&into)]);
+}
+
+#[test]
+fn an_archive_whose_disk_is_not_mounted_gets_no_other_day() {
+    let folder = memory_folder();
+    let [data, out, away] = ["data", "cold", "away"].map(|name| folder.path().join(name));
+    tape(&data, 4, 60);
+    let whole = files(&data);
+    let date = |number: u32| day(number).to_string();
+    done("archive", &data, &["--out", text(&out), "--date", &date(0), "--apply"]);
+    fs::rename(&out, &away).unwrap();
+    let before = files(&data);
+    // The empty folder on which a disk is mounted, or none at all.
+    for has_folder in [false, true] {
+        if has_folder {
+            fs::create_dir(&out).unwrap();
+        }
+        for args in [&["--apply"][..], &[]] {
+            let told = refused("archive", &data, &[&["--out", text(&out), "--date", &date(1)], args].concat());
+            assert!(told.contains("holds none of the 3 days that were archived there: mount its disk"), "{told}");
+        }
+        assert_eq!(files(&data), before);
+        assert_eq!(fs::read_dir(&out).map_or(0, Iterator::count), 0);
+    }
+    // Another folder may be named. When the disk is there again, all goes on.
+    done("archive", &data, &["--out", text(&folder.path().join("other")), "--date", &date(1), "--apply"]);
+    fs::remove_dir(&out).unwrap();
+    fs::rename(&away, &out).unwrap();
+    done("archive", &data, &["--out", text(&out), "--date", &date(2), "--apply"]);
+    done("restore", &data, &["--all"]);
+    assert_eq!(files(&data), whole);
+}
+
+#[test]
+fn root_is_told_that_the_directory_is_another_users() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let folder = memory_folder();
+    let [data, out] = ["data", "cold"].map(|name| folder.path().join(name));
+    tape(&data, 3, 60);
+    let args = ["--out", text(&out), "--older-than", "1d", "--apply"];
+    let told = said(&run("archive", &data, &args));
+    assert!(!told.contains("sudo"), "{told}");
+    std::os::unix::fs::chown(&data, Some(12_345), None).unwrap();
+    let told = said(&run("restore", &data, &["--all"]));
+    assert_eq!(told.matches("sudo -u '#12345' coltape").count(), 1, "{told}");
 }

@@ -66,8 +66,8 @@ fn is_alive_at(address: &str) -> bool {
         && answer.starts_with("HTTP/1.1 200 ")
 }
 
-/// Has a second capture take over from a first one in the middle of a busy market.
-fn take_over_under_load(feed: SimulatedFeed) {
+/// Has a second capture take over from a first one in the middle of a busy market, each with so many redundant lines.
+fn take_over_under_load(feed: SimulatedFeed, lines: &str) {
     let folder = tempfile::tempdir().unwrap();
     let (data, ledger) = (folder.path().join("data"), folder.path().join("ledger"));
     let mut config = SimulateConfig::default();
@@ -77,7 +77,7 @@ fn take_over_under_load(feed: SimulatedFeed) {
     let exchange = Simulation::start(config).unwrap();
     let mut args: Vec<&str> = products.iter().map(String::as_str).collect();
     // Nothing but the two captures supplies a trade.
-    args.extend(["--feed", feed.name(), "--url", &exchange.endpoints().websocket_url, "--no-backfill"]);
+    args.extend(["--feed", feed.name(), "--url", &exchange.endpoints().websocket_url, "--no-backfill", "--lines", lines]);
     // Both answer at the same address, one after the other.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     args.extend(["--listen", &address]);
@@ -110,12 +110,22 @@ fn take_over_under_load(feed: SimulatedFeed) {
 
 #[test]
 fn a_take_over_under_load_loses_nothing_and_doubles_nothing() {
-    take_over_under_load(SimulatedFeed::Exchange);
+    take_over_under_load(SimulatedFeed::Exchange, "1");
 }
 
 #[test]
 fn a_take_over_of_the_advanced_feed_loses_nothing_and_doubles_no_ticker() {
-    take_over_under_load(SimulatedFeed::Advanced);
+    take_over_under_load(SimulatedFeed::Advanced, "1");
+}
+
+#[test]
+fn a_take_over_with_two_lines_each_loses_nothing_and_doubles_nothing() {
+    take_over_under_load(SimulatedFeed::Exchange, "2");
+}
+
+#[test]
+fn a_take_over_with_two_lines_each_of_the_advanced_feed_loses_nothing_and_doubles_no_ticker() {
+    take_over_under_load(SimulatedFeed::Advanced, "2");
 }
 
 /// A server that sends a trade every 10 ms, the same to each of the first connections. It says nothing to those behind them.

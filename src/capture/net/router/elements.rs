@@ -1,6 +1,7 @@
 //! What the router does with each element of a frame: it finds the product, counts, and takes the element.
 
 use super::{Beat, Router};
+use crate::capture::write::ticker_source::TickerSharing;
 use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::record::{MarketMessage, Means, Ticker, Trade};
 use crate::time::{Timestamp, UnixNanos};
@@ -41,6 +42,8 @@ impl Handler for Router {
             return;
         }
         match self.find(product) {
+            // One that is left to other lines was not received as far as a take-over is concerned.
+            Some(index) if self.line.tickers == TickerSharing::Together && !self.is_in_step(index) => {}
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.tickers.received.one();
@@ -49,7 +52,8 @@ impl Handler for Router {
                     }
                     self.tally.note_delay(ticker.time, ticker.recv);
                 }
-                if !self.line.shares_tickers || self.claim_tickers(index) {
+                // What is sent on subscribing is sent to this line alone.
+                if self.line.tickers != TickerSharing::InTurn || is_snapshot || self.claim_tickers(index) {
                     if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
                         self.texts.keep(&self.journal, &entry.route.product, ticker.time);
                     }

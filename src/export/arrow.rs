@@ -219,15 +219,14 @@ fn strings(places: &[u8], names: &[&str], nulls: Option<NullBuffer>) -> Result<S
         .collect();
     let mut text = vec![0; (places.len() + 1) * LONGEST_NAME];
     let mut end = 0;
-    let mut offsets: Vec<i32> = Vec::with_capacity(places.len() + 1);
-    offsets.push(0);
-    for place in places {
+    let mut offsets: Vec<i32> = vec![0; places.len() + 1];
+    for (place, offset) in places.iter().zip(offsets.iter_mut().skip(1)) {
         if let (Some((bytes, len)), Some(room)) = (padded.get(usize::from(*place)), text.get_mut(end..end + LONGEST_NAME)) {
             room.copy_from_slice(bytes);
             end += len;
         }
         // A batch of short names never reaches the end of an i32.
-        offsets.push(i32::try_from(end).unwrap_or(i32::MAX));
+        *offset = i32::try_from(end).unwrap_or(i32::MAX);
     }
     text.truncate(end);
     StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(text), nulls)

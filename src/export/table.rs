@@ -262,7 +262,7 @@ fn lines<'a>(block: &'a Block<'_>) -> Result<Filled<'a>, ExportError> {
 
 fn order_ids<'a>(block: &'a Block<'_>, name: &str) -> Result<Filled<'a>, ExportError> {
     let Some(ids) = block.stored::<16>(name) else { return Ok((Values::Nothing, Present::None)) };
-    let present = Present::of(ids.values::<16>(), |id| *id != [0; 16]);
+    let present = Present::of(ids.values::<16>(), |id| u128::from_ne_bytes(*id) != 0);
     Ok((Values::Stored(ids), present))
 }
 

@@ -97,7 +97,8 @@ impl<'a> PlainColumns<'a> {
             return None;
         }
         let [makers, takers] = self.orders.map(|ids| ids.get(records.clone()));
-        let has_both = makers?.iter().zip(takers?).filter(|(maker, taker)| **maker != [0; 16] && **taker != [0; 16]).count();
+        let is_named = |id: &[u8; 16]| u128::from_ne_bytes(*id) != 0;
+        let has_both = makers?.iter().zip(takers?).filter(|(maker, taker)| is_named(maker) & is_named(taker)).count();
         let mut sums =
             DaySums { records: count as u64, with_order_ids: has_both as u64, rounded: Some(count as u64 * 2), ..DaySums::default() };
         let times: Vec<u64> = self.times(records.clone()).map(|time| time.0).collect();

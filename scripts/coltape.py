@@ -39,7 +39,13 @@ import struct
 import sys
 import time as clock
 
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    _NEEDED = "coltape.py needs numpy: python3 -m pip install numpy, or apt-get install python3-numpy"
+    if __name__ == "__main__":
+        sys.exit(_NEEDED)
+    raise ImportError(_NEEDED) from None
 
 __all__ = ["Error", "Day", "day", "days", "iterate", "products", "uuid_text", "COLUMNS"]
 
@@ -208,10 +214,12 @@ def _checked(sector):
     return _crc32c(sector[:-4]) == struct.unpack_from("<I", sector, _SECTOR - 4)[0]
 
 
-def _identity(sector):
+def _identity(sector, path):
     if not _checked(sector) or sector[:8] != b"COLTAPE\0":
         return None
     version, code, columns_set, date, length = struct.unpack_from("<5I", sector, 8)
+    if version > 1:
+        raise Error(f"{path}: its day is of version {version} of the format, and this coltape.py reads version 1: take that of the program that wrote it")
     if version != 1 or code not in _CODES or columns_set > 1 or length > 64:
         return None
     product = sector[28 : 28 + length].decode("utf-8", "replace")
@@ -272,7 +280,7 @@ def _look(path, at_least=0):
             page = os.pread(file, _PAGE, 0)
             if len(page) < _PAGE:
                 return None
-            identity = _identity(page[:_SECTOR])
+            identity = _identity(page[:_SECTOR], path)
             state = _state(page[4 * _SECTOR : 5 * _SECTOR]) or _state(page[5 * _SECTOR : 6 * _SECTOR])
             if identity is not None and state is not None:
                 break

@@ -23,9 +23,6 @@ const LEAST_F32: f32 = 1e-4;
 /// Fraction digits that are tried for an f32 at most: its products with 10^12 are exact, as 5^12 has 28 bits.
 const MOST_F32_DIGITS: usize = 12;
 
-/// Significant digits with which an f32 always has its own shortest decimal, if that has so few.
-const SURE_F32_DIGITS: usize = 6;
-
 /// Eight zeros.
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 /// What eight digits are parts of.
@@ -35,22 +32,8 @@ const SIXTEEN_DIGITS: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
 /// What twelve digits are parts of.
 const TWELVE_DIGITS: u64 = 1_000_000_000_000;
 
-/// The two hexadecimal digits of each byte.
-static HEX_PAIRS: [[u8; 2]; 256] = {
-    let (mut all, digits) = ([[0; 2]; 256], b"0123456789abcdef");
-    let mut at = 0;
-    while at < all.len() {
-        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
-        {
-            all[at] = [digits[at / 16], digits[at % 16]];
-        }
-        at += 1;
-    }
-    all
-};
-
-/// Where the digits of each byte of an order id stand in its UUID.
-const UUID_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+/// A bit for each of eight bytes, the lowest of it.
+const EACH_BYTE: u64 = 0x0101_0101_0101_0101;
 
 /// Adds a whole number.
 #[inline]
@@ -133,13 +116,37 @@ pub(crate) fn push_f32(out: &mut Vec<u8>, value: f32) {
 /// Adds an order id as a UUID: 32 hex digits in groups of 8, 4, 4, 4 and 12.
 #[inline]
 pub(crate) fn push_uuid(out: &mut Vec<u8>, id: &[u8; 16]) {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *id;
+    let [first, second, third, fourth] = [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(eight_hex);
     let mut text = [b'-'; 36];
-    for (byte, place) in id.iter().zip(UUID_PLACES) {
-        if let (Some(to), Some(pair)) = (text.get_mut(place..place + 2), HEX_PAIRS.get(usize::from(*byte))) {
-            to.copy_from_slice(pair);
+    let mut put = |at: usize, digits: &[u8]| {
+        if let Some(room) = text.get_mut(at..at + digits.len()) {
+            room.copy_from_slice(digits);
         }
+    };
+    put(0, &first);
+    for ([left @ .., _, _, _, _], from) in [(second, 9), (third, 19)] {
+        put(from, &left);
     }
+    for ([_, _, _, _, right @ ..], from) in [(second, 14), (third, 24)] {
+        put(from, &right);
+    }
+    put(28, &fourth);
     out.extend_from_slice(&text);
+}
+
+/// Gives the hexadecimal digits of four bytes.
+///
+/// Each byte is moved into two, and its halves into one of these each, all of a step at once.
+#[inline]
+fn eight_hex(bytes: [u8; 4]) -> [u8; 8] {
+    let wide = u64::from(u32::from_le_bytes(bytes));
+    let wide = (wide | (wide << 16)) & 0x0000_ffff_0000_ffff;
+    let wide = (wide | (wide << 8)) & 0x00ff_00ff_00ff_00ff;
+    let halves = ((wide >> 4) & 0x000f_000f_000f_000f) | ((wide & 0x000f_000f_000f_000f) << 8);
+    // Those above 9 are letters: adding 6 carries into the upper half of their byte.
+    let letters = ((halves + 6 * EACH_BYTE) >> 4) & EACH_BYTE;
+    (halves + ZEROS + letters * u64::from(b'a' - b'0' - 10)).to_le_bytes()
 }
 
 /// Adds bytes as hex digits.
@@ -171,9 +178,9 @@ fn mantissa_of_f64<const DIGITS: usize>(value: f64) -> Option<u64> {
 
 /// Finds the decimal with the fewest digits whose nearest f32 is `value`, as a whole number of units of 10^-12.
 ///
-/// An f32 differs from its shortest decimal by at most 2^-24 of it. So if that has at most 6 digits, it is what rounding to 6 digits gives, with zeros behind
-/// it; else the first number of digits that gives a decimal nearest to `value` is the fewest. The bounds between which `value` is the nearest f32 have 25
-/// bits, and products of these with 10^12 are exact. What lies on a bound, or just between two decimals, is left to `Display`.
+/// The numbers whose nearest f32 is `value` reach as far as two f32s are apart. Where the unit of the last digit is at least that, at most one decimal lies
+/// among them: if a shorter one does, it is this one, with zeros behind it. So the search begins there, and mostly ends there or one digit behind. The bounds
+/// of these numbers have 25 bits, and products of these with 10^12 are exact. What lies on a bound, or just between two decimals, is left to `Display`.
 #[inline]
 fn picos_of_f32(value: f32) -> Option<u64> {
     if !(LEAST_F32..MOST_F32).contains(&value) {
@@ -210,22 +217,25 @@ const UNITS: [u64; 20] = {
     units
 };
 
-/// With how many fraction digits an f32 has at most [`SURE_F32_DIGITS`] digits, by its exponent.
+/// With how many fraction digits at most the unit of the last one is no less than two f32s are apart, by their exponent.
 static FIRST_F32_DIGITS: [u8; 256] = {
     let mut all = [0; 256];
-    // All numbers with an exponent lie below this one.
-    let (mut exponent, mut end) = (0, f32::MIN_POSITIVE as f64);
+    // The two lowest exponents have the same distance.
+    let (mut exponent, mut apart) = (0, f32::from_bits(1) as f64);
     while exponent < all.len() {
         let mut digits = 0;
         #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
-        while digits < MOST_F32_DIGITS && end * POWERS[digits + 1] <= POWERS[SURE_F32_DIGITS] {
+        while digits < MOST_F32_DIGITS && apart * POWERS[digits + 1] <= 1.0 {
             digits += 1;
         }
         #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when the program is built; at most 12")]
         {
             all[exponent] = digits as u8;
         }
-        (exponent, end) = (exponent + 1, end * 2.0);
+        if exponent > 0 {
+            apart *= 2.0;
+        }
+        exponent += 1;
     }
     all
 };
@@ -363,10 +373,24 @@ mod tests {
     }
 
     #[test]
+    fn an_f32_at_every_step_of_the_exponent_has_the_text_of_display() {
+        for exponent in -24..=25 {
+            let step = 2f32.powi(exponent);
+            for value in [step, step.next_up(), step.next_down(), step.next_down().next_down(), step * 1.5] {
+                assert_eq!(text(|out| push_f32(out, value)), value.to_string());
+            }
+        }
+    }
+
+    #[test]
     fn an_order_id_is_a_uuid() {
         let id: [u8; 16] = std::array::from_fn(|at| u8::try_from(at * 17).expect("a byte"));
         assert_eq!(text(|out| push_uuid(out, &id)), "00112233-4455-6677-8899-aabbccddeeff");
         assert_eq!(text(|out| push_hex(out, &id)), "00112233445566778899aabbccddeeff");
+        for byte in 0..=u8::MAX {
+            let (plain, digits) = (text(|out| push_uuid(out, &[byte; 16])), format!("{byte:02x}"));
+            assert_eq!(plain.replace('-', ""), digits.repeat(16));
+        }
     }
 
     proptest! {

@@ -131,6 +131,10 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
     let (jobs, failed) = worker::jobs(config, &*format, &folder.shared(), &plan.products, &facts);
     exported.failed.extend(failed);
     write_files(config, &*format, &jobs, &mut folder, &mut exported)?;
+    // The days that were planned hold no record of the time asked for.
+    if exported.failed.is_empty() && exported.files + exported.unchanged + exported.unfit == 0 {
+        return Err(ExportError::Nothing { why: plan::why_nothing(config, exported.live_days, exported.archived_days) });
+    }
     Ok(exported)
 }
 

@@ -1,5 +1,7 @@
-//! What an export of a day costs, reading, verifying, checksums, writing and the flush included: CPU time of all threads of the process, and, in a contest of
-//! its own, the time that passes. The rivals: `query` for CSV, and copying the column files, which encodes nothing.
+//! What an export of a day costs, reading, verifying, checksums, writing and the flush included: CPU time of all threads of the process on one job; then, with
+//! a thread for each processor, the time that passes, once into memory, where no disk is waited for, and once to the disk.
+//!
+//! The rivals: `query` for CSV, copying the column files, which encodes nothing, and writing the very bytes of the exported file once more, with a flush.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -15,13 +17,18 @@ use crate::day::{BenchDay, Draw};
 use crate::rounds::{Contest, Entrant};
 
 pub const NAME: &str = "export: a day of trades";
-/// The contest of the time that passes, with a thread for each processor.
-pub const ELAPSED: &str = "export in real time: a day of trades";
+/// The contests of the time that passes, with a thread for each processor.
+pub const ELAPSED: &str = "export into memory, in real time: a day of trades";
+pub const ELAPSED_CPU: &str = "export into memory, CPU time of all threads: a day of trades";
+pub const DISK: &str = "export to disk, in real time: a day of trades";
 pub const PARQUET: &str = "coltape: export --format parquet, safe types";
 pub const ARROW: &str = "coltape: export --format arrow";
 pub const CSV: &str = "coltape: export --format csv";
 const QUERY: &str = "coltape: query --format csv";
 const COPY: &str = "the column files copied";
+const PARQUET_BYTES: &str = "the bytes of that Parquet file written, and flushed";
+const ARROW_BYTES: &str = "the bytes of that Arrow file written, and flushed";
+const CSV_BYTES: &str = "the bytes of that CSV file written, and flushed";
 
 /// Trades of the day that is exported.
 pub const TRADES: u64 = 2_000_000;
@@ -77,22 +84,36 @@ fn process_cpu() -> Duration {
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
-fn elapsed(work: impl FnOnce()) -> Duration {
+/// Measures work.
+type Clock = fn(&mut dyn FnMut()) -> Duration;
+
+fn elapsed(work: &mut dyn FnMut()) -> Duration {
     let began = Instant::now();
     work();
     began.elapsed()
 }
 
-fn timed(work: impl FnOnce()) -> Duration {
+fn timed(work: &mut dyn FnMut()) -> Duration {
     let began = process_cpu();
     work();
     process_cpu() - began
 }
 
+fn disk() -> PathBuf {
+    std::env::var_os("COLTAPE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from)
+}
+
+/// Where files are kept in memory, if the machine has such a place.
+fn memory() -> PathBuf {
+    let place = PathBuf::from("/dev/shm");
+    if place.is_dir() { place } else { disk() }
+}
+
 /// A folder with the tape.
-fn folder() -> Rc<tempfile::TempDir> {
-    let base = std::env::var_os("COLTAPE_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    Rc::new(tempfile::Builder::new().prefix("coltape-bench.").tempdir_in(base).unwrap())
+fn folder(base: &Path) -> Rc<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix("coltape-bench.").tempdir_in(base).unwrap();
+    make(&folder.path().join("tape"));
+    Rc::new(folder)
 }
 
 /// Exports the tape of a folder. The time is measured by `clock`.
@@ -100,7 +121,7 @@ fn exported(
     folder: &Rc<tempfile::TempDir>,
     (name, format): (&'static str, ExportFormat),
     jobs: Option<NonZeroUsize>,
-    clock: impl Fn(&mut dyn FnMut()) -> Duration + 'static,
+    clock: Clock,
 ) -> Entrant {
     let folder = Rc::clone(folder);
     let run = move || {
@@ -113,31 +134,71 @@ fn exported(
     Entrant { name, run: Box::new(run) }
 }
 
-/// The contest of the time that passes.
-pub fn elapsed_contest(_: &Rc<BenchDay>) -> Contest {
-    let folder = folder();
-    make(&folder.path().join("tape"));
-    let entrants = [(PARQUET, ExportFormat::Parquet), (ARROW, ExportFormat::Arrow), (CSV, ExportFormat::Csv)];
-    let entrants = entrants.map(|entrant| exported(&folder, entrant, None, |work| elapsed(work)));
-    Contest { name: ELAPSED, per: "ns / record", elements: TRADES, entrants: entrants.into() }
+/// Writes the bytes of an exported file to a new one, and flushes it.
+fn written_again(folder: &Rc<tempfile::TempDir>, name: &'static str, format: ExportFormat, clock: Clock) -> Entrant {
+    let folder = Rc::clone(folder);
+    let out = folder.path().join("once");
+    let mut config = ExportConfig::new(folder.path().join("tape"), &out, UnixNanos(DATE.next().start().0));
+    (config.format, config.datasets) = (format, Datasets::of(&[Dataset::Trades]));
+    assert_eq!(export(&config).unwrap().rows, TRADES);
+    let partition = out.join(format!("dataset=trades/product=BTC-USD/date={DATE}"));
+    let exported = std::fs::read_dir(partition).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(exported).unwrap();
+    std::fs::remove_dir_all(out).unwrap();
+    let run = move || {
+        let path = folder.path().join("again");
+        let _ = std::fs::remove_file(&path);
+        clock(&mut || {
+            let mut file = File::create(&path).unwrap();
+            bytes.chunks(1 << 18).for_each(|part| file.write_all(part).unwrap());
+            file.sync_all().unwrap();
+        })
+    };
+    Entrant { name, run: Box::new(run) }
 }
 
-/// The contest of CPU time. It has a day of its own: the one that the others share has no order ids.
+/// The formats, each beside the writing of its own bytes.
+fn beside_writing(base: &Path, (name, per): (&'static str, &'static str), clock: Clock) -> Contest {
+    let folder = folder(base);
+    let formats =
+        [(PARQUET, PARQUET_BYTES, ExportFormat::Parquet), (ARROW, ARROW_BYTES, ExportFormat::Arrow), (CSV, CSV_BYTES, ExportFormat::Csv)];
+    let entrants = formats
+        .into_iter()
+        .flat_map(|(name, again, format)| [exported(&folder, (name, format), None, clock), written_again(&folder, again, format, clock)]);
+    Contest { name, per, elements: TRADES, entrants: entrants.collect() }
+}
+
+/// The contest of the time that passes, in memory.
+pub fn elapsed_contest(_: &Rc<BenchDay>) -> Contest {
+    beside_writing(&memory(), (ELAPSED, "ns / record"), elapsed)
+}
+
+/// The contest of CPU time on as many threads.
+pub fn elapsed_cpu_contest(_: &Rc<BenchDay>) -> Contest {
+    beside_writing(&memory(), (ELAPSED_CPU, "ns CPU / record"), timed)
+}
+
+/// The contest of the time that passes, on disk.
+pub fn disk_contest(_: &Rc<BenchDay>) -> Contest {
+    beside_writing(&disk(), (DISK, "ns / record"), elapsed)
+}
+
+/// The contest of CPU time, on one thread. It has a day of its own: the one that the others share has no order ids.
 pub fn contest(_: &Rc<BenchDay>) -> Contest {
-    let folder = folder();
-    let columns = make(&folder.path().join("tape"));
-    let by_cpu = |entrant| exported(&folder, entrant, NonZeroUsize::new(1), |work| timed(work));
+    let folder = folder(&disk());
+    let columns = folder.path().join("tape/BTC-USD").join(Dataset::Trades.folder());
+    let by_cpu = |entrant| exported(&folder, entrant, NonZeroUsize::new(1), timed);
     let (asked, copied) = (Rc::clone(&folder), Rc::clone(&folder));
     let queried = move || {
         let mut config = QueryConfig::new(asked.path().join("tape"), ProductId::new("BTC-USD").unwrap());
         config.format = Format::Csv;
         let mut out = BufWriter::new(File::create(asked.path().join("query.csv")).unwrap());
-        timed(|| assert_eq!(query(&config, &|| true, &mut out).unwrap(), TRADES))
+        timed(&mut || assert_eq!(query(&config, &|| true, &mut out).unwrap(), TRADES))
     };
     let copy = move || {
         let out = copied.path().join("copy");
         std::fs::create_dir_all(&out).unwrap();
-        timed(|| {
+        timed(&mut || {
             for entry in std::fs::read_dir(&columns).unwrap() {
                 let path = entry.unwrap().path();
                 std::fs::write(out.join(path.file_name().unwrap()), std::fs::read(&path).unwrap()).unwrap();

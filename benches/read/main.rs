@@ -25,12 +25,14 @@ use rounds::{Bound, Contest, Measured, Target, quartiles, short};
 /// Makes a contest from the day that all share.
 type Make = fn(&Rc<BenchDay>) -> Contest;
 
-const CONTESTS: [(&str, Make); 5] = [
+const CONTESTS: [(&str, Make); 7] = [
     (lookup::NAME, lookup::contest),
     (scan::NAME, scan::contest),
     (candles::NAME, candles::contest),
     (export::NAME, export::contest),
     (export::ELAPSED, export::elapsed_contest),
+    (export::ELAPSED_CPU, export::elapsed_cpu_contest),
+    (export::DISK, export::disk_contest),
 ];
 
 type Series = (&'static str, &'static str);

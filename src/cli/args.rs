@@ -20,7 +20,7 @@ use super::serve::ServeArgs;
 use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, currency, positive_span};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, currency, positive_span, threads};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
@@ -268,7 +268,7 @@ pub(crate) struct ExportArgs {
     #[arg(long)]
     pub live: bool,
     /// How many threads work [default: one for each processor]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub jobs: Option<NonZeroUsize>,
 }
 

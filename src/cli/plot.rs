@@ -77,6 +77,9 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     if path.is_dir() {
         return Err(io::Error::other("it is a directory; give the name of a file in it"));
     }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        return Err(io::Error::other(format!("there is no folder {}; make it first", Escaped(folder.display()))));
+    }
     // A pipe or a device is written to as it is.
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         return std::fs::write(path, bytes);

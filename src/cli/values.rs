@@ -1,6 +1,7 @@
 //! How the command line spells the values of the library's types.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -75,6 +76,14 @@ pub(crate) fn currency(text: &str) -> Result<String, String> {
 pub(crate) fn positive_number(text: &str) -> Result<f64, String> {
     let number = crate::decimal::parse(text.as_bytes()).ok().map(|decimal| decimal.as_f64).filter(|number| *number > 0.0);
     number.ok_or_else(|| format!("{text:?} is not a number above 0"))
+}
+
+/// Reads a number of threads.
+///
+/// # Errors
+/// The text says what is wanted.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a number of threads (write 1 or more)"))
 }
 
 impl ValueEnum for Feed {

@@ -1,8 +1,10 @@
 //! Arrow IPC: one file a day, with the columns of the Parquet files.
 //!
 //! Buffers are written uncompressed: a reader maps them. Columns that are exported as they are stored go from the map to the file: nothing is copied between.
+//! Where a second thread may work on the file, it makes the next batches while one is written.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +27,9 @@ use super::table::{self, ExportColumn, Kind, Present, Values};
 
 /// Records of a batch: few enough that what is made of them stays in the processor's cache, enough that a write is worth its cost.
 const BATCH_ROWS: usize = 1 << 15;
+
+/// Batches that are made before the one that is written.
+const AHEAD_BATCHES: usize = 2;
 
 /// The format, with its types.
 pub(super) struct Arrow {
@@ -73,16 +78,50 @@ impl Arrow {
         let schema = Arc::new(self.schema(table::columns(day.dataset())).with_metadata(metadata));
         let mut writer = FileWriter::try_new(out, &schema)?;
         let (mut arrays, mut rows) = (Arrays::of(self, day), 0);
-        for block in day.blocks(BATCH_ROWS) {
+        let batches = day.blocks(BATCH_ROWS).map(|block| {
             let columns = table::columns(block.dataset()).iter().enumerate();
             let columns = columns.map(|(at, column)| arrays.array(at, column, &block)).collect::<Result<Vec<_>, Stopped>>()?;
-            writer.write(&RecordBatch::try_new(Arc::clone(&schema), columns)?)?;
-            rows += block.rows() as u64;
-            done(block.rows() as u64);
-        }
+            Ok(RecordBatch::try_new(Arc::clone(&schema), columns)?)
+        });
+        each_ahead(file.threads, batches, |batch: Result<RecordBatch, Stopped>| {
+            let batch = batch?;
+            writer.write(&batch)?;
+            rows += batch.num_rows() as u64;
+            done(batch.num_rows() as u64);
+            Ok::<(), Stopped>(())
+        })?;
         writer.finish()?;
         Ok(rows)
     }
+}
+
+/// Takes each item of a list, in order. With more than one thread the next ones are made on a thread of their own, `export:make`, which ends with the call.
+fn each_ahead<T: Send, E>(
+    threads: NonZeroUsize,
+    mut items: impl Iterator<Item = T> + Send,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
+    if threads.get() > 1 {
+        std::thread::scope(|scope| {
+            let (sender, made) = crossbeam_channel::bounded(AHEAD_BATCHES);
+            let ahead = &mut items;
+            let body = move || {
+                for item in ahead {
+                    if sender.send(item).is_err() {
+                        return;
+                    }
+                }
+            };
+            if let Err(error) = std::thread::Builder::new().name("export:make".to_owned()).spawn_scoped(scope, body) {
+                log::warn!("no thread export:make: {error}");
+                return Ok(());
+            }
+            // Where it ends early, the channel ends with it, and so does the thread.
+            made.iter().try_for_each(&mut take)
+        })?;
+    }
+    // All of them, where there was no other thread; else nothing.
+    items.try_for_each(take)
 }
 
 /// Makes arrays of columns.
@@ -180,15 +219,14 @@ fn strings(places: &[u8], names: &[&str], nulls: Option<NullBuffer>) -> Result<S
         .collect();
     let mut text = vec![0; (places.len() + 1) * LONGEST_NAME];
     let mut end = 0;
-    let mut offsets: Vec<i32> = Vec::with_capacity(places.len() + 1);
-    offsets.push(0);
-    for place in places {
+    let mut offsets: Vec<i32> = vec![0; places.len() + 1];
+    for (place, offset) in places.iter().zip(offsets.iter_mut().skip(1)) {
         if let (Some((bytes, len)), Some(room)) = (padded.get(usize::from(*place)), text.get_mut(end..end + LONGEST_NAME)) {
             room.copy_from_slice(bytes);
             end += len;
         }
         // A batch of short names never reaches the end of an i32.
-        offsets.push(i32::try_from(end).unwrap_or(i32::MAX));
+        *offset = i32::try_from(end).unwrap_or(i32::MAX);
     }
     text.truncate(end);
     StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(text), nulls)
@@ -235,6 +273,25 @@ impl FileFormat for Arrow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_are_taken_in_order_with_one_thread_or_two_and_an_error_ends_both() {
+        for threads in [1, 2, 3] {
+            let threads = NonZeroUsize::new(threads).expect("above 0");
+            let mut taken = Vec::new();
+            let all = each_ahead(threads, 0..1000, |item| {
+                taken.push(item);
+                Ok::<(), ()>(())
+            });
+            assert_eq!((all, taken), (Ok(()), (0..1000).collect()));
+            let mut count = 0;
+            let ended = each_ahead(threads, 0.., |item: u64| {
+                count += 1;
+                if item == 20 { Err(item) } else { Ok(()) }
+            });
+            assert_eq!((ended, count), (Err(20), 21));
+        }
+    }
 
     #[test]
     fn names_become_texts_and_no_name_is_cut() {

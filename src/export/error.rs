@@ -25,6 +25,12 @@ pub enum ExportError {
         /// One of the files.
         found: PathBuf,
     },
+    /// What is there is no folder.
+    #[error("{} is no folder; name an empty or a new one", path.display())]
+    NoFolder {
+        /// What is there.
+        path: PathBuf,
+    },
     /// The folder holds an export in another format.
     #[error("{} holds an export in the format {holds:?}; name another folder for {asked}", path.display())]
     OtherFormat {

@@ -115,6 +115,9 @@ impl ExportFolder {
         if is_inside(path, tape) {
             return Err(ExportError::InsideTheTape { path: path.to_owned() });
         }
+        if path.exists() && !path.is_dir() {
+            return Err(ExportError::NoFolder { path: path.to_owned() });
+        }
         std::fs::create_dir_all(path).at("make", path)?;
         let handle = File::open(path).at("open", path)?;
         match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {

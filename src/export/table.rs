@@ -238,8 +238,14 @@ fn from_origin<'a>(
     place: fn(Origin) -> Option<u8>,
     list: &'static [&'static str],
 ) -> Result<Filled<'a>, ExportError> {
-    let Some(origins) = block.u32s("trade_origin") else { return Ok((Values::Nothing, Present::None)) };
-    Ok(names(origins.map(|bits| place(Origin(bits)).unwrap_or(ABSENT)).collect(), list))
+    let Some(origins) = block.values::<4>("trade_origin") else { return Ok((Values::Nothing, Present::None)) };
+    let place = |bits: &[u8; 4]| place(Origin(u32::from_le_bytes(*bits))).unwrap_or(ABSENT);
+    // Nearly always all records of a block came the same way: then it is told once.
+    let places = match origins.first().filter(|first| origins.iter().fold(true, |all, bits| all & (bits == *first))) {
+        Some(first) => vec![place(first); origins.len()],
+        None => origins.iter().map(place).collect(),
+    };
+    Ok(names(places, list))
 }
 
 fn names(places: Vec<u8>, list: &'static [&'static str]) -> Filled<'static> {
@@ -256,7 +262,7 @@ fn lines<'a>(block: &'a Block<'_>) -> Result<Filled<'a>, ExportError> {
 
 fn order_ids<'a>(block: &'a Block<'_>, name: &str) -> Result<Filled<'a>, ExportError> {
     let Some(ids) = block.stored::<16>(name) else { return Ok((Values::Nothing, Present::None)) };
-    let present = Present::of(ids.values::<16>(), |id| *id != [0; 16]);
+    let present = Present::of(ids.values::<16>(), |id| u128::from_ne_bytes(*id) != 0);
     Ok((Values::Stored(ids), present))
 }
 

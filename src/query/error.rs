@@ -35,7 +35,7 @@ pub enum QuestionError {
     #[error("the order id of all zeros says that the feed sent none; no order has it")]
     NoOrder,
     /// No column has that name.
-    #[error("there is no column {name}; there are {}", known.join(", "))]
+    #[error("there is no column {}; there are {}", if name.trim().is_empty() { "without a name" } else { name }, known.join(", "))]
     UnknownColumn {
         /// The name asked for.
         name: String,

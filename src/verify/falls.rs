@@ -52,6 +52,18 @@ impl Latest {
             || self.far.is_some_and(|latest| falls_by(latest, time, CONFIRMED_FALL_NANOS))
     }
 
+    /// Tells whether any of these records falls from them, or from a record before it.
+    pub(super) fn is_any_fallen(self, times: &[u64]) -> bool {
+        let falls = |latest: Option<UnixNanos>, most: u64| {
+            let mut latest = latest.map_or(0, |latest| latest.0);
+            times.iter().fold(false, |any, time| {
+                latest = latest.max(*time);
+                any | (latest - time > most)
+            })
+        };
+        falls(self.near, CLOCK_FALL_NANOS) || (self.far > self.near && falls(self.far, CONFIRMED_FALL_NANOS))
+    }
+
     /// Takes the time of a record that does not fall.
     #[inline]
     #[must_use]

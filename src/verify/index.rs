@@ -88,14 +88,25 @@ impl<L: Layout> IndexedDay<L> {
     pub(super) fn new(date: UtcDay, snapshot: Snapshot<L>) -> Self {
         let count = snapshot.count();
         let mut day = Self { date, by: index_of(&snapshot), snapshot, order: None, marks: vec![0; count.div_ceil(64)], hint: 0 };
-        let is_sorted = (1..count).all(|record| day.key(record - 1) <= day.key(record));
-        if !is_sorted {
+        if !day.is_in_order() {
             // A day holds at most 2^28 records.
             let mut order: Vec<u32> = (0..count).filter_map(|record| u32::try_from(record).ok()).collect();
             order.sort_by_key(|record| day.key(*record as usize));
             day.order = Some(order);
         }
         day
+    }
+
+    /// Tells whether the records are stored in order of their keys.
+    fn is_in_order(&self) -> bool {
+        match self.by {
+            IndexedBy::Column(column) if self.snapshot.late().is_empty() => {
+                let keys = self.snapshot.column_bytes(column).as_chunks::<8>().0;
+                let pairs = keys.iter().zip(keys.iter().skip(1));
+                pairs.fold(true, |all, (key, next)| all & (u64::from_le_bytes(*key) <= u64::from_le_bytes(*next)))
+            }
+            _ => (1..self.snapshot.count()).all(|record| self.key(record - 1) <= self.key(record)),
+        }
     }
 
     /// Gives what the day's records are looked up by.

@@ -97,31 +97,35 @@ impl<'a> PlainColumns<'a> {
             return None;
         }
         let [makers, takers] = self.orders.map(|ids| ids.get(records.clone()));
-        let has_both = makers?.iter().zip(takers?).filter(|(maker, taker)| **maker != [0; 16] && **taker != [0; 16]).count();
+        let is_named = |id: &[u8; 16]| u128::from_ne_bytes(*id) != 0;
+        let has_both = makers?.iter().zip(takers?).filter(|(maker, taker)| is_named(maker) & is_named(taker)).count();
         let mut sums =
             DaySums { records: count as u64, with_order_ids: has_both as u64, rounded: Some(count as u64 * 2), ..DaySums::default() };
-        let mut after = before;
-        let earliest = date.start().max(EARLIEST_PLAUSIBLE);
-        let (end, known) = (date.next().start(), now.0.saturating_add(LATEST_AHEAD_NANOS));
+        let times: Vec<u64> = self.times(records.clone()).map(|time| time.0).collect();
+        let (low, high) = times.iter().fold((u64::MAX, 0), |(low, high), time| (low.min(*time), high.max(*time)));
+        let is_on_the_day = date.start().max(EARLIEST_PLAUSIBLE).0 <= low && high < date.next().start().0;
+        let ids = self.ids.get(records.clone())?;
         let (received, origins) = (self.received.get(records.clone())?, self.origins.get(records.clone())?);
-        let (mut is_plain, mut first_live) = (true, u64::MAX);
-        for ((id, time), (recv, origin)) in self.links(records.clone()).zip(received.iter().zip(origins)) {
-            let most = if *recv == 0 { known } else { recv.saturating_add(LATEST_AHEAD_NANOS) };
-            let is_late = after.latest.is_fallen_from(time);
-            is_plain &= id > after.last_id && earliest <= time && time < end && time.0 <= most && !is_late && origin >> 9 & 1 == 0;
-            sums.with_recv += u64::from(*recv != 0);
-            sums.regressions += u64::from(after.time.is_some_and(|last| time < last));
-            sums.is_received_on_its_day |= *recv != 0 && UnixNanos(*recv).day() == date;
-            let is_live = *recv != 0 && origin & 0xf == Means::Live as u32;
-            first_live = first_live.min(if is_live { *recv } else { u64::MAX });
-            after = Before { last_id: id, time: Some(time), latest: after.latest.with(time) };
+        let are_unflagged = origins.iter().fold(0, |all, origin| all | origin) >> 9 & 1 == 0;
+        if !is_on_the_day || !are_unflagged || !rise(before.last_id, ids) || before.latest.is_any_fallen(&times) {
+            return None;
         }
-        sums.first_live = (first_live != u64::MAX).then_some(UnixNanos(first_live));
-        sums.times = self.times(records.clone()).next().zip(after.time);
+        if !sums.add_received(received, origins, &times, (date, now)) {
+            return None;
+        }
+        let falls = times.iter().zip(times.iter().skip(1)).filter(|(time, next)| next < time).count() as u64;
+        let (first, last) = (times.first().copied().map(UnixNanos), times.last().copied().map(UnixNanos));
+        sums.regressions = falls + u64::from(before.time > first);
+        sums.times = first.zip(last);
+        let after = Before {
+            last_id: ids.last().copied().unwrap_or(before.last_id),
+            time: last.or(before.time),
+            latest: before.latest.with(UnixNanos(high)),
+        };
         let newest = records.end.saturating_sub(CONFIRMATIONS).max(records.start)..records.end;
         let times = newest.clone().zip(self.times(newest.clone())).zip(self.received.get(newest)?);
         let last = times.map(|((number, time), recv)| Timed { number, time, recv: (*recv != 0).then_some(UnixNanos(*recv)) }).collect();
-        is_plain.then_some(PlainBlock { sums, after, last })
+        Some(PlainBlock { sums, after, last })
     }
 
     /// Tells whether every value is above 0, finite and the f32 of its f64.
@@ -132,6 +136,32 @@ impl<'a> PlainColumns<'a> {
             (*rounded > 0.0) & rounded.is_finite() & exact.is_finite() & (rounded.to_bits() == (*exact as f32).to_bits())
         };
         Some(pairs.fold(true, |all, pair| all & is_good(pair)))
+    }
+}
+
+/// Tells whether ids rise, from the one before them on.
+fn rise(before: u64, ids: &[u64]) -> bool {
+    let is_first_above = ids.first().is_none_or(|first| before < *first);
+    ids.iter().zip(ids.iter().skip(1)).fold(is_first_above, |all, (id, next)| all & (id < next))
+}
+
+impl DaySums {
+    /// Adds what the receive times of a block say. Tells whether no event time lies too far ahead.
+    fn add_received(&mut self, received: &[u64], origins: &[u32], times: &[u64], (date, now): (UtcDay, UnixNanos)) -> bool {
+        let (start, end, known) = (date.start().0, date.next().start().0, now.0.saturating_add(LATEST_AHEAD_NANOS));
+        let (mut is_plain, mut is_on_its_day, mut with_recv, mut first_live) = (true, false, 0, u64::MAX);
+        for ((recv, origin), time) in received.iter().zip(origins).zip(times) {
+            let is_known = *recv != 0;
+            is_plain &= *time <= if is_known { recv.saturating_add(LATEST_AHEAD_NANOS) } else { known };
+            is_on_its_day |= is_known & (start <= *recv) & (*recv < end);
+            with_recv += u64::from(is_known);
+            let is_live = is_known & (origin & 0xf == Means::Live as u32);
+            first_live = first_live.min(if is_live { *recv } else { u64::MAX });
+        }
+        self.with_recv = with_recv;
+        self.is_received_on_its_day = is_on_its_day;
+        self.first_live = (first_live != u64::MAX).then_some(UnixNanos(first_live));
+        is_plain
     }
 }
 

@@ -3,5 +3,6 @@
 mod bad_input;
 mod endings;
 mod hostile;
+mod odd_values;
 mod streams;
 mod told;

@@ -12,21 +12,21 @@ use crate::capture::programs::coltape;
 use crate::market::{FIRST_DAY, column_path, data_dir, prints, product, store_all};
 
 /// A command that reads, and how it is given its product, its time and its output.
-struct Reading {
-    name: &'static str,
-    product: Named,
-    dir: Named,
+pub(super) struct Reading {
+    pub(super) name: &'static str,
+    pub(super) product: Named,
+    pub(super) dir: Named,
     has_range: bool,
     /// What else it needs.
-    args: &'static [&'static str],
-    out: Named,
+    pub(super) args: &'static [&'static str],
+    pub(super) out: Named,
     /// What it makes of bytes that are not what was recorded.
     reads_damage: Damage,
 }
 
 /// How a command is given something.
 #[derive(Clone, Copy, PartialEq)]
-enum Named {
+pub(super) enum Named {
     /// As an argument without a name.
     Plain,
     Option(&'static str),
@@ -99,12 +99,12 @@ fn existing() -> Vec<String> {
 }
 
 /// A tape with trades and tickers of two days, and a folder for output.
-struct World {
-    folder: tempfile::TempDir,
+pub(super) struct World {
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = Self { folder };
         let before_midnight = UnixNanos(FIRST_DAY.next().start().0 - 300_000_000_000);
@@ -112,7 +112,7 @@ impl World {
         world
     }
 
-    fn tape(&self) -> PathBuf {
+    pub(super) fn tape(&self) -> PathBuf {
         self.folder.path().join("tape")
     }
 
@@ -165,7 +165,7 @@ impl Reading {
     }
 }
 
-fn readings() -> Vec<&'static Reading> {
+pub(super) fn readings() -> Vec<&'static Reading> {
     let existing = existing();
     for name in &existing {
         let is_known = COMMANDS.iter().any(|command| command.name == name) || OTHERS.contains(&name.as_str());

@@ -80,7 +80,7 @@ fn every_engine_reads_every_value_of_a_bad_hour() {
         ("parquet", "rich", &["--types", "rich", "--bloom"]),
         ("parquet", "safe", &["--dataset", "trades", "--encoding", "plain", "--compression", "none"]),
         ("parquet", "safe", &["--dataset", "trades", "--compression", "snappy"]),
-        ("arrow", "safe", &[]),
+        ("arrow", "safe", &["--jobs", "7"]),
         ("arrow", "rich", &["--types", "rich"]),
     ] {
         let out = folder.path().join(days.len().to_string());

@@ -245,6 +245,27 @@ fn what_cannot_be_read_is_said_in_one_line_with_what_to_do() {
 }
 
 #[test]
+fn a_day_of_a_later_version_of_the_format_and_a_python_without_numpy_are_told_in_one_line() {
+    let dir = golden("SEALED", Boot::Another);
+    let path = dir.path().join(format!("SEALED/TRADES/commit.{DATE}.bin"));
+    let mut page = fs::read(&path).unwrap();
+    page[8..12].copy_from_slice(&2u32.to_le_bytes());
+    let crc = crc32c::crc32c(&page[..508]);
+    page[508..512].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&path, page).unwrap();
+    let run = |options: &[&str]| {
+        let output = python().args(options).arg(root().join("scripts/coltape.py")).arg(dir.path()).args(["SEALED", DATE]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let later = run(&[]);
+    assert!(later.contains("version 2 of the format") && later.contains("reads version 1") && later.lines().count() == 1, "{later}");
+    // Without the packages of the machine.
+    let bare = run(&["-S"]);
+    assert!(bare.contains("needs numpy: python3 -m pip install numpy") && bare.lines().count() == 1, "{bare}");
+}
+
+#[test]
 fn the_command_line_lists_the_days_and_prints_the_first_or_last_records() {
     let dir = golden("SEALED-LATE", Boot::Another);
     let run = |args: &[&str]| output_of(python().arg(root().join("scripts/coltape.py")).arg(dir.path()).args(args));

@@ -366,6 +366,7 @@ function showMarket() {
   const price = market.last?.price ?? product.lastPrice;
   const decimals = Math.max(tape.decimals, format.decimalsOf(price));
   put($('price'), Number.isFinite(price) ? format.fixed(price, decimals) : '–');
+  products.setPrice(market.name, price);
   $('price').className = `price ${['sell', 'buy', ''][market.last?.side ?? 2]}`;
   chart.shown.last = market.last ? { price, side: market.last.side, decimals } : null;
   const { quote } = market;

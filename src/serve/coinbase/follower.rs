@@ -133,7 +133,14 @@ impl Followers {
                 }
             }
         }
-        followed.take(product, found)
+        let before = found.len();
+        followed.take(product, found)?;
+        let checked = followed.check_not_cut();
+        if checked.is_err() {
+            // Nobody knows what of it is right.
+            found.truncate(before);
+        }
+        checked
     }
 
     /// Makes the texts of what was found.
@@ -185,6 +192,11 @@ impl Followed {
             let stored = Stored { product: product.clone(), series: series.number, row: Row::Ticker(row), is_core };
             self.newest.ticker = Some((stored, row));
         }
+    }
+
+    /// Fails where files were cut while they were read.
+    fn check_not_cut(&self) -> Result<(), TapeError> {
+        self.series.iter().try_for_each(|series| series.trades.check_not_cut(false).and_then(|()| series.tickers.check_not_cut(false)))
     }
 
     /// Adds what was committed, by time of receipt; trades and tickers each keep their order.

@@ -104,6 +104,9 @@ fn publish<L: Layout>(hub: &Hub, lines: &mut LineMaker, arrivals: &Arrivals<'_, 
     let mut records = arrivals.records().peekable();
     while records.peek().is_some() {
         let made = lines.of_arrivals(day.columns(), records.by_ref().take(BATCH_RECORDS))?;
+        if day.has_lost_pages() {
+            day.check_lengths().map_err(TapeError::from)?;
+        }
         let given = records.peek().is_none().then(|| (day.key().date, day.base_count(), day.late().len()));
         hub.publish(&made, given);
     }

@@ -248,7 +248,12 @@ impl Asked<'_> {
         let verdict = glance.verdict();
         let response = Response::stream(JSON, move |out| {
             out.flush()?;
-            let (candles, found) = candles(&tape, &stored, range, interval).map_err(|refused| broken_off(&server, refused))?;
+            let made = candles(&tape, &stored, range, interval).map_err(|refused| {
+                // The next answer says so in its head.
+                server.verdicts().never_glance(&stored, range);
+                broken_off(&server, refused)
+            });
+            let (candles, found) = made?;
             if found.is_none_or(|found| found != glance) {
                 server.verdicts().never_glance(&stored, range);
                 return Err(broken_off(&server, Refused::of(503, "the time is not as complete as was said", "ask again")));

@@ -74,11 +74,12 @@ fn a_damaged_day_that_is_too_large_to_be_checked_before_breaks_the_answer_off() 
         assert_eq!((reply.status, reply.is_whole), (200, false), "{order}");
     }
     // A part of the day, before or behind the altered record, cannot be told from it.
-    for part in ["&limit=5", "&order=desc&limit=5", "&from=2025-06-07T00:00:01Z", "&after_id=349000"] {
-        let reply = served.get(&format!("{path}{part}"));
-        assert_eq!((reply.status, reply.is_whole), (500, true), "{part}: {:.200}", reply.text());
-        assert!(reply.text().contains("2025-06-07"), "{part}: {}", reply.text());
+    for part in ["&limit=5", "&order=desc&limit=5", "&after_id=349000"] {
+        let (status, text) = served.get(&format!("{path}{part}")).error();
+        assert!(status == 500 && text.contains("2025-06-07"), "{part}: {text}");
     }
+    let reply = served.get(&format!("{path}&from=2025-06-07T00:00:01Z"));
+    assert_eq!((reply.status, reply.is_whole), (200, false), "more than is kept before it is sent");
     // A column that is not read is not asked for.
     served.get("/v1/tickers?product=BTC-USD&columns=trade_id&format=csv").whole();
 }

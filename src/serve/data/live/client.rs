@@ -79,21 +79,18 @@ impl Client<'_> {
 
     /// Sends the events of some batches from the next one on.
     fn send(&mut self, batches: &[Arc<Batch>], out: &mut BodyWriter<'_>) -> Result<(), StreamError> {
-        let mut next = self.next;
+        let (mut next, mut parts) = (self.next, Vec::with_capacity(batches.len()));
         for batch in batches {
             match &self.sent {
-                None => out.write_all(batch.from(next))?,
+                None => parts.push(batch.from(next)),
                 Some(sent) => {
-                    for (id, event) in batch.events_from(next) {
-                        if !matches!(id, EventId::Trade(id) if sent.contains(id)) {
-                            out.write_all(event)?;
-                        }
-                    }
+                    let is_new = |id: EventId| !matches!(id, EventId::Trade(id) if sent.contains(id));
+                    parts.extend(batch.events_from(next).filter(|(id, _)| is_new(*id)).map(|(_, event)| event));
                 }
             }
             next = batch.end();
         }
-        out.flush()?;
+        out.send_parts(&parts)?;
         let counters = self.server.counters();
         counters.send_rows(next.saturating_sub(self.next));
         batches.first().into_iter().for_each(|oldest| counters.note_lag(oldest.age()));

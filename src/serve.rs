@@ -24,6 +24,7 @@ mod page;
 mod routes;
 pub(crate) mod server;
 mod turns;
+mod uncut;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -135,7 +136,7 @@ impl Handler for Site {
     fn answer(&self, mut request: Request) -> Response {
         let needs_token = !request.path().starts_with(routes::ASSETS);
         match self.access.check(&mut request, needs_token) {
-            Ok(allowed) => self.access.mark(routes::route(&self.server, &request), allowed),
+            Ok(allowed) => self.access.mark(uncut::answer(&request, |request| routes::route(&self.server, request)), allowed),
             Err(refusal) => page::instead_of(*refusal, &request),
         }
     }

@@ -41,6 +41,7 @@ pub(crate) mod request;
 mod restore;
 mod salvage;
 pub(crate) mod seal;
+mod sigbus;
 pub(crate) mod space;
 pub(crate) mod stop_request;
 mod sync;
@@ -60,7 +61,6 @@ pub(crate) use growth::FULL as MAX_DAY_RECORDS;
 pub use growth::{FIRST_RECORDS, MAX_LEAD};
 pub use lock::holder_of;
 pub(crate) use lock::named_holder;
-pub use map::name_the_column_on_sigbus;
 pub use place::{DayKey, OWN_FOLDER};
 pub use reader::Snapshot;
 #[doc(hidden)]
@@ -70,6 +70,8 @@ pub use reader::typed::{ColumnError, ColumnValue};
 pub use reader::view::DayState;
 pub use recovery::{Opening, Trusted};
 pub use seal::Sealed;
+pub use sigbus::name_the_column_on_sigbus;
+pub(crate) use sigbus::{losses, outlive_lost_pages};
 pub(crate) use space::{Space, free_space};
 pub use sync::{SyncError, SyncReport, Syncer};
 

@@ -114,6 +114,17 @@ impl Tape {
         self.kept.check_day(day)
     }
 
+    /// Checks a day's bytes likewise. Whoever gives records to others does so first: an altered one must not look like a stored one.
+    ///
+    /// # Errors
+    /// Where a file cannot be looked at, or its bytes are not what was written.
+    pub(crate) fn check_bytes<L: Layout>(&self, day: &Snapshot<L>) -> Result<(), StoreError> {
+        match self.check_day(day)?.into_iter().next() {
+            Some(fault) => Err(StoreError::damaged(&fault.path, fault.what)),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the ends of a day's trades; nothing where there is no such day.
     ///
     /// # Errors

@@ -35,7 +35,14 @@ impl SealedDay {
         syncer.watch(day.files());
         let prices: Vec<_> = (0..97).map(|step| parse(format!("{}.{step:02}", 100_000 + step / 7).as_bytes()).unwrap()).collect();
         let sizes: Vec<_> = (1..89).map(|step| parse(format!("0.{:08}", step * 1_234_577 % 100_000_000).as_bytes()).unwrap()).collect();
+        // As random as those of the exchange: what repeats would be a small file of Parquet.
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut order = move || OrderId((random.u128(..) | 1).to_be_bytes());
+        let mut taker = order();
         for at in 0..trades {
+            if at % 3 == 0 {
+                taker = order();
+            }
             let time = UnixNanos(DATE.start().0 + at * (NANOS_PER_DAY / trades));
             let id = at + 1;
             let trade = Trade {
@@ -46,8 +53,8 @@ impl SealedDay {
                 size: sizes[at as usize % sizes.len()],
                 side: if at / 3 % 2 == 0 { Side::Buy } else { Side::Sell },
                 sequence: 7 * id,
-                maker_order_id: order_id(at),
-                taker_order_id: order_id(1 << 40 | at / 3),
+                maker_order_id: order(),
+                taker_order_id: taker,
                 origin: Origin::new(Means::Live, 0, 0),
             };
             while let Err(error) = day.insert(&trade) {
@@ -65,15 +72,4 @@ impl SealedDay {
         }
         Self { folder, trades }
     }
-}
-
-/// An order id that does not compress, as those of the exchange do not (the mixing function of SplitMix64).
-fn order_id(number: u64) -> OrderId {
-    let half = |seed: u64| {
-        let mut mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u128::from(mixed ^ (mixed >> 31))
-    };
-    OrderId((half(2 * number + 1) << 64 | half(2 * number + 2)).to_be_bytes())
 }

@@ -68,6 +68,8 @@ pub(crate) struct ServeArgs {
 /// An argument is wrong, the directory is no tape, the address cannot be listened on, or the server ends by itself.
 pub(crate) fn run(args: &ServeArgs) -> Result<u8, Failure> {
     let config = config(args)?;
+    // A file that is cut while it is read must not end the other answers.
+    crate::store::outlive_lost_pages().map_err(Failure::failed)?;
     let stop = Stop::default();
     let asked = stop.clone();
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(Failure::failed)?;

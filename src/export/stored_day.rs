@@ -12,7 +12,7 @@ use super::block::Block;
 use super::error::ExportError;
 use crate::json::Object;
 use crate::schema::{Column, Dataset, Layout, Value, with_layout};
-use crate::store::{DayKey, DayState, Run as StoredRun, Snapshot};
+use crate::store::{DayKey, DayState, Run as StoredRun, Snapshot, StoreError};
 use crate::stored;
 use crate::time_range::TimeRange;
 
@@ -20,6 +20,8 @@ use crate::time_range::TimeRange;
 trait Columns: Send + Sync {
     fn bytes(&self, column: usize) -> &[u8];
     fn release(&self, records: Range<usize>);
+    fn has_lost_pages(&self) -> bool;
+    fn check_lengths(&self) -> Result<(), StoreError>;
 }
 
 impl<L: Layout> Columns for Snapshot<L> {
@@ -29,6 +31,14 @@ impl<L: Layout> Columns for Snapshot<L> {
 
     fn release(&self, records: Range<usize>) {
         Self::release(self, records);
+    }
+
+    fn has_lost_pages(&self) -> bool {
+        Self::has_lost_pages(self)
+    }
+
+    fn check_lengths(&self) -> Result<(), StoreError> {
+        Self::check_lengths(self)
     }
 }
 
@@ -196,6 +206,15 @@ impl StoredDay {
     /// Gives the memory of some records of the columns back, until they are looked at again.
     pub(super) fn release(&self, records: Range<usize>) {
         self.columns.release(records);
+    }
+
+    /// Fails where a file of the day was cut since it was opened, or its device was lost. `is_end` also looks at the lengths of the files: whoever gives
+    /// records to others asks so behind the last one.
+    pub(super) fn check_not_cut(&self, is_end: bool) -> Result<(), ExportError> {
+        if is_end || self.columns.has_lost_pages() {
+            self.columns.check_lengths()?;
+        }
+        Ok(())
     }
 
     /// Gives the columns that are stored.

@@ -10,7 +10,7 @@
 //! 2. What is kept at once is a block of records, however long the answer is. A day is opened when its turn comes; one that still grows is opened at the
 //!    beginning, so that all of it is of one moment.
 //! 3. Days of trades are compared with their checksums before the first byte, once as long as their files stay the same. So are small days of tickers; a
-//!    large one that is read whole is compared before the next one begins, and before the stream ends. A large day of trades that does not grow is left to the caller,
+//!    large one is compared before the next one begins, and before the stream ends. A large day of trades that does not grow is left to the caller,
 //!    who has to [`check`] it before the end is told. So a stream that ends well has no altered byte.
 
 #[cfg(feature = "export")]

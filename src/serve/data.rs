@@ -30,7 +30,7 @@ use super::http::response::Response;
 use super::server::Server;
 use crate::schema::Dataset;
 
-pub(super) use live::LiveHubs;
+pub(super) use live::{EVENTS, LiveHubs};
 pub(super) use parquet_files::ParquetFiles;
 pub(super) use verdicts::Verdicts;
 

@@ -3,8 +3,9 @@
 //! 1. **Bounds**: no access leaves a mapping; each offset is checked, of stores once a record, and is a multiple of the value's width.
 //! 2. **Frozen bytes**: a slice over shared pages covers frozen bytes only; a store below the frozen mark panics. So no slice ever sees a change.
 //! 3. **Words**: what changes under a reader is accessed as an atomic word, never as a slice. A read-only mapping is only ever loaded from.
-//! 4. **Length**: storing beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`name_the_column_on_sigbus`]
-//!    prints the file's name and the process ends. `provision.rs` keeps stores below the length.
+//! 4. **Length**: what lies beyond a file's *length* is SIGBUS, and so is losing the device. That is no memory error: [`super::sigbus`] says what follows.
+//!    `provision.rs` keeps stores below the length.
+//!    An entry of the table of mappings is given up before its addresses are: the handler never takes one mapping for another.
 //! 5. Maps are addressed by 64-bit offsets; nothing here allocates except to remember a file's name.
 
 #![expect(unsafe_code, reason = "memory maps are pointers; this file turns them into checked accesses")]
@@ -13,11 +14,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use memmap2::{Advice, MmapOptions, MmapRaw, RemapOptions, UncheckedAdvice};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 
+use super::boot::STAGGER_BYTES;
 use super::mapping_table::{self, Watched};
 use crate::schema::MAX_COLUMNS;
 
@@ -29,13 +32,13 @@ pub(crate) type FrozenMark = Arc<AtomicUsize>;
 /// A mapping that one thread stores to through [`ColumnBases`], others load from, and whose frozen front is given out as slices.
 #[derive(Debug)]
 pub(crate) struct WriteMap {
+    _watched: Watched,
     raw: MmapRaw,
     /// Most bytes that the file may grow to.
     len: usize,
     /// Bytes of a record.
     width: usize,
     frozen: FrozenMark,
-    _watched: Watched,
 }
 
 impl WriteMap {
@@ -98,6 +101,15 @@ impl WriteMap {
         whole(low, high)
     }
 
+    /// Makes the page of a word dirty without changing it, by one atomic step that stores the value it found: a writer's store is never undone.
+    pub(crate) fn dirty(&self, at: usize) {
+        // SAFETY: (1) checked and aligned; (3) atomic.
+        let word = unsafe { AtomicU32::from_ptr(self.within(at, 4).cast()) };
+        // Not `fetch_or(0)`: the compiler turns that into a load, which leaves the page clean. Where this fails the writer has just stored.
+        let found = word.load(Ordering::Relaxed);
+        let _ = word.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Declares the first `to` records of the day final: nobody stores to them again. The caller has loaded the commit mark with acquire ordering.
     pub(crate) fn freeze(&self, to: usize) {
         self.frozen.fetch_max(to, Ordering::AcqRel);
@@ -111,11 +123,6 @@ impl WriteMap {
         unsafe { std::slice::from_raw_parts(self.raw.as_ptr().add(records.start * self.width), records.len() * self.width) }
     }
 }
-
-/// Bytes of address space between two mappings, so that a record's places in its columns do not lie whole gigabytes apart. AMD's first-level cache
-/// distinguishes lines of a set by a hash of the address bits 12 to 27 (Lipp et al., *Take A Way*, 2020), and keeps only one of those with the same
-/// hash. Without the gap a record of 13 columns takes 98 ns there, with it 13.
-pub(crate) const STAGGER_BYTES: usize = 2 << 20;
 
 /// Bytes whose pages are made present at a time: meanwhile the system holds a lock that all maps share.
 const POPULATE_STEP: usize = 64 << 10;
@@ -227,43 +234,20 @@ impl OpenRecord<'_> {
     }
 }
 
-/// Makes every page of a file's part dirty again without changing it, so that the next flush writes what a failed one may have lost.
-pub(crate) fn dirty_again(file: &File, part: Range<usize>, path: &Path) -> io::Result<()> {
-    if part.is_empty() {
-        return Ok(());
-    }
-    let map = WriteMap::new(file, part.end, 1, FrozenMark::default(), path)?;
-    for at in (part.start - part.start % DIRTY_STEP..part.end).step_by(DIRTY_STEP) {
-        if map.len - at >= 4 {
-            // SAFETY: (1) checked and aligned; (3) atomic.
-            let word = unsafe { AtomicU32::from_ptr(map.within(at, 4).cast()) };
-            // One atomic step that stores the value it found, so that a writer's store is never undone; where it fails the writer has just stored.
-            // Not `fetch_or(0)`: the compiler turns that into a load, which leaves the page clean.
-            let found = word.load(Ordering::Relaxed);
-            let _ = word.compare_exchange(found, found, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-    Ok(())
-}
-
-/// Bytes of the smallest page there is.
-const DIRTY_STEP: usize = 4096;
-
 /// A read-only mapping of bytes that never change again: records below a commit mark. It may reach beyond them, even beyond the file's end, so that most
 /// growth costs nothing.
 #[derive(Debug)]
 pub(crate) struct ReadMap {
+    watched: Watched,
     raw: MmapRaw,
     len: usize,
-    watched: Watched,
 }
 
 impl ReadMap {
     /// Maps address space for `space` bytes of `file`, at least `len`, and shows the first `len`: the file holds them, and they are committed.
     pub(crate) fn new(file: &File, len: usize, space: usize, path: &Path) -> io::Result<Self> {
         let raw = MmapOptions::new().len(space.max(len).max(1)).map_raw_read_only(file)?;
-        let watched = Watched::new(addresses(&raw), path);
-        Ok(Self { raw, len, watched })
+        Ok(Self { watched: Watched::new(addresses(&raw), path), raw, len })
     }
 
     /// Makes sure that the mapping reaches over `len` bytes. One that does not gets address space for `space` bytes, or `len` where a limit refuses
@@ -273,16 +257,12 @@ impl ReadMap {
             return Ok(false);
         }
         let options = RemapOptions::new().may_move(true);
-        for space in [space.max(len), len] {
-            // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
-            match unsafe { self.raw.remap(space, options) } {
-                Ok(()) => break,
-                Err(error) if space == len => return Err(error),
-                Err(_) => {}
-            }
-        }
+        self.watched.leave();
+        // SAFETY: (1) no slice of the old mapping is alive, as this borrows the map alone; (4) what lies beyond the file's end is not accessed.
+        let mut remap = |space| unsafe { self.raw.remap(space, options) };
+        let moved = remap(space.max(len)).or_else(|_| remap(len));
         self.watched.follow(addresses(&self.raw));
-        Ok(true)
+        moved.map(|()| true)
     }
 
     /// Shows the first `len` bytes from now on, as many as before or more. The mapping reaches over them; else as in [`ReadMap::new`].
@@ -296,6 +276,11 @@ impl ReadMap {
         let (start, end) = (bytes.start.min(self.len), bytes.end.min(self.len));
         // SAFETY: (1) inside the mapping, as just cut; it is shared, so this loses and changes no byte. Where it is refused, the pages stay.
         let _ = unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, start, end.saturating_sub(start)) };
+    }
+
+    /// Tells whether pages were lost: zeros stand in their place.
+    pub(crate) fn has_lost_pages(&self) -> bool {
+        self.watched.has_lost_pages()
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -319,16 +304,13 @@ const _: () = assert!(cfg!(target_endian = "little"), "columns are little-endian
 /// As said.
 pub unsafe trait Plain: Copy + Send + Sync + 'static {}
 
-// SAFETY: integers and floats have no padding, and take any bits.
-unsafe impl Plain for u32 {}
-// SAFETY: as above.
-unsafe impl Plain for u64 {}
-// SAFETY: as above.
-unsafe impl Plain for f32 {}
-// SAFETY: as above.
-unsafe impl Plain for f64 {}
-// SAFETY: as above, of bytes.
-unsafe impl Plain for [u8; 16] {}
+macro_rules! plain {
+    ($($integers_floats_and_bytes:ty),*) => {
+        // SAFETY: they have no padding, and take any bits.
+        $(unsafe impl Plain for $integers_floats_and_bytes {})*
+    };
+}
+plain!(u32, u64, f32, f64, [u8; 16]);
 
 /// Bytes of a sector, the unit that a disk writes whole.
 pub(crate) const SECTOR: usize = 512;
@@ -337,9 +319,9 @@ const WORDS_PER_SECTOR: usize = SECTOR / 8;
 /// A mapping accessed as atomic 64-bit words: the commit page.
 #[derive(Debug)]
 pub(crate) struct WordMap {
+    watched: Watched,
     raw: MmapRaw,
     writable: bool,
-    _watched: Watched,
 }
 
 impl WordMap {
@@ -348,8 +330,7 @@ impl WordMap {
         assert!(len.is_multiple_of(SECTOR), "whole sectors");
         let options = MmapOptions::new().len(len).to_owned();
         let raw = if writable { options.map_raw(file)? } else { options.map_raw_read_only(file)? };
-        let watched = Watched::new(addresses(&raw), path);
-        Ok(Self { raw, writable, _watched: watched })
+        Ok(Self { watched: Watched::new(addresses(&raw), path), raw, writable })
     }
 
     #[inline(always)]
@@ -357,6 +338,11 @@ impl WordMap {
         assert!(index < self.raw.len() / 8, "outside the mapping");
         // SAFETY: (1) checked; the mapping is aligned to a page and thus the word to 8; (3) only ever accessed as an atomic.
         unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().cast::<u64>().add(index)) }
+    }
+
+    /// Tells whether the page was lost: zeros stand in its place.
+    pub(crate) fn has_lost_pages(&self) -> bool {
+        self.watched.has_lost_pages()
     }
 
     /// Loads a word; what was stored before the release store of the value found is visible afterwards.
@@ -420,31 +406,42 @@ fn addresses(raw: &MmapRaw) -> Range<usize> {
 }
 
 /// Finds the name of the file mapped at an address.
-fn column_at(address: usize) -> Option<&'static [u8]> {
+pub(super) fn column_at(address: usize) -> Option<&'static [u8]> {
     let (name, len) = mapping_table::name_at(address)?;
-    // SAFETY: the name lives as long as its entry; only the dying process' handler calls this, about a mapping that was just accessed.
+    // SAFETY: the name lives as long as its entry; only the handler of SIGBUS calls this, about a mapping that its thread was just accessing.
     Some(unsafe { std::slice::from_raw_parts(name, len) })
 }
 
-/// Installs a handler for SIGBUS that prints the name of the file at the faulting address, and ends the process as the signal would have.
-///
-/// # Errors
-/// Where the handler cannot be installed.
-pub fn name_the_column_on_sigbus() -> io::Result<()> {
-    let sigbus = rustix::process::Signal::BUS.as_raw();
-    let registered = unsafe {
-        // SAFETY: the handler reads atomics, writes to stderr and ends the process: all of it async-signal-safe.
-        // `si_addr` is what the kernel fills in for SIGBUS.
-        signal_hook_registry::register_sigaction(sigbus, move |info| {
-            let name = column_at(info.si_addr() as usize).unwrap_or(b"an unknown mapping");
-            for part in [b"coltape: SIGBUS: the device behind ".as_slice(), name, b" failed or its file was cut; ending\n"] {
-                // Nothing can be done about a message that cannot be printed.
-                let _ = rustix::io::write(std::io::stderr(), part);
-            }
-            let _ = signal_hook::low_level::emulate_default_handler(sigbus);
-        })
+/// Tells of the address of a SIGBUS whether the access can be tried again.
+static TAKES: OnceLock<fn(usize) -> bool> = OnceLock::new();
+
+/// Has an async-signal-safe function decide what follows a SIGBUS: the thread goes on, or the process ends as without a handler.
+pub(super) fn handle_sigbus(takes: fn(usize) -> bool) -> io::Result<()> {
+    let _ = TAKES.set(takes);
+    // SAFETY: all zeros are a `sigaction`; the handler does what is async-signal-safe alone.
+    let done = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_sigbus as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        libc::sigaction(libc::SIGBUS, &raw const action, std::ptr::null_mut())
     };
-    registered.map(drop)
+    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+extern "C" fn on_sigbus(signal: libc::c_int, info: *const libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel gives the handler a valid `info`, and in it the address.
+    let address = unsafe { (*info).si_addr() } as usize;
+    if !TAKES.get().is_some_and(|takes| takes(address)) {
+        // SAFETY: both are async-signal-safe. The signal comes again when the handler is left, and ends the process.
+        let _ = unsafe { (libc::signal(signal, libc::SIG_DFL), libc::raise(signal)) };
+    }
+}
+
+/// Puts zeros in the place of pages of a read-only mapping that its thread cannot read.
+pub(super) fn put_zeros(pages: Range<usize>) -> io::Result<()> {
+    let (start, flags) = (std::ptr::with_exposed_provenance_mut(pages.start), MapFlags::PRIVATE | MapFlags::FIXED);
+    // SAFETY: (1) `pages` lies inside a mapping that the faulting thread borrows, so nobody unmaps it meanwhile; (2) what was there is lost.
+    unsafe { mmap_anonymous(start, pages.len(), ProtFlags::READ, flags) }.map(drop).map_err(io::Error::from)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// Most mappings that are remembered for the message on SIGBUS; it does not name those beyond. The kernel's usual limit is as large.
 const WATCHED: usize = 65_536;
@@ -15,12 +15,14 @@ struct Entry {
     end: AtomicUsize,
     name: AtomicPtr<u8>,
     name_len: AtomicUsize,
+    /// Whether pages of the mapping were lost.
+    is_torn: AtomicBool,
 }
 
 impl Entry {
     const fn free() -> Self {
         let (start, end, name_len) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { start, end, name: AtomicPtr::new(std::ptr::null_mut()), name_len }
+        Self { start, end, name: AtomicPtr::new(std::ptr::null_mut()), name_len, is_torn: AtomicBool::new(false) }
     }
 }
 
@@ -30,11 +32,16 @@ static TABLE: [Entry; WATCHED] = [const { Entry::free() }; WATCHED];
 /// No entry below it was free when it was stored. The search for a free one begins here; entries are taken by setting `end` from 0.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
+/// How often pages of a mapping were lost.
+static LOSSES: AtomicU64 = AtomicU64::new(0);
+
 /// A mapping's entry in the table, removed when the mapping is dropped.
 #[derive(Debug)]
 pub(super) struct Watched {
     entry: Option<usize>,
     name: Box<str>,
+    /// Whether pages were lost before it moved.
+    was_torn: bool,
 }
 
 impl Watched {
@@ -43,12 +50,17 @@ impl Watched {
         Self::named(addresses, path.to_string_lossy().into())
     }
 
-    /// Notes that the mapping has moved, or has another length.
-    pub(super) fn follow(&mut self, addresses: Range<usize>) {
-        // The old entry is dropped first: another mapping may lie there by now.
-        let name = self.name.clone();
+    /// Gives the entry up, before the mapping moves: another one may lie there a moment later. Nobody reads it until [`Watched::follow`].
+    pub(super) fn leave(&mut self) {
+        self.was_torn = self.has_lost_pages();
         self.free();
-        *self = Self::named(addresses, name);
+    }
+
+    /// Notes where the mapping lies now, and how long it is.
+    pub(super) fn follow(&mut self, addresses: Range<usize>) {
+        let mut moved = Self::named(addresses, std::mem::take(&mut self.name));
+        moved.was_torn = self.was_torn;
+        *self = moved;
     }
 
     fn named(addresses: Range<usize>, name: Box<str>) -> Self {
@@ -67,13 +79,24 @@ impl Watched {
             // Release: a handler that finds `start` finds the name. Partner: the acquire load in `name_at`.
             entry.start.store(start, Ordering::Release);
         }
-        Self { entry, name }
+        Self { entry, name, was_torn: false }
+    }
+
+    /// Tells whether pages of the mapping were lost.
+    pub(super) fn has_lost_pages(&self) -> bool {
+        // Acquire: who has read zeros in the place of a page finds this set. Partner: the handler has set it before it put them there.
+        self.was_torn || self.entry().is_some_and(|entry| entry.is_torn.load(Ordering::Acquire))
+    }
+
+    fn entry(&self) -> Option<&'static Entry> {
+        self.entry.and_then(|at| TABLE.get(at))
     }
 
     fn free(&mut self) {
         let Some(at) = self.entry.take() else { return };
         if let Some(entry) = TABLE.get(at) {
             entry.start.store(0, Ordering::Release);
+            entry.is_torn.store(false, Ordering::Release);
             entry.name.store(std::ptr::null_mut(), Ordering::Release);
             entry.end.store(0, Ordering::Release);
         }
@@ -89,10 +112,29 @@ impl Drop for Watched {
 
 /// Finds the name of the file that is mapped at an address: where its bytes are, and how many.
 pub(super) fn name_at(address: usize) -> Option<(*const u8, usize)> {
-    TABLE.iter().find_map(|entry| {
-        let (start, name) = (entry.start.load(Ordering::Acquire), entry.name.load(Ordering::Relaxed));
-        let is_there = start != 0 && !name.is_null() && (start..entry.end.load(Ordering::Relaxed)).contains(&address);
-        is_there.then(|| (name.cast_const(), entry.name_len.load(Ordering::Relaxed)))
+    let entry = entry_at(address)?;
+    let name = entry.name.load(Ordering::Relaxed);
+    (!name.is_null()).then(|| (name.cast_const(), entry.name_len.load(Ordering::Relaxed)))
+}
+
+/// Notes that the pages of a mapping from an address on are lost. Gives the addresses of these pages.
+pub(super) fn tear_at(address: usize, page: usize) -> Option<Range<usize>> {
+    let entry = entry_at(address)?;
+    let end = entry.end.load(Ordering::Relaxed).checked_next_multiple_of(page)?;
+    entry.is_torn.store(true, Ordering::Release);
+    LOSSES.fetch_add(1, Ordering::AcqRel);
+    Some(address - address % page..end)
+}
+
+/// Gives how often pages of a mapping were lost.
+pub(super) fn losses() -> u64 {
+    LOSSES.load(Ordering::Acquire)
+}
+
+fn entry_at(address: usize) -> Option<&'static Entry> {
+    TABLE.iter().find(|entry| {
+        let start = entry.start.load(Ordering::Acquire);
+        start != 0 && (start..entry.end.load(Ordering::Relaxed)).contains(&address)
     })
 }
 

@@ -77,6 +77,11 @@ impl Page {
         Ok(Self { words: WordMap::new(file, PAGE, writable, path)?, here })
     }
 
+    /// Tells whether the file was cut, or its device lost, since it was mapped.
+    pub(super) fn is_lost(&self) -> bool {
+        self.words.has_lost_pages()
+    }
+
     pub(crate) fn identity(&self) -> Option<Identity> {
         Identity::decode(&self.words.load_sector(IDENTITY_SECTOR))
     }

@@ -23,6 +23,8 @@ use super::column::load;
 use super::error::StoreError;
 use super::late;
 use super::merge;
+use super::own_file::FileId;
+use super::page::Page;
 use super::place::DayKey;
 use crate::product::ProductId;
 use crate::schema::{Column, ColumnSet, Layout, Source as _};
@@ -92,11 +94,14 @@ impl<L: Layout> Snapshot<L> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn refresh(&mut self) -> Result<bool, StoreError> {
-        match refresh(&mut self.view, self.last, &mut self.costs)? {
+        let has_lost_pages = self.view.has_lost_pages();
+        // What zeros stand in the place of is read from the files again, or its file is named.
+        let found = if has_lost_pages { Found::OtherFiles } else { refresh(&mut self.view, self.last, &mut self.costs)? };
+        match found {
             Found::Nothing => return Ok(false),
             Found::More => {}
             Found::OtherFiles => match open_view(&self.dir, &self.key, self.boot)? {
-                Some(view) if self.shows_same(&view) => return Ok(false),
+                Some(view) if !has_lost_pages && self.shows_same(&view) => return Ok(false),
                 Some(view) => {
                     self.costs.times_indexed += self.view.times.get().map_or(0, TimeIndex::looked_at);
                     self.costs.opened += 1;
@@ -109,6 +114,35 @@ impl<L: Layout> Snapshot<L> {
         }
         self.last = Last::of(&self.view);
         Ok(true)
+    }
+
+    /// Tells whether files were cut, or their device was lost, since they were mapped: zeros stand in the place of what was read. Only a process that has asked
+    /// to outlive that can tell ([`super::outlive_lost_pages`]).
+    pub(crate) fn has_lost_pages(&self) -> bool {
+        self.view.has_lost_pages()
+    }
+
+    /// Says which file of the day was cut since it was mapped, if one was. Whoever gives records to others asks behind the last one: what lies behind a cut
+    /// reads as zeros.
+    ///
+    /// # Errors
+    /// The file that is too short now.
+    pub(crate) fn check_lengths(&self) -> Result<(), StoreError> {
+        for (column, mapped) in self.view.table.iter().zip(&self.view.columns) {
+            let want = (self.view.records as u64).saturating_mul(column.kind.width() as u64);
+            // Another file at the path has taken the place of this one, which nobody can reach any more.
+            let is_cut = |found: &std::fs::Metadata| FileId::of(found) == mapped.id && found.len() < want;
+            if let Some(found) = std::fs::metadata(&mapped.path).ok().filter(is_cut) {
+                return Err(StoreError::damaged(&mapped.path, format!("{} bytes do not hold {} records", found.len(), self.view.records)));
+            }
+            if mapped.map.has_lost_pages() {
+                return Err(StoreError::damaged(&mapped.path, "its device failed, or it was cut, while it was read"));
+            }
+        }
+        match self.view.page.as_ref().is_some_and(Page::is_lost) {
+            true => Err(StoreError::damaged(&self.view.place.page(), "its device failed, or it was cut, while it was read")),
+            false => Ok(()),
+        }
     }
 
     /// Tells whether another view of the day has the same files and the same of them.

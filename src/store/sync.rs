@@ -21,7 +21,7 @@ use super::error::{At, StoreError};
 use super::files::DayFiles;
 use super::filesystem;
 use super::late::record_bytes;
-use super::map;
+use super::map::{FrozenMark, WriteMap};
 use super::place::DayKey;
 use super::probe::{Step, Why};
 use crate::schema::Dataset;
@@ -238,11 +238,22 @@ fn tails(day: &DayFiles) -> Vec<Tail> {
     columns.chain([Tail { path: day.place.late(), from: 0 }]).collect()
 }
 
+/// Bytes of the smallest page there is.
+const SMALLEST_PAGE: usize = 4096;
+
+/// Makes every page of a file dirty again from a byte on without changing it, so that the next flush writes what a failed one may have lost.
 fn dirty_again(file: &File, from: u64, path: &Path) -> Result<(), StoreError> {
     // The kernel also remembers the failure with the file and would report it to the next reader. It is known already, so this result does not matter.
     let _ = file.sync_data();
     let to = file.metadata().at("look at", path)?.len();
-    map::dirty_again(file, offset(from, path)?..offset(to, path)?, path).at("store again", path)
+    let (from, to) = (offset(from, path)?, offset(to, path)?);
+    if from >= to {
+        return Ok(());
+    }
+    let map = WriteMap::new(file, to, 1, FrozenMark::default(), path).at("store again", path)?;
+    // The last word of the part begins 4 bytes before its end, at the latest.
+    (from - from % SMALLEST_PAGE..to.saturating_sub(3)).step_by(SMALLEST_PAGE).for_each(|at| map.dirty(at));
+    Ok(())
 }
 
 /// Makes sure, past the cache, that the device holds a checkpoint.

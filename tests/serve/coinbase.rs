@@ -2,6 +2,7 @@
 
 mod captured;
 mod client;
+mod damaged;
 mod followed;
 mod load;
 mod protocol;
@@ -10,4 +11,4 @@ mod shapes;
 mod tapes;
 mod tardis;
 
-pub(crate) use client::escaped;
+pub(crate) use client::{Client, escaped};

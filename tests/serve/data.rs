@@ -4,7 +4,7 @@ mod answers;
 mod archived;
 mod asked;
 mod client;
-mod damage;
+pub(crate) mod damage;
 mod guide;
 mod large;
 mod live;

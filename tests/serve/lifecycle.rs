@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::client::connect;
+use crate::client::{Answer, connect};
+use crate::coinbase::Client;
 use crate::programs::{await_that, coltape};
 use crate::served::Served;
 
@@ -58,6 +59,43 @@ fn it_says_when_it_is_not_ready_and_lives_on() {
     assert_eq!(served.get("/healthz").status, 200);
     std::fs::rename(&away, &data).unwrap();
     assert_eq!(served.get("/readyz").status, 200);
+}
+
+#[test]
+fn live_clients_are_told_that_the_directory_has_gone_away_and_come_back_with_it() {
+    let (folder, served) = Served::sample(&[]);
+    let (data, away) = (folder.path().to_owned(), folder.path().with_extension("away"));
+    let connect_all = || {
+        ["/ws", "/ws-advanced", "/ws?from=2020-01-01"].map(|path| {
+            let mut client = Client::connect(&format!("ws://{}{path}", served.address));
+            if path == "/ws-advanced" {
+                client.subscribe_advanced("market_trades", &["BTC-USD"]);
+            } else {
+                client.subscribe(&["matches", "heartbeat"], &["BTC-USD"]);
+            }
+            client.until(|message| message.to_string().contains("subscriptions"));
+            client
+        })
+    };
+    let clients = connect_all();
+    let events = || {
+        let mut stream = connect(served.address);
+        write!(stream, "GET /v1/live?product=BTC-USD HTTP/1.1\r\nHost: {}\r\n\r\n", served.address).unwrap();
+        let mut come = vec![0; 16];
+        stream.read_exact(&mut come).unwrap();
+        (stream, come)
+    };
+    let (mut stream, mut come) = events();
+    std::fs::rename(&data, &away).unwrap();
+    for mut client in clients {
+        let (messages, code) = client.rest();
+        let said = messages.iter().find(|message| message["type"] == "error").unwrap_or_else(|| panic!("{messages:?}"));
+        assert!(code == 1011 && said.to_string().contains("does not exist"), "{code}: {said}");
+    }
+    stream.read_to_end(&mut come).unwrap();
+    assert!(!Answer::parse(&come, false).unwrap().0.is_whole, "{}", String::from_utf8_lossy(&come));
+    std::fs::rename(&away, &data).unwrap();
+    drop((connect_all(), events()));
 }
 
 #[test]

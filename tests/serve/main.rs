@@ -8,6 +8,7 @@ mod access;
 mod browser;
 mod client;
 mod coinbase;
+mod cut;
 mod data;
 mod hostile;
 mod lifecycle;

@@ -5,7 +5,7 @@ use crate::export::ExportError;
 use crate::export::stored_day::StoredDay;
 use crate::product::ProductId;
 use crate::schema::{Dataset, Layout, with_layout};
-use crate::store::{DayKey, DayState, Snapshot, StoreError, catalog, holder_of};
+use crate::store::{DayKey, DayState, Snapshot, catalog, holder_of};
 use crate::tape::Tape;
 use crate::time::UtcDay;
 
@@ -36,6 +36,15 @@ impl Budget {
         self.0 = left.unwrap_or(self.0);
         left.is_some()
     }
+}
+
+/// Which bytes are compared with their checksums when a day is opened.
+#[derive(Debug)]
+pub(super) enum Checks<'b> {
+    Nothing,
+    /// Those of trades, but for a large day that does not grow, and those of other records within what is left.
+    Within(&'b mut Budget),
+    Everything,
 }
 
 /// What tells a day from the same day at another time: other records, other files, other bytes.
@@ -109,7 +118,7 @@ impl DayIdentity {
 /// # Errors
 /// Where the day cannot be read, or is damaged.
 pub(crate) fn look(tape: &Tape, key: &DayKey, budget: &mut Budget) -> Result<Option<DayIdentity>, ExportError> {
-    with_layout!(key.dataset, L => Ok(open::<L>(tape, key, Some(budget))?.map(|day| DayIdentity::of(&day))))
+    with_layout!(key.dataset, L => Ok(open::<L>(tape, key, Checks::Within(budget))?.map(|day| DayIdentity::of(&day))))
 }
 
 /// Compares the bytes of a day that was sent with their checksums.
@@ -120,7 +129,7 @@ pub(crate) fn check(tape: &Tape, key: &DayKey, sent: &DayIdentity) -> Result<(),
     with_layout!(key.dataset, L => {
         let day = Snapshot::<L>::open(tape.dir(), &key.product, key.date).map_err(ExportError::from)?;
         let day = day.filter(|day| DayIdentity::of(day) == *sent).ok_or_else(|| StreamError::replaced(key))?;
-        Ok(bytes_of(tape, &day)?)
+        Ok(tape.check_bytes(&day).map_err(ExportError::from)?)
     })
 }
 
@@ -138,23 +147,16 @@ pub(crate) fn check_still_there(tape: &Tape, product: &ProductId, seen: &DayIden
     })
 }
 
-fn bytes_of<L: Layout>(tape: &Tape, day: &Snapshot<L>) -> Result<(), ExportError> {
-    match tape.check_day(day)?.into_iter().next() {
-        Some(fault) => Err(StoreError::damaged(&fault.path, fault.what).into()),
-        None => Ok(()),
-    }
-}
-
 /// Counts the records of a day, without a look at its bytes.
 ///
 /// # Errors
 /// Where the day cannot be read.
 pub(crate) fn count_records(tape: &Tape, key: &DayKey) -> Result<u64, ExportError> {
-    with_layout!(key.dataset, L => Ok(open::<L>(tape, key, None)?.map_or(0, |day| day.count() as u64)))
+    with_layout!(key.dataset, L => Ok(open::<L>(tape, key, Checks::Nothing)?.map_or(0, |day| day.count() as u64)))
 }
 
-/// Opens a day, and checks it within a budget.
-fn open<L: Layout>(tape: &Tape, key: &DayKey, budget: Option<&mut Budget>) -> Result<Option<Snapshot<L>>, ExportError> {
+/// Opens a day, and checks it.
+fn open<L: Layout>(tape: &Tape, key: &DayKey, checks: Checks<'_>) -> Result<Option<Snapshot<L>>, ExportError> {
     let Some(day) = Snapshot::<L>::open(tape.dir(), &key.product, key.date)? else {
         // Files that are being made have no record yet. Files that nobody makes and that cannot be opened must not be passed over if they have some.
         if holder_of(tape.dir())?.is_none() {
@@ -164,9 +166,14 @@ fn open<L: Layout>(tape: &Tape, key: &DayKey, budget: Option<&mut Budget>) -> Re
     };
     let width: usize = day.columns().iter().map(|column| column.kind.width()).sum();
     let bytes = (day.base_count() as u64).saturating_mul(width as u64);
-    let is_later = L::DATASET == Dataset::Trades && DayIdentity::of(&day).is_checked_later();
-    if budget.is_some_and(|budget| !is_later && (L::DATASET == Dataset::Trades || budget.take(bytes))) {
-        bytes_of(tape, &day)?;
+    let is_checked = match checks {
+        Checks::Nothing => false,
+        Checks::Everything => true,
+        Checks::Within(_) if L::DATASET == Dataset::Trades => !DayIdentity::of(&day).is_checked_later(),
+        Checks::Within(budget) => budget.take(bytes),
+    };
+    if is_checked {
+        tape.check_bytes(&day)?;
     }
     Ok(Some(day))
 }
@@ -180,13 +187,13 @@ pub(super) struct StreamedDay {
 }
 
 impl StreamedDay {
-    /// Opens a day, and checks it within a budget. Gives nothing where it is only just being made.
+    /// Opens a day, and checks it. Gives nothing where it is only just being made.
     ///
     /// # Errors
     /// Where the day cannot be read, or is damaged.
-    pub(super) fn open(tape: &Tape, key: &DayKey, budget: Option<&mut Budget>) -> Result<Option<Self>, ExportError> {
+    pub(super) fn open(tape: &Tape, key: &DayKey, checks: Checks<'_>) -> Result<Option<Self>, ExportError> {
         with_layout!(key.dataset, L => {
-            let Some(day) = open::<L>(tape, key, budget)? else { return Ok(None) };
+            let Some(day) = open::<L>(tape, key, checks)? else { return Ok(None) };
             let identity = DayIdentity::of(&day);
             let checksums = identity.checksums.clone();
             Ok(Some(Self { stored: StoredDay::of_unchecked(day), identity, checksums }))

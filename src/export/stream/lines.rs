@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::chosen::{Chosen, Order};
-use super::day::StreamedDay;
+use super::day::{Checks, StreamedDay};
 use super::error::StreamError;
 use super::format::StreamFormat;
 use super::text::{ExactCells, TextEncoder};
+use crate::export::ExportError;
 use crate::export::block::Block;
 use crate::export::stored_day::put;
 use crate::export::table::{self, ExportColumn};
@@ -85,10 +86,11 @@ impl LineMaker {
                 block.add(&values);
             }
         }
+        day.check_lengths().map_err(ExportError::from)?;
         self.of_block(&block.finish(self.dataset))
     }
 
-    /// Makes lines of all trades of some days behind an id, in batches.
+    /// Makes lines of all trades of some days behind an id, in batches. Each day is compared with its checksums before.
     ///
     /// # Errors
     /// Where a day cannot be read, and where `take` fails.
@@ -101,11 +103,14 @@ impl LineMaker {
     ) -> Result<(), StreamError> {
         for date in dates {
             let key = DayKey { product: self.product.clone(), dataset: self.dataset, date: *date };
-            let Some(day) = StreamedDay::open(tape, &key, None)? else { continue };
+            let Some(day) = StreamedDay::open(tape, &key, Checks::Everything)? else { continue };
             let mut chosen = Chosen::new(&day, TimeRange::ALL, Some(after), Order::Ascending);
             while let Some(block) = chosen.next_block(BATCH_RECORDS, &|| true) {
-                take(self.of_block(&block)?)?;
+                let lines = self.of_block(&block)?;
+                day.stored.check_not_cut(false)?;
+                take(lines)?;
             }
+            day.stored.check_not_cut(true)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::chosen::{Chosen, Order};
-use super::day::{Budget, DayIdentity, StreamedDay};
+use super::day::{Budget, Checks, DayIdentity, StreamedDay, check};
 use super::encoder::Encoder;
 use super::error::StreamError;
 use super::format::StreamFormat;
@@ -95,7 +95,7 @@ impl RecordStream {
     pub(crate) fn open(asked: Records) -> Result<Self, ExportError> {
         let (mut identities, mut live, mut budget) = (BTreeMap::new(), BTreeMap::new(), Budget::default());
         for date in &asked.dates {
-            let Some(day) = StreamedDay::open(&asked.tape, &key(&asked, *date), Some(&mut budget))? else { continue };
+            let Some(day) = StreamedDay::open(&asked.tape, &key(&asked, *date), Checks::Within(&mut budget))? else { continue };
             identities.insert(*date, day.identity.clone());
             if !day.identity.is_sealed() {
                 live.insert(*date, day);
@@ -150,7 +150,7 @@ impl RecordStream {
             return Ok(day);
         }
         let key = key(&self.asked, date);
-        let day = StreamedDay::open(&self.asked.tape, &key, None)?;
+        let day = StreamedDay::open(&self.asked.tape, &key, Checks::Nothing)?;
         // A day that is gone was moved away or removed meanwhile: without it the answer would be short, and look whole.
         let day = day.ok_or_else(|| StreamError::replaced(&key))?;
         if self.is_promised && Some(&day.identity) != self.identities.get(&date) {
@@ -177,6 +177,7 @@ impl RecordStream {
                 return Err(StreamError::Stopped);
             }
             self.write_block(day, &block, exact, encoder)?;
+            day.stored.check_not_cut(false)?;
             taken |= block.taken();
             written += block.rows() as u64;
             chosen.release();
@@ -184,8 +185,12 @@ impl RecordStream {
         if !goes_on() {
             return Err(StreamError::Stopped);
         }
+        day.stored.check_not_cut(true)?;
         if written == day.identity.records() && Chosen::is_whole(day, range, after_id) {
             day.check(taken)?;
+        } else if self.asked.dataset != Dataset::Trades && day.identity.is_sealed() {
+            // Those of trades were compared before, or will be. A part of a day has no checksum of its own, so all of the day is compared, once.
+            check(&self.asked.tape, &key(&self.asked, day.identity.date()), &day.identity)?;
         }
         Ok(written)
     }

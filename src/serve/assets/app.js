@@ -24,6 +24,8 @@ const LIVE_MS = 3_600_000;
 const address = new Address();
 const state = address.read();
 let isAway = false;
+/** Why the server cannot tell what there is, and since when; null while it can. */
+let unread = null;
 let awaySince = 0;
 let isRefused = false;
 
@@ -72,14 +74,17 @@ function connectionChanged(now, error) {
 
 function showConnection() {
   if (isRefused) return;
-  $('notice').hidden = !isAway;
+  $('notice').hidden = !isAway && !unread;
   if (isAway) {
     put($('notice-title'), 'The server does not answer.');
     put($('notice-words'), `What you see is as of ${format.clock(awaySince)} UTC. The page goes on by itself when the server is back.`);
+  } else if (unread) {
+    put($('notice-title'), 'The server answers with an error.');
+    put($('notice-words'), `It says: ${unread.words}. What you see is as of ${format.clock(unread.since)} UTC. The page goes on by itself.`);
   }
   const isLive = market?.isOpen && follows();
-  $('link').className = `link ${isAway ? 'away' : isLive ? 'live' : 'rest'}`;
-  put($('link-words'), isAway ? 'Away' : isLive ? 'Live' : market ? 'At rest' : 'Connected');
+  $('link').className = `link ${isAway || unread ? 'away' : isLive ? 'live' : 'rest'}`;
+  put($('link-words'), isAway ? 'Away' : unread ? 'Error' : isLive ? 'Live' : market ? 'At rest' : 'Connected');
 }
 
 function say(words) { put($('said'), words); }
@@ -309,7 +314,9 @@ chart.after = () => {
   const { trades, bands } = chart.drawn, { view } = chart;
   if (!isFailed && market.candles.interval !== null) {
     const isGap = bands.some((band) => band.gaps.some((gap) => gap.from <= view.from && gap.to >= view.to));
-    if (trades > 0 || isGap || !products.get(market.name)) cover('', '');
+    const product = products.get(market.name);
+    if (trades > 0 || isGap || !product) cover('', '');
+    else if (!Number.isFinite(product.lastId)) cover('Nothing is stored yet', `${market.name} has no trade on this tape. The page looks again by itself.`);
     else cover('No trade in this range', isGap ? '' : `Nothing of ${market.name} is stored between ${format.range(view.from, view.to)} UTC.`, 'Go to the last trade', () => follow());
   }
   const isCandles = chart.shown.mode === 'candles';
@@ -366,6 +373,7 @@ function showMarket() {
   const price = market.last?.price ?? product.lastPrice;
   const decimals = Math.max(tape.decimals, format.decimalsOf(price));
   put($('price'), Number.isFinite(price) ? format.fixed(price, decimals) : '–');
+  products.setPrice(market.name, price);
   $('price').className = `price ${['sell', 'buy', ''][market.last?.side ?? 2]}`;
   chart.shown.last = market.last ? { price, side: market.last.side, decimals } : null;
   const { quote } = market;
@@ -483,10 +491,20 @@ async function poll() {
   const begun = performance.now();
   try {
     await readProducts();
+    if (unread) {
+      unread = null;
+      say('The server answers again.');
+      wake();
+    }
     if (products.all.length === 0) cover('Nothing is stored yet', 'Start a capture into the directory that this server reads, such as: coltape capture BTC-USD --data-dir DIR. The page looks again by itself.');
     else load(false);
   } catch (error) {
-    if (!(error instanceof Away) && error.name !== 'AbortError' && !market) fail(error);
+    if (!(error instanceof Away) && error.name !== 'AbortError') {
+      // What was read before stays, but must not look as if it were so now.
+      if (market) unread = { words: error.message, since: unread?.since ?? Date.now() };
+      else fail(error);
+      showConnection();
+    }
   }
   // A server that needs long for its answer is asked less often.
   const pause = document.hidden ? 20_000 : Math.max(2000, 8 * (performance.now() - begun));

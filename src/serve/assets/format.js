@@ -98,6 +98,12 @@ export function ids(first, last) {
   return first === last ? fixed(Number(first), 0) : `${fixed(Number(first), 0)}–${fixed(Number(last), 0)}`;
 }
 
+/** A reason that the server gives: its times as everywhere on the page, and the names of events as words. */
+export function reason(text) {
+  const words = String(text).replace(/(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d{3})?\d*Z/g, '$1 $2$3');
+  return words.replace(/\b(?:gap|connection|backfill)_[a-z_]+/g, (name) => name.replaceAll('_', ' '));
+}
+
 /** The exact time of nanoseconds since the epoch, given as text or a number. */
 export function nanos(value) {
   if (value === null || value === undefined || value === '') return null;

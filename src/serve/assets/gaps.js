@@ -14,7 +14,7 @@ export function gapLine(gap) {
 
 /** Says what keeps a view from being whole beside its gaps, and whether what is missing in it is known at all. */
 function shortcomings({ view: { from, to }, first, end, isOver, dates, days }) {
-  if (to <= first || from >= end) return { said: ['Nothing is stored of this range.'], isKnown: false };
+  if (dates.length === 0 || to <= first || from >= end) return { said: ['Nothing is stored of this range.'], isKnown: false };
   const said = [];
   let isKnown = true;
   const doubt = (words) => {

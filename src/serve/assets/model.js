@@ -1,6 +1,6 @@
 // What the server says about products and days, in the shape that the page works with.
 
-import { toMs } from './format.js';
+import { reason, toMs } from './format.js';
 
 /** Verdicts, the worst first. */
 export const VERDICTS = ['open', 'unverifiable', 'partial', 'whole'];
@@ -36,7 +36,7 @@ export function productOf(answer) {
 export function dayOf(answer) {
   const gaps = list(answer.missing).map((gap) => gapOf(gap)).filter((gap) => gap !== null);
   // Several reasons stand in one text.
-  const reasons = answer.reason ? String(answer.reason).split('; ') : [];
+  const reasons = answer.reason ? reason(answer.reason).split('; ') : [];
   return {
     product: String(answer.product),
     date: String(answer.date),
@@ -53,7 +53,7 @@ export function dayOf(answer) {
 function gapOf(gap) {
   const [first, last] = [number(gap.first_id), number(gap.last_id)];
   if (!Number.isFinite(first) || !Number.isFinite(last)) return null;
-  return { first, last, count: last - first + 1, from: toMs(gap.from), to: toMs(gap.to), reason: gap.reason ? String(gap.reason) : '' };
+  return { first, last, count: last - first + 1, from: toMs(gap.from), to: toMs(gap.to), reason: gap.reason ? reason(gap.reason) : '' };
 }
 
 /** The gaps of some days, each once, by time. Those whose time is not known are left out: they cannot be drawn. */

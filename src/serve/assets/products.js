@@ -42,6 +42,15 @@ export class Products {
     return heard.length < 2 ? NaN : ((last.id - first.id) * 1000) / (last.now - first.now);
   }
 
+  /** Takes a newer price than the last answer has, so that the list says what stands above the chart. */
+  setPrice(name, price) {
+    const [product, row] = [this.get(name), this.rows.get(name)];
+    if (!product || !row || !Number.isFinite(price)) return;
+    product.lastPrice = price;
+    this.decimals.set(name, Math.max(this.decimals.get(name) ?? 0, format.decimalsOf(price)));
+    put(row.price, format.fixed(price, this.decimals.get(name)));
+  }
+
   get(name) { return this.all.find((product) => product.name === name); }
 
   choose(name) {

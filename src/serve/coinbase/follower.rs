@@ -2,7 +2,8 @@
 //!
 //! 1. A product is followed from the end of what is stored when it is first wanted. A later series that begins meanwhile is followed from its beginning.
 //! 2. A look takes at most [`MAX_RECORDS`] of a product, so that one product does not keep the others waiting.
-//! 3. A product whose day cannot be read is not followed any more, and the look says why. It is tried again when it is wanted anew.
+//! 3. A product whose day cannot be read is not followed any more, and the look says why. It is tried again when it is wanted anew. So are all products where
+//!    the directory has gone away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -90,6 +91,7 @@ impl Followers {
         let is_due = self.listed.elapsed() >= LIST_SERIES;
         if is_due {
             self.listed = Instant::now();
+            self.look_at_directory(wanted);
         }
         let (start, mut found, mut has_more) = (Instant::now(), Vec::new(), false);
         for product in wanted {
@@ -113,6 +115,15 @@ impl Followers {
         Look { chunk, newest, failures: self.failures.clone(), has_more }
     }
 
+    /// Follows nothing any more where the directory has gone away: to the clients it would look as if nobody traded.
+    fn look_at_directory(&mut self, wanted: &BTreeSet<ProductId>) {
+        let Err(error) = Tape::open(self.tape.dir()) else { return };
+        self.products.clear();
+        for product in wanted {
+            self.failures.entry(product.clone()).or_insert_with(|| error.to_string());
+        }
+    }
+
     fn look_at(&mut self, product: &ProductId, lists: bool, found: &mut Vec<Stored>) -> Result<(), TapeError> {
         if !self.products.contains_key(product) {
             let mut followed = Followed { series: Vec::new(), newest: Newest::default(), has_news: true };
@@ -133,7 +144,14 @@ impl Followers {
                 }
             }
         }
-        followed.take(product, found)
+        let before = found.len();
+        followed.take(product, found)?;
+        let checked = followed.check_not_cut();
+        if checked.is_err() {
+            // Nobody knows what of it is right.
+            found.truncate(before);
+        }
+        checked
     }
 
     /// Makes the texts of what was found.
@@ -185,6 +203,11 @@ impl Followed {
             let stored = Stored { product: product.clone(), series: series.number, row: Row::Ticker(row), is_core };
             self.newest.ticker = Some((stored, row));
         }
+    }
+
+    /// Fails where files were cut while they were read.
+    fn check_not_cut(&self) -> Result<(), TapeError> {
+        self.series.iter().try_for_each(|series| series.trades.check_not_cut(false).and_then(|()| series.tickers.check_not_cut(false)))
     }
 
     /// Adds what was committed, by time of receipt; trades and tickers each keep their order.

@@ -62,7 +62,8 @@ pub(super) fn find_given(live: &Live, replay: &Replay, since: u64, boundary: u64
         replay.last_tickers().map(|(product, series, ticker)| ((product.clone(), series), *ticker)).collect();
     let mut places = HashMap::new();
     for number in since..boundary {
-        let Found::Chunk(chunk) = live.find(number) else { return None };
+        let Found::Chunks(chunks) = live.find(number) else { return None };
+        let chunk = chunks.first()?;
         for (at, told) in chunk.records.iter().enumerate() {
             let Row::Ticker(ticker) = told.stored.row else { continue };
             let subject = (told.stored.product.clone(), told.stored.series);

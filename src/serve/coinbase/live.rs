@@ -34,6 +34,8 @@ use crate::tape::Tape;
 
 /// Bytes of text that the log holds, at least those of the newest chunk.
 const MAX_LOG_BYTES: usize = 64 << 20;
+/// Chunks that a client finds at once: a turn's.
+pub(super) const MAX_FOUND: usize = 16;
 /// The shortest time between two rounds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(2);
 /// The longest time between two rounds.
@@ -48,7 +50,8 @@ pub(super) struct Round(u64);
 /// What a client finds at its place in the log.
 #[derive(Debug)]
 pub(super) enum Found {
-    Chunk(Arc<Chunk>),
+    /// The chunks from there on, at most [`MAX_FOUND`].
+    Chunks(Vec<Arc<Chunk>>),
     /// It has read everything.
     Nothing,
     /// Its place has left the log.
@@ -175,16 +178,17 @@ impl Live {
         place.is_none_or(|place| state.next == place).then(|| products.map(newest).collect())
     }
 
-    /// Finds the chunk with this number.
+    /// Finds the chunks from this number on.
     pub(super) fn find(&self, number: u64) -> Found {
         let state = self.shared.state.lock();
         let first = state.next - state.chunks.len() as u64;
         match number.checked_sub(first) {
             None => Found::Lost,
-            Some(at) => match usize::try_from(at).ok().and_then(|at| state.chunks.get(at)) {
-                Some(chunk) => Found::Chunk(Arc::clone(chunk)),
-                None => Found::Nothing,
-            },
+            Some(at) => {
+                let at = usize::try_from(at).unwrap_or(usize::MAX);
+                let found: Vec<Arc<Chunk>> = state.chunks.iter().skip(at).take(MAX_FOUND).map(Arc::clone).collect();
+                if found.is_empty() { Found::Nothing } else { Found::Chunks(found) }
+            }
         }
     }
 
@@ -343,7 +347,9 @@ mod tests {
         assert_eq!(newest, Some(15_000));
         let mut ids = Vec::new();
         for number in since..next {
-            let Found::Chunk(chunk) = live.find(number) else { panic!("chunk {number} is gone") };
+            let Found::Chunks(chunks) = live.find(number) else { panic!("chunk {number} is gone") };
+            assert!(chunks.len() as u64 == (next - number).min(MAX_FOUND as u64), "those from {number} on");
+            let chunk = chunks.first().expect("a chunk");
             ids.extend(chunk.records.iter().filter_map(|told| match told.stored.row {
                 Row::Trade(trade) => Some(trade.trade_id),
                 Row::Ticker(_) => None,

@@ -1,25 +1,60 @@
-//! Trades of a product found by their ids, newest first, over all its days.
+//! [`Page`]: trades of a product found by their ids, newest first, over all its days.
 
 use super::products;
 use super::record::{Row, Stored};
+use super::source::check_bytes;
 use crate::product::ProductId;
+use crate::record::Trade;
 use crate::schema::{ColumnSet, Dataset, Trades};
-use crate::store::{DayKey, catalog, holder_of};
+use crate::store::{DayKey, Snapshot, catalog, holder_of};
 use crate::tape::{Tape, TapeError};
 
-/// Gives up to `limit` trades of a series with ids above `above` and below `below`, the newest first.
+/// Trades, the newest first.
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    pub(super) trades: Vec<Stored>,
+    /// The days that they are of.
+    days: Vec<Snapshot<Trades>>,
+}
+
+impl Page {
+    /// Gives the newest of its trades.
+    pub(super) fn newest(&self) -> Option<(&Stored, Trade)> {
+        trade(self.trades.first())
+    }
+
+    /// Gives the oldest of its trades.
+    pub(super) fn oldest(&self) -> Option<(&Stored, Trade)> {
+        trade(self.trades.last())
+    }
+
+    /// Counts the records of its days.
+    pub(super) fn records(&self) -> u64 {
+        self.days.iter().map(|day| day.count() as u64).fold(0, u64::saturating_add)
+    }
+
+    /// Compares the bytes of its days with their checksums: an altered trade must not look like a stored one.
+    ///
+    /// # Errors
+    /// Where they differ, or a day cannot be read.
+    pub(super) fn check(&mut self, tape: &Tape) -> Result<(), TapeError> {
+        self.days.iter_mut().try_for_each(|day| check_bytes(tape, day))
+    }
+}
+
+fn trade(stored: Option<&Stored>) -> Option<(&Stored, Trade)> {
+    match stored.map(|stored| (stored, stored.row)) {
+        Some((stored, Row::Trade(trade))) => Some((stored, trade)),
+        _ => None,
+    }
+}
+
+/// Gives up to `limit` trades of a series with ids above `above` and below `below`, the newest first. They are not checked: [`Page::check`].
 ///
 /// # Errors
 /// Where a day cannot be read.
-pub(super) fn newest_first(
-    tape: &Tape,
-    product: &ProductId,
-    series: u32,
-    above: u64,
-    below: u64,
-    limit: usize,
-) -> Result<Vec<Stored>, TapeError> {
-    let mut found = Vec::new();
+pub(super) fn newest_first(tape: &Tape, product: &ProductId, series: u32, above: u64, below: u64, limit: usize) -> Result<Page, TapeError> {
+    let mut found = Page::default();
     let (Some(last), Some(stored)) = (below.checked_sub(1), products::stored_name(product, series)) else { return Ok(found) };
     let first = above.saturating_add(1);
     if first > last {
@@ -34,10 +69,14 @@ pub(super) fn newest_first(
             continue;
         };
         let is_core = day.column_set() == ColumnSet::Core;
-        let trades = day.rows_in(day.id_range(first..=last)).rev().take(limit - found.len());
-        found.extend(trades.map(|trade| Stored { product: product.clone(), series, row: Row::Trade(trade), is_core }));
+        let (before, is_last) = (found.trades.len(), day.row(0).is_some_and(|trade| trade.trade_id < first));
+        let trades = day.rows_in(day.id_range(first..=last)).rev().take(limit - before);
+        found.trades.extend(trades.map(|trade| Stored { product: product.clone(), series, row: Row::Trade(trade), is_core }));
+        if found.trades.len() > before {
+            found.days.push(day);
+        }
         // Ids rise from day to day.
-        if found.len() >= limit || day.row(0).is_some_and(|trade| trade.trade_id < first) {
+        if found.trades.len() >= limit || is_last {
             break;
         }
     }

@@ -208,6 +208,17 @@ impl Replay {
         Ok(Next::Record(record))
     }
 
+    /// Fails where files were cut while they were read: what was given since the last time is not to be sent. `is_end` as in [`Source::check_not_cut`].
+    ///
+    /// # Errors
+    /// Where they were.
+    pub(super) fn check_not_cut(&self, is_end: bool) -> Result<(), TapeError> {
+        self.lanes.iter().try_for_each(|lane| match &lane.records {
+            Records::Trades(source) => source.check_not_cut(is_end),
+            Records::Tickers(source) => source.check_not_cut(is_end),
+        })
+    }
+
     /// Gives the time of the next record that was found.
     #[must_use]
     pub(super) fn next_time(&self) -> Option<UnixNanos> {

@@ -5,21 +5,23 @@
 //!    `CB-BEFORE` its newest. Order ids are not part of it.
 //! 3. `/candles` is newest first: `[time, low, high, open, close, volume]`, buckets from `start` to `end`, both included, at most 300. Without both of them
 //!    it is the newest 300 up to the last trade.
-//! 4. Where a product has several series, it is the newest one that is served.
+//! 4. The bytes of every day that an answer is made of are compared with their checksums: an altered trade must not look like a stored one.
+//! 5. Where a product has several series, it is the newest one that is served.
 
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::pages::{self, Page};
 use super::record::{Row, Stored, Texts, TradeNumbers};
-use super::source::Source;
+use super::source::{Source, check_bytes};
 use super::spelling::{PADDED_DECIMALS, Times, quoted, text};
-use super::{moment, pages, products};
+use super::{moment, products};
 use crate::digits::{push_f64, push_u64};
 use crate::market::{Candle, Candles, Coverage, Interval, MarketError, Verdict};
 use crate::product::ProductId;
 use crate::record::Trade;
-use crate::schema::{Dataset, Md};
+use crate::schema::{Dataset, Md, Trades};
 use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
 use crate::serve::http::response::{JSON, Response, StreamFailed};
@@ -160,32 +162,44 @@ impl Asked<'_> {
         let limit = self.number("limit")?.map_or(MAX_TRADES, |limit| usize::try_from(limit).unwrap_or(MAX_TRADES).min(MAX_TRADES));
         let (above, below) = (self.number("before")?.unwrap_or(0), self.number("after")?.unwrap_or(u64::MAX));
         let series = pages::newest_series(self.tape, self.product)?;
-        let page = if limit == 0 { Vec::new() } else { pages::newest_first(self.tape, self.product, series, above, below, limit)? };
-        let ids = |stored: Option<&Stored>| match stored.map(|stored| stored.row) {
-            Some(Row::Trade(trade)) => Some(trade.trade_id.to_string()),
-            _ => None,
-        };
-        let first_day = match page.last().map(|stored| stored.row) {
-            Some(Row::Trade(oldest)) => oldest.time.day(),
-            _ => Clock::System.now().day(),
-        };
+        let mut page =
+            if limit == 0 { Page::default() } else { pages::newest_first(self.tape, self.product, series, above, below, limit)? };
+        let first_day = page.oldest().map_or_else(|| Clock::System.now().day(), |(_, oldest)| oldest.time.day());
         let texts = Texts::read(self.tape, self.known, std::slice::from_ref(self.product), first_day);
-        let mut out = Vec::with_capacity(page.len() * 160 + 2);
+        let mut out = Vec::with_capacity(page.trades.len() * 160 + 2);
         let mut times = Times::default();
         out.push(b'[');
-        for (at, stored) in page.iter().enumerate() {
+        for (at, stored) in page.trades.iter().enumerate() {
             if at > 0 {
                 out.push(b',');
             }
             write_trade(&mut out, &mut times, &texts, stored);
         }
         out.push(b']');
-        self.server.counters().send_rows(page.len() as u64);
-        let mut response = Response::bytes(JSON, out);
-        if let (Some(newest), Some(oldest)) = (ids(page.first()), ids(page.last())) {
-            response = response.with_header("CB-BEFORE", newest).with_header("CB-AFTER", oldest);
+        self.server.counters().send_rows(page.trades.len() as u64);
+        let ends = page.newest().zip(page.oldest()).map(|((_, newest), (_, oldest))| [newest.trade_id, oldest.trade_id]);
+        let is_later = page.records() >= LARGE_TRADES && !self.request.is_head();
+        let tape = self.tape.clone();
+        let response = self.checked(is_later, move || {
+            page.check(&tape)?;
+            Ok(out)
+        })?;
+        Ok(match ends {
+            Some([newest, oldest]) => response.with_header("CB-BEFORE", newest.to_string()).with_header("CB-AFTER", oldest.to_string()),
+            None => response,
+        })
+    }
+
+    /// Answers with what is made, and checked, at once, or where that takes its time when the head of the answer has gone out.
+    fn checked(&self, is_later: bool, make: impl FnOnce() -> Result<Vec<u8>, Refused> + Send + 'static) -> Result<Response, Refused> {
+        if !is_later {
+            return Ok(Response::bytes(JSON, make()?));
         }
-        Ok(response)
+        let server = Arc::clone(self.server);
+        Ok(Response::stream(JSON, move |out| {
+            out.flush()?;
+            Ok(out.write_all(&make().map_err(|refused| broken_off(&server, refused))?)?)
+        }))
     }
 
     fn candles(&self) -> Result<Response, Refused> {
@@ -205,15 +219,15 @@ impl Asked<'_> {
                 }
                 (start.0.div_ceil(step) * step, end.0 / step * step)
             }
-            _ => match pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?.first().map(|stored| stored.row) {
-                Some(Row::Trade(newest)) => {
+            _ => match pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?.newest() {
+                Some((_, newest)) => {
                     let last = newest.time.0 / step * step;
                     // As many as there may be days.
                     let days = u64::from(self.server.config().max_days.saturating_sub(1)) * SECONDS_PER_DAY;
                     let most = MAX_CANDLES.min(days / seconds + 1);
                     (last.saturating_sub(step * (most - 1)), last)
                 }
-                _ => return Ok(Response::json("[]".to_owned())),
+                None => return Ok(Response::json("[]".to_owned())),
             },
         };
         let range = TimeRange::new(UnixNanos(first), UnixNanos(last.saturating_add(step)));
@@ -234,7 +248,12 @@ impl Asked<'_> {
         let verdict = glance.verdict();
         let response = Response::stream(JSON, move |out| {
             out.flush()?;
-            let (candles, found) = candles(&tape, &stored, range, interval).map_err(|refused| broken_off(&server, refused))?;
+            let made = candles(&tape, &stored, range, interval).map_err(|refused| {
+                // The next answer says so in its head.
+                server.verdicts().never_glance(&stored, range);
+                broken_off(&server, refused)
+            });
+            let (candles, found) = made?;
             if found.is_none_or(|found| found != glance) {
                 server.verdicts().never_glance(&stored, range);
                 return Err(broken_off(&server, Refused::of(503, "the time is not as complete as was said", "ask again")));
@@ -251,17 +270,20 @@ impl Asked<'_> {
 
     fn ticker(&self) -> Result<Response, Refused> {
         let series = pages::newest_series(self.tape, self.product)?;
-        let newest = pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?;
-        let Some(Stored { row: Row::Trade(trade), is_core, .. }) = newest.first() else { return Ok(Response::json("{}".to_owned())) };
+        let mut page = pages::newest_first(self.tape, self.product, series, 0, u64::MAX, 1)?;
+        let Some((Stored { is_core, .. }, trade)) = page.newest() else { return Ok(Response::json("{}".to_owned())) };
+        let is_core = *is_core;
         let Some(name) = products::stored_name(self.product, series) else { return Ok(Response::json("{}".to_owned())) };
         let day = TimeRange::new(UnixNanos(trade.time.0.saturating_sub(SECONDS_PER_DAY * NANOS_PER_SECOND)), UnixNanos(trade.time.0 + 1));
         let texts = Texts::read(self.tape, self.known, std::slice::from_ref(self.product), trade.time.day());
-        let quote = Source::<Md>::at_end(self.tape, &name)?.last();
-        let (tape, product, trade, is_core) = (self.tape.clone(), self.product.clone(), *trade, *is_core);
-        let is_later = quote.is_some() && !self.request.is_head() && is_large(self.tape, &name, day);
-        let make = move || -> Result<Vec<u8>, Refused> {
+        let mut tickers = Source::<Md>::at_end(self.tape, &name)?;
+        let (tape, product) = (self.tape.clone(), self.product.clone());
+        let is_later = !self.request.is_head() && is_large(self.tape, &name, day);
+        self.checked(is_later, move || {
+            page.check(&tape)?;
+            tickers.check()?;
             let mut out = b"{".to_vec();
-            if let Some(quote) = quote {
+            if let Some(quote) = tickers.last() {
                 let numbers = texts.of_ticker(&product, &quote.row, quote.is_core);
                 for (name, number) in [("\"ask\":\"", numbers.ask), ("\"bid\":\"", numbers.bid)] {
                     if !number.is_none() {
@@ -276,15 +298,7 @@ impl Asked<'_> {
             }
             write_ticker_trade(&mut out, texts.of_trade(&product, &trade, is_core), &trade);
             Ok(out)
-        };
-        if !is_later {
-            return Ok(Response::bytes(JSON, make()?));
-        }
-        let server = Arc::clone(self.server);
-        Ok(Response::stream(JSON, move |out| {
-            out.flush()?;
-            Ok(out.write_all(&make().map_err(|refused| broken_off(&server, refused))?)?)
-        }))
+        })
     }
 }
 
@@ -359,8 +373,13 @@ pub(super) fn check_days(server: &Server, tape: &Tape, stored: &[ProductId], ran
     Ok(())
 }
 
-/// Adds up candles, oldest first, and tells how much of the time is known to be there; nothing where no trade is. A time without a trade has no candle.
+/// Adds up candles, oldest first, of days that are as they were written, and tells how much of the time is known to be there; nothing where no trade is. A time without a trade has no candle.
 fn candles(tape: &Tape, stored: &ProductId, range: TimeRange, interval: Interval) -> Result<(Vec<Candle>, Option<Coverage>), Refused> {
+    for date in tape.days(stored, Dataset::Trades)?.into_iter().filter(|date| range.overlaps_day(*date)) {
+        if let Some(mut day) = tape.day::<Trades>(stored, date)? {
+            check_bytes(tape, &mut day)?;
+        }
+    }
     let mut asked = Candles::new(tape.clone(), stored.clone());
     (asked.range, asked.interval) = (range, interval);
     let mut found = Vec::new();

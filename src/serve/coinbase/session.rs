@@ -297,7 +297,9 @@ impl<'a> Session<'a> {
                 Protocol::Exchange => self.messages.last_match(out, texts, stored, trade),
                 Protocol::Advanced => {
                     let below = trade.trade_id.saturating_add(1);
-                    let mut trades = pages::newest_first(&self.tape, &stored.product, stored.series, 0, below, SNAPSHOT_TRADES)?;
+                    let mut page = pages::newest_first(&self.tape, &stored.product, stored.series, 0, below, SNAPSHOT_TRADES)?;
+                    page.check(&self.tape)?;
+                    let mut trades = page.trades;
                     trades.reverse();
                     self.messages.snapshot(out, texts, &trades, Clock::System.now());
                 }

@@ -3,7 +3,9 @@
 //! 1. Stored days come in the merged order, so a late record is in its place. What comes later is given when it comes.
 //! 2. Each record is given once: trades are told apart by their ids, tickers by their place, through growth, midnights, seals and replaced files.
 //! 3. Nothing is read ahead: what waits is a range of numbers in a day. A day is looked at again only when all that was found in it has been given.
-//! 4. The newest day and the one before it are looked at again. What comes for an older one is not given: it is repair, and REST has it.
+//! 4. A day's bytes are compared with their checksums before the first of its records is given: an altered trade must not look like a stored one. Only what
+//!    is being stored now, behind [`Source::at_end`], is given as it comes.
+//! 5. The newest day and the one before it are looked at again. What comes for an older one is not given: it is repair, and REST has it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -38,6 +40,8 @@ pub(super) struct Source<L: Layout> {
     days: Vec<SourceDay<L>>,
     newest: Option<UtcDay>,
     listed: Option<Listed>,
+    /// Whether days are checked before they are given.
+    checks: bool,
 }
 
 /// Records of a day that were found and not given yet.
@@ -75,7 +79,7 @@ impl<L: Layout> Source<L> {
     #[must_use]
     pub(super) fn new(tape: &Tape, product: &ProductId, range: TimeRange) -> Self {
         let (tape, product) = (tape.clone(), product.clone());
-        Self { tape, product, range, dates: VecDeque::new(), days: Vec::new(), newest: None, listed: None }
+        Self { tape, product, range, dates: VecDeque::new(), days: Vec::new(), newest: None, listed: None, checks: true }
     }
 
     /// Begins behind everything that is stored now.
@@ -83,7 +87,7 @@ impl<L: Layout> Source<L> {
     /// # Errors
     /// Where a day cannot be read.
     pub(super) fn at_end(tape: &Tape, product: &ProductId) -> Result<Self, TapeError> {
-        let mut source = Self::new(tape, product, TimeRange::ALL);
+        let mut source = Self { checks: false, ..Self::new(tape, product, TimeRange::ALL) };
         source.list()?;
         let passed_over = source.dates.len().saturating_sub(MAX_DAYS);
         source.dates.drain(..passed_over);
@@ -92,6 +96,26 @@ impl<L: Layout> Source<L> {
             source.add(day);
         }
         Ok(source)
+    }
+
+    /// Compares the bytes of its days with their checksums, for whoever takes [`Source::last`] of one that has begun at the end.
+    ///
+    /// # Errors
+    /// Where they differ, or a day cannot be read.
+    pub(super) fn check(&mut self) -> Result<(), TapeError> {
+        self.days.iter_mut().try_for_each(|day| check_bytes(&self.tape, &mut day.day))
+    }
+
+    /// Fails where files of its days were cut while they were read: what it has given since the last time may be zeros. `is_end` also looks at the lengths
+    /// of the files: to be asked behind the last record.
+    ///
+    /// # Errors
+    /// Where they were.
+    pub(super) fn check_not_cut(&self, is_end: bool) -> Result<(), TapeError> {
+        for day in self.days.iter().filter(|day| is_end || day.day.has_lost_pages()) {
+            day.day.check_lengths()?;
+        }
+        Ok(())
     }
 
     /// Gives the last record that was given or passed over, of the newest day that has one.
@@ -130,13 +154,23 @@ impl<L: Layout> Source<L> {
     fn look(&mut self) -> Result<bool, TapeError> {
         let mut has_more = false;
         for day in &mut self.days {
-            has_more |= day.day.refresh()? && day.find_new();
+            if !day.day.refresh()? {
+                continue;
+            }
+            if self.checks && day.day.opened() != day.opened {
+                check_bytes(&self.tape, &mut day.day)?;
+            }
+            has_more |= day.find_new();
         }
         if has_more {
             return Ok(true);
         }
         self.list()?;
         let Some(mut day) = self.open_next()? else { return Ok(false) };
+        if self.checks {
+            // Those before it may not be looked at again.
+            self.check_not_cut(true)?;
+        }
         day.find_all(self.range);
         self.add(day);
         Ok(true)
@@ -174,15 +208,37 @@ impl<L: Layout> Source<L> {
     }
 
     fn open(&mut self, date: UtcDay) -> Result<Option<SourceDay<L>>, TapeError> {
-        let Some(day) = self.tape.day::<L>(&self.product, date)? else {
+        let Some(mut day) = self.tape.day::<L>(&self.product, date)? else {
             // Files that are being made are no day yet. Of a tape at rest, a day that has records must not be passed over.
             if holder_of(self.tape.dir())?.is_none() {
                 catalog::must_be_empty(self.tape.dir(), &DayKey { product: self.product.clone(), dataset: L::DATASET, date })?;
             }
             return Ok(None);
         };
+        if self.checks {
+            check_bytes(&self.tape, &mut day)?;
+        }
         self.newest = self.newest.max(Some(date));
         Ok(Some(SourceDay::new(day)))
+    }
+}
+
+/// Compares a day's bytes with their checksums. A day whose files are replaced meanwhile is opened and compared anew.
+///
+/// # Errors
+/// Where they differ, or the day cannot be read.
+pub(super) fn check_bytes<L: Layout>(tape: &Tape, day: &mut Snapshot<L>) -> Result<(), TapeError> {
+    loop {
+        let opened = day.opened();
+        match tape.check_bytes(day) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                day.refresh()?;
+                if day.opened() == opened {
+                    return Err(error.into());
+                }
+            }
+        }
     }
 }
 

@@ -214,6 +214,7 @@ impl Lines {
                 if server.stopping() {
                     return Err(StreamFailed::source("the server stops", Response::error(503, "the server stops", "ask again")));
                 }
+                replay.check_not_cut(is_over).map_err(failed)?;
                 self.texts.refresh();
                 out.clear();
                 batch.iter().for_each(|stored| self.write_record(&mut out, stored));

@@ -26,6 +26,8 @@ use resume::Resume;
 
 pub(crate) use hub::LiveHubs;
 
+/// Type of an answer that goes on.
+pub(in crate::serve) const EVENTS: &str = "text/event-stream";
 /// What is sent first: a client that is cut off comes back after this many milliseconds.
 const GREETING: &[u8] = b"retry: 1000\n\n";
 
@@ -50,7 +52,7 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Result<Response
     let resume = last.map(|last| Resume::check(server, &tape, &product, dataset, last)).transpose()?;
     let hub = follow::hub(server, &tape, &product, dataset)?;
     let server = Arc::clone(server);
-    let response = Response::stream("text/event-stream", move |out| {
+    let response = Response::stream(EVENTS, move |out| {
         let _follower = server.counters().follow();
         // Whatever comes once the client has the head of the answer is an event for it.
         let mut client = Client { server: &server, hub: &hub, next: hub.next(), sent: None };

@@ -16,6 +16,7 @@ use crate::export::stream::{StreamError, StreamFormat};
 use crate::serve::http::request::Request;
 use crate::serve::http::response::Response;
 use crate::serve::server::Server;
+use crate::store::losses;
 
 /// Most bytes of a file.
 const MAX_FILE_BYTES: u64 = 4 << 30;
@@ -52,8 +53,10 @@ pub(super) fn answer(
 fn made(server: &Server, write: impl FnOnce(&mut dyn Write) -> Result<(), StreamError>) -> Result<(File, u64), Refusal> {
     let file = nameless().map_err(|error| unwritable(&error))?;
     let mut out = BufWriter::with_capacity(1 << 20, Bounded { file, left: MAX_FILE_BYTES });
+    let before = losses();
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     match written {
+        Ok(()) if losses() != before => return Err(Refusal::new(500, "a file of the tape was cut while it was read", "ask again")),
         Ok(()) => {}
         Err(StreamError::Output(error)) => return Err(unwritable(&error)),
         Err(error) => return Err(of_unmade(server, &error)),

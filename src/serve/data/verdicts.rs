@@ -17,7 +17,7 @@ use crate::market::{Coverage, CoveredDay};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Trades};
 use crate::store::own_file::FileStamp;
-use crate::store::{DayKey, catalog};
+use crate::store::{DayKey, catalog, losses};
 use crate::tape::{DayEnds, Tape, TapeError};
 use crate::time::{UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
@@ -133,12 +133,16 @@ impl Verdicts {
             return Ok(judged(&Coverage::of(tape, product, range)?));
         }
         // Looked at before it is judged: what changes meanwhile is judged again the next time.
-        let basis = Basis::of(tape, product, range)?;
+        let (basis, before) = (Basis::of(tape, product, range)?, losses());
         let is_it = |kept: &Kept| &kept.product == product && kept.range == range;
         if let Some(kept) = self.kept(product, range, &basis) {
             return Ok(kept);
         }
         let judged = judged(&Coverage::of(tape, product, range)?);
+        if losses() != before {
+            // It was judged by zeros in the place of what a device has lost.
+            return Ok(judged);
+        }
         let mut kept = self.ranges.lock();
         kept.retain(|kept| !is_it(kept));
         if kept.len() >= MAX_KEPT {
@@ -226,7 +230,11 @@ impl Verdicts {
         if let Some(days) = known() {
             return Ok(judged(days));
         }
+        let before = losses();
         let days = CoveredDay::of_range(tape, product, range)?;
+        if losses() != before {
+            return Ok(judged(days));
+        }
         let mut kept = self.settled.lock();
         kept.retain(|kept| !is_it(kept));
         if kept.len() >= MAX_KEPT {

@@ -1,12 +1,12 @@
 //! [`BodyWriter`]: a body of a length that is not known, written while it is made.
 //!
-//! 1. Bytes are gathered to chunks of [`CHUNK_BYTES`], or sent by `flush`. What is larger than a chunk is not copied.
+//! 1. Bytes are gathered to chunks of [`CHUNK_BYTES`], or sent by `flush`. What is larger than a chunk is not copied, nor are [`BodyWriter::send_parts`].
 //! 2. The head of the answer goes out with the first chunk. Until then a failure can still be answered with its status.
 //! 3. Only [`BodyWriter::finish`] writes the last chunk. A body whose maker fails or panics never gets one, so its client sees that it is cut short.
 //!    HTTP/1.0 has no chunks: there the connection is reset.
 //! 4. After a write has failed, every other one fails too.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
 
 use super::socket::ClientSocket;
 
@@ -45,35 +45,35 @@ impl<'a> BodyWriter<'a> {
     /// Sends what waits, and the last chunk.
     pub(super) fn finish(mut self) -> io::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        self.send(&waiting, if self.is_chunked { END } else { b"" })
+        self.send(&[&waiting], if self.is_chunked { END } else { b"" })
+    }
+
+    /// Sends what waits, and then a chunk that is made of these parts. They are not copied: for what many clients get.
+    pub(crate) fn send_parts(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        if !self.waiting.is_empty() {
+            self.send_waiting()?;
+        }
+        self.send(parts, b"")
     }
 
     /// Sends the head, if it was not sent, a chunk, and what comes behind it.
-    fn send(&mut self, bytes: &[u8], behind: &[u8]) -> io::Result<()> {
+    fn send(&mut self, parts: &[&[u8]], behind: &[u8]) -> io::Result<()> {
         if self.has_failed {
             return Err(io::Error::new(ErrorKind::BrokenPipe, "the client is gone"));
         }
-        let mut before = self.head.take().unwrap_or_default();
-        let mut after = Vec::new();
-        if self.is_chunked && !bytes.is_empty() {
-            let _ = write!(before, "{:x}\r\n", bytes.len());
-            after.extend_from_slice(b"\r\n");
-        }
-        after.extend_from_slice(behind);
-        let sent = if bytes.len() < CHUNK_BYTES {
-            before.extend_from_slice(bytes);
-            before.extend_from_slice(&after);
-            self.socket.write_all(&before)
-        } else {
-            self.socket.write_all(&before).and_then(|()| self.socket.write_all(bytes)).and_then(|()| self.socket.write_all(&after))
-        };
+        let (head, length) = (self.head.take().unwrap_or_default(), parts.iter().map(|part| part.len()).sum::<usize>());
+        let (size, end) = if self.is_chunked && length > 0 { (format!("{length:x}\r\n"), "\r\n") } else { (String::new(), "") };
+        let before = [head.as_slice(), size.as_bytes()];
+        let all = before.into_iter().chain(parts.iter().copied()).chain([end.as_bytes(), behind]);
+        let mut slices: Vec<IoSlice<'_>> = all.filter(|part| !part.is_empty()).map(IoSlice::new).collect();
+        let sent = self.socket.write_parts(&mut slices);
         self.has_failed = sent.is_err();
         sent
     }
 
     fn send_waiting(&mut self) -> io::Result<()> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let sent = self.send(&waiting, b"");
+        let sent = self.send(&[&waiting], b"");
         waiting.clear();
         self.waiting = waiting;
         sent
@@ -86,7 +86,7 @@ impl Write for BodyWriter<'_> {
             self.send_waiting()?;
         }
         if bytes.len() >= CHUNK_BYTES {
-            self.send(bytes, b"")?;
+            self.send(&[bytes], b"")?;
         } else {
             self.waiting.extend_from_slice(bytes);
         }

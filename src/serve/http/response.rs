@@ -129,6 +129,16 @@ impl Response {
         self
     }
 
+    /// Has another function write the body of a stream: it is given the one that did.
+    #[must_use]
+    pub(crate) fn with_stream(mut self, wrap: impl FnOnce(WriteBody) -> WriteBody) -> Self {
+        self.body = match self.body {
+            Body::Stream(write) => Body::Stream(wrap(write)),
+            other => other,
+        };
+        self
+    }
+
     /// Sets the status.
     #[must_use]
     pub(crate) fn with_status(mut self, status: u16) -> Self {

@@ -1,6 +1,6 @@
 //! [`ClientSocket`]: a client's socket. Reads never wait; writes wait, within bounds.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -88,6 +88,32 @@ impl ClientSocket {
         }
     }
 
+    /// Writes all parts, one behind the other, without putting them together. Waits for the client within its bounds.
+    pub(super) fn write_parts(&mut self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        while !parts.is_empty() {
+            let count = self.write_some(|mut stream| stream.write_vectored(parts))?;
+            IoSlice::advance_slices(&mut parts, count);
+        }
+        Ok(())
+    }
+
+    /// Writes at least a byte.
+    fn write_some(&mut self, write: impl Fn(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            self.check_stop()?;
+            match write(&self.stream) {
+                Ok(count) => {
+                    self.pace.take(count);
+                    self.traffic.send(count);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable()?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Ends the connection with a reset, so that the client cannot take what it has for the whole.
     pub(super) fn reset(&self) {
         let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
@@ -142,19 +168,7 @@ impl Read for ClientSocket {
 impl Write for ClientSocket {
     /// Writes at least a byte. Waits for the client within its bounds.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        loop {
-            self.check_stop()?;
-            match self.stream.write(bytes) {
-                Ok(count) => {
-                    self.pace.take(count);
-                    self.traffic.send(count);
-                    return Ok(count);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait_writable()?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.write_some(|mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

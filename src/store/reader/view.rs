@@ -62,6 +62,11 @@ pub(in crate::store) struct MappedColumn {
 }
 
 impl<L: Layout> View<L> {
+    /// Tells whether pages of a file were lost: zeros stand in their place.
+    pub(super) fn has_lost_pages(&self) -> bool {
+        self.columns.iter().any(|column| column.map.has_lost_pages()) || self.page.as_ref().is_some_and(Page::is_lost)
+    }
+
     /// Shows `records` records of the columns and these late ones behind those shown before. The maps reach so far.
     pub(super) fn take_in(&mut self, records: usize, late: impl IntoIterator<Item = L::Row>) {
         let before = self.late.len();

@@ -268,6 +268,24 @@ fn a_server_that_goes_away_is_told_and_the_page_goes_on_when_it_is_back() {
 }
 
 #[test]
+fn a_tape_that_cannot_be_read_is_told_and_the_page_goes_on_when_it_can() {
+    let Some(shared) = shared() else { return };
+    let (folder, served) = Served::sample(&[]);
+    let (data, away) = (folder.path().to_owned(), folder.path().with_extension("away"));
+    let browser = shared.take_turn();
+    browser.open(&format!("http://{}/?span=all", served.address));
+    browser.await_that(IS_DRAWN);
+    std::fs::rename(&data, &away).unwrap();
+    browser.await_that(
+        "!document.getElementById('notice').hidden && document.getElementById('notice').innerText.includes('does not exist') \
+         && document.getElementById('link').innerText.includes('Error')",
+    );
+    std::fs::rename(&away, &data).unwrap();
+    browser.await_that("document.getElementById('notice').hidden && !document.getElementById('link').innerText.includes('Error')");
+    browser.await_that(IS_DRAWN);
+}
+
+#[test]
 fn keys_names_themes_and_a_narrow_window_work() {
     let Some(shared) = shared() else { return };
     let world = World::start(&[]);

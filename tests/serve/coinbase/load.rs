@@ -2,7 +2,10 @@
 //! alone, of a release build.
 //!
 //! The clients are sockets that one thread reads: on a machine that they share with what they measure, a thread for each would cost more than the server. What
-//! the thread used of a processor is printed, so that it can be seen whether it was what was measured.
+//! the thread used of a processor is printed, so that it can be seen whether it was what was measured; so is what each program used.
+//!
+//! The thread begins when all clients are connected. What came to the first of them until then has waited for the thread, not for the server, so nothing is
+//! measured before the thread has caught up ([`SETTLE`]).
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -23,6 +26,8 @@ use crate::programs::{Capture, Ended, Simulator, await_that};
 const P99: Duration = Duration::from_millis(20);
 /// Bytes that a client reads at once.
 const READ_BYTES: usize = 256 << 10;
+/// How long all clients read before what they read is measured.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Trades of a read whose way is looked at.
 const SAMPLES: u64 = 4;
 
@@ -50,7 +55,7 @@ fn read_all(mut streams: Vec<TcpStream>, is_over: &AtomicBool) -> Reads {
         epoll::add(&all, stream.as_fd(), epoll::EventData::new_u64(at as u64), epoll::EventFlags::IN).unwrap();
     }
     let (mut buffer, mut reads, mut events) = (vec![0; READ_BYTES], Reads::default(), Vec::with_capacity(streams.len().max(1)));
-    let mut is_first = vec![true; streams.len()];
+    let measured = std::time::Instant::now() + SETTLE;
     let tenth = rustix::time::Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     while !is_over.load(Ordering::Relaxed) {
         events.clear();
@@ -64,8 +69,7 @@ fn read_all(mut streams: Vec<TcpStream>, is_over: &AtomicBool) -> Reads {
             };
             let now = jiff::Timestamp::now().as_nanosecond() as u64;
             reads.bytes += count;
-            // What comes first is the newest trade that there was.
-            if std::mem::take(&mut is_first[at]) {
+            if std::time::Instant::now() < measured {
                 continue;
             }
             if let Some((first, last)) = ends(&buffer[..count]) {
@@ -106,8 +110,8 @@ fn later_than(late: &mut Late, share: f64) -> Duration {
     found.map_or(Duration::ZERO, |(late, _)| *late)
 }
 
-/// Gives how late the trades came, from their event times and from their receipt by the capture.
-fn lateness(data: &std::path::Path, reads: &Reads) -> [Late; 2] {
+/// Gives how late the trades came, from their event times and from their receipt by the capture, each with when it was read.
+fn lateness(data: &std::path::Path, reads: &Reads) -> [Vec<(u64, (Duration, u64))>; 2] {
     let tape = Tape::open(data).unwrap();
     let (mut times, mut received) = (std::collections::HashMap::new(), std::collections::HashMap::new());
     for day in tape.range::<Trades>(&"BTC-USD".parse().unwrap(), TimeRange::ALL).unwrap() {
@@ -117,13 +121,13 @@ fn lateness(data: &std::path::Path, reads: &Reads) -> [Late; 2] {
         }
     }
     [times, received].map(|of| {
-        let mut late = Late::new();
+        let mut late = Vec::new();
         for Seen { at, first, last } in &reads.seen {
             let count = (last + 1).saturating_sub(*first);
             for sample in 0..SAMPLES {
                 let id = first + count.saturating_sub(1) * sample / (SAMPLES - 1);
                 if let Some(time) = of.get(&id) {
-                    late.push((Duration::from_nanos(at.saturating_sub(*time)), count));
+                    late.push((*at, (Duration::from_nanos(at.saturating_sub(*time)), count)));
                 }
             }
         }
@@ -149,8 +153,10 @@ struct Run {
     sent: f64,
     reads: Reads,
     late: [Late; 2],
-    /// Processor time of the server, and of all that ran on the machine.
-    used: [f64; 2],
+    /// How late trades came from their receipt, and when they were read.
+    late_at: Vec<(u64, (Duration, u64))>,
+    /// Processor time of the simulator, the server, and of all that ran on the machine, while the clients read.
+    used: [f64; 3],
 }
 
 /// Processor time of a process, in seconds.
@@ -158,6 +164,17 @@ fn used_by(pid: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields: Vec<&str> = text.rsplit_once(')').unwrap().1.split_whitespace().collect();
     (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()) / 100.0
+}
+
+/// Finds the child of this process that runs a command of the program.
+fn child(command: &str) -> u32 {
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse::<u32>().ok());
+    let is_it = |pid: &u32| {
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let parent = read("stat").rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+        parent == Some(std::process::id()) && read("cmdline").split('\0').nth(1) == Some(command)
+    };
+    pids.into_iter().find(is_it).unwrap()
 }
 
 /// Processor time of all that has run on the machine, in seconds.
@@ -187,9 +204,12 @@ fn run(clients: u64, is_events: bool) -> Run {
         let is_over = Arc::clone(&is_over);
         std::thread::spawn(move || read_all(streams, &is_over))
     };
-    let before = used_by_all();
+    let market = child("simulate");
+    let used = || [used_by(market), used_by(serve.0.pid()), used_by_all()];
+    let before = used();
     let totals = simulator.await_totals();
-    let used = [used_by(serve.0.pid()), used_by_all() - before];
+    let after = used();
+    let used = [0, 1, 2].map(|at| after[at] - before[at]);
     let sent = totals["trades_produced"].as_f64().unwrap();
     is_over.store(true, Ordering::Relaxed);
     let reads = reader.join().unwrap();
@@ -200,8 +220,18 @@ fn run(clients: u64, is_events: bool) -> Run {
     let capture = capture.stop();
     capture.assert_good();
     assert_verified(&data);
-    let late = lateness(&data, &reads);
-    Run { capture, sent, reads, late, used }
+    let [since_made, since_received] = lateness(&data, &reads);
+    let late = [&since_made, &since_received].map(|late| late.iter().map(|(_, late)| *late).collect());
+    Run { capture, sent, reads, late, late_at: since_received, used }
+}
+
+/// Gives the p99 of each second, so that a stall can be told from what is always so.
+fn by_second(run: &Run) -> Vec<String> {
+    let mut seconds = std::collections::BTreeMap::<u64, Late>::new();
+    for (at, late) in &run.late_at {
+        seconds.entry(at / 1_000_000_000).or_default().push(*late);
+    }
+    seconds.values_mut().map(|late| format!("{:.0}", later_than(late, 0.99).as_secs_f64() * 1e3)).collect()
 }
 
 #[test]
@@ -222,15 +252,17 @@ fn hundreds_of_clients_get_each_trade_soon_and_the_capture_beside_them_loses_not
             figure("cpu_s"),
         );
     }
-    let [server, all] = beside.used;
+    let [simulator, server, all] = beside.used;
     let reads = &beside.reads;
     println!(
-        "{clients} {}: {} bytes in {} reads; CPU of the server {server} s, of the clients' thread {:?}, of the whole machine {all:.1} s",
+        "{clients} {}: {} bytes in {} reads; CPU of the server {server:.2} s, of the simulator {simulator:.2} s, of the clients' thread {:.2} s, of the whole \
+         machine {all:.2} s",
         if is_events { "event streams" } else { "WebSockets" },
         reads.bytes,
         reads.seen.len(),
-        reads.used,
+        reads.used.as_secs_f64(),
     );
+    println!("from its receipt to the client, p99 of each second in ms: {}", by_second(&beside).join(" "));
     let shown = beside.late.each_mut().map(|late| [0.5, 0.99, 1.0].map(|share| later_than(late, share)));
     for (what, [median, p99, most]) in ["its time", "its receipt"].into_iter().zip(shown) {
         println!("from {what} to the client: median {median:?}, p99 {p99:?}, longest {most:?}");

@@ -15,7 +15,7 @@ use crate::market::{FIRST_DAY, column_path, data_dir, prints, product, store, ti
 /// Every endpoint over days, with a format that is not JSON among them.
 const OVER_DAYS: [&str; 6] = ["trades", "tickers", "candles", "orders", "stats", "coverage"];
 
-pub(super) fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.seek(SeekFrom::Start(at)).unwrap();
@@ -73,6 +73,13 @@ fn a_damaged_day_that_is_too_large_to_be_checked_before_breaks_the_answer_off() 
         let reply = served.get(&format!("{path}&order={order}"));
         assert_eq!((reply.status, reply.is_whole), (200, false), "{order}");
     }
+    // A part of the day, before or behind the altered record, cannot be told from it.
+    for part in ["&limit=5", "&order=desc&limit=5", "&after_id=349000"] {
+        let (status, text) = served.get(&format!("{path}{part}")).error();
+        assert!(status == 500 && text.contains("2025-06-07"), "{part}: {text}");
+    }
+    let reply = served.get(&format!("{path}&from=2025-06-07T00:00:01Z"));
+    assert_eq!((reply.status, reply.is_whole), (200, false), "more than is kept before it is sent");
     // A column that is not read is not asked for.
     served.get("/v1/tickers?product=BTC-USD&columns=trade_id&format=csv").whole();
 }

@@ -74,6 +74,11 @@ fn a_large_day_is_judged_as_it_is_and_an_answer_over_a_damaged_one_is_broken_off
         let first = another.get(path);
         assert_eq!((first.status, first.is_whole), (200, false), "{path}");
         let again = another.get(path);
+        if path.starts_with("/products") {
+            // Candles would be made of the altered price.
+            assert!(again.status == 500 && again.text().contains("2025-06-07"), "{path}: {}", again.text());
+            continue;
+        }
         assert_eq!((again.status, again.is_whole), (200, true), "{path}");
         assert_eq!(again.verdict(), "open", "{path}: ids are missing, too");
         assert!(!path.starts_with("/v1/coverage") || again.text().contains("checksum"), "{path}: {}", again.text());

@@ -1,6 +1,7 @@
 //! The part of a [`Session`] that gives what is being stored, heartbeats and the status of products.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Ending, FULL_BYTES, HEARTBEAT, HEARTBEAT_AGAIN, Place, STATUS, Session};
@@ -27,11 +28,19 @@ impl Session<'_> {
             return Err(Ending::new(1011, "the tape cannot be read"));
         }
         let Some(mut place) = self.place else { return Ok(()) };
-        while out.len() < FULL_BYTES && self.handover.since().is_none_or(|since| place.chunk < since) {
-            let chunk = match self.live.find(place.chunk) {
-                Found::Chunk(chunk) => chunk,
-                Found::Nothing => break,
-                Found::Lost => return Err(Ending { code: 1008, reason: "ErrSlowConsume", is_slow: true }),
+        let end = self.handover.since().unwrap_or(u64::MAX);
+        let mut found = Vec::new().into_iter();
+        while out.len() < FULL_BYTES && place.chunk < end {
+            let chunk: Arc<Chunk> = match found.next() {
+                Some(chunk) => chunk,
+                None => match self.live.find(place.chunk) {
+                    Found::Chunks(chunks) => {
+                        found = chunks.into_iter();
+                        continue;
+                    }
+                    Found::Nothing => break,
+                    Found::Lost => return Err(Ending { code: 1008, reason: "ErrSlowConsume", is_slow: true }),
+                },
             };
             if self.filter.as_ref().is_some_and(|filter| filter.is_over(place.chunk)) {
                 self.filter = None;

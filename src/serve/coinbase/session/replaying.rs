@@ -39,13 +39,14 @@ impl Session<'_> {
             }
             Handover::Confirming { since, round } => {
                 let Some((boundary, _)) = self.live.after(round, std::iter::empty()) else { return Ok(None) };
+                self.replay.check_not_cut(true)?;
                 self.finish_handover(since, boundary);
                 return Ok(Some(now));
             }
             Handover::None | Handover::Draining { .. } => {}
         }
         self.replay.look()?;
-        let mut batch = Vec::new();
+        let (mut batch, begun) = (Vec::new(), out.len());
         let next = loop {
             // What was received together stays together.
             let is_between = self.replay.next_time() != batch.last().map(Stored::received) || batch.len() >= MAX_BATCH;
@@ -62,7 +63,12 @@ impl Session<'_> {
             }
         };
         self.send_batch(&mut batch, out);
-        Ok(next)
+        let checked = self.replay.check_not_cut(self.is_replayed(now));
+        if checked.is_err() {
+            // Nobody knows what of it is right.
+            out.truncate(begun);
+        }
+        checked.map(|()| next)
     }
 
     /// Takes the next step of the handover where everything that is committed was replayed. Gives when to look again.

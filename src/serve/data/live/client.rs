@@ -8,11 +8,14 @@ use super::event::{EventId, put_event};
 use super::hub::{Batch, Hub, Taken};
 use crate::export::stream::{LineMaker, Lines, StreamError};
 use crate::ids::IdSet;
-use crate::schema::{Dataset, Trades};
+use crate::product::ProductId;
+use crate::schema::{Dataset, Layout, Trades};
 use crate::serve::http::body::BodyWriter;
 use crate::serve::server::Server;
-use crate::tape::TapeError;
+use crate::store::Snapshot;
 use crate::tape::follow::MAX_DAYS;
+use crate::tape::{Tape, TapeError};
+use crate::time::UtcDay;
 
 /// Time without an event after which a comment is sent.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -76,21 +79,18 @@ impl Client<'_> {
 
     /// Sends the events of some batches from the next one on.
     fn send(&mut self, batches: &[Arc<Batch>], out: &mut BodyWriter<'_>) -> Result<(), StreamError> {
-        let mut next = self.next;
+        let (mut next, mut parts) = (self.next, Vec::with_capacity(batches.len()));
         for batch in batches {
             match &self.sent {
-                None => out.write_all(batch.from(next))?,
+                None => parts.push(batch.from(next)),
                 Some(sent) => {
-                    for (id, event) in batch.events_from(next) {
-                        if !matches!(id, EventId::Trade(id) if sent.contains(id)) {
-                            out.write_all(event)?;
-                        }
-                    }
+                    let is_new = |id: EventId| !matches!(id, EventId::Trade(id) if sent.contains(id));
+                    parts.extend(batch.events_from(next).filter(|(id, _)| is_new(*id)).map(|(_, event)| event));
                 }
             }
             next = batch.end();
         }
-        out.flush()?;
+        out.send_parts(&parts)?;
         let counters = self.server.counters();
         counters.send_rows(next.saturating_sub(self.next));
         batches.first().into_iter().for_each(|oldest| counters.note_lag(oldest.age()));
@@ -107,7 +107,7 @@ impl Client<'_> {
         let dates = tape.days(product, Dataset::Trades).map_err(tape_failed)?;
         let mut days = Vec::new();
         for date in dates.into_iter().rev().take(MAX_DAYS) {
-            days.extend(tape.day::<Trades>(product, date).map_err(tape_failed)?);
+            days.extend(checked_day::<Trades>(&tape, product, date)?);
         }
         let Some(first) = days.last().map(|day| day.key().date) else { return Err(Ended::Hub("the days are gone".to_owned())) };
         let lines = LineMaker::new(self.server.dir(), product, Dataset::Trades, first);
@@ -139,7 +139,19 @@ impl Client<'_> {
     }
 }
 
+/// Opens a day of which records are to be sent again, and compares its bytes with their checksums.
+///
+/// # Errors
+/// Where they differ, or the day cannot be read.
+pub(super) fn checked_day<L: Layout>(tape: &Tape, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, StreamError> {
+    let day = tape.day::<L>(product, date).map_err(tape_failed)?;
+    if let Some(day) = &day {
+        tape.check_bytes(day).map_err(|error| StreamError::Day(error.into()))?;
+    }
+    Ok(day)
+}
+
 /// Says that the tape cannot be read.
-pub(super) fn tape_failed(error: TapeError) -> StreamError {
+fn tape_failed(error: TapeError) -> StreamError {
     StreamError::Day(error.into())
 }

@@ -2,7 +2,7 @@
 //!
 //! 1. It looks for new records every millisecond or two while some come, and every twenty while none do. It makes each into an event, once.
 //! 2. Its clients are woken in turn ([`crate::serve::turns`]).
-//! 3. It ends with the server, and where nobody has needed it for a while.
+//! 3. It ends with the server, where the data directory has gone away, and where nobody has needed it for a while.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ use crate::time_range::TimeRange;
 
 /// How long a product is followed without a client.
 const IDLE: Duration = Duration::from_secs(600);
+/// How often it is looked whether the data directory is there.
+const LOOK_AT_DIRECTORY: Duration = Duration::from_secs(1);
 /// The longest pause while clients wait for their turn.
 const NEXT_TURN: Duration = Duration::from_millis(2);
 
@@ -66,8 +68,15 @@ fn following<L: Layout>(tape: &Tape, product: &ProductId) -> Result<(Follow<L>, 
 fn run<L: Layout>(server: &Arc<Server>, hub: &Arc<Hub>, mut follow: Follow<L>) {
     let mut lines = LineMaker::new(server.dir(), hub.product(), hub.dataset(), Clock::System.now().day());
     let (mut used, mut turns) = (Instant::now(), Turns::new(Instant::now()));
+    let mut looked = Instant::now();
     while !server.stopping() {
-        match follow.look(|arrivals| publish(hub, &mut lines, arrivals)) {
+        let mut found = follow.look(|arrivals| publish(hub, &mut lines, arrivals));
+        if looked.elapsed() >= LOOK_AT_DIRECTORY {
+            looked = Instant::now();
+            // Where it has gone away, it would look to the clients as if nobody traded.
+            found = found.and_then(|found| server.tape().map(|_| found).map_err(LookFailed::from));
+        }
+        match found {
             Ok(0) => {}
             Ok(_) => turns.add_news(),
             Err(error) => {
@@ -104,6 +113,9 @@ fn publish<L: Layout>(hub: &Hub, lines: &mut LineMaker, arrivals: &Arrivals<'_, 
     let mut records = arrivals.records().peekable();
     while records.peek().is_some() {
         let made = lines.of_arrivals(day.columns(), records.by_ref().take(BATCH_RECORDS))?;
+        if day.has_lost_pages() {
+            day.check_lengths().map_err(TapeError::from)?;
+        }
         let given = records.peek().is_none().then(|| (day.key().date, day.base_count(), day.late().len()));
         hub.publish(&made, given);
     }

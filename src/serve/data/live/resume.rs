@@ -5,7 +5,7 @@
 //!    that none comes again from the hub.
 //! 3. Tickers have no unique ids. Those behind the last one that names the trade are sent, up to where the hub goes on.
 
-use super::client::{Client, Ended, tape_failed};
+use super::client::{Client, Ended, checked_day};
 use super::event::EventId;
 use crate::export::stream::{BATCH_RECORDS, LineMaker, StreamError};
 use crate::ids::{IdRange, IdSet};
@@ -117,6 +117,6 @@ impl Resume {
     }
 
     fn open<L: Layout>(&self, product: &ProductId, date: UtcDay) -> Result<Option<Snapshot<L>>, StreamError> {
-        self.tape.day::<L>(product, date).map_err(tape_failed)
+        checked_day(&self.tape, product, date)
     }
 }

@@ -16,6 +16,7 @@ impl Handler for Router {
                         entry.note_first_trade(trade);
                     }
                     entry.last_trade_id = trade.trade_id;
+                    self.awaits_trade = false;
                     if trade.origin.means() == Some(Means::Live) {
                         self.tally.note_delay(trade.time, trade.recv);
                     }
@@ -48,6 +49,7 @@ impl Handler for Router {
                         entry.note_first_ticker(ticker, is_snapshot);
                     }
                     self.tally.note_delay(ticker.time, ticker.recv);
+                    self.awaits_trade = entry.has_trade && ticker.trade_id > entry.last_trade_id;
                 }
                 if !self.line.shares_tickers || self.claim_tickers(index) {
                     if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {

@@ -4,6 +4,7 @@
 //! ```text
 //!   journal.{date}.jsonl ──▶ journal ──▶ product    what it says of each product, and what is wrong with it
 //!   rejects.{date}.jsonl ──▶ rejected               trades that came and could not be used
+//!   days of tickers      ──▶ named                  trades that happened, and behind which none is stored
 //!                     both ──▶ kept                 read once, and again as far as files have changed
 //! ```
 //!
@@ -13,6 +14,7 @@ pub(crate) mod clock_days;
 mod damaged_lines;
 pub(crate) mod journal;
 pub(crate) mod kept;
+pub(crate) mod named;
 pub(crate) mod product;
 pub(crate) mod rejected;
 mod sessions;

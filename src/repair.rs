@@ -11,7 +11,8 @@
 //! 1. What is stored is never changed. Trades are added, and order ids where there were none. What differs is reported.
 //! 2. Only what was looked at is claimed. What could not be fetched is missing, and the report says why.
 //! 3. The directory's lock is held. Where a capture holds it, that capture is asked ([`crate::store::request`]).
-//! 4. Tickers come in whole days only. They have no ids that could be missing, and nobody serves past ones.
+//! 4. Ids are missing between stored ones, and outside of these where the journal or tickers name them (`known`).
+//! 5. Tickers come in whole days only. They have no ids that could be missing, and nobody serves past ones.
 //!
 //! The capture uses `contribution`. Nothing here uses the capture.
 
@@ -32,6 +33,7 @@ mod fetch;
 mod holder;
 mod join;
 mod journal;
+mod known;
 pub(crate) mod plan;
 mod product_repair;
 mod restore;

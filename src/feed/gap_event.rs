@@ -10,6 +10,8 @@ pub(crate) enum GapCause {
     Jump,
     /// A heartbeat named a newer trade than came.
     Heartbeat,
+    /// A ticker named a newer trade than came.
+    Ticker,
     /// They passed while nothing was recorded.
     Restart,
     /// They were given up because the queue was full.
@@ -25,6 +27,7 @@ impl GapCause {
         match self {
             Self::Jump => "jump",
             Self::Heartbeat => "heartbeat",
+            Self::Ticker => "ticker",
             Self::Restart => "restart",
             Self::Shed => "shed",
             Self::Asked => "asked",

@@ -6,8 +6,8 @@
 //!    wait.
 //! 2. Ids that stay missing for [`GAP_GRACE`] are a gap: reported once, and requested from REST until filled. What another line or the next message brings
 //!    sooner is only disorder.
-//! 3. An id that heartbeats have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain. A stalled channel is thus noticed
-//!    without its next trade.
+//! 3. An id that heartbeats or tickers have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain ([`ahead`]). A stalled
+//!    channel is thus noticed without its next trade, and so is the last trade before a stop.
 //! 4. Trades of lower ids that happened later than a waiting one contradict it. It is refuted where ids are still missing before it, or where another trade
 //!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is. One whose id is near has the gap
 //!    wait, and is missing when it is refuted, so that REST decides. One that waits in a row with others, of rising ids and times, is right: the exchange's
@@ -17,9 +17,11 @@
 //!
 //! All that there is to change about the gap wait is in this file; its length is a setting of the capture.
 
-use std::collections::VecDeque;
+mod ahead;
+
 use std::time::Duration;
 
+use self::ahead::Ahead;
 use super::continuity::{ABSURD_JUMP, Continuity, Seen};
 use super::doubts::{AGREEMENT, CONFIRMATIONS, Mark};
 use super::gap_event::{GapCause, GapEvent};
@@ -30,11 +32,8 @@ use crate::record::{Means, RawPlace, Trade};
 /// How long an id may be missing before that is a gap. Another line, or the next message, usually brings it sooner.
 pub(crate) const GAP_GRACE: Duration = Duration::from_millis(250);
 
-/// How long a heartbeat may name an id whose trade has not come.
+/// How long a heartbeat or a ticker may name an id whose trade has not come.
 pub(crate) const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
-
-/// Ids remembered that heartbeats have named and that are still ahead.
-const MAX_AHEAD: usize = 16;
 
 /// Waiting trades at either end of the window that are compared with a trade that is stored. Those between them wait behind the same gaps.
 const COMPARED: usize = 8;
@@ -70,15 +69,6 @@ struct Waiting {
     against: usize,
 }
 
-/// A heartbeat that named an id whose trade has not come.
-#[derive(Debug, Clone, Copy)]
-struct Heartbeat {
-    at: Duration,
-    id: u64,
-    /// How many heartbeats have named this id or a higher one.
-    named: usize,
-}
-
 /// The order of one product's trades.
 #[derive(Debug, Default)]
 pub(crate) struct Sequencer {
@@ -87,8 +77,8 @@ pub(crate) struct Sequencer {
     gap_wait: Duration,
     /// Every missing id up to this one has been reported.
     reported_through: u64,
-    /// In rising order of id.
-    ahead: VecDeque<Heartbeat>,
+    /// What was named and has not come.
+    ahead: Ahead,
     /// The last ids that were filled, in one run and by the same means. They are reported together.
     filled: Option<(IdRange, Means)>,
     events: Vec<GapEvent>,
@@ -319,26 +309,34 @@ impl Sequencer {
     /// Takes note of a heartbeat.
     #[inline]
     pub(crate) fn heartbeat(&mut self, last_trade_id: u64, now: Duration) {
-        let Some(last) = self.chain.last() else { return };
-        if last_trade_id > last {
-            self.remember_ahead(last, last_trade_id, now);
+        let last = self.chain.last();
+        if last.is_some_and(|last| last_trade_id > last) {
+            self.ahead.name(GapCause::Heartbeat, last_trade_id, last, now);
         }
     }
 
-    #[cold]
-    fn remember_ahead(&mut self, last: u64, id: u64, now: Duration) {
-        for heartbeat in self.ahead.iter_mut().filter(|heartbeat| heartbeat.id <= id) {
-            heartbeat.named = heartbeat.named.saturating_add(1);
+    /// Takes note of the trade that a ticker names, which is stored.
+    #[inline]
+    pub(crate) fn ticker(&mut self, trade_id: u64, now: impl FnOnce() -> Duration) {
+        let last = self.chain.last();
+        if trade_id > last.unwrap_or(0) {
+            self.ahead.name(GapCause::Ticker, trade_id, last, now());
         }
-        if self.ahead.iter().any(|heartbeat| heartbeat.id == id) || id - last > ABSURD_JUMP {
-            return;
+    }
+
+    /// Takes note of the trade that the last ticker names that was stored before.
+    pub(crate) fn ticker_before(&mut self, trade_id: u64, now: Duration) {
+        let last = self.chain.last();
+        if last.is_some_and(|last| trade_id > last) {
+            self.ahead.name(GapCause::Restart, trade_id, last, now);
         }
-        if self.ahead.len() >= MAX_AHEAD {
-            // The newest one says the least, and comes again.
-            self.ahead.pop_back();
-        }
-        let place = self.ahead.partition_point(|heartbeat| heartbeat.id < id);
-        self.ahead.insert(place, Heartbeat { at: now, id, named: 1 });
+    }
+
+    /// Tells whether an id was named whose trade should have come by now.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_named_due(&self, now: impl FnOnce() -> Duration) -> bool {
+        !self.ahead.is_empty() && self.ahead.is_due(self.chain.last(), now())
     }
 
     /// Reports the ids that have been missing long enough to be a gap.
@@ -351,18 +349,19 @@ impl Sequencer {
 
     /// Reports every missing id, however recent, at the end: no message will bring it any more.
     pub(crate) fn report_all_gaps(&mut self) {
-        let Some(last) = self.chain.last() else { return };
-        let named = self.ahead.iter().filter(|heartbeat| is_told(heartbeat, last)).map(|heartbeat| heartbeat.id).max();
-        let through = named.max(self.waiting.highest());
-        self.ahead.clear();
-        for ids in through.map(|through| self.waiting.gaps(last, through)).unwrap_or_default() {
-            self.mark_missing(ids, self.cause_of_jump());
+        let last = self.chain.last();
+        let waiting = last.zip(self.waiting.highest()).map(|(last, highest)| (last, highest, self.cause_of_jump()));
+        let named = self.ahead.take_highest(last).map(|told| (last.unwrap_or(told.after), told.id, told.by));
+        for (after, through, cause) in waiting.into_iter().chain(named) {
+            for ids in self.waiting.gaps(after, through) {
+                self.mark_missing(ids, cause);
+            }
         }
     }
 
     #[cold]
     fn report_due(&mut self, now: Duration) {
-        let Some(last) = self.chain.last() else { return };
+        let Some(last) = self.chain.last() else { return self.report_named(now) };
         let due = self.waiting.due(now, self.grace());
         if let Some(through) = due.and_then(|through| self.supported(last, through))
             && through > self.reported_through
@@ -372,25 +371,25 @@ impl Sequencer {
                 self.mark_missing(ids, self.cause_of_jump());
             }
         }
-        while let Some(at) = self.ahead.iter().position(|heartbeat| heartbeat.id <= last) {
-            self.ahead.remove(at);
-        }
-        let is_due = |heartbeat: &Heartbeat| is_told(heartbeat, last) && now.saturating_sub(heartbeat.at) >= HEARTBEAT_GRACE;
-        while let Some(at) = self.ahead.iter().position(is_due) {
-            let Some(heartbeat) = self.ahead.remove(at) else { break };
-            for ids in self.waiting.gaps(last, heartbeat.id) {
-                self.mark_missing(ids, GapCause::Heartbeat);
+        self.report_named(now);
+    }
+
+    /// Reports the ids that were named and have not come.
+    fn report_named(&mut self, now: Duration) {
+        let last = self.chain.last();
+        while let Some(told) = self.ahead.pop_due(last, now) {
+            for ids in self.waiting.gaps(last.unwrap_or(told.after), told.id) {
+                self.mark_missing(ids, told.by);
             }
         }
-        // What nobody has named again by now was a mistake.
-        self.ahead.retain(|heartbeat| now.saturating_sub(heartbeat.at) < 2 * HEARTBEAT_GRACE || is_told(heartbeat, last));
+        self.ahead.forget_mistakes(last, now);
     }
 
     /// Gives the highest waiting id up to `through` that more than one message speaks for.
     fn supported(&self, last: u64, through: u64) -> Option<u64> {
         let mut through = through;
         for _ in 0..SEARCHED {
-            let is_named = self.ahead.iter().any(|heartbeat| heartbeat.id >= through && heartbeat.id - through <= AGREEMENT);
+            let is_named = self.ahead.has_heartbeat_behind(through);
             let is_agreed =
                 self.waiting.count_within(through.saturating_sub(AGREEMENT), through.saturating_add(AGREEMENT)) >= CONFIRMATIONS;
             if through.saturating_sub(last) <= AGREEMENT || is_named || is_agreed {
@@ -408,7 +407,7 @@ impl Sequencer {
 
     /// Gives how long nothing will be due if no message comes; `None` where nothing waits.
     pub(crate) fn time_until_due(&mut self, now: Duration) -> Option<Duration> {
-        let heartbeat = self.ahead.iter().map(|heartbeat| heartbeat.at + HEARTBEAT_GRACE).filter(|at| *at > now).min();
+        let named = self.ahead.next_due(now);
         // What only one message speaks for is not reported before its time is up.
         let last = self.chain.last().unwrap_or(0);
         let reportable = self.waiting.highest().and_then(|highest| self.supported(last, highest));
@@ -419,7 +418,7 @@ impl Sequencer {
             // What came after the oldest is reported a little later than it could be.
             if is_reported { written } else { written.min(reported.max(now + GAP_GRACE / 4)) }
         });
-        let next = match (heartbeat, trade) {
+        let next = match (named, trade) {
             (Some(a), Some(b)) => a.min(b),
             (one, other) => one.or(other)?,
         };
@@ -438,11 +437,6 @@ impl Sequencer {
     pub(crate) fn has_events(&self) -> bool {
         self.filled.is_some() || !self.events.is_empty()
     }
-}
-
-/// Tells whether enough heartbeats have named an id: one for an id close to the last one, else as many as settle a doubt.
-const fn is_told(heartbeat: &Heartbeat, last: u64) -> bool {
-    heartbeat.id.saturating_sub(last) <= AGREEMENT || heartbeat.named >= CONFIRMATIONS
 }
 
 #[cfg(test)]

@@ -143,6 +143,12 @@ impl TickerMarks {
         self.last
     }
 
+    /// Gives the trade that the last ticker with a sequence tells of; 0 where it names none, or that is not known.
+    #[must_use]
+    pub(crate) const fn last_trade(&self) -> u64 {
+        self.last_trade
+    }
+
     /// Judges a ticker by its time of receipt as it is.
     #[cfg(test)]
     fn judge(&self, ticker: &Ticker) -> TickerJudgement {

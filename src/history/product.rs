@@ -68,6 +68,7 @@ impl Explanation {
         use Role::{Attempt, Cause};
         let none = String::new;
         let (role, ids, text) = match event {
+            Event::GapOpened { ids, why, .. } if why == TICKER => return Some(Self::of_ticker(time, *ids)),
             Event::GapOpened { ids, why, .. } => (Cause, Some(*ids), why.to_string()),
             Event::GapLeft { ids, .. } | Event::GapFilled { ids, .. } => (Cause, Some(*ids), none()),
             Event::ShedStarted { .. } => (Cause, None, none()),
@@ -94,6 +95,11 @@ impl Explanation {
             _ => return None,
         };
         Some(Self { time, event: event.name(), role, ids, text })
+    }
+
+    /// Makes one of a ticker that names trades which never came.
+    fn of_ticker(time: UnixNanos, ids: IdRange) -> Self {
+        Self { time, event: "a ticker", role: Role::Cause, ids: Some(ids), text: "it names trades that did not come".to_owned() }
     }
 
     /// Tells whether it may explain why `ids` are missing between two times.
@@ -293,6 +299,12 @@ impl History {
         }
     }
 
+    /// Notes that tickers have named trades which are not there.
+    pub(crate) fn note_ticker(&mut self, time: UnixNanos, ids: IdRange) {
+        self.explanations.push(Explanation::of_ticker(time, ids));
+        self.note_named(time, ids);
+    }
+
     /// Notes that there are such trades.
     pub(super) fn note_named(&mut self, time: UnixNanos, ids: IdRange) {
         self.named_at = self.named_at.max(time);
@@ -334,9 +346,11 @@ fn day_of_lines(file: &str) -> Option<UtcDay> {
 }
 
 /// The cause of a gap whose ids were only asked for: nothing shows that there are such trades.
-const ASKED: &str = "asked";
+pub(crate) const ASKED: &str = "asked";
 /// Why a doubt ended that nothing settled.
 const STOPPED: &str = "stopped";
+/// The cause of a gap that only tickers show.
+pub(crate) const TICKER: &str = "ticker";
 /// The cause of a gap that was there when a capture began.
 const RESTART: &str = "restart";
 

@@ -24,6 +24,7 @@ use super::day_writer::DayWriter;
 use super::error::RepairError;
 use super::fetch::Fetcher;
 use super::journal::RepairJournal;
+use super::known::KnownTrades;
 use super::product_repair::{MAX_GAPS, ProductRepair};
 use super::report::Report;
 
@@ -132,6 +133,7 @@ pub fn backfill(config: &BackfillConfig, progress: &mut dyn FnMut(Progress)) -> 
         report: &mut done.report,
         conflicts: 0,
         restored: Vec::new(),
+        known: &KnownTrades::default(),
         observer: &Observer::default(),
     };
     let wanted = missing_within(config, span.ids)?;

@@ -81,3 +81,62 @@ pub(crate) fn contributions<E: From<StoreError>>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Layout;
+    use crate::store::{DataDir, Day, InsertError, StoreOptions, Syncer, seal};
+    use crate::time::{NANOS_PER_SECOND, UtcDay};
+    use std::sync::Arc;
+
+    const DAY: UtcDay = UtcDay(20_000);
+
+    fn product() -> ProductId {
+        ProductId::new("BTC-USD").expect("a product")
+    }
+
+    /// A trade a second, each received half a second after it happened.
+    fn trade(trade_id: u64) -> Trade {
+        let price = crate::decimal::parse(b"1").expect("a price");
+        let time = UnixNanos(DAY.start().0 + trade_id * NANOS_PER_SECOND);
+        let recv = UnixNanos(time.0 + NANOS_PER_SECOND / 2);
+        Trade { trade_id, time, price, size: price, recv, ..Trades::EMPTY }
+    }
+
+    fn store(path: &Path, ids: impl Iterator<Item = u64>) {
+        let options = StoreOptions { force_fs: true, ..StoreOptions::default() };
+        let dir = Arc::new(DataDir::open(path, options, "exchange wss://test").expect("a data directory"));
+        let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).expect("a day").0;
+        for id in ids {
+            while let Err(error) = day.insert(&trade(id)) {
+                assert!(matches!(error, InsertError::NoRoom), "{error}");
+                day.files().provision().expect("room");
+            }
+        }
+        let mut syncer = Syncer::new(Arc::clone(&dir));
+        syncer.watch(day.files());
+        let files = day.close();
+        syncer.cycle().expect("synced");
+        seal::seal(&dir, vec![files]).into_iter().for_each(|outcome| _ = outcome.sealed.expect("sealed"));
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_makes_no_trade_of_another_tape_implausible() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (own, other) = (folder.path().join("own"), folder.path().join("other"));
+        store(&own, (1..100).filter(|id| id % 10 != 5));
+        store(&other, 1..100);
+        let years = 400 * 86_400 * NANOS_PER_SECOND;
+        for now in [DAY.next().start(), UnixNanos(DAY.start().0 - years)] {
+            let mut found = Vec::new();
+            contributions::<StoreError>(&own, &product(), &other, now, |contribution| {
+                found.push(contribution);
+                Ok(())
+            })
+            .expect("read");
+            let want: Vec<Contribution> = (1..100).filter(|id| id % 10 == 5).map(|id| Contribution::Trade(from_tape(&trade(id)))).collect();
+            assert_eq!(found, want, "at {now}");
+        }
+    }
+}

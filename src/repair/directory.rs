@@ -17,6 +17,7 @@ use super::error::RepairError;
 use super::facts::FactCopy;
 use super::fetch::{Fetcher, Unfetched};
 use super::journal::RepairJournal;
+use super::known::KnownTrades;
 use super::plan::{self, ProductPlan, plan};
 use super::product_repair::ProductRepair;
 use super::report::{DayWork, Report};
@@ -37,10 +38,13 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
     let dir = if config.is_dry { None } else { Some(open(config, style)?) };
     let plan = plan(&config.dir, &config.from, &products)?;
     let mut journal = RepairJournal::dry(&config.clock);
+    let mut known = KnownTrades::behind((&config.dir, dir.is_some()), &config.from, &products)?;
     if dir.is_some() {
         FactCopy { dir: &config.dir, tapes: &config.from, only: config.product.as_ref(), plan: &plan }.copy()?;
+        known.journal(&config.dir)?;
         journal = RepairJournal::of(&config.dir, &config.clock);
     }
+    known.add_journal(&config.dir, &products);
     let tapes: Vec<String> = config.from.iter().map(|tape| tape.display().to_string()).collect();
     journal.write(Event::RepairStarted { from: tapes.join(", "), rest: fetcher.is_some() })?;
     let mut report = Report { is_dry: config.is_dry, products: products.clone(), ..Report::default() };
@@ -56,6 +60,7 @@ pub fn repair(config: &RepairConfig) -> Result<Report, RepairError> {
             report: &mut report,
             conflicts: 0,
             restored: Vec::new(),
+            known: &known,
             observer: &config.observer,
         };
         let done = match plan.get(product) {

@@ -17,6 +17,7 @@ use super::day_writer::{DayWriter, WriteError};
 use super::difference::{Difference, columns_that_differ, shown};
 use super::fetch::{Fetched, Fetcher, Unfetched};
 use super::journal::RepairJournal;
+use super::known::KnownTrades;
 use super::report::Report;
 use crate::feed::fetch_plan::MAX_ANSWERS;
 
@@ -39,6 +40,8 @@ pub(super) struct ProductRepair<'a> {
     pub(super) conflicts: u64,
     /// What days store that would be brought, in a dry run.
     pub(super) restored: Vec<Stretch>,
+    /// What is known of trades that may not be stored.
+    pub(super) known: &'a KnownTrades,
     /// Is told how far the work is.
     pub(super) observer: &'a Observer,
 }
@@ -94,9 +97,12 @@ impl ProductRepair<'_> {
         Ok(())
     }
 
-    /// Finds the ids that are missing now.
+    /// Finds the ids that are missing now: between the stored ones, and outside of them those of which it is known that they are there.
     pub(super) fn missing(&self) -> Result<IdSet, StoreError> {
-        Ok(gaps_with(self.dir, self.product, None, &self.restored, MAX_GAPS)?.missing)
+        let stored = gaps_with(self.dir, self.product, None, &self.restored, MAX_GAPS)?;
+        let mut missing = self.known.outside(self.product, &stored);
+        missing.extend(&stored.missing);
+        Ok(missing)
     }
 
     /// Gives how many damaged days were moved to quarantine.

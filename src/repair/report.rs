@@ -140,7 +140,7 @@ impl Report {
             self.missing_ids,
         ));
         if self.is_whole() && !self.has_changed_anything() {
-            lines.push("nothing to do: no id is missing between the stored trades, and no other tape has more".to_owned());
+            lines.push("nothing to do: no id is known to be missing, and no other tape has more".to_owned());
         }
         lines
     }

@@ -13,6 +13,7 @@ pub(crate) mod limits;
 pub(crate) mod listing;
 pub(crate) mod marks;
 pub(crate) mod midnight;
+pub(crate) mod named;
 pub(crate) mod network;
 pub(crate) mod products;
 pub(crate) mod programs;

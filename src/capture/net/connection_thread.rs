@@ -48,6 +48,9 @@ const TOO_MANY_VALUES: &str = "the server sent a message with more values than a
 /// How long a stop takes frames that the system has received.
 const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
 
+/// How long of that it waits for a trade that a ticker has just named: the two are sent one behind the other.
+const TRADE_BEHIND_TICKER: Duration = Duration::from_millis(50);
+
 /// Messages of a connection that are logged where the two ways of reading differ.
 const LOGGED_DIFFERENCES: u64 = 100;
 
@@ -288,7 +291,8 @@ impl Connection {
     /// At a stop, takes the frames that the system has received already, for at most [`DRAIN_AT_STOP`].
     fn drain(&mut self, socket: &mut Socket) {
         let mut deadline = Deadline::within(DRAIN_AT_STOP);
-        while (socket.read_ahead() || socket.receive_queue_bytes() > 0) && !deadline.left().is_zero() {
+        let comes = |socket: &Socket, router: &Router| router.awaits_trade() && socket.is_readable_within(TRADE_BEHIND_TICKER);
+        while (socket.read_ahead() || socket.receive_queue_bytes() > 0 || comes(socket, &self.router)) && !deadline.left().is_zero() {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
                     let recv = self.settings.clock.now();

@@ -69,6 +69,8 @@ pub(crate) struct Router {
     texts: RecordTexts,
     /// Whether the ticker that comes next was sent on subscribing.
     is_snapshot: bool,
+    /// Whether the last ticker names a trade that has not come, and no other trade has come since.
+    awaits_trade: bool,
 }
 
 impl Router {
@@ -107,6 +109,7 @@ impl Router {
             rejected_before: None,
             texts: RecordTexts::default(),
             is_snapshot: false,
+            awaits_trade: false,
         };
         for product in products {
             router.add(product)?;
@@ -164,6 +167,11 @@ impl Router {
     #[must_use]
     pub(crate) fn rejected(&self) -> Option<RejectReason> {
         self.rejected
+    }
+
+    /// Tells whether a trade is on its way: the ticker that names it has come just now.
+    pub(crate) const fn awaits_trade(&self) -> bool {
+        self.awaits_trade
     }
 
     /// Tells whether messages about the connection wait.

@@ -198,6 +198,8 @@ impl Writer {
             is_out_of_patience: false,
             prepared_for: None,
         };
+        // What waits behind another capture's end is taken first.
+        writer.sequencer.ticker_before(writer.ticker_marks.last_trade(), if is_catching_up { IDLE } else { Duration::ZERO });
         if let Some(id) = first_id {
             writer.search_below(id);
         }

@@ -277,3 +277,101 @@ proptest! {
         prop_assert_eq!(missing.into_iter().collect::<Vec<_>>(), (1..last).filter(|id| !ids.contains(id)).collect::<Vec<_>>());
     }
 }
+
+/// What was reported as missing, and why.
+fn reported(sequencer: &mut Sequencer) -> Vec<(u64, u64, GapCause)> {
+    let opened = |event| if let GapEvent::Opened { ids, cause } = event { Some((ids.first(), ids.last(), cause)) } else { None };
+    sequencer.take_events().into_iter().filter_map(opened).collect()
+}
+
+#[test]
+fn one_ticker_reports_a_near_trade_that_does_not_come_and_three_report_a_far_one() {
+    for (named, is_told) in [
+        (&[12_u64][..], true),
+        (&[10_010], true),
+        (&[10_011], false),
+        (&[50_000, 50_000 + 9_000], false),
+        (&[50_000, 50_003, 59_999], true),
+        (&[50_000, 61_000, 72_000], false),
+        (&[2_000_000, 2_000_001, 2_000_002], false),
+        (&[u64::MAX, u64::MAX - 1, u64::MAX - 2], false),
+        (&[5, 10, 0], false),
+    ] {
+        let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+        named.iter().zip(0..).for_each(|(id, at)| sequencer.ticker(*id, || ms(300 * at)));
+        sequencer.report_gaps(ms(1999));
+        assert!(reported(&mut sequencer).is_empty(), "{named:?}: the trade may still come");
+        assert_eq!(sequencer.is_named_due(|| ms(2600)), is_told, "{named:?}");
+        sequencer.report_gaps(ms(2600));
+        let through = reported(&mut sequencer).last().map(|(_, last, cause)| (*last, *cause));
+        assert_eq!(through, is_told.then_some((*named.iter().max().unwrap(), GapCause::Ticker)), "{named:?}");
+        assert!(!sequencer.is_named_due(|| ms(2600)), "{named:?}");
+    }
+}
+
+#[test]
+fn a_ticker_whose_trade_comes_reports_nothing_and_at_the_end_one_that_came_just_now_does() {
+    let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+    for id in 11..5000 {
+        // Tickers come just before their trades.
+        sequencer.ticker(id, || ms(id));
+        assert_eq!(offer(&mut sequencer, id, Means::Live, ms(id)), [id]);
+    }
+    assert!(!sequencer.has_events() && !sequencer.is_named_due(|| ms(60_000)));
+    sequencer.ticker(5003, || ms(5000));
+    assert_eq!(sequencer.hold(at(5001, 1), ms(5000)), Held::Waiting);
+    sequencer.report_all_gaps();
+    assert_eq!(reported(&mut sequencer), [(5000, 5000, GapCause::Jump), (5002, 5003, GapCause::Ticker)]);
+}
+
+#[test]
+fn many_tickers_without_their_trades_are_all_reported_within_bounded_memory() {
+    // A thousand a second.
+    let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+    let mut through = 10;
+    for millis in 0..10_000 {
+        sequencer.ticker(11 + millis, || ms(millis));
+        sequencer.report_gaps(ms(millis));
+        through = reported(&mut sequencer).last().map_or(through, |(_, last, _)| *last);
+        let due = (11 + millis).saturating_sub(2300);
+        assert!(through >= due, "{through} is reported {millis} ms after the first");
+    }
+    sequencer.report_all_gaps();
+    assert_eq!(sequencer.chain().missing().count(), 10_000);
+}
+
+#[test]
+fn without_a_chain_three_tickers_that_agree_say_where_it_begins() {
+    for (named, want) in [
+        (&[100_u64, 101][..], None),
+        (&[100, 101, 102], Some((101, 102))),
+        (&[5, 3_000_000, 3_000_001, 3_000_004], Some((3_000_001, 3_000_004))),
+        (&[3_000_000, 3_000_001, u64::MAX, 3_000_004], Some((3_000_001, 3_000_004))),
+        (&[7, 7, 7], None),
+    ] {
+        for is_at_end in [false, true] {
+            let mut sequencer = Sequencer::new(None, [], WAIT);
+            named.iter().for_each(|id| sequencer.ticker(*id, || ms(0)));
+            if is_at_end {
+                sequencer.report_all_gaps()
+            } else {
+                sequencer.report_gaps(ms(2000))
+            }
+            let said = reported(&mut sequencer);
+            let through = said.first().zip(said.last()).map(|((first, ..), (_, last, _))| (*first, *last));
+            assert_eq!(through, want, "{named:?} {is_at_end}");
+        }
+    }
+}
+
+#[test]
+fn what_a_ticker_named_before_the_start_is_missing_as_what_passed_meanwhile() {
+    let mut sequencer = Sequencer::new(Some(10), [], WAIT);
+    sequencer.ticker_before(12, ms(0));
+    sequencer.report_gaps(ms(2000));
+    assert_eq!(reported(&mut sequencer), [(11, 12, GapCause::Restart)]);
+    let mut sequencer = Sequencer::new(None, [], WAIT);
+    sequencer.ticker_before(12, ms(0));
+    sequencer.report_all_gaps();
+    assert!(!sequencer.has_events());
+}

@@ -15,7 +15,7 @@ use coltape::internals::time::{Clock, Timestamp, UnixNanos, UtcDay, parse_rfc333
 use coltape::internals::verify::{Verdict, VerifyConfig, verify};
 
 use super::tape::{await_that, coltape, filled_by, journal, repaired, said, sealed, stored, told};
-use crate::market::{FIRST_DAY, column_path, data_dir, product};
+use crate::market::{FIRST_DAY, column_path, data_dir, product, rewrite};
 
 /// A market whose past REST knows, and its ledger.
 struct Exchange {
@@ -318,6 +318,25 @@ fn what_a_capture_stored_is_kept_and_only_the_rest_is_fetched() {
     assert!(output.status.success(), "{}", said(&output));
     let want: Vec<Trade> = all.iter().map(|trade| if trade.trade_id % 100 < 60 { *trade } else { as_rest(trade) }).collect();
     assert_eq!(stored(&own), want, "live trades keep their order ids");
+}
+
+#[test]
+fn what_rest_has_is_not_written_to_a_day_without_a_commit_page() {
+    let now = UnixNanos(FIRST_DAY.next().start().0 + 100_000_000_000);
+    let (exchange, all) = (Exchange::with_past(400, now, ""), past(400, now));
+    let own = exchange.folder.path().join("own");
+    sealed(&own, &all.iter().filter(|trade| trade.trade_id % 100 != 50).copied().collect::<Vec<_>>());
+    rewrite(&own, Dataset::Trades, FIRST_DAY, |_| {});
+    let of_day = || stored(&own).into_iter().filter(|trade| trade.time.day() == FIRST_DAY).collect::<Vec<_>>();
+    let before = of_day();
+    assert!(before.len() > 100 && !before.iter().any(|trade| trade.trade_id % 100 == 50));
+    let mut repair = coltape("repair");
+    repair.arg(&own).args(["--rest-url", exchange.rest(), "--rest-rate", "500"]);
+    for command in [repair, backfill(&own, &exchange, &["--from", "2025-06-01"])] {
+        let output = run(command);
+        assert!(output.status.code() == Some(1) && said(&output).contains("no commit page"), "{}", said(&output));
+        assert_eq!(of_day(), before, "nothing was set aside");
+    }
 }
 
 #[test]

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use coltape::IdRange;
 use coltape::internals::product::ProductId;
 use coltape::internals::record::{Means, Ticker, Trade};
 use coltape::internals::schema::{ColumnSet, Dataset, Layout, Md, TickerTrades, Trades};
+use coltape::internals::store::event::Event;
+use coltape::internals::store::journal::{JOURNAL, JournalFile};
 use coltape::internals::store::{DayState, Snapshot, StoreOptions, catalog};
 use coltape::internals::time::{Clock, DateFormat, UnixNanos, UtcDay};
 use coltape::internals::verify::{VerifyConfig, verify};
@@ -29,6 +32,8 @@ struct Tape {
     columns: ColumnSet,
     date_format: DateFormat,
     days: BTreeMap<(ProductId, UtcDay), DayOnTape>,
+    /// Trades that a heartbeat named and that never came: the first and the last id, and when.
+    named: BTreeMap<ProductId, (u64, u64, UnixNanos)>,
 }
 
 fn product_named(name: &str) -> ProductId {
@@ -40,6 +45,7 @@ fn draw(random: &mut fastrand::Rng, markets: &[(ProductId, Vec<Print>)], delay: 
     let columns = if random.u8(0..4) == 0 { ColumnSet::Core } else { ColumnSet::Full };
     let date_format = if random.u8(0..4) == 0 { DateFormat::Dmy } else { DateFormat::Iso };
     let mut days: BTreeMap<(ProductId, UtcDay), DayOnTape> = BTreeMap::new();
+    let mut named = BTreeMap::new();
     let is_empty = random.u8(0..6) == 0;
     for (product, prints) in markets {
         let has_product = !is_empty && random.u8(0..4) != 0;
@@ -65,8 +71,10 @@ fn draw(random: &mut fastrand::Rng, markets: &[(ProductId, Vec<Print>)], delay: 
                 day.ticker_trades.push(told);
             }
         }
+        let last = prints.iter().rev().take(random.usize(1..5)).last().filter(|_| has_product && random.u8(0..4) == 0);
+        named.extend(last.map(|last| (product.clone(), (last.trade.trade_id, last.trade.trade_id + random.u64(0..6), last.trade.recv))));
     }
-    Tape { columns, date_format, days }
+    Tape { columns, date_format, days, named }
 }
 
 fn write(path: &Path, tape: &Tape) {
@@ -76,6 +84,12 @@ fn write(path: &Path, tape: &Tape) {
         store::<Md>(&dir, product, &day.md);
         store::<TickerTrades>(&dir, product, &day.ticker_trades);
     }
+    let mut journal = JournalFile::new(path, JOURNAL);
+    for (product, (first, last, time)) in &tape.named {
+        let (product, why) = (product.clone(), "heartbeat".into());
+        journal.append(*time, &Event::GapOpened { product, ids: IdRange::new(*first, *last).unwrap(), why }).unwrap();
+    }
+    journal.finish().unwrap();
 }
 
 /// The bytes of a day's columns by their names; nothing where there is no such day.
@@ -178,6 +192,18 @@ impl Pair {
         }
     }
 
+    /// What was known to be missing is stored now, or still known.
+    fn check_known(&self, before: &[Gap]) {
+        let own = self.folder.path().join("own");
+        let left = known_gaps(&own);
+        for (product, ids) in before {
+            let stored = |id: u64| (0..6).any(|after| stored_ids(&own, product, UtcDay(FIRST_DAY.0 + after)).contains(&id));
+            let is_left = |id: u64| left.iter().any(|(of, ids)| of == product && (ids.0..=ids.1).contains(&id));
+            let lost = (ids.0..=ids.1).find(|id| !is_left(*id) && !stored(*id));
+            assert_eq!(lost, None, "{product}: nothing says any more that it is missing");
+        }
+    }
+
     /// Tickers are whole days of one box.
     fn check_tickers(&self, product: &ProductId, date: UtcDay, own: (&Path, &DayOnTape), other: (&Path, &DayOnTape)) {
         let (here, there) = (own.1, other.1);
@@ -197,6 +223,22 @@ impl Pair {
             (false, _) => assert_eq!(told.0.unwrap()["trade_time"].len(), here.ticker_trades.len() * 4, "{product} {date}"),
         }
     }
+}
+
+/// Missing ids of a product: the first and the last.
+type Gap = (ProductId, (u64, u64));
+
+/// What `verify` knows to be missing.
+fn known_gaps(path: &Path) -> Vec<Gap> {
+    // A directory without days is no tape.
+    let Ok(proof) = verify(&VerifyConfig::new(path, Clock::System.now())) else { return Vec::new() };
+    let missing = proof.gaps.into_iter().filter(|(_, gap)| !gap.is_absence);
+    missing.map(|(product, gap)| (product, (gap.ids.first(), gap.ids.last()))).collect()
+}
+
+fn stored_ids(path: &Path, product: &ProductId, date: UtcDay) -> Vec<u64> {
+    let day = Snapshot::<Trades>::open(path, product, date).unwrap();
+    day.map_or(Vec::new(), |day| day.rows().map(|trade| trade.trade_id).collect())
 }
 
 /// The verdicts of `verify`, day by day.
@@ -226,15 +268,15 @@ fn a_repaired_tape_is_the_union_of_both_whatever_lies_where() {
             continue;
         }
         let before = files(&other);
+        let known: Vec<Gap> = [&own, &other].into_iter().filter(|path| path.is_dir()).flat_map(|path| known_gaps(path)).collect();
         let report = repaired_but_for_mixed_tickers(&own, &other);
         assert_eq!(files(&other), before, "another tape is only read");
         pair.check();
         assert_eq!(report.disagreements, 0);
-        // Which capture received a ticker is known from its own journal alone: in a restored tape no ticker shows that trades are missing behind the last one.
-        let (found, there) = (verdicts(&own), verdicts(&other));
-        if pair.own.days.is_empty() && !there.iter().any(|verdict| verdict.contains("behind the last stored trade")) {
-            assert_eq!(found, there, "what is restored is what was there");
+        if pair.own.days.is_empty() && pair.own.named.is_empty() {
+            assert_eq!(verdicts(&own), verdicts(&other), "what is restored is what was there");
         }
+        pair.check_known(&known);
         // A second time there is nothing to do.
         let tape =
             |path: &Path| files(path).into_iter().filter(|(path, _)| !path.to_string_lossy().contains("_coltape")).collect::<Vec<_>>();

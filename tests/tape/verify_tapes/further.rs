@@ -14,7 +14,7 @@ use coltape::{ArchiveConfig, archive};
 use super::damage::{
     Case, Damage, Found, HOUR, Harm, SECOND, choose, day_of, end, files, harm, is_live, is_replacing, journals, pick, rewrite, stop_says,
 };
-use super::tape::{NOW, State, date, file};
+use super::tape::{NOW, State, date, file, make_fetched};
 
 use Damage::{Files, Told};
 
@@ -48,7 +48,8 @@ pub(crate) const KINDS: &[(&str, Damage)] = &[
     ("a file of an archived day that lies here", Files(archived_and_here)),
     ("figures of a capture that do not add up", Told(wrong_figures)),
     ("trades given up that no line names", Told(|case| stop_says(case, "received=47,shed=7"))),
-    ("the trade that a ticker names is missing at the end", Told(named_by_a_ticker)),
+    ("the trade that a ticker names is missing at the end", Told(|case| named_by_a_ticker(case, false))),
+    ("the trade that a ticker names is missing behind some that REST supplied", Told(|case| named_by_a_ticker(case, true))),
     ("the first trades of a series are missing", Told(|case| series(case, true))),
     ("the last trades of a series are missing", Told(|case| series(case, false))),
     ("a gap behind a take-over at midnight and a kill", Told(gap_behind_a_take_over)),
@@ -282,7 +283,7 @@ fn wrong_figures(case: &mut Case<'_>) -> Option<Harm> {
     stop_says(case, change)
 }
 
-fn named_by_a_ticker(case: &mut Case<'_>) -> Option<Harm> {
+fn named_by_a_ticker(case: &mut Case<'_>, is_behind_fetched: bool) -> Option<Harm> {
     let is_told = case.spec.options.columns == ColumnSet::Full && case.spec.datasets.contains(&Dataset::Md) && case.spec.clock_off == 0;
     let at = choose(case, |spec, product, day| is_told && day + 1 == spec.products[product].days.len())?;
     let day = &mut case.spec.products[at.0].days[at.1];
@@ -291,6 +292,12 @@ fn named_by_a_ticker(case: &mut Case<'_>) -> Option<Harm> {
     let last = day.trades.last()?;
     // Who received it as it happened received the ticker, too. A day with few trades left could not be in each of the states.
     (last.recv.0 > 0 && last.origin.means() == Some(Means::Live) && day.trades.len() > 4).then_some(())?;
+    if is_behind_fetched {
+        // Late records have no place for an origin of their own choice in each of the states, so those before stay as they were received.
+        let (count, fetched) = (day.trades.len(), case.rng.usize(1..=2));
+        day.trades[count - fetched..].iter_mut().for_each(make_fetched);
+        day.trades.iter().any(|trade| trade.recv.0 > 0 && trade.origin.means() == Some(Means::Live)).then_some(())?;
+    }
     let own = day.date;
     Harm::of(&case.spec.products[at.0].product, &[own])
 }

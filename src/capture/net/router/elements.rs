@@ -17,6 +17,7 @@ impl Handler for Router {
                         entry.note_first_trade(trade);
                     }
                     entry.last_trade_id = trade.trade_id;
+                    self.awaits_trade = false;
                     if trade.origin.means() == Some(Means::Live) {
                         self.tally.note_delay(trade.time, trade.recv);
                     }
@@ -51,6 +52,7 @@ impl Handler for Router {
                         entry.note_first_ticker(ticker, is_snapshot);
                     }
                     self.tally.note_delay(ticker.time, ticker.recv);
+                    self.awaits_trade = entry.has_trade && ticker.trade_id > entry.last_trade_id;
                 }
                 // What is sent on subscribing is sent to this line alone.
                 if self.line.tickers != TickerSharing::InTurn || is_snapshot || self.claim_tickers(index) {

@@ -6,7 +6,7 @@
 //!    tell that they are real. A trade with a strange id is not, nor a ticker whose sequence leaps further than the exchange can have counted.
 //! 4. Where nothing has settled it for [`REST_WAIT`], and at a stop, REST is asked for the newest trade. Its id says what a heartbeat's says, and so the last
 //!    trade of a quiet market is believed although nothing follows it. REST is never asked for the doubted id itself.
-//! 5. At a stop what is not settled is rejected, and the journal names it.
+//! 5. At a stop what is not settled is rejected, and the journal names it. A ticker is believed that tells of the newest trade just as that came itself.
 
 use std::time::{Duration, Instant};
 
@@ -301,7 +301,10 @@ impl Writer {
     fn settle_expired_ticker(&mut self, expired: Expired<DoubtedTicker>, otherwise: Refuted) {
         let ticker = expired.message.ticker;
         let may_be_right = self.ticker_marks.may_be_right(&ticker, expired.message.doubt);
-        if expired.is_contradicted || !may_be_right || otherwise == Refuted::Stopped {
+        // At a stop nothing follows that could confirm it. Its trade, which came by another channel, can.
+        let is_left =
+            otherwise == Refuted::Stopped && (expired.message.doubt == TickerDoubt::Ahead || !self.agrees_with_newest_trade(&ticker));
+        if expired.is_contradicted || !may_be_right || is_left {
             self.refuse_ticker(&ticker, Refuted::of(&expired, otherwise));
         } else {
             self.doubted_tickers.forget_expired();

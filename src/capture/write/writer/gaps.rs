@@ -52,7 +52,8 @@ impl Writer {
             self.begin_batch();
             self.sequencer.report_gaps(self.started.elapsed());
             self.write_ready(Effort::Any);
-        } else {
+        } else if self.sequencer.chain().last().is_some() || self.doubted_trades.is_empty() {
+            // The first trades of a product say themselves where its chain begins, as soon as they are believed.
             self.sequencer.report_gaps(self.started.elapsed());
         }
         if self.has_gap_news() {
@@ -121,11 +122,11 @@ impl Writer {
 
     /// At the end, waits the gap wait for REST to bring what is missing. The next start goes on with the rest.
     pub(super) fn await_missing(&mut self) {
+        self.sequencer.report_all_gaps();
+        self.report_gaps();
         if self.context.backfill.is_none() {
             return;
         }
-        self.sequencer.report_all_gaps();
-        self.report_gaps();
         let (start, gap_wait) = (Instant::now(), self.sequencer.gap_wait());
         while !self.sequencer.chain().missing().is_empty() && start.elapsed() < gap_wait {
             let left = gap_wait.saturating_sub(start.elapsed());

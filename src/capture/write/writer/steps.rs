@@ -45,7 +45,8 @@ impl Writer {
         let appended = std::mem::take(&mut self.appended);
         // Remembered until the writer's thread has looked: the connection's thread wakes no writer, and its delegate may find nothing to append.
         self.has_unseen_work |= appended.records > 0 && self.open_days.commit(now);
-        let needs_writer = self.has_unseen_work || self.has_gap_news();
+        let is_named_due = || self.sequencer.is_named_due(|| now.saturating_duration_since(self.started));
+        let needs_writer = self.has_unseen_work || self.has_gap_news() || is_named_due();
         Step { appended, remaining: if needs_writer { Remaining::NeedsWriter } else { remaining } }
     }
 

@@ -1,14 +1,14 @@
 //! The writer's tickers: merged by sequence and time. One that came before is passed over; one that does not fit those before it is doubted.
 //!
-//! A ticker names a trade. While trades are doubted whose ids may have begun anew, tickers that name them are held back, so that they are stored in the same
-//! series as the trades ([`super::series`]).
+//! A ticker names a trade: where that does not come, it is missing. While trades are doubted whose ids may have begun anew, tickers that name them are held
+//! back, so that they are stored in the same series as the trades ([`super::series`]).
 
 use super::Writer;
 use crate::capture::write::effort::{Effort, Outcome};
 use crate::capture::write::step::Remaining;
 use crate::feed::ticker_marks::{TickerDoubt, TickerJudgement};
 use crate::record::{Record, Ticker, Trade};
-use crate::schema::{Layout, Trades};
+use crate::schema::{Dataset, Layout, Trades};
 use crate::store::event::Event;
 use crate::time::UnixNanos;
 
@@ -77,13 +77,24 @@ impl Writer {
         if ticker.trade_id == 0 || ticker.trade_id >= self.held_back.last_trade_id.max(self.sequencer.chain().last().unwrap_or(0)) {
             return false;
         }
+        self.trade_of(ticker).is_some()
+    }
+
+    /// Tells whether a ticker tells of the newest trade exactly as that came by itself. Then it came now, whatever its sequence says.
+    pub(super) fn agrees_with_newest_trade(&mut self, ticker: &Ticker) -> bool {
+        let is_newest = ticker.trade_id != 0 && ticker.trade_id >= self.held_back.last_trade_id;
+        is_newest && self.trade_of(ticker).is_some_and(|trade| trade.time == ticker.time)
+    }
+
+    /// Gives the trade that a ticker tells of, where that is stored or waits and has the same price, size and side.
+    fn trade_of(&mut self, ticker: &Ticker) -> Option<Trade> {
         let told = Trade { trade_id: ticker.trade_id, time: ticker.time, ..Trades::EMPTY };
-        let stored = self.open_days.find_like(&told).map(|(stored, _)| stored);
-        stored.is_some_and(|stored| {
-            stored.price.as_f32.to_bits() == ticker.price.as_f32.to_bits()
-                && stored.size.as_f32.to_bits() == ticker.volume.as_f32.to_bits()
-                && Some(stored.side) == ticker.side
-        })
+        let waiting = self.sequencer.waiting_trade(ticker.trade_id).copied();
+        let trade = waiting.or_else(|| self.open_days.find_like(&told).map(|(stored, _)| stored))?;
+        let is_told = trade.price.as_f32.to_bits() == ticker.price.as_f32.to_bits()
+            && trade.size.as_f32.to_bits() == ticker.volume.as_f32.to_bits()
+            && Some(trade.side) == ticker.side;
+        is_told.then_some(trade)
     }
 
     /// Stores a ticker that was doubted and is believed now. Where its sequence is not above the last one, the sequences have begun anew.
@@ -117,6 +128,9 @@ impl Writer {
         }
         self.ticker_marks.note(ticker);
         self.held_back.note(ticker);
+        if self.context.datasets.contains(Dataset::Trades) {
+            self.sequencer.ticker(ticker.trade_id, || self.started.elapsed());
+        }
         self.metrics.newest.note_ticker(ticker.time);
         if matches!(outcome, Outcome::Written | Outcome::Late) {
             self.note_received(ticker.recv, effort);

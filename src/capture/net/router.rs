@@ -337,7 +337,7 @@ impl Router {
 
     /// Tells whether this line is in step with the redundant ones, so that its ticker counts. Counts one that does not as stale.
     #[inline]
-    fn is_in_step(&mut self, index: usize) -> bool {
+    fn supplies_ticker(&mut self, index: usize) -> bool {
         let Some(entry) = self.entries.get_mut(index) else { return false };
         if entry.joining != Joining::Done {
             entry.joining = entry.route.ticker_source.join(self.line.number, entry.joining, self.read_at);

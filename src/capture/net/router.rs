@@ -345,13 +345,16 @@ impl Router {
 
     /// Tells whether this line is in step with the redundant ones, so that its ticker counts. Counts one that does not as stale.
     #[inline]
-    fn is_in_step(&mut self, index: usize) -> bool {
+    fn supplies_ticker(&mut self, index: usize, sequence: u64) -> bool {
         let Some(entry) = self.entries.get_mut(index) else { return false };
+        let source = &entry.route.ticker_source;
         if entry.joining != Joining::Done {
-            entry.joining = entry.route.ticker_source.join(self.line.number, entry.joining, self.read_at);
+            entry.joining = source.join(self.line.number, entry.joining, sequence, self.read_at);
         }
         let is_in_step = entry.joining == Joining::Done;
-        if !is_in_step {
+        if is_in_step {
+            source.note(sequence);
+        } else {
             let counts = &entry.route.metrics.tickers;
             counts.received.one();
             counts.stale.one();
@@ -504,13 +507,14 @@ mod tests {
         assert_eq!(bring(&mut first, 1, now), 1);
         assert_eq!(bring(&mut second, 4, now), 1, "it is left to the first line");
         assert_eq!([2, 3, 4].map(|sequence| bring(&mut first, sequence, now)), [2, 3, 4], "none was overtaken");
-        assert_eq!(bring(&mut second, 5, now + Duration::from_secs(2)), 5, "it is in step");
-        assert_eq!(bring(&mut first, 5, now), 5);
+        assert_eq!(bring(&mut second, 5, now), 4, "what the first one has brought may still wait");
+        assert_eq!(bring(&mut second, 6, now + Duration::from_secs(1)), 5, "it is in step");
+        assert_eq!(bring(&mut first, 6, now), 5);
         // A connection that is made anew joins again, unless it is the only one.
         second.interrupt();
-        assert_eq!(bring(&mut second, 7, now), 5);
+        assert_eq!(bring(&mut second, 8, now), 5);
         first.interrupt();
-        assert_eq!(bring(&mut second, 8, now), 6, "nobody else supplies them");
+        assert_eq!(bring(&mut second, 9, now), 6, "nobody else supplies them");
         drop((first, second));
         fixture.end();
     }

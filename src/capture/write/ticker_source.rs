@@ -1,16 +1,20 @@
 //! [`TickerSource`]: which of several redundant lines supply a product's tickers.
 //!
 //! 1. Where tickers carry no id by which copies are known, one line at a time supplies them, until its connection is lost.
-//! 2. Else every line that is in step does, and the first copy counts. A line whose connection is new is in step at once where no other line is, else after
-//!    [`JOIN_TIME`]. A ticker that is older than one that was stored counts as a copy: without that time the tickers that other lines have not brought yet
-//!    would be passed over because the new one is ahead of them.
+//! 2. Else every line that is in step does, and the first copy counts. A ticker that is older than one that was stored counts as a copy. So a line whose
+//!    connection is new must not be ahead of tickers that only others can bring: it is in step [`JOIN_TIME`] after another line has come as far as its first
+//!    ticker, or at once where no other line is in step. [`PATIENCE`] ends that where the others bring nothing.
 //! 3. The connections' threads share it, one a product.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How long the tickers of a new connection are left to the lines that are in step: longer than one line is behind another.
-const JOIN_TIME: Duration = Duration::from_secs(1);
+/// How long the tickers of a new connection are left to the lines that are in step when one of these has come as far as it: what that one has brought is stored
+/// by then.
+const JOIN_TIME: Duration = Duration::from_millis(500);
+
+/// How long they are left to lines that do not come as far: as long as a connection may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which of several redundant lines a connection belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +43,8 @@ pub(crate) struct TickerSource {
     holder: AtomicU8,
     /// The lines that are in step, a bit each.
     in_step: AtomicU8,
+    /// The highest sequence that one of these has brought.
+    reached: AtomicU64,
 }
 
 /// How a line stands to the others of a product.
@@ -46,8 +52,10 @@ pub(crate) struct TickerSource {
 pub(crate) enum Joining {
     /// Its connection has brought no ticker yet.
     New,
-    /// Its tickers are left to the other lines, since then.
-    Since(Instant),
+    /// Its tickers are left to the other lines, which have not come as far as its first one.
+    Ahead { first: u64, since: Instant },
+    /// One of them has, at that time.
+    Met(Instant),
     /// It is in step.
     Done,
 }
@@ -68,7 +76,7 @@ const NO_LINE: u8 = u8::MAX;
 
 impl Default for TickerSource {
     fn default() -> Self {
-        Self { holder: AtomicU8::new(NO_LINE), in_step: AtomicU8::new(0) }
+        Self { holder: AtomicU8::new(NO_LINE), in_step: AtomicU8::new(0), reached: AtomicU64::new(0) }
     }
 }
 
@@ -83,22 +91,44 @@ impl TickerSource {
         }
     }
 
-    /// Tells how a line whose connection is new stands to the others when it brings a ticker.
+    /// Tells how a line whose connection is new stands to the others when it brings a ticker of this sequence.
     #[cold]
-    pub(crate) fn join(&self, line: u8, joining: Joining, now: Instant) -> Joining {
-        let since = if let Joining::Since(since) = joining { since } else { now };
+    pub(crate) fn join(&self, line: u8, joining: Joining, sequence: u64, now: Instant) -> Joining {
+        let is_over = |since: Instant, time| now.saturating_duration_since(since) >= time;
         // Relaxed, as above. Where the other line is lost just now, the next ticker finds that out.
         let has_other = self.in_step.load(Relaxed) & !bit(line) != 0;
-        if has_other && now.saturating_duration_since(since) < JOIN_TIME {
-            return Joining::Since(since);
+        let joining = match joining {
+            Joining::New => Joining::Ahead { first: sequence, since: now },
+            joining => joining,
+        };
+        let next = match joining {
+            _ if !has_other => Joining::Done,
+            Joining::Ahead { since, .. } if is_over(since, PATIENCE) => Joining::Done,
+            Joining::Ahead { first, .. } if self.reached.load(Relaxed) >= first => Joining::Met(now),
+            Joining::Met(at) if is_over(at, JOIN_TIME) => Joining::Done,
+            joining => joining,
+        };
+        if next == Joining::Done {
+            self.in_step.fetch_or(bit(line), Relaxed);
         }
-        self.in_step.fetch_or(bit(line), Relaxed);
-        Joining::Done
+        next
+    }
+
+    /// Takes note of a ticker that a line has brought that is in step.
+    #[inline]
+    pub(crate) fn note(&self, sequence: u64) {
+        // Two lines bring the same ones: most of the time the other one has noted it.
+        if sequence > self.reached.load(Relaxed) {
+            self.reached.fetch_max(sequence, Relaxed);
+        }
     }
 
     /// Takes note that a line does not bring the product any more.
     pub(crate) fn leave(&self, line: u8) {
-        self.in_step.fetch_and(!bit(line), Relaxed);
+        if self.in_step.fetch_and(!bit(line), Relaxed) & !bit(line) == 0 {
+            // Whoever comes next begins anew: sequences may, too.
+            self.reached.store(0, Relaxed);
+        }
     }
 
     /// Leaves the tickers to the line that claims them next, if this line supplies them.
@@ -117,20 +147,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_in_step_at_once_where_no_other_is_and_else_after_a_while() {
+    fn a_line_is_in_step_when_another_one_has_come_as_far_and_at_once_where_there_is_none() {
         let (source, start) = (TickerSource::default(), Instant::now());
-        assert_eq!(source.join(0, Joining::New, start), Joining::Done);
-        let joining = source.join(1, Joining::New, start);
-        assert_eq!(joining, Joining::Since(start));
-        let before = start + JOIN_TIME - Duration::from_nanos(1);
-        assert_eq!(source.join(1, joining, before), joining);
-        assert_eq!(source.join(1, joining, start + JOIN_TIME), Joining::Done);
+        let late = start + Duration::from_secs(9);
+        assert_eq!(source.join(0, Joining::New, 5, start), Joining::Done);
+        source.note(5);
+        let ahead = source.join(1, Joining::New, 8, start);
+        assert_eq!(ahead, Joining::Ahead { first: 8, since: start });
+        source.note(7);
+        assert_eq!(source.join(1, ahead, 20, late), ahead, "however long it takes");
+        source.note(8);
+        let met = source.join(1, ahead, 21, late);
+        assert_eq!(met, Joining::Met(late));
+        assert_eq!(source.join(1, met, 22, late + JOIN_TIME - Duration::from_nanos(1)), met);
+        assert_eq!(source.join(1, met, 23, late + JOIN_TIME), Joining::Done);
         // The first one is lost and comes again: the second one is in step.
         source.leave(0);
-        assert_eq!(source.join(0, Joining::New, start), Joining::Since(start));
+        assert_eq!(source.join(0, Joining::New, 30, start), Joining::Ahead { first: 30, since: start });
+        assert_eq!(source.join(0, ahead, 31, start + PATIENCE), Joining::Done, "the other one brings nothing");
+        source.leave(0);
         source.leave(1);
-        assert_eq!(source.join(0, Joining::Since(start), start), Joining::Done);
+        assert_eq!(source.join(0, ahead, 32, start), Joining::Done);
         // A line alone is never held up by itself.
-        assert_eq!(source.join(0, Joining::New, start), Joining::Done);
+        assert_eq!(source.join(0, Joining::New, 1, start), Joining::Done);
     }
 }

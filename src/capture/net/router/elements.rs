@@ -44,7 +44,7 @@ impl Handler for Router {
         }
         match self.find(product) {
             // One that is left to other lines was not received as far as a take-over is concerned.
-            Some(index) if self.line.tickers == TickerSharing::Together && !self.is_in_step(index) => {}
+            Some(index) if self.line.tickers == TickerSharing::Together && !self.supplies_ticker(index, ticker.sequence) => {}
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
                     entry.route.metrics.tickers.received.one();

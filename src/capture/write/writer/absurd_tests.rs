@@ -71,6 +71,7 @@ fn real_trade(script: &Script, number: u64) -> Trade {
         time: UnixNanos(base),
         recv: UnixNanos(base + 1_000_000),
         price: price(id),
+        side: Side::Buy,
         maker_order_id: order(1),
         taker_order_id: order(2),
         origin: Origin::new(Means::Live, 0, 0),

@@ -6,7 +6,7 @@
 //!    wait.
 //! 2. Ids that stay missing for [`GAP_GRACE`] are a gap: reported once, and requested from REST until filled. What another line or the next message brings
 //!    sooner is only disorder.
-//! 3. An id that heartbeats or tickers have named for [`HEARTBEAT_GRACE`] without its trade reports a gap at the end of the chain ([`ahead`]). A stalled
+//! 3. An id that heartbeats or tickers have named for two seconds without its trade reports a gap at the end of the chain ([`ahead`]). A stalled
 //!    channel is thus noticed without its next trade, and so is the last trade before a stop.
 //! 4. Trades of lower ids that happened later than a waiting one contradict it. It is refuted where ids are still missing before it, or where another trade
 //!    of its id has come: a message with a wrong id neither opens a gap nor takes the place of the trade whose id it is. One whose id is near has the gap
@@ -31,9 +31,6 @@ use crate::record::{Means, RawPlace, Trade};
 
 /// How long an id may be missing before that is a gap. Another line, or the next message, usually brings it sooner.
 pub(crate) const GAP_GRACE: Duration = Duration::from_millis(250);
-
-/// How long a heartbeat or a ticker may name an id whose trade has not come.
-pub(crate) const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 
 /// Waiting trades at either end of the window that are compared with a trade that is stored. Those between them wait behind the same gaps.
 const COMPARED: usize = 8;

@@ -11,10 +11,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::HEARTBEAT_GRACE;
 use crate::feed::continuity::ABSURD_JUMP;
 use crate::feed::doubts::{AGREEMENT, CONFIRMATIONS};
 use crate::feed::gap_event::GapCause;
+
+/// How long a heartbeat or a ticker may name an id whose trade has not come.
+const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 
 /// Ids held at once.
 const MAX_AHEAD: usize = 16;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use crate::capture::write::fixture::{DAY, WriterFixture, product, ticker, trade, until};
+use crate::capture::write::fixture::{DAY, WriterFixture, product, ticker, trade};
 use crate::decimal::Decimal;
 use crate::product::ProductId;
 use crate::record::{MarketMessage, Means, OrderId, Origin, RawPlace, Side, Ticker, Trade};
@@ -18,7 +18,7 @@ use crate::store::{Snapshot, catalog};
 use crate::time::{UnixNanos, UtcDay};
 
 /// Real messages of a run. Each has a trade and a ticker.
-const REAL: u64 = 60;
+pub(super) const REAL: u64 = 60;
 
 /// Where the ids begin.
 const FIRST: u64 = 5_000_000;
@@ -45,7 +45,7 @@ struct Absurd {
 }
 
 #[derive(Debug, Clone)]
-struct Script {
+pub(super) struct Script {
     absurd: Vec<Absurd>,
     /// After how many real messages the capture is started again; 0 for never.
     restart: u64,
@@ -55,12 +55,12 @@ struct Script {
     lag: Option<usize>,
 }
 
-fn price(id: u64) -> Decimal {
+pub(super) fn price(id: u64) -> Decimal {
     let text = format!("{}.{:02}", 10 + id % 89, id % 97);
     crate::decimal::parse(text.as_bytes()).expect("a price")
 }
 
-fn real_trade(script: &Script, number: u64) -> Trade {
+pub(super) fn real_trade(script: &Script, number: u64) -> Trade {
     let before = DAY.start().0 + 43_200_000_000_000;
     let since_midnight = number.checked_sub(script.midnight).filter(|_| script.midnight > 0);
     let base = since_midnight.map_or(before + number * 3_000_000, |since| DAY.next().start().0 + since * 3_000_000);
@@ -71,6 +71,7 @@ fn real_trade(script: &Script, number: u64) -> Trade {
         time: UnixNanos(base),
         recv: UnixNanos(base + 1_000_000),
         price: price(id),
+        side: Side::Buy,
         maker_order_id: order(1),
         taker_order_id: order(2),
         origin: Origin::new(Means::Live, 0, 0),
@@ -145,7 +146,7 @@ impl Absurd {
 }
 
 /// Lists the messages of a script in the order of the wire.
-fn wire(script: &Script, numbers: std::ops::Range<u64>) -> Vec<MarketMessage> {
+pub(super) fn wire(script: &Script, numbers: std::ops::Range<u64>) -> Vec<MarketMessage> {
     let mut out = Vec::new();
     for number in numbers {
         for absurd in script.absurd.iter().filter(|absurd| absurd.at == number) {
@@ -167,7 +168,7 @@ fn wire(script: &Script, numbers: std::ops::Range<u64>) -> Vec<MarketMessage> {
     both
 }
 
-fn run(fixture: WriterFixture, messages: &[MarketMessage]) -> WriterFixture {
+pub(super) fn run(fixture: WriterFixture, messages: &[MarketMessage]) -> WriterFixture {
     for message in messages {
         assert!(fixture.route.queue.push_within(*message, Duration::ZERO).is_queued());
     }
@@ -197,7 +198,7 @@ fn stored_tickers(folder: &std::path::Path) -> Vec<Ticker> {
     found
 }
 
-fn journaled(folder: &std::path::Path, is_it: impl Fn(&Event) -> bool) -> usize {
+pub(super) fn journaled(folder: &std::path::Path, is_it: impl Fn(&Event) -> bool) -> usize {
     let lines = events(folder, JOURNAL, UtcDay(0), UtcDay(u32::MAX));
     lines.filter(|line| line.as_ref().is_ok_and(|line| line.event.as_ref().is_some_and(&is_it))).count()
 }
@@ -319,7 +320,7 @@ proptest! {
     }
 }
 
-fn plain(restart: u64, midnight: u64) -> Script {
+pub(super) fn plain(restart: u64, midnight: u64) -> Script {
     Script { absurd: Vec::new(), restart, midnight, lag: None }
 }
 
@@ -440,22 +441,4 @@ fn tickers_around_one_or_two_absurd_sequences_are_all_stored() {
         let sequences: Vec<u64> = stored_tickers(folder.path()).iter().map(|ticker| ticker.sequence).collect();
         assert_eq!(sequences, (1000..1100).chain(1101..1200).collect::<Vec<_>>(), "{absurd:?}");
     }
-}
-
-#[test]
-fn a_lone_id_far_below_asks_for_nothing_and_is_kept_with_the_rejects() {
-    let script = plain(0, 0);
-    let mut messages = wire(&script, 0..30);
-    messages.push(MarketMessage::Trade(Trade { trade_id: 5, price: price(4), ..real_trade(&script, 29) }, RawPlace::default()));
-    messages.extend(wire(&script, 40..REAL));
-    let fixture = run(WriterFixture::in_folder(tempfile::tempdir().expect("a folder"), 1), &messages);
-    until("the trades are written", || fixture.route.metrics.trades.written.get() == 50);
-    let (folder, _) = fixture.end_and_keep();
-    let missing = crate::store::gaps(folder.path(), &product(), None).expect("read").missing;
-    assert_eq!(missing.count(), 10, "the ids that were lost, and no other");
-    let rejects = std::fs::read_dir(folder.path().join("_coltape")).expect("listed").flatten();
-    let rejects = rejects.filter(|file| file.file_name().to_string_lossy().starts_with("rejects."));
-    let text: String = rejects.map(|file| std::fs::read_to_string(file.path()).expect("read").replace('\0', "")).collect();
-    assert!(text.contains("\"reason\":\"doubt\"") && text.contains("\\\"trade_id\\\":5,"), "{text}");
-    assert_eq!(journaled(folder.path(), |event| matches!(event, Event::DoubtRefuted { key: 5, .. })), 1);
 }

@@ -47,6 +47,7 @@ use std::collections::BTreeMap;
 use crate::product::ProductId;
 use crate::schema::Dataset;
 use crate::tape::{Tape, TapeError};
+use crate::time_range::TimeRange;
 use crate::verify::{ProductVerifier, VerifyConfig};
 
 pub use config::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, ExportTypes};
@@ -131,8 +132,9 @@ pub fn export(config: &ExportConfig) -> Result<Exported, ExportError> {
     let (jobs, failed) = worker::jobs(config, &*format, &folder.shared(), &plan.products, &facts);
     exported.failed.extend(failed);
     write_files(config, &*format, &jobs, &mut folder, &mut exported)?;
-    // The days that were planned hold no record of the time asked for.
-    if exported.failed.is_empty() && exported.files + exported.unchanged + exported.unfit == 0 {
+    // The days that were planned hold no record of what is asked for. Without a range, files of days that have gone from the tape stay.
+    let is_nothing = exported.failed.is_empty() && exported.files + exported.unchanged + exported.unfit == 0;
+    if is_nothing && (config.range != TimeRange::ALL || folder.manifest.files.is_empty()) {
         return Err(ExportError::Nothing { why: plan::why_nothing(config, exported.live_days, exported.archived_days) });
     }
     Ok(exported)

@@ -27,7 +27,7 @@ pub const CSV: &str = "coltape: export --format csv";
 const QUERY: &str = "coltape: query --format csv";
 const COPY: &str = "the column files copied";
 const PARQUET_BYTES: &str = "the bytes of that Parquet file written, and flushed";
-const ARROW_BYTES: &str = "the bytes of that Arrow file written, and flushed";
+pub const ARROW_BYTES: &str = "the bytes of that Arrow file written, and flushed";
 const CSV_BYTES: &str = "the bytes of that CSV file written, and flushed";
 
 /// Trades of the day that is exported.
@@ -105,8 +105,8 @@ fn disk() -> PathBuf {
 
 /// Where files are kept in memory, if the machine has such a place.
 fn memory() -> PathBuf {
-    let place = PathBuf::from("/dev/shm");
-    if place.is_dir() { place } else { disk() }
+    let usual = Some(PathBuf::from("/dev/shm")).filter(|place| place.is_dir());
+    std::env::var_os("COLTAPE_BENCH_MEMORY").map(PathBuf::from).or(usual).unwrap_or_else(disk)
 }
 
 /// A folder with the tape.

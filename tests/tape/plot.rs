@@ -418,7 +418,11 @@ fn the_command_writes_to_stdout_or_replaces_a_file_and_says_what_is_wrong() {
     failed(&["NOPE-USD", "--data-dir", data, "--out", out], 1, "NOPE-USD");
     assert_eq!(std::fs::read(out).expect("read"), printed.stdout, "the old picture stays");
     failed(&["BTC-USD", "--data-dir", data, "--out", data], 1, "it is a directory");
-    failed(&["BTC-USD", "--data-dir", data, "--out", "/nowhere/a.svg"], 1, "--out /nowhere/a.svg: No such file");
+    failed(
+        &["BTC-USD", "--data-dir", data, "--out", "/nowhere/a.svg"],
+        1,
+        "--out /nowhere/a.svg: there is no folder /nowhere; make it first",
+    );
     failed(&["BTC-USD", "--data-dir", data, "--from", "2025-06-08", "--to", "2025-06-07"], 1, "must lie after the first one");
     failed(&["BTC-USD", "--data-dir", data, "--width", "10"], 2, "the width must lie between");
     failed(&["BTC-USD", "--data-dir", data, "--what", "clouds"], 2, "clouds");

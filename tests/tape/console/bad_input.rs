@@ -304,6 +304,40 @@ fn an_output_folder_that_holds_something_else_is_refused_and_left_as_it_was() {
     }
 }
 
+const FORMATS: [&[&str]; 6] = [
+    &["--format", "parquet"],
+    &["--format", "arrow"],
+    &["--format", "csv"],
+    &["--format", "tardis-csv"],
+    &["--format", "nautilus"],
+    &["--format", "hftbacktest"],
+];
+
+#[test]
+fn every_format_of_an_export_refuses_what_the_others_refuse() {
+    let world = World::new();
+    let place = |name: &str| world.folder.path().join(name);
+    std::fs::create_dir_all(place("letters")).unwrap();
+    std::fs::write(place("letters/letter.txt"), "dear").unwrap();
+    for (number, args) in FORMATS.into_iter().enumerate() {
+        let export = Reading { name: "export", product: Named::Option("--products"), args, out: Named::Option("--out"), ..TEMPLATE };
+        let ask = |product, range, out| Question { product: Some(product), dir: world.tape(), range, out };
+        let out = || place(&format!("out{number}"));
+        export.refuses(args[1], &ask("NOPE-EUR", None, out()), &["NOPE-EUR", "BTC-USD"]);
+        let before = Some(("2020-01-01", "2020-01-02"));
+        export.refuses(args[1], &ask("BTC-USD", before, out()), &["BTC-USD", "2025-06-07"]);
+        // The day is there, and the hour has no record.
+        let hour = Some(("2025-06-07T01:00:00Z", "2025-06-07T02:00:00Z"));
+        export.refuses(args[1], &ask("BTC-USD", hour, out()), &["nothing to export"]);
+        export.refuses(args[1], &ask("BTC-USD", None, place("letters")), &["letter.txt", "an empty or a new folder"]);
+        export.refuses(args[1], &ask("BTC-USD", None, place("letters/letter.txt")), &["is no folder; name an empty or a new one"]);
+        assert_eq!(std::fs::read_to_string(place("letters/letter.txt")).unwrap(), "dear");
+        // What was refused has left nothing that stands in the way of another format.
+        let done = export.run(&ask("BTC-USD", None, out()));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}
+
 #[test]
 fn a_time_that_is_none_is_a_wrong_command_line_and_the_words_say_how_to_write_one() {
     let world = World::new();

@@ -4,6 +4,7 @@
 //! 2. It is bounded. Beyond that all of its kind is forgotten and read again.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ const MAX_DAYS: usize = 1 << 16;
 pub(super) struct Kept {
     knowledge: KeptKnowledge,
     checked: Mutex<BTreeMap<(ProductId, Dataset, UtcDay), CheckedFront>>,
+    /// A day is checked by one thread at a time, so that the others need not: each has one of these, and shares it with few.
+    checking: [Mutex<()>; 32],
     ends: Mutex<BTreeMap<(ProductId, UtcDay), KeptEnds>>,
 }
 
@@ -61,6 +64,10 @@ impl Kept {
     /// Where a file cannot be looked at.
     pub(super) fn check_day<L: Layout>(&self, day: &Snapshot<L>) -> Result<Vec<Fault>, StoreError> {
         let key = (day.key().product.clone(), L::DATASET, day.key().date);
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % self.checking.len() as u64).unwrap_or(0);
+        let _turn = self.checking.get(at).map(Mutex::lock);
         let before = self.checked.lock().remove(&key);
         let (faults, checked) = day.check_behind(before.as_ref())?;
         if let Some(checked) = checked {

@@ -265,15 +265,15 @@ impl Decoder {
             kind @ (b"match" | b"last_match") => {
                 let means = if kind == b"match" { Means::Live } else { Means::Snapshot };
                 let walk = |message: exchange::Message<'_, '_>| exchange::trade(message, times, line, means, wanted, handler);
-                (Item::Trade, text.read(parser, &mut shapes.matches, exchange::match_names(), walk)?)
+                (Item::Trade, text.read::<10>(parser, &mut shapes.matches, exchange::match_names(), walk)?)
             }
             b"ticker" => {
                 let walk = |message: exchange::Message<'_, '_>| exchange::ticker(message, times, handler);
-                (Item::Ticker, text.read(parser, &mut shapes.tickers, exchange::ticker_names(), walk)?)
+                (Item::Ticker, text.read::<17>(parser, &mut shapes.tickers, exchange::ticker_names(), walk)?)
             }
             b"heartbeat" => {
                 let walk = |message: exchange::Message<'_, '_>| exchange::heartbeat(message, times, handler);
-                text.read(parser, &mut shapes.heartbeats, exchange::heartbeat_names(), walk)??;
+                text.read::<5>(parser, &mut shapes.heartbeats, exchange::heartbeat_names(), walk)??;
                 return Ok(FrameFate::Used);
             }
             b"subscriptions" => return self.control(frame, handler, exchange::subscriptions),

@@ -237,9 +237,7 @@ impl<'t, 'i> Nodes<'t, 'i> {
         match self.0.get(place)? {
             Node::Static(StaticNode::U64(value)) => Some(*value),
             Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
-            // `parse` alone would take a plus sign.
-            Node::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-            Node::String(text) => parse_whole(text.as_bytes()),
+            Node::String(text) => digits(text).or_else(|| whole_of_text(text)),
             _ => None,
         }
     }
@@ -253,6 +251,23 @@ impl<'t, 'i> Nodes<'t, 'i> {
     pub(super) fn is_absent(self, place: usize) -> bool {
         place == ROOT || matches!(self.0.get(place), None | Some(Node::Static(StaticNode::Null) | Node::String("")))
     }
+}
+
+/// Reads a text of digits that always fit a u64. Gives nothing for any other text.
+#[inline]
+fn digits(text: &str) -> Option<u64> {
+    const MOST: usize = 19;
+    if text.is_empty() || text.len() > MOST {
+        return None;
+    }
+    text.bytes().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
+}
+
+/// Reads a whole number of many digits, or in another spelling.
+#[cold]
+fn whole_of_text(text: &str) -> Option<u64> {
+    // `parse` alone would take a plus sign.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { parse_whole(text.as_bytes()) }
 }
 
 #[cfg(test)]

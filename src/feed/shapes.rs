@@ -20,15 +20,6 @@ use super::template::{ABSENT, End, Lesson, Template};
 /// Longest frame that is read by its shape, in bytes.
 const MAX_FRAME_BYTES: usize = 1 << 20;
 
-/// Most fields that are wanted of a message.
-pub(super) const MAX_FIELDS: usize = 16;
-
-/// The values of a message, each behind the place that stands for *absent*.
-pub(super) type Fields<'i> = [Node<'i>; MAX_FIELDS + 1];
-
-/// Gives no values.
-pub(super) const NO_FIELDS: Fields<'static> = [ABSENT; MAX_FIELDS + 1];
-
 /// The place of the first field.
 pub(super) const FIRST_FIELD: usize = 1;
 
@@ -37,12 +28,16 @@ pub(super) const FIRST_FIELD: usize = 1;
 pub(super) struct MessageShapes(Learned<Template>);
 
 impl MessageShapes {
-    /// Puts the values of a message, as far as it has them, at the places from [`FIRST_FIELD`] on. `false` where no known shape fits.
+    /// Puts the values of a message, as far as it has them, at the places from [`FIRST_FIELD`] on; before that all of them are absent. `false` where no known
+    /// shape fits: then some values may stand there all the same.
     #[inline]
-    pub(super) fn read<'i>(&mut self, text: &'i [u8], fields: &mut Fields<'i>) -> bool {
+    pub(super) fn read<'i>(&mut self, text: &'i [u8], fields: &mut [Node<'i>]) -> bool {
         let Some(text) = checked(text) else { return false };
+        let mut is_first = true;
         let read = self.0.find(|template| {
-            fields.fill(ABSENT);
+            if !std::mem::replace(&mut is_first, false) {
+                fields.fill(ABSENT);
+            }
             (template.read(text, 0, fields)? == text.len()).then_some(())
         });
         read.is_some()

@@ -267,7 +267,7 @@ impl Socket {
             match NextFrame::of(received, transport.room()) {
                 NextFrame::Message { head, payload, is_text } => {
                     let frame = head + payload;
-                    let is_whole = !is_text || received.get(head..frame).is_some_and(|text| std::str::from_utf8(text).is_ok());
+                    let is_whole = !is_text || received.get(head..frame).is_some_and(is_utf8);
                     if !is_whole {
                         transport.limit(Some(frame as u64));
                         return Ok(false);
@@ -304,6 +304,12 @@ impl Socket {
             }
         }
     }
+}
+
+/// Tells whether a text is UTF-8. Nearly every message is ASCII, which is found out faster.
+#[inline]
+fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || std::str::from_utf8(text).is_ok()
 }
 
 /// Gives the bytes of a message that came in one frame, with its unmasked head (RFC 6455, 5.2).

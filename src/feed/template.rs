@@ -61,7 +61,7 @@ impl Template {
             let (literal, rest) = literals.split_at_checked(slot.literal)?;
             literals = rest;
             let start = at + literal.len();
-            if bytes.get(at..start)? != literal {
+            if !equal(bytes.get(at..start)?, literal) {
                 return None;
             }
             let value = match slot.kind {
@@ -81,7 +81,22 @@ impl Template {
             }
         }
         let end = at + literals.len();
-        (bytes.get(at..end)? == literals).then_some(end)
+        equal(bytes.get(at..end)?, literals).then_some(end)
+    }
+}
+
+/// Tells whether two texts of one length are equal. They have about a dozen bytes: a call of the library's comparison takes longer than the comparison.
+#[inline(always)]
+fn equal(one: &[u8], other: &[u8]) -> bool {
+    const WORD: usize = size_of::<u64>();
+    let differ = |one: &[u8; WORD], other: &[u8; WORD]| u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other);
+    // The last word overlaps the one before it.
+    match (one.last_chunk::<WORD>(), other.last_chunk::<WORD>()) {
+        (Some(one_end), Some(other_end)) => {
+            let words = one.as_chunks::<WORD>().0.iter().zip(other.as_chunks::<WORD>().0);
+            one.len() == other.len() && words.fold(differ(one_end, other_end), |sum, (one, other)| sum | differ(one, other)) == 0
+        }
+        _ => one.len() == other.len() && one.iter().zip(other).fold(0, |sum, (one, other)| sum | (one ^ other)) == 0,
     }
 }
 
@@ -243,5 +258,65 @@ impl<'t> Lesson<'t> {
     pub(super) fn end(&mut self) -> Option<()> {
         self.skip_space();
         (self.at == self.bytes.len()).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive_whole(bytes: &[u8]) -> Option<(u64, usize)> {
+        let count = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = std::str::from_utf8(&bytes[..count]).expect("digits");
+        let is_taken = (1..=MAX_DIGITS).contains(&count) && (count == 1 || bytes[0] != b'0');
+        is_taken.then(|| (digits.parse().expect("fits"), count))
+    }
+
+    fn naive_string_end(bytes: &[u8]) -> Option<usize> {
+        let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+        (bytes[end] == b'"').then_some(end)
+    }
+
+    #[test]
+    fn every_byte_behind_any_number_of_digits_ends_them() {
+        for count in 0..=22 {
+            for byte in 0..=u8::MAX {
+                for behind in 0..10 {
+                    let text = [&b"1234567890123456789012"[..count], &[byte], &b"7777777777"[..behind]].concat();
+                    assert_eq!(whole(&text, 0), naive_whole(&text), "{}", text.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn texts_that_differ_in_one_byte_are_not_equal() {
+        for length in 0..40 {
+            let text: Vec<u8> = (0..length).collect();
+            assert!(equal(&text, &text));
+            for place in 0..text.len() {
+                let mut other = text.clone();
+                other[place] ^= 1 << (place % 8);
+                assert!(!equal(&text, &other) && !equal(&other, &text), "{length} {place}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_ends_at_its_quote_wherever_it_stands(
+            text in prop::collection::vec(prop_oneof![6 => any::<u8>(), 20 => b'a'..=b'z', 1 => Just(b'"'), 1 => Just(b'\\')], 0..60), at in 0usize..20
+        ) {
+            let rest = text.get(at..).unwrap_or_default();
+            prop_assert_eq!(string_end(&text, at), naive_string_end(rest).map(|end| at + end));
+        }
+
+        #[test]
+        fn digits_are_read_as_the_library_reads_them(text in "[0-9]{0,21}[^0-9]?[0-9]{0,9}", at in 0usize..3) {
+            let rest = text.as_bytes().get(at..).unwrap_or_default();
+            prop_assert_eq!(whole(text.as_bytes(), at), naive_whole(rest).map(|(number, count)| (number, at + count)));
+        }
     }
 }

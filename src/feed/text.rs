@@ -5,7 +5,8 @@
 use super::fate::FrameFate;
 use super::json::{Nodes, Parser};
 use super::reject::RejectReason;
-use super::shapes::{BatchShapes, Fields, MessageShapes, NO_FIELDS};
+use super::shapes::{BatchShapes, MessageShapes};
+use super::template::ABSENT;
 use super::{advanced, exchange};
 
 /// The shapes of the messages that came before.
@@ -52,9 +53,9 @@ pub(super) struct Text<'f> {
 }
 
 impl Text<'_> {
-    /// Reads it by its shape, or parses it: what follows its type where that comes first, otherwise all of it.
+    /// Reads it by its shape, or parses it: what follows its type where that comes first, otherwise all of it. `F` is one more than there are names.
     #[inline(always)]
-    pub(super) fn read(
+    pub(super) fn read<const F: usize>(
         self,
         parser: &mut Parser,
         shapes: &mut MessageShapes,
@@ -63,7 +64,8 @@ impl Text<'_> {
     ) -> Result<Result<(), RejectReason>, RejectReason> {
         let text = self.body.unwrap_or(self.frame);
         if self.are_shapes_used {
-            let mut fields: Fields<'_> = NO_FIELDS;
+            debug_assert_eq!(names.len() + 1, F, "a place for each name, and before them that of what is absent");
+            let mut fields = [ABSENT; F];
             if shapes.read(text, &mut fields) {
                 return Ok(walk(exchange::Message::ByShape(Nodes::of(&fields))));
             }

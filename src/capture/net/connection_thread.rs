@@ -169,7 +169,7 @@ impl Connection {
     /// Reads frames until there is something else to do. Gives what ended the connection, if something did.
     fn read_until_tick(&mut self, socket: &mut Socket) -> Option<String> {
         let (mut recv, mut read_at) = (UnixNanos(0), Instant::now());
-        let mut is_fresh = true;
+        let (mut is_fresh, mut last_fate) = (true, None);
         loop {
             match socket.read() {
                 Ok(Received::Text(frame)) => {
@@ -183,7 +183,11 @@ impl Connection {
                         self.router.tick();
                         return Some(TOO_MANY_VALUES.to_owned());
                     }
-                    self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
+                    // Another frame of the same read that ended in the same way says nothing new.
+                    if is_fresh || last_fate != Some(fate) {
+                        last_fate = Some(fate);
+                        self.pending = self.session.on(SessionEvent::Frame(fate), read_at.saturating_duration_since(self.settings.epoch));
+                    }
                 }
                 Ok(Received::Idle) => {
                     self.router.tick();
@@ -201,15 +205,20 @@ impl Connection {
                 }
             }
             is_fresh = !socket.read_ahead();
+            // The outer loop carries out actions and messages about the connection: they need the socket in its place.
+            let is_wanted_outside = !self.pending.is_empty() || self.router.has_control();
             if is_fresh {
                 self.deliver(socket, read_at);
+                // Looked at once a read, which brings no more than a buffer of frames.
+                let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
+                if is_due {
+                    self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
+                }
+                if is_due || self.stop.is_asked() {
+                    return None;
+                }
             }
-            let is_due = read_at.saturating_duration_since(self.ticked) >= TICK;
-            if is_due {
-                self.metrics.receive_queue_bytes.see(socket.receive_queue_bytes());
-            }
-            // The outer loop carries out actions and messages about the connection: they need the socket in its place.
-            if is_due || !self.pending.is_empty() || self.router.has_control() || self.stop.is_asked() {
+            if is_wanted_outside {
                 return None;
             }
         }
@@ -247,8 +256,7 @@ impl Connection {
     #[inline]
     fn take_frame(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) -> FrameFate {
         let metrics = &self.metrics;
-        metrics.frames.one();
-        metrics.bytes.add(count(frame.len()));
+        metrics.count_frame(count(frame.len()));
         if let Some(recorder) = &self.settings.recorder {
             recorder.keep(recv, frame);
         }

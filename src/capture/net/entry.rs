@@ -24,6 +24,13 @@ pub(super) struct Beat {
     pub(super) received: u64,
 }
 
+/// Trades and tickers that are counted as received when they are delivered: several at once, and before any of them is counted as anything else.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Uncounted {
+    pub(super) trades: u64,
+    pub(super) tickers: u64,
+}
+
 /// One product, as a connection sees it.
 pub(super) struct Entry {
     pub(super) route: Route,
@@ -32,6 +39,8 @@ pub(super) struct Entry {
     pub(super) way: Way,
     /// Whether the product stands in the list of those that something has come for.
     pub(super) is_pending: bool,
+    /// What has come and is not counted as received yet.
+    pub(super) uncounted: Uncounted,
     /// The last trade of this connection.
     pub(super) last_trade_id: u64,
     /// Whether the first trade and the first ticker since the connection was made are noted.
@@ -45,6 +54,18 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Counts what has come as received.
+    #[inline]
+    pub(super) fn count_received(&mut self) {
+        let Uncounted { trades, tickers } = std::mem::take(&mut self.uncounted);
+        if trades > 0 {
+            self.route.metrics.trades.received.add(trades);
+        }
+        if tickers > 0 {
+            self.route.metrics.tickers.received.add(tickers);
+        }
+    }
+
     /// Notes the first trade since the connection was made.
     #[cold]
     pub(super) fn note_first_trade(&mut self, trade: &Trade) {

@@ -99,22 +99,33 @@ impl FrameRing {
         self.claimed.store(end, Ordering::Relaxed);
         // Release: no word is stored before the claim. Partner: the acquire fence in `read`.
         fence(Ordering::Release);
-        let mut at = start;
-        let mut store = |word: u64| {
+        let (whole, rest) = frame.as_chunks::<WORD>();
+        let first = usize::try_from(start).unwrap_or(0) % WORDS;
+        match self.words.get(first..first + needed) {
+            Some([length, words @ ..]) => {
+                length.store(frame.len() as u64, Ordering::Relaxed);
+                for (place, bytes) in words.iter().zip(whole) {
+                    place.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+                }
+                if let Some(place) = words.get(whole.len()) {
+                    place.store(padded(rest), Ordering::Relaxed);
+                }
+            }
+            _ => self.keep_around_the_end(start, frame.len(), whole, rest),
+        }
+        start
+    }
+
+    /// Stores a frame that goes on at the ring's beginning.
+    #[cold]
+    fn keep_around_the_end(&self, start: u64, length: usize, whole: &[[u8; WORD]], rest: &[u8]) {
+        let words = [length as u64].into_iter().chain(whole.iter().map(|bytes| u64::from_le_bytes(*bytes)));
+        let last = (!rest.is_empty()).then(|| padded(rest));
+        for (at, word) in (start..).zip(words.chain(last)) {
             if let Some(place) = self.word(at) {
                 place.store(word, Ordering::Relaxed);
             }
-            at += 1;
-        };
-        store(frame.len() as u64);
-        let (whole, rest) = frame.as_chunks::<WORD>();
-        whole.iter().for_each(|bytes| store(u64::from_le_bytes(*bytes)));
-        if !rest.is_empty() {
-            let mut bytes = [0; WORD];
-            bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            store(u64::from_le_bytes(bytes));
         }
-        start
     }
 
     /// Gives the frame that begins at a word; nothing where it has been overwritten. Cold.
@@ -141,6 +152,14 @@ impl FrameRing {
         bytes.truncate(length);
         Some(bytes)
     }
+}
+
+/// Makes a word of a frame's last bytes, fewer than a word has.
+#[inline]
+fn padded(rest: &[u8]) -> u64 {
+    let mut bytes = [0; WORD];
+    bytes.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

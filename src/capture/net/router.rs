@@ -19,7 +19,7 @@ use foldhash::fast::RandomState;
 
 use crate::capture::net::batch::{Batch, BatchDrain, ProductBatch};
 use crate::capture::net::connection_error::ConnectionError;
-use crate::capture::net::entry::{Beat, Entry, Way};
+use crate::capture::net::entry::{Beat, Entry, Uncounted, Way};
 use crate::capture::net::raw_frames::FrameRingWriter;
 use crate::capture::net::record_texts::RecordTexts;
 use crate::capture::net::shedding::Shedding;
@@ -142,6 +142,7 @@ impl Router {
             product_batch: ProductBatch::default(),
             way: Way::Batch,
             is_pending: false,
+            uncounted: Uncounted::default(),
             last_trade_id: 0,
             has_trade: false,
             has_ticker: false,
@@ -231,6 +232,7 @@ impl Router {
     fn deliver_one(&mut self, index: usize) -> Remaining {
         let Some(entry) = self.entries.get_mut(index) else { return Remaining::Nothing };
         entry.is_pending = false;
+        entry.count_received();
         let slot = &entry.route.slot;
         let step = match entry.way {
             Way::Batch => slot.run_step_on_batch(self.read_at, &mut BatchDrain::new(&self.batch, &mut entry.product_batch)),
@@ -317,6 +319,8 @@ impl Router {
     fn push(&mut self, index: usize, message: MarketMessage) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         entry.way = Way::Queue;
+        // From here on another thread may count it as written.
+        entry.count_received();
         let pushed = entry.route.queue.push(message);
         if matches!(message, MarketMessage::Heartbeat { .. }) && !pushed.is_queued() {
             // It was not passed on: the next one that says the same is.

@@ -4,7 +4,6 @@
 //! All numbers are relaxed atomics: they order nothing. A reader may see the count of a moment ago beside the sum of now.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 /// Upper ends of the buckets, in microseconds: 50 µs to 60 s, two to three in each power of ten. Longer times are in one more bucket.
 pub(crate) const ENDS_MICROS: [u64; 17] = [
@@ -14,10 +13,30 @@ pub(crate) const ENDS_MICROS: [u64; 17] = [
 /// Number of buckets, the one without an end included.
 pub(crate) const COUNT: usize = ENDS_MICROS.len() + 1;
 
+/// The first bucket that a number of so many bits may be in: at most three more have to be looked at.
+const FIRST_OF_BITS: [usize; u64::BITS as usize + 1] = {
+    let mut first = [0; u64::BITS as usize + 1];
+    let mut bits = 1;
+    while bits < first.len() {
+        let mut at = 0;
+        #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
+        {
+            while at < ENDS_MICROS.len() && ENDS_MICROS[at] < 1 << (bits - 1) {
+                at += 1;
+            }
+            first[bits] = at;
+        }
+        bits += 1;
+    }
+    first
+};
+
 #[inline]
 fn place(micros: u64) -> usize {
-    // Most times are short: looking from the front beats a search by halves.
-    ENDS_MICROS.iter().position(|end| micros <= *end).unwrap_or(ENDS_MICROS.len())
+    let bits = (u64::BITS - micros.leading_zeros()) as usize;
+    let first = FIRST_OF_BITS.get(bits).copied().unwrap_or(0);
+    let further = ENDS_MICROS.get(first..).and_then(|ends| ends.iter().position(|end| micros <= *end));
+    further.map_or(ENDS_MICROS.len(), |further| first + further)
 }
 
 /// How often something took how long.
@@ -75,10 +94,10 @@ impl BucketTally {
         self.sum_micros = self.sum_micros.saturating_add(micros.saturating_mul(times));
     }
 
-    /// Counts a time.
+    /// Counts a time in nanoseconds.
     #[inline]
-    pub(crate) fn note_one(&mut self, time: Duration) {
-        self.note(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), 1);
+    pub(crate) fn note_one(&mut self, nanos: u64) {
+        self.note(nanos / 1000, 1);
     }
 }
 
@@ -98,10 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bucket_is_the_first_whose_end_is_not_passed() {
+        let powers = (0..u64::BITS).map(|bit| 1 << bit);
+        for micros in powers.chain(ENDS_MICROS).flat_map(|near| [near - 1, near, near + 1]).chain([0, u64::MAX]) {
+            assert_eq!(place(micros), ENDS_MICROS.iter().filter(|end| micros > **end).count(), "{micros}");
+        }
+    }
+
+    #[test]
     fn what_a_thread_gathers_is_added_once() {
         let (buckets, mut tally) = (Buckets::default(), BucketTally::default());
         tally.note(60, 3);
-        tally.note_one(Duration::from_secs(100));
+        tally.note_one(100_000_000_999);
         buckets.take(&mut tally);
         buckets.take(&mut tally);
         buckets.see(70);

@@ -21,6 +21,19 @@ impl Counter {
         self.0.fetch_add(count, Relaxed);
     }
 
+    /// Adds 1, where one thread at a time writes the number: see [`Counter::add_as_owner`].
+    #[inline]
+    pub(crate) fn one_as_owner(&self) {
+        self.add_as_owner(1);
+    }
+
+    /// Adds `count`, where one thread at a time writes the number: the thread that it belongs to, or those that take turns under a lock. For the counters of
+    /// each message: an addition that several threads may make at once waits until all stores before it have reached the cache.
+    #[inline]
+    pub(crate) fn add_as_owner(&self, count: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
     /// Reads it.
     #[must_use]
     pub(crate) fn get(&self) -> u64 {

@@ -273,14 +273,21 @@ impl ConnectionMetrics {
         }
     }
 
-    /// Counts how a frame ended. One that is held back is counted when it has its fate.
+    /// Counts a frame that was read. Only the connection's thread calls this.
+    #[inline]
+    pub(crate) fn count_frame(&self, bytes: u64) {
+        self.frames.one_as_owner();
+        self.bytes.add_as_owner(bytes);
+    }
+
+    /// Counts how a frame ended. One that is held back is counted when it has its fate. Only the connection's thread calls this.
     #[inline]
     pub(crate) fn count_fate(&self, fate: FrameFate) {
         match fate {
-            FrameFate::Used => self.used.one(),
-            FrameFate::Control => self.control.one(),
-            FrameFate::Ignored => self.ignored.one(),
-            FrameFate::Rejected(_) => self.rejected.one(),
+            FrameFate::Used => self.used.one_as_owner(),
+            FrameFate::Control => self.control.one_as_owner(),
+            FrameFate::Ignored => self.ignored.one_as_owner(),
+            FrameFate::Rejected(_) => self.rejected.one_as_owner(),
             FrameFate::Held => {}
         }
     }

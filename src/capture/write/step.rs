@@ -101,7 +101,7 @@ impl StepTally {
     /// Counts how long a live record was under way from the exchange to this box, by their clocks.
     #[inline]
     pub(crate) fn note_delay(&mut self, sent: UnixNanos, recv: UnixNanos) {
-        self.delay.note_one(Duration::from_nanos(recv.since(sent)));
+        self.delay.note_one(recv.since(sent));
     }
 
     /// Adds the lags to those of the capture.

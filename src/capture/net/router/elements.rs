@@ -12,7 +12,7 @@ impl Handler for Router {
         match self.find(product) {
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
-                    entry.route.metrics.trades.received.one();
+                    entry.uncounted.trades += 1;
                     if !entry.has_trade {
                         entry.note_first_trade(trade);
                     }
@@ -47,7 +47,7 @@ impl Handler for Router {
             Some(index) if self.line.tickers == TickerSharing::Together && !self.supplies_ticker(index, ticker.sequence) => {}
             Some(index) => {
                 if let Some(entry) = self.entries.get_mut(index) {
-                    entry.route.metrics.tickers.received.one();
+                    entry.uncounted.tickers += 1;
                     if !entry.has_ticker {
                         entry.note_first_ticker(ticker, is_snapshot);
                     }
@@ -63,6 +63,8 @@ impl Handler for Router {
                         self.take(index, MarketMessage::TickerSnapshot { time: ticker.time });
                     }
                     self.take(index, MarketMessage::Ticker(*ticker));
+                } else if let Some(entry) = self.entries.get_mut(index) {
+                    entry.count_received();
                 }
             }
             None => self.reject_item(Item::Ticker, RejectReason::Product),

@@ -103,7 +103,7 @@ impl Writer {
         previous.open_days.request_room();
         let counts = &self.metrics.trades;
         match outcome {
-            Outcome::Written => counts.written.one(),
+            Outcome::Written => counts.written.one_as_owner(),
             Outcome::Late => counts.late.one(),
             Outcome::Duplicate => counts.duplicate.one(),
             Outcome::Conflict => counts.conflict.one(),

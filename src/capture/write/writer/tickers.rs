@@ -118,7 +118,7 @@ impl Writer {
         match outcome {
             Outcome::NeedsPage => return Remaining::NeedsPage,
             Outcome::NeedsWriter => return Remaining::NeedsWriter,
-            Outcome::Written => counts.written.one(),
+            Outcome::Written => counts.written.one_as_owner(),
             Outcome::Late => counts.late.one(),
             Outcome::Duplicate | Outcome::Conflict | Outcome::NotKept => counts.stale.one(),
             Outcome::Blocked => {

@@ -193,7 +193,7 @@ impl Writer {
         let counts = &self.metrics.trades;
         match outcome {
             Outcome::Written => {
-                counts.written.one();
+                counts.written.one_as_owner();
                 self.note_stored(trade);
             }
             Outcome::Late => {

@@ -96,7 +96,8 @@ fn make_advanced(trade: &mut Trade) {
 /// Makes a trade one that only REST has supplied.
 pub(crate) fn make_fetched(trade: &mut Trade) {
     (trade.maker_order_id, trade.taker_order_id, trade.sequence, trade.recv) = (OrderId::NIL, OrderId::NIL, 0, UnixNanos(0));
-    trade.origin = Origin::new(Means::Rest, 0, 0);
+    // What breaks a rule of plausibility does so whoever supplies it.
+    trade.origin = Origin(Origin::new(Means::Rest, 0, 0).0 | trade.origin.0 & 1 << 9);
 }
 
 impl Spec {

@@ -17,7 +17,10 @@ use crate::time::UnixNanos;
 /// Tickers that agree with each other and settle a doubt. A capture asks for as many messages.
 const CONFIRMATIONS: usize = 3;
 
-/// How far an id may lie ahead of the one before it without others that confirm it.
+/// How far an id may lie ahead of the one before it without others that confirm it, as in a capture.
+const AGREEMENT: u64 = 1000;
+
+/// How near to each other the ids are that confirm each other.
 const NEAR_IDS: u64 = 10_000;
 
 /// Gives the ids that tickers name behind `last`, the highest stored id, and when the last of these tickers was received. `day` is the one that holds that
@@ -63,7 +66,7 @@ fn newest_live(day: &Snapshot<Trades>) -> Option<Trade> {
 fn confirmed(last: u64, named: &[(u64, UnixNanos)]) -> Option<u64> {
     let mut highest = None;
     for (at, (id, _)) in named.iter().enumerate() {
-        let is_near = id.saturating_sub(highest.unwrap_or(last)) <= NEAR_IDS;
+        let is_near = id.saturating_sub(highest.unwrap_or(last)) <= AGREEMENT;
         let confirms = named.get(at + CONFIRMATIONS - 1).is_some_and(|(other, _)| other - id <= NEAR_IDS);
         if !is_near && !confirms {
             break;
@@ -81,7 +84,10 @@ mod tests {
     fn an_id_far_ahead_counts_only_where_others_are_near_it() {
         let highest = |ids: &[u64]| confirmed(100, &ids.iter().map(|id| (*id, UnixNanos(1))).collect::<Vec<_>>());
         assert_eq!(highest(&[]), None);
-        assert_eq!(highest(&[101, 104, 9_000]), Some(9_000));
+        assert_eq!(highest(&[101, 104, 1_104]), Some(1_104));
+        assert_eq!(highest(&[101, 104, 1_105]), Some(104));
+        assert_eq!(highest(&[101, 4_000, 9_000]), Some(101));
+        assert_eq!(highest(&[4_000, 9_000, 9_001]), Some(9_001));
         assert_eq!(highest(&[101, 1_000_000]), Some(101));
         assert_eq!(highest(&[1_000_000, 1_000_001]), None);
         assert_eq!(highest(&[1_000_000, 1_000_001, 1_000_009]), Some(1_000_009));

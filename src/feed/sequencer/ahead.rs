@@ -2,8 +2,8 @@
 //!
 //! Whatever names a trade shows that it has happened. The trade itself may come a moment later, or never.
 //!
-//! 1. No single message moves a mark. A heartbeat is believed for an id up to [`AGREEMENT`] behind the last one known, a ticker for one up to [`NEAR_IDS`]
-//!    behind it: tickers may skip trades, and none may follow. An id further ahead is believed where [`CONFIRMATIONS`] messages name ids within [`NEAR_IDS`].
+//! 1. No single message moves a mark. One message is believed for an id up to [`AGREEMENT`] behind the last one known, as a trade is. An id further ahead is
+//!    believed where [`CONFIRMATIONS`] messages name ids within [`NEAR_IDS`]: tickers may skip trades.
 //! 2. Where no trade is known at all, that many tickers are needed, and the lowest id that they name is where the chain begins.
 //! 3. At most [`MAX_AHEAD`] ids are held, in memory that is allocated once. What tickers name within [`TOGETHER`] is held as one, under the highest id.
 //! 4. What heartbeats have named and nothing confirms is forgotten: they come every second. What tickers have named is held until trades have passed it.
@@ -21,7 +21,7 @@ const HEARTBEAT_GRACE: Duration = Duration::from_secs(2);
 /// Ids held at once.
 const MAX_AHEAD: usize = 16;
 
-/// How far ahead one ticker is believed, and how near to each other the ids are that confirm each other. `verify` holds the tickers of a tape to the same.
+/// How near to each other the ids are that confirm each other. `verify` holds the tickers of a tape to the same.
 const NEAR_IDS: u64 = 10_000;
 
 /// What tickers name within such a time is held as one: the ids of two times the grace always fit in.
@@ -117,8 +117,7 @@ impl Ahead {
 
     /// Tells whether enough messages have named an id.
     fn is_told(&self, named: &Named, base: Option<u64>) -> bool {
-        let reach = if named.by == GapCause::Heartbeat { AGREEMENT } else { NEAR_IDS };
-        base.is_some_and(|base| named.id.saturating_sub(base) <= reach) || self.agreeing(named.id) >= CONFIRMATIONS
+        base.is_some_and(|base| named.id.saturating_sub(base) <= AGREEMENT) || self.agreeing(named.id) >= CONFIRMATIONS
     }
 
     /// Counts the messages that name ids near one.

@@ -288,8 +288,9 @@ fn reported(sequencer: &mut Sequencer) -> Vec<(u64, u64, GapCause)> {
 fn one_ticker_reports_a_near_trade_that_does_not_come_and_three_report_a_far_one() {
     for (named, is_told) in [
         (&[12_u64][..], true),
-        (&[10_010], true),
-        (&[10_011], false),
+        (&[1_010], true),
+        (&[1_011], false),
+        (&[1_011, 9_000], false),
         (&[50_000, 50_000 + 9_000], false),
         (&[50_000, 50_003, 59_999], true),
         (&[50_000, 61_000, 72_000], false),

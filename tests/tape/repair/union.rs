@@ -71,7 +71,7 @@ fn draw(random: &mut fastrand::Rng, markets: &[(ProductId, Vec<Print>)], delay: 
                 day.ticker_trades.push(told);
             }
         }
-        let last = prints.iter().rev().take(random.usize(1..5)).last().filter(|_| has_product && random.u8(0..4) == 0);
+        let last = prints.iter().rev().take(random.usize(1..5)).next_back().filter(|_| has_product && random.u8(0..4) == 0);
         named.extend(last.map(|last| (product.clone(), (last.trade.trade_id, last.trade.trade_id + random.u64(0..6), last.trade.recv))));
     }
     Tape { columns, date_format, days, named }

@@ -64,13 +64,14 @@ fn newest_live(day: &Snapshot<Trades>) -> Option<Trade> {
 
 /// Gives the highest id of those named that the ones before it, or beside it, confirm. They are in order.
 fn confirmed(last: u64, named: &[(u64, UnixNanos)]) -> Option<u64> {
-    let mut highest = None;
+    let (mut highest, mut are_agreed) = (None, false);
     for (at, (id, _)) in named.iter().enumerate() {
-        let is_near = id.saturating_sub(highest.unwrap_or(last)) <= AGREEMENT;
+        let is_near = id.saturating_sub(highest.unwrap_or(last)) <= if are_agreed { NEAR_IDS } else { AGREEMENT };
         let confirms = named.get(at + CONFIRMATIONS - 1).is_some_and(|(other, _)| other - id <= NEAR_IDS);
         if !is_near && !confirms {
             break;
         }
+        are_agreed |= confirms;
         highest = Some(*id);
     }
     highest
@@ -85,8 +86,9 @@ mod tests {
         let highest = |ids: &[u64]| confirmed(100, &ids.iter().map(|id| (*id, UnixNanos(1))).collect::<Vec<_>>());
         assert_eq!(highest(&[]), None);
         assert_eq!(highest(&[101, 104, 1_104]), Some(1_104));
-        assert_eq!(highest(&[101, 104, 1_105]), Some(104));
-        assert_eq!(highest(&[101, 4_000, 9_000]), Some(101));
+        assert_eq!(highest(&[101, 1_102]), Some(101));
+        assert_eq!(highest(&[1_101]), None);
+        assert_eq!(highest(&[101, 4_000, 9_000]), Some(9_000));
         assert_eq!(highest(&[4_000, 9_000, 9_001]), Some(9_001));
         assert_eq!(highest(&[101, 1_000_000]), Some(101));
         assert_eq!(highest(&[1_000_000, 1_000_001]), None);

@@ -3,7 +3,7 @@
 //! Whatever names a trade shows that it has happened. The trade itself may come a moment later, or never.
 //!
 //! 1. No single message moves a mark. One message is believed for an id up to [`AGREEMENT`] behind the last one known, as a trade is. An id further ahead is
-//!    believed where [`CONFIRMATIONS`] messages name ids within [`NEAR_IDS`]: tickers may skip trades.
+//!    believed where [`CONFIRMATIONS`] messages name ids within [`NEAR_IDS`], and so are others as near to it: tickers may skip trades.
 //! 2. Where no trade is known at all, that many tickers are needed, and the lowest id that they name is where the chain begins.
 //! 3. At most [`MAX_AHEAD`] ids are held, in memory that is allocated once. What tickers name within [`TOGETHER`] is held as one, under the highest id.
 //! 4. What heartbeats have named and nothing confirms is forgotten: they come every second. What tickers have named is held until trades have passed it.
@@ -47,6 +47,8 @@ pub(super) struct Ahead {
     named: VecDeque<Named>,
     /// The highest id of those that are believed and were reported.
     reported: Option<u64>,
+    /// The highest id that several messages have agreed on and that was reported.
+    agreed: Option<u64>,
 }
 
 /// What is believed now.
@@ -62,7 +64,7 @@ pub(super) struct Told {
 
 impl Default for Ahead {
     fn default() -> Self {
-        Self { named: VecDeque::with_capacity(MAX_AHEAD), reported: None }
+        Self { named: VecDeque::with_capacity(MAX_AHEAD), reported: None, agreed: None }
     }
 }
 
@@ -117,7 +119,12 @@ impl Ahead {
 
     /// Tells whether enough messages have named an id.
     fn is_told(&self, named: &Named, base: Option<u64>) -> bool {
-        base.is_some_and(|base| named.id.saturating_sub(base) <= AGREEMENT) || self.agreeing(named.id) >= CONFIRMATIONS
+        base.is_some_and(|base| named.id.saturating_sub(base) <= AGREEMENT) || self.is_agreed(named.id)
+    }
+
+    /// Tells whether several messages name ids near one, or have named one that was reported.
+    fn is_agreed(&self, id: u64) -> bool {
+        self.agreed.is_some_and(|agreed| agreed.abs_diff(id) <= NEAR_IDS) || self.agreeing(id) >= CONFIRMATIONS
     }
 
     /// Counts the messages that name ids near one.
@@ -152,6 +159,9 @@ impl Ahead {
     }
 
     fn note_reported(&mut self, at: usize, id: u64) {
+        if self.is_agreed(id) {
+            self.agreed = self.agreed.max(Some(id));
+        }
         self.reported = self.reported.max(Some(id));
         self.named.drain(..=at);
     }

@@ -293,6 +293,7 @@ fn one_ticker_reports_a_near_trade_that_does_not_come_and_three_report_a_far_one
         (&[1_011, 9_000], false),
         (&[50_000, 50_000 + 9_000], false),
         (&[50_000, 50_003, 59_999], true),
+        (&[500, 510, 9_000], true),
         (&[50_000, 61_000, 72_000], false),
         (&[2_000_000, 2_000_001, 2_000_002], false),
         (&[u64::MAX, u64::MAX - 1, u64::MAX - 2], false),

@@ -4,8 +4,8 @@
 //! happens, not faster. A line is fitted to each over the last four fifths of the run, and what it rises by has to lie within the noise. The midnight stands in
 //! the middle of that part, so that the files that two days need at once tilt no line. At the end every trade of the market is stored, as the ledger has it.
 //!
-//! Anonymous memory rises by what happens for the first time, up to the first midnight: each writer's thread then opens a day itself, and touches pages of its
-//! stack that it had not needed before. Its line begins behind that. What is allocated has no such steps: it shows a leak. In a run of several days what both
+//! Anonymous memory rises by what happens for the first time, up to the first midnight, perhaps as each writer's thread then opens a day itself, and touches
+//! pages of its stack that it had not needed before. Its line begins behind that. What is allocated has no such steps: it shows a leak. In a run of several days what both
 //! rise by from day to day is judged, so that little is seen that is left of each day.
 //!
 //! `scripts/months.sh` runs an hour of 100 products at 24 times the pace of time, and then some days; here it is 12 seconds of 20 products, in which most of an hour passes. That

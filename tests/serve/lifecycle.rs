@@ -65,19 +65,28 @@ fn it_says_when_it_is_not_ready_and_lives_on() {
 fn live_clients_are_told_that_the_directory_has_gone_away_and_come_back_with_it() {
     let (folder, served) = Served::sample(&[]);
     let (data, away) = (folder.path().to_owned(), folder.path().with_extension("away"));
-    let connect_all = || {
-        ["/ws", "/ws-advanced", "/ws?from=2020-01-01"].map(|path| {
-            let mut client = Client::connect(&format!("ws://{}{path}", served.address));
-            if path == "/ws-advanced" {
-                client.subscribe_advanced("market_trades", &["BTC-USD"]);
-            } else {
-                client.subscribe(&["matches", "heartbeat"], &["BTC-USD"]);
-            }
-            client.until(|message| message.to_string().contains("subscriptions"));
-            client
-        })
+    let subscribe = |path: &str| {
+        let mut client = Client::connect(&format!("ws://{}{path}", served.address));
+        if path == "/ws-advanced" {
+            client.subscribe_advanced("market_trades", &["BTC-USD"]);
+        } else {
+            client.subscribe(&["matches", "heartbeat"], &["BTC-USD"]);
+        }
+        client
     };
-    let clients = connect_all();
+    let is_taken = |client: &mut Client| loop {
+        match client.next() {
+            Ok(message) if message.to_string().contains("subscriptions") => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    };
+    let paths = ["/ws", "/ws-advanced", "/ws?from=2020-01-01"];
+    let clients = paths.map(|path| {
+        let mut client = subscribe(path);
+        assert!(is_taken(&mut client), "{path}");
+        client
+    });
     let events = || {
         let mut stream = connect(served.address);
         write!(stream, "GET /v1/live?product=BTC-USD HTTP/1.1\r\nHost: {}\r\n\r\n", served.address).unwrap();
@@ -95,7 +104,9 @@ fn live_clients_are_told_that_the_directory_has_gone_away_and_come_back_with_it(
     stream.read_to_end(&mut come).unwrap();
     assert!(!Answer::parse(&come, false).unwrap().0.is_whole, "{}", String::from_utf8_lossy(&come));
     std::fs::rename(&away, &data).unwrap();
-    drop((connect_all(), events()));
+    // Those that look before the server has are sent away again.
+    await_that("the directory is back", || paths.iter().all(|path| is_taken(&mut subscribe(path))));
+    await_that("event streams are, too", || events().1.starts_with(b"HTTP/1.1 200"));
 }
 
 #[test]

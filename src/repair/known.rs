@@ -71,9 +71,10 @@ impl KnownTrades {
     /// Journals it, unless the journal says it already.
     pub(super) fn journal(&self, dir: &Path) -> Result<(), StoreError> {
         let mut file = JournalFile::new(dir, JOURNAL);
+        let mut written: BTreeMap<UtcDay, HashSet<String>> = BTreeMap::new();
         for (date, line) in &self.lines {
-            let written: HashSet<String> = journal::read(dir, JOURNAL, *date, *date).collect();
-            if !written.contains(line) {
+            let of_day = written.entry(*date).or_insert_with(|| journal::read(dir, JOURNAL, *date, *date).collect());
+            if of_day.insert(line.clone()) {
                 file.append_line(*date, line.clone())?;
             }
         }

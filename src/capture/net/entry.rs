@@ -85,8 +85,14 @@ impl Entry {
 
     /// Notes that a line does not bring the product any more.
     pub(super) fn interrupt(&mut self, line: u8) {
-        (self.has_trade, self.has_ticker, self.joining) = (false, false, Joining::New);
-        self.route.ticker_source.leave(line);
+        (self.has_trade, self.has_ticker) = (false, false);
         self.route.metrics.unbroken.interrupt(line);
+    }
+
+    /// Counts tickers that are left to other lines.
+    #[cold]
+    pub(super) fn count_left(&self, tickers: u64) {
+        self.route.metrics.tickers.received.add(tickers);
+        self.route.metrics.tickers.stale.add(tickers);
     }
 }

@@ -3,6 +3,7 @@
 //! 1. Every trade and ticker is counted as received by its product. It ends in the columns or in the queue, or is counted as shed.
 //! 2. A message goes behind the messages of this connection that may still wait in the queue.
 //! 3. Of redundant Advanced lines, whose tickers carry no id, one at a time supplies a product's tickers. Another one takes over when its connection is lost.
+//!    A line of the Exchange feed keeps its tickers until it is in step with the others.
 //! 4. A heartbeat goes the same way, unless it repeats the one before and no trade has come since. One that names a trade that has not come goes on each time:
 //!    a single one says little.
 //! 5. Finding a known product allocates nothing and takes no lock. The registry is asked only for a label that is new.
@@ -54,6 +55,8 @@ pub(crate) struct Router {
     pending_since: Option<Instant>,
     raw_frames: FrameRingWriter,
     line: LinePlace,
+    /// The products whose tickers are kept until this line is in step.
+    joining_products: usize,
     wants_tickers: bool,
     delegate: Delegate,
     tally: StepTally,
@@ -90,6 +93,7 @@ impl Router {
         let mut router = Self {
             raw_frames: registry.raw_frames(),
             line,
+            joining_products: 0,
             wants_tickers: registry.wants_tickers(),
             delegate: delegate.map_err(|source| ConnectionError::NoThread { name: format!("delegate:{name}"), source })?,
             tally: registry.tally(),
@@ -261,6 +265,9 @@ impl Router {
 
     /// Delivers what has come, and looks after the delegate. Called now and then, also where the connection is quiet.
     pub(crate) fn tick(&mut self) {
+        if self.joining_products > 0 {
+            self.look_at_joining();
+        }
         self.deliver();
         // The present time: a quiet connection reads nothing, and its delegate may be stuck all the same.
         self.delegate.bypass_if_stuck(Instant::now());
@@ -347,42 +354,38 @@ impl Router {
         }
     }
 
-    /// Tells whether this line is in step with the redundant ones, so that its ticker counts. Counts one that does not as stale.
-    #[inline]
-    fn supplies_ticker(&mut self, index: usize, sequence: u64) -> bool {
-        let Some(entry) = self.entries.get_mut(index) else { return false };
-        let source = &entry.route.ticker_source;
-        if entry.joining != Joining::Done {
-            entry.joining = source.join(self.line.number, entry.joining, sequence, self.read_at);
-        }
-        let is_in_step = entry.joining == Joining::Done;
-        if is_in_step {
-            source.note(sequence);
-        } else {
-            let counts = &entry.route.metrics.tickers;
-            counts.received.one();
-            counts.stale.one();
-        }
-        is_in_step
-    }
-
     /// Notes which products the exchange has acknowledged on this connection.
     pub(crate) fn note_acknowledged(&mut self, acknowledged: &BTreeSet<ProductId>) {
         self.registry.note_acknowledged(acknowledged);
         let line = self.line.number;
-        for entry in &mut self.entries {
+        for entry in &self.entries {
             if acknowledged.contains(&entry.route.product) {
                 entry.route.metrics.unbroken.begin(line);
-            } else if entry.route.metrics.unbroken.is_subscribed_on(line) {
-                entry.interrupt(line);
+            }
+        }
+        for index in 0..self.entries.len() {
+            let is_lost =
+                |entry: &Entry| !acknowledged.contains(&entry.route.product) && entry.route.metrics.unbroken.is_subscribed_on(line);
+            if self.entries.get(index).is_some_and(is_lost) {
+                self.leave(index);
             }
         }
     }
 
     /// Notes that the connection is lost. The tickers are left to the other lines.
     pub(crate) fn interrupt(&mut self) {
-        for entry in &mut self.entries {
-            entry.route.ticker_source.release(self.line.number);
+        for index in 0..self.entries.len() {
+            if let Some(entry) = self.entries.get(index) {
+                entry.route.ticker_source.release(self.line.number);
+            }
+            self.leave(index);
+        }
+    }
+
+    /// Notes that this line does not bring a product any more.
+    fn leave(&mut self, index: usize) {
+        self.leave_tickers(index);
+        if let Some(entry) = self.entries.get_mut(index) {
             entry.interrupt(self.line.number);
         }
     }
@@ -390,6 +393,7 @@ impl Router {
 
 impl Drop for Router {
     fn drop(&mut self) {
+        (0..self.entries.len()).for_each(|index| self.leave_tickers(index));
         self.tick();
         self.tally.publish();
         self.entries.iter_mut().for_each(|entry| entry.shedding.end(&entry.route, &self.journal));
@@ -489,37 +493,96 @@ mod tests {
         assert_eq!(fixture.end(), trades);
     }
 
+    /// A router of a redundant line of the Exchange feed.
+    fn redundant(fixture: &WriterFixture, number: u8) -> Router {
+        let line = LinePlace { number, tickers: TickerSharing::Together };
+        let (journal, registry) = (fixture.context.journal.clone(), Arc::clone(&fixture.registry));
+        Router::new(&format!("{number}.0"), registry, journal, Arc::default(), line, &[product()]).unwrap()
+    }
+
+    fn bring_ticker(router: &mut Router, sequence: u64) {
+        router.begin(b"{}", ticker(sequence).recv, Instant::now());
+        router.ticker(b"BTC-USD", &ticker(sequence));
+    }
+
     #[test]
     fn a_line_that_joins_overtakes_no_ticker_that_the_other_line_has_not_brought_yet() {
         let fixture = WriterFixture::new();
-        let line = |number: u8| {
-            let line = LinePlace { number, tickers: TickerSharing::Together };
-            let (journal, registry) = (fixture.context.journal.clone(), Arc::clone(&fixture.registry));
-            Router::new(&format!("{number}.0"), registry, journal, Arc::default(), line, &[product()]).unwrap()
-        };
-        let (mut first, mut second) = (line(0), line(1));
-        let (metrics, now) = (&fixture.route.metrics, Instant::now());
-        let mut seen = 0;
-        let mut bring = |router: &mut Router, sequence, at| {
-            router.begin(b"{}", ticker(sequence).recv, at);
-            router.ticker(b"BTC-USD", &ticker(sequence));
+        let (mut first, mut second) = (redundant(&fixture, 0), redundant(&fixture, 1));
+        let metrics = &fixture.route.metrics;
+        let holds = |router: &mut Router, written, stale, what: &str| {
             router.tick();
-            seen += 1;
-            until("it is judged", || metrics.tickers.written.get() + metrics.tickers.stale.get() == seen);
-            metrics.tickers.written.get()
+            until(what, || (metrics.tickers.written.get(), metrics.tickers.stale.get()) == (written, stale));
+            assert!(metrics.tickers.received.get() == written + stale, "{what}");
         };
-        assert_eq!(bring(&mut first, 1, now), 1);
-        assert_eq!(bring(&mut second, 4, now), 1, "it is left to the first line");
-        assert_eq!([2, 3, 4].map(|sequence| bring(&mut first, sequence, now)), [2, 3, 4], "none was overtaken");
-        assert_eq!(bring(&mut second, 5, now), 4, "what the first one has brought may still wait");
-        assert_eq!(bring(&mut second, 6, now + Duration::from_secs(1)), 5, "it is in step");
-        assert_eq!(bring(&mut first, 6, now), 5);
+        bring_ticker(&mut first, 1);
+        holds(&mut first, 1, 0, "the first line is in step at once");
+        bring_ticker(&mut second, 4);
+        holds(&mut second, 1, 0, "the second one is ahead");
+        [2, 3].into_iter().for_each(|sequence| bring_ticker(&mut first, sequence));
+        holds(&mut first, 3, 0, "none was overtaken");
+        bring_ticker(&mut second, 5);
+        holds(&mut second, 3, 0, "the first one has still to bring what the second began with");
+        bring_ticker(&mut first, 4);
+        holds(&mut first, 4, 0, "now it has");
+        bring_ticker(&mut second, 6);
+        holds(&mut second, 6, 1, "the second one is in step, and passes on what it has kept behind that");
+        [5, 6].into_iter().for_each(|sequence| bring_ticker(&mut first, sequence));
+        holds(&mut first, 6, 3, "copies");
         // A connection that is made anew joins again, unless it is the only one.
         second.interrupt();
-        assert_eq!(bring(&mut second, 8, now), 5);
+        bring_ticker(&mut second, 8);
+        holds(&mut second, 6, 3, "ahead again");
         first.interrupt();
-        assert_eq!(bring(&mut second, 9, now), 6, "nobody else supplies them");
+        holds(&mut second, 7, 3, "nobody else supplies what it has kept");
         drop((first, second));
+        fixture.end();
+    }
+
+    #[test]
+    fn lines_that_lag_and_are_made_anew_lose_no_ticker_of_one_that_stays() {
+        const TICKERS: u64 = 3000;
+        let seed = fastrand::u64(..);
+        println!("seed {seed}");
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let fixture = WriterFixture::new();
+        let metrics = &fixture.route.metrics;
+        let mut lines: Vec<(Router, u64)> = (0..3).map(|number| (redundant(&fixture, number), 0)).collect();
+        let (mut sent, mut slow) = (1, 0);
+        while sent < TICKERS {
+            sent += rng.u64(..3);
+            // One line is slow for a while, one that comes anew may be far ahead of it.
+            if rng.u32(..200) == 0 {
+                slow = rng.usize(..3);
+            }
+            for (number, (router, brought)) in lines.iter_mut().enumerate() {
+                if number != 0 && rng.u32(..100) == 0 {
+                    router.interrupt();
+                    *brought = sent - rng.u64(..=sent.min(20));
+                }
+                let most = if number == slow { rng.u64(..2) } else { rng.u64(..9) };
+                for _ in 0..most.min(sent - *brought) {
+                    *brought += 1;
+                    bring_ticker(router, *brought);
+                }
+                match rng.u32(..20) {
+                    0..6 => router.tick(),
+                    6..12 => router.deliver(),
+                    12 => fixture.route.slot.wake_writer(),
+                    13 => fixture.dir.flush().unwrap(),
+                    _ => {}
+                }
+            }
+        }
+        // The first line is never made anew: it brings every one.
+        while lines[0].1 < sent {
+            lines[0].1 += 1;
+            let next = lines[0].1;
+            bring_ticker(&mut lines[0].0, next);
+        }
+        drop(lines);
+        until("every one is judged", || metrics.tickers.written.get() + metrics.tickers.stale.get() == metrics.tickers.received.get());
+        assert_eq!(metrics.tickers.written.get(), sent);
         fixture.end();
     }
 

@@ -12,6 +12,7 @@ pub(crate) struct Newest {
     trade_id: AtomicU64,
     trade_time: AtomicU64,
     ticker_time: AtomicU64,
+    ticker_sequence: AtomicU64,
 }
 
 impl Newest {
@@ -25,9 +26,10 @@ impl Newest {
         }
     }
 
-    /// Notes a stored ticker, likewise.
+    /// Notes a stored ticker, likewise. Its sequence is noted in any case.
     #[inline]
-    pub(crate) fn note_ticker(&self, time: UnixNanos) {
+    pub(crate) fn note_ticker(&self, sequence: u64, time: UnixNanos) {
+        self.ticker_sequence.store(sequence, Relaxed);
         if time.0 >= self.ticker_time.load(Relaxed) {
             self.ticker_time.store(time.0, Relaxed);
         }
@@ -38,6 +40,12 @@ impl Newest {
     pub(crate) fn trade(&self) -> Option<(u64, UnixNanos)> {
         let time = self.trade_time.load(Relaxed);
         (time > 0).then(|| (self.trade_id.load(Relaxed), UnixNanos(time)))
+    }
+
+    /// Gives the sequence of the ticker that was stored last, or 0.
+    #[must_use]
+    pub(crate) fn ticker_sequence(&self) -> u64 {
+        self.ticker_sequence.load(Relaxed)
     }
 
     /// Gives the event time of the newest ticker; nothing where none is stored.
@@ -58,8 +66,10 @@ mod tests {
         assert_eq!((newest.trade(), newest.ticker()), (None, None));
         for (id, time) in [(5, 50), (4, 40), (6, 50)] {
             newest.note_trade(id, UnixNanos(time));
-            newest.note_ticker(UnixNanos(time));
+            newest.note_ticker(id, UnixNanos(time));
         }
         assert_eq!((newest.trade(), newest.ticker()), (Some((6, UnixNanos(50))), Some(UnixNanos(50))));
+        newest.note_ticker(4, UnixNanos(40));
+        assert_eq!((newest.ticker_sequence(), newest.ticker()), (4, Some(UnixNanos(50))), "the last one, whenever it happened");
     }
 }

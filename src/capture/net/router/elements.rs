@@ -1,10 +1,89 @@
 //! What the router does with each element of a frame: it finds the product, counts, and takes the element.
 
+use std::time::Instant;
+
 use super::{Beat, Router};
-use crate::capture::write::ticker_source::TickerSharing;
+use crate::capture::write::ticker_source::{Joining, Released, TickerSharing};
 use crate::feed::{Control, FrameFate, Handler, Item, RejectReason};
 use crate::record::{MarketMessage, Means, Ticker, Trade};
 use crate::time::{Timestamp, UnixNanos};
+
+impl Router {
+    /// Takes a ticker that this line supplies, unless another one does.
+    #[inline]
+    fn take_ticker(&mut self, index: usize, ticker: &Ticker, is_snapshot: bool) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.uncounted.tickers += 1;
+            if !entry.has_ticker {
+                entry.note_first_ticker(ticker, is_snapshot);
+            }
+            self.tally.note_delay(ticker.time, ticker.recv);
+            self.awaits_trade = entry.has_trade && ticker.trade_id > entry.last_trade_id;
+        }
+        // What is sent on subscribing is sent to this line alone.
+        if self.line.tickers != TickerSharing::InTurn || is_snapshot || self.claim_tickers(index) {
+            self.keep_texts(index, ticker);
+            if is_snapshot {
+                self.take(index, MarketMessage::TickerSnapshot { time: ticker.time });
+            }
+            self.take(index, MarketMessage::Ticker(*ticker));
+        } else if let Some(entry) = self.entries.get_mut(index) {
+            entry.count_received();
+        }
+    }
+
+    #[inline]
+    fn keep_texts(&mut self, index: usize, ticker: &Ticker) {
+        if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
+            self.texts.keep(&self.journal, &entry.route.product, ticker.time);
+        }
+    }
+
+    #[inline]
+    fn is_in_step(&self, index: usize) -> bool {
+        self.entries.get(index).is_some_and(|entry| entry.joining == Joining::Done)
+    }
+
+    /// Keeps a ticker of a line that is not in step. One that is kept was not received as far as a take-over is concerned.
+    #[cold]
+    fn keep_ticker(&mut self, index: usize, ticker: &Ticker) {
+        self.keep_texts(index, ticker);
+        self.join(index, Some(ticker), self.read_at);
+    }
+
+    /// Looks whether the lines that this one waits for have been lost: no ticker may come that would tell.
+    #[cold]
+    pub(super) fn look_at_joining(&mut self) {
+        let now = Instant::now();
+        (0..self.entries.len()).for_each(|index| self.join(index, None, now));
+    }
+
+    fn join(&mut self, index: usize, ticker: Option<&Ticker>, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        let route = &entry.route;
+        let was_waiting = matches!(entry.joining, Joining::Waiting(_));
+        let stored = route.metrics.newest.ticker_sequence();
+        let released = route.ticker_source.join(self.line.number, &mut entry.joining, ticker, stored, now);
+        let is_waiting = matches!(entry.joining, Joining::Waiting(_));
+        self.joining_products = self.joining_products - usize::from(was_waiting) + usize::from(is_waiting);
+        self.pass_on(index, &released);
+    }
+
+    /// Leaves a product's tickers to the other lines. Those that this one has kept are passed on where there is no other.
+    pub(super) fn leave_tickers(&mut self, index: usize) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        self.joining_products -= usize::from(matches!(entry.joining, Joining::Waiting(_)));
+        let released = entry.route.ticker_source.leave(self.line.number, &mut entry.joining);
+        self.pass_on(index, &released);
+    }
+
+    fn pass_on(&mut self, index: usize, released: &Released) {
+        if let Some(entry) = self.entries.get(index).filter(|_| released.left > 0) {
+            entry.count_left(released.left);
+        }
+        released.passed_on.iter().for_each(|ticker| self.take_ticker(index, ticker, false));
+    }
+}
 
 impl Handler for Router {
     #[inline]
@@ -43,30 +122,8 @@ impl Handler for Router {
             return;
         }
         match self.find(product) {
-            // One that is left to other lines was not received as far as a take-over is concerned.
-            Some(index) if self.line.tickers == TickerSharing::Together && !self.supplies_ticker(index, ticker.sequence) => {}
-            Some(index) => {
-                if let Some(entry) = self.entries.get_mut(index) {
-                    entry.uncounted.tickers += 1;
-                    if !entry.has_ticker {
-                        entry.note_first_ticker(ticker, is_snapshot);
-                    }
-                    self.tally.note_delay(ticker.time, ticker.recv);
-                    self.awaits_trade = entry.has_trade && ticker.trade_id > entry.last_trade_id;
-                }
-                // What is sent on subscribing is sent to this line alone.
-                if self.line.tickers != TickerSharing::InTurn || is_snapshot || self.claim_tickers(index) {
-                    if let Some(entry) = self.entries.get(index).filter(|_| !self.texts.is_empty()) {
-                        self.texts.keep(&self.journal, &entry.route.product, ticker.time);
-                    }
-                    if is_snapshot {
-                        self.take(index, MarketMessage::TickerSnapshot { time: ticker.time });
-                    }
-                    self.take(index, MarketMessage::Ticker(*ticker));
-                } else if let Some(entry) = self.entries.get_mut(index) {
-                    entry.count_received();
-                }
-            }
+            Some(index) if self.line.tickers == TickerSharing::Together && !self.is_in_step(index) => self.keep_ticker(index, ticker),
+            Some(index) => self.take_ticker(index, ticker, is_snapshot),
             None => self.reject_item(Item::Ticker, RejectReason::Product),
         }
         self.texts.clear();

@@ -131,7 +131,7 @@ impl Writer {
         if self.context.datasets.contains(Dataset::Trades) {
             self.sequencer.ticker(ticker.trade_id, || self.started.elapsed());
         }
-        self.metrics.newest.note_ticker(ticker.time);
+        self.metrics.newest.note_ticker(ticker.sequence, ticker.time);
         if matches!(outcome, Outcome::Written | Outcome::Late) {
             self.note_received(ticker.recv, effort);
         }

@@ -16,21 +16,32 @@ use crate::sealed_day::SealedDay;
 pub const NAME: &str = "first byte: a day of 50 million trades";
 
 /// What is asked for, and whether it is records.
-pub const ASKED: [(&str, &str, bool); 14] = [
+pub const ASKED: [(&str, &str, bool); 20] = [
     ("all trades as JSON Lines", "/v1/trades?product=BTC-USD&format=jsonl", true),
     ("all trades as Arrow", "/v1/trades?product=BTC-USD&format=arrow", true),
     ("all trades as CSV, newest first", "/v1/trades?product=BTC-USD&format=csv&order=desc", true),
     ("ten trades behind an id in the middle", "/v1/trades?product=BTC-USD&after_id={middle}&limit=10", true),
+    ("trades of a minute", "/v1/trades?product=BTC-USD&from=2024-10-04T12:00:00Z&to=2024-10-04T12:01:00Z", false),
     ("products", "/v1/products", false),
     ("coverage", "/v1/coverage", false),
     ("candles of a minute", "/v1/candles?product=BTC-USD", false),
+    ("candles of a minute, an hour", "/v1/candles?product=BTC-USD&from=2024-10-04T12:00:00Z&to=2024-10-04T13:00:00Z", false),
+    ("orders of a minute", "/v1/orders?product=BTC-USD&from=2024-10-04T12:00:00Z&to=2024-10-04T12:01:00Z", false),
     ("stats", "/v1/stats?product=BTC-USD", false),
+    ("stats of an hour", "/v1/stats?product=BTC-USD&from=2024-10-04T12:00:00Z&to=2024-10-04T13:00:00Z", false),
     ("live", "/v1/live?product=BTC-USD", false),
     ("REST: /products", "/products", false),
     ("REST: /products/BTC-USD/trades", "/products/BTC-USD/trades?limit=100", false),
     ("REST: /products/BTC-USD/candles", "/products/BTC-USD/candles", false),
     ("REST: /products/BTC-USD/candles, a day", "/products/BTC-USD/candles?granularity=3600&start=2024-10-04&end=2024-10-05", false),
+    ("REST: /products/BTC-USD/candles, an hour", "/products/BTC-USD/candles?start=2024-10-04T12:00:00Z&end=2024-10-04T13:00:00Z", false),
     ("REST: /products/BTC-USD/ticker", "/products/BTC-USD/ticker", false),
+    (
+        "/replay-normalized of a minute",
+        "/replay-normalized?options=%7B%22exchange%22:%22coinbase%22,%22symbols%22:%5B%22BTC-USD%22%5D,%22dataTypes%22:%5B%22trade%22%5D,\
+         %22from%22:%222024-10-04T12:00:00Z%22,%22to%22:%222024-10-04T12:01:00Z%22%7D",
+        false,
+    ),
 ];
 
 /// Holds the contest.

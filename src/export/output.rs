@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 
 use super::error::ExportError;
 
@@ -15,14 +16,20 @@ const SMALL_BYTES: u64 = 1 << 20;
 /// Most bytes that are allocated ahead at once.
 const AHEAD_BYTES: u64 = 32 << 20;
 
+/// So many bytes are given to the disk at once.
+const GIVEN_BYTES: u64 = 8 << 20;
+
 /// A temporary file that takes the place of `path` when it is whole.
 ///
-/// Blocks are allocated ahead of what is written: this halves what a write costs on ext4.
+/// 1. Blocks are allocated ahead of what is written: this halves what a write costs on ext4.
+/// 2. The disk is given what was written while the rest is made: else all of it waits for [`Output::finish`].
 #[derive(Debug)]
 pub(super) struct Output {
     file: File,
     path: PathBuf,
     bytes: u64,
+    /// Bytes that the disk was given.
+    given: u64,
     crc: u32,
     /// Bytes that there are blocks for. Nothing where the file system does not allocate ahead.
     allocated: Option<u64>,
@@ -32,7 +39,7 @@ pub(super) struct Output {
 impl Output {
     /// Begins an empty file.
     pub(super) fn new(file: File, path: &Path) -> Self {
-        Self { file, path: path.to_owned(), bytes: 0, crc: 0, allocated: Some(0), failed: None }
+        Self { file, path: path.to_owned(), bytes: 0, given: 0, crc: 0, allocated: Some(0), failed: None }
     }
 
     /// Gives what a writer's failure means: the I/O error that was behind it, if one was.
@@ -81,6 +88,11 @@ impl Write for Output {
             Ok(written) => {
                 self.crc = crc32c::crc32c_append(self.crc, bytes.get(..written).unwrap_or_default());
                 self.bytes += written as u64;
+                if self.bytes - self.given >= GIVEN_BYTES {
+                    // Linux begins to write what is not on disk of pages that are not needed any more. They stay in memory until then. Failures are told at the end.
+                    let _ = fadvise(&self.file, self.given, NonZeroU64::new(self.bytes - self.given), Advice::DontNeed);
+                    self.given = self.bytes;
+                }
                 Ok(written)
             }
             Err(error) => {

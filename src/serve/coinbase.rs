@@ -18,6 +18,7 @@ mod chunk;
 mod exchange;
 mod follower;
 mod frame;
+mod glance;
 mod handover;
 pub(super) mod live;
 mod messages;

@@ -15,7 +15,7 @@ use crate::time::{NANOS_PER_SECOND, UnixNanos};
 pub(crate) enum Depth {
     /// Every id of the range, every time, and the bytes of its days.
     Full,
-    /// Neither bytes nor times, and ids are taken to rise, as their writer makes them: what this shows is to be confirmed by a full look.
+    /// Not the bytes, and ids and times are taken to rise, as their writer makes them: what this shows is to be confirmed by a full look.
     Ends,
 }
 

@@ -218,7 +218,11 @@ impl Look<'_> {
         if self.shares == Shares::Counted {
             (day.sums.with_order_ids, day.sums.with_recv) = shares(&snapshot);
         }
-        let inside = if self.range.covers_day(date) { 0..snapshot.count() } else { snapshot.time_range(self.range) };
+        let inside = match self.depth {
+            _ if self.range.covers_day(date) => 0..snapshot.count(),
+            Depth::Full => snapshot.time_range(self.range),
+            Depth::Ends => snapshot.time_range_at_a_glance(self.range),
+        };
         // Late records have checksums of their own; how many of them lie behind the range does not matter.
         let behind = (snapshot.count() - inside.end.min(snapshot.count())).saturating_sub(snapshot.late().len()) as u64;
         let behind = if inside.is_empty() { 0 } else { behind };

@@ -12,6 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::glance::{Glance, LARGE_TRADES, is_large};
 use super::pages::{self, Page};
 use super::record::{Row, Stored, Texts, TradeNumbers};
 use super::source::{Source, check_bytes};
@@ -26,7 +27,6 @@ use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
 use crate::serve::http::response::{JSON, Response, StreamFailed};
 use crate::serve::server::Server;
-use crate::store::{DayKey, catalog};
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
 use crate::time_range::TimeRange;
@@ -37,8 +37,6 @@ const MAX_TRADES: usize = 1000;
 pub(super) const VERDICT: &str = "X-Coltape-Verdict";
 /// Most candles of an answer.
 const MAX_CANDLES: u64 = 300;
-/// From how many trades on an answer begins before all of them were looked at.
-const LARGE_TRADES: u64 = 500_000;
 /// The lengths of a candle that the exchange has, in seconds.
 const GRANULARITIES: [Interval; 6] =
     [Interval::Minute, Interval::FiveMinutes, Interval::QuarterHour, Interval::Hour, Interval::SixHours, Interval::Day];
@@ -232,9 +230,11 @@ impl Asked<'_> {
         };
         let range = TimeRange::new(UnixNanos(first), UnixNanos(last.saturating_add(step)));
         self.check_days(&stored, range)?;
-        let may_glance = first <= last && !self.request.is_head() && self.server.verdicts().may_glance(&stored, range);
-        if may_glance && is_large(self.tape, &stored, range) && is_sealed(self.tape, &stored, range) {
-            return self.candles_later(stored, range, interval);
+        if first <= last
+            && !self.request.is_head()
+            && let Some(glance) = Glance::at(self.server, self.tape, &stored, range)?
+        {
+            return Ok(self.candles_later(stored, range, interval, glance));
         }
         let (candles, coverage) = if first > last { (Vec::new(), None) } else { candles(self.tape, &stored, range, interval)? };
         let verdict = coverage.map_or(Verdict::Unverifiable, |coverage| coverage.verdict());
@@ -242,25 +242,19 @@ impl Asked<'_> {
     }
 
     /// Answers with candles of many trades: the head goes out before they are added up.
-    fn candles_later(&self, stored: ProductId, range: TimeRange, interval: Interval) -> Result<Response, Refused> {
+    fn candles_later(&self, stored: ProductId, range: TimeRange, interval: Interval, glance: Glance) -> Response {
         let (server, tape) = (Arc::clone(self.server), self.tape.clone());
-        let glance = Coverage::at_a_glance(&tape, &stored, range)?;
         let verdict = glance.verdict();
         let response = Response::stream(JSON, move |out| {
             out.flush()?;
-            let made = candles(&tape, &stored, range, interval).map_err(|refused| {
-                // The next answer says so in its head.
-                server.verdicts().never_glance(&stored, range);
-                broken_off(&server, refused)
-            });
-            let (candles, found) = made?;
-            if found.is_none_or(|found| found != glance) {
-                server.verdicts().never_glance(&stored, range);
-                return Err(broken_off(&server, Refused::of(503, "the time is not as complete as was said", "ask again")));
-            }
+            let (candles, found) = match candles(&tape, &stored, range, interval) {
+                Ok((candles, found)) => (candles, Ok(found)),
+                Err(refused) => (Vec::new(), Err(refused)),
+            };
+            glance.confirm_as(&server, found).map_err(|refused| broken_off(&server, refused))?;
             Ok(out.write_all(&candles_json(&candles))?)
         });
-        Ok(response.with_header(VERDICT, verdict.name()))
+        response.with_header(VERDICT, verdict.name())
     }
 
     /// Refuses a range that touches more stored days than a request may.
@@ -314,22 +308,8 @@ fn write_ticker_trade(out: &mut Vec<u8>, numbers: TradeNumbers<'_>, trade: &Trad
     text(out, "\"}");
 }
 
-/// Tells whether a range touches so many trades that an answer about all of them takes its time.
-fn is_large(tape: &Tape, stored: &ProductId, range: TimeRange) -> bool {
-    let dates = tape.days(stored, Dataset::Trades).unwrap_or_default().into_iter().filter(|date| range.overlaps_day(*date));
-    let count = |date| tape.ends_of_day(stored, date).ok().flatten().map_or(0, |ends| ends.count);
-    dates.map(count).fold(0, u64::saturating_add) >= LARGE_TRADES
-}
-
-/// Tells whether no day of a range may still grow.
-fn is_sealed(tape: &Tape, stored: &ProductId, range: TimeRange) -> bool {
-    let dates = tape.days(stored, Dataset::Trades).unwrap_or_default().into_iter().filter(|date| range.overlaps_day(*date));
-    let key = |date| DayKey { product: stored.clone(), dataset: Dataset::Trades, date };
-    dates.map(key).all(|key| catalog::is_unsealed(tape.dir(), &key).is_ok_and(|is_unsealed| !is_unsealed))
-}
-
 /// Says why an answer is broken off that has begun.
-fn broken_off(server: &Server, refused: Refused) -> StreamFailed {
+pub(super) fn broken_off(server: &Server, refused: Refused) -> StreamFailed {
     let why = match &refused {
         Refused::Tape(error) => error.to_string(),
         Refused::Client { message, .. } => message.clone(),

@@ -6,7 +6,7 @@
 //! 3. `side` is the **taker's** in normalised trades, as tardis has it, and the maker's in messages of the exchange.
 //! 4. Where trade ids are missing, `/replay-normalized` says `disconnect` in front of the trade behind them, unless `withDisconnectMessages` is `false`;
 //!    `/replay` has an empty line there where `withDisconnects` is `true`.
-//! 5. A day that cannot be read breaks the answer off. It never looks whole.
+//! 5. A day that cannot be read breaks the answer off. It never looks whole. The head of an answer about many trades goes out before they are looked at.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -16,10 +16,11 @@ use std::time::Instant;
 use simd_json::BorrowedValue;
 use simd_json::prelude::*;
 
+use super::glance::Glance;
 use super::products::{self, Products};
 use super::record::{Row, Stored, Texts};
 use super::replay::{Kind, Next, Pace, Replay};
-use super::rest::{Refused, VERDICT, check_days, unknown_product};
+use super::rest::{Refused, VERDICT, broken_off, check_days, unknown_product};
 use super::spelling::{Number, Times, quoted, text};
 use super::{exchange, moment};
 use crate::json::is_shallow;
@@ -63,7 +64,17 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request, form: Form) -> Res
         Ok((mut lines, mut replay)) => {
             let server = Arc::clone(server);
             let verdict = lines.verdict;
-            Response::stream(LINES, move |body| lines.write(&server, &mut replay, body)).with_header(VERDICT, verdict.name())
+            let write = move |body: &mut BodyWriter<'_>| {
+                if !lines.glances.is_empty() {
+                    body.flush()?;
+                }
+                let written = lines.write(&server, &mut replay, body);
+                if matches!(written, Err(StreamFailed::Source { .. })) {
+                    lines.glances.iter().for_each(|glance| glance.forget(&server));
+                }
+                written
+            };
+            Response::stream(LINES, write).with_header(VERDICT, verdict.name())
         }
         Err(refused) => refused.into_response(server.dir()),
     }
@@ -101,8 +112,9 @@ fn prepare(server: &Server, request: &Request, form: Form) -> Result<(Lines, Rep
     }
     let first = options.range.from.unwrap_or_default().day();
     let texts = Texts::read(&tape, &known, &names, first);
-    let verdict = verdict(&tape, &options)?;
-    Ok((Lines { form, verdict, says_gaps: options.says_gaps, tape, texts, times: Times::default(), last_ids: BTreeMap::new() }, replay))
+    let (verdict, glances) = verdict(server, &tape, &options, !request.is_head())?;
+    let (says_gaps, times) = (options.says_gaps, Times::default());
+    Ok((Lines { form, verdict, glances, says_gaps, tape, texts, times, last_ids: BTreeMap::new() }, replay))
 }
 
 impl Options {
@@ -177,20 +189,27 @@ fn symbols(value: &BorrowedValue<'_>, known: &Products) -> Result<Vec<ProductId>
     names.iter().map(find).collect()
 }
 
-/// Tells how much of what is asked for is known to be there: the worst of the products. Of tickers that cannot be told.
-fn verdict(tape: &Tape, options: &Options) -> Result<Verdict, TapeError> {
-    let mut worst = None;
+/// Tells how much of what is asked for is known to be there: the worst of the products. Of tickers that cannot be told. Gives what is to be confirmed of it.
+fn verdict(server: &Server, tape: &Tape, options: &Options, may_glance: bool) -> Result<(Verdict, Vec<Glance>), TapeError> {
+    let (mut worst, mut glances) = (None, Vec::new());
     for (product, _) in options.subjects.iter().filter(|(_, kind)| *kind == Kind::Trades) {
-        let verdict = Coverage::of(tape, product, options.range)?.verdict();
+        let glance = if may_glance { Glance::at(server, tape, product, options.range)? } else { None };
+        let verdict = match &glance {
+            Some(glance) => glance.verdict(),
+            None => Coverage::of(tape, product, options.range)?.verdict(),
+        };
         worst = worst.max(Some(verdict));
+        glances.extend(glance);
     }
-    Ok(worst.unwrap_or(Verdict::Unverifiable))
+    Ok((worst.unwrap_or(Verdict::Unverifiable), glances))
 }
 
 /// Writes lines.
 struct Lines {
     form: Form,
     verdict: Verdict,
+    /// What the verdict says without a look at all trades.
+    glances: Vec<Glance>,
     says_gaps: bool,
     tape: Tape,
     texts: Texts,
@@ -223,6 +242,10 @@ impl Lines {
                 batch.clear();
             }
             if is_over {
+                self.glances
+                    .iter()
+                    .try_for_each(|glance| glance.confirm(server, &self.tape))
+                    .map_err(|refused| broken_off(server, refused))?;
                 // Files that are gone end a replay like the end of a tape would.
                 return self.check_tape();
             }

@@ -1,13 +1,14 @@
-//! [`TimeIndex`]: the earliest and latest time of every block of records, and of every group of blocks.
+//! [`TimeIndex`]: between which times every block of records lies, and every group of blocks.
 //!
-//! 1. It is made at the first question, from the two columns of the time (8 bytes a record), and extended by what has come since.
-//! 2. It is exact whatever the order of times: a block is passed over or taken whole only where that follows from its times. The records of the other
-//!    blocks are compared one by one. In a day whose times nearly rise those are the blocks at the two ends of the range.
+//! 1. It is made at the first question, from the column of the seconds (4 bytes a record), and extended by what has come since.
+//! 2. It is exact whatever the order of times: a block is passed over or taken whole only where that follows from its times. Of the others the exact ends are
+//!    found, and where these do not decide it, the records are compared one by one. In a day whose times nearly rise those are the blocks at the two ends of
+//!    the range, and the ends are needed of those within 5 s of them.
 //! 3. Times are composed from the stored numbers as they are, even where the nanoseconds are damaged and make more than a second.
 
 use std::ops::Range;
 
-use crate::time::{NANOS_PER_SECOND, UnixNanos};
+use crate::time::UnixNanos;
 use crate::time_range::TimeRange;
 
 /// Records of a block: as many as are compared one by one in a microsecond or two.
@@ -17,7 +18,7 @@ const GROUP_BLOCKS: usize = 64;
 /// Records of a group.
 const GROUP_RECORDS: usize = BLOCK_RECORDS * GROUP_BLOCKS;
 
-/// The earliest and the latest time of some records.
+/// Between which times some records lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Extremes {
     earliest: UnixNanos,
@@ -33,6 +34,11 @@ enum Overlap {
 
 impl Extremes {
     const NONE: Self = Self { earliest: UnixNanos(u64::MAX), latest: UnixNanos(0) };
+
+    /// Gives bounds of times of these seconds. Damaged nanoseconds may make more than a second.
+    const fn of_seconds(first: u32, last: u32) -> Self {
+        Self { earliest: UnixNanos::from_parts(first, 0), latest: UnixNanos::from_parts(last, u32::MAX) }
+    }
 
     fn with(self, other: Self) -> Self {
         Self { earliest: self.earliest.min(other.earliest), latest: self.latest.max(other.latest) }
@@ -69,21 +75,26 @@ impl<'a> TimeColumns<'a> {
         seconds.iter().zip(nanos).map(|(seconds, nanos)| UnixNanos::from_parts(*seconds, *nanos))
     }
 
+    /// Gives the earliest and the latest time of some records.
     fn extremes(self, records: Range<usize>) -> Extremes {
-        let pairs = || {
-            let seconds = self.seconds.get(records.clone()).unwrap_or_default();
-            seconds.iter().copied().zip(self.nanos.get(records.clone()).unwrap_or_default().iter().copied())
+        self.times(records).fold(Extremes::NONE, |all, time| all.with(Extremes { earliest: time, latest: time }))
+    }
+
+    /// Gives times between which some records lie, whatever their nanoseconds are.
+    fn bounds(self, records: Range<usize>) -> Extremes {
+        let seconds = self.seconds.get(records).unwrap_or_default();
+        let [first, .., last] = seconds else {
+            return seconds.iter().fold(Extremes::NONE, |_, only| Extremes::of_seconds(*only, *only));
         };
-        // Without a branch and in numbers of 4 bytes, so that several are compared at once.
-        let (first, last, most_nanos) =
-            pairs().fold((u32::MAX, 0, 0), |(first, last, most), (second, nanos)| (first.min(second), last.max(second), most.max(nanos)));
-        if u64::from(most_nanos) >= NANOS_PER_SECOND || first > last {
-            return self.times(records).fold(Extremes::NONE, |all, time| all.with(Extremes { earliest: time, latest: time }));
+        // Without a branch, so that several are compared at once. As signed numbers, which processors of any age compare so.
+        let pairs = seconds.iter().zip(seconds.get(1..).unwrap_or_default());
+        let (is_fallen, all) =
+            pairs.fold((false, *first), |(fallen, all), (one, next)| (fallen | (one.cast_signed() > next.cast_signed()), all | next));
+        if !is_fallen && all.cast_signed() >= 0 {
+            return Extremes::of_seconds(*first, *last);
         }
-        let (least, most) = pairs().fold((u32::MAX, 0), |(least, most), (second, nanos)| {
-            (least.min(if second == first { nanos } else { u32::MAX }), most.max(if second == last { nanos } else { 0 }))
-        });
-        Extremes { earliest: UnixNanos::from_parts(first, least), latest: UnixNanos::from_parts(last, most) }
+        let (least, most) = seconds.iter().fold((u32::MAX, 0), |(least, most), second| (least.min(*second), most.max(*second)));
+        Extremes::of_seconds(least, most)
     }
 }
 
@@ -116,7 +127,7 @@ impl TimeIndex {
         for start in (block * BLOCK_RECORDS..records).step_by(BLOCK_RECORDS) {
             let fresh = start..(start + BLOCK_RECORDS).min(records);
             self.looked_at += fresh.len() as u64;
-            self.blocks.push(times.extremes(fresh));
+            self.blocks.push(times.bounds(fresh));
         }
         let group = block / GROUP_BLOCKS;
         self.groups.truncate(group);
@@ -140,9 +151,13 @@ impl TimeIndex {
     }
 
     fn add_blocks(&self, group: usize, times: TimeColumns<'_>, range: TimeRange, pieces: &mut Pieces) {
-        for (block, extremes) in self.blocks.iter().enumerate().skip(group * GROUP_BLOCKS).take(GROUP_BLOCKS) {
+        for (block, bounds) in self.blocks.iter().enumerate().skip(group * GROUP_BLOCKS).take(GROUP_BLOCKS) {
             let records = self.span(block, BLOCK_RECORDS);
-            match extremes.overlap(range) {
+            let overlap = match bounds.overlap(range) {
+                Overlap::Some => times.extremes(records.clone()).overlap(range),
+                decided => decided,
+            };
+            match overlap {
                 Overlap::Nothing => {}
                 Overlap::All => pieces.push(records),
                 Overlap::Some => add_records(records, times, range, pieces),
@@ -234,8 +249,10 @@ mod tests {
         let index = made(&vec![100; count], &nanos);
         let at = |record: usize| UnixNanos::from_parts(100, nanos[record]);
         let range = TimeRange::new(at(BLOCK_RECORDS * 10 + 7), at(BLOCK_RECORDS * 90 + 7));
-        let compared = index.blocks.iter().filter(|block| matches!(block.overlap(range), Overlap::Some)).count();
-        assert_eq!(compared, 2);
+        let times = TimeColumns { seconds: &vec![100; count], nanos: &nanos };
+        let ends = (0..index.blocks.len()).map(|block| times.extremes(index.span(block, BLOCK_RECORDS)));
+        assert_eq!(ends.filter(|block| matches!(block.overlap(range), Overlap::Some)).count(), 2);
+        assert_eq!(found(&index, times.seconds, &nanos, range).len(), BLOCK_RECORDS * 80);
     }
 
     #[test]
@@ -259,6 +276,7 @@ mod tests {
         fn the_records_found_are_those_of_a_filter(
             steps in prop::collection::vec((0u32..3, 0u32..5), 1..40), falls in prop::collection::vec((0usize..9000, 0u32..3600), 0..6),
             bad in prop::collection::vec((0usize..9000, any::<u32>()), 0..3), from in 0u64..1500, len in 0u64..1500, nanos_at in any::<u32>(), grown in 0usize..9000,
+            far in 0usize..90_000,
         ) {
             // Stretches of one second, each of up to a few hundred records; some records an hour off; some with damaged nanoseconds.
             let mut seconds: Vec<u32> = Vec::new();
@@ -269,6 +287,7 @@ mod tests {
             for (at, fall) in falls {
                 if let Some(second) = seconds.get_mut(at) { *second -= fall }
             }
+            if let Some(second) = seconds.get_mut(far) { *second = u32::MAX - 5 }
             let mut nanos: Vec<u32> = (0..seconds.len()).map(|at| u32::try_from(at % 1000).expect("few") * 1_000_000).collect();
             for (at, value) in bad {
                 if let Some(nano) = nanos.get_mut(at) { *nano = value }

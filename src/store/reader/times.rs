@@ -38,8 +38,8 @@ impl<L: Layout> Snapshot<L> {
 
     /// Finds the records whose event time is in `range`: ranges of numbers in the merged order, rising, as few as possible, with exactly these records.
     ///
-    /// Where times never fall there is one range, or none. The first question of a snapshot looks at all times, which takes some 0.2 s
-    /// in a day of 50 million that was just mapped; later ones, also after a refresh, take microseconds.
+    /// Where times never fall there is one range, or none. The first question of a snapshot looks at the seconds of all times, which takes some hundredths of
+    /// a second in a day of 50 million that was just mapped; later ones, also after a refresh, take microseconds.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -97,6 +97,22 @@ impl<L: Layout> Snapshot<L> {
             (Some(first), Some(last)) => first.start..last.end,
             _ => 0..0,
         }
+    }
+}
+
+impl<L: Layout> Snapshot<L> {
+    /// Gives the records of a range of time as if times never fell: a few are looked at, and none proves it.
+    pub(crate) fn time_range_at_a_glance(&self, range: TimeRange) -> Range<usize> {
+        let numbers_before = |time: UnixNanos| {
+            let (mut from, mut to) = (0, self.count());
+            while from < to {
+                let middle = from.midpoint(to);
+                if self.time_at(middle).is_some_and(|at| at < time) { from = middle + 1 } else { to = middle }
+            }
+            from
+        };
+        let start = range.from.map_or(0, numbers_before);
+        start..range.to.map_or(self.count(), numbers_before).max(start)
     }
 }
 

@@ -26,6 +26,7 @@ mod moment;
 mod pages;
 mod products;
 mod record;
+mod refused;
 mod replay;
 mod request;
 mod rest;
@@ -43,9 +44,9 @@ use super::http::request::Request;
 use super::http::response::Response;
 use super::server::Server;
 use crate::time_range::TimeRange;
+use refused::Refused;
 use replay::Pace;
 use request::Protocol;
-use rest::Refused;
 use session::Settings;
 use tardis::Form;
 

@@ -84,6 +84,15 @@ impl Identity {
         sector.finish()
     }
 
+    /// Gives the version of the format, where it is not this one.
+    pub(crate) fn other_version(sector: &Sector) -> Option<u32> {
+        let mut sector = SectorReader::checked(sector)?;
+        if sector.take()? != MAGIC {
+            return None;
+        }
+        sector.u32().filter(|version| *version != VERSION)
+    }
+
     pub(crate) fn decode(sector: &Sector) -> Option<Self> {
         let mut sector = SectorReader::checked(sector)?;
         if sector.take()? != MAGIC || sector.u32()? != VERSION {

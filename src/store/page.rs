@@ -17,6 +17,7 @@ use super::boot::BootId;
 use super::commit::{
     Checkpoint, DurableSlot, Extent, HOT_SECTOR, IDENTITY_SECTOR, Identity, PAGE, Phase, SLOT_SECTORS, STATE_SECTORS, State, WITNESS_SECTOR,
 };
+use super::error::StoreError;
 use super::map::{SECTOR, WordMap};
 
 const HOT: usize = HOT_SECTOR * SECTOR / 8;
@@ -84,6 +85,16 @@ impl Page {
 
     pub(crate) fn identity(&self) -> Option<Identity> {
         Identity::decode(&self.words.load_sector(IDENTITY_SECTOR))
+    }
+
+    /// Fails where the page is of another version of the format: it is a day, and not one that this program can read.
+    pub(crate) fn must_be_of_this_version(&self, path: &Path) -> Result<(), StoreError> {
+        match Identity::other_version(&self.words.load_sector(IDENTITY_SECTOR)) {
+            Some(version) => {
+                Err(StoreError::damaged(path, format!("it is of version {version} of the format, which this coltape does not read")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Tells whether the hot sector counts: written on this boot, in this very file, and no flush has failed since.

@@ -181,6 +181,7 @@ fn recover(
         Err(error) => return Err(error).at("look at", &path),
     }
     let page = map_page(dir, &path)?;
+    page.must_be_of_this_version(&path)?;
     let (Some(identity), Some(state)) = (page.identity(), page.state()) else {
         // A slot is written after the flush that carried identity and state. So without a slot those two may be torn; with one they may not.
         let was_durable = page.has_durable_records();

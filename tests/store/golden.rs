@@ -286,6 +286,27 @@ fn damage_is_found_and_a_damaged_day_is_set_aside() {
 }
 
 #[test]
+fn a_day_of_another_version_of_the_format_is_no_absent_day_and_is_kept() {
+    for name in ["LIVE", "SEALED"] {
+        let copied = Copied::of(name);
+        let path = copied.path(Dataset::Trades, "commit");
+        let mut page = std::fs::read(&path).unwrap();
+        // The identity's version, and the checksum of its sector.
+        page[8..12].copy_from_slice(&2_u32.to_le_bytes());
+        let sum = crc32c::crc32c(&page[..508]);
+        page[508..512].copy_from_slice(&sum.to_le_bytes());
+        std::fs::write(&path, page).unwrap();
+        let refused = Snapshot::<Trades>::open_on(Some(BOOT), copied.dir.path(), &copied.product, DAY).unwrap_err();
+        assert!(refused.to_string().contains("version 2 of the format"), "{name}: {refused}");
+        let (dir, files) = (copied.data_dir(), copied.files(Dataset::Trades).len());
+        let (_, opening) = copied.open::<Trades>(&dir, noon());
+        let Opening::Quarantined { why, moved_to } = opening else { panic!("{name}: {opening:?}") };
+        assert!(why.contains("version 2 of the format"), "{name}: {why}");
+        assert_eq!(std::fs::read_dir(moved_to).unwrap().count(), files, "{name}: every file is kept");
+    }
+}
+
+#[test]
 fn a_day_keeps_the_spelling_of_its_date() {
     let copied = Copied::of("DMY");
     assert_eq!(copied.rows::<Trades>(), expected::<Trades>(1..=10, ColumnSet::Full));

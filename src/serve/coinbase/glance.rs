@@ -1,6 +1,6 @@
 //! [`Glance`]: what the head of an answer says of completeness before all of its time was looked at. It is confirmed before the answer ends.
 
-use super::rest::Refused;
+use super::refused::Refused;
 use crate::market::{Coverage, Verdict};
 use crate::product::ProductId;
 use crate::schema::Dataset;

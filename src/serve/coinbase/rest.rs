@@ -9,23 +9,22 @@
 //! 5. Where a product has several series, it is the newest one that is served.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::glance::{Glance, LARGE_TRADES, is_large};
 use super::pages::{self, Page};
 use super::record::{Row, Stored, Texts, TradeNumbers};
+use super::refused::{Refused, broken_off};
 use super::source::{Source, check_bytes};
-use super::spelling::{PADDED_DECIMALS, Times, quoted, text};
+use super::spelling::{PADDED_DECIMALS, Times, text};
 use super::{moment, products};
 use crate::digits::{push_f64, push_u64};
 use crate::market::{Candle, Candles, Coverage, Interval, MarketError, Verdict};
 use crate::product::ProductId;
 use crate::record::Trade;
 use crate::schema::{Dataset, Md, Trades};
-use crate::serve::folder::without_folder;
 use crate::serve::http::request::Request;
-use crate::serve::http::response::{JSON, Response, StreamFailed};
+use crate::serve::http::response::{JSON, Response};
 use crate::serve::server::Server;
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos};
@@ -69,43 +68,6 @@ pub(super) fn answer(server: &Arc<Server>, request: &Request) -> Response {
         Ok(Response::bytes(JSON, out))
     });
     answered.unwrap_or_else(|refused| refused.into_response(server.dir()))
-}
-
-/// Why a request has no answer.
-#[derive(Debug)]
-pub(super) enum Refused {
-    Tape(TapeError),
-    Client { status: u16, message: String, hint: String },
-}
-
-impl From<TapeError> for Refused {
-    fn from(error: TapeError) -> Self {
-        Self::Tape(error)
-    }
-}
-
-impl Refused {
-    pub(super) fn of(status: u16, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Client { status, message: message.into(), hint: hint.into() }
-    }
-
-    /// Makes the answer: the exchange's `message`, and `error` and `hint` as everywhere else.
-    pub(super) fn into_response(self, dir: &Path) -> Response {
-        let (status, message, error, hint) = match self {
-            Self::Client { status, message, hint } => (status, message.clone(), message, hint),
-            Self::Tape(error) => {
-                log::warn!("serve: {error}");
-                (500, "Internal server error".to_owned(), without_folder(dir, &error.to_string()), "coltape verify says more".to_owned())
-            }
-        };
-        let mut out = Vec::new();
-        for (before, value) in [("{\"message\":", &message), (",\"error\":", &error), (",\"hint\":", &hint)] {
-            text(&mut out, before);
-            quoted(&mut out, value);
-        }
-        text(&mut out, "}");
-        Response::bytes(JSON, out).with_status(status)
-    }
 }
 
 /// Refuses a product that the tape does not have. Names those that it has.
@@ -306,15 +268,6 @@ fn write_ticker_trade(out: &mut Vec<u8>, numbers: TradeNumbers<'_>, trade: &Trad
     text(out, "\",\"time\":\"");
     Times::default().micros(out, trade.time);
     text(out, "\"}");
-}
-
-/// Says why an answer is broken off that has begun.
-pub(super) fn broken_off(server: &Server, refused: Refused) -> StreamFailed {
-    let why = match &refused {
-        Refused::Tape(error) => error.to_string(),
-        Refused::Client { message, .. } => message.clone(),
-    };
-    StreamFailed::source(why, refused.into_response(server.dir()))
 }
 
 /// Writes candles, the newest first.

@@ -119,6 +119,7 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
         return Ok(Opened::Nothing);
     }
     let page = Page::map(&file, false, boot, &path).at("map", &path)?;
+    page.must_be_of_this_version(&path)?;
     let (Some(identity), Some(state)) = (page.identity(), page.state()) else { return Ok(Opened::Nothing) };
     if identity.key != *key {
         return Err(StoreError::damaged(&path, format!("it is the page of {}", identity.key)));

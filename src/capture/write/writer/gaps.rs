@@ -105,7 +105,13 @@ impl Writer {
             GapEvent::Opened { ids, cause } => {
                 self.metrics.gaps.one();
                 let (count, first, last, cause) = (ids.count(), ids.first(), ids.last(), cause.name());
-                log::warn!("{series}: {count} trades missing, ids {first} to {last} ({cause})");
+                let what = if count == 1 {
+                    format!("1 trade is missing, id {first}")
+                } else {
+                    format!("{count} trades are missing, ids {first} to {last}")
+                };
+                let next = if self.context.backfill.is_some() { "REST is asked for what is missing" } else { "REST is not asked" };
+                log::warn!("{series}: {what} ({cause}); {next}");
                 Event::GapOpened { product, ids, why: cause.into() }
             }
             GapEvent::Left { ids } => Event::GapLeft { product, ids },

@@ -16,10 +16,9 @@ use crate::query::ExactTexts;
 use crate::record::{SIDE_UNKNOWN, Side};
 use crate::schema::{Column, Kind};
 
-/// Records of a block: their text stays in the processor's cache until it is written.
+/// Records of a block: their text stays in the processor's cache until it is written. Measured: two threads with blocks of their own are slower than one, as
+/// more text than the cache holds waits to be written.
 const BLOCK_ROWS: usize = 1 << 11;
-/// Blocks that each of several threads prints before they are written: enough that a thread is worth its start.
-const THREAD_BLOCKS: usize = 8;
 
 /// The format.
 pub(super) struct Csv;
@@ -41,44 +40,15 @@ impl FileFormat for Csv {
         text.push(b'\n');
         out.write_all(&text).map_err(|error| out.failure(error))?;
         let mut rows = 0;
-        let mut texts = vec![Vec::new(); file.threads.get()];
-        let count = if texts.len() == 1 { 1 } else { THREAD_BLOCKS };
-        let mut blocks = day.blocks(BLOCK_ROWS);
-        loop {
-            let parts: Vec<Vec<Block<'_>>> = texts.iter().map(|_| blocks.by_ref().take(count).collect()).collect();
-            let printed: usize = parts.iter().flatten().map(Block::rows).sum();
-            if printed == 0 {
-                return Ok(Written { rows, ..Written::default() });
-            }
-            print_parts(&parts, &mut texts, &|block, text| print(block, file.product, &exact, text));
-            for text in &mut texts {
-                out.write_all(text).map_err(|error| out.failure(error))?;
-                text.clear();
-            }
-            rows += printed as u64;
-            done(printed as u64);
+        for block in day.blocks(BLOCK_ROWS) {
+            text.clear();
+            print(&block, file.product, &exact, &mut text);
+            out.write_all(&text).map_err(|error| out.failure(error))?;
+            rows += block.rows() as u64;
+            done(block.rows() as u64);
         }
+        Ok(Written { rows, ..Written::default() })
     }
-}
-
-/// Prints each part into its text, which is empty: the first one on this thread, each other one on a thread of its own.
-fn print_parts<'a>(parts: &[Vec<Block<'a>>], texts: &mut [Vec<u8>], print: &(impl Fn(&Block<'a>, &mut Vec<u8>) + Sync)) {
-    let print_part = &|part: &[Block<'a>], text: &mut Vec<u8>| part.iter().for_each(|block| print(block, text));
-    std::thread::scope(|scope| {
-        let mut pairs = parts.iter().zip(texts.iter_mut());
-        let own = pairs.next();
-        for (part, text) in pairs.filter(|(part, _)| !part.is_empty()) {
-            let thread = std::thread::Builder::new().name("export:print".to_owned());
-            if let Err(error) = thread.spawn_scoped(scope, move || print_part(part, text)) {
-                log::warn!("no thread export:print: {error}");
-            }
-        }
-        if let Some((part, text)) = own {
-            print_part(part, text);
-        }
-    });
-    // Those for which there was no thread.
-    parts.iter().zip(texts).filter(|(_, text)| text.is_empty()).for_each(|(part, text)| print_part(part, text));
 }
 
 /// A column that is being printed.

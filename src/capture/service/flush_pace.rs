@@ -17,8 +17,8 @@ pub(crate) const EAGER_BYTES: u64 = 64 << 20;
 /// Fewer unflushed bytes never begin a flush before its interval is over: to begin one costs more than to write them.
 const FEW_BYTES: u64 = 512 << 10;
 
-/// How long a cycle should take at most: half of what a write may take.
-const LONGEST_CYCLE: Duration = Duration::from_millis(50);
+/// How long a cycle should take at most: some take half as long again as those before, and half of what a write may take is to be kept by nearly all.
+const LONGEST_CYCLE: Duration = Duration::from_millis(40);
 
 /// How often the thread looks at the unflushed bytes under load. Otherwise it looks five times less often.
 const LOOK: Duration = Duration::from_millis(100);
@@ -54,6 +54,8 @@ pub(super) struct Pace {
     interval: Duration,
     /// So many bytes take about [`LONGEST_CYCLE`].
     eager_bytes: u64,
+    /// Whether a cycle has shown that.
+    is_learned: bool,
     /// The last cycle.
     last: Cycle,
     /// The longest of the last cycles; each later one takes a part off.
@@ -64,7 +66,7 @@ impl Pace {
     /// Begins without a cycle, and so with a guess of how long one takes.
     pub(super) fn new(interval: Duration) -> Self {
         let last = Cycle { bytes: 0, of_records: Duration::ZERO, took: Duration::ZERO, slots: SlotFlush::AtOnce };
-        Self { interval, eager_bytes: EAGER_BYTES, last, longest: interval / 8 }
+        Self { interval, eager_bytes: EAGER_BYTES, is_learned: false, last, longest: interval / 8 }
     }
 
     /// Gives how long to wait before looking again; `since` is the time since the last cycle began.
@@ -104,14 +106,16 @@ impl Pace {
         self.longest_wait() >= self.interval + self.interval / 4
     }
 
-    /// Takes a cycle into account: half of what it shows of the disk, so that a single slow one counts little. What few bytes take says nothing about many.
+    /// Takes a cycle into account: all of what the first one shows of the disk, half of what each later one does, so that a single slow one counts little. What
+    /// few bytes take says nothing about many.
     pub(super) fn learn(&mut self, cycle: Cycle) {
         self.last = cycle;
         self.longest = cycle.took.max(self.longest - self.longest / 4);
         if cycle.bytes >= FEW_BYTES / 2 {
             let of_this = u128::from(cycle.bytes) * LONGEST_CYCLE.as_micros() / cycle.of_records.as_micros().max(1);
             let of_this = u64::try_from(of_this).unwrap_or(EAGER_BYTES).min(EAGER_BYTES);
-            self.eager_bytes = u64::midpoint(self.eager_bytes, of_this).clamp(FEW_BYTES, EAGER_BYTES);
+            let known = if std::mem::replace(&mut self.is_learned, true) { self.eager_bytes } else { of_this };
+            self.eager_bytes = u64::midpoint(known, of_this).clamp(FEW_BYTES, EAGER_BYTES);
         }
     }
 }
@@ -132,7 +136,7 @@ mod tests {
     /// What a run of cycles came to.
     #[derive(Debug)]
     struct Run {
-        /// The longest of the later cycles.
+        /// The longest of those behind the first three seconds.
         longest: Duration,
         /// Flushes of records a second, of the later ones.
         per_second: f64,
@@ -173,8 +177,9 @@ mod tests {
             (begun, records_since) = (start, start);
             cycles.push((now, took));
         }
-        cycles.retain(|(at, _)| *at > Duration::from_secs(20));
+        cycles.retain(|(at, _)| *at > Duration::from_secs(3));
         let longest = cycles.iter().map(|(_, took)| *took).max().expect("cycles");
+        cycles.retain(|(at, _)| *at > Duration::from_secs(20));
         Run { longest, per_second: cycles.len() as f64 / 40.0, oldest }
     }
 
@@ -226,7 +231,7 @@ mod tests {
     #[test]
     fn a_single_slow_cycle_changes_little_and_one_of_few_bytes_nothing() {
         let cycle = |bytes| Cycle { bytes, of_records: Duration::from_secs(5), took: Duration::from_secs(5), slots: SlotFlush::WithNext };
-        let mut pace = Pace { eager_bytes: 8 << 20, ..Pace::new(SECOND) };
+        let mut pace = Pace { eager_bytes: 8 << 20, is_learned: true, ..Pace::new(SECOND) };
         pace.learn(cycle(8 << 20));
         assert!(pace.eager_bytes >= 4 << 20);
         let before = pace.eager_bytes;

@@ -23,7 +23,7 @@ while (($#)); do
 done
 command -v fincore >/dev/null || { echo "fincore (util-linux) is missing" >&2; exit 2; }
 scripts/setup.sh
-cargo build --locked --release
+[[ -n "${COLTAPE_IS_BUILT:-}" ]] || cargo build --locked --release
 coltape=${CARGO_TARGET_DIR:-target}/release/coltape
 dir=$(mktemp -d "${COLTAPE_BENCH_DIR:-.}/quiet.XXXXXX")
 simulator='' capture='' reading=''

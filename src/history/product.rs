@@ -212,13 +212,18 @@ impl History {
         let mut said: Vec<String> = absences.map(ToString::to_string).collect();
         let unrecorded = self.unrecorded.iter().filter(|absence| absence.from <= to && absence.to >= from);
         said.extend(unrecorded.map(|absence| format!("the product was not captured from {} to {}", absence.from, absence.to)));
-        let (mut causes, attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
+        let (mut causes, mut attempts): (Vec<&Explanation>, Vec<&Explanation>) = self
             .explanations
             .iter()
             .filter(|explanation| explanation.concerns(ids, from, to))
             .partition(|explanation| explanation.role == Role::Cause);
-        // Those that name the very ids say most.
-        causes.sort_by_key(|cause| cause.ids.is_none());
+        // Those that name the very ids say most. By time, wherever each was found: a tape that was restored says what the other one says.
+        let order = |one: &&Explanation, other: &&Explanation| {
+            let key = |of: &Explanation| (of.ids.is_none(), of.time);
+            key(one).cmp(&key(other)).then_with(|| (one.event, &one.text).cmp(&(other.event, &other.text)))
+        };
+        causes.sort_by(order);
+        attempts.sort_by(order);
         for explanations in [&causes, &attempts] {
             let mut seen = HashSet::new();
             let different: Vec<String> = explanations.iter().map(ToString::to_string).filter(|text| seen.insert(text.clone())).collect();

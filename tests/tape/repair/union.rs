@@ -252,7 +252,7 @@ fn verdicts(path: &Path) -> Vec<String> {
 fn a_repaired_tape_is_the_union_of_both_whatever_lies_where() {
     let pairs = std::env::var("COLTAPE_TAPE_PAIRS").ok().and_then(|count| count.parse().ok()).unwrap_or(PAIRS);
     for _ in 0..pairs {
-        let seed = fastrand::u64(..);
+        let seed = std::env::var("COLTAPE_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
         eprintln!("seed {seed}");
         let pair = Pair::draw(seed);
         let (own, other) = (pair.folder.path().join("own"), pair.folder.path().join("other"));

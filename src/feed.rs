@@ -77,6 +77,7 @@ mod tunnel;
 mod upgrade;
 mod user_agent;
 mod uuid;
+mod values;
 
 pub use control::Control;
 pub use decoder::Decoder;

@@ -143,6 +143,7 @@ mod stats;
 mod status;
 mod store;
 mod stored;
+mod swar;
 mod tape;
 mod time;
 mod time_range;

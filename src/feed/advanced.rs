@@ -18,6 +18,7 @@ use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::reject::RejectReason;
 use super::shapes::{ReadBatch, TIMESTAMP};
+use super::values::Values;
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, OrderId, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::UnixNanos;
@@ -43,7 +44,7 @@ pub(super) const TRADES: &str = "trades";
 /// The name of the list of tickers.
 pub(super) const TICKERS: &str = "tickers";
 /// The type of an event that was sent on subscribing.
-const SNAPSHOT: &str = "snapshot";
+const SNAPSHOT: &[u8] = b"snapshot";
 /// Fields of a trade.
 pub(super) const TRADE_FIELDS: usize = 6;
 /// Fields of a ticker.
@@ -138,10 +139,10 @@ impl Tally {
         nodes: Nodes<'t, 'i>,
         event: usize,
         list: &str,
-    ) -> Option<(Option<&'i str>, impl Iterator<Item = usize> + use<'t, 'i>)> {
+    ) -> Option<(Option<&'i [u8]>, impl Iterator<Item = usize> + use<'t, 'i>)> {
         let picked = nodes.pick(event, &["type", list]).and_then(|[kind, list]| {
             let elements = nodes.elements(list).ok_or(RejectReason::Shape)?;
-            Ok((nodes.text(kind), elements))
+            Ok((nodes.string(kind), elements))
         });
         picked.map_err(|why| self.note(why)).ok()
     }
@@ -164,11 +165,25 @@ pub(super) enum Message<'t, 'i> {
     ByShape(ReadBatch<'t, 'i>),
 }
 
-impl<'t, 'i> Message<'t, 'i> {
-    const fn nodes(&self) -> Nodes<'t, 'i> {
+impl<'i> Values<'i> for Message<'_, 'i> {
+    fn string(self, place: usize) -> Option<&'i [u8]> {
         match self {
-            Self::Parsed(nodes) => *nodes,
-            Self::ByShape(batch) => batch.nodes,
+            Self::Parsed(nodes) => nodes.string(place),
+            Self::ByShape(batch) => batch.values.string(place),
+        }
+    }
+
+    fn whole(self, place: usize) -> Option<u64> {
+        match self {
+            Self::Parsed(nodes) => nodes.whole(place),
+            Self::ByShape(batch) => batch.values.whole(place),
+        }
+    }
+
+    fn is_absent(self, place: usize) -> bool {
+        match self {
+            Self::Parsed(nodes) => nodes.is_absent(place),
+            Self::ByShape(batch) => batch.values.is_absent(place),
         }
     }
 }
@@ -182,7 +197,6 @@ pub(super) fn trades(
     wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
-    let nodes = message.nodes();
     let mut tally = Tally::new(wanted);
     unsorted.clear();
     match message {
@@ -200,7 +214,7 @@ pub(super) fn trades(
         Message::ByShape(batch) => {
             let source = TradeSource::new(batch.kind(), line);
             for element in 0..batch.count {
-                tally.keep(trade(nodes, batch.places(element), times, source), unsorted, Item::Trade, handler);
+                tally.keep(trade(batch.values, batch.places(element), times, source), unsorted, Item::Trade, handler);
             }
         }
     }
@@ -208,12 +222,12 @@ pub(super) fn trades(
     // A falling run is reversed in one pass; nothing is allocated.
     unsorted.sort_unstable_by_key(|unsorted| unsorted.trade.trade_id);
     for UnsortedTrade { trade, product, price, size, broken } in unsorted.iter() {
-        let product = nodes.text(*product).unwrap_or_default().as_bytes();
+        let product = message.string(*product).unwrap_or_default();
         if let Some(why) = broken {
             handler.flaw(*why);
         }
         let sources = [source("trade_price_f64", trade.price, *price), source("trade_size_f64", trade.size, *size)];
-        field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
+        field::each_inexact(message, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
         handler.trade(product, trade);
     }
     tally.used = unsorted.len();
@@ -228,26 +242,26 @@ struct TradeSource {
 }
 
 impl TradeSource {
-    fn new(kind: Option<&str>, line: u8) -> Self {
+    fn new(kind: Option<&[u8]>, line: u8) -> Self {
         let means = if kind == Some(SNAPSHOT) { Means::Snapshot } else { Means::Live };
         Self { means, origin: Origin::new(means, line, Feed::Advanced.number()) }
     }
 }
 
 #[inline(always)]
-fn trade(
-    nodes: Nodes<'_, '_>,
+fn trade<'i>(
+    values: impl Values<'i>,
     [product, trade_id, price, size, time, side]: [usize; TRADE_FIELDS],
     times: &mut FrameTimes,
     TradeSource { means, origin }: TradeSource,
 ) -> Result<UnsortedTrade, RejectReason> {
-    field::product(nodes, product)?;
+    field::product(values, product)?;
     let mut trade = Trade {
-        trade_id: field::id(nodes, trade_id)?,
-        time: field::time(nodes, time, &mut times.cache)?,
-        price: field::number(nodes, price, RejectReason::Price)?,
-        size: field::number(nodes, size, RejectReason::Size)?,
-        side: field::side(nodes, side)?.turned(),
+        trade_id: field::id(values, trade_id)?,
+        time: field::time(values, time, &mut times.cache)?,
+        price: field::number(values, price, RejectReason::Price)?,
+        size: field::number(values, size, RejectReason::Size)?,
+        side: field::side(values, side)?.turned(),
         maker_order_id: OrderId::NIL,
         taker_order_id: OrderId::NIL,
         sequence: 0,
@@ -271,7 +285,6 @@ pub(super) fn tickers(
     wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<FrameFate, RejectReason> {
-    let nodes = message.nodes();
     let (timestamp, events) = match message {
         Message::Parsed(nodes) => {
             let [_, _, timestamp, _, events] = nodes.pick(ROOT, &ENVELOPE)?;
@@ -279,7 +292,7 @@ pub(super) fn tickers(
         }
         Message::ByShape(_) => (TIMESTAMP, ROOT),
     };
-    let time = field::time(nodes, timestamp, &mut times.cache)?;
+    let time = field::time(message, timestamp, &mut times.cache)?;
     times.note_present(time);
     if !time_is_plausible(time, times.latest) {
         return Err(if times.is_ahead(time) { RejectReason::Doubt } else { RejectReason::Implausible(Implausible::Time) });
@@ -300,14 +313,14 @@ pub(super) fn tickers(
         Message::ByShape(batch) => {
             let source = TickerSource { time, recv: times.recv, is_snapshot: batch.kind() == Some(SNAPSHOT) };
             for element in 0..batch.count {
-                tally.keep(ticker(nodes, batch.places(element), source), read, Item::Ticker, handler);
+                tally.keep(ticker(batch.values, batch.places(element), source), read, Item::Ticker, handler);
             }
         }
     }
     tally.read_again()?;
     for ReadTicker { ticker, product, numbers, sizes: [bid_size_read, ask_size_read], is_snapshot } in read.iter() {
         let [price, bid, ask, bid_size, ask_size] = numbers;
-        let product = nodes.text(*product).unwrap_or_default().as_bytes();
+        let product = message.string(*product).unwrap_or_default();
         let sources = [
             source("price_f64", ticker.price, *price),
             source("best_bid_f64", ticker.best_bid, *bid),
@@ -315,7 +328,7 @@ pub(super) fn tickers(
             source("best_bid_size_f64", *bid_size_read, *bid_size),
             source("best_ask_size_f64", *ask_size_read, *ask_size),
         ];
-        field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, ticker.recv.0, text));
+        field::each_inexact(message, sources, |column, text| handler.inexact(product, column, ticker.recv.0, text));
         if *is_snapshot {
             handler.snapshot();
         }
@@ -333,24 +346,24 @@ struct TickerSource {
     is_snapshot: bool,
 }
 
-fn ticker(
-    nodes: Nodes<'_, '_>,
+fn ticker<'i>(
+    values: impl Values<'i>,
     places: [usize; TICKER_FIELDS],
     TickerSource { time, recv, is_snapshot }: TickerSource,
 ) -> Result<ReadTicker, RejectReason> {
     let [_, product, price_at, _, _, _, _, _, _, bid_at, ask_at, bid_size_at, ask_size_at] = places;
-    field::product(nodes, product)?;
-    let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
-    let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;
+    field::product(values, product)?;
+    let bid_size = field::number_or_none(values, bid_size_at, RejectReason::Size)?;
+    let ask_size = field::number_or_none(values, ask_size_at, RejectReason::Size)?;
     let ticker = Ticker {
         time,
         recv,
         trade_id: 0,
         sequence: 0,
-        price: field::number_or_none(nodes, price_at, RejectReason::Price)?,
+        price: field::number_or_none(values, price_at, RejectReason::Price)?,
         volume: Decimal::NONE,
-        best_bid: field::number_or_none(nodes, bid_at, RejectReason::Price)?,
-        best_ask: field::number_or_none(nodes, ask_at, RejectReason::Price)?,
+        best_bid: field::number_or_none(values, bid_at, RejectReason::Price)?,
+        best_ask: field::number_or_none(values, ask_at, RejectReason::Price)?,
         best_bid_size: bid_size.as_f64,
         best_ask_size: ask_size.as_f64,
         side: None,

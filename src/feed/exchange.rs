@@ -17,6 +17,7 @@ use super::product_info::ProductInfo;
 use super::protocol::Feed;
 use super::reject::RejectReason;
 use super::shapes::FIRST_FIELD;
+use super::values::{ReadValues, Values};
 use crate::decimal::Decimal;
 use crate::record::{Implausible, Means, Origin, Ticker, Trade, time_is_plausible};
 use crate::time::Timestamp;
@@ -55,7 +56,7 @@ pub(super) const fn heartbeat_names() -> &'static [&'static str] {
     &Heartbeat::NAMES
 }
 
-/// The nodes of a message, with or without its `type`.
+/// The values of a message, with or without its `type`.
 #[derive(Clone, Copy)]
 pub(super) enum Message<'t, 'i> {
     /// With it; the fields are in any order.
@@ -63,18 +64,18 @@ pub(super) enum Message<'t, 'i> {
     /// Without it: it came first and has been read.
     AfterType(Nodes<'t, 'i>),
     /// Read by its shape: the wanted fields alone, in their order.
-    ByShape(Nodes<'t, 'i>),
+    ByShape(ReadValues<'t, 'i>),
 }
 
-impl<'t, 'i> Message<'t, 'i> {
-    #[inline(always)]
-    fn pick<S: Shape<N>, const N: usize>(self) -> Result<(Nodes<'t, 'i>, [usize; N]), RejectReason> {
-        match self {
-            Self::AfterType(nodes) => Ok((nodes, nodes.pick_rest::<S, N>("type")?)),
-            Self::Whole(nodes) => Ok((nodes, nodes.pick_whole::<S, N>("type")?)),
-            Self::ByShape(nodes) => Ok((nodes, std::array::from_fn(|field| FIRST_FIELD + field))),
+/// Calls a function with a message's values and their places.
+macro_rules! with_values {
+    ($message:expr, $shape:ty, $count:literal, $read:ident ( $($more:expr),* )) => {
+        match $message {
+            Message::ByShape(values) => $read(values, std::array::from_fn(|field| FIRST_FIELD + field), $($more),*),
+            Message::AfterType(nodes) => $read(nodes, nodes.pick_rest::<$shape, $count>("type")?, $($more),*),
+            Message::Whole(nodes) => $read(nodes, nodes.pick_whole::<$shape, $count>("type")?, $($more),*),
         }
-    }
+    };
 }
 
 /// Go's zero time, which is sent for *never*: 0001-01-01T00:00:00Z in seconds since the Unix epoch.
@@ -89,20 +90,31 @@ pub(super) fn trade(
     wanted: Elements,
     handler: &mut impl Handler,
 ) -> Result<(), RejectReason> {
-    let (nodes, places) = message.pick::<Match, 9>()?;
-    let [trade_id, maker, taker, side, size_at, price_at, product, sequence, time] = places;
-    let product = field::product(nodes, product)?;
-    let (maker, taker, sequence) = (field::order_id(nodes, maker), field::order_id(nodes, taker), field::id_or_none(nodes, sequence));
+    with_values!(message, Match, 9, trade_of(times, line, means, wanted, handler))
+}
+
+#[inline(always)]
+fn trade_of<'i>(
+    values: impl Values<'i>,
+    [trade_id, maker, taker, side, size_at, price_at, product, sequence, time]: [usize; 9],
+    times: &mut FrameTimes,
+    line: u8,
+    means: Means,
+    wanted: Elements,
+    handler: &mut impl Handler,
+) -> Result<(), RejectReason> {
+    let product = field::product(values, product)?;
+    let (maker, taker, sequence) = (field::order_id(values, maker), field::order_id(values, taker), field::id_or_none(values, sequence));
     if wanted == Elements::All {
         // In another spelling it may be one.
         sequence?;
     }
     let mut trade = Trade {
-        trade_id: field::id(nodes, trade_id)?,
-        time: field::time(nodes, time, &mut times.cache)?,
-        price: field::number(nodes, price_at, RejectReason::Price)?,
-        size: field::number(nodes, size_at, RejectReason::Size)?,
-        side: field::side(nodes, side)?.turned(),
+        trade_id: field::id(values, trade_id)?,
+        time: field::time(values, time, &mut times.cache)?,
+        price: field::number(values, price_at, RejectReason::Price)?,
+        size: field::number(values, size_at, RejectReason::Size)?,
+        side: field::side(values, side)?.turned(),
         maker_order_id: maker.unwrap_or_default(),
         taker_order_id: taker.unwrap_or_default(),
         sequence: sequence.unwrap_or_default(),
@@ -123,37 +135,45 @@ pub(super) fn trade(
         handler.flaw(why);
     }
     let sources = [source("trade_price_f64", trade.price, price_at), source("trade_size_f64", trade.size, size_at)];
-    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
+    field::each_inexact(values, sources, |column, text| handler.inexact(product, column, trade.trade_id, text));
     handler.trade(product, &trade);
     Ok(())
 }
 
 /// Gives the handler a `ticker`.
 pub(super) fn ticker(message: Message<'_, '_>, times: &mut FrameTimes, handler: &mut impl Handler) -> Result<(), RejectReason> {
+    with_values!(message, FullTicker, 16, ticker_of(times, handler))
+}
+
+#[inline(always)]
+fn ticker_of<'i>(
+    values: impl Values<'i>,
+    [sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at]: [usize; 16],
+    times: &mut FrameTimes,
+    handler: &mut impl Handler,
+) -> Result<(), RejectReason> {
     let recv = times.recv;
-    let (nodes, places) = message.pick::<FullTicker, 16>()?;
-    let [sequence, product, price_at, _, _, _, _, _, bid_at, bid_size_at, ask_at, ask_size_at, side, time, trade_id, size_at] = places;
-    let product = field::product(nodes, product)?;
-    let price = field::number_or_none(nodes, price_at, RejectReason::Price)?;
-    let bid = field::number_or_none(nodes, bid_at, RejectReason::Price)?;
-    let ask = field::number_or_none(nodes, ask_at, RejectReason::Price)?;
+    let product = field::product(values, product)?;
+    let price = field::number_or_none(values, price_at, RejectReason::Price)?;
+    let bid = field::number_or_none(values, bid_at, RejectReason::Price)?;
+    let ask = field::number_or_none(values, ask_at, RejectReason::Price)?;
     if price.as_f64.is_nan() && bid.as_f64.is_nan() && ask.as_f64.is_nan() {
         // It names a product and no price of it.
         return Err(RejectReason::Shape);
     }
-    let bid_size = field::number_or_none(nodes, bid_size_at, RejectReason::Size)?;
-    let ask_size = field::number_or_none(nodes, ask_size_at, RejectReason::Size)?;
+    let bid_size = field::number_or_none(values, bid_size_at, RejectReason::Size)?;
+    let ask_size = field::number_or_none(values, ask_size_at, RejectReason::Size)?;
 
-    let stamp = if nodes.is_absent(time) { None } else { Some(field::timestamp(nodes, time, &mut times.cache)?) };
+    let stamp = if values.is_absent(time) { None } else { Some(field::timestamp(values, time, &mut times.cache)?) };
     let never = stamp.is_some_and(|stamp| stamp.seconds == NEVER_SECONDS);
     let stamp = stamp.filter(|_| !never);
-    let side = if nodes.is_absent(side) { None } else { Some(field::side(nodes, side)?) };
-    let trade_id = field::id_or_none(nodes, trade_id)?;
+    let side = if values.is_absent(side) { None } else { Some(field::side(values, side)?) };
+    let trade_id = field::id_or_none(values, trade_id)?;
     if never && trade_id != 0 {
         // A trade cannot have happened never. Stored without its trade, the ticker would keep out a later one of its sequence that has it.
         return Err(RejectReason::Implausible(Implausible::Time));
     }
-    let size = field::number_or_none(nodes, size_at, RejectReason::Size)?;
+    let size = field::number_or_none(values, size_at, RejectReason::Size)?;
     let carries = stamp.is_some() && side.is_some() && trade_id != 0 && !size.as_f64.is_nan();
 
     let time = match stamp {
@@ -164,7 +184,7 @@ pub(super) fn ticker(message: Message<'_, '_>, times: &mut FrameTimes, handler: 
         time,
         recv,
         trade_id: if carries { trade_id } else { 0 },
-        sequence: field::id_or_none(nodes, sequence)?,
+        sequence: field::id_or_none(values, sequence)?,
         price,
         volume: if carries { size } else { Decimal::NONE },
         best_bid: bid,
@@ -186,18 +206,26 @@ pub(super) fn ticker(message: Message<'_, '_>, times: &mut FrameTimes, handler: 
         source("best_ask_size_f64", ask_size, ask_size_at),
     ];
     let key = if ticker.sequence == 0 { recv.0 } else { ticker.sequence };
-    field::each_inexact(nodes, sources, |column, text| handler.inexact(product, column, key, text));
+    field::each_inexact(values, sources, |column, text| handler.inexact(product, column, key, text));
     handler.ticker(product, &ticker);
     Ok(())
 }
 
 /// Gives the handler a `heartbeat`.
 pub(super) fn heartbeat(message: Message<'_, '_>, times: &mut FrameTimes, handler: &mut impl Handler) -> Result<(), RejectReason> {
-    let (nodes, [last_trade_id, product, _, time]) = message.pick::<Heartbeat, 4>()?;
-    let product = field::product(nodes, product)?;
-    let last_trade_id = field::id_or_none(nodes, last_trade_id)?;
+    with_values!(message, Heartbeat, 4, heartbeat_of(times, handler))
+}
+
+fn heartbeat_of<'i>(
+    values: impl Values<'i>,
+    [last_trade_id, product, _, time]: [usize; 4],
+    times: &mut FrameTimes,
+    handler: &mut impl Handler,
+) -> Result<(), RejectReason> {
+    let product = field::product(values, product)?;
+    let last_trade_id = field::id_or_none(values, last_trade_id)?;
     // The exchange's clock shows in it. A heartbeat without one says which trade is the newest all the same.
-    let time = field::timestamp(nodes, time, &mut times.cache).ok();
+    let time = field::timestamp(values, time, &mut times.cache).ok();
     if let Some(time) = time.and_then(Timestamp::to_unix) {
         times.note_present(time);
     }

@@ -7,7 +7,7 @@
 //!    are freed.
 
 use super::reject::RejectReason;
-use crate::decimal::parse_whole;
+use super::values::{Values, whole_of};
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
 /// Longest text parsed, in bytes: as long as the longest message that is taken from the network. The longest one in use, the list of all products with their
@@ -123,12 +123,6 @@ pub(super) use shape;
 pub(super) struct Nodes<'t, 'i>(&'t [Node<'i>]);
 
 impl<'t, 'i> Nodes<'t, 'i> {
-    /// Shows values that no parser has read. The first one must be `null`, as its place means *absent*.
-    #[inline(always)]
-    pub(super) const fn of(nodes: &'t [Node<'i>]) -> Self {
-        Self(nodes)
-    }
-
     /// Gives the places of an object's named fields, [`ROOT`] for an absent one.
     ///
     /// `names` should be in wire order: after a field has been found, the next name is expected next.
@@ -231,43 +225,30 @@ impl<'t, 'i> Nodes<'t, 'i> {
         }
     }
 
-    /// Gives a whole number, written as a number or as a string of digits. The two feeds differ in that. A number with a point or an exponent gives nothing
-    /// here, as the parser has rounded it; as a string it does, and [`super::spelling`] makes it one.
-    pub(super) fn whole(self, place: usize) -> Option<u64> {
-        match self.0.get(place)? {
-            Node::Static(StaticNode::U64(value)) => Some(*value),
-            Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
-            Node::String(text) => digits(text).or_else(|| whole_of_text(text)),
-            _ => None,
-        }
-    }
-
     /// Tells whether a field is `true`.
     pub(super) fn is_true(self, place: usize) -> bool {
         matches!(self.0.get(place), Some(Node::Static(StaticNode::Bool(true))))
     }
+}
 
-    /// Tells whether a field is missing, `null` or an empty string.
-    pub(super) fn is_absent(self, place: usize) -> bool {
+impl<'i> Values<'i> for Nodes<'_, 'i> {
+    #[inline(always)]
+    fn string(self, place: usize) -> Option<&'i [u8]> {
+        self.text(place).map(str::as_bytes)
+    }
+
+    fn whole(self, place: usize) -> Option<u64> {
+        match self.0.get(place)? {
+            Node::Static(StaticNode::U64(value)) => Some(*value),
+            Node::Static(StaticNode::I64(value)) => u64::try_from(*value).ok(),
+            Node::String(text) => whole_of(text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    fn is_absent(self, place: usize) -> bool {
         place == ROOT || matches!(self.0.get(place), None | Some(Node::Static(StaticNode::Null) | Node::String("")))
     }
-}
-
-/// Reads a text of digits that always fit a u64. Gives nothing for any other text.
-#[inline]
-fn digits(text: &str) -> Option<u64> {
-    const MOST: usize = 19;
-    if text.is_empty() || text.len() > MOST {
-        return None;
-    }
-    text.bytes().try_fold(0, |value, byte| byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0')))
-}
-
-/// Reads a whole number of many digits, or in another spelling.
-#[cold]
-fn whole_of_text(text: &str) -> Option<u64> {
-    // `parse` alone would take a plus sign.
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { parse_whole(text.as_bytes()) }
 }
 
 #[cfg(test)]

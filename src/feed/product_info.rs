@@ -1,6 +1,7 @@
 //! [`ProductInfo`]: a product as Coinbase lists it, over WebSocket and REST alike.
 
 use super::json::{Nodes, ROOT};
+use super::values::Values;
 use crate::product::ProductId;
 
 /// A product as Coinbase lists it. Texts are as sent, and empty where the list has none.

@@ -29,6 +29,7 @@ use super::retry_after::{DEFAULT_RETRY_AFTER, retry_after};
 use super::socket_error::SocketError;
 use super::spelling::respelled;
 use super::tls::RootsError;
+use super::values::Values;
 use crate::product::ProductId;
 use crate::record::{Means, OrderId, Origin, Trade};
 use crate::time::{TimeCache, Timestamp, UnixNanos, parse_rfc3339};

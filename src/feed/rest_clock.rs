@@ -5,6 +5,7 @@
 
 use super::clock_check::CONFIRMATIONS;
 use super::json::{Nodes, ROOT};
+use super::values::Values;
 use crate::record::LATEST_AHEAD_NANOS;
 use crate::time::{UnixNanos, parse_rfc3339};
 

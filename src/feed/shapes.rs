@@ -1,21 +1,19 @@
 //! [`MessageShapes`] and [`BatchShapes`]: messages of both feeds read by the shapes that came before, without the parser.
 //!
 //! ```text
-//!   frame ──▶ a known shape fits ─────────────────────▶ nodes ──▶ trade, ticker, heartbeat
-//!         └─▶ none does ──▶ simd-json's tape ──▶ nodes ──┘ │
-//!                                      a lesson, now and then ◀┘ (only of a message that was used)
+//!   frame ──▶ a known shape fits ─────────────────────▶ values ──▶ trade, ticker, heartbeat
+//!         └─▶ none does ──▶ simd-json's tape ──▶ values ──┘ │
+//!                                       a lesson, now and then ◀┘ (only of a message that was used)
 //! ```
 //!
-//! 1. The parser is the authority. What a shape gives are the nodes that the parser would have given, so that everything after is the same code. Tests hold
+//! 1. The parser is the authority. What a shape gives are the values that the parser would have given, so that everything after is the same code. Tests hold
 //!    the two against each other for any bytes.
 //! 2. A lesson is taken only from a message that was used, as it is. One in which a wanted name occurs twice is not learned, since the parser rejects it.
 //! 3. Frames above [`MAX_FRAME_BYTES`] go to the parser.
 
-use simd_json::{Node, Tape};
-
-use super::json::Nodes;
 use super::learned::Learned;
-use super::template::{ABSENT, End, Lesson, Template};
+use super::template::{End, Lesson, Template};
+use super::values::{ReadValues, Value, Values};
 
 /// Longest frame that is read by its shape, in bytes.
 const MAX_FRAME_BYTES: usize = 1 << 20;
@@ -31,12 +29,14 @@ impl MessageShapes {
     /// Puts the values of a message, as far as it has them, at the places from [`FIRST_FIELD`] on; before that all of them are absent. `false` where no known
     /// shape fits: then some values may stand there all the same.
     #[inline]
-    pub(super) fn read<'i>(&mut self, text: &'i [u8], fields: &mut [Node<'i>]) -> bool {
-        let Some(text) = checked(text) else { return false };
+    pub(super) fn read<'i>(&mut self, text: &'i [u8], fields: &mut [Value<'i>]) -> bool {
+        if text.len() > MAX_FRAME_BYTES {
+            return false;
+        }
         let mut is_first = true;
         let read = self.0.find(|template| {
             if !std::mem::replace(&mut is_first, false) {
-                fields.fill(ABSENT);
+                fields.fill(Value::Absent);
             }
             (template.read(text, 0, fields)? == text.len()).then_some(())
         });
@@ -90,12 +90,12 @@ struct Batch {
 pub(super) struct BatchShapes {
     shapes: Learned<Batch>,
     /// Kept for the values of the next batch.
-    values: Tape<'static>,
+    values: Vec<Value<'static>>,
 }
 
 /// The values of a batch.
 pub(super) struct BatchValues<'i> {
-    values: Tape<'i>,
+    values: Vec<Value<'i>>,
     count: usize,
 }
 
@@ -103,7 +103,7 @@ impl<'i> BatchValues<'i> {
     /// Shows them.
     #[inline]
     pub(super) fn batch(&self) -> ReadBatch<'_, 'i> {
-        ReadBatch { nodes: Nodes::of(&self.values.0), count: self.count }
+        ReadBatch { values: ReadValues(&self.values), count: self.count }
     }
 }
 
@@ -111,15 +111,15 @@ impl<'i> BatchValues<'i> {
 #[derive(Clone, Copy)]
 pub(super) struct ReadBatch<'t, 'i> {
     /// The values.
-    pub(super) nodes: Nodes<'t, 'i>,
+    pub(super) values: ReadValues<'t, 'i>,
     /// How many elements there are.
     pub(super) count: usize,
 }
 
 impl<'i> ReadBatch<'_, 'i> {
     /// Gives the event's type.
-    pub(super) fn kind(&self) -> Option<&'i str> {
-        self.nodes.text(EVENT_TYPE)
+    pub(super) fn kind(&self) -> Option<&'i [u8]> {
+        self.values.string(EVENT_TYPE)
     }
 
     /// Gives the places of an element's fields.
@@ -132,18 +132,20 @@ impl<'i> ReadBatch<'_, 'i> {
 impl BatchShapes {
     /// Knows no shape.
     pub(super) fn new() -> Self {
-        Self { shapes: Learned::default(), values: Tape(Vec::new()) }
+        Self { shapes: Learned::default(), values: Vec::new() }
     }
 
     /// Reads a batch whose elements have `N` fields. `None` where no known shape fits.
     #[inline]
     pub(super) fn read<'i, const N: usize>(&mut self, frame: &'i [u8]) -> Option<BatchValues<'i>> {
-        let text = checked(frame)?;
-        let mut values = std::mem::replace(&mut self.values, Tape(Vec::new())).reset();
-        match self.shapes.find(|batch| batch.read::<N>(text, &mut values.0)) {
+        if frame.len() > MAX_FRAME_BYTES {
+            return None;
+        }
+        let mut values: Vec<Value<'i>> = std::mem::take(&mut self.values);
+        match self.shapes.find(|batch| batch.read::<N>(frame, &mut values)) {
             Some(count) => Some(BatchValues { values, count }),
             None => {
-                self.values = values.reset();
+                self.values = emptied(values);
                 None
             }
         }
@@ -157,7 +159,7 @@ impl BatchShapes {
     /// Takes the memory of values back that are not needed any more.
     #[inline]
     pub(super) fn reuse(&mut self, read: BatchValues<'_>) {
-        self.values = read.values.reset();
+        self.values = emptied(read.values);
     }
 
     /// Learns the shape of a batch that was used, if it is time to. `list` is the name of its elements, `names` are their fields.
@@ -170,24 +172,24 @@ impl BatchShapes {
 }
 
 impl Batch {
-    /// Reads a batch into `nodes`, and gives the number of its elements.
+    /// Reads a batch into `values`, and gives the number of its elements.
     #[inline]
-    fn read<'i, const N: usize>(&self, text: &'i str, nodes: &mut Vec<Node<'i>>) -> Option<usize> {
-        nodes.clear();
-        nodes.resize(FIRST_ELEMENT, ABSENT);
-        let mut at = self.head.read(text, 0, nodes)?;
+    fn read<'i, const N: usize>(&self, text: &'i [u8], values: &mut Vec<Value<'i>>) -> Option<usize> {
+        values.clear();
+        values.resize(FIRST_ELEMENT, Value::Absent);
+        let mut at = self.head.read(text, 0, values)?;
         let mut count = 0;
         loop {
-            let first = nodes.len();
-            nodes.extend_from_slice(&[ABSENT; N]);
-            at = self.element.read(text, at, nodes.get_mut(first..)?)?;
+            let first = values.len();
+            values.extend_from_slice(&[Value::Absent; N]);
+            at = self.element.read(text, at, values.get_mut(first..)?)?;
             count += 1;
-            if text.as_bytes().get(at) != Some(&b',') {
+            if text.get(at) != Some(&b',') {
                 break;
             }
             at += 1;
         }
-        (self.tail.read(text, at, nodes)? == text.len()).then_some(count)
+        (self.tail.read(text, at, values)? == text.len()).then_some(count)
     }
 }
 
@@ -229,8 +231,9 @@ fn end_of_object(lesson: &mut Lesson<'_>, names: &[&str], first: usize) -> Optio
     Some(())
 }
 
-/// Gives a text that may be read by its shape.
+/// Gives the memory of values for those of another text. The library collects into the memory that it takes the items from.
 #[inline]
-fn checked(text: &[u8]) -> Option<&str> {
-    if text.len() > MAX_FRAME_BYTES { None } else { std::str::from_utf8(text).ok() }
+fn emptied<'i>(mut values: Vec<Value<'_>>) -> Vec<Value<'i>> {
+    values.clear();
+    values.into_iter().map(|_| Value::Absent).collect()
 }

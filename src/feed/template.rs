@@ -4,12 +4,13 @@
 //! code: a feed that adds a key, or sends another order, is learned as it comes.
 //!
 //! 1. A text that a template takes is JSON, and gives the values that the parser would give. The text between the values is that of a message that was JSON.
-//!    A string is taken up to its quote if no escape and no control character stands in it, a number if it is digits only, without a leading zero, and fits a
-//!    u64. Anything else is left to the parser. The caller has checked that the text is UTF-8.
+//!    A string is taken up to its quote if no escape, no control character and nothing but ASCII stands in it, a number if it is digits only, without a
+//!    leading zero, and fits a u64. Anything else is left to the parser.
 //! 2. What is learned is flat: names and plain values. `null`, `true` and `false` belong to the text between the values.
 //! 3. Bounded: at most [`MAX_SLOTS`] values and [`MAX_LITERAL_BYTES`] bytes between them. No allocation while a text is read.
 
-use simd_json::{Node, StaticNode};
+use super::values::Value;
+use crate::swar::{self, TENS, leading_digits};
 
 /// Most values of a template. The longest message in use, a ticker, has 17.
 const MAX_SLOTS: usize = 64;
@@ -19,9 +20,6 @@ const MAX_LITERAL_BYTES: usize = 4 << 10;
 
 /// Digits that always fit a u64.
 const MAX_DIGITS: usize = 19;
-
-/// A value that stands for a field that a message does not have.
-pub(super) const ABSENT: Node<'static> = Node::Static(StaticNode::Null);
 
 /// What stands in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +31,10 @@ enum Kind {
 }
 
 /// A value of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Slot {
-    /// Bytes of text before it, since the value before.
-    literal: usize,
+    /// The text before it, since the value before.
+    literal: Literal,
     kind: Kind,
     /// Which of the wanted fields it fills; `None` where nobody wants it.
     field: Option<usize>,
@@ -45,50 +43,90 @@ struct Slot {
 /// The shape of a message, or of a part of one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Template {
-    /// All text between the values, one piece after the other.
-    literals: Vec<u8>,
     slots: Vec<Slot>,
+    /// The text behind the last value.
+    end: Literal,
 }
 
 impl Template {
     /// Reads the part of `text` from `at` on. Puts the values into `fields`, by the numbers that were given when the template was learned; the other fields
     /// stay as they are. Gives where the part ends; `None` where it has another shape.
     #[inline]
-    pub(super) fn read<'i>(&self, text: &'i str, at: usize, fields: &mut [Node<'i>]) -> Option<usize> {
-        let bytes = text.as_bytes();
-        let (mut at, mut literals) = (at, self.literals.as_slice());
+    pub(super) fn read<'i>(&self, text: &'i [u8], at: usize, fields: &mut [Value<'i>]) -> Option<usize> {
+        let mut at = at;
         for slot in &self.slots {
-            let (literal, rest) = literals.split_at_checked(slot.literal)?;
-            literals = rest;
-            let start = at + literal.len();
-            if !equal(bytes.get(at..start)?, literal) {
-                return None;
-            }
+            let start = slot.literal.end(text, at)?;
             let value = match slot.kind {
                 Kind::Text => {
-                    at = string_end(bytes, start)?;
-                    slot.field.map(|field| Some((field, Node::String(text.get(start..at)?))))
+                    at = string_end(text, start)?;
+                    Value::String(text.get(start..at)?)
                 }
                 Kind::Whole => {
-                    let (number, end) = whole(bytes, start)?;
+                    let (number, end) = whole(text, start)?;
                     at = end;
-                    slot.field.map(|field| Some((field, Node::Static(StaticNode::U64(number)))))
+                    Value::Whole(number)
                 }
             };
-            if let Some(value) = value {
-                let (field, node) = value?;
-                *fields.get_mut(field)? = node;
+            if let Some(field) = slot.field {
+                *fields.get_mut(field)? = value;
             }
         }
-        let end = at + literals.len();
-        equal(bytes.get(at..end)?, literals).then_some(end)
+        self.end.end(text, at)
     }
 }
 
-/// Tells whether two texts of one length are equal. They have about a dozen bytes: a call of the library's comparison takes longer than the comparison.
+/// Text that every message of a shape has. It is compared 32 bytes at once, with those that do not belong to it masked out: whatever its length is, that
+/// takes no loop.
+#[derive(Debug, Clone, Default)]
+struct Literal {
+    /// Its first bytes, then zeros.
+    words: [u64; WORDS],
+    /// All ones where those bytes are.
+    masks: [u64; WORDS],
+    text: Box<[u8]>,
+}
+
+/// Bytes of a word.
+const WORD: usize = size_of::<u64>();
+/// Words that are compared at once.
+const WORDS: usize = 4;
+/// Their bytes.
+const WINDOW: usize = WORDS * WORD;
+
+impl Literal {
+    fn new(text: &[u8]) -> Self {
+        let word_at = |word: usize, mask: bool| {
+            let mut bytes = [0; WORD];
+            let from = text.get(word * WORD..).unwrap_or_default();
+            bytes.iter_mut().zip(from).for_each(|(to, byte)| *to = if mask { u8::MAX } else { *byte });
+            u64::from_ne_bytes(bytes)
+        };
+        Self {
+            words: std::array::from_fn(|word| word_at(word, false)),
+            masks: std::array::from_fn(|word| word_at(word, true)),
+            text: text.into(),
+        }
+    }
+
+    /// Gives where it ends in `text` if it stands there at `at`.
+    #[inline(always)]
+    fn end(&self, text: &[u8], at: usize) -> Option<usize> {
+        let length = self.text.len();
+        let rest = text.get(at..)?;
+        let is_equal = match rest.first_chunk::<WINDOW>() {
+            Some(window) if length <= WINDOW => {
+                let words = window.as_chunks::<WORD>().0.iter().zip(self.words.iter().zip(&self.masks));
+                words.fold(0, |sum, (bytes, (word, mask))| sum | (u64::from_ne_bytes(*bytes) & mask) ^ word) == 0
+            }
+            _ => rest.get(..length).is_some_and(|part| equal(part, &self.text)),
+        };
+        is_equal.then_some(at + length)
+    }
+}
+
+/// Tells whether two texts are equal. Near the end of a message they have a few bytes: a call of the library's comparison takes longer than the comparison.
 #[inline(always)]
 fn equal(one: &[u8], other: &[u8]) -> bool {
-    const WORD: usize = size_of::<u64>();
     let differ = |one: &[u8; WORD], other: &[u8; WORD]| u64::from_ne_bytes(*one) ^ u64::from_ne_bytes(*other);
     // The last word overlaps the one before it.
     match (one.last_chunk::<WORD>(), other.last_chunk::<WORD>()) {
@@ -100,46 +138,53 @@ fn equal(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// Gives where the string ends whose first character stands at `at`: the place of its quote. `None` where an escape or control character comes first.
+/// Gives where the string ends whose first character stands at `at`: the place of its quote. `None` where an escape, a control character or a character
+/// beyond ASCII comes first.
 #[inline(always)]
 fn string_end(bytes: &[u8], at: usize) -> Option<usize> {
-    const LOW: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = LOW << 7;
-    // The upper bit of each byte that is 0, or below `least`. Only bytes above the lowest such one may be wrong (Mycroft, 1987).
-    let below = |word: u64, least: u64| word.wrapping_sub(LOW * least) & !word & HIGH;
     let mut at = at;
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let special = below(word ^ (LOW * 0x22), 1) | below(word ^ (LOW * 0x5c), 1) | below(word, 0x20);
-        if special != 0 {
-            at += (special.trailing_zeros() / 8) as usize;
+    while let Some(piece) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let ends = swar::ends_of_string(piece);
+        if ends != 0 {
+            at += ends.trailing_zeros() as usize;
             return (bytes.get(at) == Some(&b'"')).then_some(at);
         }
-        at += 8;
+        at += swar::PIECE;
     }
-    let special = bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
-    (bytes.get(at + special) == Some(&b'"')).then_some(at + special)
+    let end = bytes.get(at..)?.iter().position(|byte| swar::is_end_of_string(*byte))?;
+    (bytes.get(at + end) == Some(&b'"')).then_some(at + end)
 }
 
 /// Reads the digits at `at`. Gives the number, and where they end.
 #[inline(always)]
 fn whole(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let rest = bytes.get(at..)?;
-    let (mut value, mut count) = (0u64, 0);
-    for byte in rest {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            break;
+    let (value, count) = match rest.split_first_chunk::<WORD>() {
+        Some((first, behind)) => {
+            let (first, count) = leading_digits(u64::from_le_bytes(*first));
+            match behind.first_chunk::<WORD>() {
+                // Most ids have a few digits more than eight.
+                Some(second) if count == WORD => {
+                    let (second, more) = leading_digits(u64::from_le_bytes(*second));
+                    if more == WORD { digit_by_digit(rest)? } else { (first * TENS.get(more)? + second, WORD + more) }
+                }
+                None if count == WORD => digit_by_digit(rest)?,
+                _ => (first, count),
+            }
         }
-        if count == MAX_DIGITS {
-            return None;
-        }
-        value = value * 10 + u64::from(digit);
-        count += 1;
-    }
+        None => digit_by_digit(rest)?,
+    };
     let has_leading_zero = count > 1 && rest.first() == Some(&b'0');
     // What follows is compared with the template's text, so that no exponent or fraction is cut off.
     (count > 0 && !has_leading_zero).then_some((value, at + count))
+}
+
+/// The same for many digits, and near the end of a text.
+#[inline(never)]
+fn digit_by_digit(text: &[u8]) -> Option<(u64, usize)> {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let digits = text.get(..count).filter(|_| count <= MAX_DIGITS)?;
+    Some((digits.iter().fold(0, |value, byte| value * 10 + u64::from(byte - b'0')), count))
 }
 
 /// Learns templates from a message, from its beginning on. `None` from any function: the message has a shape that is not learned.
@@ -147,6 +192,8 @@ pub(super) struct Lesson<'t> {
     bytes: &'t [u8],
     at: usize,
     template: Template,
+    /// Bytes of its text so far.
+    literal_bytes: usize,
     /// Where the text that is not in the template yet begins.
     begin: usize,
 }
@@ -163,7 +210,7 @@ pub(super) enum End {
 impl<'t> Lesson<'t> {
     /// Begins at the beginning of a text.
     pub(super) fn new(text: &'t [u8]) -> Self {
-        Self { bytes: text, at: 0, template: Template::default(), begin: 0 }
+        Self { bytes: text, at: 0, template: Template::default(), literal_bytes: 0, begin: 0 }
     }
 
     /// Takes one of these bytes.
@@ -240,9 +287,9 @@ impl<'t> Lesson<'t> {
     /// Takes what the template's text is up to a value that begins here.
     fn end_literal(&mut self, kind: Kind, field: Option<usize>) -> Option<()> {
         let literal = self.bytes.get(self.begin..self.at)?;
-        self.template.literals.extend_from_slice(literal);
-        self.template.slots.push(Slot { literal: literal.len(), kind, field });
-        (self.template.slots.len() <= MAX_SLOTS && self.template.literals.len() <= MAX_LITERAL_BYTES).then_some(())
+        self.literal_bytes += literal.len();
+        self.template.slots.push(Slot { literal: Literal::new(literal), kind, field });
+        (self.template.slots.len() <= MAX_SLOTS && self.literal_bytes <= MAX_LITERAL_BYTES && literal.is_ascii()).then_some(())
     }
 
     /// Ends a template here. The next one begins here.
@@ -250,8 +297,9 @@ impl<'t> Lesson<'t> {
         let literal = self.bytes.get(self.begin..self.at)?;
         self.begin = self.at;
         let mut template = std::mem::take(&mut self.template);
-        template.literals.extend_from_slice(literal);
-        (template.literals.len() <= MAX_LITERAL_BYTES).then_some(template)
+        template.end = Literal::new(literal);
+        let bytes = std::mem::take(&mut self.literal_bytes) + literal.len();
+        (bytes <= MAX_LITERAL_BYTES && literal.is_ascii()).then_some(template)
     }
 
     /// Takes the end of the text, in front of which only spaces may stand.
@@ -275,7 +323,8 @@ mod tests {
     }
 
     fn naive_string_end(bytes: &[u8]) -> Option<usize> {
-        let end = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..b' '))?;
+        let end =
+            bytes.iter().position(|byte| matches!(byte, b'"' | b'\\') || byte.is_ascii_control() && *byte != 0x7f || !byte.is_ascii())?;
         (bytes[end] == b'"').then_some(end)
     }
 
@@ -292,14 +341,22 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_differ_in_one_byte_are_not_equal() {
+    fn a_literal_stands_only_where_every_byte_of_it_does() {
         for length in 0..40 {
-            let text: Vec<u8> = (0..length).collect();
-            assert!(equal(&text, &text));
-            for place in 0..text.len() {
-                let mut other = text.clone();
-                other[place] ^= 1 << (place % 8);
-                assert!(!equal(&text, &other) && !equal(&other, &text), "{length} {place}");
+            let text: Vec<u8> = (1..=length).collect();
+            let literal = Literal::new(&text);
+            // With so many bytes behind it; the first of them is of no account.
+            for behind in [0, 1, 7, 31, 32, 40] {
+                let message = [b"..", text.as_slice(), &vec![b'"'; behind]].concat();
+                assert_eq!(literal.end(&message, 2), Some(2 + text.len()), "{length} {behind}");
+                for place in 0..text.len() {
+                    let mut other = message.clone();
+                    other[2 + place] ^= 1 << (place % 8);
+                    assert_eq!(literal.end(&other, 2), None, "{length} {behind} {place}");
+                }
+                let short = &message[..1 + text.len()];
+                assert_eq!(literal.end(short, 2), None, "{length}: a byte too short");
+                assert_eq!(literal.end(&message, message.len() + 1), None);
             }
         }
     }

@@ -3,10 +3,10 @@
 //! What follows is the same either way: `exchange` and `advanced` are shown the values by their places.
 
 use super::fate::FrameFate;
-use super::json::{Nodes, Parser};
+use super::json::Parser;
 use super::reject::RejectReason;
 use super::shapes::{BatchShapes, MessageShapes};
-use super::template::ABSENT;
+use super::values::{ReadValues, Value};
 use super::{advanced, exchange};
 
 /// The shapes of the messages that came before.
@@ -65,9 +65,9 @@ impl Text<'_> {
         let text = self.body.unwrap_or(self.frame);
         if self.are_shapes_used {
             debug_assert_eq!(names.len() + 1, F, "a place for each name, and before them that of what is absent");
-            let mut fields = [ABSENT; F];
+            let mut fields = [Value::Absent; F];
             if shapes.read(text, &mut fields) {
-                return Ok(walk(exchange::Message::ByShape(Nodes::of(&fields))));
+                return Ok(walk(exchange::Message::ByShape(ReadValues(&fields))));
             }
         }
         let result = match self.body {

@@ -163,7 +163,7 @@ impl Router {
     pub(crate) fn begin(&mut self, frame: &[u8], recv: UnixNanos, read_at: Instant) {
         self.recv = recv;
         self.read_at = read_at;
-        self.place = self.raw_frames.keep(frame);
+        self.place = if is_ticker(frame) { RawPlace::default() } else { self.raw_frames.keep(frame) };
         self.rejected = None;
     }
 
@@ -389,6 +389,12 @@ impl Router {
             entry.interrupt(self.line.number);
         }
     }
+}
+
+/// Tells whether a frame says with its first bytes that it has tickers and no trade. Only the text of a trade is looked for later.
+#[inline]
+fn is_ticker(frame: &[u8]) -> bool {
+    frame.starts_with(b"{\"type\":\"ticker\"") || frame.starts_with(b"{\"channel\":\"ticker\"")
 }
 
 impl Drop for Router {

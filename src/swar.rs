@@ -6,7 +6,7 @@
 /// Characters of a word.
 const WIDTH: u32 = u64::BITS / u8::BITS;
 
-/// Eight times the same byte.
+/// Repeats a byte eight times.
 #[inline(always)]
 pub(crate) const fn eight(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
@@ -73,9 +73,15 @@ pub(crate) fn ends_of_string(piece: &[u8; PIECE]) -> u32 {
     move_mask_i8_m128i(ends).cast_unsigned()
 }
 
-/// The same without instructions for sixteen bytes.
+/// Gives the same where there are no instructions for sixteen bytes.
 #[cfg(not(target_feature = "sse2"))]
 pub(crate) fn ends_of_string(piece: &[u8; PIECE]) -> u32 {
+    ends_one_by_one(piece)
+}
+
+/// Judges the bytes one by one.
+#[cfg(any(test, not(target_feature = "sse2")))]
+fn ends_one_by_one(piece: &[u8; PIECE]) -> u32 {
     piece.iter().rev().fold(0, |ends, byte| ends << 1 | u32::from(is_end_of_string(*byte)))
 }
 
@@ -107,7 +113,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn sixteen_bytes_are_judged_as_one_by_one() {
+        for place in 0..PIECE {
+            for byte in 0..=u8::MAX {
+                for others in [b'a', b'"', b' ', 0x1f, 0x7f, 0x80, 0xff] {
+                    let mut piece = [others; PIECE];
+                    piece[place] = byte;
+                    assert_eq!(ends_of_string(&piece), ends_one_by_one(&piece), "{}", piece.escape_ascii());
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_sixteen_bytes_are_judged_as_one_by_one(piece in any::<[u8; PIECE]>()) {
+            prop_assert_eq!(ends_of_string(&piece), ends_one_by_one(&piece));
+        }
+
         #[test]
         fn digits_are_read_as_one_by_one(text in any::<[u8; 8]>(), digits in 0usize..=8, number in 0u32..100_000_000) {
             let mut text = text;

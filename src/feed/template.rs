@@ -18,6 +18,9 @@ const MAX_SLOTS: usize = 64;
 /// Most bytes of a template that are not values.
 const MAX_LITERAL_BYTES: usize = 4 << 10;
 
+/// Longest text whose length is remembered.
+const LONGEST_USUAL: usize = 3 * swar::PIECE;
+
 /// Digits that always fit a u64.
 const MAX_DIGITS: usize = 19;
 
@@ -36,8 +39,28 @@ struct Slot {
     /// The text before it, since the value before.
     literal: Literal,
     kind: Kind,
+    usual: Option<UsualLength>,
     /// Which of the wanted fields it fills; `None` where nobody wants it.
     field: Option<usize>,
+}
+
+/// The length that a text of many bytes had, and probably has again: ids, times. Where it ends is known then without a look at each byte before.
+#[derive(Debug, Clone, Copy)]
+struct UsualLength(usize);
+
+impl UsualLength {
+    fn of(text: &[u8]) -> Option<Self> {
+        (swar::PIECE..=LONGEST_USUAL).contains(&text.len()).then_some(Self(text.len()))
+    }
+
+    /// Tells whether a text of this length stands at `at`, up to its quote.
+    #[inline(always)]
+    fn is_plain(self, bytes: &[u8], at: usize) -> bool {
+        let Some((text, [b'"', ..])) = bytes.get(at..).and_then(|rest| rest.split_at_checked(self.0)) else { return false };
+        let (pieces, _) = text.as_chunks::<{ swar::PIECE }>();
+        let Some(last) = text.last_chunk::<{ swar::PIECE }>() else { return false };
+        pieces.iter().fold(swar::ends_of_string(last), |ends, piece| ends | swar::ends_of_string(piece)) == 0
+    }
 }
 
 /// The shape of a message, or of a part of one.
@@ -58,7 +81,10 @@ impl Template {
             let start = slot.literal.end(text, at)?;
             let value = match slot.kind {
                 Kind::Text => {
-                    at = string_end(text, start)?;
+                    at = match slot.usual {
+                        Some(usual) if usual.is_plain(text, start) => start + usual.0,
+                        _ => string_end(text, start)?,
+                    };
                     Value::String(text.get(start..at)?)
                 }
                 Kind::Whole => {
@@ -241,7 +267,11 @@ impl<'t> Lesson<'t> {
                 b'"' => {
                     self.at += 1;
                     self.end_literal(Kind::Text, field)?;
-                    self.at = string_end(self.bytes, self.at)?;
+                    let begin = self.at;
+                    self.at = string_end(self.bytes, begin)?;
+                    if let Some(slot) = self.template.slots.last_mut() {
+                        slot.usual = UsualLength::of(self.bytes.get(begin..self.at)?);
+                    }
                     self.begin = self.at;
                     self.at += 1;
                 }
@@ -288,7 +318,7 @@ impl<'t> Lesson<'t> {
     fn end_literal(&mut self, kind: Kind, field: Option<usize>) -> Option<()> {
         let literal = self.bytes.get(self.begin..self.at)?;
         self.literal_bytes += literal.len();
-        self.template.slots.push(Slot { literal: Literal::new(literal), kind, field });
+        self.template.slots.push(Slot { literal: Literal::new(literal), kind, usual: None, field });
         (self.template.slots.len() <= MAX_SLOTS && self.literal_bytes <= MAX_LITERAL_BYTES && literal.is_ascii()).then_some(())
     }
 
@@ -335,6 +365,30 @@ mod tests {
                 for behind in 0..10 {
                     let text = [&b"1234567890123456789012"[..count], &[byte], &b"7777777777"[..behind]].concat();
                     assert_eq!(whole(&text, 0), naive_whole(&text), "{}", text.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_of_the_usual_length_ends_where_any_text_does() {
+        for length in 0..=LONGEST_USUAL + 1 {
+            let text = vec![b'a'; length];
+            let Some(usual) = UsualLength::of(&text) else {
+                assert!(length < swar::PIECE || length > LONGEST_USUAL, "{length}");
+                continue;
+            };
+            let message = [b"..", text.as_slice(), b"\",\"next\":1"].concat();
+            assert!(usual.is_plain(&message, 2));
+            for place in 0..=message.len() {
+                assert!(!usual.is_plain(&message[..place.min(2 + length)], 2), "{length}: cut off before its quote");
+                for byte in [b'"', b'\\', 0x1f, 0x80, 0xff, b'b', 0x7f] {
+                    let mut other = message.clone();
+                    if let Some(at) = other.get_mut(place) {
+                        *at = byte;
+                    }
+                    let is_usual = usual.is_plain(&other, 2);
+                    assert_eq!(is_usual, string_end(&other, 2) == Some(2 + length), "{length} {place} {byte}");
                 }
             }
         }

@@ -54,7 +54,7 @@
 //!
 //! | layer | modules | uses | what is in it |
 //! |---|---|---|---|
-//! | words | `product`, `time`, `time_range`, `decimal`, `swar`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict`, `exposition` | words | plain values: no I/O, no threads |
+//! | words | `product`, `time`, `time_range`, `swar`, `decimal`, `record`, `ids`, `escape`, `names`, `progress`, `digits`, `verdict`, `exposition` | words | plain values: no I/O, no threads |
 //! | layout | `schema` | words | **the** table of datasets and columns |
 //! | store | `store` | words, layout | files and maps: a writable day, a read-only snapshot, the journal. Knows no JSON of Coinbase's and no socket |
 //! | feed | `feed` | words, layout | Coinbase: frames in, market messages out; sessions, continuity, REST. Knows no file |

@@ -72,8 +72,14 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Maps a page of full length. `boot` is the boot's id of now.
+    /// Maps a page. `boot` is the boot's id of now.
+    ///
+    /// # Errors
+    /// Where the file is shorter than a page, as one is that is just being made: what lies behind its end is SIGBUS.
     pub(crate) fn map(file: &File, writable: bool, boot: Option<BootId>, path: &Path) -> io::Result<Self> {
+        if file.metadata()?.len() < PAGE as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than a commit page"));
+        }
         let here = boot.map(|boot| PageOrigin::here(file, boot)).transpose()?;
         Ok(Self { words: WordMap::new(file, PAGE, writable, path)?, here })
     }
@@ -310,6 +316,17 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         file.as_file().set_len(PAGE as u64).expect("a length");
         (Page::map(file.as_file(), true, Some(BootId([7; 16])), file.path()).expect("a page"), file)
+    }
+
+    #[test]
+    fn a_page_that_is_shorter_is_not_mapped() {
+        let (_, file) = page();
+        for (len, is_mapped) in [(0, false), (1, false), (SECTOR, false), (PAGE - 1, false), (PAGE, true), (PAGE + 1, true)] {
+            file.as_file().set_len(len as u64).expect("a length");
+            for writable in [false, true] {
+                assert_eq!(Page::map(file.as_file(), writable, None, file.path()).is_ok(), is_mapped, "{len}");
+            }
+        }
     }
 
     #[test]

@@ -103,8 +103,9 @@ fn is_settled(dir: &Path, key: &DayKey, boot: Option<BootId>) -> bool {
     let place = Place::find(dir, key, DateFormat::Iso);
     let path = place.page();
     let page = open_plain(&path).and_then(|file| Page::map(&file, false, boot, &path));
-    // A day whose page cannot be read may be being made, perhaps again after a crash: its columns come and go.
-    page.is_ok_and(|page| !page.is_trusted()) || holder_of(dir).is_ok_and(|holder| holder.is_none())
+    // A day whose page cannot be read, or of which nothing was ever on disk, may be being made, perhaps again after a crash: its columns come and go.
+    let is_made = |page: &Page| page.state().is_some_and(|state| state.phase != Phase::Live) || page.has_durable_records();
+    page.is_ok_and(|page| !page.is_trusted() && is_made(&page)) || holder_of(dir).is_ok_and(|holder| holder.is_none())
 }
 
 fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Result<Opened<L>, StoreError> {
@@ -138,7 +139,7 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
     let payloads = Payloads::read(&place.late(), table, state.generation, most_late)?;
     let now = page.state();
     // A page that has become trusted meanwhile has a writer again: whole late records may be ones that it has not committed yet.
-    let is_unchanged = now.as_ref().is_some_and(|now| shown(now) == shown(&state)) && page.is_trusted() == is_trusted;
+    let is_unchanged = now.is_some_and(|now| is_same(&now, &state)) && page.is_trusted() == is_trusted;
     if !is_unchanged {
         return Ok(Opened::Changed);
     }
@@ -153,6 +154,12 @@ fn open_once<L: Layout>(dir: &Path, key: &DayKey, boot: Option<BootId>) -> Resul
         LateCount::AllWhole => u32::try_from(view.late.len()).unwrap_or(u32::MAX),
     };
     Ok(Opened::View(Box::new(view)))
+}
+
+/// Tells whether files that were opened between two looks at the state are those of the first one. A replacement that has ended meanwhile shows the same day,
+/// and yet the names of its new files may be those of the next one's by then.
+fn is_same(now: &State, before: &State) -> bool {
+    (now.phase, now.generation) == (before.phase, before.generation)
 }
 
 /// The files of a day, opened.
@@ -263,7 +270,8 @@ mod tests {
     use super::*;
     use crate::product::ProductId;
     use crate::schema::Trades;
-    use crate::store::{DataDir, Day, StoreOptions};
+    use crate::store::commit::{Extent, Hot};
+    use crate::store::{DataDir, Day, Snapshot, StoreOptions};
     use crate::time::{NANOS_PER_SECOND, SECONDS_PER_DAY, UnixNanos, UtcDay};
 
     #[test]
@@ -285,4 +293,70 @@ mod tests {
         let opened = open_without_page::<Trades>(folder.path(), &key).expect("opened");
         assert!(matches!(opened, Opened::Changed));
     }
+
+    #[test]
+    fn a_page_that_is_just_being_written_is_looked_at_without_harm() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (product, date) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000));
+        let key = DayKey { product: product.clone(), dataset: Trades::DATASET, date };
+        let place = Place::find(folder.path(), &key, DateFormat::Iso);
+        std::fs::create_dir_all(place.folder()).expect("made");
+        for len in [0, 1, PAGE - 1] {
+            std::fs::write(place.page(), vec![0; len]).expect("written");
+            // Its columns are not there: the first look may have failed because of that, before the page was begun.
+            assert!(is_settled(folder.path(), &key, BootId::read()), "nobody writes to the folder");
+            let opened = Snapshot::<Trades>::open(folder.path(), &product, date);
+            assert!(matches!(opened, Ok(None)), "{len}: {opened:?}");
+        }
+    }
+
+    /// The kind: whatever a look meets of a day that is made, set aside and made again, it neither fails for good nor ends the process.
+    #[test]
+    fn a_day_that_is_made_again_and_again_is_looked_at_without_harm() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "exchange wss://test").expect("a data directory"));
+        let (product, date) = (ProductId::new("BTC-USD").expect("a product"), UtcDay(20_000));
+        let now = UnixNanos(u64::from(date.0) * SECONDS_PER_DAY * NANOS_PER_SECOND);
+        let key = DayKey { product: product.clone(), dataset: Trades::DATASET, date };
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let looker = scope.spawn(|| {
+                let mut looks = 0;
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    let opened = Snapshot::<Trades>::open(folder.path(), &product, date).expect("a day, or none yet");
+                    looks += opened.map_or(1, |day| day.rows().filter(|row| row.trade_id == 0).count().max(1));
+                }
+                looks
+            });
+            for round in 0..MADE_AGAIN {
+                let (day, _) = Day::<Trades>::open(&dir, &product, date, now).expect("a day");
+                drop(day);
+                // What a kill leaves at the start: columns without a page, empty or with room, which the next start sets aside.
+                let place = Place::find(folder.path(), &key, DateFormat::Iso);
+                std::fs::remove_file(place.page()).expect("removed");
+                if round % 2 == 0 {
+                    for file in place.files() {
+                        std::fs::remove_file(&file).and_then(|()| std::fs::File::create(&file)).expect("made again, empty");
+                    }
+                }
+            }
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(looker.join().expect("it went on") > 0);
+        });
+    }
+
+    #[test]
+    fn a_day_that_changes_in_any_way_while_it_is_opened_is_opened_again() {
+        let states =
+            [Phase::Live, Phase::Sealed, Phase::Replacing].into_iter().flat_map(|phase| (0..3).map(move |generation| (phase, generation)));
+        let states: Vec<State> =
+            states.map(|(phase, generation)| State { phase, hot: Hot::Used, generation, extent: Extent::empty(1) }).collect();
+        for (at, before) in states.iter().enumerate() {
+            for (other, now) in states.iter().enumerate() {
+                assert_eq!(is_same(now, before), at == other, "{before:?} {now:?}");
+            }
+        }
+    }
+
+    const MADE_AGAIN: u32 = 100;
 }

@@ -171,4 +171,6 @@ check_machine "$dir"
 say "recording to $dir"
 if [[ -z $is_named ]]; then set -- "$@" --data-dir "$dir"; fi
 if [[ -z $has_product ]]; then set -- BTC-USD "$@"; fi
+# Two heaps for all threads: each of sixteen would keep what its peak at a midnight needed.
+export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-2}
 exec "$coltape" capture "$@"

@@ -110,6 +110,8 @@ impl Recorder {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--ignored", "--exact", "--nocapture", "--test-threads", "1", "months::records_what_its_plan_says"])
             .env(PLAN, plan.to_string())
+            // As `coltape.service` and `capture.sh` have it.
+            .env("MALLOC_ARENA_MAX", "2")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).unwrap())

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::capture::config::CaptureConfig;
 use crate::capture::context::CaptureContext;
 use crate::capture::error::CaptureError;
-use crate::capture::net::connections::Connections;
+use crate::capture::net::connections::{Connections, EndedConnections};
 use crate::capture::net::recorder::RecorderThread;
 use crate::capture::report::connection_state::ConnectionOutage;
 use crate::capture::report::metrics::{ConnectionTotals, Metrics};
@@ -110,7 +110,8 @@ impl Running {
 
     /// Waits for the end of every thread but the journal's. A stop has been asked for.
     pub(super) fn join(&mut self) -> Ended {
-        let mut failures = self.connections.as_ref().map(|connections| connections.join()).unwrap_or_default();
+        let EndedConnections { mut failures, outages } =
+            self.connections.as_ref().map(|connections| connections.join()).unwrap_or_default();
         let mut threads = std::mem::take(&mut self.threads);
         if threads.repair.take().is_some_and(|thread| thread.join().is_err()) {
             failures.push("the repair thread died".to_owned());
@@ -126,7 +127,6 @@ impl Running {
             end.ask();
             thread.join().unwrap_or_default()
         });
-        let outages = self.connections.as_ref().map(|connections| connections.outages(Instant::now())).unwrap_or_default();
         let connections = self.connections.take().map(|connections| ConnectionTotals::of(&connections)).unwrap_or_default();
         // Nobody asks for space, flushes or seals any more: those threads end when they have done what was asked.
         self.registry = None;

@@ -137,9 +137,8 @@ impl Connections {
     }
 
     /// Finds the connections that do not work and whose products no line has, but for products that the exchange refuses. Of the connections of a product,
-    /// the one that worked last counts.
-    #[must_use]
-    pub(crate) fn outages(&self, now: Instant) -> Vec<ConnectionOutage> {
+    /// the one that worked last counts. Asks the registry what is refused, which must not be closed yet.
+    fn outages(&self, now: Instant) -> Vec<ConnectionOutage> {
         let lines = self.lines.lock();
         let refused = self.refused_products(now);
         let mut found: BTreeMap<&str, ConnectionOutage> = BTreeMap::new();
@@ -159,10 +158,20 @@ impl Connections {
         found.into_values().collect()
     }
 
-    /// Waits for the end of every connection. Gives the reasons of those that failed.
-    pub(crate) fn join(&self) -> Vec<String> {
-        self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect()
+    /// Waits for the end of every connection. Called before the registry is closed: afterwards nobody knows which products the exchange refuses.
+    pub(crate) fn join(&self) -> EndedConnections {
+        let failures = self.lines.lock().iter_mut().flatten().filter_map(|entry| entry.handle.join()).collect();
+        EndedConnections { failures, outages: self.outages(Instant::now()) }
     }
+}
+
+/// What the connections of a capture leave behind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct EndedConnections {
+    /// Why connections failed.
+    pub(crate) failures: Vec<String>,
+    /// The connections that did not work at the end.
+    pub(crate) outages: Vec<ConnectionOutage>,
 }
 
 #[cfg(test)]
@@ -207,7 +216,7 @@ mod tests {
         }
         assert!(!is_given_up.load(Ordering::SeqCst), "300 changes have waited for the connection");
         fixture.context.stop.ask();
-        assert_eq!(connections.join(), Vec::<String>::new());
+        assert_eq!(connections.join().failures, Vec::<String>::new());
     }
 
     #[test]
@@ -234,6 +243,9 @@ mod tests {
         refuse("ETH-USD");
         assert_eq!((down(), refused()), (vec![("line:0.1".to_owned(), 1)], vec!["line:0.0".to_owned()]));
         fixture.context.stop.ask();
-        assert_eq!(connections.join(), Vec::<String>::new());
+        let ended = connections.join();
+        assert_eq!(ended.failures, Vec::<String>::new());
+        let names: Vec<(&str, usize)> = ended.outages.iter().map(|outage| (outage.connection.as_str(), outage.products)).collect();
+        assert_eq!(names, [("line:0.1", 1)], "what the summary gets");
     }
 }

@@ -5,6 +5,8 @@
 //! It is six times as fast as a table of 256 digits and thirty times as fast as `hex`. Everywhere else `hex` makes, checks and shows order ids.
 
 use crate::record::OrderId;
+#[cfg(any(test, not(target_feature = "sse2")))]
+use crate::swar::eight;
 
 /// Reads `27fff20b-af29-4f45-8744-56dd1ef57dc0`, in either case. `None` where the text has another shape.
 // Inlined: otherwise 17 bytes pass through memory, stored in other pieces than loaded, which stalls.
@@ -69,12 +71,6 @@ mod by_sixteen {
 #[inline(always)]
 fn bytes_of(digits: [u64; 4]) -> Option<[u8; 16]> {
     bytes_by_eight(digits)
-}
-
-/// Gives the same byte eight times.
-#[cfg(any(test, not(target_feature = "sse2")))]
-const fn eight(byte: u8) -> u64 {
-    u64::from_ne_bytes([byte; 8])
 }
 
 /// Gives a word with the upper bit of each byte set where that byte is at least `least`. Correct for bytes below 128.

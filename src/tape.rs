@@ -78,18 +78,7 @@ impl Tape {
     /// ```
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, TapeError> {
         let dir = dir.into();
-        let products = match catalog::products(&dir) {
-            Ok(products) => products,
-            Err(error) => match std::fs::metadata(&dir) {
-                Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(no_tape(dir, "does not exist: give the directory that a capture writes to (--data-dir)"));
-                }
-                Ok(found) if !found.is_dir() => {
-                    return Err(no_tape(dir, "is not a directory: give the one that a capture writes to (--data-dir)"));
-                }
-                _ => return Err(error.into()),
-            },
-        };
+        let products = products_of(&dir)?;
         if !products.is_empty() || dir.join(OWN_FOLDER).is_dir() {
             return Ok(Self { dir, kept: Arc::default() });
         }
@@ -159,7 +148,7 @@ impl Tape {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn products(&self) -> Result<Vec<ProductId>, TapeError> {
-        Ok(catalog::products(&self.dir)?)
+        products_of(&self.dir)
     }
 
     /// Lists the datasets that there are days of, for a product.
@@ -355,6 +344,17 @@ impl Tape {
         let dates = self.days(product, L::DATASET)?.into_iter().filter(|date| range.overlaps_day(*date)).collect();
         Ok(DayParts::new(self.dir.clone(), product.clone(), dates, range))
     }
+}
+
+/// Lists the products of a data directory, and says what is wrong where there is none: it may have gone away since it was opened.
+fn products_of(dir: &Path) -> Result<Vec<ProductId>, TapeError> {
+    catalog::products(dir).map_err(|error| match std::fs::metadata(dir) {
+        Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => {
+            no_tape(dir.to_owned(), "does not exist: give the directory that a capture writes to (--data-dir)")
+        }
+        Ok(found) if !found.is_dir() => no_tape(dir.to_owned(), "is not a directory: give the one that a capture writes to (--data-dir)"),
+        _ => error.into(),
+    })
 }
 
 fn no_tape(path: PathBuf, why: &str) -> TapeError {

@@ -9,7 +9,9 @@
 //! 3. A product that an error names is not requested for ten minutes, across connections, and then alone. A product that is refused alone, without being
 //!    named, is not requested for ten seconds at first and then twice as long each time, up to ten minutes: the refusal may pass. How far the bad ones are
 //!    narrowed down is kept from one connection to the next.
-//! 4. Where a server acknowledges nothing, no product is blamed: the connection is replaced instead.
+//! 4. Where a server acknowledges no product, none is blamed: the connection is replaced instead. But where it acknowledges a channel without products and
+//!    leaves unanswered the last few products that are not refused, each requested alone, on two connections, they are refused like others. They are
+//!    requested once a minute at least, as it may be an outage that looks like this.
 //! 5. A product that vanishes from the list is requested again. Requests are spaced; Coinbase allows about 8 a second.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +31,10 @@ const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 const PARKED_FOR: Duration = Duration::from_secs(600);
 /// How long a product is not requested after it was refused for the first time without being named.
 const FIRST_PARKED_FOR: Duration = Duration::from_secs(10);
+/// The same while no product of the connection is acknowledged: it may be an outage.
+const PARKED_IN_DOUBT_FOR: Duration = Duration::from_secs(60);
+/// Most products that are refused so. More at once are an outage.
+const MAX_REFUSED_IN_DOUBT: usize = 4;
 /// How long the acknowledgement of the other products may take after an error that names one.
 const GRACE_NAMED: Duration = Duration::from_millis(500);
 /// How long it may take after an error that names none. Coinbase drops a client that has no subscription 5 s after connecting.
@@ -78,8 +84,10 @@ pub(super) struct Subscription {
     groups: Vec<Group>,
     /// Refused products, and when they are requested again.
     parked: BTreeMap<ProductId, Duration>,
-    /// How often a product has been refused alone, without being named, since it was last acknowledged.
+    /// How often a product has been refused or left unanswered alone, without being named, since it was last acknowledged.
     refusals: BTreeMap<ProductId, u32>,
+    /// Whether a connection was replaced because no product of it was acknowledged though each was requested alone, and none has been since.
+    is_in_doubt: bool,
     /// Products that errors have named since they were requested, with the error's text.
     named: BTreeMap<ProductId, String>,
     last_error: String,
@@ -93,6 +101,16 @@ pub(super) enum Verdict {
     Continue,
     /// Nothing was acknowledged: another connection is to be tried.
     Replace,
+}
+
+/// Who is to blame for a product that was left unanswered.
+enum Blame {
+    /// The product.
+    Product,
+    /// No product: the connection, or the server.
+    Nobody,
+    /// That is seen when the other products have been requested alone.
+    Unknown,
 }
 
 impl Subscription {
@@ -120,6 +138,7 @@ impl Subscription {
             groups: Vec::new(),
             parked: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            is_in_doubt: false,
             named: BTreeMap::new(),
             last_error: String::new(),
             outbox: VecDeque::new(),
@@ -216,6 +235,7 @@ impl Subscription {
             self.named.remove(product);
         }
         let vanished: Vec<ProductId> = self.acknowledged.difference(&acknowledged).cloned().collect();
+        self.is_in_doubt &= acknowledged.is_empty();
         let has_changed = !vanished.is_empty() || self.acknowledged.len() != acknowledged.len();
         if !vanished.is_empty() {
             actions.push(Action::Report(SessionReport::Dropped { products: vanished.clone() }));
@@ -247,11 +267,11 @@ impl Subscription {
 
     /// Acts on what is due, and sends what may be sent.
     pub(super) fn tick(&mut self, now: Duration, actions: &mut Vec<Action>) -> Verdict {
-        for group in self.overdue(now) {
-            if self.ask_again(group, now, actions) == Verdict::Replace {
-                self.groups.clear();
-                return Verdict::Replace;
-            }
+        // All of them, so that none is forgotten that was left unanswered.
+        let verdicts: Vec<Verdict> = self.overdue(now).into_iter().map(|group| self.ask_again(group, now, actions)).collect();
+        if verdicts.contains(&Verdict::Replace) {
+            self.groups.clear();
+            return Verdict::Replace;
         }
         let ready: Vec<ProductId> = self.parked.iter().filter(|(_, until)| **until <= now).map(|(product, _)| product.clone()).collect();
         for product in ready {
@@ -284,12 +304,13 @@ impl Subscription {
         match missing.len() {
             0 => {}
             1 if asked == 1 => {
-                if self.acknowledged.is_empty() {
-                    return Verdict::Replace;
-                }
                 let why = if group.is_refused { self.last_error.clone() } else { "not acknowledged".to_owned() };
                 for product in missing {
-                    self.park_unnamed(product, why.clone(), now, actions);
+                    match self.blame(&product) {
+                        Blame::Nobody => return Verdict::Replace,
+                        Blame::Unknown => self.groups.push(Group::new(vec![product])),
+                        Blame::Product => self.park_unnamed(product, why.clone(), now, actions),
+                    }
                 }
             }
             left if left == asked => self.groups.extend(halves(missing)),
@@ -298,10 +319,26 @@ impl Subscription {
         Verdict::Continue
     }
 
+    /// Tells who is to blame for a product that was left unanswered alone.
+    fn blame(&mut self, product: &ProductId) -> Blame {
+        if !self.acknowledged.is_empty() {
+            return Blame::Product;
+        }
+        if self.bare_acknowledged.is_empty() || self.wanted.len().saturating_sub(self.parked.len()) > MAX_REFUSED_IN_DOUBT {
+            return Blame::Nobody;
+        }
+        self.refusals.entry(product.clone()).or_insert(1);
+        if !self.wanted.iter().all(|product| self.parked.contains_key(product) || self.refusals.contains_key(product)) {
+            return Blame::Unknown;
+        }
+        if std::mem::replace(&mut self.is_in_doubt, true) { Blame::Product } else { Blame::Nobody }
+    }
+
     fn park_unnamed(&mut self, product: ProductId, why: String, now: Duration, actions: &mut Vec<Action>) {
         let refusals = self.refusals.entry(product.clone()).or_insert(0);
         *refusals = refusals.saturating_add(1);
-        let wait = doubled(FIRST_PARKED_FOR, *refusals, PARKED_FOR);
+        let most = if self.acknowledged.is_empty() { PARKED_IN_DOUBT_FOR } else { PARKED_FOR };
+        let wait = doubled(FIRST_PARKED_FOR, *refusals, most);
         self.park(product, why, wait, now, actions);
     }
 

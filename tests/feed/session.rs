@@ -135,7 +135,9 @@ impl Simulation {
         let until = self.now + time;
         while self.now < until {
             self.now += STEP;
-            if self.flowing && self.session.is_connected() && self.server.subscribed.values().any(|products| !products.is_empty()) {
+            // The heartbeats of the Advanced feed belong to no product.
+            let has_subscribed = self.server.subscribed.iter().any(|(channel, products)| channel == "heartbeats" || !products.is_empty());
+            if self.flowing && self.session.is_connected() && has_subscribed {
                 self.on(SessionEvent::Frame(FrameFate::Used));
             }
             self.on(SessionEvent::Tick);
@@ -257,6 +259,39 @@ fn a_server_that_acknowledges_nothing_refuses_no_product() {
     simulation.server.bad.clear();
     simulation.run(62 * SECOND);
     assert_eq!(simulation.session.acknowledged().len(), 3);
+}
+
+#[test]
+fn the_last_products_of_a_connection_are_refused_where_the_server_acknowledges_something_else() {
+    for (wanted, refusal) in [(1, Refusal::LeavesOut), (1, Refusal::NamesNone), (3, Refusal::LeavesOut), (3, Refusal::Silent)] {
+        let wanted: Vec<ProductId> = (0..wanted).map(|at| id(&format!("P{at}-USD"))).collect();
+        let mut simulation = Simulation::new(Feed::Advanced, &config(&wanted), &[], refusal);
+        simulation.run(10 * SECOND);
+        assert_eq!(simulation.session.acknowledged().len(), wanted.len());
+        simulation.server.bad.extend(wanted.iter().cloned());
+        simulation.on(SessionEvent::Lost);
+        simulation.run(4 * SECOND);
+        assert!(simulation.refused().is_empty(), "nothing is blamed on one connection alone");
+        simulation.run(600 * SECOND);
+        assert_eq!(simulation.refused(), wanted.iter().cloned().collect(), "{refusal:?}");
+        let connects = simulation.connects.len();
+        simulation.run(600 * SECOND);
+        assert_eq!(simulation.connects.len(), connects, "{refusal:?}: the connection stays, for the day that they are listed again");
+        simulation.server.bad.clear();
+        simulation.run(70 * SECOND);
+        assert_eq!(simulation.session.acknowledged().len(), wanted.len(), "{refusal:?}: they are asked for once a minute at least");
+    }
+}
+
+#[test]
+fn an_outage_of_many_products_blames_none_of_them() {
+    let wanted: Vec<ProductId> = (0..40).map(|at| id(&format!("P{at}-USD"))).collect();
+    let mut simulation = Simulation::new(Feed::Advanced, &config(&wanted), &wanted, Refusal::LeavesOut);
+    simulation.run(300 * SECOND);
+    assert!(simulation.refused().is_empty());
+    simulation.server.bad.clear();
+    simulation.run(62 * SECOND);
+    assert_eq!(simulation.session.acknowledged().len(), wanted.len());
 }
 
 #[test]

@@ -337,14 +337,25 @@ impl Router {
         }
     }
 
+    /// Has a product's next messages go behind all that waits in its queue, whichever line has left it there.
+    #[cold]
+    fn go_by_queue(&mut self, index: usize) {
+        // What this line has brought before goes first.
+        self.deliver();
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.way = Way::Queue;
+        }
+    }
+
     /// Tells whether this line supplies a product's tickers. Counts a ticker that it does not supply as stale.
-    fn claim_tickers(&self, index: usize) -> bool {
+    fn claim_tickers(&mut self, index: usize) -> bool {
         let Some(entry) = self.entries.get(index) else { return false };
         match entry.route.ticker_source.claim(self.line.number) {
             Claim::Held => true,
             Claim::New => {
                 let (product, to_line) = (entry.route.product.clone(), u64::from(self.line.number));
                 self.journal.write(Event::TickerSeam { product, to_line });
+                self.go_by_queue(index);
                 true
             }
             Claim::Denied => {
@@ -372,8 +383,9 @@ impl Router {
         }
     }
 
-    /// Notes that the connection is lost. The tickers are left to the other lines.
+    /// Notes that the connection is lost. The tickers are left to the other lines, which are not to overtake what this one has brought.
     pub(crate) fn interrupt(&mut self) {
+        self.deliver();
         for index in 0..self.entries.len() {
             if let Some(entry) = self.entries.get(index) {
                 entry.route.ticker_source.release(self.line.number);
@@ -555,6 +567,13 @@ mod tests {
         let metrics = &fixture.route.metrics;
         let mut lines: Vec<(Router, u64)> = (0..3).map(|number| (redundant(&fixture, number), 0)).collect();
         let (mut sent, mut slow) = (1, 0);
+        // In any order. A line that has brought nothing is not waited for.
+        let mut order = [0, 1, 2];
+        rng.shuffle(&mut order);
+        for number in order {
+            lines[number].1 = 1;
+            bring_ticker(&mut lines[number].0, 1);
+        }
         while sent < TICKERS {
             sent += rng.u64(..3);
             // One line is slow for a while, one that comes anew may be far ahead of it.

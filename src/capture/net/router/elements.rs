@@ -69,17 +69,24 @@ impl Router {
         self.pass_on(index, &released);
     }
 
-    /// Leaves a product's tickers to the other lines. Those that this one has kept are passed on where there is no other.
+    /// Leaves a product's tickers to the other lines, behind what this one has brought. Those that it has kept are passed on where no other is in step.
     pub(super) fn leave_tickers(&mut self, index: usize) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         self.joining_products -= usize::from(matches!(entry.joining, Joining::Waiting(_)));
-        let released = entry.route.ticker_source.leave(self.line.number, &mut entry.joining);
+        let released = entry.route.ticker_source.give_up(self.line.number, &mut entry.joining);
         self.pass_on(index, &released);
+        self.deliver();
+        if let Some(entry) = self.entries.get(index) {
+            entry.route.ticker_source.leave(self.line.number);
+        }
     }
 
     fn pass_on(&mut self, index: usize, released: &Released) {
         if let Some(entry) = self.entries.get(index).filter(|_| released.left > 0) {
             entry.count_left(released.left);
+        }
+        if released.is_behind_queue {
+            self.go_by_queue(index);
         }
         released.passed_on.iter().for_each(|ticker| self.take_ticker(index, ticker, false));
     }

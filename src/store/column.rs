@@ -71,9 +71,17 @@ impl Column {
         self.map.frozen(records)
     }
 
+    /// Writes zeroes over records that hold nothing yet: their pages are in the cache then. Tells whether they are.
+    pub(crate) fn write_zeroes(&self, file: &File, records: &std::ops::Range<u64>) -> bool {
+        let part = records.start * self.width as u64..records.end * self.width as u64;
+        !part.is_empty() && filesystem::write_zeroes(file, part).is_ok()
+    }
+
     /// Makes the pages of records present, so that storing them does not fault. They lie below the file's length.
-    pub(crate) fn populate(&self, records: std::ops::Range<usize>) {
-        self.map.populate(records.start * self.width..records.end * self.width);
+    pub(crate) fn populate(&self, records: &std::ops::Range<u64>) {
+        if let (Ok(start), Ok(end)) = (usize::try_from(records.start), usize::try_from(records.end)) {
+            self.map.populate(start * self.width..end * self.width);
+        }
     }
 
     /// Gives the page cache of frozen records back to the system, as far as nobody else has them mapped. They are on disk.

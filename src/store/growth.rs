@@ -76,6 +76,11 @@ impl Lead {
     }
 }
 
+/// Gives the length of a day's files that run `ahead` records ahead of its records. That of a busy one ends where a folio of each column does, as it is written.
+pub(crate) fn even(length: u64, ahead: u64) -> u64 {
+    if ahead < MAX_LEAD { length } else { length - length % (MAX_LEAD / 2) }
+}
+
 /// Gives the records that blocks are allocated for where the disk allows it: twice what there is, and at least `needed` and `wanted`.
 pub(crate) fn generous_blocks(allocated: u64, needed: u64, wanted: u64) -> u64 {
     needed.max(allocated.saturating_mul(2).min(allocated + MAX_GROWTH)).max(wanted).min(FULL)
@@ -112,6 +117,17 @@ mod tests {
         assert_eq!(lead(u64::MAX, u64::MAX, None), Lead { modest: MAX_LEAD, generous: MAX_LEAD });
         let fast = Pace { records: 512, took: SOON / 2 };
         assert_eq!(lead(100, 24, Some(fast)), Lead { modest: 100, generous: 8192 });
+    }
+
+    #[test]
+    fn a_busy_day_grows_by_whole_folios_and_has_half_of_the_most_room_at_least() {
+        let length = |reached: u64, lead| even(reached + lead, lead);
+        assert_eq!((length(100, 16), length(100, MAX_LEAD - 1)), (116, 100 + MAX_LEAD - 1));
+        assert_eq!((length(0, MAX_LEAD), length(8191, MAX_LEAD), length(8192, MAX_LEAD)), (16_384, 16_384, 24_576));
+        for reached in (0..100_000).step_by(777) {
+            let length = length(reached, MAX_LEAD);
+            assert!(length % 8192 == 0 && length - reached > MAX_LEAD / 2 && length - reached <= MAX_LEAD);
+        }
     }
 
     #[test]

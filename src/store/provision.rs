@@ -5,7 +5,9 @@
 //! 3. The disk is never filled to the last block. Too little room is an error here, so that it is never a signal in the writer.
 //! 4. A writer that will need the new room before the next flush finds its pages present: the faults are taken here. Pages of slower writers would be
 //!    written out empty and fault again, because each flush makes pages read-only.
-//! 5. Runs on the provisioner's thread; the writer calls it only when it has no room left. One call at a time grows a day.
+//! 5. For the fastest writers zeroes are written first, many pages at a time. Measured (ext4, Linux 6.18): 1.0 µs a page in steps of 64 KiB, where each fault
+//!    on a page that is not there takes 4.2. Not for others: such pages are written out together, whichever of them a store has changed.
+//! 6. Runs on the provisioner's thread; the writer calls it only when it has no room left. One call at a time grows a day.
 
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
@@ -14,7 +16,7 @@ use std::time::Instant;
 
 use super::error::{ALLOCATE, At, StoreError};
 use super::files::{DayFiles, WriteMode};
-use super::growth::{self, Growth, Lead};
+use super::growth::{self, Growth, Lead, MAX_LEAD};
 use super::probe::Step;
 use super::space::{self, BLOCK};
 
@@ -71,42 +73,43 @@ impl DayFiles {
             }
             other => other.map(|()| generous)?,
         };
+        let length = growth::even(reached + lead, lead).min(self.capacity());
         // Relaxed: a hint for when to ask again.
-        self.lead.store(lead, Ordering::Relaxed);
-        let length = (reached + lead).min(self.capacity());
+        self.lead.store(length - reached, Ordering::Relaxed);
         if length <= growth.length {
             return Ok(());
         }
-        self.lengthen(length)?;
-        if pace.is_some_and(|pace| pace.is_fast(length - reached)) {
-            self.populate(growth.length..length);
-        }
+        // Nobody stores at or beyond `provisioned`, which this thread alone moves.
+        let empty = growth.length.max(self.provisioned.load(Ordering::Relaxed))..length;
+        let is_fast = pace.is_some_and(|pace| pace.is_fast(length - reached));
+        self.lengthen(length, if is_fast { empty } else { length..length }, lead)?;
         growth.length = growth.length.max(length);
         // Release: after blocks and lengths. Partner: the writer's acquire load when it looks for room.
         self.provisioned.fetch_max(growth.length.min(growth.allocated), Ordering::Release);
         Ok(())
     }
 
-    /// Gives every column the length of so many records.
-    fn lengthen(&self, records: u64) -> Result<(), StoreError> {
+    /// Gives every column the length of so many records. Makes the pages of `present` present, which hold nothing yet, and notes it if no flush came in
+    /// between: only a hint.
+    fn lengthen(&self, records: u64, present: Range<u64>, lead: u64) -> Result<(), StoreError> {
+        let epoch = self.dir.flush_epoch();
         for column in &self.columns {
             let (opened, bytes) = (column.reopen()?, records * column.width() as u64);
-            if opened.metadata.len() < bytes {
+            let is_short = opened.metadata.len() < bytes;
+            // What is written makes the file longer.
+            let is_written = lead >= MAX_LEAD && column.write_zeroes(&opened.file, &present);
+            if is_short && !is_written {
                 opened.file.set_len(bytes).at("lengthen", column.path())?;
+            }
+            if is_short {
                 self.dir.step(Step::Changed("lengthened"));
             }
+            column.populate(&present);
+        }
+        if let Some(epoch) = epoch.filter(|_| !present.is_empty() && self.dir.flush_epoch() == epoch) {
+            self.note_populated(present.end, epoch);
         }
         Ok(())
-    }
-
-    /// Makes the pages of new room present, and notes it if no flush came in between. Only a hint.
-    fn populate(&self, records: Range<u64>) {
-        let epoch = self.dir.flush_epoch();
-        let (Ok(start), Ok(end)) = (usize::try_from(records.start), usize::try_from(records.end)) else { return };
-        self.columns.iter().for_each(|column| column.populate(start..end.max(start)));
-        if let Some(epoch) = epoch.filter(|_| self.dir.flush_epoch() == epoch) {
-            self.note_populated(records.end, epoch);
-        }
     }
 
     /// Gives the records that an earlier opening, or the preparing of the day, allocated blocks for.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use coltape::internals::decimal;
 use coltape::internals::product::ProductId;
@@ -218,6 +219,46 @@ fn whoever_finds_room_short_and_asks_for_more_gets_more() {
                 assert!(day.room() + day.count() > seen, "{} records, room for {seen}: asked for more in vain", day.count());
             }
         }
+    }
+}
+
+#[test]
+fn room_that_is_made_while_a_day_is_written_takes_no_record_away() {
+    const RECORDS: u64 = 300_000;
+    let folder = tempfile::tempdir().unwrap();
+    let dir = dir(folder.path());
+    let (mut day, _) = open::<Trades>(&dir);
+    let mut syncer = Syncer::new(Arc::clone(&dir));
+    syncer.watch(day.files());
+    let (files, is_over) = (Arc::clone(day.files()), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Room is made by another thread all the time, and the pages of a busy day are made present with it.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                files.provision().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                syncer.cycle().unwrap();
+            }
+        });
+        for id in 1..=RECORDS {
+            while matches!(day.insert(&trade(id)), Err(InsertError::NoRoom)) {
+                day.commit();
+            }
+            if id % 100 == 0 {
+                day.commit();
+            }
+        }
+        is_over.store(true, Relaxed);
+    });
+    day.commit();
+    assert!(rows::<Trades>(folder.path()).into_iter().eq((1..=RECORDS).map(trade)));
+    for column in Dataset::Trades.columns() {
+        let bytes = std::fs::read(day.files().column_path(column.name)).unwrap();
+        let behind = &bytes[usize::try_from(RECORDS).unwrap() * column.kind.width()..];
+        assert!(!behind.is_empty() && behind.iter().all(|byte| *byte == 0), "{}: nothing lies behind the records", column.name);
     }
 }
 

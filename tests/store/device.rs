@@ -42,6 +42,8 @@ fn trade(id: u64) -> Trade {
 struct Shaky {
     backing: PathBuf,
     disk: PathBuf,
+    /// A setting of the device, and what it was.
+    before: Option<(PathBuf, String)>,
     _folder: tempfile::TempDir,
 }
 
@@ -55,18 +57,29 @@ impl Shaky {
         let (backing, disk) = (folder.path().join("backing"), folder.path().join("disk"));
         std::fs::create_dir(&backing).unwrap();
         std::fs::create_dir(&disk).unwrap();
-        let shaky = Self { backing, disk, _folder: folder };
+        let mut shaky = Self { backing, disk, before: None, _folder: folder };
         let image = shaky.backing.join("image");
-        let (image_name, point) = (image.to_str().unwrap().to_owned(), shaky.disk.to_str().unwrap());
+        let (image_name, point) = (image.to_str().unwrap().to_owned(), shaky.disk.to_str().unwrap().to_owned());
         let made = runs("mount", &["-t", "tmpfs", "-o", "size=48m", "none", shaky.backing.to_str().unwrap()])
             && std::fs::File::create(&image).and_then(|file| file.set_len(64 << 20)).is_ok()
-            && runs("mkfs.ext4", &["-q", "-F", "-b", "1024", "-J", "size=1", "-E", "lazy_itable_init=0,lazy_journal_init=0", &image_name])
-            && runs("mount", &["-o", "loop,errors=continue,data_err=ignore", &image_name, point]);
+            && runs("mkfs.ext4", &["-q", "-F", "-b", "4096", "-J", "size=4", "-E", "lazy_itable_init=0,lazy_journal_init=0", &image_name])
+            && runs("mount", &["-o", "loop,errors=continue,data_err=ignore", &image_name, &point])
+            && shaky.fails_honestly().is_ok();
         if !made {
             let _ = writeln!(std::io::stderr(), "skipped: no ext4 on a loop device can be mounted here");
             return None;
         }
         Some(shaky)
+    }
+
+    /// Has each request be a page. A loop device says of a request that all of it was written where only its first pages were (Linux 6.18, `lo_complete_rq`).
+    fn fails_honestly(&mut self) -> std::io::Result<()> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+        let of_disk = mounts.lines().find(|line| line.split(' ').nth(1) == self.disk.to_str());
+        let device = of_disk.and_then(|line| line.strip_prefix("/dev/")?.split(' ').next()).unwrap_or_default();
+        let setting = PathBuf::from(format!("/sys/block/{device}/queue/max_sectors_kb"));
+        self.before = Some((setting.clone(), std::fs::read_to_string(&setting)?));
+        std::fs::write(setting, "4")
     }
 
     fn ballast(&self) -> PathBuf {
@@ -82,6 +95,9 @@ impl Shaky {
 impl Drop for Shaky {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(self.ballast());
+        if let Some((setting, before)) = &self.before {
+            let _ = std::fs::write(setting, before.trim());
+        }
         for point in [&self.disk, &self.backing] {
             let _ = Command::new("umount").arg("-l").arg(point).status();
         }
@@ -119,9 +135,10 @@ fn what_a_failing_device_lost_is_not_called_durable_before_the_device_holds_it()
         std::fs::write(shaky.disk.join(format!("touch{}", id % 7)), format!("{id}")).unwrap();
         syncer.cycle().unwrap();
     }
+    // Before anything more comes: the system may write pages out whenever it likes.
+    shaky.fill();
     (BEFORE + 1..=RECORDS).for_each(|id| insert(&mut day, id));
     day.commit();
-    shaky.fill();
     match syncer.cycle() {
         Ok(report) => {
             assert!(report.recovered, "the device did fail");

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::spelling::{quoted, text};
-use crate::serve::folder::without_folder;
+use crate::serve::folder::why_unreadable;
 use crate::serve::http::response::{JSON, Response, StreamFailed};
 use crate::serve::server::Server;
 use crate::tape::TapeError;
@@ -32,7 +32,7 @@ impl Refused {
             Self::Client { status, message, hint } => (status, message.clone(), message, hint),
             Self::Tape(error) => {
                 log::warn!("serve: {error}");
-                (500, "Internal server error".to_owned(), without_folder(dir, &error.to_string()), "coltape verify says more".to_owned())
+                (500, "Internal server error".to_owned(), why_unreadable(dir, &error), "coltape verify says more".to_owned())
             }
         };
         let mut out = Vec::new();

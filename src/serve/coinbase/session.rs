@@ -31,7 +31,7 @@ use super::subscriptions::Subscriptions;
 use super::wake::Wake;
 use crate::product::ProductId;
 use crate::record::Trade;
-use crate::serve::folder::without_folder;
+use crate::serve::folder::why_unreadable;
 use crate::tape::{Tape, TapeError};
 use crate::time::{Clock, UnixNanos, UtcDay};
 use crate::time_range::TimeRange;
@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
             Ok(next) => next,
             Err(error) => {
                 log::warn!("serve: {error}");
-                self.messages.error(out, "Internal error", Some(&without_folder(self.tape.dir(), &error.to_string())));
+                self.messages.error(out, "Internal error", Some(&why_unreadable(self.tape.dir(), &error)));
                 return Err(Ending::new(1011, "the tape cannot be read"));
             }
         };

@@ -11,7 +11,7 @@ use crate::export::stream::StreamError;
 use crate::market::MarketError;
 use crate::names::{did_you_mean, listed};
 use crate::product::ProductId;
-use crate::serve::folder::without_folder;
+use crate::serve::folder::{why_unreadable, without_folder};
 use crate::serve::http::response::{Response, StreamFailed};
 use crate::serve::server::Server;
 use crate::store::StoreError;
@@ -52,7 +52,7 @@ impl Refusal {
 
     /// Says that something cannot be read.
     pub(super) fn unreadable(dir: &Path, error: impl Display) -> Self {
-        Self::new(500, without_folder(dir, &error.to_string()), DAMAGED)
+        Self::new(500, why_unreadable(dir, error), DAMAGED)
     }
 
     /// Says the same to do about something else.

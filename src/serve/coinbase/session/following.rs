@@ -12,7 +12,7 @@ use crate::serve::coinbase::live::Found;
 use crate::serve::coinbase::products::Products;
 use crate::serve::coinbase::replay::Kind;
 use crate::serve::coinbase::request::{Channel, Protocol};
-use crate::serve::folder::without_folder;
+use crate::serve::folder::why_unreadable;
 use crate::time::{Clock, UnixNanos};
 
 impl Session<'_> {
@@ -24,7 +24,7 @@ impl Session<'_> {
         if self.live.has_failures()
             && let Some(why) = self.wanted.iter().find_map(|product| self.live.failure(product))
         {
-            self.messages.error(out, "Internal error", Some(&without_folder(self.tape.dir(), &why)));
+            self.messages.error(out, "Internal error", Some(&why_unreadable(self.tape.dir(), &why)));
             return Err(Ending::new(1011, "the tape cannot be read"));
         }
         let Some(mut place) = self.place else { return Ok(()) };

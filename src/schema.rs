@@ -193,7 +193,8 @@ macro_rules! columns {
                 $( { let $r = row; sink.$method($index, $get); } )+
             }
 
-            #[inline]
+            // So that whoever uses a few of the values loads no others.
+            #[inline(always)]
             fn load(source: &impl Source, row: &mut $row) {
                 $( if let Some($v) = source.$method($index) { let $w = &mut *row; $put; } )+
             }

@@ -178,6 +178,7 @@ impl Source for StoredRecord<'_> {
 }
 
 /// Gives a record from any source.
+#[inline(always)]
 pub(crate) fn load<L: Layout>(source: &impl Source) -> L::Row {
     let mut row = L::EMPTY;
     L::load(source, &mut row);

@@ -105,6 +105,7 @@ impl Merge {
     }
 
     /// Finds record `number` of the merged order. The number is below [`Merge::len`].
+    #[inline]
     pub(crate) fn place(&self, number: usize) -> Place {
         let before = self.splices.partition_point(|splice| splice.merged <= number);
         match before.checked_sub(1).and_then(|last| self.splices.get(last)) {

@@ -201,6 +201,7 @@ impl<L: Layout> Snapshot<L> {
 
     /// Gives record `number` of the merged order.
     #[must_use]
+    #[inline]
     pub fn row(&self, number: usize) -> Option<L::Row> {
         if number >= self.count() {
             return None;
@@ -213,6 +214,7 @@ impl<L: Layout> Snapshot<L> {
 
     /// Gives record `number` of the columns.
     #[must_use]
+    #[inline]
     pub fn base_row(&self, number: usize) -> Option<L::Row> {
         (number < self.view.records).then(|| load::<L>(&CommittedRecord { columns: &self.view.columns, record: number }))
     }

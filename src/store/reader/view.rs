@@ -107,14 +107,17 @@ impl CommittedRecord<'_> {
 }
 
 impl Source for CommittedRecord<'_> {
+    #[inline]
     fn u32(&self, column: usize) -> Option<u32> {
         self.bytes(column).map(u32::from_le_bytes)
     }
 
+    #[inline]
     fn u64(&self, column: usize) -> Option<u64> {
         self.bytes(column).map(u64::from_le_bytes)
     }
 
+    #[inline]
     fn uuid(&self, column: usize) -> Option<[u8; 16]> {
         self.bytes(column)
     }

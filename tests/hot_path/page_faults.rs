@@ -89,6 +89,8 @@ fn no_column_is_mapped_when_it_is_cut() {
 /// Tells whether a byte of a file is in the page cache; nothing where the file system does not say.
 fn is_cached(path: &std::path::Path, at: u64) -> Option<bool> {
     let file = std::fs::File::open(path).unwrap();
+    // Else asking for one page has the system read others ahead.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
     let mut byte = [0];
     match rustix::io::preadv2(&file, &mut [std::io::IoSliceMut::new(&mut byte)], at, rustix::io::ReadWriteFlags::NOWAIT) {
         Ok(count) => Some(count == 1),

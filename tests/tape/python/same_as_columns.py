@@ -199,3 +199,6 @@ def read(tape, out, form, types, product, dataset, date):
 for place, line in enumerate(sys.stdin):
     for result in read(sys.argv[1], *line.split()):
         print(place, result)
+# Threads of the libraries may abort the interpreter while it ends.
+sys.stdout.flush()
+os._exit(0)

@@ -79,8 +79,8 @@ impl DayFiles {
         if length <= growth.length {
             return Ok(());
         }
-        // Nobody stores at or beyond `provisioned`, which this thread alone moves.
-        let empty = growth.length.max(self.provisioned.load(Ordering::Relaxed))..length;
+        // Nobody stores at or beyond `provisioned`, which this thread alone moves; and what an earlier opening has committed lies below `reached`.
+        let empty = growth.length.max(self.provisioned.load(Ordering::Relaxed)).max(reached)..length;
         let is_fast = pace.is_some_and(|pace| pace.is_fast(length - reached));
         self.lengthen(length, if is_fast { empty } else { length..length }, lead)?;
         growth.length = growth.length.max(length);

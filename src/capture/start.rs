@@ -37,7 +37,7 @@ use crate::store::{DataDir, StoreError, StoreOptions, endpoint_of, stop_request}
 use crate::time::UnixNanos;
 
 /// How often a running capture looks whether its list of products is to be read again, and whether another capture wants to take over.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs a capture until `stop` is asked for or its duration has passed.
 ///

@@ -95,11 +95,12 @@ impl DayFiles {
         let epoch = self.dir.flush_epoch();
         for column in &self.columns {
             let (opened, bytes) = (column.reopen()?, records * column.width() as u64);
-            let is_short = opened.metadata.len() < bytes;
+            let held = opened.metadata.len();
+            let is_short = held < bytes;
             // What is written makes the file longer.
             let is_written = lead >= MAX_LEAD && column.write_zeroes(&opened.file, &present);
             if is_short && !is_written {
-                opened.file.set_len(bytes).at("lengthen", column.path())?;
+                space::lengthen(&opened.file, held, bytes).at("lengthen", column.path())?;
             }
             if is_short {
                 self.dir.step(Step::Changed("lengthened"));

@@ -3,7 +3,7 @@
 //! Sources: `/proc/self/status`, `/proc/self/smaps_rollup`, `/proc/self/stat`, `/proc/meminfo` (proc(5), Linux). A figure that cannot be read is absent, not 0.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Memory of this process in bytes, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,6 +55,9 @@ fn field(text: &str, name: &str) -> Option<u64> {
 /// Time from one count of the dirty pages to the next, as a multiple of the time that a count takes: counting uses 1/5000 of one processor.
 const COUNT_PAUSE_FACTOR: u32 = 5000;
 
+/// The same at least. Where little is mapped, even so few counts would cost as much as all else that is looked at once a second.
+const LEAST_COUNT_PAUSE: Duration = Duration::from_secs(3);
+
 /// Reads the memory of this process. To count dirty pages, the kernel walks over all pages; where there are many, they are counted less often.
 #[derive(Debug, Default)]
 pub(crate) struct MemoryProbe {
@@ -85,7 +88,7 @@ impl MemoryProbe {
     fn count_dirty(&mut self) -> Option<()> {
         let began = Instant::now();
         self.dirty_mapped = dirty_mapped(&fs::read_to_string("/proc/self/smaps_rollup").ok()?)?;
-        self.count_at = Some(began + began.elapsed() * COUNT_PAUSE_FACTOR);
+        self.count_at = Some(began + (began.elapsed() * COUNT_PAUSE_FACTOR).max(LEAST_COUNT_PAUSE));
         Some(())
     }
 }

@@ -123,7 +123,7 @@ fn run(
             report.recovered |= watched.syncer.flush_slots()?;
         }
         metrics.sync_cycles.one();
-        pace.learn(Cycle { bytes, of_records, took: start.elapsed(), slots });
+        pace.learn(Cycle { bytes, days: report.days, of_records, took: start.elapsed(), slots });
         if report.days > 0 {
             let took = micros(start.elapsed());
             metrics.flush_micros.see(took);

@@ -84,11 +84,16 @@ impl Column {
         }
     }
 
+    /// Unmaps the pages of records, stored or not. Where the system refuses that, they stay mapped.
+    pub(crate) fn unmap(&self, records: std::ops::Range<usize>) {
+        let _ = self.map.unmap(records.start * self.width..records.end * self.width);
+    }
+
     /// Gives the page cache of frozen records back to the system, as far as nobody else has them mapped. They are on disk.
     pub(crate) fn release_cache(&self, records: std::ops::Range<usize>) -> Result<(), StoreError> {
         let file = self.reopen()?.file;
         let (offset, len) = ((records.start * self.width) as u64, (records.len() * self.width) as u64);
-        self.map.release(records).at("release", &self.path)?;
+        self.map.unmap(records.start * self.width..records.end * self.width).at("release", &self.path)?;
         filesystem::drop_cache(&file, offset, len).at("release", &self.path)
     }
 

@@ -27,6 +27,9 @@ use crate::schema::{self, ColumnSet};
 /// Records of which every column has whole pages: a page of the narrowest.
 const RELEASED_AT_ONCE_RECORDS: u64 = 1024;
 
+/// With fewer new records the pages of a column are too few for a call of their own: eight of the narrowest.
+const UNMAPPED_AT_ONCE_RECORDS: u64 = 8192;
+
 /// What an open day takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteMode {
@@ -376,6 +379,21 @@ impl DayFiles {
         drop(progress);
         self.dir.step(Step::Changed("durable slot"));
         gained
+    }
+
+    /// Unmaps the pages that may be dirty, those of the next records too, where a flush will write many of each column; `records` are committed. They stay in
+    /// the page cache, as dirty as they were, and the next access maps them again. A flush has every processor that runs this program forget each mapped page
+    /// by itself, which takes 12 µs; unmapped together they take as long as one.
+    pub(crate) fn unmap_dirty_pages(&self, records: u64) {
+        let from = self.durable();
+        if records < from + UNMAPPED_AT_ONCE_RECORDS {
+            return;
+        }
+        // Acquire: lengths are there. Partner: the release in `grow`.
+        let to = self.provisioned.load(Ordering::Acquire).max(records);
+        if let (Ok(from), Ok(to)) = (usize::try_from(from), usize::try_from(to)) {
+            self.columns.iter().for_each(|column| column.unmap(from..to));
+        }
     }
 
     /// Gives the page cache of old durable records back to the system, a large part at a time: a capture of weeks must not push out what others need.

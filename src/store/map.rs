@@ -70,12 +70,12 @@ impl WriteMap {
         }
     }
 
-    /// Unmaps the pages of frozen records. Their bytes stay in the file, and are read from it again by the next access.
-    pub(crate) fn release(&self, records: Range<usize>) -> io::Result<()> {
-        assert!(records.end <= self.frozen.load(Ordering::Acquire), "only frozen bytes are released");
-        assert!(records.start <= records.end && records.end <= self.len / self.width, "outside the mapping");
-        // SAFETY: (1) inside the mapping, as just checked; the mapping is shared, so this loses and changes no byte, also none of the slices given out.
-        unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, records.start * self.width, records.len() * self.width) }
+    /// Unmaps the pages of a part. Their bytes stay in the page cache, and the next access, a store as well, maps them again.
+    pub(crate) fn unmap(&self, part: Range<usize>) -> io::Result<()> {
+        assert!(part.start <= part.end && part.end <= self.len, "outside the mapping");
+        // SAFETY: (1) inside the mapping, as just checked; the mapping is shared, so this loses and changes no byte, none that is stored meanwhile and none of
+        // the slices given out.
+        unsafe { self.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, part.start, part.len()) }
     }
 
     /// Loads a value of this width, frozen or not.

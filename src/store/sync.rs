@@ -1,6 +1,6 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
-//! 1. A cycle: load every `committed` → flush the file system → write the `durable` slots, which reach the disk with the next flush: that of the next cycle,
+//! 1. A cycle: load every `committed` → unmap what is dirty → flush the file system → write the `durable` slots, which reach the disk with the next flush: that of the next cycle,
 //!    or one that is for them ([`Syncer::flush_slots`]).
 //! 2. Each cycle looks whether the files are still at their path, also those of days that have not changed. A directory that is gone ends the cycles. A day
 //!    of which a file is gone is left out, and named once ([`Syncer::take_gone`]).
@@ -119,6 +119,7 @@ impl Syncer {
         let with_new_slots: Vec<&DayFiles> = days.iter().copied().filter(|day| day.slot_is_new()).collect();
         let failed = self.dir.failed_flushes();
         let mut report = SyncReport { days: changed.len() as u64, ..SyncReport::default() };
+        changed.iter().for_each(Pending::unmap);
         if !changed.is_empty() || !with_new_slots.is_empty() || days.iter().any(|day| !day.is_sound_after(failed)) {
             let flush_began = Instant::now();
             report.recovered = flush(&self.dir, Why::Sync, &days, &changed)?;
@@ -167,6 +168,11 @@ impl<'a> Pending<'a> {
     /// Takes a day's checkpoint; nothing where all of the day is durable.
     pub(super) fn of(day: &'a DayFiles) -> Option<Self> {
         Some(Self { day, checkpoint: day.checkpoint()? })
+    }
+
+    /// Unmaps the pages that the flush will write, where there are many of them.
+    fn unmap(&self) {
+        self.day.unmap_dirty_pages(self.checkpoint.extent.records);
     }
 }
 

@@ -104,6 +104,53 @@ fn is_front_released(path: &std::path::Path) -> bool {
     (0..40).filter(|page| is_cached(path, page * 4096) == Some(true)).count() <= 4
 }
 
+/// The bytes of a folder's columns that are mapped into this process and present.
+fn present(folder: &std::path::Path) -> u64 {
+    let (folder, smaps) = (folder.to_string_lossy(), std::fs::read_to_string("/proc/self/smaps").unwrap());
+    let (mut is_column, mut bytes) = (false, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        match words.next() {
+            Some("Rss:") if is_column => bytes += words.next().unwrap().parse::<u64>().unwrap() * 1024,
+            Some(first) if !first.ends_with(':') => is_column = line.contains(&*folder) && !line.contains("/commit."),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+#[test]
+fn the_pages_that_a_flush_writes_are_unmapped_together_where_they_are_many() {
+    let _alone = crate::alone();
+    for (records, is_unmapped) in [(1000, false), (50_000, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Arc::new(DataDir::open(folder.path(), StoreOptions::default().force_fs(true), "test").unwrap());
+        let mut day = Day::<Trades>::open(&dir, &product(), DAY, DAY.start()).unwrap().0;
+        let mut syncer = Syncer::new(Arc::clone(&dir));
+        syncer.watch(day.files());
+        let store = |day: &mut Day<Trades>, ids: std::ops::RangeInclusive<u64>| {
+            for id in ids {
+                while day.insert(&trade(id)).is_err() {
+                    day.commit();
+                    day.files().provision().unwrap();
+                }
+            }
+            day.commit();
+        };
+        store(&mut day, 1..=records);
+        let before = present(folder.path());
+        assert!(before >= records * 96, "{before} bytes");
+        syncer.cycle().unwrap();
+        let behind = present(folder.path());
+        assert_eq!(behind < before / 10, is_unmapped, "{behind} of {before} bytes");
+        store(&mut day, records + 1..=records + 10);
+        syncer.cycle().unwrap();
+        assert_eq!(day.files().durable(), records + 10);
+        let snapshot = Snapshot::<Trades>::open(folder.path(), &product(), DAY).unwrap().unwrap();
+        assert!(snapshot.rows().zip(1..=records + 10).all(|(row, id)| row == trade(id)) && snapshot.count() as u64 == records + 10);
+    }
+}
+
 #[test]
 fn the_cache_of_old_durable_records_is_released_and_read_again() {
     const RECORDS: u64 = 20_000;

@@ -1,7 +1,7 @@
 //! [`Syncer`]: what is committed becomes durable, a cycle at a time.
 //!
-//! 1. A cycle: load every `committed` → unmap what is dirty → flush the file system → write the `durable` slots, which reach the disk with the next flush: that of the next cycle,
-//!    or one that is for them ([`Syncer::flush_slots`]).
+//! 1. A cycle: load every `committed` → unmap what is dirty → flush the file system → write the `durable` slots, which reach the disk with the next flush:
+//!    that of the next cycle, or one that is for them ([`Syncer::flush_slots`]).
 //! 2. Each cycle looks whether the files are still at their path, also those of days that have not changed. A directory that is gone ends the cycles. A day
 //!    of which a file is gone is left out, and named once ([`Syncer::take_gone`]).
 //! 3. Days that have not changed are skipped. If nothing has changed and every slot is on disk, there is no flush.

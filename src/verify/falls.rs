@@ -5,7 +5,8 @@
 //! 2. Otherwise the fewer ones are wrong: those behind, where the next record is back at the time before; those ahead, where the next ones stay behind.
 //! 3. Of at most [`CONFIRMED_FALL_NANOS`], which a capture does not doubt, fewer ones are only *suspect*: a clock that steps for a second looks the same for
 //!    a quiet product. They fall by more than [`CLOCK_FALL_NANOS`], and the records before and behind them agree with each other: their event times lie as
-//!    far apart as their receive times. Where those are not known, they lie within [`CLOCK_FALL_NANOS`]. Whoever asks decides by what the tickers say.
+//!    far apart as their receive times. Where those are not known, they lie within [`CLOCK_FALL_NANOS`], and so do the receive times of the others as far as
+//!    they are known. Whoever asks decides by what the tickers say.
 //! 4. Those at the ends of a day have neighbours at one side only. Fewer than [`CONFIRMATIONS`] there are wrong where they fall by more than
 //!    [`CONFIRMED_FALL_NANOS`], and not suspect otherwise.
 
@@ -23,15 +24,21 @@ pub(super) struct Timed {
     pub recv: Option<UnixNanos>,
 }
 
-/// Tells whether the clock of the exchange has not stepped from the records before to the next one.
-fn is_steady(before: &[Timed], next: &Timed) -> bool {
+/// Tells whether the clock of the exchange has not stepped from the records before to the next one. `all` are these, and those between and behind them.
+fn is_steady<'a>(before: &[Timed], next: &Timed, all: impl Iterator<Item = &'a Timed>) -> bool {
     let (Some(first), Some(last)) = (before.first(), before.last()) else { return false };
     let is_near = |one: i128, other: i128| one.abs_diff(other) <= u128::from(CLOCK_FALL_NANOS);
     let apart = |one: UnixNanos, other: UnixNanos| i128::from(other.0) - i128::from(one.0);
     let passed = apart(last.time, next.time);
     match last.recv.zip(next.recv) {
         Some((received, next)) => is_near(passed, apart(received, next)),
-        None => is_near(passed, 0) && is_near(apart(first.time, last.time), 0),
+        None => {
+            let received = all.filter_map(|record| record.recv).fold(None, |range: Option<(UnixNanos, UnixNanos)>, recv| {
+                Some(range.map_or((recv, recv), |(least, most)| (least.min(recv), most.max(recv))))
+            });
+            let is_soon = received.is_none_or(|(least, most)| is_near(apart(least, most), 0));
+            is_soon && is_near(passed, 0) && is_near(apart(first.time, last.time), 0)
+        }
     }
 }
 
@@ -186,7 +193,7 @@ impl Track {
     fn is_lone(&self, behind: &Timed, next: &Timed) -> bool {
         let before = self.last.iter().filter(|before| self.falls(before.time, behind.time)).count();
         let is_far = self.latest.is_some_and(|latest| falls_by(latest, behind.time, CONFIRMED_FALL_NANOS));
-        before > 1 && !is_far && is_steady(&self.last, next)
+        before > 1 && !is_far && is_steady(&self.last, next, self.last.iter().chain([behind, next]))
     }
 
     #[cold]
@@ -204,7 +211,7 @@ impl Track {
         if ahead.len() < CONFIRMATIONS {
             let is_wrong = |ahead: &Timed| {
                 let is_far = falls_by(ahead.time, latest, CONFIRMED_FALL_NANOS);
-                !self.is_near() || !is_far && is_steady(&before, next)
+                !self.is_near() || !is_far && is_steady(&before, next, self.last.iter().chain(&self.behind))
             };
             let wrong: Vec<Timed> = ahead.into_iter().filter(is_wrong).collect();
             self.wrong.extend(wrong);
@@ -302,6 +309,23 @@ mod tests {
         // The clock may have been set back between the third and the fourth of one that trades once in a minute or two.
         assert_eq!(suspect_by_time(&[6900, 6960, 7020, 6900, 7030, 7040]), none);
         assert_eq!(suspect_by_time(&[7000, 7010, 7020, 6900, 7090, 7100]), none);
+    }
+
+    #[test]
+    fn where_some_receive_times_are_known_they_must_lie_within_a_minute_too() {
+        // The clock is set back by 20 minutes behind the fourth: what comes then is dated as the first ones, which REST supplied, as it did the fifth.
+        let records = |received: [Option<u64>; 4]| {
+            let [third, fourth, sixth, later] = received.map(|recv| recv.map(|second| second * MINUTE / 60));
+            let times = [6899, 6899, 6900, 8056, 6839, 6839, 7995, 7995, 7995].map(|second| second * MINUTE / 60);
+            times.into_iter().zip([None, None, third, fourth, None, sixth, later, later, later])
+        };
+        assert_eq!(found(records([Some(6900), Some(8056), Some(8056), Some(9213)])).1, Vec::<usize>::new());
+        assert_eq!(found(records([Some(6900), None, Some(8056), Some(9213)])).1, Vec::<usize>::new());
+        // Received with the others.
+        let times = [7000, 7010, 7020, 7200, 7030, 7040, 7050].map(|second: u64| second * MINUTE / 60);
+        let received = [None, Some(7010), None, Some(7021), None, Some(7040), Some(7050)];
+        let records = times.into_iter().zip(received.map(|recv: Option<u64>| recv.map(|second| second * MINUTE / 60)));
+        assert_eq!(found(records).1, [3]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Generated pairs of tapes: what lies on which of them is drawn. The repaired tape is the union of both, by the rules that an oracle knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use coltape::IdRange;
@@ -197,9 +197,14 @@ impl Pair {
         let own = self.folder.path().join("own");
         let left = known_gaps(&own);
         for (product, ids) in before {
-            let stored = |id: u64| (0..6).any(|after| stored_ids(&own, product, UtcDay(FIRST_DAY.0 + after)).contains(&id));
+            let held: BTreeSet<u64> = (0..6).flat_map(|after| stored_ids(&own, product, UtcDay(FIRST_DAY.0 + after))).collect();
+            let stored = |id: u64| held.contains(&id);
             let is_left = |id: u64| left.iter().any(|(of, ids)| of == product && (ids.0..=ids.1).contains(&id));
-            let lost = (ids.0..=ids.1).find(|id| !is_left(*id) && !stored(*id));
+            // A full tape takes nothing of a core one, and nothing of it shows what was before it or behind it, as its own verdicts say.
+            let takes_none = self.own.columns == ColumnSet::Full && self.other.columns == ColumnSet::Core;
+            let is_of_own_time = |id: u64| held.first().zip(held.last()).is_some_and(|(first, last)| (*first..=*last).contains(&id));
+            let is_lost = |id: u64| !is_left(id) && !stored(id) && (!takes_none || is_of_own_time(id));
+            let lost = (ids.0..=ids.1).find(|id| is_lost(*id));
             assert_eq!(lost, None, "{product}: nothing says any more that it is missing");
         }
     }

@@ -23,7 +23,7 @@ const FEW_BYTES: u64 = 512 << 10;
 const LONGEST_CYCLE: Duration = Duration::from_millis(50);
 
 /// What a flush takes for each dataset-day that has changed, however little of it is new: a page of each of its files. Measured: 60 to 85 ms for 400 of nine
-/// files. Without this there were three flushes in two seconds where 400 products have 10 000 messages/s, and one after the other at the highest rate.
+/// files. Without this there were three flushes in two seconds where 400 products have 10 000 messages/s.
 const OF_A_DAY: Duration = Duration::from_micros(150);
 
 /// How often the thread looks at the unflushed bytes under load. Otherwise it looks five times less often.

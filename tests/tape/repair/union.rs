@@ -193,17 +193,19 @@ impl Pair {
     }
 
     /// What was known to be missing is stored now, or still known.
-    fn check_known(&self, before: &[Gap]) {
+    fn check_known(&self, own_before: &[Gap], other_before: &[Gap]) {
         let own = self.folder.path().join("own");
         let left = known_gaps(&own);
-        for (product, ids) in before {
+        for (product, ids) in own_before.iter().chain(other_before) {
             let held: BTreeSet<u64> = (0..6).flat_map(|after| stored_ids(&own, product, UtcDay(FIRST_DAY.0 + after))).collect();
             let stored = |id: u64| held.contains(&id);
             let is_left = |id: u64| left.iter().any(|(of, ids)| of == product && (ids.0..=ids.1).contains(&id));
-            // A full tape takes nothing of a core one, and nothing of it shows what was before it or behind it, as its own verdicts say.
+            // A full tape takes nothing of a core one. What only that one knows of the time before or behind the full one's trades is not taken over either:
+            // the verdicts of the full one say that nothing shows it.
             let takes_none = self.own.columns == ColumnSet::Full && self.other.columns == ColumnSet::Core;
             let is_of_own_time = |id: u64| held.first().zip(held.last()).is_some_and(|(first, last)| (*first..=*last).contains(&id));
-            let is_lost = |id: u64| !is_left(id) && !stored(id) && (!takes_none || is_of_own_time(id));
+            let is_known_here = |id: u64| own_before.iter().any(|(of, ids)| of == product && (ids.0..=ids.1).contains(&id));
+            let is_lost = |id: u64| !is_left(id) && !stored(id) && (!takes_none || is_known_here(id) || is_of_own_time(id));
             let lost = (ids.0..=ids.1).find(|id| is_lost(*id));
             assert_eq!(lost, None, "{product}: nothing says any more that it is missing");
         }
@@ -273,7 +275,7 @@ fn a_repaired_tape_is_the_union_of_both_whatever_lies_where() {
             continue;
         }
         let before = files(&other);
-        let known: Vec<Gap> = [&own, &other].into_iter().filter(|path| path.is_dir()).flat_map(|path| known_gaps(path)).collect();
+        let [known_here, known_there] = [&own, &other].map(|path| if path.is_dir() { known_gaps(path) } else { Vec::new() });
         let report = repaired_but_for_mixed_tickers(&own, &other);
         assert_eq!(files(&other), before, "another tape is only read");
         pair.check();
@@ -281,7 +283,7 @@ fn a_repaired_tape_is_the_union_of_both_whatever_lies_where() {
         if pair.own.days.is_empty() && pair.own.named.is_empty() {
             assert_eq!(verdicts(&own), verdicts(&other), "what is restored is what was there");
         }
-        pair.check_known(&known);
+        pair.check_known(&known_here, &known_there);
         // A second time there is nothing to do.
         let tape =
             |path: &Path| files(path).into_iter().filter(|(path, _)| !path.to_string_lossy().contains("_coltape")).collect::<Vec<_>>();

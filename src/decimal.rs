@@ -197,8 +197,8 @@ fn parse_any(text: &[u8]) -> Result<Decimal, DecimalError> {
 /// Decimal digits that always fit a u64.
 const MAX_U64_DIGITS: u32 = 19;
 
-/// The powers of ten that an f64 holds exactly.
-const POWERS_OF_TEN: [f64; 23] =
+/// The powers of ten that an f64 holds exactly, by their exponents.
+pub(crate) const POWERS_OF_TEN: [f64; 23] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
 
 /// Divides two exact f64, which rounds once (Clinger, "How to read floating point numbers accurately", 1990); `None` where they are not exact.

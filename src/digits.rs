@@ -8,8 +8,7 @@
 
 use std::io::Write;
 
-/// The powers of ten that an f64 holds exactly and that are used here, by their exponents.
-const POWERS: [f64; 14] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
+use crate::decimal::POWERS_OF_TEN;
 
 /// Below it every whole number has at most 15 digits, and two different decimals of 15 digits never have the same nearest f64.
 const MOST_MANTISSA: f64 = 1e15;
@@ -167,7 +166,7 @@ fn push_shown(out: &mut Vec<u8>, value: impl std::fmt::Display) {
 /// The number is below 10^15 and the power is exact, so the division gives the f64 that is nearest to the decimal.
 #[inline]
 fn mantissa_of_f64<const DIGITS: usize>(value: f64) -> Option<u64> {
-    let scale = *POWERS.get(DIGITS)?;
+    let scale = *POWERS_OF_TEN.get(DIGITS)?;
     let scaled = value * scale;
     if !(0.5..MOST_MANTISSA).contains(&scaled) {
         return None;
@@ -189,7 +188,7 @@ fn picos_of_f32(value: f32) -> Option<u64> {
     let (exact, below, above) = (f64::from(value), f64::from(value.next_down()), f64::from(value.next_up()));
     let (low, high) = ((exact + below) / 2.0, (exact + above) / 2.0);
     let first = FIRST_F32_DIGITS.get((value.to_bits() >> 23) as usize).map_or(0, |first| usize::from(*first));
-    for (digits, scale) in POWERS.iter().enumerate().take(MOST_F32_DIGITS + 1).skip(first) {
+    for (digits, scale) in POWERS_OF_TEN.iter().enumerate().take(MOST_F32_DIGITS + 1).skip(first) {
         let scaled = exact * scale;
         let mantissa = rounded(scaled);
         let number = from_whole(mantissa);
@@ -225,7 +224,7 @@ static FIRST_F32_DIGITS: [u8; 256] = {
     while exponent < all.len() {
         let mut digits = 0;
         #[expect(clippy::indexing_slicing, reason = "evaluated when the program is built")]
-        while digits < MOST_F32_DIGITS && apart * POWERS[digits + 1] <= 1.0 {
+        while digits < MOST_F32_DIGITS && apart * POWERS_OF_TEN[digits + 1] <= 1.0 {
             digits += 1;
         }
         #[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "evaluated when the program is built; at most 12")]

@@ -7,9 +7,7 @@
 //! 3. A sum becomes one f64 where it is shown: the nearest one. So does a ratio of two sums.
 //! 4. An f32 of a folder with core columns alone stands for its shortest decimal likewise ([`shortest_f64`]).
 
-/// The powers of ten that an f64 holds exactly.
-const POWERS: [f64; 23] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22];
+use crate::decimal::POWERS_OF_TEN;
 
 /// Most digits behind the point of a value that is added as an integer.
 pub(crate) const MAX_SCALE: u32 = 22;
@@ -82,7 +80,7 @@ impl Pair {
 
     /// Gives 10^`scale`, for a scale of at most twice [`MAX_SCALE`].
     fn power(scale: u32) -> Self {
-        let exact = |scale: u32| POWERS.get(scale as usize).copied().unwrap_or(f64::INFINITY);
+        let exact = |scale: u32| POWERS_OF_TEN.get(scale as usize).copied().unwrap_or(f64::INFINITY);
         Self::product(exact(scale.min(MAX_SCALE)), exact(scale.saturating_sub(MAX_SCALE)))
     }
 }
@@ -172,7 +170,7 @@ fn rounded(value: f64) -> (f64, i64) {
 /// Gives the shortest decimal that reads back as `value`, as an integer and the digits behind its point. `None` where it has too many digits.
 #[must_use]
 pub(crate) fn decimal_of(value: f64) -> Option<(i64, u32)> {
-    POWERS.iter().zip(0..).find_map(|(power, scale)| {
+    POWERS_OF_TEN.iter().zip(0..).find_map(|(power, scale)| {
         let units = value * power;
         let (whole, mantissa) = rounded(units);
         (units.abs() <= LARGEST && whole / power == value).then_some((mantissa, scale))
@@ -182,7 +180,7 @@ pub(crate) fn decimal_of(value: f64) -> Option<(i64, u32)> {
 /// Turns each value into an integer of units of 10^-`scale`. Tells whether all are such integers; else `units` has no meaning.
 #[inline]
 pub(crate) fn to_units(values: &[f64], scale: u32, units: &mut [i64]) -> bool {
-    let Some(power) = POWERS.get(scale as usize) else { return false };
+    let Some(power) = POWERS_OF_TEN.get(scale as usize) else { return false };
     // Without a branch, so that several values are turned at once.
     let mut are_all = true;
     for (value, unit) in values.iter().zip(units) {
@@ -219,7 +217,7 @@ impl Spread {
             }
         }
         let [bid, ask] = units;
-        POWERS.get(self.scale as usize).map_or(f64::NAN, |power| (ask - bid) as f64 / power)
+        POWERS_OF_TEN.get(self.scale as usize).map_or(f64::NAN, |power| (ask - bid) as f64 / power)
     }
 }
 
@@ -231,7 +229,7 @@ const WHOLE_F32: f64 = (1u32 << 24) as f64;
 #[expect(clippy::cast_possible_truncation, reason = "rounding is what it means")]
 pub(crate) fn shortest_f64(value: f32) -> f64 {
     let wide = f64::from(value);
-    let quick = POWERS.iter().take(10).find_map(|power| {
+    let quick = POWERS_OF_TEN.iter().take(10).find_map(|power| {
         let units = wide * power;
         let whole = rounded(units).0;
         let decimal = whole / power;

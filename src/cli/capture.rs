@@ -21,6 +21,7 @@ use crate::capture::threads::no_thread;
 use crate::capture::{self, CaptureConfig, CaptureError, CaptureView, RecordConfig};
 use crate::feed::endpoint::Endpoint;
 use crate::feed::parse_check::CAN_CHECK;
+use crate::feed::rest::RestError;
 use crate::product::ProductId;
 
 /// Exit code after a second signal: 128 + SIGINT, as shells give it.
@@ -65,6 +66,7 @@ pub(crate) fn run(args: &CaptureArgs) -> Result<u8, Failure> {
 /// Says why a capture could not start, with the option that is to blame.
 fn not_started(error: CaptureError) -> Failure {
     match error {
+        CaptureError::Rest(error @ RestError::Roots(_)) => Failure::Usage(format!("--ca-file: {error}")),
         CaptureError::Rest(error) => Failure::Usage(format!("--rest-url {error}")),
         CaptureError::Endpoint(error) => Failure::Usage(format!("--url {error}")),
         error @ (CaptureError::CaFile { .. } | CaptureError::Record { .. }) => Failure::Usage(error.to_string()),

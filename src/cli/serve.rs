@@ -87,6 +87,7 @@ pub(super) fn refused(error: ServeError) -> Failure {
     match error {
         ServeError::NoToken { .. } => Failure::Usage(format!("--listen {error}")),
         ServeError::Name { .. } => Failure::Usage(error.to_string()),
+        ServeError::Token => Failure::Usage(format!("--token-file: {error}")),
         error => Failure::failed(Escaped(error)),
     }
 }
@@ -106,14 +107,17 @@ fn config(args: &ServeArgs) -> Result<ServeConfig, Failure> {
 /// Reads the token: what the file holds, without the white space around it.
 ///
 /// # Errors
-/// Where the file cannot be read, or is too large.
+/// Where the file cannot be read, is empty, or is too large.
 pub(super) fn token(path: &Path) -> Result<String, Failure> {
     let shown = Escaped(path.display());
-    let failed = |why: &dyn std::fmt::Display| Failure::failed(format!("--token-file {shown}: {why}"));
+    let failed = |why: &dyn std::fmt::Display| Failure::Usage(format!("--token-file {shown}: {why}"));
     let length = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
     if length > MAX_TOKEN_FILE_BYTES {
         return Err(failed(&"it is too large for a token: give a file with one line"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
-    Ok(text.trim().to_owned())
+    match text.trim() {
+        "" => Err(failed(&"it is empty: give a file with one line")),
+        token => Ok(token.to_owned()),
+    }
 }

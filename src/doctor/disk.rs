@@ -295,8 +295,8 @@ mod tests {
 
     #[test]
     fn a_disk_without_room_for_the_first_records_is_red() {
-        let of = |free: u64| judge_space(Some(Space { free, total: 1 << 40 }), 1 << 20).colour;
-        let reserve = Space { free: 0, total: 1 << 40 }.reserve();
+        let of = |free: u64| judge_space(Some(Space { free, total: 1 << 40, used: 0 }), 1 << 20).colour;
+        let reserve = Space { free: 0, total: 1 << 40, used: 0 }.reserve();
         assert_eq!([0, reserve + (1 << 20) - 1, reserve + (1 << 20)].map(of), [Red, Red, Yellow]);
         assert_eq!([reserve + GOOD_FREE - 1, reserve + GOOD_FREE].map(of), [Yellow, Green]);
         assert_eq!(judge_space(None, 0).colour, Yellow);

@@ -153,7 +153,10 @@ fn rest_failure(error: &RestError) -> (String, &'static str) {
 
 fn judge_name(check: &'static str, resolved: &Attempt<(String, usize)>) -> Finding {
     match resolved {
-        Ok(((host, addresses), took)) => Finding::green(check, format!("{host}: {addresses} addresses in {} ms", took.as_millis())),
+        Ok(((host, addresses), took)) => Finding::green(check, {
+            let noun = if *addresses == 1 { "address" } else { "addresses" };
+            format!("{host}: {addresses} {noun} in {} ms", took.as_millis())
+        }),
         Err((found, change)) => Finding::red(check, found.clone(), *change),
     }
 }

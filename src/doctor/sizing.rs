@@ -1,10 +1,12 @@
 //! Sizing: how much a day takes at the rates seen, and how long the disk lasts.
 //!
-//! 1. The rates are those of the busiest of the last seven stored days, product by product, or those of the running capture, whichever are higher. A day that
-//!    is not over counts as far as it goes.
+//! 1. The rates are those of the busiest of the last seven stored days, product by product, or those of the running capture, whichever are higher. A day of
+//!    which a part was recorded counts as if the rest had been the same; one of less than an hour says nothing.
 //! 2. Where more products are asked for than are known, each of the others counts as their mean.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use super::bounded::within;
 use super::config::{DoctorConfig, nearest_folder};
@@ -12,11 +14,14 @@ use super::disk::gigabytes;
 use super::finding::Finding;
 use super::running::Running;
 use crate::product::ProductId;
-use crate::schema::{ColumnSet, Dataset, Datasets};
-use crate::store::{catalog, free_space};
+use crate::schema::{ColumnSet, Dataset, Datasets, Layout, Md, TickerTrades, Trades};
+use crate::store::{DayKey, Snapshot, catalog, free_space};
+use crate::time::{UnixNanos, UtcDay};
 
 /// Stored days that are looked at.
 const DAYS: usize = 7;
+/// How much of a day has to be recorded for it to say anything.
+const LEAST_RECORDED: Duration = Duration::from_secs(3600);
 /// Products whose days are counted; more count as their mean.
 const MAX_PRODUCTS: usize = 2000;
 const SECONDS_PER_DAY: f64 = 86_400.0;
@@ -66,8 +71,8 @@ pub(super) fn examine(config: &DoctorConfig, running: &Running, products: usize)
     let capture = &config.capture;
     let (dir, known) = (capture.data_dir.clone(), running.products().clone());
     let seen = within(config.timeout, move || {
-        let stored = known.iter().take(MAX_PRODUCTS).map(|product| stored(&dir, product)).fold(Rates::default(), sum);
-        (stored, free_space(&nearest_folder(&dir)).ok().map(|space| space.usable()))
+        let known: Vec<ProductId> = known.into_iter().take(MAX_PRODUCTS).collect();
+        (stored(&dir, &known), free_space(&nearest_folder(&dir)).ok().map(|space| space.usable()))
     });
     let Some((stored, usable)) = seen else {
         return vec![Finding::yellow("sizing", "the directory does not answer in time", "look at the disk: dmesg")];
@@ -82,15 +87,76 @@ pub(super) fn examine(config: &DoctorConfig, running: &Running, products: usize)
     vec![judge(rates.is_known().then_some((rates.of(products), bytes)), usable)]
 }
 
-/// Counts the records of a product's busiest day of the last ones.
-fn stored(dir: &Path, product: &ProductId) -> Rates {
-    let busiest = |dataset| {
-        let days = catalog::days(dir, product, dataset).unwrap_or_default();
-        let counts = days.into_iter().rev().take(DAYS).map(|day| catalog::records_at_most(dir, product, dataset, day));
-        counts.max().unwrap_or(0)
-    };
-    let count = |records: u64| float(usize::try_from(records).unwrap_or(usize::MAX));
-    Rates { trades: count(busiest(Dataset::Trades)), tickers: count(busiest(Dataset::Md).max(busiest(Dataset::TickerTrades))), products: 1 }
+/// What one dataset-day of a product has.
+#[derive(Debug, Clone, Copy)]
+struct Recorded {
+    records: u64,
+    first: UnixNanos,
+    last: UnixNanos,
+}
+
+/// Gives what a dataset-day has; nothing where it has no record, or cannot be read.
+fn recorded<L: Layout>(dir: &Path, product: &ProductId, day: UtcDay) -> Option<Recorded> {
+    let day = Snapshot::<L>::open(dir, product, day).ok()??;
+    let records = day.count();
+    let (first, last) = (L::time(&day.row(0)?), L::time(&day.row(records.checked_sub(1)?)?));
+    Some(Recorded { records: u64::try_from(records).ok()?, first: first.min(last), last: last.max(first) })
+}
+
+/// Gives what a full day would have brought of each product, by the busiest of the last days. Each counts as if it had gone on as in the time that was
+/// recorded, which the product with most records shows. A day of which less than [`LEAST_RECORDED`] was recorded says nothing.
+fn stored(dir: &Path, products: &[ProductId]) -> Rates {
+    let mut dates: BTreeSet<UtcDay> = products
+        .iter()
+        .flat_map(|product| Dataset::ALL.into_iter().flat_map(|dataset| catalog::days(dir, product, dataset).unwrap_or_default()))
+        .collect();
+    while dates.len() > DAYS {
+        dates.pop_first();
+    }
+    let mut busiest = vec![(0.0_f64, 0.0_f64); products.len()];
+    for day in dates {
+        let of = |product| Dataset::ALL.map(|dataset| (dataset, records_of(dir, product, dataset, day)));
+        let of_products: Vec<_> = products.iter().map(of).collect();
+        let each = products
+            .iter()
+            .zip(&of_products)
+            .flat_map(|(product, datasets)| datasets.iter().map(move |(dataset, n)| (*n, product, *dataset)));
+        let most = each.max_by_key(|(records, ..)| *records);
+        let Some(longest) = most.and_then(|(_, product, dataset)| recorded_of(dir, product, dataset, day)) else { continue };
+        let seconds = Duration::from_nanos(longest.last.since(longest.first)).as_secs_f64();
+        if seconds < LEAST_RECORDED.as_secs_f64() {
+            continue;
+        }
+        for (most, datasets) in busiest.iter_mut().zip(&of_products) {
+            for (dataset, records) in datasets {
+                let most = if dataset.is_of_tickers() { &mut most.1 } else { &mut most.0 };
+                *most = most.max(count(*records) * SECONDS_PER_DAY / seconds);
+            }
+        }
+    }
+    busiest.into_iter().map(|(trades, tickers)| Rates { trades, tickers, products: 1 }).fold(Rates::default(), sum)
+}
+
+/// Counts the records of a dataset-day. The files of one that is not sealed are longer than its records: it is opened.
+fn records_of(dir: &Path, product: &ProductId, dataset: Dataset, day: UtcDay) -> u64 {
+    let at_most = catalog::records_at_most(dir, product, dataset, day);
+    let key = DayKey { product: product.clone(), dataset, date: day };
+    if at_most == 0 || !catalog::is_unsealed(dir, &key).unwrap_or(true) {
+        return at_most;
+    }
+    recorded_of(dir, product, dataset, day).map_or(0, |recorded| recorded.records)
+}
+
+fn recorded_of(dir: &Path, product: &ProductId, dataset: Dataset, day: UtcDay) -> Option<Recorded> {
+    match dataset {
+        Dataset::Trades => recorded::<Trades>(dir, product, day),
+        Dataset::Md => recorded::<Md>(dir, product, day),
+        Dataset::TickerTrades => recorded::<TickerTrades>(dir, product, day),
+    }
+}
+
+fn count(records: u64) -> f64 {
+    float(usize::try_from(records).unwrap_or(usize::MAX))
 }
 
 fn sum(one: Rates, other: Rates) -> Rates {
@@ -101,7 +167,11 @@ fn judge(rates: Option<(Rates, f64)>, usable: Option<u64>) -> Finding {
     const CHECK: &str = "sizing";
     const CHANGE: &str = "a larger disk, fewer products, --columns core, or `coltape archive`";
     let Some((rates, bytes)) = rates else {
-        return Finding::yellow(CHECK, "no rates are known yet", "record one product for a day, then ask again");
+        return Finding::yellow(
+            CHECK,
+            "no rates are known yet: less than an hour is recorded",
+            "record one product for a day, then ask again",
+        );
     };
     let products = rates.products;
     let found =
@@ -135,8 +205,13 @@ const fn float(number: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+    use std::sync::Arc;
+
     use super::super::finding::Colour::{Green, Red, Yellow};
     use super::*;
+    use crate::record::Trade;
+    use crate::store::{DataDir, Day, StoreOptions};
 
     #[test]
     fn a_disk_that_lasts_less_than_a_day_is_red() {
@@ -159,6 +234,28 @@ mod tests {
         let higher = rates.or_higher(Rates { trades: 1.0, tickers: 31.0, products: 1 });
         assert_eq!(higher, Rates { trades: 300.0, tickers: 31.0, products: 3 });
         assert!(!Rates::default().is_known() && rates.is_known());
+    }
+
+    #[test]
+    fn a_part_of_a_day_counts_as_if_it_had_gone_on_and_minutes_say_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let product = ProductId::new("BTC-USD").expect("a product");
+        let start = UtcDay::parse("2026-11-20").expect("a day").start().0;
+        let data = Arc::new(DataDir::open(folder.path(), StoreOptions::default(), "").expect("a directory"));
+        let (mut day, _) = Day::<Trades>::open(&data, &product, UnixNanos(start).day(), UnixNanos(start)).expect("a day");
+        let mut record = |ids: RangeInclusive<u64>, seconds: u64| {
+            for trade_id in ids {
+                let time = UnixNanos(start + seconds * 1_000_000_000);
+                day.insert(&Trade { trade_id, time, ..<Trades as Layout>::EMPTY }).expect("stored");
+            }
+            day.commit();
+            stored(folder.path(), std::slice::from_ref(&product))
+        };
+        record(1..=50, 0);
+        assert!(!record(51..=100, 75).is_known(), "75 seconds");
+        assert!(!record(101..=101, 3599).is_known());
+        let rates = record(102..=200, 7200);
+        assert_eq!(rates, Rates { trades: 200.0 * 12.0, tickers: 0.0, products: 1 }, "two hours of a day");
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! 1. An offset is the time that a message names minus the time at which it was read: 0, and a little less for the way, where the box's clock is right. Only
 //!    what is sent when it happens counts: heartbeats, live trades, envelopes. A `last_match` may be days old.
 //! 2. The estimate is the [`CONFIRMATIONS`]rd highest offset of [`WINDOW_NANOS`]. So neither one absurd message moves it, nor two, nor a backlog that is read late.
-//!    Where the highest disagree, it takes [`OUTVOTING`] messages: only then two that are too low cannot be the [`CONFIRMATIONS`]rd highest.
+//!    Where the highest disagree, it takes [`OUTVOTING`] messages: only then two that are too low cannot be the [`CONFIRMATIONS`]rd highest. A message that
+//!    lies above the estimate puts it off: it may be the first behind a backlog. What is lower than the estimate before has to be said for as long again.
 //! 3. A time more than an hour ahead of both clocks is a doubt. [`CONFIRMATIONS`] that name different times and agree with each other are believed at once:
 //!    the box's clock was set back. As many that are not ahead refute it, and so do [`SETTLED_WITHIN_NANOS`] without an answer. As many in a row that agree
 //!    with each other an hour below the estimate are believed at once, too: the clock was set forward.
@@ -31,6 +32,9 @@ const WINDOW_NANOS: u64 = 5 * NANOS_PER_SECOND;
 
 /// How far the offsets of messages that agree with each other lie apart at most, in nanoseconds.
 const AGREEMENT_NANOS: u64 = 60 * NANOS_PER_SECOND;
+
+/// How far above an estimate the message lies that contradicts it, in nanoseconds: more than messages take longer on their way than others.
+const CONTRADICTION_NANOS: u64 = 5 * NANOS_PER_SECOND;
 
 /// How long a doubt lasts at most, in nanoseconds.
 pub(crate) const SETTLED_WITHIN_NANOS: u64 = 10 * NANOS_PER_SECOND;
@@ -155,6 +159,11 @@ pub(super) enum Verdict {
 /// No offset was seen.
 const NONE: i64 = i64::MIN;
 
+/// Tells whether an offset is too high for another one to be right. An offset that is too low may be that of a message that came late.
+const fn contradicts(offset: i64, other: i64) -> bool {
+    offset > other.saturating_add_unsigned(CONTRADICTION_NANOS)
+}
+
 /// Finds out how far the box's clock is from the exchange's, from the frames of one connection.
 #[derive(Debug)]
 pub(super) struct ClockCheck {
@@ -174,6 +183,8 @@ pub(super) struct ClockCheck {
     ahead: Vec<(i64, UnixNanos)>,
     /// Messages since then that were not ahead.
     against: usize,
+    /// Since when every message that was looked at is lower than what all connections go by.
+    falls_since: Option<UnixNanos>,
 }
 
 impl ClockCheck {
@@ -189,6 +200,7 @@ impl ClockCheck {
             ranked: 0,
             ahead: Vec::with_capacity(REMEMBERED),
             against: 0,
+            falls_since: None,
         }
     }
 
@@ -233,7 +245,8 @@ impl ClockCheck {
         }
         self.rank(offset);
         let is_due = self.offset.is_none() || times.recv.since(self.window_began) >= WINDOW_NANOS;
-        if is_due && let Some(estimate) = self.estimate() {
+        self.note_fall(offset, times.recv);
+        if is_due && let Some(estimate) = self.estimate().filter(|estimate| self.is_plain(*estimate, offset, times.recv)) {
             let lower = self.lower;
             self.believe(estimate);
             // This very message may be one of those that say otherwise.
@@ -300,6 +313,21 @@ impl ClockCheck {
         let agreeing = if last.abs_diff(offset) <= AGREEMENT_NANOS { count + 1 } else { 1 };
         self.lower = if offset < self.least_of_clock { (offset, agreeing) } else { (NONE, 0) };
         self.lower.1 >= CONFIRMATIONS
+    }
+
+    /// Takes note of an offset that is lower than what all connections go by.
+    fn note_fall(&mut self, offset: i64, recv: UnixNanos) {
+        let is_lower = self.shared.offset().is_some_and(|known| contradicts(known, offset));
+        let since = self.falls_since.filter(|since| is_lower && *since <= recv);
+        self.falls_since = since.or(is_lower.then_some(recv));
+    }
+
+    /// Tells whether an estimate is more than what a backlog says: the present message, of which `offset` is, does not contradict it, and where it is lower
+    /// than what all connections go by, nothing has contradicted it for a window's length.
+    fn is_plain(&self, estimate: i64, offset: i64, recv: UnixNanos) -> bool {
+        let falls = self.shared.offset().is_some_and(|known| contradicts(known, estimate));
+        let lasts = self.falls_since.map_or(0, |since| recv.since(since));
+        !contradicts(offset, estimate) && (!falls || lasts >= WINDOW_NANOS)
     }
 
     fn begin_window(&mut self, recv: UnixNanos) {
@@ -403,6 +431,35 @@ mod tests {
         (10..610).for_each(|n| _ = seen.read(START + n * SECOND, woken + n * SECOND / 1000));
         (611..630).for_each(|n| _ = seen.read(START + n * SECOND, START + n * SECOND));
         assert_eq!(seen.offset_s(), Some(0));
+    }
+
+    proptest! {
+        #[test]
+        fn no_backlog_moves_the_clock_at_any_moment(
+            off in prop::sample::select(vec![0, 60, -60, 7_200, -86_400]), backlog_s in 31u64..20_000, lost_s in 0u64..600,
+            before_s in 3u64..30, messages in 1u64..100, pauses_ms in prop::collection::vec(1u64..12_000, 1..40), burst_ms in 1u64..4_000,
+        ) {
+            let mut seen = Box::new();
+            let recv = |now: u64| now.saturating_add_signed(-off * SECOND.cast_signed());
+            (0..before_s).for_each(|n| _ = seen.read(START + n * SECOND, recv(START + n * SECOND)));
+            for now in (0..5).map(|n| START + (before_s + n) * SECOND) {
+                let _ = seen.read(now, recv(now));
+            }
+            prop_assert_eq!(seen.offset_s(), Some(off));
+            // The process stands still, then reads in a burst what came until the connection was lost.
+            let stopped = START + (before_s + 5) * SECOND;
+            let woken = stopped + (backlog_s + lost_s) * SECOND;
+            for n in 0..messages {
+                let _ = seen.read(stopped + n * backlog_s * SECOND / messages, recv(woken + n * burst_ms * (SECOND / 1000) / messages));
+                prop_assert_eq!(seen.offset_s(), Some(off), "in the backlog, at {}", n);
+            }
+            let mut now = woken + burst_ms * (SECOND / 1000);
+            for pause in pauses_ms {
+                now += pause * (SECOND / 1000);
+                let _ = seen.read(now, recv(now));
+                prop_assert_eq!(seen.offset_s(), Some(off), "behind the backlog");
+            }
+        }
     }
 
     #[test]

@@ -200,6 +200,9 @@ impl Session {
         }
         let wait = self.backoff.wait().max(at_least);
         self.state = State::Waiting { until: now + wait };
-        actions.push(Action::Report(SessionReport::Backoff { wait }));
+        // Without a product there is nothing to connect for.
+        if self.subscription.is_wanted() {
+            actions.push(Action::Report(SessionReport::Backoff { wait }));
+        }
     }
 }

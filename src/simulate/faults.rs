@@ -347,6 +347,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "ms" => 0.001,
         "s" => 1.0,
         "m" => 60.0,
+        "h" => 3600.0,
         _ => return None,
     };
     Duration::try_from_secs_f64(number.parse::<f64>().ok()? * unit).ok()

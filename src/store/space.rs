@@ -18,6 +18,8 @@ pub struct Space {
     pub free: u64,
     /// In all.
     pub total: u64,
+    /// Taken. What the file system keeps for the superuser is neither free for this program nor taken.
+    pub used: u64,
 }
 
 /// Most that is left free, in bytes.
@@ -54,7 +56,8 @@ pub(crate) fn free_space_of(file: &File) -> io::Result<Space> {
 }
 
 fn of(found: &rustix::fs::StatVfs) -> Space {
-    Space { free: found.f_bavail.saturating_mul(found.f_frsize), total: found.f_blocks.saturating_mul(found.f_frsize) }
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Space { free: bytes(found.f_bavail), total: bytes(found.f_blocks), used: bytes(found.f_blocks.saturating_sub(found.f_bfree)) }
 }
 
 /// Allocates the blocks of a file's first `len` bytes without changing its length.
@@ -99,9 +102,9 @@ mod tests {
 
     #[test]
     fn the_reserve_of_a_small_disk_is_a_hundredth() {
-        let small = Space { free: 0, total: 100 << 20 };
+        let small = Space { free: 0, total: 100 << 20, used: 0 };
         assert_eq!((small.reserve(), small.usable()), (1 << 20, 0));
-        assert_eq!(Space { free: 3 << 30, total: 1 << 50 }.reserve(), 1 << 30);
-        assert_eq!(Space { free: 3 << 30, total: 1 << 50 }.usable(), 2 << 30);
+        assert_eq!(Space { free: 3 << 30, total: 1 << 50, used: 0 }.reserve(), 1 << 30);
+        assert_eq!(Space { free: 3 << 30, total: 1 << 50, used: 0 }.usable(), 2 << 30);
     }
 }

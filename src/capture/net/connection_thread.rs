@@ -45,6 +45,9 @@ const DELIVER_WITHIN: Duration = Duration::from_millis(2);
 /// Why a connection is ended where the parser refuses a message for its size.
 const TOO_MANY_VALUES: &str = "the server sent a message with more values than are taken";
 
+/// Why a connection is ended whose last product was taken off the list.
+const UNWANTED: &str = "no product is wanted of it any more";
+
 /// How long a stop takes frames that the system has received.
 const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
 
@@ -324,10 +327,11 @@ impl Connection {
                     }
                 }
                 Action::Disconnect => {
-                    if self.cause == LossCause::default() {
+                    let is_unwanted = self.cause == LossCause::default();
+                    if is_unwanted {
                         self.cause = LossCause::Unwanted;
                     }
-                    self.disconnect("replaced");
+                    self.disconnect(if is_unwanted { UNWANTED } else { "replaced" });
                 }
                 Action::Report(report) => self.report(&report),
             }
@@ -392,10 +396,15 @@ impl Connection {
         self.router.interrupt();
         if let Some(mut socket) = self.socket.take() {
             socket.close();
-            self.metrics.count_loss(std::mem::take(&mut self.cause));
+            let cause = std::mem::take(&mut self.cause);
+            self.metrics.count_loss(cause);
             self.metrics.waiting_bytes.store(0, Relaxed);
             self.metrics.state.failed(why, Instant::now());
-            log::warn!("{}: connection lost: {why}", self.name);
+            if cause == LossCause::Unwanted {
+                log::info!("{}: closed: {why}", self.name);
+            } else {
+                log::warn!("{}: connection lost: {why}", self.name);
+            }
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
         }
     }

@@ -95,7 +95,10 @@ impl Connections {
             let room = self.per_connection.saturating_sub(entry.products.len()).min(new.len());
             entry.products.extend(new.drain(..room));
         }
-        for (entry, _) in entries.iter().zip(before).filter(|(entry, before)| entry.products != *before) {
+        for (entry, before) in entries.iter().zip(before).filter(|(entry, before)| entry.products != *before) {
+            if before.is_empty() {
+                entry.handle.metrics.state.wanted_again(Instant::now());
+            }
             entry.handle.set_products(entry.products.clone());
         }
         let CaptureContext { journal, stop, .. } = &*self.context;

@@ -101,6 +101,14 @@ impl ConnectionState {
         }
     }
 
+    /// Notes that products are wanted of the connection again, after a time without any. It did not work then because it need not.
+    pub(crate) fn wanted_again(&self, now: Instant) {
+        let mut state = self.0.lock();
+        if state.down_since.is_some() {
+            (state.down_since, state.cause) = (Some(now), None);
+        }
+    }
+
     /// Notes that the connection is open. Whether it works is not known yet.
     pub(crate) fn opened(&self) {
         self.0.lock().is_open = true;
@@ -180,5 +188,21 @@ mod tests {
         state.ended(after(16));
         let down = state.down(after(99));
         assert_eq!(down, Some(Down { lasts: Duration::from_secs(10), cause: "refused".to_owned(), has_worked: true, is_open: false }));
+    }
+
+    #[test]
+    fn a_time_without_products_is_no_outage() {
+        let (state, start) = (ConnectionState::default(), Instant::now());
+        let after = |seconds| start + Duration::from_secs(seconds);
+        state.begun(after(0));
+        state.acknowledged();
+        state.failed("no product is wanted of it any more", after(10));
+        state.wanted_again(after(1000));
+        state.begun(after(1001));
+        let down = state.down(after(1002)).expect("nothing is acknowledged yet");
+        assert_eq!((down.lasts, down.cause.as_str()), (Duration::from_secs(2), "no connection has been made yet"));
+        state.acknowledged();
+        state.wanted_again(after(1003));
+        assert_eq!(state.down(after(1004)), None, "one that works goes on to work");
     }
 }

@@ -22,7 +22,7 @@ use crate::exposition::{Exposition, MetricKind};
 
 /// Bytes of a page without products, and for each product: about as many as are needed.
 const PAGE_BYTES: usize = 16 << 10;
-const BYTES_PER_PRODUCT: usize = 1200;
+const BYTES_PER_PRODUCT: usize = 1500;
 
 /// A family with a sample of each product.
 struct ProductFamily {
@@ -53,17 +53,21 @@ const PER_PRODUCT: &[ProductFamily] = {
         row("late_total", Counter, "Trades and tickers stored beside the columns until the seal of their day.", |of| {
             of.trades.late.get() + of.tickers.late.get()
         }),
+        row("tickers_late_total", Counter, "The tickers of late_total.", |of| of.tickers.late.get()),
         row("duplicates_total", Counter, "Copies of trades that were stored already, and tickers that were not newer.", |of| {
             of.trades.duplicate.get() + of.tickers.stale.get()
         }),
+        row("tickers_stale_total", Counter, "The tickers of duplicates_total.", |of| of.tickers.stale.get()),
         row("conflicts_total", Counter, "Trades that came again with other fields.", |of| of.trades.conflict.get()),
         row("shed_total", Counter, "Trades and tickers given up because a queue or the disk was full.", |of| {
             of.trades.shed.get() + of.tickers.shed.get()
         }),
+        row("tickers_shed_total", Counter, "The tickers of shed_total: REST has none of them.", |of| of.tickers.shed.get()),
         row("backfilled_total", Counter, "Missing trades from REST or another tape.", |of| of.trades.fetched.get()),
         row("doubts_refuted_total", Counter, "Trades and tickers that nothing confirmed, kept with the rejects.", |of| {
             of.trades.rejected.get() + of.tickers.rejected.get()
         }),
+        row("tickers_refuted_total", Counter, "The tickers of doubts_refuted_total.", |of| of.tickers.rejected.get()),
         row("gaps_total", Counter, "Gaps that were found.", |of| of.gaps.get()),
         row("gaps_open", Gauge, "Ranges of trade ids that are missing now.", |of| of.open_gaps.load(Relaxed)),
         row("missing_ids", Gauge, "Trade ids that are missing now.", |of| of.missing_ids.load(Relaxed)),
@@ -142,7 +146,7 @@ pub(super) fn page(look: Option<&Look>, now: Instant, pages_cpu: Duration) -> St
     page.build_info();
     if let Some(look) = look {
         let metrics = &look.context.metrics;
-        products(&mut page, &rows);
+        products(&mut page, &rows, now);
         lines(&mut page, &rows);
         connections(&mut page, look, now);
         capture(&mut page, metrics, now);
@@ -158,7 +162,7 @@ pub(super) fn page(look: Option<&Look>, now: Instant, pages_cpu: Duration) -> St
     page.done()
 }
 
-fn products(page: &mut Exposition, rows: &[ProductRow]) {
+fn products(page: &mut Exposition, rows: &[ProductRow], now: Instant) {
     for family in PER_PRODUCT {
         page.family(family.name, family.kind, family.help);
         for row in rows {
@@ -173,7 +177,8 @@ fn products(page: &mut Exposition, rows: &[ProductRow]) {
     page.one("queue_capacity_messages", MetricKind::Gauge, "Most messages that a queue holds.", capacity);
     let slots: usize = rows.iter().map(|row| row.capacity).sum();
     page.one("queue_memory_bytes", MetricKind::Gauge, "What the queues take of the anonymous memory, full or empty.", slots * SLOT_BYTES);
-    page.one("products", MetricKind::Gauge, "Products that are recorded.", rows.len());
+    let wanted = rows.iter().filter(|row| row.metrics.subscription.look(now).wanted_for.is_some()).count();
+    page.one("products", MetricKind::Gauge, "Products that are recorded.", wanted);
 }
 
 /// Adds what redundant lines have brought.

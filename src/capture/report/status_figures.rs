@@ -131,7 +131,7 @@ impl StatusFigures {
         let fallen = if ran >= SPACE_SPAN { first_free.saturating_sub(space.free) } else { 0 };
         let room = space.free.saturating_sub(space.reserve());
         let disk = Disk { free_bytes: space.free, days_until_full: days_until_full(room, self.stored_bytes.max(fallen), ran) };
-        Some(DiskReading { disk, used_bytes: space.total.saturating_sub(space.free) })
+        Some(DiskReading { disk, used_bytes: space.used })
     }
 
     fn problems(&mut self, context: &CaptureContext, standing: &[StandingAlert], now: Instant, report: &StatusReport) -> Vec<String> {

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::capture::report::buckets::BucketTally;
 use crate::capture::report::metrics::{LagTally, Metrics, micros};
-use crate::time::{Clock, UnixNanos};
+use crate::time::{Clock, NANOS_PER_SECOND, UnixNanos};
 
 /// Bytes of a full trade or ticker record: a hint of how much waits to be flushed.
 pub(crate) const ROW_BYTES: u64 = 100;
+
+/// Longest time that a message is taken to be under way, in nanoseconds.
+const LONGEST_DELAY_NANOS: u64 = 3600 * NANOS_PER_SECOND;
 
 /// What is left to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,10 +101,14 @@ impl StepTally {
         }
     }
 
-    /// Counts how long a live record was under way from the exchange to this box, by their clocks.
+    /// Counts how long a live record was under way from the exchange to this box, by their clocks. What seems to have taken longer than
+    /// [`LONGEST_DELAY_NANOS`] has another time than that at which it was sent.
     #[inline]
     pub(crate) fn note_delay(&mut self, sent: UnixNanos, recv: UnixNanos) {
-        self.delay.note_one(recv.since(sent));
+        let nanos = recv.since(sent);
+        if nanos <= LONGEST_DELAY_NANOS {
+            self.delay.note_one(nanos);
+        }
     }
 
     /// Adds the lags to those of the capture.

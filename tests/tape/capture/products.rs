@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -208,6 +209,42 @@ fn a_list_read_again_on_sighup_brings_and_drops_products() {
     let ended = capture.stop();
     ended.assert_good();
     assert_eq!(server.connections(), 1, "the connection is kept");
+}
+
+#[test]
+fn a_connection_that_had_no_product_for_a_while_was_not_lost() {
+    let server = Server::start(|connection, mut session| {
+        while let Some(request) = session.receive() {
+            let name = request["channels"][0]["product_ids"][0].as_str().unwrap().to_owned();
+            // The one that is made again takes less time for its answer than a connection may be lost.
+            let until = Instant::now() + if connection < 2 { Duration::ZERO } else { Duration::from_millis(1500) };
+            std::thread::sleep(until - Instant::now());
+            session.acknowledge(std::slice::from_ref(&name));
+            session.send(match_frame(&name, 1 + u64::try_from(connection).unwrap(), &now()));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let (data, list) = (folder.path().join("data"), folder.path().join("list"));
+    fs::write(&list, "BTC-USD\nETH-USD\n").unwrap();
+    let args =
+        ["--products-file", list.to_str().unwrap(), "--url", &server.url, "--products-per-connection", "1", "--alert-connection", "3s"];
+    let capture = Capture::start(&data, &args);
+    let trades = |product| if data.join(product).join("TRADES").exists() { ids(&data, product).len() } else { 0 };
+    await_that("both products' trades", || ["BTC-USD", "ETH-USD"].map(trades) == [1, 1]);
+    fs::write(&list, "BTC-USD\n").unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    await_that("the second connection is closed", || !journal(&data, "connection_lost").is_empty());
+    let closed = Instant::now();
+    await_that("longer than a connection may be lost", || closed.elapsed() > Duration::from_secs(4));
+    fs::write(&list, "BTC-USD\nETH-USD\n").unwrap();
+    capture.signal(rustix::process::Signal::HUP);
+    await_that("the second product trades again", || trades("ETH-USD") == 2);
+    let ended = capture.stop();
+    ended.assert_good();
+    // The trade behind it waits for a heartbeat, which is a lag, and may be an alert.
+    assert!(!journal(&data, "alert_raised").iter().any(|event| event["alert"] == "connection_lost"), "{}", ended.stderr());
+    let log = ended.stderr();
+    assert!(!log.contains("connection lost") && !log.contains("connecting again"), "{log}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ fn a_file_or_folder_that_cannot_be_used_is_refused_at_the_start_by_the_name_of_i
         let args = ["capture", "BTC-USD", "--url", "ws://127.0.0.1:1", "--data-dir", &data, option, value];
         args.map(str::to_owned).to_vec()
     };
+    let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
     let simulate = |option: &str, value: &str| ["simulate", option, value].map(str::to_owned).to_vec();
     let cases = [
         ("--report", capture("--report", &dir)),
@@ -33,6 +34,8 @@ fn a_file_or_folder_that_cannot_be_used_is_refused_at_the_start_by_the_name_of_i
         ("--record", capture("--record", &below)),
         ("--record", capture("--record", "/proc/nothing")),
         ("--ca-file", capture("--ca-file", &missing)),
+        ("--ca-file", [capture("--ca-file", &missing), words(["--rest-url", "https://127.0.0.1:1"])].concat()),
+        ("--token-file", [capture("--token-file", &missing), words(["--listen", "127.0.0.1:0"])].concat()),
         ("--products-file", capture("--products-file", &missing)),
         ("--products-file", capture("--products-file", &dir)),
         ("--rest-url", capture("--rest-url", "no URL")),

@@ -17,7 +17,9 @@ impl Router {
             if !entry.has_ticker {
                 entry.note_first_ticker(ticker, is_snapshot);
             }
-            self.tally.note_delay(ticker.time, ticker.recv);
+            if !is_snapshot {
+                self.tally.note_delay(ticker.time, ticker.recv);
+            }
             self.awaits_trade = entry.has_trade && ticker.trade_id > entry.last_trade_id;
         }
         // What is sent on subscribing is sent to this line alone.

@@ -68,7 +68,7 @@ impl Writer {
         }
         self.begin_batch();
         for DoubtedTrade { received, doubt } in &run.messages {
-            self.offer(*received);
+            self.store_confirmed(|writer| writer.offer(*received));
             if *doubt == TradeDoubt::Time {
                 self.trade_marks.set_newest(received.trade.time);
             }

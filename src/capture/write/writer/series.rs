@@ -197,9 +197,7 @@ impl Writer {
             self.begin_batch();
             let is_of_earlier_trade = ticker.trade_id < self.held_back.last_trade_id && self.doubted_trades.is_empty();
             match self.ticker_marks.judge_at(&ticker, self.context.latest_at(ticker.recv)) {
-                TickerJudgement::Newer => {
-                    self.write_ticker(&ticker, Effort::Any);
-                }
+                TickerJudgement::Newer => self.store_confirmed(|writer| _ = writer.write_ticker(&ticker, Effort::Any)),
                 TickerJudgement::Stale => self.metrics.tickers.stale.one(),
                 TickerJudgement::Doubted(TickerDoubt::Behind) if is_of_earlier_trade => self.metrics.tickers.stale.one(),
                 TickerJudgement::Doubted(doubt) => self.doubt_ticker(&ticker, doubt),

@@ -107,7 +107,7 @@ impl Writer {
             self.open_days.begin_stretch();
         }
         self.begin_batch();
-        self.write_ticker(ticker, Effort::Any);
+        self.store_confirmed(|writer| _ = writer.write_ticker(ticker, Effort::Any));
         self.ticker_marks.restart(ticker);
     }
 

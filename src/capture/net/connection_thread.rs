@@ -45,9 +45,6 @@ const DELIVER_WITHIN: Duration = Duration::from_millis(2);
 /// Why a connection is ended where the parser refuses a message for its size.
 const TOO_MANY_VALUES: &str = "the server sent a message with more values than are taken";
 
-/// Why a connection is ended whose last product was taken off the list.
-const UNWANTED: &str = "no product is wanted of it any more";
-
 /// How long a stop takes frames that the system has received.
 const DRAIN_AT_STOP: Duration = Duration::from_millis(500);
 
@@ -327,11 +324,8 @@ impl Connection {
                     }
                 }
                 Action::Disconnect => {
-                    let is_unwanted = self.cause == LossCause::default();
-                    if is_unwanted {
-                        self.cause = LossCause::Unwanted;
-                    }
-                    self.disconnect(if is_unwanted { UNWANTED } else { "replaced" });
+                    self.cause = self.cause.or_unwanted();
+                    self.disconnect(self.cause.of_disconnection());
                 }
                 Action::Report(report) => self.report(&report),
             }
@@ -400,11 +394,8 @@ impl Connection {
             self.metrics.count_loss(cause);
             self.metrics.waiting_bytes.store(0, Relaxed);
             self.metrics.state.failed(why, Instant::now());
-            if cause == LossCause::Unwanted {
-                log::info!("{}: closed: {why}", self.name);
-            } else {
-                log::warn!("{}: connection lost: {why}", self.name);
-            }
+            let (level, what) = cause.told();
+            log::log!(level, "{}: {what}: {why}", self.name);
             self.journal.write(Event::ConnectionLost { line: self.name.clone(), why: why.to_owned() });
         }
     }

@@ -44,6 +44,24 @@ impl LossCause {
     /// Every cause.
     pub(crate) const ALL: [Self; 5] = [Self::Failed, Self::Closed, Self::Silent, Self::Unacknowledged, Self::Unwanted];
 
+    /// Gives the cause of a connection that this side ends: where nothing else is known, it is that nothing is wanted of it.
+    #[must_use]
+    pub(crate) const fn or_unwanted(self) -> Self {
+        if matches!(self, Self::Failed) { Self::Unwanted } else { self }
+    }
+
+    /// Says why this side ended the connection.
+    #[must_use]
+    pub(crate) const fn of_disconnection(self) -> &'static str {
+        if matches!(self, Self::Unwanted) { "no product is wanted of it any more" } else { "replaced" }
+    }
+
+    /// Gives how the log tells of it: a connection of which nothing is wanted is no loss.
+    #[must_use]
+    pub(crate) const fn told(self) -> (log::Level, &'static str) {
+        if matches!(self, Self::Unwanted) { (log::Level::Info, "closed") } else { (log::Level::Warn, "connection lost") }
+    }
+
     /// Gives its name in the metrics.
     #[must_use]
     pub(crate) const fn name(self) -> &'static str {

@@ -372,14 +372,6 @@ impl Writer {
         }
     }
 
-    /// Stores what has waited for a confirmation. How long it waited is no lag.
-    #[cold]
-    fn store_confirmed(&mut self, store: impl FnOnce(&mut Self)) {
-        let noted = self.batch_recvs.len();
-        store(self);
-        self.batch_recvs.truncate(noted);
-    }
-
     /// Makes the batch visible, and counts its lags.
     pub(super) fn commit(&mut self) {
         let Some(start) = self.batch_start.take() else { return };

@@ -294,22 +294,6 @@ fn script() -> impl Strategy<Value = Script> {
 
 /// Scripts that were once wrong.
 #[test]
-fn how_long_a_first_trade_waits_for_others_is_no_lag() {
-    let fixture = WriterFixture::new();
-    let lag = || fixture.context.metrics.recent_lag_micros.take();
-    let store = |id: u64| {
-        fixture.route.queue.push(MarketMessage::Trade(Trade { recv: UnixNanos(1), ..trade(id) }, RawPlace::default()));
-        fixture.route.slot.wake_writer();
-        crate::capture::write::fixture::until("it is stored", || fixture.route.metrics.trades.written.get() == id);
-        drop(fixture.route.slot.lock());
-    };
-    store(1);
-    assert_eq!(lag(), 0, "nothing confirmed it for two seconds");
-    store(2);
-    assert!(lag() > 0, "one that nothing was in the way of");
-}
-
-#[test]
 fn an_absurd_message_among_the_first_ones_hides_no_real_message() {
     for (key, at, jump, in_a_row, restart) in [
         (Key::TradeTime, 2, (13, false), 1, 0),

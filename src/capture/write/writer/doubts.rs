@@ -82,6 +82,14 @@ impl Writer {
         self.release_tickers();
     }
 
+    /// Stores what has waited for a confirmation. How long it waited is no lag.
+    #[cold]
+    pub(super) fn store_confirmed(&mut self, store: impl FnOnce(&mut Self)) {
+        let noted = self.batch_recvs.len();
+        store(self);
+        self.batch_recvs.truncate(noted);
+    }
+
     /// Counts a trade that goes on with the series against those that are doubted.
     #[cold]
     pub(super) fn contradict_trades(&mut self, going_on: Mark) {
@@ -320,5 +328,28 @@ impl Writer {
         );
         self.context.journal.reject(REASON, raw.as_bytes());
         self.report_refuted(ticker.sequence, why);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::capture::write::fixture::{WriterFixture, trade, until};
+    use crate::record::{MarketMessage, RawPlace, Trade};
+    use crate::time::UnixNanos;
+
+    #[test]
+    fn how_long_a_first_trade_waits_for_others_is_no_lag() {
+        let fixture = WriterFixture::new();
+        let lag = || fixture.context.metrics.recent_lag_micros.take();
+        let store = |id: u64| {
+            fixture.route.queue.push(MarketMessage::Trade(Trade { recv: UnixNanos(1), ..trade(id) }, RawPlace::default()));
+            fixture.route.slot.wake_writer();
+            until("it is stored", || fixture.route.metrics.trades.written.get() == id);
+            drop(fixture.route.slot.lock());
+        };
+        store(1);
+        assert_eq!(lag(), 0, "nothing confirmed it for two seconds");
+        store(2);
+        assert!(lag() > 0, "one that nothing was in the way of");
     }
 }

@@ -13,7 +13,7 @@ use std::fmt::{Display, Write};
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The commit that the program was built from, as `scripts/commit.rs` has found it.
-const COMMIT: &str = match option_env!("COLTAPE_COMMIT") {
+pub(crate) const COMMIT: &str = match option_env!("COLTAPE_COMMIT") {
     Some(commit) => commit,
     None => "unknown",
 };

@@ -20,7 +20,7 @@ use super::serve::ServeArgs;
 use super::shell_args::{CompletionsArgs, ManArgs};
 use super::stats::StatsArgs;
 use super::units;
-use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, currency, positive_span, threads};
+use super::values::{ALL_DATASETS, EXPORT_DATASETS, Span, VERSION_AND_COMMIT, currency, positive_span, threads};
 use super::verify_help::VERIFY_HELP;
 use crate::capture::config::defaults;
 use crate::export::{ExportCompression, ExportEncoding, ExportFormat, ExportTypes};
@@ -33,7 +33,7 @@ use crate::time::{DateFormat, UnixNanos};
 
 /// Records the Coinbase tape, every trade and every ticker, and proves that nothing is missing.
 #[derive(Debug, Parser)]
-#[command(name = "coltape", version, max_term_width = 110)]
+#[command(name = "coltape", version, long_version = VERSION_AND_COMMIT.as_str(), max_term_width = 110)]
 pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]

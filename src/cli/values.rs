@@ -11,6 +11,7 @@ use clap::builder::PossibleValue;
 
 use super::units;
 use crate::export::{ExportCompression, ExportConfig, ExportEncoding, ExportFormat, ExportTypes};
+use crate::exposition::COMMIT;
 use crate::feed::Feed;
 use crate::plot::{PlotConfig, PlotPart, Theme};
 use crate::query::Format;
@@ -42,6 +43,9 @@ impl fmt::Display for Span {
         write!(f, "{}{unit}", millis / unit_millis)
     }
 }
+
+/// What `--version` says: the commit tells builds of one version apart.
+pub(crate) static VERSION_AND_COMMIT: LazyLock<String> = LazyLock::new(|| format!("{} ({COMMIT})", env!("CARGO_PKG_VERSION")));
 
 /// Every dataset, as a list on the command line.
 pub(crate) static ALL_DATASETS: LazyLock<String> = LazyLock::new(|| Dataset::ALL.map(Dataset::name).join(","));

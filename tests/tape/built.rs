@@ -100,3 +100,11 @@ fn worktrees_packed_branches_and_folders_of_other_checkouts_are_told_apart() {
     assert_eq!(commit, first);
     assert!(watched.iter().any(|path| path.ends_with("packed-refs")) && watched.iter().all(|path| Path::new(path).exists()), "{watched:?}");
 }
+
+#[test]
+fn the_program_names_the_commit_that_it_is_built_from() {
+    let said = |option: &str| String::from_utf8(Command::new(env!("CARGO_BIN_EXE_coltape")).arg(option).output().unwrap().stdout).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(said("--version"), format!("coltape {version} ({})\n", env!("COLTAPE_COMMIT")));
+    assert_eq!(said("-V"), format!("coltape {version}\n"));
+}

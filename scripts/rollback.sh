@@ -34,11 +34,12 @@ exec 9<"$dir"
 if ! flock --nonblock 9; then
   pid=$("$coltape" status "$dir" --json 2>/dev/null | sed -n 's/^.*"pid":\([0-9]*\).*$/\1/p' || true)
   mapfile -d '' -t words <"/proc/${pid:-none}/cmdline" 2>/dev/null || words=()
-  datasets=all
+  # An option that stands twice adds to itself.
+  datasets=()
   for ((at = 1; at < ${#words[@]}; at++)); do
-    case ${words[at]} in --datasets) datasets=${words[at + 1]:-} ;; --datasets=*) datasets=${words[at]#*=} ;; esac
+    case ${words[at]} in --datasets) datasets+=("${words[at + 1]:-}") ;; --datasets=*) datasets+=("${words[at]#*=}") ;; esac
   done
-  [[ $datasets == md ]] || fail "process ${pid:-?} writes to $dir, and not only tickers: start the capture again with --datasets md"
+  [[ ${datasets[*]} =~ ^md(\ md)*$ ]] || fail "process ${pid:-?} writes to $dir, and not only tickers: start the capture again with --datasets md"
 fi
 
 # Every day is read: one that is damaged, or that waits for late trades, is left alone.

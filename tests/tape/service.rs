@@ -429,6 +429,15 @@ fn there_is_no_way_back_beside_a_capture_of_trades() {
     let folder = std::mem::replace(&mut service.folder, tempfile::tempdir().unwrap());
     drop(service);
     fs::remove_file(folder.path().join("notify")).unwrap();
+    // An option that stands twice adds to itself.
+    let mut service = Service::in_folder(&simulator, folder, &["--datasets=trades", "--datasets", "md"]);
+    service.await_signs(1);
+    let refused = rollback(&data);
+    assert!(!refused.status.success() && text(&refused.stderr).contains("--datasets md"), "{refused:?}");
+    service.end();
+    let folder = std::mem::replace(&mut service.folder, tempfile::tempdir().unwrap());
+    drop(service);
+    fs::remove_file(folder.path().join("notify")).unwrap();
     // Tickers only: the sealed days of trades go, while the capture records.
     let mut service = Service::in_folder(&simulator, folder, &["--datasets", "md"]);
     service.await_signs(1);

@@ -95,6 +95,7 @@ BTC-USD
 END
 settings /etc/coltape/capture.env 644 <<END
 # Options of \`coltape capture\` for coltape.service, separated by blanks: --lines 2 --proxy http://proxy:3128. After a change: systemctl restart coltape
+# Quotes hold together what has blanks: --alert-command 'curl -fsS --data-binary @- https://pager.example/hook'
 CAPTURE_OPTIONS=
 RUST_LOG=info
 END

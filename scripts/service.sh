@@ -54,17 +54,22 @@ is_well() { coltape status /srv/tape >/run/status 2>&1; }
 records() { coltape query "$1" --tail 1 --format csv --data-dir /srv/tape 2>/dev/null | tail -n +2 | grep -q .; }
 has_other_process() { local now; now=$(property MainPID); [[ $now != 0 && $now != "$1" ]] && has_property ActiveState active && is_well; }
 was_told() { grep -qx "$1" /run/told 2>/dev/null; }
-installed() { find /usr/local /etc ! -name '*-' ! -name .pwd.lock ! -name '.updated' -printf '%p %m\n' | sort; getent passwd coltape || true; }
+installed() {
+  find /usr/local /etc ! -name '*-' ! -name .pwd.lock ! -name '.updated' -printf '%p %m\n' | sort
+  getent passwd coltape || true
+}
+# An option that has blanks is one word of the process.
+has_quoted_option() { grep -qzxF -e "$alert_command" "/proc/$(property MainPID)/cmdline"; }
 
 # All that is shown, inside of the namespaces.
 inside() { # BINARY
-  local binary=$1 pid endpoints before began=$EPOCHREALTIME
+  local binary=$1 pid endpoints alert_command='cat >>/run/alerts' before began=$EPOCHREALTIME
   trap '((! $?)) || { journalctl --no-pager -o short-monotonic -u coltape -u coltape-next -u coltape-failed | tail -n 80; cat /run/status; } >&2' EXIT
   ip link set lo up
   installed >/run/before
   systemd-run --quiet --unit=exchange --property=StandardOutput=file:/run/exchange "$binary" simulate --products 3 --rate 50
   await 60 "the simulated exchange" grep -q websocket_url /run/exchange
-  endpoints=$(sed -n 's/.*"websocket_url":"\([^"]*\)".*/--url \1/p' /run/exchange) 
+  endpoints=$(sed -n 's/.*"websocket_url":"\([^"]*\)".*/--url \1/p' /run/exchange)
   endpoints+=$(sed -n 's/.*"rest_url":"\([^"]*\)".*/ --rest-url \1/p' /run/exchange)
   mapfile -t products < <(sed -n 's/.*"products":\[\([^]]*\)\].*/\1/p' /run/exchange | tr -d '"' | tr ',' '\n')
 
@@ -74,10 +79,16 @@ inside() { # BINARY
   ok "installed, nothing started"
 
   echo "${products[0]}" >/etc/coltape/products
-  sed -i "s|^CAPTURE_OPTIONS=.*|CAPTURE_OPTIONS=$endpoints|" /etc/coltape/capture.env
+  # No proxy is there. The drop-in says that none is needed.
+  sed -i "s|^CAPTURE_OPTIONS=.*|CAPTURE_OPTIONS=$endpoints --alert-command '$alert_command'|; \$a ALL_PROXY=http://127.0.0.1:9" /etc/coltape/capture.env
   # What systemd waits for, shorter.
   mkdir -p /etc/systemd/system/coltape.service.d
-  printf '[Service]\nWatchdogSec=10s\nRestartSec=1s\n' >/etc/systemd/system/coltape.service.d/patience.conf
+  cat >/etc/systemd/system/coltape.service.d/patience.conf <<'END'
+[Service]
+WatchdogSec=10s
+RestartSec=1s
+Environment="NO_PROXY=127.0.0.1, localhost" "NOTE=$1 \"2\""
+END
   printf '#!/bin/sh\necho "$1" >>/run/told\n' >/etc/coltape/on-failure
   chmod 755 /etc/coltape/on-failure
   install -o coltape -m 644 /dev/null /run/told
@@ -87,6 +98,7 @@ inside() { # BINARY
   await 60 "a capture that is well" is_well
   [[ $(stat -c %U "/proc/$(property MainPID)") == coltape ]] || fail "it does not run as its user"
   await 30 "trades" records "${products[0]}"
+  has_quoted_option || fail "an option with blanks has come apart"
   ok "enabled and started: $(property StatusText)"
 
   printf '%s\n' "${products[@]}" >/etc/coltape/products
@@ -112,6 +124,7 @@ inside() { # BINARY
   pid=$(property MainPID)
   scripts/upgrade.sh >/run/said
   has_other_process "$pid" || fail "upgrade.sh came back, and the old process runs"
+  has_quoted_option || fail "an option with blanks has come apart in the upgrade"
   systemctl is-active --quiet coltape-next && fail "the capture of the first step still runs"
   ok "upgraded: $(cat /run/said)"
 

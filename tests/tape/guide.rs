@@ -23,8 +23,8 @@ set -euo pipefail
 unit=$ROOT/usr/local/lib/systemd/system/coltape.service
 start() {
   line=$(sed -n 's/^ExecStart=//p' "$unit" | sed "s|/usr/local/bin/coltape|coltape|; s|/etc/|$ROOT/etc/|")
-  set -a; source "$ROOT/etc/coltape/capture.env"; set +a
-  COLTAPE_DATA_DIR=$ROOT/mnt/md/data bash -c "exec $line" >>"$ROOT/log" 2>&1 &
+  read -ra words <<<"$line"
+  COLTAPE_DATA_DIR=$ROOT/mnt/md/data exec-words "${words[@]}" >>"$ROOT/log" 2>&1 &
   printf '%s' $! >"$ROOT/pid"
 }
 stop() {
@@ -37,19 +37,35 @@ case "$*" in
   "enable --now coltape") start ;;
   "start coltape") start; await-ready "$(cat "$ROOT/pid")" ;;
   "show coltape -p MainPID --value") cat "$ROOT/pid" ;;
+  "show coltape -p Environment --value") printf "%s\n" "COLTAPE_DATA_DIR=$ROOT/mnt/md/data" RUST_LOG=info ;;
   "restart coltape") stop; start ;;
   "reload coltape") kill -HUP "$(cat "$ROOT/pid")" ;;
   *) printf 'what is systemctl %s?\n' "$*" >&2; exit 1 ;;
 esac
 "#;
 
-/// What `systemd-run` does here: it runs the last word, and waits until the capture is ready.
+/// What `systemd-run` does here: it runs the words behind its options, and waits until the capture is ready.
 const SYSTEMD_RUN: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
-line=$(sed "s|/usr/local/bin/coltape|coltape|; s|/etc/|$ROOT/etc/|" <<<"${@: -1}")
-set -a; source "$ROOT/etc/coltape/capture.env"; set +a
-COLTAPE_DATA_DIR=$ROOT/mnt/md/data bash -c "$line" >>"$ROOT/log" 2>&1 &
+while [[ $1 == -* ]]; do shift; done
+words=("${@/#\/usr\/local\/bin\/coltape/coltape}")
+COLTAPE_DATA_DIR=$ROOT/mnt/md/data exec-words "${words[@]/#\/etc\//$ROOT/etc/}" >>"$ROOT/log" 2>&1 &
 await-ready $!
+"#;
+
+/// Runs words as systemd does, with the settings of the file: a word `$NAME` stands for the words of the variable, and quotes hold blanks together.
+const EXEC_WORDS: &str = r#"#!/usr/bin/env bash
+set -euo pipefail
+while IFS='=' read -r name value; do
+  if [[ -z $name || $name == '#'* ]]; then continue; fi
+  if [[ $value =~ ^\"(.*)\"$ || $value =~ ^\'(.*)\'$ ]]; then value=${BASH_REMATCH[1]}; fi
+  export "$name=$value"
+done <"$ROOT/etc/coltape/capture.env"
+words=()
+for word in "$@"; do
+  if [[ $word == '$'* ]]; then word=${word:1}; mapfile -t more < <(xargs -r printf '%s\n' <<<"${!word}"); words+=("${more[@]}"); else words+=("$word"); fi
+done
+exec "${words[@]}"
 "#;
 
 /// Waits until the process of this id writes the status file.
@@ -98,7 +114,13 @@ impl System {
         let sudo = "#!/bin/sh\nexec \"$@\"\n";
         let file_there = "#!/bin/sh\nset -e\ncat \"$2\"\n";
         let journal = "#!/bin/sh\ncat \"$ROOT/log\"\n";
-        let own = [("systemctl", SYSTEMCTL), ("systemd-run", SYSTEMD_RUN), ("await-ready", AWAIT_READY), ("coltape", COLTAPE)];
+        let own = [
+            ("systemctl", SYSTEMCTL),
+            ("systemd-run", SYSTEMD_RUN),
+            ("exec-words", EXEC_WORDS),
+            ("await-ready", AWAIT_READY),
+            ("coltape", COLTAPE),
+        ];
         for (name, text) in own.into_iter().chain([("sudo", sudo), ("sysctl", file_there), ("journalctl", journal)]) {
             let path = programs.join(name);
             fs::write(&path, text).unwrap();
@@ -151,6 +173,10 @@ impl System {
     fn data(&self) -> PathBuf {
         self.path().join("mnt/md/data")
     }
+
+    fn set_options(&self, line: &str) {
+        fs::write(self.path().join("etc/coltape/capture.env"), format!("# CAPTURE_OPTIONS=\n{line}\nRUST_LOG=info\n")).unwrap();
+    }
 }
 
 impl Drop for System {
@@ -188,6 +214,9 @@ fn the_commands_of_the_guide_lead_from_an_empty_box_to_a_verified_capture_and_ba
             continue;
         }
         let said = system.run(&section, &block);
+        if section == "Install it on a box" {
+            system.set_options("CAPTURE_OPTIONS=--alert-command 'cat >/dev/null' --alert-hold 20s");
+        }
         if block.contains("verify") && section == "The first day, and more products" {
             assert!(said.contains("partial") || said.contains("whole"), "{said}");
             assert!(query(&system.data(), "BTC-USD", &[]).len() > 1, "{said}");

@@ -177,6 +177,13 @@ impl System {
     fn set_options(&self, line: &str) {
         fs::write(self.path().join("etc/coltape/capture.env"), format!("# CAPTURE_OPTIONS=\n{line}\nRUST_LOG=info\n")).unwrap();
     }
+
+    /// The command line of the capture.
+    fn words(&self) -> Vec<String> {
+        let pid = fs::read_to_string(self.path().join("pid")).unwrap();
+        let words = fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap();
+        String::from_utf8(words).unwrap().split_terminator('\0').map(str::to_owned).collect()
+    }
 }
 
 impl Drop for System {
@@ -229,12 +236,40 @@ fn the_commands_of_the_guide_lead_from_an_empty_box_to_a_verified_capture_and_ba
         }
         run.push(section);
     }
+    let own = ["--datasets", "md", "--alert-command", "cat >/dev/null", "--alert-hold", "20s"];
+    assert!(system.words().windows(own.len()).any(|words| words == own), "the other options stay: {:?}", system.words());
     let mut sections = run.clone();
     sections.dedup();
     assert_eq!(sections, SECTIONS, "every section was run, in its order");
     let is_stored = |product: &str, dataset: &str| system.data().join(product).join(dataset).exists();
     assert!(is_stored("ETH-USD", "MD") && is_stored("SOL-USD", "MD"), "the products that were added are recorded");
     assert!(!is_stored("BTC-USD", "TRADES"), "and the trades are removed at last");
+}
+
+#[test]
+fn the_way_back_keeps_the_other_options_however_they_are_written() {
+    let system = System::new();
+    fs::create_dir(system.path().join("etc/coltape")).unwrap();
+    let block = blocks(&page()).into_iter().find(|(section, _)| section == "The way back").unwrap().1;
+    let change = block.lines().find(|line| line.contains("CAPTURE_OPTIONS")).unwrap();
+    let show = "exec-words printf '%s\\n' '$CAPTURE_OPTIONS'";
+    for (options, others) in [
+        ("", ""),
+        ("--lines 2", "--lines 2 "),
+        ("\"--lines 2 --alert-command 'a b'\"", "--lines 2 --alert-command a b "),
+        ("'--lines 2 --alert-command \"a b\"'", "--lines 2 --alert-command a b "),
+        ("--alert-command 'a b' --proxy http://proxy:3128", "--alert-command a b --proxy http://proxy:3128 "),
+        ("--datasets md,ticker_trades,trades --lines 2", "--lines 2 "),
+        ("\"--lines 2 --datasets=trades\"", "--lines 2 "),
+        ("--datasets trades --lines 2 --datasets md", "--lines 2 "),
+    ] {
+        system.set_options(&format!("CAPTURE_OPTIONS={options}"));
+        // Twice is as good as once.
+        for _ in 0..2 {
+            let said = system.run("The way back", &format!("{change}\n{show}"));
+            assert_eq!(said.replace('\n', " "), format!("--datasets md {others}"), "{options}");
+        }
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ fi
 version=$("$binary" --version) || fail "--binary $binary: it does not run here"
 
 # What this makes is noted, so that uninstall.sh takes away that and nothing else: `file PATH`, `folder PATH`, `settings PATH SUM`, `data PATH`,
-# `user NAME`.
+# `user NAME`. What uninstall.sh has kept is still noted there, and is taken over.
 lib=/usr/local/lib/coltape
 list=$root$lib/installed
 noted=()
@@ -59,6 +59,8 @@ settings() { # PATH MODE, text on stdin: only where there are none yet
   folder "$(dirname "$1")"
   cat >"$root$1"
   chmod "$2" "$root$1"
+  local at
+  for at in "${!noted[@]}"; do if [[ ${noted[at]} == "settings $1 "* ]]; then unset "noted[at]"; fi; done
   note "settings $1 $(sha256sum <"$root$1" | cut -d' ' -f1)"
 }
 
@@ -123,6 +125,8 @@ if [[ -n $data_dir ]]; then
   # Only a new or empty directory: what is there has an owner.
   if [[ -n $owner && -z $(ls -A "$root$data_dir") ]]; then chown "$owner" "$root$data_dir"; fi
 fi
+# systemd makes this one at the first start.
+if [[ ! -e $root/var/lib/coltape ]]; then note "folder /var/lib/coltape"; fi
 keep_list
 if [[ -z $root && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
 cat <<END

@@ -57,6 +57,7 @@ was_told() { grep -qx "$1" /run/told 2>/dev/null; }
 installed() {
   find /usr/local /etc ! -name '*-' ! -name .pwd.lock ! -name '.updated' -printf '%p %m\n' | sort
   getent passwd coltape || true
+  ls -d /var/lib/coltape 2>/dev/null || true
 }
 # An option that has blanks is one word of the process.
 has_quoted_option() { grep -qzxF -e "$alert_command" "/proc/$(property MainPID)/cmdline"; }
@@ -143,7 +144,10 @@ END
   ok "a wrong command line: not started again, the hook was told"
 
   rm -r /etc/systemd/system/coltape.service.d/patience.conf /etc/coltape/on-failure
+  scripts/uninstall.sh >/run/said
+  grep -q "kept: /etc/coltape/capture.env" /run/said || fail "uninstall.sh does not say that it has kept settings"
   scripts/uninstall.sh --purge >/run/said
+  [[ ! -e /etc/coltape ]] || fail "settings are left after uninstall.sh and uninstall.sh --purge"
   getent passwd coltape >/dev/null || fail "the user is gone, and its data is not"
   grep -q "kept: the user coltape" /run/said || fail "uninstall.sh does not say what it has kept"
   [[ -e /srv/tape/${products[0]} ]] || fail "uninstall.sh has removed data"
@@ -152,7 +156,6 @@ END
   umount /srv/tape
   rmdir /srv/tape
   scripts/uninstall.sh --purge >/run/said
-  userdel coltape 2>/dev/null || true
   installed >/run/after
   diff /run/before /run/after >&2 || fail "uninstall.sh has left something behind"
   ok "installed and uninstalled without data: no trace"

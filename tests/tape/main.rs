@@ -13,6 +13,7 @@ mod console;
 mod doctor;
 mod export;
 mod guide;
+mod install;
 mod market;
 #[path = "../feed/peers.rs"]
 mod peers;

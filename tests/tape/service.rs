@@ -1,4 +1,4 @@
-//! A capture as a service: what it tells the service manager, the units and scripts that run it, and the way back to tickers only.
+//! A capture as a service: what it tells the service manager, what is run when it fails, and the way back to tickers only.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -206,36 +206,28 @@ fn a_capture_on_a_full_disk_lives_and_says_so() {
     drop(service);
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn run(command: &mut Command) -> Output {
+pub(crate) fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
     output
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn script(name: &str) -> Command {
+pub(crate) fn script(name: &str) -> Command {
     let mut command = Command::new("bash");
     command.arg(root().join("scripts").join(name));
     command
 }
 
-fn is_here(program: &str) -> bool {
-    let found = Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
-    if !found {
-        let _ = writeln!(std::io::stderr(), "skipped: {program} is not here");
-    }
-    found
-}
-
 /// Every path below a folder, with what a file holds and its mode. Copies that the tools of users make beside their files are left out.
-fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     use std::os::unix::fs::PermissionsExt;
     let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
@@ -252,119 +244,6 @@ fn tree(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
         }
     }
     found
-}
-
-/// A folder that is the root of a small system, with users.
-fn small_system() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let etc = folder.path().join("etc");
-    fs::create_dir(&etc).unwrap();
-    for (name, text) in [
-        ("passwd", "root:x:0:0:root:/root:/bin/bash\n"),
-        ("group", "root:x:0:\n"),
-        ("shadow", "root:*:19000:0:99999:7:::\n"),
-        ("gshadow", "root:*::\n"),
-        ("login.defs", "SYS_UID_MIN 101\nSYS_UID_MAX 999\nSYS_GID_MIN 101\nSYS_GID_MAX 999\n"),
-    ] {
-        fs::write(etc.join(name), text).unwrap();
-    }
-    folder
-}
-
-#[test]
-fn install_and_uninstall_leave_a_system_as_it_was() {
-    let system = small_system();
-    let before = tree(system.path());
-    let install =
-        |args: &[&str]| run(script("install.sh").args(["--binary", env!("CARGO_BIN_EXE_coltape"), "--root"]).arg(system.path()).args(args));
-    let uninstall = |args: &[&str]| run(script("uninstall.sh").arg("--root").arg(system.path()).args(args));
-    let said = text(&install(&["--data-dir", "/mnt/md/data"]).stdout);
-    assert!(said.contains("coltape doctor") && said.contains("/mnt/md/data"), "{said}");
-    let installed = tree(system.path());
-    let own = |path: &str| system.path().join(path);
-    for path in ["usr/local/bin/coltape", "usr/local/share/man/man1/coltape-doctor.1", "etc/coltape/products", "mnt/md/data"] {
-        assert!(installed.contains_key(&own(path)), "{path}: {:?}", installed.keys());
-    }
-    let makes_users = rustix::process::geteuid().is_root();
-    let has_user = || fs::read_to_string(own("etc/passwd")).unwrap().contains("coltape:x:");
-    assert_eq!(has_user(), makes_users);
-    check_shell_files(&own("usr/local/share"));
-    check_units(system.path());
-    // Again, and with another program, as an upgrade does: nothing else changes.
-    install(&["--data-dir", "/mnt/md/data"]);
-    assert_eq!(tree(system.path()).keys().collect::<Vec<_>>(), installed.keys().collect::<Vec<_>>());
-    fs::write(own("usr/local/bin/coltape"), "another version").unwrap();
-    install(&[]);
-    assert_eq!(fs::read_to_string(own("usr/local/lib/coltape/coltape.previous")).unwrap(), "another version");
-    uninstall(&[]);
-    assert_eq!(tree(system.path()), before);
-    assert!(text(&uninstall(&[]).stdout).contains("not installed"));
-    // What somebody has written stays.
-    install(&["--data-dir", "/mnt/md/data"]);
-    fs::write(own("etc/coltape/products"), "ETH-USD\n").unwrap();
-    fs::write(own("mnt/md/data/a"), "data").unwrap();
-    let said = text(&uninstall(&[]).stdout);
-    assert!(said.contains("kept: /etc/coltape/products"), "{said}");
-    assert_eq!(said.contains("kept: the user coltape"), makes_users, "{said}");
-    assert_eq!(fs::read_to_string(own("mnt/md/data/a")).unwrap(), "data");
-    install(&[]);
-    assert_eq!(fs::read_to_string(own("etc/coltape/products")).unwrap(), "ETH-USD\n");
-    uninstall(&["--purge"]);
-    assert!(!own("usr").exists() && has_user() == makes_users, "its data is still there");
-}
-
-/// Checks that completions complete, and that man pages are read without a warning.
-fn check_shell_files(share: &Path) {
-    let bash = share.join("bash-completion/completions/coltape");
-    let line = "source \"$0\"; COMP_WORDS=(coltape capt); COMP_CWORD=1; _coltape coltape capt coltape; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    assert_eq!(text(&run(Command::new("bash").args(["-c", line]).arg(&bash)).stdout), "capture\n");
-    for (shell, path) in [("zsh", "zsh/site-functions/_coltape"), ("fish", "fish/vendor_completions.d/coltape.fish")] {
-        assert!(fs::read_to_string(share.join(path)).unwrap().contains("doctor"), "{path}");
-        if is_here(shell) {
-            run(Command::new(shell).arg("-n").arg(share.join(path)));
-        }
-    }
-    // That they are read without an error does not show that they complete.
-    if is_here("fish") {
-        let line = "source $argv[1]; complete -C 'coltape capt'; complete -C 'coltape simulate --feed a'";
-        let output = run(Command::new("fish").args(["--no-config", "-c", line]).arg(share.join("fish/vendor_completions.d/coltape.fish")));
-        let words: Vec<String> = text(&output.stdout).lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
-        assert_eq!(words, ["capture", "advanced"], "{output:?}");
-    }
-    if is_here("zsh") {
-        let line = "fpath=($1 $fpath); autoload -Uz compinit; compinit -u -D; autoload +X _coltape && print -r -- \"$_comps[coltape] ${+functions[_coltape]}\"";
-        let output = run(Command::new("zsh").args(["-f", "-c", line, "zsh"]).arg(share.join("zsh/site-functions")));
-        assert_eq!(text(&output.stdout), "_coltape 1\n", "{output:?}");
-    }
-    if is_here("groff") {
-        for entry in fs::read_dir(share.join("man/man1")).unwrap() {
-            let path = entry.unwrap().path();
-            let output = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-Wbreak"]).arg(&path));
-            assert_eq!(text(&output.stderr), "", "{}", path.display());
-        }
-    }
-}
-
-/// Has systemd judge the units.
-fn check_units(system: &Path) {
-    let units = system.join("usr/local/lib/systemd/system");
-    if !is_here("systemd-analyze") {
-        return;
-    }
-    let service = units.join("coltape.service");
-    run(Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=25", "--no-pager"]).arg(&service));
-    // The programs that the units name are those of the small system.
-    let copies = tempfile::tempdir().unwrap();
-    for name in ["coltape.service", "coltape-failed.service"] {
-        let unit = fs::read_to_string(units.join(name)).unwrap();
-        let there = unit.replace("/usr/local/", &format!("{}/usr/local/", system.display()));
-        assert_ne!(there, unit);
-        fs::write(copies.path().join(name), there).unwrap();
-    }
-    let mut analyze = Command::new("systemd-analyze");
-    analyze.args(["verify", "--man=no"]).args(["coltape.service", "coltape-failed.service"].map(|name| copies.path().join(name)));
-    let output = run(analyze.env("SYSTEMD_UNIT_PATH", format!("{}:", copies.path().display())));
-    assert_eq!(text(&output.stderr), "", "a unit that is accepted with a warning does not do what it says");
 }
 
 #[test]

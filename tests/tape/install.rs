@@ -1,0 +1,165 @@
+//! `install.sh` and `uninstall.sh`: what they make, what they take away and what they keep.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use crate::service::{run, script, text, tree};
+
+fn is_here(program: &str) -> bool {
+    let found = Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
+    if !found {
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is not here");
+    }
+    found
+}
+
+/// A folder that is the root of a small system, with users.
+fn small_system() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path().join("etc");
+    fs::create_dir(&etc).unwrap();
+    for (name, text) in [
+        ("passwd", "root:x:0:0:root:/root:/bin/bash\n"),
+        ("group", "root:x:0:\n"),
+        ("shadow", "root:*:19000:0:99999:7:::\n"),
+        ("gshadow", "root:*::\n"),
+        ("login.defs", "SYS_UID_MIN 101\nSYS_UID_MAX 999\nSYS_GID_MIN 101\nSYS_GID_MAX 999\n"),
+    ] {
+        fs::write(etc.join(name), text).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn install_and_uninstall_leave_a_system_as_it_was() {
+    let system = small_system();
+    let before = tree(system.path());
+    let install =
+        |args: &[&str]| run(script("install.sh").args(["--binary", env!("CARGO_BIN_EXE_coltape"), "--root"]).arg(system.path()).args(args));
+    let uninstall = |args: &[&str]| run(script("uninstall.sh").arg("--root").arg(system.path()).args(args));
+    let said = text(&install(&["--data-dir", "/mnt/md/data"]).stdout);
+    assert!(said.contains("coltape doctor") && said.contains("/mnt/md/data"), "{said}");
+    let installed = tree(system.path());
+    let own = |path: &str| system.path().join(path);
+    for path in ["usr/local/bin/coltape", "usr/local/share/man/man1/coltape-doctor.1", "etc/coltape/products", "mnt/md/data"] {
+        assert!(installed.contains_key(&own(path)), "{path}: {:?}", installed.keys());
+    }
+    let makes_users = rustix::process::geteuid().is_root();
+    let has_user = || fs::read_to_string(own("etc/passwd")).unwrap().contains("coltape:x:");
+    assert_eq!(has_user(), makes_users);
+    check_shell_files(&own("usr/local/share"));
+    check_units(system.path());
+    // Again, and with another program, as an upgrade does: nothing else changes.
+    install(&["--data-dir", "/mnt/md/data"]);
+    assert_eq!(tree(system.path()).keys().collect::<Vec<_>>(), installed.keys().collect::<Vec<_>>());
+    fs::write(own("usr/local/bin/coltape"), "another version").unwrap();
+    install(&[]);
+    assert_eq!(fs::read_to_string(own("usr/local/lib/coltape/coltape.previous")).unwrap(), "another version");
+    uninstall(&[]);
+    assert_eq!(tree(system.path()), before);
+    assert!(text(&uninstall(&[]).stdout).contains("not installed"));
+}
+
+#[test]
+fn what_uninstall_keeps_it_takes_away_later() {
+    let system = small_system();
+    let before = tree(system.path());
+    let own = |path: &str| system.path().join(path);
+    let install = |args: &[&str]| {
+        run(script("install.sh").args(["--binary", env!("CARGO_BIN_EXE_coltape"), "--root"]).arg(system.path()).args(args));
+    };
+    let uninstall = |args: &[&str]| text(&run(script("uninstall.sh").arg("--root").arg(system.path()).args(args)).stdout);
+    let makes_users = rustix::process::geteuid().is_root();
+    let has_user = || fs::read_to_string(own("etc/passwd")).unwrap().contains("coltape:x:");
+    // What somebody has written stays.
+    install(&["--data-dir", "/mnt/md/data"]);
+    fs::write(own("etc/coltape/products"), "ETH-USD\n").unwrap();
+    fs::write(own("mnt/md/data/a"), "data").unwrap();
+    let said = uninstall(&[]);
+    assert!(said.contains("kept: /etc/coltape/products") && !own("usr/local/bin").exists(), "{said}");
+    assert_eq!(said.contains("kept: the user coltape"), makes_users, "{said}");
+    assert_eq!(uninstall(&[]), said, "it can be run again");
+    assert_eq!(has_user(), makes_users);
+    // An install in between goes on with it.
+    install(&[]);
+    assert_eq!(fs::read_to_string(own("etc/coltape/products")).unwrap(), "ETH-USD\n");
+    assert!(uninstall(&[]).contains("kept: /etc/coltape/products"));
+    let said = uninstall(&["--purge"]);
+    assert!(!said.contains("/etc/coltape") && !own("etc/coltape").exists(), "{said}");
+    assert_eq!(has_user(), makes_users, "its data is still there: {said}");
+    assert_eq!(fs::read_to_string(own("mnt/md/data/a")).unwrap(), "data");
+    // The user goes when its data has gone.
+    fs::remove_file(own("mnt/md/data/a")).unwrap();
+    uninstall(&[]);
+    assert_eq!(tree(system.path()), before);
+    assert!(uninstall(&[]).contains("not installed"));
+    // Settings that were not there before, but that somebody has removed since, are made anew, and known as they are then.
+    install(&[]);
+    fs::write(own("etc/coltape/products"), "ETH-USD\n").unwrap();
+    uninstall(&[]);
+    fs::remove_file(own("etc/coltape/products")).unwrap();
+    let list = own("usr/local/lib/coltape/installed");
+    let of_an_older_version =
+        fs::read_to_string(&list).unwrap().replace("settings /etc/coltape/products ", "settings /etc/coltape/products 0");
+    fs::write(&list, of_an_older_version).unwrap();
+    install(&[]);
+    let said = uninstall(&[]);
+    assert!(!said.contains("kept"), "{said}");
+    assert_eq!(tree(system.path()), before);
+}
+
+/// Checks that completions complete, and that man pages are read without a warning.
+fn check_shell_files(share: &Path) {
+    let bash = share.join("bash-completion/completions/coltape");
+    let line = "source \"$0\"; COMP_WORDS=(coltape capt); COMP_CWORD=1; _coltape coltape capt coltape; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    assert_eq!(text(&run(Command::new("bash").args(["-c", line]).arg(&bash)).stdout), "capture\n");
+    for (shell, path) in [("zsh", "zsh/site-functions/_coltape"), ("fish", "fish/vendor_completions.d/coltape.fish")] {
+        assert!(fs::read_to_string(share.join(path)).unwrap().contains("doctor"), "{path}");
+        if is_here(shell) {
+            run(Command::new(shell).arg("-n").arg(share.join(path)));
+        }
+    }
+    // That they are read without an error does not show that they complete.
+    if is_here("fish") {
+        let line = "source $argv[1]; complete -C 'coltape capt'; complete -C 'coltape simulate --feed a'";
+        let output = run(Command::new("fish").args(["--no-config", "-c", line]).arg(share.join("fish/vendor_completions.d/coltape.fish")));
+        let words: Vec<String> = text(&output.stdout).lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+        assert_eq!(words, ["capture", "advanced"], "{output:?}");
+    }
+    if is_here("zsh") {
+        let line = "fpath=($1 $fpath); autoload -Uz compinit; compinit -u -D; autoload +X _coltape && print -r -- \"$_comps[coltape] ${+functions[_coltape]}\"";
+        let output = run(Command::new("zsh").args(["-f", "-c", line, "zsh"]).arg(share.join("zsh/site-functions")));
+        assert_eq!(text(&output.stdout), "_coltape 1\n", "{output:?}");
+    }
+    if is_here("groff") {
+        for entry in fs::read_dir(share.join("man/man1")).unwrap() {
+            let path = entry.unwrap().path();
+            let output = run(Command::new("groff").args(["-man", "-Tutf8", "-ww", "-Wbreak"]).arg(&path));
+            assert_eq!(text(&output.stderr), "", "{}", path.display());
+        }
+    }
+}
+
+/// Has systemd judge the units.
+fn check_units(system: &Path) {
+    let units = system.join("usr/local/lib/systemd/system");
+    if !is_here("systemd-analyze") {
+        return;
+    }
+    let service = units.join("coltape.service");
+    run(Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=25", "--no-pager"]).arg(&service));
+    // The programs that the units name are those of the small system.
+    let copies = tempfile::tempdir().unwrap();
+    for name in ["coltape.service", "coltape-failed.service"] {
+        let unit = fs::read_to_string(units.join(name)).unwrap();
+        let there = unit.replace("/usr/local/", &format!("{}/usr/local/", system.display()));
+        assert_ne!(there, unit);
+        fs::write(copies.path().join(name), there).unwrap();
+    }
+    let mut analyze = Command::new("systemd-analyze");
+    analyze.args(["verify", "--man=no"]).args(["coltape.service", "coltape-failed.service"].map(|name| copies.path().join(name)));
+    let output = run(analyze.env("SYSTEMD_UNIT_PATH", format!("{}:", copies.path().display())));
+    assert_eq!(text(&output.stderr), "", "a unit that is accepted with a warning does not do what it says");
+}

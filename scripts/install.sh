@@ -129,6 +129,14 @@ fi
 if [[ ! -e $root/var/lib/coltape ]]; then note "folder /var/lib/coltape"; fi
 keep_list
 if [[ -z $root && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+# Where the unit records, as a drop-in of now or of before says it, and last the settings.
+units=$root/etc/systemd/system/coltape.service.d
+for file in "$units"/*.conf "$root/etc/coltape/capture.env"; do
+  if [[ -f $file ]]; then
+    found=$(sed -n -E "s/^(Environment=(.*[\"' ])?)?[\"']?COLTAPE_DATA_DIR=[\"']?([^\"' ]+).*/\3/p" "$file" | tail -n 1)
+    data_dir=${found:-$data_dir}
+  fi
+done
 cat <<END
 $version is installed. Next:
   1. name the products in /etc/coltape/products (one to begin with)

@@ -55,8 +55,18 @@ fn install_and_uninstall_leave_a_system_as_it_was() {
     install(&["--data-dir", "/mnt/md/data"]);
     assert_eq!(tree(system.path()).keys().collect::<Vec<_>>(), installed.keys().collect::<Vec<_>>());
     fs::write(own("usr/local/bin/coltape"), "another version").unwrap();
-    install(&[]);
+    let said = text(&install(&[]).stdout);
     assert_eq!(fs::read_to_string(own("usr/local/lib/coltape/coltape.previous")).unwrap(), "another version");
+    assert!(said.contains("coltape status /mnt/md/data") && !said.contains("/var/lib/coltape"), "where the unit records: {said}");
+    let drop_in = own("etc/systemd/system/coltape.service.d/override.conf");
+    for line in
+        ["RUST_LOG=warn COLTAPE_DATA_DIR=/elsewhere", "'COLTAPE_DATA_DIR=/elsewhere' A=b", "\"A=b c\" \"COLTAPE_DATA_DIR=/elsewhere\""]
+    {
+        fs::write(&drop_in, format!("[Service]\nEnvironment={line}\n#Environment=COLTAPE_DATA_DIR=/nowhere\n")).unwrap();
+        let said = text(&install(&[]).stdout);
+        assert!(said.contains("coltape status /elsewhere\n"), "{line}: {said}");
+    }
+    fs::remove_file(drop_in).unwrap();
     uninstall(&[]);
     assert_eq!(tree(system.path()), before);
     assert!(text(&uninstall(&[]).stdout).contains("not installed"));

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs coltape on a box: program, systemd units, completions, man pages, and first settings in /etc/coltape. It starts nothing.
 # usage: scripts/install.sh [--binary FILE] [--data-dir DIR] [--root DIR]
-#   --binary FILE   the program [default: target/release/coltape, built if it is not there]
+#   --binary FILE   the program [default: target/release/coltape, which cargo brings up to date]
 #   --data-dir DIR  where the unit records to [default: /var/lib/coltape]
 #   --root DIR      install below DIR, as for an image or a container; nothing outside of it is touched
 # Run it again to upgrade: a running capture goes on with the old program until it is started again. Settings that are there are kept.
@@ -28,10 +28,29 @@ fi
 [[ -z $data_dir || $data_dir =~ ^/[A-Za-z0-9_./@+-]*$ ]] || fail "--data-dir $data_dir: give the whole path, from /, of letters, digits and . _ - @ +"
 if [[ -z $binary ]]; then
   binary=${CARGO_TARGET_DIR:-target}/release/coltape
-  if [[ ! -x $binary ]]; then scripts/setup.sh; cargo build --locked --release; fi
+  # sudo has a path of its own.
+  if ! command -v cargo >/dev/null; then PATH=$PATH:${HOME:-/root}/.cargo/bin; fi
+  command -v cargo >/dev/null || fail "$(id -un) has no cargo: build first as yourself (cargo build --locked --release), then add --binary $binary"
+  scripts/setup.sh
+  # What lies there may be older than the sources: cargo knows.
+  cargo build --locked --release
 fi
 [[ -x $binary ]] || fail "--binary $binary: no such program"
 version=$("$binary" --version) || fail "--binary $binary: it does not run here"
+
+# The commit of this checkout and of the program, in the words of scripts/commit.rs. Nothing is compared outside of a checkout, and where there is no git.
+git_here() { env -u GIT_DIR -u GIT_WORK_TREE -u GIT_INDEX_FILE git --no-optional-locks -c safe.directory="$PWD" -c core.fsmonitor=false "$@" 2>/dev/null; }
+if [[ $(git_here rev-parse --show-toplevel) == "$(pwd -P)" ]] && head=$(git_here rev-parse HEAD); then
+  short=$(git_here rev-parse --short HEAD) changed=''
+  if [[ -n $(git_here status --porcelain -- src Cargo.toml Cargo.lock scripts/commit.rs) ]]; then changed=-changed; fi
+  built=$(sed -n '1s/.* (\(.*\))$/\1/p' <<<"$version") built_changed=''
+  if [[ $built == *-changed ]]; then built_changed=-changed; fi
+  if [[ -z $built || $built == unknown ]]; then
+    echo "note: the program does not say which commit it is built from; this checkout is at $short$changed" >&2
+  elif [[ $head != "${built%-changed}"* || $built_changed != "$changed" ]]; then
+    echo "note: the program is built from $built, and this checkout is at $short$changed" >&2
+  fi
+fi
 
 # What this makes is noted, so that uninstall.sh takes away that and nothing else: `file PATH`, `folder PATH`, `settings PATH SUM`, `data PATH`,
 # `user NAME`. What uninstall.sh has kept is still noted there, and is taken over.

@@ -1,11 +1,12 @@
-//! `install.sh` and `uninstall.sh`: what they make, what they take away and what they keep.
+//! `install.sh` and `uninstall.sh`: what they make, what they take away and what they keep, and which program is installed.
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
-use crate::service::{run, script, text, tree};
+use crate::service::{root, run, script, text, tree};
 
 fn is_here(program: &str) -> bool {
     let found = Command::new("bash").args(["-c", &format!("command -v {program}")]).output().unwrap().status.success();
@@ -118,6 +119,134 @@ fn what_uninstall_keeps_it_takes_away_later() {
     let said = uninstall(&[]);
     assert!(!said.contains("kept"), "{said}");
     assert_eq!(tree(system.path()), before);
+}
+
+/// A cargo whose program says that it is built from `$COMMIT`.
+const CARGO: &str = r#"#!/bin/sh
+set -e
+mkdir -p target/release
+cat >target/release/coltape <<END
+#!/bin/sh
+if [ "\$1" = --version ]; then printf '%s\n' 'coltape 0.1.0 ($COMMIT)'; else exec $REAL "\$@"; fi
+END
+chmod +x target/release/coltape
+"#;
+
+/// A checkout with the scripts alone, that cargo, and a system to install on.
+struct Checkout {
+    folder: tempfile::TempDir,
+    system: tempfile::TempDir,
+}
+
+impl Checkout {
+    fn new() -> Self {
+        let (folder, system) = (tempfile::tempdir().unwrap(), small_system());
+        let (programs, checkout) = (folder.path().join("programs"), folder.path().join("checkout"));
+        for path in [&programs, &checkout] {
+            fs::create_dir(path).unwrap();
+        }
+        // Every program of the path, so that one of them can be taken out.
+        for path in std::env::split_paths(&std::env::var_os("PATH").unwrap()) {
+            for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+                let _ = symlink(entry.path(), programs.join(entry.file_name()));
+            }
+        }
+        let _ = fs::remove_file(programs.join("cargo"));
+        fs::write(programs.join("cargo"), CARGO).unwrap();
+        run(Command::new("chmod").arg("+x").arg(programs.join("cargo")));
+        run(Command::new("cp").arg("-r").arg(root().join("scripts")).arg(&checkout));
+        let found = Self { folder, system };
+        found.git(&["init", "-q"]);
+        found
+    }
+
+    fn checkout(&self) -> PathBuf {
+        self.folder.path().join("checkout")
+    }
+
+    fn git(&self, args: &[&str]) -> String {
+        let git = ["-c", "user.name=a", "-c", "user.email=a@b"];
+        text(&run(Command::new("git").args(git).arg("-C").arg(self.checkout()).args(args)).stdout).trim_end().to_owned()
+    }
+
+    /// Changes what the program is made of. Gives the commit.
+    fn commit(&self, source: &str) -> String {
+        fs::create_dir_all(self.checkout().join("src")).unwrap();
+        fs::write(self.checkout().join("src/lib.rs"), source).unwrap();
+        self.git(&["add", "src", "scripts"]);
+        self.git(&["commit", "-q", "-m", source]);
+        self.git(&["rev-parse", "--short", "HEAD"])
+    }
+
+    /// Installs it. What cargo would build is of this commit.
+    fn install(&self, commit: &str, args: &[&str]) -> Output {
+        let mut install = Command::new("bash");
+        install.arg(self.checkout().join("scripts/install.sh")).arg("--root").arg(self.system.path()).args(args);
+        install.env("PATH", self.folder.path().join("programs")).env("HOME", self.folder.path()).env_remove("CARGO_TARGET_DIR");
+        install.env("COMMIT", commit).env("REAL", env!("CARGO_BIN_EXE_coltape")).output().unwrap()
+    }
+
+    fn installed(&self) -> String {
+        text(&run(Command::new(self.system.path().join("usr/local/bin/coltape")).arg("--version")).stdout)
+    }
+}
+
+/// What is said of the program's commit.
+fn note(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    text(&output.stderr).lines().filter(|line| line.contains("checkout")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn install_builds_the_checkout_as_it_is_and_tells_when_a_program_is_of_another_commit() {
+    let checkout = Checkout::new();
+    let first = checkout.commit("first");
+    let output = checkout.install(&first, &[]);
+    assert_eq!(note(&output), "");
+    assert!(text(&output.stdout).contains(&format!("coltape 0.1.0 ({first}) is installed")), "{output:?}");
+    let older = checkout.folder.path().join("older");
+    fs::copy(checkout.checkout().join("target/release/coltape"), &older).unwrap();
+    // As after `git pull`: a program lies there, and is not the one.
+    let second = checkout.commit("second");
+    assert_eq!(note(&checkout.install(&second, &[])), "");
+    assert_eq!(checkout.installed(), format!("coltape 0.1.0 ({second})\n"));
+    let older = ["--binary", older.to_str().unwrap()];
+    let expected = format!("note: the program is built from {first}, and this checkout is at {second}");
+    assert_eq!(note(&checkout.install(&second, &older)), expected);
+    assert_eq!(checkout.installed(), format!("coltape 0.1.0 ({first})\n"), "it is what was asked for");
+    // What is not committed counts, too, where the program is made of it. The length of a short name does not.
+    fs::write(checkout.checkout().join("src/lib.rs"), "changed").unwrap();
+    let expected = format!("note: the program is built from {second}, and this checkout is at {second}-changed");
+    assert_eq!(note(&checkout.install(&second, &[])), expected);
+    assert_eq!(note(&checkout.install(&format!("{}-changed", &second[..5]), &[])), "");
+    let expected = format!("note: the program does not say which commit it is built from; this checkout is at {second}-changed");
+    assert_eq!(note(&checkout.install("unknown", &[])), expected);
+    // Without git nothing is compared.
+    fs::remove_file(checkout.folder.path().join("programs/git")).unwrap();
+    assert_eq!(note(&checkout.install(&first, &[])), "");
+}
+
+#[test]
+fn install_without_cargo_says_what_to_do_and_installs_nothing() {
+    let checkout = Checkout::new();
+    let first = checkout.commit("first");
+    checkout.install(&first, &[]);
+    let before = tree(checkout.system.path());
+    fs::remove_file(checkout.folder.path().join("programs/cargo")).unwrap();
+    let output = checkout.install("second", &[]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.lines().count() == 1, "{output:?}");
+    assert!(said.contains("cargo") && said.contains("--binary target/release/coltape"), "{said}");
+    assert_eq!(tree(checkout.system.path()), before);
+    let built = ["--binary", "target/release/coltape"];
+    assert_eq!(note(&checkout.install("second", &built)), "");
+    // Where rustup puts it.
+    let own = checkout.folder.path().join(".cargo/bin");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("cargo"), "#!/bin/sh\nprintf \"$*\\n\" >said\n").unwrap();
+    run(Command::new("chmod").arg("+x").arg(own.join("cargo")));
+    assert_eq!(note(&checkout.install("second", &[])), "");
+    assert_eq!(fs::read_to_string(checkout.checkout().join("said")).unwrap(), "build --locked --release\n");
 }
 
 /// Checks that completions complete, and that man pages are read without a warning.

@@ -23,6 +23,8 @@ mod files;
 #[cfg(feature = "export")]
 mod holder;
 #[cfg(feature = "export")]
+mod kept;
+#[cfg(feature = "export")]
 mod packing;
 #[cfg(feature = "export")]
 mod parquet_day;

@@ -10,6 +10,7 @@ mod column;
 mod commit;
 mod day;
 mod device;
+pub(crate) mod dir_identity;
 mod directory;
 mod error;
 pub(crate) mod event;

@@ -18,9 +18,9 @@ use super::parquet_day::ParquetDay;
 use super::rebuilt::{Source, has_double, is_left_open};
 use super::unpacking::{self, Target};
 use crate::export::partition_path;
-use crate::product::ProductId;
 use crate::schema::{Column, Dataset, Layout, Trades, with_layout};
 use crate::store::archived::{ArchivedDay, ArchivedRun, KnownFile, MAX_RUNS, line_path, rest_path};
+use crate::store::dir_identity::DirIdentity;
 use crate::store::removal::PAGE_NAME;
 use crate::store::{DayKey, DayState, Snapshot, StoreError};
 use crate::time::{DateFormat, UnixNanos};
@@ -94,6 +94,7 @@ fn pack_day<L: Layout>(
         key: key.clone(),
         time: packing.now,
         dir: packing.dir.to_owned(),
+        dir_id: DirIdentity::of(packing.dir),
         archive: packing.archive.to_owned(),
         spelling,
         records: snapshot.count() as u64,
@@ -253,22 +254,5 @@ pub(super) fn archived_elsewhere(archive: &Path, key: &DayKey) -> Result<Option<
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).at("read", &path),
-    }
-}
-
-/// Removes what lies beside the data set of days that are back. The exported files stay: they are like any other from now on.
-///
-/// What another directory has put there is left alone. The line goes last: as long as it is there, nobody else writes a rest of that day.
-pub(super) fn forget_rest(archive: &Path, product: &ProductId, days: &[ArchivedDay]) {
-    for day in days {
-        let line = archived_elsewhere(archive, &day.key);
-        if !line.is_ok_and(|line| line.is_some_and(|line| line.dir == day.dir && line.rest == day.rest)) {
-            continue;
-        }
-        for path in [archive.join(&day.rest.name), archive.join(line_path(&day.key))] {
-            if let Err(error) = std::fs::remove_file(&path) {
-                log::warn!("{product}: {} stays: {error}", path.display());
-            }
-        }
     }
 }

@@ -39,6 +39,8 @@ pub struct ArchiveReport {
     pub left: BTreeMap<&'static str, u64>,
     /// Dataset-days of which an earlier run had left something here, and that are finished now.
     pub finished: u64,
+    /// What is to be known beside it, a line each: what a restore leaves in an archive.
+    pub notes: Vec<String>,
     /// What could not be done.
     pub failures: Vec<String>,
 }

@@ -7,7 +7,7 @@ use super::config::RestoreConfig;
 use super::error::{ArchiveError, At};
 use super::files;
 use super::holder::{Holder, Outcome};
-use super::packing::forget_rest;
+use super::kept::Kept;
 use super::report::{ArchiveReport, MovedDay};
 use super::unpacking::{Target, unpack};
 use crate::ids::IdSet;
@@ -48,6 +48,7 @@ pub(super) fn restore(config: &RestoreConfig) -> Result<ArchiveReport, ArchiveEr
         config,
         holder: Holder::new(&target, config.force_fs, config.probe.clone(), config.answer_wait, config.now),
         target: &target,
+        kept: Kept::default(),
     };
     config.observer.begin(wanted.values().map(|days| days.len() as u64).sum());
     for (product, days) in &wanted {
@@ -55,11 +56,13 @@ pub(super) fn restore(config: &RestoreConfig) -> Result<ArchiveReport, ArchiveEr
             if let Err(error) = work.bring(product, batch, &mut report) {
                 report.failures.push(format!("{product}: {error}"));
                 if error.ends_all() {
+                    report.notes = work.kept.notes();
                     return Ok(report);
                 }
             }
         }
     }
+    report.notes = work.kept.notes();
     Ok(report)
 }
 
@@ -119,6 +122,8 @@ struct Restoring<'a> {
     holder: Holder<'a>,
     /// Where the files are brought to, by its full path.
     target: &'a Path,
+    /// What the archives keep of the days that are back.
+    kept: Kept,
 }
 
 impl Restoring<'_> {
@@ -159,18 +164,14 @@ impl Restoring<'_> {
         back.append(&mut surpassed);
         if self.config.into.is_none() && !back.is_empty() {
             let mut record = ArchivedDays::read(&self.config.dir, product)?;
-            // A day that only the archive knew of may be one of another directory, which then has it nowhere else.
-            let is_own = |day: &&ArchivedDay| day.dir == self.target || record.get(day.key.dataset, day.key.date).is_some();
-            let own: Vec<ArchivedDay> = back.iter().filter(is_own).cloned().collect();
             for day in &back {
                 record.days.remove(&(day.key.dataset, day.key.date));
             }
             self.step("days are back");
             record.write(&self.config.dir, product)?;
             self.step("record written");
-            for archive in own.iter().map(|day| self.archive_of(day)).collect::<BTreeSet<_>>() {
-                let of_it: Vec<ArchivedDay> = own.iter().filter(|day| self.archive_of(day) == archive).cloned().collect();
-                forget_rest(&archive, product, &of_it);
+            for day in &back {
+                self.kept.settle(day, self.target, self.config.archive.as_deref());
             }
         }
         add_to(report, product, &back);

@@ -316,9 +316,11 @@ impl Work<'_> {
                     continue;
                 }
                 match archived_elsewhere(&self.config.out, &key) {
-                    Ok(Some(day)) if day.dir != self.dir => {
-                        let dir = day.dir.display();
-                        report.failures.push(format!("{key}: {} holds that day of {dir}: name another folder", self.config.out.display()));
+                    Ok(Some(day)) if !day.is_of(self.dir) => {
+                        let (out, dir) = (self.config.out.display(), day.dir.display());
+                        report
+                            .failures
+                            .push(format!("{key}: {out} holds that day of another directory, then at {dir}: name another folder"));
                         is_kept = true;
                     }
                     Ok(_) => {}

@@ -92,7 +92,8 @@ pub(crate) struct ArchiveArgs {
 #[command(after_help = "Examples:\n  coltape restore BTC-USD --from 2025-06-01 --to 2025-07-01\n  coltape restore --date 2025-06-07\n  \
     coltape restore BTC-USD --date 2025-06-07 --into /tmp/look\n\n\
     The files come back equal byte for byte; each one's checksum is compared before it gets its name. The days are then no longer archived, and the next \
-    `coltape archive` may move them again. With --into they are written to another data directory and stay archived.\n\n\
+    `coltape archive` may move them again. With --into they are written to another data directory and stay archived. The archive keeps what another data \
+    directory may still need, and all of a folder that is named by --archive; that is said.\n\n\
     Exit 0: all days are back. Exit 1: a day could not be brought back, or none such is archived. Exit 2: the command line is wrong.")]
 pub(crate) struct RestoreArgs {
     /// Only these products [default: all]
@@ -214,6 +215,9 @@ fn print(report: &ArchiveReport) -> Result<(), Failure> {
     output::print_lines(lines.iter().map(String::as_str))?;
     for failure in report.failures.iter().take(SHOWN_FAILURES) {
         output::note(&format!("error: {failure}"));
+    }
+    for note in &report.notes {
+        output::note(&format!("note: {note}"));
     }
     if let more @ 1.. = report.failures.len().saturating_sub(SHOWN_FAILURES) {
         output::note(&format!("error: {more} more"));

@@ -74,7 +74,7 @@ pub enum ExportError {
         archive: PathBuf,
     },
     /// A file of the data set is what an archived day is kept in.
-    #[error("{} is all that is left of an archived day of {}, and is not replaced; `coltape restore` that day first, or name another folder", path.display(), dir.display())]
+    #[error("{} may be all that is left of an archived day of the directory then at {}, and is not replaced; `coltape restore` that day there first, or name another folder", path.display(), dir.display())]
     KeptByArchive {
         /// The file.
         path: PathBuf,

@@ -69,7 +69,7 @@ impl FolderView {
         let line = std::fs::read_to_string(&path).at("read", &path)?;
         let kept = |dir: PathBuf| Err(ExportError::KeptByArchive { path: self.path.join(file), dir });
         let Some(day) = ArchivedDay::parse(&line) else { return kept(PathBuf::from("a directory that cannot be told")) };
-        let is_of_this = config.dir.canonicalize().is_ok_and(|dir| dir == day.dir);
+        let is_of_this = config.dir.canonicalize().is_ok_and(|dir| day.is_of(&dir));
         // `archive` has looked at the record of this directory. Where the record has no such day, a restore that was killed has left the line behind.
         let may_replace =
             is_of_this && (config.only.is_some() || ArchivedDays::read(&config.dir, &key.product)?.get(key.dataset, key.date).is_none());

@@ -25,6 +25,7 @@ use simd_json::prelude::*;
 
 use super::catalog;
 use super::checksum::{checksum, length};
+use super::dir_identity::DirIdentity;
 use super::error::{At, StoreError};
 use super::filesystem;
 use super::own_file;
@@ -103,6 +104,8 @@ pub(crate) struct ArchivedDay {
     pub(crate) time: UnixNanos,
     /// The data directory that it is of.
     pub(crate) dir: PathBuf,
+    /// Which directory that is. `None` where its file system does not say, or an earlier version wrote the line.
+    pub(crate) dir_id: Option<DirIdentity>,
     /// The folder of the archive, an absolute path.
     pub(crate) archive: PathBuf,
     /// How its files spell the date.
@@ -130,6 +133,14 @@ impl ArchivedDay {
     /// Shows where one of its files lies while it is not archived.
     pub(crate) fn path(&self, dir: &Path, file: &KnownFile) -> PathBuf {
         Place::new(dir, &self.key, self.spelling).column(&file.name)
+    }
+
+    /// Tells whether a directory, by its full path, is the one that it was archived from. Where only paths are known, they decide.
+    pub(crate) fn is_of(&self, dir: &Path) -> bool {
+        match (self.dir_id, DirIdentity::of(dir)) {
+            (Some(then), Some(now)) => then == now,
+            _ => self.dir == dir,
+        }
     }
 
     /// Gives the bytes of its files.
@@ -164,12 +175,13 @@ impl ArchivedDay {
         let path = |path: &Path| quoted(&path.to_string_lossy());
         let DayKey { product, dataset, date } = &self.key;
         let mut line = format!(
-            "{{\"product\":\"{product}\",\"dataset\":\"{}\",\"date\":\"{date}\",\"time_ns\":{},\"dir\":{},\"archive\":{},\"spelling\":\"{}\",\
+            "{{\"product\":\"{product}\",\"dataset\":\"{}\",\"date\":\"{date}\",\"time_ns\":{},\"dir\":{},\"dir_id\":{},\"archive\":{},\"spelling\":\"{}\",\
              \"records\":{},\"generation\":{},\"columns\":\"{}\",\"files\":[{}],\"data\":{},\"rest\":{},\"verdict\":\"{}\",\"reasons\":[{}],\
              \"runs\":[{}],\"facts\":{}",
             dataset.name(),
             self.time.0,
             path(&self.dir),
+            optional(self.dir_id.map(|id| quoted(&id.to_string()))),
             path(&self.archive),
             spelling_name(self.spelling),
             self.records,
@@ -215,10 +227,12 @@ impl ArchivedDay {
         }
         let generation = value.get("generation").filter(|generation| !generation.is_null());
         let generation = if let Some(generation) = generation { Some(u32::try_from(generation.as_u64()?).ok()?) } else { None };
+        let dir_id = if let Some(id) = value.get_str("dir_id") { Some(DirIdentity::parse(id)?) } else { None };
         let archive = Some(PathBuf::from(value.get_str("archive")?)).filter(|path| path.is_absolute())?;
         Some(Self {
             time: UnixNanos(value.get_u64("time_ns")?),
             dir: value.get_str("dir")?.into(),
+            dir_id,
             archive,
             spelling: [DateFormat::Iso, DateFormat::Dmy]
                 .into_iter()

@@ -2,6 +2,7 @@
 //! says so of a day that is not here.
 
 mod damaged;
+mod elsewhere;
 mod ended;
 mod equal;
 mod meanwhile;

@@ -10,6 +10,7 @@ fn day() -> ArchivedDay {
         key: DayKey { product: ProductId::new("BTC-USD").expect("a product"), dataset: Dataset::Trades, date: UtcDay(20_246) },
         time: UnixNanos(7),
         dir: "/data \"x\"".into(),
+        dir_id: DirIdentity::parse("7@1764528001.5"),
         archive: "/mnt/cold".into(),
         spelling: DateFormat::Dmy,
         records: u64::MAX,
@@ -27,9 +28,27 @@ fn day() -> ArchivedDay {
 
 #[test]
 fn a_line_is_read_as_it_was_written() {
-    let bare = ArchivedDay { generation: None, data: None, runs: Vec::new(), reasons: Vec::new(), ..day() };
+    let bare = ArchivedDay { dir_id: None, generation: None, data: None, runs: Vec::new(), reasons: Vec::new(), ..day() };
     for written in [day(), bare] {
         assert_eq!(ArchivedDay::parse(&written.line()), Some(written));
+    }
+}
+
+#[test]
+fn a_line_without_an_identity_is_of_the_directory_at_its_path() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (dir, other) = (folder.path().to_owned(), Path::new("/other").to_owned());
+    let line = |text: &str| text.replace(&format!(",\"dir_id\":\"{}\"", day().dir_id.expect("one")), "");
+    let written = day().line();
+    let (said, _) = written.rsplit_once(LINE_CRC).expect("a checksum");
+    let earlier = line(said);
+    let earlier = format!("{earlier}{LINE_CRC}{:08x}\"}}", crc32c::crc32c(earlier.as_bytes()));
+    assert_eq!(ArchivedDay::parse(&earlier), Some(ArchivedDay { dir_id: None, ..day() }), "a line of an earlier version");
+    let at = |dir: &Path, dir_id| ArchivedDay { dir: dir.to_owned(), dir_id, ..day() };
+    assert!(at(&dir, None).is_of(&dir) && !at(&other, None).is_of(&dir));
+    if let Some(id) = DirIdentity::of(&dir) {
+        assert!(at(&other, Some(id)).is_of(&dir), "it was renamed");
+        assert!(!at(&dir, DirIdentity::parse("7@1764528001.5")).is_of(&dir), "another one at its path");
     }
 }
 

@@ -40,7 +40,7 @@ mod work;
 
 pub use config::{ArchiveConfig, RestoreConfig};
 pub use error::ArchiveError;
-pub use report::{ArchiveReport, MovedDay};
+pub use report::{ArchiveReport, MovedDay, Shortfall};
 
 /// Moves days into an archive, or says which would be moved.
 ///

@@ -150,7 +150,7 @@ mod time_range;
 mod verdict;
 mod verify;
 
-pub use archive::{ArchiveConfig, ArchiveError, ArchiveReport, MovedDay, RestoreConfig, archive, restore};
+pub use archive::{ArchiveConfig, ArchiveError, ArchiveReport, MovedDay, RestoreConfig, Shortfall, archive, restore};
 pub use candles::print_candles;
 pub use capture::report::alerts::StandingAlert;
 pub use capture::report::connection_state::ConnectionOutage;

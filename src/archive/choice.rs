@@ -46,6 +46,10 @@ impl Candidate {
 pub(super) struct Choice {
     pub(super) days: BTreeMap<ProductId, Vec<Candidate>>,
     pub(super) left: BTreeMap<&'static str, u64>,
+    /// The bytes that are free once the chosen days have gone, as far as that can be told beforehand.
+    pub(super) free: u64,
+    /// Whether other days might go, too.
+    pub(super) has_more: bool,
 }
 
 /// Tells why a day is not archived, whatever its age.
@@ -123,6 +127,7 @@ pub(super) fn choose(config: &ArchiveConfig, candidates: Vec<Candidate>, disk: D
             taken.insert((day.date, day.product.clone()));
         }
     }
+    (choice.free, choice.has_more) = (disk.free, taken.len() < fit.len());
     for candidate in fit {
         if taken.contains(&(candidate.day.date, candidate.day.product.clone())) {
             choice.days.entry(candidate.day.product.clone()).or_default().push(candidate);
@@ -175,6 +180,14 @@ mod tests {
         let choice = choose(&config, tape(), disk);
         let days = choice.days.into_iter();
         days.flat_map(|(product, days)| days.into_iter().map(move |one| (product.to_string(), TODAY.0 - one.day.date.0))).collect()
+    }
+
+    #[test]
+    fn it_is_told_what_is_free_once_the_days_have_gone() {
+        let mut config = ArchiveConfig::new("/data", "/cold", UnixNanos(TODAY.start().0 + 1));
+        config.keep_free = Some(10_000);
+        let free = |holds_archive| choose(&config, tape(), Disk { free: 850, holds_archive }).free;
+        assert_eq!((free(false), free(true)), (850 + 500, 850 + 5 * 55));
     }
 
     fn of(days: &[(&str, u32)]) -> Vec<(String, u32)> {

@@ -25,6 +25,30 @@ pub struct MovedDay {
     pub archived_bytes: u64,
 }
 
+/// Less room is free than [`ArchiveConfig::keep_free`](super::ArchiveConfig::keep_free) asks for, although every day has gone that may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shortfall {
+    /// The bytes that are to be free.
+    pub wanted: u64,
+    /// The bytes that are free, or would be.
+    pub free: u64,
+}
+
+impl Shortfall {
+    /// Compares what is wanted with what is free.
+    #[cfg(feature = "export")]
+    pub(super) fn between(wanted: Option<u64>, free: u64) -> Option<Self> {
+        wanted.filter(|wanted| free < *wanted).map(|wanted| Self { wanted, free })
+    }
+
+    /// Gives the bytes that are wanting.
+    #[must_use]
+    pub const fn missing(&self) -> u64 {
+        self.wanted.saturating_sub(self.free)
+    }
+}
+
 /// What `archive` or `restore` has done, or would do.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -39,6 +63,8 @@ pub struct ArchiveReport {
     pub left: BTreeMap<&'static str, u64>,
     /// Dataset-days of which an earlier run had left something here, and that are finished now.
     pub finished: u64,
+    /// How much room is wanting still.
+    pub shortfall: Option<Shortfall>,
     /// What is to be known beside it, a line each: what a restore leaves in an archive.
     pub notes: Vec<String>,
     /// What could not be done.

@@ -10,7 +10,7 @@ use super::error::{ArchiveError, At};
 use super::files::{self, ArchiveLock};
 use super::holder::Holder;
 use super::packing::{Packing, archived_elsewhere, pack};
-use super::report::{ArchiveReport, MovedDay};
+use super::report::{ArchiveReport, MovedDay, Shortfall};
 use crate::export::{ExportConfig, ExportError, check_parquet_folder, export, partition_path};
 use crate::product::ProductId;
 use crate::schema::{Dataset, Datasets, with_layout};
@@ -49,23 +49,21 @@ pub(super) fn archive(config: &ArchiveConfig) -> Result<ArchiveReport, ArchiveEr
     if config.apply && !config.dates.is_empty() {
         work.seal_named(&products, &mut report)?;
     }
-    let mut choice = work.choose(&products)?;
-    report.left.append(&mut choice.left);
-    for (product, days) in choice.days {
-        if !config.apply {
-            report.days.extend(days.iter().map(|day| moved(day, 0)));
-            continue;
-        }
-        for batch in days.chunks(BATCH_DAYS) {
-            if let Err(error) = work.move_days(&product, batch, &mut report) {
-                report.failures.push(format!("{product}: {error}"));
-                if error.ends_all() {
-                    return Ok(report);
-                }
-            }
-        }
-    }
+    let free = if config.apply {
+        work.move_chosen(&products, &mut report)?
+    } else {
+        let choice = work.choose(&products)?;
+        report.days.extend(choice.days.values().flatten().map(|day| moved(day, 0)));
+        report.left = choice.left;
+        choice.free
+    };
+    report.shortfall = Shortfall::between(config.keep_free, free);
     Ok(report)
+}
+
+/// Asks how many bytes are free on the disk of the data directory.
+fn free_of(dir: &Path) -> Result<u64, ArchiveError> {
+    Ok(space::free_space(dir).at("ask for the room of", dir)?.free)
 }
 
 /// Lists the products asked for.
@@ -233,9 +231,9 @@ impl Work<'_> {
                 candidates.push(candidate);
             }
         }
-        let free = space::free_space(self.dir).at("ask for the room of", self.dir)?;
+        let free = free_of(self.dir)?;
         let holds_archive = device_of(self.dir).is_some_and(|device| device_of(&self.config.out) == Some(device));
-        Ok(choose(self.config, candidates, Disk { free: free.free, holds_archive }))
+        Ok(choose(self.config, candidates, Disk { free, holds_archive }))
     }
 
     fn key(&self, product: &ProductId, dataset: Dataset, date: UtcDay) -> DayKey {
@@ -244,6 +242,35 @@ impl Work<'_> {
 
     fn bytes_of(&self, key: &DayKey) -> u64 {
         catalog::bytes_of(self.dir, key)
+    }
+
+    /// Chooses days and moves them. Gives the bytes that are free then.
+    fn move_chosen(&mut self, products: &[ProductId], report: &mut ArchiveReport) -> Result<u64, ArchiveError> {
+        loop {
+            let (days, failures) = (report.days.len(), report.failures.len());
+            let choice = self.choose(products)?;
+            self.move_all(&choice, report);
+            report.left = choice.left;
+            let free = free_of(self.dir)?;
+            // How much a day frees is an estimate: where it was too high, more of them go.
+            let is_short = choice.has_more && self.config.keep_free.is_some_and(|wanted| free < wanted);
+            if !is_short || report.days.len() == days || report.failures.len() > failures {
+                return Ok(free);
+            }
+        }
+    }
+
+    /// Moves the chosen days.
+    fn move_all(&mut self, choice: &Choice, report: &mut ArchiveReport) {
+        let batches = choice.days.iter().flat_map(|(product, days)| days.chunks(BATCH_DAYS).map(move |batch| (product, batch)));
+        for (product, batch) in batches {
+            if let Err(error) = self.move_days(product, batch, report) {
+                report.failures.push(format!("{product}: {error}"));
+                if error.ends_all() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Moves some days of a product.

@@ -35,7 +35,8 @@ const SHOWN_FAILURES: usize = 20;
     its files removed. What the Parquet files do not say of them lies in DIR/_coltape_archive. `verify` goes on to vouch for the day and says that it is \
     archived; `query`, `candles`, `stats`, `orders` and `plot` say so where it is asked for; `coltape restore` brings it back. A capture that holds the \
     directory goes on, and is asked to remove the files. A run that was interrupted is finished by the next one.\n\n\
-    Exit 0: done, or nothing to do. Exit 1: a day could not be moved, and is here as before. Exit 2: the command line is wrong."
+    Exit 0: done, or nothing to do. Exit 1: a day could not be moved, and is here as before; or less is free than --keep-free asks for, although every day \
+    has gone that may go. Exit 2: the command line is wrong."
 )]
 pub(crate) struct ArchiveArgs {
     /// Only these products [default: all]
@@ -52,7 +53,7 @@ pub(crate) struct ArchiveArgs {
     /// Days that ended so long ago: 30d [default: 30d, unless --keep-free or --date says which]
     #[arg(long, value_name = "D", value_parser = units::duration)]
     pub older_than: Option<Duration>,
-    /// The oldest days, until so much is free on the disk of the data directory: 200GiB
+    /// The oldest days, until so much is free on the disk of the data directory: 200GiB. Where that is not reached, exit 1
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub keep_free: Option<u64>,
     /// These days and no others, whatever their age and verdict
@@ -156,8 +157,11 @@ pub(crate) fn run_archive(args: &ArchiveArgs) -> Result<u8, Failure> {
     drop(progress);
     alone(&report)?;
     print(&report)?;
+    if let Some(line) = shortfall(&report) {
+        output::note(&format!("error: {line}"));
+    }
     output::note(&summary_of_archive(&report));
-    Ok(if report.failures.is_empty() { DONE } else { FAILED })
+    Ok(if report.failures.is_empty() && report.shortfall.is_none() { DONE } else { FAILED })
 }
 
 /// Runs `coltape restore`.
@@ -248,6 +252,18 @@ fn summary_of_archive(report: &ArchiveReport) -> String {
     parts.join("; ")
 }
 
+/// Says how much room is wanting.
+fn shortfall(report: &ArchiveReport) -> Option<String> {
+    let short = report.shortfall?;
+    let [wanted, free, missing] = [short.wanted, short.free, short.missing()].map(size);
+    let why = if report.failures.is_empty() { ", as no other day may be moved" } else { "" };
+    Some(if report.is_dry {
+        format!("{wanted} are to be free (--keep-free), and about {free} would be: it would still be short of {missing}{why}")
+    } else {
+        format!("{wanted} are to be free (--keep-free), and {free} are free: {missing} are short{why}")
+    })
+}
+
 fn summary_of_restore(report: &ArchiveReport) -> String {
     let mut text = format!("{} back in {} ({})", counted(report.days.len(), "day"), report.to.display(), size(report.bytes()));
     if !report.failures.is_empty() {
@@ -268,6 +284,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::archive::Shortfall;
 
     #[test]
     fn the_last_line_says_what_was_done_and_what_was_not() {
@@ -286,6 +303,10 @@ mod tests {
         report.is_dry = false;
         report.failures.push("why".to_owned());
         assert_eq!(summary_of_archive(&report), "1 day moved to /cold: 2.0 kB freed, 0 B there; 2 left here: not sealed; 1 failed");
+        assert_eq!(shortfall(&report), None);
+        report.shortfall = Some(Shortfall { wanted: 3_000_000, free: 1_000_000 });
+        let said = shortfall(&report).unwrap_or_default();
+        assert!(said.contains("3.0 MB are to be free") && said.contains("1.0 MB are free: 2.0 MB are short"), "{said}");
         assert_eq!(summary_of_restore(&report), "1 day back in /cold (2.0 kB); 1 dataset-days failed");
     }
 }

@@ -61,6 +61,30 @@ fn by_itself_nothing_is_changed_and_only_old_whole_days_are_named() {
 }
 
 #[test]
+fn too_little_room_after_every_day_that_may_go_is_an_error() {
+    let folder = memory_folder();
+    let [data, out] = ["data", "cold"].map(|name| folder.path().join(name));
+    tape(&data, 4, 60);
+    let keep = |wanted: &'static str| ["--out", text(&out), "--keep-free", wanted];
+    // A dry run says what it would come to, and ends as the run would.
+    let output = run("archive", &data, &keep("900TiB"));
+    let told = said(&output);
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).lines().count()), (Some(1), 3), "{told}");
+    let line = told.lines().find(|line| line.contains("would still be short")).unwrap_or_else(|| panic!("{told}"));
+    assert!(line.contains("989560.5 GB") && line.contains("--keep-free") && line.starts_with("error: "), "{line}");
+    for days in [3, 0] {
+        let told = refused("archive", &data, &[&keep("900TiB")[..], &["--apply"]].concat());
+        let line = told.lines().find(|line| line.contains("short")).unwrap_or_else(|| panic!("{told}"));
+        assert!(line.contains("989560.5 GB are to be free") && line.contains("are free"), "{line}");
+        let last = told.lines().last().unwrap();
+        assert!(last.starts_with(if days > 0 { "3 days moved" } else { "no day to archive" }), "{told}");
+    }
+    // Where enough is free, there is nothing to say.
+    let last = done("archive", &data, &[&keep("1kB")[..], &["--apply"]].concat());
+    assert!(last.starts_with("no day to archive"), "{last}");
+}
+
+#[test]
 fn verify_vouches_for_archived_days_and_says_that_they_are_archived() {
     let folder = memory_folder();
     let [data, out] = ["data", "cold"].map(|name| folder.path().join(name));

@@ -78,7 +78,7 @@ impl<'a> Holder<'a> {
                             journal.append(self.now, &event)?;
                             outcome.done.push(place);
                         }
-                        Err(error) => outcome.failed.push(format!("{}: {error}", day.key)),
+                        Err(error) => outcome.failed.push(removal::why_not(act, day, &error)),
                     }
                 }
                 journal.finish()?;
@@ -100,6 +100,7 @@ impl<'a> Holder<'a> {
             match request.write(self.dir) {
                 Ok(()) => break,
                 Err(StoreError::InUse { .. }) if Instant::now() < deadline => std::thread::sleep(LOOK_INTERVAL),
+                Err(StoreError::InUse { .. }) => return Err(self.unanswered("has not taken an earlier request yet")?),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -117,14 +118,18 @@ impl<'a> Holder<'a> {
                 }
             }
             if Instant::now() >= deadline {
-                let holder = holder_of(self.dir)?.unwrap_or_else(|| "?".to_owned());
                 let what = if request.withdraw(self.dir)? { "does not take requests" } else { "has not answered yet" };
-                let dir = self.dir.display();
-                return Err(ArchiveError::Unanswered(format!(
-                    "process {holder} holds {dir} and {what}: run the same command again when it has stopped, or with a longer --answer-wait"
-                )));
+                return Err(self.unanswered(what)?);
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
+    }
+
+    /// Says that the capture does not do what it is asked for.
+    fn unanswered(&self, what: &str) -> Result<ArchiveError, StoreError> {
+        let (holder, dir) = (holder_of(self.dir)?.unwrap_or_else(|| "?".to_owned()), self.dir.display());
+        Ok(ArchiveError::Unanswered(format!(
+            "process {holder} holds {dir} and {what}: run the same command again when it has stopped, or with a longer --answer-wait"
+        )))
     }
 }

@@ -48,7 +48,7 @@ pub enum ExportError {
         path: PathBuf,
     },
     /// Another export writes to the folder.
-    #[error("another export is writing to {}; wait until it has ended", path.display())]
+    #[error("another export or archive is writing to {}; wait until it has ended", path.display())]
     Busy {
         /// The folder.
         path: PathBuf,

@@ -28,6 +28,7 @@ use super::checksum::{checksum, length};
 use super::dir_identity::DirIdentity;
 use super::error::{At, StoreError};
 use super::filesystem;
+use super::lock;
 use super::own_file;
 use super::place::{DayKey, OWN_FOLDER, Place};
 use crate::ids::IdRange;
@@ -415,7 +416,7 @@ impl RecordLock {
     /// Takes it, and makes the folder of the lines where it is missing.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] where another process archives or restores.
+    /// [`StoreError::Archiving`] where another process archives or restores.
     pub(crate) fn take(dir: &Path) -> Result<Self, StoreError> {
         let own = own_file::make_own_folder(dir)?;
         let path = own.join(FOLDER);
@@ -427,7 +428,7 @@ impl RecordLock {
         let folder = File::open(&path).at("open", &path)?;
         match rustix::fs::flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(StoreError::InUse { path }),
+            Err(Errno::WOULDBLOCK) => return Err(StoreError::Archiving { path: dir.to_owned(), pid: lock::holder_by_kernel(&path) }),
             Err(error) => log::warn!("{} cannot be locked ({error}): only one archive or restore may run", path.display()),
         }
         Ok(Self { folder })

@@ -2,7 +2,7 @@
 //!
 //! 1. Every variant names the path it is about; an I/O error also names what was being done.
 //! 2. The variant says what can be done. Nobody parses a message.
-//!    Try again later: `NoSpace`, `InUse`. Leave this dataset-day alone and go on with the others: `Damaged`, `DayFull`, `Io`. Stop: the others.
+//!    Try again later: `NoSpace`, `InUse`, `Archiving`. Leave this dataset-day alone and go on with the others: `Damaged`, `DayFull`, `NotArchived`, `Io`. Stop: the others.
 //! 3. `ENOSPC` is always [`StoreError::NoSpace`], never a signal and never a plain I/O error.
 //! 4. What a limit of the system refuses is [`StoreError::Limit`], which says how the limit is raised.
 
@@ -95,6 +95,20 @@ pub enum StoreError {
         /// The page.
         path: PathBuf,
     },
+    /// Another process archives days of this directory, or restores some.
+    #[error("another `coltape archive` or `coltape restore`{} is at work in {}: run the command again when it has ended", process(.pid.as_deref()), path.display())]
+    Archiving {
+        /// The data directory.
+        path: PathBuf,
+        /// The other process' id, where the system tells.
+        pid: Option<String>,
+    },
+    /// A file of an archived day is here, and is another than the one that was archived.
+    #[error("{} is not the file that was archived", path.display())]
+    NotArchived {
+        /// The file.
+        path: PathBuf,
+    },
     /// The data directory, or a day's folder, was removed, renamed or mounted over while it was written to.
     #[error("{} is gone: it was removed, renamed or mounted over while it was being written", path.display())]
     Gone {
@@ -109,6 +123,11 @@ pub enum StoreError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Names a process within a sentence, where it is known.
+fn process(pid: Option<&str>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
 impl StoreError {

@@ -126,8 +126,8 @@ fn holder(dir: &Path) -> String {
     holder_by_kernel(dir).or_else(|| holder_by_file(dir)).unwrap_or_else(|| "?".to_owned())
 }
 
-/// Finds the holder of the lock of the directory itself in `/proc/locks`: `1: FLOCK ADVISORY WRITE pid major:minor:inode from to`, proc_locks(5).
-fn holder_by_kernel(dir: &Path) -> Option<String> {
+/// Finds the holder of the lock of a directory itself in `/proc/locks`: `1: FLOCK ADVISORY WRITE pid major:minor:inode from to`, proc_locks(5).
+pub(super) fn holder_by_kernel(dir: &Path) -> Option<String> {
     let found = std::fs::metadata(dir).ok()?;
     let device = (rustix::fs::major(found.dev()), rustix::fs::minor(found.dev()));
     let locks = std::fs::read_to_string("/proc/locks").ok()?;

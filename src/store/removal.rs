@@ -17,7 +17,7 @@ use super::directory::DataDir;
 use super::error::{At, StoreError};
 use super::event::Event;
 use super::filesystem;
-use super::place::Place;
+use super::place::{DayKey, Place};
 use super::probe::Step;
 use crate::time::DateFormat;
 
@@ -54,7 +54,7 @@ pub(crate) fn is_any_here(dir: &Path, day: &ArchivedDay) -> bool {
 /// Looks what is here of an archived day.
 ///
 /// # Errors
-/// [`StoreError::InUse`] where a file is another than the archive knows, or none of the day's.
+/// [`StoreError::NotArchived`] where a file is another than the archive knows, or none of the day's.
 pub(crate) fn remains(dir: &Path, day: &ArchivedDay) -> Result<Remains, StoreError> {
     let mut found = 0;
     for spelling in [DateFormat::Iso, DateFormat::Dmy] {
@@ -63,7 +63,7 @@ pub(crate) fn remains(dir: &Path, day: &ArchivedDay) -> Result<Remains, StoreErr
             let known = day.files.iter().find(|file| day.path(dir, file) == path);
             match known {
                 Some(known) if known.is_at(&path)? => found += 1,
-                _ => return Err(StoreError::InUse { path }),
+                _ => return Err(StoreError::NotArchived { path }),
             }
         }
     }
@@ -111,7 +111,7 @@ pub(crate) fn temporary(dir: &Path, day: &ArchivedDay, file: &KnownFile) -> Path
 /// Gives the files of a day their names. They lie under their temporary names, on disk, or have their names already.
 ///
 /// # Errors
-/// [`StoreError::InUse`] where other files lie in their places, or a file is not what it should be. Where the system refuses.
+/// [`StoreError::NotArchived`] where other files lie in their places, or a file is not what it should be. Where the system refuses.
 fn put_back(dir: &DataDir, day: &ArchivedDay) -> Result<(), StoreError> {
     let _guard = dir.lock_day(&day.key);
     remains(dir.path(), day)?;
@@ -130,7 +130,7 @@ fn put_back(dir: &DataDir, day: &ArchivedDay) -> Result<(), StoreError> {
                 continue;
             }
             match rustix::fs::renameat_with(CWD, &new, CWD, &path, RenameFlags::NOREPLACE) {
-                Err(rustix::io::Errno::EXIST) => return Err(StoreError::InUse { path }),
+                Err(rustix::io::Errno::EXIST) => return Err(StoreError::NotArchived { path }),
                 renamed => renamed.at("rename", &new)?,
             }
             dir.step(Step::Changed("file of an archived day put back"));
@@ -139,6 +139,22 @@ fn put_back(dir: &DataDir, day: &ArchivedDay) -> Result<(), StoreError> {
         dir.step(Step::Changed("files put back on disk"));
     }
     Ok(())
+}
+
+/// Says why a day is not removed or put back, and what to do, in a line for people.
+pub(crate) fn why_not(act: Act, day: &ArchivedDay, error: &StoreError) -> String {
+    let DayKey { product, date, .. } = &day.key;
+    let remedy = match (act, error) {
+        (Act::Remove, StoreError::NotArchived { .. }) => format!(
+            ": the day has changed meanwhile, and stays here; `coltape restore {product} --date {date}` keeps it if it has all that was archived, and says what \
+             to do if it has not"
+        ),
+        (Act::PutBack, StoreError::NotArchived { .. }) => {
+            ": other records came meanwhile; the day stays archived, and the same command says how the two are put together".to_owned()
+        }
+        _ => String::new(),
+    };
+    format!("{}: {error}{remedy}", day.key)
 }
 
 /// Removes the files of a day, or puts them back. Gives the line for the journal.

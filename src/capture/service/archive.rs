@@ -21,12 +21,12 @@ pub(super) fn answer_request(context: &CaptureContext) -> Result<(), StoreError>
     match ArchivedDays::read(dir, &request.product) {
         Ok(archived) => {
             for (place, (dataset, date)) in request.days.iter().enumerate() {
-                match archived.get(*dataset, *date).map(|day| removal::act_on(context.dir(), request.act, day)) {
-                    Some(Ok(event)) => {
+                match archived.get(*dataset, *date).map(|day| (day, removal::act_on(context.dir(), request.act, day))) {
+                    Some((_, Ok(event))) => {
                         context.journal.write(event);
                         answer.done.push(place);
                     }
-                    Some(Err(error)) => answer.failed.push(format!("{} {} {date}: {error}", request.product, dataset.folder())),
+                    Some((day, Err(error))) => answer.failed.push(removal::why_not(request.act, day, &error)),
                     None => answer.failed.push(format!("{} {} {date}: it is not archived", request.product, dataset.folder())),
                 }
             }

@@ -73,7 +73,7 @@ fn lines_of_a_product_are_replaced_as_a_whole_and_damaged_ones_are_reported() {
     let dir = tempfile::tempdir().expect("a folder");
     let product = day().key.product;
     let lock = RecordLock::take(dir.path()).expect("taken");
-    assert!(matches!(RecordLock::take(dir.path()), Err(StoreError::InUse { .. })));
+    assert!(matches!(RecordLock::take(dir.path()), Err(StoreError::Archiving { .. })));
     drop(lock);
     let mut archived = ArchivedDays::read(dir.path(), &product).expect("read");
     assert!(archived.days.is_empty() && products(dir.path()).is_empty());

@@ -53,6 +53,11 @@ fn a_day_that_changes_meanwhile_stays_with_what_came() {
         let report = archive(&config).unwrap();
         assert!(has_changed.load(std::sync::atomic::Ordering::Relaxed), "{moment}");
         assert!(report.days.is_empty() && !report.failures.is_empty(), "{moment}: {report:?}");
+        assert!(!report.failures.iter().any(|why| why.contains("in use")), "{moment}: {report:?}");
+        if moment == "record written" {
+            let [why] = report.failures.as_slice() else { panic!("{report:?}") };
+            assert!(why.contains("is not the file that was archived") && why.contains("coltape restore BTC-USD --date"), "{why}");
+        }
         let here = Snapshot::<Trades>::open(&data, &product(), day(0)).unwrap().unwrap();
         assert_eq!(here.count(), 60, "{moment}");
         assert!(here.number_of_id(lost.trade_id).is_some(), "{moment}: the trade that came");
@@ -156,7 +161,9 @@ fn two_archives_of_one_tape_are_refused() {
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     for (command, args) in [("archive", &["--out", text(&out), "--apply"][..]), ("restore", &["--all"])] {
         let told = refused(command, &data, args);
-        assert!(told.contains("still in use"), "{command}: {told}");
+        let holder =
+            format!("another `coltape archive` or `coltape restore` (process {}) is at work in {}", std::process::id(), data.display());
+        assert!(told.contains(&holder) && told.contains("when it has ended"), "{command}: {told}");
     }
     drop(held);
     done("archive", &data, &["--out", text(&out), "--apply"]);
@@ -222,7 +229,7 @@ fn two_restores_into_one_directory_are_refused() {
     let held = fs::File::open(into.join("_coltape/archived")).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let told = refused("restore", &data, &["--all", "--into", text(&into)]);
-    assert!(told.contains("still in use"), "{told}");
+    assert!(told.contains("is at work in") && told.contains(text(&into)), "{told}");
     drop(held);
     done("restore", &data, &["--all", "--into", text(&into)]);
 }

@@ -147,7 +147,7 @@ fn two_exports_into_one_folder_are_refused() {
     let held = fs::File::open(&out).unwrap();
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
     let why = refused(&tape, &out, &[]);
-    assert!(why.contains("another export is writing to"), "{why}");
+    assert!(why.contains("another export or archive is writing to"), "{why}");
     drop(held);
     assert!(said(&export(&tape, &out, &[]).output().unwrap()).ends_with("12 files unchanged\n"));
 }

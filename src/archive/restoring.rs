@@ -22,8 +22,8 @@ use crate::tape::Tape;
 use crate::time::UtcDay;
 use crate::verify::runs_of;
 
-/// Dataset-days that are put back together.
-const BATCH_DAYS: usize = 16;
+/// Product-days that are put back together.
+const BATCH_DAYS: usize = 5;
 
 /// Does the work. See [`crate::restore`].
 ///
@@ -52,6 +52,7 @@ pub(super) fn restore(config: &RestoreConfig) -> Result<ArchiveReport, ArchiveEr
     };
     config.observer.begin(wanted.values().map(|days| days.len() as u64).sum());
     for (product, days) in &wanted {
+        let days: Vec<&[ArchivedDay]> = days.chunk_by(|one, next| one.key.date == next.key.date).collect();
         for batch in days.chunks(BATCH_DAYS) {
             if let Err(error) = work.bring(product, batch, &mut report) {
                 report.failures.push(format!("{product}: {error}"));
@@ -137,31 +138,25 @@ impl Restoring<'_> {
         self.config.archive.clone().unwrap_or_else(|| day.archive.clone())
     }
 
-    /// Brings some dataset-days of a product.
-    fn bring(&mut self, product: &ProductId, days: &[ArchivedDay], report: &mut ArchiveReport) -> Result<(), ArchiveError> {
+    /// Brings some product-days of a product.
+    fn bring(&mut self, product: &ProductId, days: &[&[ArchivedDay]], report: &mut ArchiveReport) -> Result<(), ArchiveError> {
         let (mut ready, mut surpassed) = (Vec::new(), Vec::new());
-        for day in days {
-            self.config.observer.advance(1, "days", || day.key.to_string());
-            match self.unpack(day) {
-                Ok(Found::Unpacked) => ready.push(day.clone()),
-                Ok(Found::Surpassed) => surpassed.push(day.clone()),
-                Err(error) => {
-                    for file in &day.files {
-                        let _ = std::fs::remove_file(removal::temporary(self.target, day, file));
-                    }
-                    if error.ends_all() {
-                        report.failures.push(format!("{}: {error}", day.key));
-                        break;
-                    }
-                    report.failures.push(format!("{}: {error}", day.key));
-                }
+        for datasets in days {
+            let room = self.unpack_all(datasets, &mut ready, &mut surpassed, report);
+            if room == Room::IsUsedUp {
+                break;
             }
-            self.step("day unpacked");
         }
         let outcome = if ready.is_empty() { Outcome::default() } else { self.holder.act(Act::PutBack, product, &ready)? };
         report.failures.extend(outcome.failed);
         let mut back: Vec<ArchivedDay> = outcome.done.iter().filter_map(|place| ready.get(*place)).cloned().collect();
         back.append(&mut surpassed);
+        if self.config.into.is_none() {
+            // A day of which a dataset is not back stays archived as a whole. The next run finds the others here.
+            let is_back = |day: &ArchivedDay| back.iter().any(|back| back.key == day.key);
+            let halves: BTreeSet<UtcDay> = ready.iter().filter(|day| !is_back(day)).map(|day| day.key.date).collect();
+            back.retain(|day| !halves.contains(&day.key.date));
+        }
         if self.config.into.is_none() && !back.is_empty() {
             let mut record = ArchivedDays::read(&self.config.dir, product)?;
             for day in &back {
@@ -176,6 +171,53 @@ impl Restoring<'_> {
         }
         add_to(report, product, &back);
         Ok(())
+    }
+
+    /// Writes the files of a product-day's datasets beside their places: of all, or of none. To another directory go those that can be unpacked: the day stays
+    /// archived, and is not split.
+    fn unpack_all(
+        &self,
+        datasets: &[ArchivedDay],
+        ready: &mut Vec<ArchivedDay>,
+        surpassed: &mut Vec<ArchivedDay>,
+        report: &mut ArchiveReport,
+    ) -> Room {
+        let (mut room, mut failed) = (Room::IsLeft, Vec::new());
+        let (had_ready, had_surpassed) = (ready.len(), surpassed.len());
+        for day in datasets {
+            self.config.observer.advance(1, "days", || day.key.to_string());
+            if room == Room::IsLeft {
+                match self.unpack(day) {
+                    Ok(Found::Unpacked) => ready.push(day.clone()),
+                    Ok(Found::Surpassed) => surpassed.push(day.clone()),
+                    Err(error) => {
+                        self.discard(day);
+                        if error.ends_all() {
+                            room = Room::IsUsedUp;
+                        }
+                        failed.push(format!("{}: {error}", day.key));
+                    }
+                }
+            }
+            self.step("day unpacked");
+        }
+        if self.config.into.is_none() && !failed.is_empty() {
+            let left = ready.len() + surpassed.len() - had_ready - had_surpassed;
+            surpassed.truncate(had_surpassed);
+            ready.drain(had_ready..).for_each(|day| self.discard(&day));
+            if let (Some(last), 1.., Room::IsLeft) = (failed.last_mut(), left, room) {
+                last.push_str("; the other datasets of that day stay archived with it: --into OTHER_DIR writes those that can be");
+            }
+        }
+        report.failures.append(&mut failed);
+        room
+    }
+
+    /// Removes what was unpacked of a day and is not put back.
+    fn discard(&self, day: &ArchivedDay) {
+        for file in &day.files {
+            let _ = std::fs::remove_file(removal::temporary(self.target, day, file));
+        }
     }
 
     /// Writes the files of a day beside their places. A day that is here already needs none.
@@ -207,6 +249,14 @@ impl Restoring<'_> {
         unpack(&archive, day, Target::Folders(self.target))?;
         Ok(Found::Unpacked)
     }
+}
+
+/// Whether other days may be unpacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    IsLeft,
+    /// None would have room.
+    IsUsedUp,
 }
 
 /// What was found of a day where it is to be brought to.

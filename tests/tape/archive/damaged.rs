@@ -59,10 +59,16 @@ fn each_file_that_is_damaged_is_found_and_gives_nothing_back() {
             if turn == number % DAMAGES.len() {
                 let said = refused("restore", &data, &["--all"]);
                 assert!(said.contains(path.to_str().unwrap()), "{} {how}: {said}", path.display());
-                // The other datasets of the day come back; what is damaged does not.
-                let here = files(&data);
-                assert!(here.iter().all(|(path, bytes)| whole[path] == *bytes), "{how}");
-                assert!(here.len() < whole.len(), "{how}");
+                // The day stays in one place: its other datasets do not come back either, and nothing is left half done.
+                assert!(files(&data) == without, "{how}");
+                assert!(said.contains("--into"), "{how}: {said}");
+                // Those that are whole can be had elsewhere.
+                let look = folder.path().join("look");
+                refused("restore", &data, &["--all", "--into", text(&look)]);
+                let there = files(&look);
+                assert!(there.iter().all(|(path, bytes)| whole[path] == *bytes), "{how}");
+                assert!(!there.is_empty() && there.len() < whole.len() - without.len(), "{how}");
+                fs::remove_dir_all(&look).unwrap();
                 fs::write(path, &good).unwrap();
                 done("restore", &data, &["--all"]);
                 assert_eq!(files(&data), whole);

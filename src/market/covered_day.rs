@@ -1,7 +1,7 @@
 //! [`CoveredDay`]: each day of a range of time with its verdict, and what is known of its trades.
 //!
 //! The verdict is that of [`verify`](fn@crate::verify), but that values are not looked at one by one, nor what tickers hold: see
-//! [`Coverage`](super::coverage::Coverage).
+//! [`Coverage`](super::coverage::Coverage). A day that is archived has the verdict that it had then; the files of the archive are not looked at.
 
 use super::coverage::{MissingIds, StoredTrade};
 use crate::product::ProductId;
@@ -24,7 +24,9 @@ pub struct CoveredDay {
     pub reasons: Vec<String>,
     /// Whether it may still grow. `None` where it cannot be read, or is gone.
     pub is_live: Option<bool>,
-    /// Trades stored.
+    /// Whether its trades are in an archive, and not here.
+    pub is_archived: bool,
+    /// Trades stored, here or in the archive.
     pub records: u64,
     /// The stored trades with the lowest and the highest id.
     pub ends: Option<(StoredTrade, StoredTrade)>,
@@ -82,6 +84,7 @@ impl CoveredDay {
             verdict: judged.verdict,
             reasons: judged.reasons.clone(),
             is_live: trades.as_ref().and_then(|day| day.state).map(|state| state == DayState::Live),
+            is_archived: trades.as_ref().is_some_and(|day| day.archive.is_some()),
             records: judged.records,
             ends: judged.ends.map(|(first, last)| (StoredTrade::of(first), StoredTrade::of(last))),
             missing,

@@ -78,17 +78,33 @@ impl Archived {
 
     /// Completes what is said of a product-day of which datasets are not here: its verdict, and what its tickers named.
     pub(super) fn complete(&self, day: &mut ProductDay) {
-        let away = |dataset| self.days.get(dataset, day.date).filter(|_| self.away.contains(&(dataset, day.date)));
-        let found: Vec<&ArchivedDay> = Dataset::ALL.into_iter().filter_map(away).collect();
-        for archived in &found {
+        for archived in self.of_day(day.date) {
             let facts = Facts::read(&archived.facts);
             day.named = day.named.or(facts.named);
             day.pairing = day.pairing.or(facts.pairing);
-            if archived.verdict > Verdict::Whole {
-                for reason in &archived.reasons {
-                    day.coverage.lower(archived.verdict, reason.clone());
-                }
+        }
+        self.lower(&mut day.coverage);
+    }
+
+    /// Lowers the verdict on a day to the one that it had when its records could be looked at.
+    pub(super) fn lower(&self, day: &mut DayCoverage) {
+        for archived in self.of_day(day.date).filter(|archived| archived.verdict > Verdict::Whole) {
+            for reason in &archived.reasons {
+                day.lower(archived.verdict, reason.clone());
             }
+        }
+    }
+
+    /// Gives the datasets of a day that are not here.
+    fn of_day(&self, date: UtcDay) -> impl Iterator<Item = &ArchivedDay> {
+        let away = move |dataset| self.days.get(dataset, date).filter(|_| self.away.contains(&(dataset, date)));
+        Dataset::ALL.into_iter().filter_map(away)
+    }
+
+    /// Checks what is here of days that cannot be read here.
+    pub(super) fn check_here(&self, dir: &Path, is_asked: impl Fn(UtcDay) -> bool, findings: &mut Findings) {
+        for day in self.away().filter(|day| is_asked(day.key.date)) {
+            check_remains(dir, day, &Location::on(&day.key.product, day.key.dataset, day.key.date), findings);
         }
     }
 
@@ -144,8 +160,8 @@ fn check_remains(dir: &Path, day: &ArchivedDay, location: &Location, findings: &
     }
 }
 
-/// Lowers the verdict of a day that is archived: an answer cannot have its records.
-pub(super) fn lower(datasets: &[DatasetDay], day: &mut DayCoverage) {
+/// Lowers the verdict of what is said from the records of a day that is archived: an answer cannot have them.
+pub(super) fn lower_answer(datasets: &[DatasetDay], day: &mut DayCoverage) {
     for kept in datasets {
         if let Some(archive) = &kept.archive {
             let name = kept.dataset.folder();

@@ -147,7 +147,7 @@ pub(crate) fn survey(tape: &Tape, product: &ProductId, range: TimeRange, (shares
     let first = links().map(|run| run.first).min_by_key(|link| link.id);
     let last = links().map(|run| run.last).max_by_key(|link| link.id);
     let of_all = against_all(&checks, &ids, &look.findings);
-    let days = look.judge(&knowledge, &coverage, &gone, &dates);
+    let days = look.judge(&knowledge, &coverage, &away, &gone, &dates);
     Ok(Survey { ends: first.zip(last), gaps, doubled, days, of_all })
 }
 
@@ -311,11 +311,12 @@ impl Look<'_> {
             let is_stray = |date| is_asked(date) && !away.has(dataset, date);
             known::check_strays(dir, product, dataset, &is_stray, findings);
         }
+        away.check_here(dir, is_asked, findings);
         gone
     }
 
     /// Judges the days that the range touches. `dates` are those of trades.
-    fn judge(mut self, knowledge: &Knowledge, coverage: &Coverage, gone: &[UtcDay], dates: &[UtcDay]) -> Vec<SurveyedDay> {
+    fn judge(mut self, knowledge: &Knowledge, coverage: &Coverage, away: &Archived, gone: &[UtcDay], dates: &[UtcDay]) -> Vec<SurveyedDay> {
         let journal = &knowledge.journal;
         let checked = std::mem::take(&mut self.checked);
         for (date, datasets) in &checked {
@@ -340,9 +341,11 @@ impl Look<'_> {
             for kept in proven.iter_mut().filter(|kept| kept.dataset == Dataset::Trades) {
                 kept.unproven = self.unproven.get(&date).copied().unwrap_or(kept.unproven);
             }
+            // The day is what it was when it was archived. An answer from its records would be without them.
+            away.lower(&mut judged);
+            archived::lower_answer(&datasets, &mut doubts);
             for (day, datasets) in [(&mut doubts, &proven), (&mut judged, &datasets)] {
                 self.lower_for_findings(day);
-                archived::lower(datasets, day);
                 self.checks.lower_for_unclear(journal, datasets, day);
                 if is_any_timely {
                     self.checks.lower_untimely(datasets, day);

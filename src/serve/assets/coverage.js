@@ -49,7 +49,7 @@ export class CoverageTable {
     const isLive = state === 'live';
     return make('button', {
       type: 'button', class: `cell ${verdict}${isLive ? ' is-live' : ''}`, tabindex: -1, dataset: { product, date },
-      'aria-label': `${product} ${date}: ${verdict}, ${VERDICT[verdict].words}${isLive ? ', being written' : ''}`,
+      'aria-label': `${product} ${date}: ${verdict}, ${VERDICT[verdict].words}${isLive ? ', being written' : ''}${state === 'archived' ? ', archived' : ''}`,
     }, VERDICT[verdict].glyph);
   }
 

@@ -28,6 +28,7 @@ function shortcomings({ view: { from, to }, first, end, isOver, dates, days }) {
   for (const date of inView) {
     const day = days.get(date)?.day;
     const why = day && day.reasons.length > 0 ? `: ${day.reasons.join('; ')}` : '';
+    if (day?.isArchived) said.push(`${date} is archived: its records are not here until coltape restore brings them back.`);
     if (day?.verdict === 'unverifiable') doubt(`${date} cannot be verified${why}.`);
     if (day?.verdict === 'open' && day.gaps.length === 0) doubt(`${date} is open${why}.`);
     for (const gap of day?.gaps.filter(({ from: begun }) => !Number.isFinite(begun)) ?? []) {

@@ -41,6 +41,7 @@ export function dayOf(answer) {
     product: String(answer.product),
     date: String(answer.date),
     verdict: verdictOf(answer.verdict),
+    isArchived: answer.state === 'archived',
     reasons,
     first: number(answer.first_id),
     last: number(answer.last_id),

@@ -85,6 +85,9 @@ fn row(dir: &Path, product: &ProductId, day: &CoveredDay) -> Vec<Field> {
 
 /// Names the state of a day.
 pub(super) fn state(day: &CoveredDay) -> &'static str {
+    if day.is_archived {
+        return "archived";
+    }
     match day.is_live {
         Some(true) => "live",
         Some(false) => "sealed",

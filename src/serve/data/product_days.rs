@@ -67,7 +67,7 @@ impl ProductDays {
         for (product, days) in &self.all {
             (product.as_str(), days.len()).hash(&mut hasher);
             for day in days {
-                (day.date, day.verdict.name(), &day.reasons, day.is_live, day.records).hash(&mut hasher);
+                (day.date, day.verdict.name(), &day.reasons, day.is_live, day.is_archived, day.records).hash(&mut hasher);
                 day.ends.map(|ends| [ends.0, ends.1].map(|end| (end.id, end.time))).hash(&mut hasher);
                 for gap in &day.missing {
                     (gap.ids.first(), gap.ids.last(), gap.times(), &gap.why, gap.is_absence).hash(&mut hasher);

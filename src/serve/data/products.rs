@@ -53,12 +53,18 @@ fn rows(server: &Server, tape: &Tape, days: &ProductDays) -> Result<Vec<Vec<Fiel
 fn row(tape: &Tape, product: &ProductId, days: &[CoveredDay]) -> Result<Vec<Field>, TapeError> {
     let ends = |day: &CoveredDay| day.ends;
     let (first, last) = (days.iter().find_map(ends), days.iter().rev().find_map(ends));
-    let is_live = days.iter().any(|day| day.is_live == Some(true));
+    let (is_live, is_archived) = (days.iter().any(|day| day.is_live == Some(true)), days.iter().all(|day| day.is_archived));
     let listed: Vec<String> = days.iter().map(day_json).collect();
     Ok(vec![
         Field::text(product.as_str()),
         Field::texts(tape.datasets(product)?.into_iter().map(Dataset::name)),
-        Field::text(if is_live { "live" } else { "sealed" }),
+        Field::text(if is_live {
+            "live"
+        } else if is_archived && !days.is_empty() {
+            "archived"
+        } else {
+            "sealed"
+        }),
         days.iter().map(|day| day.verdict).max().map_or(Cell::None, |verdict| Cell::Text(verdict.name().to_owned())).into(),
         Field::count(first.map(|(first, _)| first.id)),
         first.map_or(Cell::None, |(first, _)| Cell::Time(first.time)).into(),

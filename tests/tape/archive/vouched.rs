@@ -227,6 +227,27 @@ fn a_server_refuses_times_that_are_archived() {
     let said: serde_json::Value = serde_json::from_str(&line).unwrap();
     let address = said["http_url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
     let (second, last) = (day(1), day(4));
+    // What was vouched for when it was archived is still vouched for, as `verify` does.
+    let (_, table) = verify(&data, &["--json"]);
+    let verdicts: Vec<serde_json::Value> = table.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let verdict_of = |date: &str| verdicts.iter().find(|line| line["line"] == "day" && line["date"] == date).unwrap()["verdict"].clone();
+    let (_, coverage) = get(&address, "/v1/coverage?product=BTC-USD&format=json");
+    let coverage: serde_json::Value = serde_json::from_str(&coverage).unwrap();
+    let (_, products) = get(&address, "/v1/products?format=json");
+    let products: serde_json::Value = serde_json::from_str(&products).unwrap();
+    for days in [coverage.as_array().unwrap(), products[0]["days"].as_array().unwrap()] {
+        assert_eq!(days.len(), 5);
+        for (number, found) in (0..).zip(days) {
+            let date = day(number).to_string();
+            let state = if number < 4 { "archived" } else { "sealed" };
+            assert_eq!((found["date"].as_str(), found["state"].as_str()), (Some(date.as_str()), Some(state)), "{found}");
+            assert_eq!(found["verdict"], verdict_of(&date), "{found}");
+        }
+        assert_eq!(days[2]["verdict"], "whole");
+    }
+    // An answer has nothing of them, and is not called whole.
+    let (_, summary) = get(&address, &format!("/v1/coverage?product=BTC-USD&from={}&format=json", day(4)));
+    assert!(!summary.contains("archived"), "{summary}");
     for path in ["trades?", "tickers?", "candles?interval=1h&", "stats?", "orders?"] {
         let (status, body) = get(&address, &format!("/v1/{path}product=BTC-USD&from={second}"));
         assert!(status.contains("404") && body.contains("archived") && body.contains(&format!("from={last}")), "{path}: {status} {body}");

@@ -138,17 +138,21 @@ fn other_answers(tape: &Tape, product: &ProductId, range: TimeRange, coverage: &
     (differs(&candles) || differs(&stats)).then(|| format!("{product} {range:?}: {coverage:?}, but {candles:?} and {stats:?}"))
 }
 
-/// Days are judged as `verify` does, but that what tickers hold is not looked at.
+/// Days are judged as `verify` does, but that what tickers hold is not looked at, nor the files of an archive.
 fn days(tape: &Tape, report: &Report, product: &ProductId) -> Vec<String> {
     let Ok(days) = CoveredDay::of_range(tape, product, TimeRange::ALL) else { return Vec::new() };
     let verified = |date: UtcDay| report.days.iter().find(|day| day.product == *product && day.date == date);
-    let is_of_tickers_alone = |date: UtcDay| {
+    let is_archived = |date: UtcDay| verified(date).is_some_and(|day| day.datasets.iter().any(|kept| kept.archive.is_some()));
+    let is_not_looked_at = |date: UtcDay| {
         let mut of_day = report
             .findings
             .listed()
             .iter()
             .filter(|found| found.location.product.as_ref() == Some(product) && found.location.date == Some(date));
-        of_day.all(|found| found.kind == FindingKind::Rounding || is_of_what_tickers_hold(found.kind, found.location.dataset))
+        let is_of_archive = |kind: FindingKind| kind == FindingKind::Gone && is_archived(date);
+        of_day.all(|found| {
+            found.kind == FindingKind::Rounding || is_of_archive(found.kind) || is_of_what_tickers_hold(found.kind, found.location.dataset)
+        })
     };
     let mut found = Vec::new();
     for day in report.days.iter().filter(|day| day.product == *product) {
@@ -161,15 +165,13 @@ fn days(tape: &Tape, report: &Report, product: &ProductId) -> Vec<String> {
             found.push(format!("{product} {}: listed, and unknown to verify", day.date));
             continue;
         };
-        // An answer cannot have the records of an archived day: it claims nothing of it.
-        if verified.datasets.iter().any(|kept| kept.archive.is_some()) {
-            if day.verdict == Verdict::Whole {
-                found.push(format!("{product} {}: archived, and called whole", day.date));
-            }
-            continue;
+        // An answer cannot have the records of an archived day: it claims nothing of its time.
+        let whole_day = TimeRange::new(day.date.start(), day.date.next().start());
+        if is_archived(day.date) && Coverage::of(tape, product, whole_day).is_ok_and(|coverage| coverage.is_whole()) {
+            found.push(format!("{product} {}: archived, and an answer is called whole", day.date));
         }
         let (own, other) = (day.verdict, verified.coverage.verdict);
-        let is_same = own == other || (own < other && is_of_tickers_alone(day.date));
+        let is_same = own == other || (own < other && is_not_looked_at(day.date));
         let (ends, missing) =
             (day.ends.map(|(first, last)| (first.id, last.id)), verified.coverage.ends.map(|(first, last)| (first.id, last.id)));
         if !is_same || ends != missing || day.records != verified.coverage.records {

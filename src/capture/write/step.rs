@@ -123,3 +123,21 @@ impl StepTally {
         self.metrics.delay.take(&mut self.delay);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_has_another_time_than_that_at_which_it_was_sent_is_no_delay() {
+        let metrics = Arc::<Metrics>::default();
+        let mut tally = StepTally::new(Arc::clone(&metrics), Clock::System);
+        let now = UnixNanos(1_786_309_548 * NANOS_PER_SECOND);
+        let ago = |seconds: u64| UnixNanos(now.0 - seconds * NANOS_PER_SECOND);
+        // A year ago, an hour and a second ago; an hour ago, and in the future.
+        [31_536_000, 3601, 3600].map(ago).into_iter().chain([UnixNanos(now.0 + 1)]).for_each(|sent| tally.note_delay(sent, now));
+        tally.publish();
+        let (_, sum_micros) = metrics.delay.read();
+        assert_eq!(sum_micros, 3_600_000_000);
+    }
+}

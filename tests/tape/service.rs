@@ -96,6 +96,14 @@ impl Service {
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
     }
+
+    /// Ends it as [`Service::end`]. Gives its folder, in which another one may start.
+    fn end_and_keep(mut self) -> tempfile::TempDir {
+        self.end();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        fs::remove_file(folder.path().join("notify")).unwrap();
+        folder
+    }
 }
 
 impl Drop for Service {
@@ -299,24 +307,18 @@ fn there_is_no_way_back_beside_a_capture_of_trades() {
     let rollback =
         |data: &Path| script("rollback.sh").arg("--yes").arg(data).env("COLTAPE", env!("CARGO_BIN_EXE_coltape")).output().unwrap();
     let day = |data: &Path, date: &str| data.join(format!("BTC-USD/TRADES/trade_id.{date}.bin")).exists();
-    let mut service = Service::in_folder(&simulator, folder, &[]);
+    let service = Service::in_folder(&simulator, folder, &[]);
     let data = service.data();
     await_that("the second day has begun", || day(&data, "2025-06-07") && stored(&data) > 200);
     let refused = rollback(&data);
     assert!(!refused.status.success() && text(&refused.stderr).contains("--datasets md"), "{refused:?}");
-    service.end();
-    let folder = std::mem::replace(&mut service.folder, tempfile::tempdir().unwrap());
-    drop(service);
-    fs::remove_file(folder.path().join("notify")).unwrap();
+    let folder = service.end_and_keep();
     // An option that stands twice adds to itself.
     let mut service = Service::in_folder(&simulator, folder, &["--datasets=trades", "--datasets", "md"]);
     service.await_signs(1);
     let refused = rollback(&data);
     assert!(!refused.status.success() && text(&refused.stderr).contains("--datasets md"), "{refused:?}");
-    service.end();
-    let folder = std::mem::replace(&mut service.folder, tempfile::tempdir().unwrap());
-    drop(service);
-    fs::remove_file(folder.path().join("notify")).unwrap();
+    let folder = service.end_and_keep();
     // Tickers only: the sealed days of trades go, while the capture records.
     let mut service = Service::in_folder(&simulator, folder, &["--datasets", "md"]);
     service.await_signs(1);
